@@ -1,0 +1,443 @@
+"""Bad input gets a clear error, and changes nothing."""
+
+from __future__ import annotations
+
+import random
+
+import numpy as np
+import pytest
+
+import xai
+from xai.removal import Baseline, Marginal
+
+METHODS = ["occlusion", "shapley", "kernel_shap", "lime"]
+
+
+def global_random_state():
+    """NumPy's and Python's own, as something that compares."""
+    name, keys, *rest = np.random.get_state()  # noqa: NPY002 - to see that nothing else sets it
+    return name, tuple(keys), *rest, random.getstate()
+
+
+@pytest.fixture(autouse=True)
+def nothing_changes(line, trees, mixed):
+    """After each test the shared arrays, tables and the global random state are as before."""
+    arrays = [line.x, line.data, trees.x, trees.data, trees.y]
+    copies = [a.copy() for a in arrays]
+    frame = mixed.frame.copy(deep=True)
+    state = global_random_state()
+    yield
+    for array, copy in zip(arrays, copies, strict=True):
+        np.testing.assert_array_equal(array, copy)
+    assert mixed.frame.equals(frame)
+    assert global_random_state() == state
+
+
+def explain(line, **changes):
+    given = {"model": line.model, "x": line.x[:2], "method": "shapley", "data": line.data}
+    given |= changes
+    return xai.explain(given.pop("model"), given.pop("x"), given.pop("method"), **given)
+
+
+# --------------------------------------------------------------------------------------------- x
+
+
+@pytest.mark.parametrize("shape", [(0, 4), (0,), (2, 0), (0, 0)])
+def test_empty_x(line, shape):
+    with pytest.raises(ValueError, match=r"(?i)empty|no rows|0 rows|no columns|0 columns"):
+        explain(line, x=np.empty(shape))
+
+
+def test_an_empty_frame(mixed):
+    with pytest.raises(ValueError, match=r"(?i)empty|no rows|0 rows"):
+        xai.explain(mixed.pipeline, mixed.x.iloc[:0], "shapley", data=mixed.data)
+
+
+@pytest.mark.parametrize("width", [3, 5])
+@pytest.mark.parametrize("method", METHODS)
+def test_x_with_another_number_of_columns_than_the_model_wants(line, method, width):
+    with pytest.raises(ValueError, match=rf"(?s){width}.*4|4.*{width}"):
+        explain(line, x=np.ones((2, width)), data=np.ones((3, width)), method=method)
+
+
+def test_a_row_of_the_wrong_width(line):
+    with pytest.raises(ValueError, match=r"(?s)3.*4|4.*3"):
+        explain(line, x=np.ones(3), data=np.ones((3, 3)))
+
+
+def test_a_frame_that_lacks_a_column(mixed):
+    with pytest.raises(ValueError, match="town"):
+        xai.explain(mixed.pipeline, mixed.x.drop(columns="town"), "shapley", data=mixed.data)
+
+
+def test_a_frame_with_an_extra_column(mixed):
+    x = mixed.x.assign(shoe=1)
+    with pytest.raises(ValueError, match="shoe"):
+        xai.explain(mixed.pipeline, x, "shapley", data=mixed.data.assign(shoe=1))
+
+
+def test_a_frame_with_a_column_twice(mixed):
+    import pandas as pd
+
+    x = pd.concat([mixed.x, mixed.x[["age"]]], axis=1)
+    with pytest.raises(ValueError, match="age"):
+        xai.explain(mixed.pipeline, x, "shapley", data=mixed.data)
+
+
+def test_a_background_that_lacks_a_column(mixed):
+    with pytest.raises(ValueError, match=r"(?s)data.*town|town.*data"):
+        xai.explain(mixed.pipeline, mixed.x, "shapley", data=mixed.data.drop(columns="town"))
+
+
+def test_a_background_with_an_extra_column(mixed):
+    with pytest.raises(ValueError, match=r"(?s)data.*shoe|shoe.*data"):
+        xai.explain(mixed.pipeline, mixed.x, "shapley", data=mixed.data.assign(shoe=1))
+
+
+def test_a_background_without_names_for_a_frame(mixed):
+    """Columns are matched by name, never by position."""
+    with pytest.raises((TypeError, ValueError), match="DataFrame"):
+        xai.explain(mixed.pipeline, mixed.x, "shapley", data=mixed.data.to_numpy())
+
+
+@pytest.mark.parametrize("method", ["shapley", "kernel_shap", "ime", "qii", "lime"])
+@pytest.mark.parametrize("width", [3, 5])
+def test_a_background_with_another_number_of_columns(line, method, width):
+    with pytest.raises(ValueError, match=rf"(?s)data.*{width}|background.*{width}"):
+        explain(line, data=np.ones((6, width)), method=method)
+
+
+def test_a_background_in_the_removal_with_other_columns(line):
+    with pytest.raises(ValueError, match="3"):
+        explain(line, data=None, removal=Marginal(np.ones((6, 3))))
+
+
+@pytest.mark.parametrize("data", [np.empty((0, 4)), "abc", 7])
+def test_a_background_that_is_none(line, data):
+    with pytest.raises((TypeError, ValueError), match=r"data|background"):
+        explain(line, data=data)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_nan_in_x_where_the_model_refuses_it(line, method):
+    x = line.x[:3].copy()
+    x[1, 2] = np.nan
+    with pytest.raises(ValueError, match=r"(?i)nan"):
+        explain(line, x=x, method=method)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_a_plain_string_for_x(line, method):
+    with pytest.raises(TypeError, match=r"(?i)string|str"):
+        explain(line, x="a plain string", method=method)
+
+
+@pytest.mark.parametrize("x", [None, 3.5, {"a": 1}, object()])
+def test_x_that_is_no_batch(line, x):
+    with pytest.raises((TypeError, ValueError), match=r"\bx\b"):
+        explain(line, x=x)
+
+
+@pytest.mark.parametrize("method", ["ime", "mean baseline"])
+def test_a_numeric_method_says_so_of_strings(mixed, method):
+    keywords = {"removal": Baseline("mean")} if method == "mean baseline" else {}
+    method = "shapley" if keywords else method
+    with pytest.raises((TypeError, ValueError), match=r"(?s)(?i)town.*|number|numeric") as error:
+        xai.explain(mixed.pipeline, mixed.x, method, data=mixed.data, **keywords)
+    assert "town" in str(error.value) or "grade" in str(error.value)
+
+
+# ----------------------------------------------------------------------------------------- model
+
+
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("change", [lambda out: out[:-1], lambda out: np.append(out, 0), np.sum])
+def test_a_model_that_returns_the_wrong_number_of_rows(line, method, change):
+    with pytest.raises(ValueError, match=r"(?i)rows|shape"):
+        explain(line, model=lambda x: change(line.model.predict(x)), method=method)
+
+
+def test_a_model_whose_number_of_outputs_changes(line):
+    with pytest.raises(ValueError, match=r"(?i)output"):
+        explain(line, model=lambda x: np.zeros((len(x), 2 + (len(x) > 5))), batch_size=7)
+
+
+@pytest.mark.parametrize("out", [None, "word", lambda n: np.array(["a"] * n), lambda n: {"a": 1}])
+def test_a_model_that_returns_no_numbers(line, out):
+    with pytest.raises((TypeError, ValueError), match=r"(?i)model"):
+        explain(line, model=lambda x: out(len(x)) if callable(out) else out)
+
+
+def test_three_axes_of_outputs_are_refused(line):
+    with pytest.raises(ValueError, match=r"(?i)shape|axes|dimension"):
+        explain(line, model=lambda x: np.zeros((len(x), 2, 2)))
+
+
+def test_an_unfitted_estimator(line):
+    from sklearn.linear_model import LinearRegression, LogisticRegression
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
+
+    for model in (
+        LinearRegression(),
+        LogisticRegression(),
+        make_pipeline(StandardScaler(), LinearRegression()),
+    ):
+        with pytest.raises(ValueError, match=r"(?i)fit"):
+            explain(line, model=model)
+
+
+@pytest.mark.parametrize("model", [None, 3, "model", [1, 2], object(), np.ones(3)])
+def test_an_object_that_is_no_model(line, model):
+    with pytest.raises(TypeError, match=r"(?i)model"):
+        explain(line, model=model)
+
+
+def test_a_class_instead_of_an_instance(line):
+    from sklearn.linear_model import LinearRegression
+
+    with pytest.raises(TypeError, match=r"(?i)class|instance"):
+        explain(line, model=LinearRegression)
+
+
+def test_a_transformer_is_no_model(line):
+    from sklearn.preprocessing import StandardScaler
+
+    with pytest.raises(TypeError, match=r"(?i)model|predict"):
+        explain(line, model=StandardScaler().fit(line.x))
+
+
+def test_a_models_own_error_is_not_swallowed(line):
+    class BrokenError(RuntimeError):
+        pass
+
+    def model(_):
+        raise BrokenError("out of coffee")
+
+    with pytest.raises(BrokenError, match="out of coffee"):
+        explain(line, model=model)
+
+
+# ---------------------------------------------------------------------------------------- target
+
+
+@pytest.mark.parametrize("target", [3, -1, 17, np.int64(3)])
+def test_a_target_out_of_range(trees, target):
+    with pytest.raises(ValueError, match=str(int(target))):
+        xai.explain(trees.model, trees.x, "shapley", data=trees.data, target=target)
+
+
+@pytest.mark.parametrize("target", ["brich", xai.Label("brich")])
+def test_an_unknown_label_names_the_nearest(trees, target):
+    with pytest.raises(ValueError, match="birch"):
+        xai.explain(trees.model, trees.x, "shapley", data=trees.data, target=target)
+
+
+@pytest.mark.parametrize("target", [[0, 1], [0, 1, 2, 0], [[0, 1, 2]], [0, 1, 3], [0, -1, 2]])
+def test_targets_per_row_that_do_not_fit(trees, target):
+    with pytest.raises(ValueError, match="target"):
+        xai.explain(trees.model, trees.x, "shapley", data=trees.data, target=target)
+
+
+@pytest.mark.parametrize("target", [1.0, None, True, [0.5, 1.0, 2.0], {"a": 1}])
+def test_a_target_of_another_kind(trees, target):
+    with pytest.raises((TypeError, ValueError), match="target"):
+        xai.explain(trees.model, trees.x, "shapley", data=trees.data, target=target)
+
+
+@pytest.mark.parametrize("k", [0, -1, 4])
+def test_top_of_more_classes_than_there_are(trees, k):
+    with pytest.raises(ValueError, match=r"Top|3"):
+        xai.explain(trees.model, trees.x, "shapley", data=trees.data, target=xai.Top(k))
+
+
+# --------------------------------------------------------------------------------------- players
+
+
+@pytest.mark.parametrize("groups", [[[0, 1], [2]], [[0], [1]], [[0, 1, 2]]])
+def test_groups_that_do_not_cover_x(line, groups):
+    with pytest.raises(ValueError, match=r"(?i)cover|missing|no group|3"):
+        explain(line, players=groups)
+
+
+def test_groups_of_names_that_do_not_cover_x_name_the_column(mixed):
+    with pytest.raises(ValueError, match="town"):
+        xai.explain(
+            mixed.pipeline, mixed.x, "shapley", data=mixed.data,
+            players=[["age", "income"], ["grade"]],
+        )  # fmt: skip
+
+
+def test_groups_that_overlap(line):
+    with pytest.raises(ValueError, match=r"1"):
+        explain(line, players=[[0, 1], [1, 2, 3]])
+
+
+@pytest.mark.parametrize("groups", [[[0, 1, 2, 3], [4]], [[0, 1, 2, 3, -9]]])
+def test_groups_of_columns_that_x_lacks(line, groups):
+    with pytest.raises(ValueError, match=r"4|-9"):
+        explain(line, players=groups)
+
+
+def test_an_unknown_name_in_a_group(mixed):
+    with pytest.raises(ValueError, match="incom"):
+        xai.explain(
+            mixed.pipeline, mixed.x, "shapley", data=mixed.data,
+            players=[["age", "incom"], ["town", "grade", "income"]],
+        )  # fmt: skip
+
+
+def test_names_for_an_array_without_names(line):
+    with pytest.raises((TypeError, ValueError), match="age"):
+        explain(line, players=[["age"], ["b", "c", "d"]])
+
+
+@pytest.mark.parametrize("shape", [(3,), (5,), (3, 4), (2, 3), (1, 2, 4)])
+def test_ids_of_another_shape(line, shape):
+    with pytest.raises(ValueError, match=r"(?i)players|shape"):
+        explain(line, players=np.zeros(shape, dtype=int))
+
+
+@pytest.mark.parametrize(
+    "ids", [np.array([0.5, 1, 2, 3]), np.array([-2, 0, 1, 2]), np.array([-1, -1, -1, -1])]
+)
+def test_ids_that_are_none(line, ids):
+    with pytest.raises((TypeError, ValueError), match=r"(?i)players|ids|integer"):
+        explain(line, players=ids)
+
+
+@pytest.mark.parametrize("players", [[], [[], [0, 1, 2, 3]], "elemnts", 3, object()])
+def test_players_of_another_kind(line, players):
+    with pytest.raises((TypeError, ValueError), match=r"(?i)players|group|empty|elements"):
+        explain(line, players=players)
+
+
+def test_patches_are_for_images(line):
+    with pytest.raises(ValueError, match=r"(?i)image"):
+        explain(line, players=xai.players.Patches(2))
+
+
+# ---------------------------------------------------------------------------------------- labels
+
+
+@pytest.mark.parametrize("method", ["loss_shap", "permutation_test", "sage"])
+def test_a_loss_without_labels(trees, method):
+    with pytest.raises(ValueError, match=r"\by="):
+        xai.explain(trees.model, trees.x, method, data=trees.data)
+
+
+@pytest.mark.parametrize("method", ["loss_shap", "permutation_test", "sage"])
+def test_labels_of_another_number(trees, method):
+    with pytest.raises(ValueError, match=r"(?s)\by\b.*2.*3|\by\b.*3.*2"):
+        xai.explain(trees.model, trees.x, method, data=trees.data, y=trees.y[:2])
+
+
+def test_a_label_that_the_model_does_not_know(trees):
+    with pytest.raises(ValueError, match="oak"):
+        xai.explain(trees.model, trees.x, "loss_shap", data=trees.data, y=["all", "oak", "birch"])
+
+
+def test_indices_are_no_labels_for_an_estimator_of_strings(trees):
+    with pytest.raises(ValueError, match=r"(?i)label|class"):
+        xai.explain(trees.model, trees.x, "loss_shap", data=trees.data, y=np.array([0, 1, 2]))
+
+
+@pytest.mark.parametrize("y", [[0, 1, 3], [0, -1, 2]])
+def test_an_index_that_a_callable_does_not_have(trees, y):
+    with pytest.raises(ValueError, match=r"3|-1"):
+        xai.explain(trees.model.predict_proba, trees.x, "loss_shap", data=trees.data, y=np.array(y))
+
+
+def test_nan_among_the_labels(line):
+    with pytest.raises(ValueError, match=r"(?i)nan|finite"):
+        explain(line, method="loss_shap", y=np.array([1.0, np.nan]))
+
+
+# --------------------------------------------------------------------------------------- options
+
+
+@pytest.mark.parametrize("budget", [0, -5, 2.5, "many", True, np.nan])
+def test_a_budget_of_no_use(line, budget):
+    with pytest.raises((TypeError, ValueError), match="budget"):
+        explain(line, budget=budget)
+
+
+@pytest.mark.parametrize("size", [0, -5, 2.5, "many"])
+def test_a_batch_size_of_no_use(line, size):
+    with pytest.raises((TypeError, ValueError), match="batch_size"):
+        explain(line, batch_size=size)
+
+
+@pytest.mark.parametrize("tolerance", [0, -0.1, "small", np.nan])
+def test_a_tolerance_of_no_use(line, tolerance):
+    with pytest.raises((TypeError, ValueError), match="tolerance"):
+        explain(line, tolerance=tolerance)
+
+
+@pytest.mark.parametrize("seed", [1.5, "one", None])
+def test_a_seed_of_no_use(line, seed):
+    with pytest.raises((TypeError, ValueError), match="seed"):
+        explain(line, seed=seed)
+
+
+@pytest.mark.parametrize("jobs", [0, 1.5, "all"])
+def test_jobs_of_no_use(line, jobs):
+    with pytest.raises((TypeError, ValueError), match="n_jobs"):
+        explain(line, n_jobs=jobs)
+
+
+@pytest.mark.parametrize("method", [3, None, object(), ["shapley"]])
+def test_a_method_of_another_kind(line, method):
+    with pytest.raises((TypeError, ValueError), match="method"):
+        explain(line, method=method)
+
+
+@pytest.mark.parametrize(
+    ("third", "wrong", "right"),
+    [("removal", "marginl", "marginal"), ("behavior", "margn", "margin"),
+     ("summary", "shaply", "shapley")],
+)  # fmt: skip
+def test_an_unknown_third_names_the_nearest(line, third, wrong, right):
+    with pytest.raises(ValueError, match=right):
+        explain(line, **{third: wrong})
+
+
+@pytest.mark.parametrize("third", ["removal", "behavior", "summary"])
+@pytest.mark.parametrize("wrong", [3, [1]])
+def test_a_third_of_another_kind(line, third, wrong):
+    with pytest.raises(TypeError, match=third):
+        explain(line, **{third: wrong})
+
+
+def test_thirds_in_each_others_place(line):
+    with pytest.raises(TypeError, match="removal"):
+        explain(line, removal=xai.behavior.Margin())
+    with pytest.raises(TypeError, match="summary"):
+        explain(line, summary=Baseline(0))
+    with pytest.raises(TypeError, match="behavior"):
+        explain(line, behavior=xai.summary.Shapley())
+
+
+@pytest.mark.parametrize("p", [0, 1, -0.5, 1.5])
+def test_a_probability_of_keeping_out_of_range(line, p):
+    with pytest.raises(ValueError, match=r"\bp\b"):
+        explain(line, method="mean_when_included", p=p)
+
+
+def test_a_kernel_that_gives_no_weights(line):
+    with pytest.raises(ValueError, match=r"(?i)kernel|weights"):
+        explain(line, summary=xai.summary.LinearFit(kernel=lambda Z: np.ones(3)))
+    with pytest.raises(ValueError, match=r"(?i)kernel|weights"):
+        explain(line, summary=xai.summary.LinearFit(kernel=lambda Z: -np.ones(len(Z))))
+
+
+def test_an_unknown_kernel_or_regularizer_names_the_nearest(line):
+    with pytest.raises(ValueError, match="exponential"):
+        explain(line, summary=xai.summary.LinearFit(kernel="exponental"))
+    with pytest.raises(ValueError, match="ridge"):
+        explain(line, summary=xai.summary.LinearFit(kernel="shapley", regularizer="rigde"))
+
+
+def test_a_game_of_no_players():
+    with pytest.raises(ValueError, match="n_players"):
+        xai.Game.from_function(lambda Z: np.zeros(len(Z)), n_players=0)

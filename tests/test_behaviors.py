@@ -1,0 +1,399 @@
+"""What of the model is explained: each behavior written out by hand on top of one removal."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+import xai
+from xai.behavior import Contrast, DatasetLoss, Margin, Prediction, PredictionLoss
+from xai.removal import Baseline, Marginal, ProductOfMarginals, Uniform
+from xai.summary import (
+    Banzhaf,
+    IncludeIndividual,
+    LinearFit,
+    MeanWhenIncluded,
+    RemoveIndividual,
+    Shapley,
+)
+
+B = np.array([5.8, 3.0, 3.7, 1.2])  # an iris near the middle
+
+
+def without(x, i):
+    return np.where(np.arange(x.shape[1]) == i, B, x)
+
+
+def occlude(value, x):
+    """Leave one out by hand: value (n, d) -> (n,)."""
+    return np.stack([value(x) - value(without(x, i)) for i in range(x.shape[1])], axis=1)
+
+
+def explain(model, x, behavior, **keywords):
+    return xai.explain(model, x, "occlusion", removal=Baseline(B), behavior=behavior, **keywords)
+
+
+# -------------------------------------------------------------------------------- predictions
+
+
+def outputs(p):
+    return {
+        "auto": p,
+        "probability": p,
+        "logit": np.log(p),
+        "log_odds": np.log(p / (1 - p)),
+        "raw": p,
+    }
+
+
+@pytest.mark.parametrize("output", outputs(np.ones(1) / 2))
+@pytest.mark.parametrize("target", [0, 2])
+def test_predictions_of_a_classifier(trees, output, target):
+    def value(x):
+        return outputs(trees.model.predict_proba(x)[:, target])[output]
+
+    explanation = explain(trees.model, trees.x, Prediction(output), target=target)
+    np.testing.assert_allclose(explanation.values, occlude(value, trees.x), atol=1e-10)
+    np.testing.assert_allclose(explanation.predictions, value(trees.x), atol=1e-10)
+
+
+def test_a_prediction_is_the_probability_unless_told_otherwise(trees):
+    one = xai.explain(trees.model, trees.x, "occlusion", removal=Baseline(B))
+    other = explain(trees.model, trees.x, Prediction("auto"))
+    np.testing.assert_array_equal(one.values, other.values)
+    np.testing.assert_allclose(one.predictions, trees.model.predict_proba(trees.x).max(axis=1))
+
+
+def test_a_callables_raw_output_is_explained():
+    def scores(x):
+        return np.stack([3 * x[:, 0], x[:, 1] * x[:, 2] - 4], axis=1)
+
+    x = np.array([[5.0, 3, 1, 0], [1.0, 2, 9, 4]])
+    explanation = explain(scores, x, None, target=1)
+    np.testing.assert_allclose(explanation.values, occlude(lambda z: scores(z)[:, 1], x))
+
+
+@pytest.mark.parametrize("output", ["probability", "logit", "log_odds"])
+def test_a_callables_probability_must_be_one(output):
+    x = np.array([[5.0, 3, 1, 0]])
+    with pytest.raises(ValueError, match=r"\[0, 1\]|between 0 and 1|probabilit"):
+        explain(lambda z: z[:, :2] * 3, x, Prediction(output), target=0)
+
+
+def test_a_callables_probability_in_range_is_taken():
+    def half(x):
+        p = 1 / (1 + x[:, 0] ** 2)
+        return np.stack([p, 1 - p], axis=1)
+
+    x = np.array([[5.0, 3, 1, 0]])
+    explanation = explain(half, x, Prediction("log_odds"), target=0)
+
+    def value(z):
+        p = half(z)[:, 0]
+        return np.log(p / (1 - p))
+
+    np.testing.assert_allclose(explanation.values, occlude(value, x), atol=1e-12)
+
+
+def test_an_infinite_log_odds_is_not_silently_clipped(trees):
+    def certain(x):
+        return np.tile([0.0, 1.0], (len(x), 1))
+
+    with pytest.raises(ValueError, match=r"(?i)inf|finite"):
+        explain(certain, trees.x, Prediction("log_odds"), target=1)
+
+
+def test_an_unknown_output_names_the_nearest(trees):
+    with pytest.raises(ValueError, match="logit"):
+        explain(trees.model, trees.x, Prediction("logits"))
+
+
+def test_a_prediction_is_averaged_after_its_output(trees):
+    """players -> removal -> model -> output -> mean over draws -> reduce."""
+    explanation = xai.explain(
+        trees.model, trees.x, "occlusion", data=trees.data, behavior=Prediction("log_odds"),
+        target=1,
+    )  # fmt: skip
+    p = trees.model.predict_proba(trees.data)[:, 1]
+    np.testing.assert_allclose(explanation.base_values, np.log(p / (1 - p)).mean(), atol=1e-10)
+
+
+# ----------------------------------------------------------------------- contrasts and margins
+
+
+@pytest.mark.parametrize("to", [2, "cedar", xai.Label("cedar")])
+def test_a_contrast_is_the_gap_to_another_class(trees, to):
+    def value(x):
+        p = trees.model.predict_proba(x)
+        return p[:, 0] - p[:, 2]
+
+    explanation = explain(trees.model, trees.x, Contrast(to=to), target=0)
+    np.testing.assert_allclose(explanation.values, occlude(value, trees.x), atol=1e-12)
+
+
+def test_a_contrast_to_an_unknown_class_is_refused(trees):
+    with pytest.raises(ValueError, match="cedar"):
+        explain(trees.model, trees.x, Contrast(to="ceder"), target=0)
+    with pytest.raises(ValueError, match="7"):
+        explain(trees.model, trees.x, Contrast(to=7), target=0)
+
+
+def test_a_margin_is_the_gap_to_the_best_other_class(trees):
+    def value(x):
+        p = trees.model.predict_proba(x)
+        return p[:, 1] - np.delete(p, 1, axis=1).max(axis=1)
+
+    explanation = explain(trees.model, trees.x, Margin(), target=1)
+    np.testing.assert_allclose(explanation.values, occlude(value, trees.x), atol=1e-12)
+
+
+def test_a_margin_is_taken_of_the_mean_output(trees, oracle):
+    def margin(p):
+        return p[..., 1] - np.delete(p, 1, axis=-1).max(axis=-1)
+
+    explanation = xai.explain(
+        trees.model, trees.x, "exact_shapley", data=trees.data, behavior=Margin(), target=1
+    )
+    for i in range(3):
+        mean = oracle.marginal_game(trees.model.predict_proba, trees.x[i], trees.data)
+        expected = oracle.shapley(lambda S, mean=mean: margin(mean(S)), 4)
+        np.testing.assert_allclose(explanation.values[i], expected, atol=1e-12)
+
+
+def test_a_margin_of_one_output_is_refused(line):
+    with pytest.raises(ValueError, match=r"(?i)output|class"):
+        xai.explain(line.model, line.x[:2], "occlusion", removal=Baseline(0.0), behavior=Margin())
+
+
+# ------------------------------------------------------------------------------ loss on a row
+
+
+def losses(labels):
+    index = {label: i for i, label in enumerate(["all", "birch", "cedar"])}
+    at = np.array([index[label] for label in labels])
+
+    def own(p):
+        return p[np.arange(len(p)), at]
+
+    return {
+        "cross_entropy": lambda p: -np.log(own(p)),
+        "squared": lambda p: ((p - np.eye(3)[at]) ** 2).sum(axis=1),
+        "0-1": lambda p: (p.argmax(axis=1) != at).astype(float),
+    }
+
+
+@pytest.mark.parametrize("loss", losses([]))
+def test_the_value_of_a_loss_is_its_negative(trees, loss):
+    def value(x):
+        return -losses(trees.y)[loss](trees.model.predict_proba(x))
+
+    explanation = explain(trees.model, trees.x, PredictionLoss(loss), y=trees.y)
+    np.testing.assert_allclose(explanation.values, occlude(value, trees.x), atol=1e-10)
+    np.testing.assert_allclose(explanation.predictions, value(trees.x), atol=1e-10)
+
+
+@pytest.mark.parametrize("loss", losses([]))
+def test_a_loss_is_that_of_the_mean_prediction(trees, oracle, loss):
+    explanation = xai.explain(
+        trees.model, trees.x, "loss_shap", data=trees.data, y=trees.y,
+        behavior=PredictionLoss(loss), budget=10_000,
+    )  # fmt: skip
+    for i in range(3):
+        mean = oracle.marginal_game(trees.model.predict_proba, trees.x[i], trees.data)
+
+        def v(S, mean=mean, i=i):
+            return np.array([-losses(trees.y[i : i + 1])[loss](mean(s[None]))[0] for s in S])
+
+        np.testing.assert_allclose(explanation.values[i], oracle.shapley(v, 4), atol=1e-10)
+
+
+def test_a_loss_of_ones_own(trees):
+    """loss(y (B,), outputs (B, k)) -> (B,), with y as the caller gave it."""
+
+    def absolute(y, out):
+        assert out.shape == (len(y), 3)
+        return np.abs(out[:, 0] - (y == "all"))
+
+    def value(x):
+        return -np.abs(trees.model.predict_proba(x)[:, 0] - (trees.y == "all"))
+
+    explanation = explain(trees.model, trees.x, PredictionLoss(absolute), y=trees.y)
+    np.testing.assert_allclose(explanation.values, occlude(value, trees.x), atol=1e-12)
+
+
+def test_a_loss_of_ones_own_gives_one_number_per_row(trees):
+    with pytest.raises(ValueError, match=r"(?i)loss.*shape|shape.*loss"):
+        explain(trees.model, trees.x, PredictionLoss(lambda y, out: np.sum(out)), y=trees.y)
+
+
+def test_the_loss_of_a_regressor_is_squared(line):
+    x, y = line.x[:3], np.array([1.0, -2.0, 0.5])
+
+    def value(rows):
+        return -((line.model.predict(rows) - y) ** 2)
+
+    for behavior in (PredictionLoss(), PredictionLoss("squared")):
+        explanation = xai.explain(
+            line.model, x, "occlusion", removal=Baseline(0.0), behavior=behavior, y=y
+        )
+        gone = np.stack([value(np.where(np.arange(4) == i, 0, x)) for i in range(4)], axis=1)
+        np.testing.assert_allclose(explanation.values, value(x)[:, None] - gone, atol=1e-10)
+
+
+def test_the_loss_of_a_classifier_is_the_cross_entropy(trees):
+    one = explain(trees.model, trees.x, PredictionLoss(), y=trees.y)
+    other = explain(trees.model, trees.x, PredictionLoss("cross_entropy"), y=trees.y)
+    np.testing.assert_array_equal(one.values, other.values)
+
+
+def test_cross_entropy_is_not_for_regressors(line):
+    with pytest.raises(ValueError, match=r"(?i)cross.entropy|class"):
+        xai.explain(
+            line.model, line.x[:3], "occlusion", removal=Baseline(0.0),
+            behavior=PredictionLoss("cross_entropy"), y=np.zeros(3),
+        )  # fmt: skip
+
+
+def test_an_unknown_loss_names_the_nearest(trees):
+    with pytest.raises(ValueError, match="squared"):
+        explain(trees.model, trees.x, PredictionLoss("sqared"), y=trees.y)
+
+
+# ------------------------------------------------------------------------- loss on a data set
+
+
+@pytest.mark.parametrize("loss", ["cross_entropy", "0-1"])
+def test_sage_against_brute_force(trees, oracle, loss):
+    """v(S) = -mean over rows of the loss of the row's mean prediction; Covert 2020."""
+    rows = slice(0, 150, 30)
+    x, y, data = trees.all_x[rows], trees.all_y[rows], trees.data[:4]
+    explanation = xai.explain(
+        trees.model, x, "sage", y=y, data=data, behavior=DatasetLoss(loss), budget=10_000
+    )
+
+    def v(S):
+        total = 0.0
+        for i in range(len(x)):
+            mean = oracle.marginal_game(trees.model.predict_proba, x[i], data)(S)
+            total = total - np.array([losses(y[i : i + 1])[loss](p[None])[0] for p in mean])
+        return total / len(x)
+
+    assert explanation.values.shape == (1, 4) and len(explanation) == 1
+    np.testing.assert_allclose(explanation.values[0], oracle.shapley(v, 4), atol=1e-10)
+    np.testing.assert_allclose(explanation.base_values, v(np.zeros((1, 4), bool)), atol=1e-10)
+    np.testing.assert_allclose(explanation.predictions, v(np.ones((1, 4), bool)), atol=1e-10)
+
+
+def test_a_permutation_test_averages_after_the_loss(line):
+    """Breiman 2001: the loss rises by the mean, over (row, replacement), of each one's loss."""
+    x, data = line.x[:6], line.data
+    y = line.model.predict(x) + np.linspace(-1, 1, 6)
+    explanation = xai.explain(
+        line.model, x, "permutation_test", y=y, data=data, budget=100_000,
+        behavior=DatasetLoss("squared", average="loss"),
+    )  # fmt: skip
+    by_default = xai.explain(line.model, x, "permutation_test", y=y, data=data, budget=100_000)
+    np.testing.assert_array_equal(explanation.values, by_default.values)
+    here = np.mean((line.model.predict(x) - y) ** 2)
+    expected = []
+    for i in range(4):
+        worse = []
+        for b in data:
+            changed = x.copy()
+            changed[:, i] = b[i]
+            worse.append((line.model.predict(changed) - y) ** 2)
+        expected.append(np.mean(worse) - here)
+    assert explanation.values.shape == (1, 4)
+    np.testing.assert_allclose(explanation.values[0], expected, atol=1e-9)
+    np.testing.assert_allclose(explanation.predictions, -here, atol=1e-9)
+
+
+@pytest.mark.parametrize("labels", ["as classes_", "as indices"])
+def test_labels_of_a_module_or_callable_are_indices(trees, labels):
+    """An estimator takes y as classes_ has them; its predict_proba as a callable, indices."""
+    index = np.searchsorted(trees.model.classes_, trees.y)
+    model = trees.model if labels == "as classes_" else trees.model.predict_proba
+    y = trees.y if labels == "as classes_" else index
+    explanation = xai.explain(
+        model, trees.x, "occlusion", removal=Baseline(B), y=y,
+        behavior=PredictionLoss("cross_entropy"),
+    )  # fmt: skip
+
+    def value(x):
+        return np.log(trees.model.predict_proba(x)[np.arange(3), index])
+
+    np.testing.assert_allclose(explanation.values, occlude(value, trees.x), atol=1e-10)
+
+
+def test_integer_labels_are_labels_and_not_indices():
+    """classes_ of 1, 2, 3: a y of 1 is the first class."""
+    from sklearn.datasets import load_iris
+    from sklearn.linear_model import LogisticRegression
+
+    X, y = load_iris(return_X_y=True)
+    model = LogisticRegression(max_iter=1000).fit(X, y + 1)
+    x = X[[0, 75]]
+    explanation = explain(model, x, PredictionLoss("cross_entropy"), y=np.array([1, 2]))
+    expected = np.log(model.predict_proba(x)[[0, 1], [0, 1]])
+    np.testing.assert_allclose(explanation.predictions, expected, atol=1e-12)
+
+
+# --------------------------------------------------------- every behavior with every summary
+
+BEHAVIORS = [
+    Prediction(),
+    Contrast(to=1),
+    Margin(),
+    PredictionLoss("cross_entropy"),
+    DatasetLoss("squared"),
+]
+SUMMARIES = [
+    RemoveIndividual(),
+    IncludeIndividual(),
+    Shapley(),
+    Banzhaf(),
+    MeanWhenIncluded(),
+    LinearFit(kernel="shapley", regularizer=None),
+    LinearFit(kernel="exponential", regularizer="ridge"),
+]
+REMOVALS = {
+    "baseline": lambda data: Baseline("mean"),
+    "marginal": Marginal,
+    "product": ProductOfMarginals,
+    "uniform": lambda data: Uniform(data=data),
+}
+
+
+@pytest.mark.parametrize("removal", REMOVALS)
+@pytest.mark.parametrize("behavior", BEHAVIORS, ids=repr)
+@pytest.mark.parametrize("summary", SUMMARIES, ids=repr)
+def test_every_triple_is_a_method(large, counting, removal, behavior, summary):
+    method = xai.Method(removal=REMOVALS[removal](large.data), behavior=behavior, summary=summary)
+    model = counting(large.model)
+    whole = isinstance(behavior, DatasetLoss)
+    x, y = (large.rows, large.y) if whole else (large.x[:2], large.y[:2])
+    explanation = xai.explain(
+        model, x, method, y=y, data=large.data, target=0, batch_size=2000, budget=20_000
+    )
+    assert explanation.values.shape == ((1, 8) if whole else (2, 8))
+    assert np.isfinite(explanation.values).all()
+    assert explanation.evaluations == -(-model.rows // len(explanation))
+    assert explanation.evaluations <= 20_000
+    if isinstance(summary, Shapley) or getattr(summary, "kernel", None) == "shapley":
+        total = explanation.values.sum(axis=1) + explanation.base_values
+        np.testing.assert_allclose(total, explanation.predictions, rtol=0, atol=1e-10)
+
+
+def test_a_third_of_a_method_may_be_replaced(trees):
+    """behavior=, removal=, summary= of a named method, as objects or names."""
+    keywords = {"data": trees.data, "target": 0}
+    banzhaf = xai.explain(trees.model, trees.x, "banzhaf", **keywords)
+    for summary in (Banzhaf(), "banzhaf"):
+        same = xai.explain(trees.model, trees.x, "exact_shapley", summary=summary, **keywords)
+        np.testing.assert_allclose(same.values, banzhaf.values, atol=1e-12)
+    margins = [
+        xai.explain(trees.model, trees.x, "banzhaf", behavior=behavior, **keywords).values
+        for behavior in (Margin(), "margin")
+    ]
+    np.testing.assert_array_equal(*margins)
+    assert not np.allclose(margins[0], banzhaf.values)

@@ -1,0 +1,294 @@
+"""The labelled result: slices, maps, tables, files."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+import xai
+from xai.removal import Baseline
+
+ARRAYS = ("values", "base_values", "predictions", "std_error", "converged", "data", "target")
+
+
+@pytest.fixture(scope="module")
+def sampled(large):
+    """Three rows, two outputs, errors and a tolerance."""
+    return xai.explain(
+        large.model, large.x, "shapley", data=large.data, budget=1500, target="all",
+        tolerance=0.1, feature_names=list("abcdefgh"), output_names=["no", "yes"],
+    )  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def plain(large):
+    return xai.explain(
+        large.model, large.x, "occlusion", data=large.data, feature_names=list("abcdefgh")
+    )
+
+
+def assert_same(one, other):
+    for name in ARRAYS:
+        a, b = getattr(one, name), getattr(other, name)
+        if a is None:
+            assert b is None, name
+        else:
+            np.testing.assert_array_equal(a, b, err_msg=name)
+            assert np.asarray(a).dtype == np.asarray(b).dtype, name
+    for name in ("method", "removal", "behavior", "summary", "players", "seed", "evaluations"):
+        assert getattr(one, name) == getattr(other, name), name
+    assert list(one.feature_names) == list(other.feature_names)
+    assert list(one.output_names) == list(other.output_names)
+    assert one.info.keys() == other.info.keys()
+    for name, value in one.info.items():
+        np.testing.assert_array_equal(value, other.info[name], err_msg=name)
+
+
+# ---------------------------------------------------------------------------- length and slices
+
+
+def test_its_length_is_the_number_of_rows(sampled, plain):
+    assert len(sampled) == len(plain) == 3
+
+
+@pytest.mark.parametrize("i", [0, 1, 2, -1])
+def test_an_index_keeps_a_batch_of_one(sampled, plain, i):
+    for explanation in (sampled, plain):
+        one = explanation[i]
+        assert isinstance(one, xai.Explanation) and len(one) == 1
+        np.testing.assert_array_equal(one.values, explanation.values[[i]])
+        np.testing.assert_array_equal(one.base_values, explanation.base_values[[i]])
+        np.testing.assert_array_equal(one.predictions, explanation.predictions[[i]])
+        np.testing.assert_array_equal(one.data, explanation.data[[i]])
+        assert (one.std_error is None) == (explanation.std_error is None)
+
+
+def test_slices_and_masks(sampled):
+    np.testing.assert_array_equal(sampled[1:].values, sampled.values[1:])
+    np.testing.assert_array_equal(sampled[[2, 0]].values, sampled.values[[2, 0]])
+    chosen = np.array([True, False, True])
+    np.testing.assert_array_equal(sampled[chosen].values, sampled.values[chosen])
+
+
+def test_an_index_out_of_range_ends_iteration(sampled):
+    with pytest.raises(IndexError):
+        sampled[3]
+    assert [len(one) for one in sampled] == [1, 1, 1]
+
+
+def test_info_is_sliced_too(large):
+    explanation = xai.explain(large.model, large.x, "lime", data=large.data, budget=500)
+    assert explanation.info
+    for name, value in explanation.info.items():
+        np.testing.assert_array_equal(explanation[1].info[name], value[[1]])
+
+
+def test_a_result_cannot_be_reassigned(plain):
+    with pytest.raises(AttributeError):
+        plain.values = np.zeros(3)
+
+
+# -------------------------------------------------------------------------------- map and top
+
+
+def test_a_map_has_the_inputs_shape(sampled, plain):
+    np.testing.assert_array_equal(plain.map(), plain.values)
+    assert sampled.map().shape == (3, 8, 2)
+    np.testing.assert_array_equal(sampled.map(), sampled.values)
+
+
+def test_top_orders_players_by_size(plain, sampled):
+    order = np.argsort(-np.abs(plain.values), axis=1)
+    for k in (1, 3, 8):
+        np.testing.assert_array_equal(plain.top(k), order[:, :k])
+    assert sampled.top(2).shape[:2] == (3, 2)
+
+
+@pytest.mark.parametrize("k", [0, -1, 9])
+def test_top_of_more_players_than_there_are_is_refused(plain, k):
+    with pytest.raises(ValueError, match="8"):
+        plain.top(k)
+
+
+def test_top_passes_over_padding(line):
+    ids = np.array([[0, 0, 0, 0], [0, 1, 2, 3]])
+    explanation = xai.explain(
+        line.model, line.x[:2], "occlusion", removal=Baseline(0.0), players=ids
+    )
+    assert explanation.top(1)[0, 0] == 0
+
+
+# ------------------------------------------------------------------------------------ to_frame
+
+
+def test_a_frame_is_long(sampled, plain):
+    pd = pytest.importorskip("pandas")
+    frame = plain.to_frame()
+    assert isinstance(frame, pd.DataFrame)
+    assert len(frame) == 3 * 8
+    frame = sampled.to_frame()
+    assert len(frame) == 3 * 8 * 2
+    values = frame["value"].to_numpy().reshape(3, 8, 2)
+    np.testing.assert_array_equal(values, sampled.values)
+    assert set(frame["feature"]) == set("abcdefgh")
+    assert set(frame["output"]) == {"no", "yes"}
+    first = frame[(frame["row"] == 1) & (frame["feature"] == "c") & (frame["output"] == "yes")]
+    assert first["value"].item() == sampled.values[1, 2, 1]
+    assert first["std_error"].item() == sampled.std_error[1, 2, 1]
+
+
+def test_a_frame_names_the_class_of_each_row(trees):
+    pytest.importorskip("pandas")
+    explanation = xai.explain(trees.model, trees.x, "occlusion", removal=Baseline(0.0))
+    frame = explanation.to_frame()
+    assert frame.groupby("row")["output"].first().tolist() == trees.model.predict(trees.x).tolist()
+
+
+def test_a_frame_of_groups_and_of_images(line):
+    pytest.importorskip("pandas")
+    grouped = xai.explain(
+        line.model, line.x[:2], "occlusion", removal=Baseline(0.0), players=[[0, 1], [2, 3]]
+    )
+    assert len(grouped.to_frame()) == 4
+    image = xai.explain(
+        lambda z: z[:, 0, 0, 0], np.ones((1, 4, 5, 3)), "occlusion", removal=Baseline(0.0)
+    )
+    assert len(image.to_frame()) == 20
+
+
+def test_a_frame_of_a_data_set(large, run, method_table):
+    pytest.importorskip("pandas")
+    frame = run(method_table["sage"], large).to_frame()
+    assert len(frame) == 8 and np.isfinite(frame["value"]).all()
+
+
+# ------------------------------------------------------------------------------------- to_shap
+
+
+def test_shaps_explanation_has_the_same_numbers(sampled, plain):
+    shap = pytest.importorskip("shap")
+    for explanation in (sampled, plain):
+        other = explanation.to_shap()
+        assert isinstance(other, shap.Explanation)
+        np.testing.assert_array_equal(other.values, explanation.values)
+        np.testing.assert_array_equal(other.base_values, explanation.base_values)
+        np.testing.assert_array_equal(other.data, explanation.data)
+        assert list(other.feature_names) == list("abcdefgh")
+        assert len(other) == 3
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_shaps_plots_take_it(plain):
+    shap = pytest.importorskip("shap")
+    plt = pytest.importorskip("matplotlib.pyplot")
+    plt.switch_backend("Agg")
+    shap.plots.bar(plain.to_shap(), show=False)
+    shap.plots.waterfall(plain.to_shap()[0], show=False)
+    plt.close("all")
+
+
+# --------------------------------------------------------------------------------- save and load
+
+
+@pytest.mark.parametrize("name", ["result.npz", "result", "result.xai", "my result.v1"])
+@pytest.mark.parametrize("kind", [str, lambda path: path])
+def test_saving_writes_that_very_path_and_loading_gives_the_same(
+    sampled, plain, tmp_path, name, kind
+):
+    for explanation in (sampled, plain):
+        path = tmp_path / name
+        explanation.save(kind(path))
+        assert [entry.name for entry in tmp_path.iterdir()] == [name]
+        assert_same(xai.load(kind(path)), explanation)
+
+
+def test_a_file_holds_no_pickle(sampled, tmp_path):
+    sampled.save(tmp_path / "one")
+    with np.load(tmp_path / "one", allow_pickle=False) as file:
+        for name in file.files:
+            assert file[name].dtype != object
+
+
+def test_every_methods_result_can_be_saved(case, large, run, tmp_path):
+    explanation = run(case, large)
+    explanation.save(tmp_path / "one")
+    assert_same(xai.load(tmp_path / "one"), explanation)
+
+
+def test_a_loaded_result_does_what_the_first_did(sampled, tmp_path):
+    sampled.save(tmp_path / "one")
+    loaded = xai.load(tmp_path / "one")
+    np.testing.assert_array_equal(loaded.map(), sampled.map())
+    np.testing.assert_array_equal(loaded.top(3), sampled.top(3))
+    np.testing.assert_array_equal(loaded[1].values, sampled[1].values)
+    assert loaded.to_frame().equals(sampled.to_frame())
+
+
+def test_a_frame_with_strings_and_categories_comes_back(mixed, tmp_path):
+    explanation = xai.explain(mixed.pipeline, mixed.x, "occlusion", data=mixed.data)
+    explanation.save(tmp_path / "one")
+    data = xai.load(tmp_path / "one").data
+    assert list(data.columns) == list(mixed.x.columns)
+    for column in data.columns:
+        assert data[column].tolist() == mixed.x[column].tolist()
+
+
+def test_sparse_rows_come_back(tmp_path):
+    from scipy import sparse
+
+    x = sparse.csr_matrix(np.eye(3))
+    explanation = xai.explain(
+        lambda rows: np.asarray(rows.sum(axis=1)).ravel(), x, "occlusion", removal=Baseline(0)
+    )
+    explanation.save(tmp_path / "one")
+    data = xai.load(tmp_path / "one").data
+    assert sparse.issparse(data)
+    np.testing.assert_array_equal(data.toarray(), np.eye(3))
+
+
+def test_tensors_come_back_as_arrays(tmp_path):
+    torch = pytest.importorskip("torch")
+    x = torch.rand(2, 3)
+    explanation = xai.explain(lambda z: z.sum(1), x, "occlusion", removal=Baseline(0.0))
+    explanation.save(tmp_path / "one")
+    np.testing.assert_array_equal(xai.load(tmp_path / "one").data, x.numpy())
+
+
+def test_padding_comes_back(line, tmp_path):
+    ids = np.array([[0, 0, 0, 0], [0, 1, 2, 3]])
+    explanation = xai.explain(
+        line.model, line.x[:2], "occlusion", removal=Baseline(0.0), players=ids
+    )
+    explanation.save(tmp_path / "one")
+    loaded = xai.load(tmp_path / "one")
+    np.testing.assert_array_equal(loaded.values, explanation.values)
+    np.testing.assert_array_equal(loaded.map(), explanation.map())
+
+
+def test_a_foreign_file_is_refused(tmp_path):
+    np.savez(tmp_path / "one.npz", a=np.zeros(3))
+    with pytest.raises(ValueError, match=r"one\.npz"):
+        xai.load(tmp_path / "one.npz")
+    (tmp_path / "two").write_text("no archive")
+    with pytest.raises(ValueError, match="two"):
+        xai.load(tmp_path / "two")
+    with pytest.raises(FileNotFoundError):
+        xai.load(tmp_path / "three")
+
+
+# ----------------------------------------------------------------------------------- how it reads
+
+
+def test_its_repr_says_what_it_is(plain):
+    assert "occlusion" in repr(plain)
+    assert len(repr(plain)) < 1000
+    assert "<" in plain._repr_html_()
+    assert "occlusion" in plain._repr_html_()
+
+
+def test_data_and_arrays_are_not_shared_with_the_caller(large):
+    """Changing x afterwards does not change what was explained."""
+    x = large.x.copy()
+    explanation = xai.explain(large.model, x, "occlusion", data=large.data)
+    x[:] = 0
+    np.testing.assert_array_equal(explanation.data, large.x)

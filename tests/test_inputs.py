@@ -1,0 +1,614 @@
+"""Kinds of x and kinds of model: the model is called with what it was made for."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+import xai
+from xai.removal import Baseline
+
+# --------------------------------------------------------------------------------- NumPy arrays
+
+
+def test_one_dimension_is_a_batch_of_one(line):
+    one = xai.explain(line.model, line.x[0], "shapley", data=line.data)
+    batch = xai.explain(line.model, line.x[:1], "shapley", data=line.data)
+    assert one.values.shape == (1, 4)
+    np.testing.assert_array_equal(one.values, batch.values)
+
+
+@pytest.mark.parametrize("order", ["C", "F", "strided"])
+def test_the_memory_layout_does_not_matter(line, order):
+    x = line.x[:4]
+    x = np.repeat(x, 2, axis=0)[::2] if order == "strided" else np.asarray(x, order=order)
+    explanation = xai.explain(line.model, x, "shapley", data=line.data)
+    reference = xai.explain(line.model, line.x[:4].copy(), "shapley", data=line.data)
+    np.testing.assert_allclose(explanation.values, reference.values, atol=1e-14)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64, np.int64, np.int32, np.uint8, bool])
+def test_the_model_sees_the_dtype_of_x(counting, dtype):
+    """Where replacements are of the same kind, columns keep their dtype."""
+    rng = np.random.default_rng(0)
+    x, data = (rng.integers(0, 2, size=(n, 3)).astype(dtype) for n in (2, 5))
+    model = counting(lambda rows: rows[:, 0] * 2.0 + rows[:, 1])
+    xai.explain(model, x, "shapley", data=data)
+    assert {rows.dtype for rows in model.seen} == {np.dtype(dtype)}
+
+
+@pytest.mark.parametrize(("value", "kind"), [(0, "i"), (3.0, "i"), (0.5, "f")])
+def test_integers_become_float_only_where_a_replacement_is_not_integral(counting, value, kind):
+    x = np.array([[1, 2, 3], [4, 5, 6]])
+    model = counting(lambda rows: rows.sum(axis=1) * 1.0)
+    explanation = xai.explain(model, x, "occlusion", removal=Baseline(value))
+    assert {rows.dtype.kind for rows in model.seen} == {kind}
+    np.testing.assert_allclose(explanation.values, x - value)
+
+
+def test_integers_are_not_truncated_by_a_mean():
+    x, data = np.array([[4, 6]]), np.array([[1, 2], [2, 3]])
+    explanation = xai.explain(
+        lambda rows: rows.sum(axis=1) * 1.0, x, "occlusion", removal=Baseline("mean"), data=data
+    )
+    np.testing.assert_allclose(explanation.values, [[2.5, 3.5]])
+
+
+def test_large_integers_survive(counting):
+    """Identifiers beyond 2^53 reach the model as they are."""
+    big = 2**60 + 1
+    x, data = np.array([[big, 1]]), np.array([[big - 2, 0], [big - 4, 3]])
+    model = counting(lambda rows: (rows[:, 0] == big) * 1.0)
+    explanation = xai.explain(model, x, "shapley", data=data)
+    np.testing.assert_allclose(explanation.values, [[1.0, 0.0]])
+
+
+def test_float64_values_are_not_rounded_to_float32(line):
+    x = line.x[:1] + 1e-12
+    a = xai.explain(line.model, x, "shapley", data=line.data).values
+    b = xai.explain(line.model, line.x[:1], "shapley", data=line.data).values
+    np.testing.assert_allclose(a - b, line.w[None] * 1e-12, atol=1e-14)
+    assert not np.array_equal(a, b)
+
+
+def test_nan_is_explained_where_the_model_takes_it():
+    from sklearn.ensemble import HistGradientBoostingRegressor
+
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(80, 3))
+    X[::4, 1] = np.nan
+    y = np.where(np.isnan(X[:, 1]), 3.0, X[:, 0])
+    model = HistGradientBoostingRegressor(max_iter=10, min_samples_leaf=5).fit(X, y)
+    explanation = xai.explain(model, X[:4], "shapley", data=X[1:9])
+    total = explanation.values.sum(axis=1) + explanation.base_values
+    np.testing.assert_allclose(total, model.predict(X[:4]), atol=1e-10)
+    assert explanation.values[0, 1] > 0.5
+
+
+# ----------------------------------------------------------------------------------- DataFrames
+
+
+@pytest.fixture
+def pd():
+    return pytest.importorskip("pandas")
+
+
+class Recorder:
+    """A callable on DataFrames that notes columns, dtypes and type."""
+
+    def __init__(self, weights):
+        self.weights, self.seen = weights, []
+
+    def __call__(self, frame):
+        self.seen.append((type(frame), list(frame.columns), [str(t) for t in frame.dtypes]))
+        return sum(np.asarray(frame[c], dtype=float) * w for c, w in self.weights.items())
+
+
+def test_a_callable_receives_the_frame_that_x_is(pd):
+    x = pd.DataFrame({"a": [1, 2], "b": [0.5, 1.5], "c": [3, 4]})
+    data = pd.DataFrame({"a": [7, 8], "b": [0.0, 1.0], "c": [1, 1]})
+    model = Recorder({"a": 2, "b": 1, "c": -1})
+    explanation = xai.explain(model, x, "shapley", data=data)
+    expected = (x - data.mean()).to_numpy() * [2, 1, -1]
+    np.testing.assert_allclose(explanation.values, expected, atol=1e-12)
+    for kind, columns, dtypes in model.seen:
+        assert kind is pd.DataFrame
+        assert columns == ["a", "b", "c"]
+        assert dtypes == ["int64", "float64", "int64"]
+
+
+@pytest.mark.parametrize(("value", "dtype"), [(0, "int64"), (0.5, "float64")])
+def test_integer_columns_become_float_only_for_a_fraction(pd, value, dtype):
+    x = pd.DataFrame({"a": [1, 2], "b": [0.5, 1.5]})
+    model = Recorder({"a": 2, "b": 1})
+    explanation = xai.explain(model, x, "occlusion", removal=Baseline(value))
+    np.testing.assert_allclose(explanation.values, (x.to_numpy() - value) * [2, 1])
+    assert {dtypes[0] for _, _, dtypes in model.seen} == {dtype}
+
+
+@pytest.mark.parametrize("dtype", ["int8", "int32", "uint8", "float32", "bool", "Int64", "Float64"])
+def test_dtypes_of_columns_are_kept(pd, dtype):
+    x = pd.DataFrame({"a": pd.Series([1, 0], dtype=dtype), "b": [0.5, 1.5]})
+    data = pd.DataFrame({"a": pd.Series([1, 0, 1], dtype=dtype), "b": [0.0, 1.0, 2.0]})
+    model = Recorder({"a": 2, "b": 1})
+    xai.explain(model, x, "shapley", data=data)
+    assert {tuple(dtypes) for _, _, dtypes in model.seen} == {(dtype, "float64")}
+
+
+def test_a_frame_is_not_written_to(pd, mixed):
+    x, data = mixed.x.copy(deep=True), mixed.data.copy(deep=True)
+    xai.explain(mixed.pipeline, x, "shapley", data=data)
+    pd.testing.assert_frame_equal(x, mixed.x)
+    pd.testing.assert_frame_equal(data, mixed.data)
+
+
+@pytest.mark.parametrize(
+    "method", ["occlusion", "include_one", "shapley", "kernel_shap", "banzhaf", "lime", "qii"]
+)
+def test_a_pipeline_on_a_mixed_table(mixed, method):
+    """Strings, categories, integers: the columns reach the ColumnTransformer unchanged."""
+    explanation = xai.explain(mixed.pipeline, mixed.x, method, data=mixed.data, target=1)
+    assert explanation.values.shape == (3, 4)
+    assert list(explanation.feature_names) == ["age", "income", "town", "grade"]
+    p = mixed.pipeline.predict_proba(mixed.x)[:, 1]
+    np.testing.assert_allclose(explanation.predictions, p, atol=1e-12)
+    if method in ("shapley", "kernel_shap"):
+        base = mixed.pipeline.predict_proba(mixed.data)[:, 1].mean()
+        np.testing.assert_allclose(explanation.base_values, base, atol=1e-12)
+        total = explanation.values.sum(axis=1) + explanation.base_values
+        np.testing.assert_allclose(total, p, atol=1e-12)
+
+
+def test_a_mixed_table_against_brute_force(mixed):
+    """One column at a time, its values swapped for the background's by hand."""
+    explanation = xai.explain(mixed.pipeline, mixed.x, "occlusion", data=mixed.data, target=1)
+    for i in range(3):
+        for j, column in enumerate(mixed.frame.columns):
+            rows = mixed.x.iloc[[i] * len(mixed.data)].reset_index(drop=True)
+            rows[column] = mixed.data[column].reset_index(drop=True)
+            here = mixed.pipeline.predict_proba(mixed.x.iloc[[i]])[0, 1]
+            gone = mixed.pipeline.predict_proba(rows)[:, 1].mean()
+            np.testing.assert_allclose(explanation.values[i, j], here - gone, atol=1e-12)
+
+
+def test_columns_are_matched_by_name(mixed):
+    """Reordered columns: the same value for each name, in x's own order."""
+    order = ["grade", "income", "age", "town"]
+    one = xai.explain(mixed.pipeline, mixed.x, "shapley", data=mixed.data)
+    for x, data in [
+        (mixed.x[order], mixed.data),
+        (mixed.x[order], mixed.data[order]),
+        (mixed.x, mixed.data[order]),
+    ]:
+        other = xai.explain(mixed.pipeline, x, "shapley", data=data)
+        assert list(other.feature_names) == list(x.columns)
+        places = [list(mixed.x.columns).index(c) for c in x.columns]
+        np.testing.assert_allclose(other.values, one.values[:, places], atol=1e-12)
+
+
+def test_a_callable_gets_the_columns_in_xs_own_order(pd):
+    x = pd.DataFrame({"b": [1.0], "a": [2.0]})
+    data = pd.DataFrame({"a": [0.0, 1.0], "b": [5.0, 6.0]})
+    model = Recorder({"a": 10, "b": 1})
+    explanation = xai.explain(model, x, "occlusion", data=data)
+    np.testing.assert_allclose(explanation.values, [[1 - 5.5, 20 - 5]])
+    assert {tuple(columns) for _, columns, _ in model.seen} == {("b", "a")}
+
+
+def test_a_frames_index_does_not_matter(mixed):
+    x = mixed.x.set_index([["u", "v", "w"]])
+    one = xai.explain(mixed.pipeline, x, "shapley", data=mixed.data)
+    other = xai.explain(mixed.pipeline, mixed.x, "shapley", data=mixed.data)
+    np.testing.assert_array_equal(one.values, other.values)
+
+
+def test_a_series_is_a_batch_of_one(mixed):
+    """Its dtypes are those of data: a row of a mixed table is a Series of objects."""
+    one = xai.explain(mixed.pipeline, mixed.x.iloc[0], "shapley", data=mixed.data)
+    batch = xai.explain(mixed.pipeline, mixed.x.iloc[:1], "shapley", data=mixed.data)
+    assert one.values.shape == (1, 4)
+    np.testing.assert_allclose(one.values, batch.values, atol=1e-12)
+    assert list(one.feature_names) == list(mixed.x.columns)
+
+
+def test_a_series_takes_its_dtypes_from_data(pd):
+    data = pd.DataFrame({"a": [1, 2, 3], "b": [0.5, 1.5, 2.5]})
+    model = Recorder({"a": 2, "b": 1})
+    xai.explain(model, pd.Series({"a": 2.0, "b": 1.0}), "shapley", data=data)
+    assert {tuple(dtypes) for _, _, dtypes in model.seen} == {("int64", "float64")}
+
+
+def test_a_category_that_x_lacks_reaches_the_model(pd):
+    """Categories of x and of data are joined; no value turns into a missing one."""
+    x = pd.DataFrame({"c": pd.Categorical(["low"]), "n": [1.0]})
+    data = pd.DataFrame({"c": pd.Categorical(["top", "mid", "top"]), "n": [0.0, 1.0, 2.0]})
+
+    def model(frame):
+        assert not frame["c"].isna().any()
+        return (frame["c"] == "top").to_numpy() * 1.0
+
+    explanation = xai.explain(model, x, "occlusion", data=data)
+    np.testing.assert_allclose(explanation.values, [[-2 / 3, 0]], atol=1e-12)
+
+
+def test_dates_and_missing_strings_reach_the_model(pd):
+    x = pd.DataFrame({"day": pd.to_datetime(["2024-05-01"]), "word": ["yes"]})
+    data = pd.DataFrame({"day": pd.to_datetime(["2023-01-01", "2025-01-01"]), "word": [None, "no"]})
+
+    def model(frame):
+        late = frame["day"] > pd.Timestamp("2024-01-01")
+        return late.to_numpy() * 1.0 + frame["word"].isna().to_numpy() * 10.0
+
+    explanation = xai.explain(model, x, "occlusion", data=data)
+    np.testing.assert_allclose(explanation.values, [[0.5, -5.0]], atol=1e-12)
+
+
+def test_an_estimator_fitted_without_names_takes_a_frame(pd, line):
+    frame = pd.DataFrame(line.x, columns=list("abcd"))
+    explanation = xai.explain(line.model, frame.iloc[:2], "shapley", data=frame.iloc[10:20])
+    reference = xai.explain(line.model, line.x[:2], "shapley", data=line.data)
+    np.testing.assert_allclose(explanation.values, reference.values, atol=1e-12)
+
+
+@pytest.mark.filterwarnings("error")
+def test_an_estimator_fitted_on_a_frame_takes_arrays_without_a_warning(pd):
+    from sklearn.linear_model import LinearRegression
+
+    frame = pd.DataFrame(np.random.default_rng(0).normal(size=(20, 3)), columns=list("abc"))
+    model = LinearRegression().fit(frame, frame["a"] * 2)
+    explanation = xai.explain(model, frame.to_numpy()[:2], "shapley", data=frame.to_numpy()[5:9])
+    np.testing.assert_allclose(explanation.values[:, 1:], 0, atol=1e-10)
+
+
+def test_an_object_array_of_strings_and_numbers():
+    """A callable receives the kind of thing x is: an object array stays one."""
+    x = np.array([[3, "up"], [5, "down"]], dtype=object)
+    data = np.array([[1, "down"], [2, "up"], [3, "down"]], dtype=object)
+
+    def model(rows):
+        assert rows.dtype == object
+        return np.array([float(a) + (b == "up") for a, b in rows])
+
+    explanation = xai.explain(model, x, "shapley", data=data)
+    np.testing.assert_allclose(explanation.values, [[1, 2 / 3], [3, -1 / 3]], atol=1e-12)
+
+
+def test_polars_frames_stay_polars():
+    pl = pytest.importorskip("polars")
+    x = pl.DataFrame({"a": [1, 2], "b": [0.5, 1.5], "w": ["yes", "no"]})
+    data = pl.DataFrame({"b": [0.0, 1.0], "w": ["no", "no"], "a": [7, 8]})
+    seen = []
+
+    def model(frame):
+        seen.append((type(frame), frame.columns, frame.dtypes))
+        return (frame["a"] * 2 + frame["b"] + (frame["w"] == "yes").cast(pl.Int64)).to_numpy()
+
+    explanation = xai.explain(model, x, "shapley", data=data)
+    expected = [[2 * (1 - 7.5), 0, 1], [2 * (2 - 7.5), 1, 0]]
+    np.testing.assert_allclose(explanation.values, expected, atol=1e-12)
+    assert list(explanation.feature_names) == ["a", "b", "w"]
+    for kind, columns, dtypes in seen:
+        assert kind is pl.DataFrame
+        assert columns == ["a", "b", "w"]
+        assert dtypes == [pl.Int64, pl.Float64, pl.String]
+
+
+def test_a_pipeline_on_polars():
+    pl = pytest.importorskip("polars")
+    from sklearn.compose import ColumnTransformer
+    from sklearn.linear_model import LinearRegression
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import OneHotEncoder
+
+    rng = np.random.default_rng(0)
+    frame = pl.DataFrame({"town": rng.choice(["Bonn", "Ulm"], 40), "size": rng.normal(size=40)})
+    y = (frame["town"] == "Ulm").to_numpy() * 2.0 + frame["size"].to_numpy()
+    encode = ColumnTransformer(
+        [("word", OneHotEncoder(), ["town"]), ("number", "passthrough", ["size"])]
+    )
+    model = make_pipeline(encode, LinearRegression()).fit(frame, y)
+    data = frame[20:30]
+    explanation = xai.explain(model, frame[:3], "shapley", data=data)
+    ulm = (frame["town"] == "Ulm").to_numpy()
+    expected = np.stack(
+        [
+            2.0 * (ulm[:3] - ulm[20:30].mean()),
+            frame["size"].to_numpy()[:3] - data["size"].mean(),
+        ],
+        axis=1,
+    )
+    np.testing.assert_allclose(explanation.values, expected, atol=1e-9)
+
+
+# --------------------------------------------------------------------------------------- sparse
+
+
+@pytest.mark.parametrize("kind", ["csr_matrix", "csr_array", "csc_matrix", "coo_matrix"])
+@pytest.mark.parametrize("removal", ["baseline", "marginal"])
+def test_sparse_stays_sparse(counting, kind, removal):
+    from scipy import sparse
+
+    rng = np.random.default_rng(0)
+    dense = rng.random((5, 6)) * (rng.random((5, 6)) < 0.4)
+    x, data = (getattr(sparse, kind)(part) for part in (dense[:2], dense[2:]))
+    w = np.arange(1.0, 7)
+    model = counting(lambda rows: np.asarray(rows @ w).ravel())
+    keywords = {"removal": Baseline(0)} if removal == "baseline" else {"data": data}
+    explanation = xai.explain(model, x, "shapley", **keywords)
+    assert all(sparse.issparse(rows) for rows in model.seen)
+    stand_in = 0 if removal == "baseline" else dense[2:].mean(axis=0)
+    np.testing.assert_allclose(explanation.values, (dense[:2] - stand_in) * w, atol=1e-12)
+    np.testing.assert_array_equal(x.toarray(), dense[:2])
+
+
+def test_a_sparse_text_classifier():
+    from sklearn.feature_extraction.text import CountVectorizer
+    from sklearn.naive_bayes import MultinomialNB
+
+    texts = ["good film", "bad film", "good good plot", "bad plot", "fine film", "bad bad"]
+    vectorizer = CountVectorizer()
+    X = vectorizer.fit_transform(texts)
+    model = MultinomialNB().fit(X, [1, 0, 1, 0, 1, 0])
+    explanation = xai.explain(
+        model, X[:2], "shapley", removal=Baseline(0), target=1,
+        feature_names=vectorizer.get_feature_names_out(),
+    )  # fmt: skip
+    names = list(explanation.feature_names)
+    assert explanation.values[0, names.index("good")] > 0.1
+    assert explanation.values[1, names.index("bad")] < -0.1
+    assert explanation.values[0, names.index("bad")] == 0
+
+
+# ---------------------------------------------------------------------------------------- torch
+
+
+@pytest.fixture(scope="module")
+def torch():
+    return pytest.importorskip("torch")
+
+
+@pytest.fixture
+def network(torch):
+    torch.manual_seed(0)
+    return torch.nn.Sequential(
+        torch.nn.Linear(5, 8),
+        torch.nn.BatchNorm1d(8),
+        torch.nn.Tanh(),
+        torch.nn.Dropout(0.5),
+        torch.nn.Linear(8, 3),
+    )
+
+
+def logits(torch, network, x):
+    network.eval()
+    with torch.no_grad():
+        return network(torch.as_tensor(np.asarray(x)).float()).numpy().astype(float)
+
+
+@pytest.fixture(scope="module")
+def rows():
+    rng = np.random.default_rng(0)
+    return rng.normal(size=(2, 5)), rng.normal(size=(4, 5))
+
+
+def test_a_module_takes_arrays_and_tensors_alike(torch, network, rows):
+    x, data = rows
+    arrays = xai.explain(network, x, "shapley", data=data)
+    tensors = xai.explain(network, torch.tensor(x), "shapley", data=torch.tensor(data))
+    np.testing.assert_allclose(arrays.values, tensors.values, atol=1e-6)
+    assert isinstance(tensors.values, np.ndarray)
+    assert arrays.values.shape == (2, 5)
+    assert arrays.values.dtype in (np.float32, np.float64)
+
+
+def test_a_module_is_explained_by_its_logits_in_eval_mode(torch, network, rows, oracle):
+    x, data = rows
+    explanation = xai.explain(network, x, "exact_shapley", data=data, target="all")
+    for i in range(2):
+        v = oracle.marginal_game(lambda z: logits(torch, network, z), x[i], data)
+        np.testing.assert_allclose(explanation.values[i], oracle.shapley(v, 5), atol=1e-5)
+
+
+def test_a_modules_probability_is_its_softmax(torch, network, rows):
+    x, data = rows
+    explanation = xai.explain(
+        network, x, "occlusion", data=data, target=2,
+        behavior=xai.behavior.Prediction("probability"),
+    )  # fmt: skip
+    z = np.exp(logits(torch, network, x))
+    np.testing.assert_allclose(explanation.predictions, z[:, 2] / z.sum(axis=1), atol=1e-6)
+
+
+def test_a_module_of_one_output_has_a_sigmoid(torch, rows):
+    torch.manual_seed(0)
+    network = torch.nn.Linear(5, 1)
+    x, data = rows
+    raw = xai.explain(network, x, "occlusion", data=data)
+    np.testing.assert_allclose(raw.predictions, logits(torch, network, x)[:, 0], atol=1e-5)
+    explanation = xai.explain(
+        network, x, "occlusion", data=data, behavior=xai.behavior.Prediction("probability")
+    )
+    expected = 1 / (1 + np.exp(-logits(torch, network, x)[:, 0]))
+    np.testing.assert_allclose(explanation.predictions, expected, atol=1e-6)
+
+
+@pytest.mark.parametrize("output", ["logit", "raw", "log_odds"])
+def test_outputs_of_a_module(torch, network, rows, output):
+    x, data = rows
+    explanation = xai.explain(
+        network, x, "occlusion", data=data, target=0, behavior=xai.behavior.Prediction(output)
+    )
+    z = logits(torch, network, x)
+    p = (np.exp(z) / np.exp(z).sum(axis=1, keepdims=True))[:, 0]
+    expected = np.log(p / (1 - p)) if output == "log_odds" else z[:, 0]
+    np.testing.assert_allclose(explanation.predictions, expected, atol=1e-5)
+
+
+def test_a_modules_loss_takes_class_indices(torch, network, rows):
+    x, data = rows
+    explanation = xai.explain(network, x, "loss_shap", data=data, y=np.array([2, 0]), budget=1000)
+    z = logits(torch, network, x)
+    expected = (z - np.log(np.exp(z).sum(axis=1, keepdims=True)))[[0, 1], [2, 0]]
+    np.testing.assert_allclose(explanation.predictions, expected, atol=1e-5)
+
+
+@pytest.mark.parametrize("training", [True, False])
+@pytest.mark.parametrize("fails", [True, False])
+def test_a_module_is_left_as_it_was(torch, network, rows, training, fails):
+    """Modes of every part, flags, hooks, gradients, buffers, random state; also after an error."""
+    network.train(training)
+    network[1].train(not training)
+    network[0].weight.requires_grad_(False)
+    network[4].bias.grad = torch.ones(3)
+    handle = network[2].register_forward_hook(lambda *_: None)
+    modes = [part.training for part in network.modules()]
+    flags = [p.requires_grad for p in network.parameters()]
+    state = {name: value.clone() for name, value in network.state_dict().items()}
+    random_state, grad = torch.get_rng_state(), torch.is_grad_enabled()
+    x, data = (a.copy() for a in rows)
+    if fails:
+        x[1, 0] = np.nan
+        with pytest.raises(ValueError, match=r"(?i)nan|finite"):
+            xai.explain(network, x, "shapley", data=data)
+    else:
+        xai.explain(network, x, "shapley", data=data)
+    assert [part.training for part in network.modules()] == modes
+    assert [p.requires_grad for p in network.parameters()] == flags
+    assert network[0].weight.grad is None
+    assert torch.equal(network[4].bias.grad, torch.ones(3))
+    assert list(network[2]._forward_hooks) == [handle.id]
+    assert not any(part._forward_pre_hooks for part in network.modules())
+    for name, value in network.state_dict().items():
+        assert torch.equal(value, state[name]), name
+    assert torch.equal(torch.get_rng_state(), random_state)
+    assert torch.is_grad_enabled() == grad
+
+
+def test_a_double_module_answers_in_float64(torch, rows):
+    torch.manual_seed(0)
+    network = torch.nn.Linear(5, 1).double()
+    x, data = rows
+    explanation = xai.explain(network, x, "shapley", data=data)
+    w = network.weight.detach().numpy()[0]
+    assert explanation.values.dtype == np.float64
+    np.testing.assert_allclose(explanation.values, w * (x - data.mean(axis=0)), atol=1e-12)
+
+
+def test_a_half_module_answers_in_float32(torch, rows):
+    network = torch.nn.Linear(5, 2).bfloat16()
+    explanation = xai.explain(network, rows[0], "occlusion", data=rows[1])
+    assert explanation.values.dtype == np.float32
+    assert explanation.predictions.dtype == np.float32
+
+
+def test_a_tensor_is_not_written_to_and_needs_no_gradient(torch, network, rows):
+    x = torch.tensor(rows[0], dtype=torch.float32, requires_grad=True)
+    before = x.detach().clone()
+    explanation = xai.explain(network, x, "shapley", data=torch.tensor(rows[1]).float())
+    assert torch.equal(x.detach(), before) and x.grad is None and x.requires_grad
+    assert np.isfinite(explanation.values).all()
+
+
+def test_a_callable_receives_tensors_where_x_is_one(torch, rows):
+    kinds = []
+
+    def model(z):
+        kinds.append((type(z), z.dtype))
+        return (z[:, 0] * z[:, 1]).double()
+
+    x, data = (torch.tensor(a) for a in rows)
+    explanation = xai.explain(model, x, "shapley", data=data)
+    assert set(kinds) == {(torch.Tensor, torch.float64)}
+    assert explanation.values.dtype == np.float64
+    total = explanation.values.sum(axis=1) + explanation.base_values
+    np.testing.assert_allclose(total, explanation.predictions, atol=1e-12)
+
+
+def test_images_are_channels_first_for_a_module(torch):
+    torch.manual_seed(0)
+    network = torch.nn.Sequential(
+        torch.nn.Conv2d(3, 4, 3), torch.nn.ReLU(), torch.nn.Flatten(), torch.nn.LazyLinear(2)
+    )
+    x = torch.rand(2, 3, 6, 8)
+    network(x)
+    explanation = xai.explain(network, x, "occlusion", removal=Baseline(0.0), target=0)
+    assert explanation.values.shape == (2, 6, 8)
+    assert explanation.map().shape == (2, 3, 6, 8)
+    gone = x.clone()
+    gone[:, :, 2, 5] = 0
+    with torch.no_grad():
+        expected = (network(x) - network(gone))[:, 0].numpy()
+    np.testing.assert_allclose(explanation.values[:, 2, 5], expected, atol=1e-5)
+
+
+def test_a_module_on_a_frame_of_numbers(torch, rows):
+    pd = pytest.importorskip("pandas")
+    torch.manual_seed(0)
+    network = torch.nn.Linear(5, 2)
+    x, data = (pd.DataFrame(a, columns=list("abcde")) for a in rows)
+    explanation = xai.explain(network, x, "shapley", data=data)
+    reference = xai.explain(network, rows[0], "shapley", data=rows[1])
+    np.testing.assert_allclose(explanation.values, reference.values, atol=1e-6)
+    assert list(explanation.feature_names) == list("abcde")
+
+
+# ------------------------------------------------------------------------------- other estimators
+
+
+def test_a_grid_search_is_an_estimator(cancer):
+    from sklearn.ensemble import RandomForestClassifier
+    from sklearn.model_selection import GridSearchCV
+
+    search = GridSearchCV(
+        RandomForestClassifier(n_estimators=3, random_state=0), {"max_depth": [2, 3]}, cv=2
+    ).fit(cancer.x, cancer.y)
+    explanation = xai.explain(search, cancer.x[:2], "shapley", data=cancer.x[50:60])
+    np.testing.assert_allclose(
+        explanation.predictions, search.predict_proba(cancer.x[:2]).max(axis=1)
+    )
+
+
+def test_an_object_with_predict_proba_need_not_be_scikit_learns(cancer):
+    class Wrapped:
+        classes_ = np.array(["ill", "well"])
+
+        def predict(self, x):
+            return self.classes_[self.predict_proba(x).argmax(axis=1)]
+
+        def predict_proba(self, x):
+            return cancer.forest.predict_proba(x)
+
+    explanation = xai.explain(
+        Wrapped(), cancer.x[:2], "occlusion", data=cancer.x[50:60], target="well"
+    )
+    np.testing.assert_allclose(
+        explanation.predictions, cancer.forest.predict_proba(cancer.x[:2])[:, 1]
+    )
+
+
+def test_a_bound_method_is_a_callable(cancer):
+    explanation = xai.explain(
+        cancer.forest.predict_proba, cancer.x[:2], "occlusion", data=cancer.x[50:60], target=1
+    )
+    reference = xai.explain(
+        cancer.forest, cancer.x[:2], "occlusion", data=cancer.x[50:60], target=1
+    )
+    np.testing.assert_allclose(explanation.values, reference.values, atol=1e-14)
+
+
+def test_a_model_may_return_lists_or_frames():
+    pd = pytest.importorskip("pandas")
+    x = np.array([[1.0, 2.0]])
+    for kind in (list, pd.Series, lambda v: pd.DataFrame({"y": v})):
+        explanation = xai.explain(
+            lambda rows, kind=kind: kind(rows[:, 0] * 2), x, "occlusion", removal=Baseline(0.0)
+        )
+        np.testing.assert_allclose(explanation.values, [[2.0, 0.0]])
+
+
+def test_integer_outputs_are_numbers():
+    explanation = xai.explain(
+        lambda rows: (rows[:, 0] > 0).astype(int), np.array([[1.0, 2.0]]), "occlusion",
+        removal=Baseline(0.0),
+    )  # fmt: skip
+    np.testing.assert_array_equal(explanation.values, [[1.0, 0.0]])

@@ -1,0 +1,52 @@
+"""Peak memory is set by the batch, not by rows times coalitions times background."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+SCRIPT = """
+import resource
+import sys
+
+import numpy as np
+import xai
+
+method = sys.argv[1]
+rng = np.random.default_rng(0)
+x, data = rng.normal(size=(2, 784)), rng.normal(size=(1000, 784))
+w = rng.normal(size=784)
+
+
+def model(rows):
+    return rows @ w
+
+
+def peak():
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024  # MB; Linux counts in KiB
+
+
+xai.explain(lambda rows: rows[:, 0], x[:1, :6], method, data=data[:3, :6])
+before = peak()
+explanation = xai.explain(model, x, method, data=data, budget=10_000)
+print(before, peak(), explanation.evaluations)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="ru_maxrss is in KiB on Linux only")
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "method",
+    ["shapley", "permutation_shap", "kernel_shap", "banzhaf", "mean_when_included", "lime", "ime"],
+)
+def test_a_wide_table_and_a_long_background_stay_under_a_gigabyte(method):
+    """784 features, 1,000 background rows, 10,000 model rows for each of two rows."""
+    done = subprocess.run(
+        [sys.executable, "-c", SCRIPT, method], capture_output=True, text=True, timeout=300
+    )
+    assert done.returncode == 0, done.stderr
+    before, after, evaluations = map(float, done.stdout.split())
+    assert evaluations > 5000
+    assert after - before < 1000, f"{after - before:.0f} MB"

@@ -1,0 +1,229 @@
+"""The table of methods, and what each promises that the laws do not say."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+import xai
+
+
+def records():
+    return {record.name: record for record in xai.methods()}
+
+
+# ------------------------------------------------------------------------------------ the table
+
+
+def test_every_method_has_a_row_in_the_tests_table(method_table):
+    """A method that is added is added to conftest.py's table, so that every law runs over it."""
+    removers = {name for name, record in records().items() if "table" in str(record.inputs)}
+    assert removers == set(method_table)
+
+
+def test_the_table_prints_itself():
+    printed = str(xai.methods())
+    for name in records():
+        assert name in printed
+    assert "budget" in printed.lower()
+
+
+def test_records_say_what_they_are_made_of(case):
+    record = records()[case.name]
+    for field in ("name", "removal", "behavior", "summary", "inputs", "paper"):
+        assert str(getattr(record, field)), field
+    assert hasattr(record, "budget")
+
+
+PAPERS = {
+    "occlusion": ("Marginal", "Prediction", "RemoveIndividual"),
+    "include_one": ("Marginal", "Prediction", "IncludeIndividual"),
+    "shapley": ("Marginal", "Prediction", "Shapley"),
+    "exact_shapley": ("Marginal", "Prediction", "Shapley"),
+    "permutation_shap": ("Marginal", "Prediction", "Shapley"),
+    "kernel_shap": ("Marginal", "Prediction", "LinearFit"),
+    "banzhaf": ("Marginal", "Prediction", "Banzhaf"),
+    "mean_when_included": ("Marginal", "Prediction", "MeanWhenIncluded"),
+    "lime": (None, "Prediction", "LinearFit"),
+    "permutation_test": (None, "DatasetLoss", "RemoveIndividual"),
+    "loss_shap": ("Marginal", "PredictionLoss", "Shapley"),
+    "sage": ("Marginal", "DatasetLoss", "Shapley"),
+    "ime": ("Uniform", "Prediction", "Shapley"),
+    "qii": ("ProductOfMarginals", "Prediction", "Shapley"),
+}
+
+
+def test_each_method_is_its_papers_triple(case, large, run):
+    """Covert, Lundberg & Lee 2021, table 1."""
+    removal, behavior, summary = PAPERS[case.name]
+    explanation = run(case, large)
+    assert explanation.method == case.name
+    if removal is not None:
+        assert str(explanation.removal).startswith(removal)
+    assert str(explanation.behavior).startswith(behavior)
+    assert str(explanation.summary).startswith(summary)
+
+
+def test_the_table_and_the_explanation_agree(case, large, run):
+    record, explanation = records()[case.name], run(case, large)
+    for third in ("removal", "behavior", "summary"):
+        word = str(getattr(record, third)).split("(")[0]
+        assert word in str(getattr(explanation, third)), third
+
+
+# -------------------------------------------------------------------- Shapley by many roads
+
+
+@pytest.mark.parametrize("method", ["shapley", "permutation_shap", "kernel_shap", "exact_shapley"])
+def test_all_roads_to_shapley_meet(small, method):
+    exact = xai.explain(small.model, small.x, "exact_shapley", data=small.data)
+    other = xai.explain(small.model, small.x, method, data=small.data, budget=10_000)
+    np.testing.assert_allclose(other.values, exact.values, rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize("method", ["shapley", "permutation_shap", "kernel_shap"])
+def test_sampled_shapley_values_come_near_the_exact_ones(large, method):
+    exact = xai.explain(large.model, large.x, "exact_shapley", data=large.data).values
+    sampled = xai.explain(large.model, large.x, method, data=large.data, budget=4000)
+    error = np.abs(sampled.values - exact)
+    assert np.all(error <= 6 * sampled.std_error + 1e-12)
+    assert np.sqrt(np.mean(error**2)) < 0.1 * np.sqrt(np.mean(exact**2))
+
+
+def test_auto_is_exact_where_the_exact_answer_is_cheap(small):
+    explanation = xai.explain(small.model, small.x, data=small.data)
+    assert explanation.std_error is None
+    exact = xai.explain(small.model, small.x, "exact_shapley", data=small.data)
+    np.testing.assert_allclose(explanation.values, exact.values, atol=1e-12)
+
+
+def test_auto_estimates_where_it_is_not():
+    rng = np.random.default_rng(0)
+    x, data = rng.normal(size=(1, 40)), rng.normal(size=(10, 40))
+    explanation = xai.explain(lambda z: np.tanh(z.sum(axis=1)), x, data=data)
+    assert np.isfinite(explanation.std_error).all()
+    total = explanation.values.sum(axis=1) + explanation.base_values
+    np.testing.assert_allclose(total, explanation.predictions, atol=1e-12)
+
+
+# ------------------------------------------------------------------------------------------ LIME
+
+
+def lime_weights(z, width):
+    """exp(-distance^2 / width^2), distance over the 0/1 neighbourhood; its root, as lime's."""
+    return np.sqrt(np.exp(-(1 - z).sum(axis=1) / width**2))
+
+
+def test_lime_of_an_additive_model_is_the_gap_between_inside_and_outside_the_bin():
+    """With columns drawn alone and a kernel that is a product over columns, the population's fit
+    of sum g_j(x_j) has coefficients E[g_j | x's quartile] - E[g_j | another quartile]."""
+    rng = np.random.default_rng(0)
+    data = rng.normal(size=(400, 3))
+    x = np.array([[1.5, -0.2, 0.1], [-2.0, 0.4, 0.9]])
+
+    def g(z):
+        return np.stack([z[:, 0] ** 2, 3 * z[:, 1], 0 * z[:, 2]], axis=1)
+
+    explanation = xai.explain(
+        lambda z: g(z).sum(axis=1), x, "lime", data=data, budget=20_000, alpha=1e-6
+    )
+    cuts = np.quantile(data, [0.25, 0.5, 0.75], axis=0)
+    for i in range(2):
+        for j in range(3):
+            bins = np.searchsorted(cuts[:, j], data[:, j])
+            own = bins == np.searchsorted(cuts[:, j], x[i, j])
+            parts = g(data)[:, j]
+            expected = parts[own].mean() - parts[~own].mean()
+            slack = 5 * explanation.std_error[i, j] + 1e-6
+            assert abs(explanation.values[i, j] - expected) <= slack
+    assert np.all(explanation.std_error < 0.15)
+
+
+def test_lime_around_a_point_of_a_linear_model_is_its_slope(line):
+    """Continuous neighbourhoods: per standard deviation of each column."""
+    explanation = xai.explain(
+        line.model, line.x[:2], "lime", data=line.data, discretise=False, budget=4000, alpha=1e-8
+    )
+    slope = line.w * line.data.std(axis=0)
+    np.testing.assert_allclose(
+        np.abs(explanation.values), np.tile(np.abs(slope), (2, 1)), atol=1e-4
+    )
+
+
+def test_lime_takes_categories_by_their_frequencies(mixed):
+    explanation = xai.explain(mixed.pipeline, mixed.x, "lime", data=mixed.data, target=1)
+    assert explanation.values.shape == (3, 4)
+    assert np.isfinite(explanation.values).all()
+
+
+def test_lime_reports_its_fit(large, run, method_table):
+    info = run(method_table["lime"], large).info
+    names = {name.lower() for name in info}
+    assert "intercept" in names
+    for value in info.values():
+        assert len(value) == 3
+
+
+def test_lime_of_an_image_takes_patches():
+    x = np.random.default_rng(0).random((1, 8, 8, 3))
+    explanation = xai.explain(
+        lambda z: z[:, :4, :4].mean(axis=(1, 2, 3)), x, "lime",
+        players=xai.players.Patches(4), removal=xai.removal.Baseline(0.0),
+    )  # fmt: skip
+    assert explanation.values.shape == (1, 4)
+    assert explanation.values[0, 0] > 10 * np.abs(explanation.values[0, 1:]).max()
+
+
+# ---------------------------------------------------------------------------- data-set methods
+
+
+def test_a_permutation_test_agrees_with_scikit_learn():
+    """The rise of the squared loss as a column is shuffled, up to Monte Carlo."""
+    from sklearn.inspection import permutation_importance
+    from sklearn.linear_model import LinearRegression
+
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(200, 3))
+    y = X @ [3.0, 1.0, 0.0] + rng.normal(size=200)
+    model = LinearRegression().fit(X, y)
+    reference = permutation_importance(
+        model, X, y, scoring="neg_mean_squared_error", n_repeats=50, random_state=0
+    ).importances_mean
+    explanation = xai.explain(model, X, "permutation_test", y=y, data=X, budget=200_000)
+    np.testing.assert_allclose(explanation.values[0], reference, rtol=0.03, atol=0.02)
+
+
+@pytest.mark.parametrize("method", ["permutation_test", "sage"])
+def test_a_data_set_has_one_row_of_values(large, run, method_table, method):
+    explanation = run(method_table[method], large)
+    assert explanation.values.shape == (1, 8)
+    assert explanation.base_values.shape == explanation.predictions.shape == (1,)
+    assert len(explanation) == 1
+
+
+def test_sage_of_a_useless_model_is_nothing(large, run, method_table):
+    explanation = run(method_table["sage"], large, model=lambda x: np.full((len(x), 2), 0.5))
+    np.testing.assert_allclose(explanation.values, 0, atol=1e-12)
+
+
+# -------------------------------------------------------------------------- default budgets
+
+
+def test_the_default_budget_is_the_one_that_the_table_shows(case):
+    """12 players with 30 background rows: too many to enumerate, so the budget is used."""
+    record = records()[case.name]
+    if not isinstance(record.budget, int):
+        pytest.skip(f"its budget is {record.budget!r}")
+    rng = np.random.default_rng(0)
+    x, data = rng.normal(size=(4, 12)), rng.normal(size=(30, 12))
+
+    def model(z):
+        s = z[:, 0] * z[:, 1] + z[:, 5]
+        p = s * s / (1 + s * s)
+        return np.stack([1 - p, p], axis=1)
+
+    keywords = {"y": np.array([0, 1, 0, 1])} if case.needs_y else {}
+    explanation = xai.explain(model, x, case.name, data=data, **keywords)
+    assert explanation.evaluations <= record.budget
+    if case.samples:
+        assert explanation.evaluations > 0.5 * record.budget

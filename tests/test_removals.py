@@ -1,0 +1,328 @@
+"""How features are taken away: each removal against brute force over its own definition."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+import xai
+from xai.removal import Baseline, Marginal, ProductOfMarginals, Uniform
+
+
+def cubic(x):
+    """(n, 4) -> (n,), of order three in the columns."""
+    return x[:, 0] * x[:, 1] * x[:, 2] + 2 * x[:, 2] * x[:, 3] - x[:, 0] + 0.25
+
+
+@pytest.fixture(scope="module")
+def table():
+    rng = np.random.default_rng(2)
+    return rng.normal(size=(3, 4)), rng.normal(size=(7, 4)) + 1
+
+
+# --------------------------------------------------------------------------------- baseline
+
+
+def baselines(x, data):
+    return {
+        "zero": (Baseline(), np.zeros_like(x)),
+        "number": (Baseline(1.5), np.full_like(x, 1.5)),
+        "named argument": (Baseline(value=-2), np.full_like(x, -2.0)),
+        "array": (Baseline(np.array([1.0, 2, 3, 4])), np.tile([1.0, 2, 3, 4], (len(x), 1))),
+        "mean": (Baseline("mean"), np.tile(data.mean(axis=0), (len(x), 1))),
+        "min": (Baseline("min"), np.tile(data.min(axis=0), (len(x), 1))),
+        "max": (Baseline("max"), np.tile(data.max(axis=0), (len(x), 1))),
+        "per row": (Baseline(x[::-1].copy()), x[::-1]),
+    }
+
+
+@pytest.mark.parametrize("kind", baselines(np.zeros((1, 4)), np.zeros((1, 4))))
+def test_a_baseline_is_what_stands_in(table, oracle, kind):
+    x, data = table
+    removal, stand_in = baselines(x, data)[kind]
+    explanation = xai.explain(cubic, x, "exact_shapley", removal=removal, data=data)
+    for i in range(len(x)):
+        v = oracle.marginal_game(cubic, x[i], stand_in[i : i + 1])
+        np.testing.assert_allclose(explanation.values[i], oracle.shapley(v, 4), atol=1e-12)
+        np.testing.assert_allclose(explanation.base_values[i], cubic(stand_in[i : i + 1])[0])
+    assert explanation.std_error is None
+
+
+def test_a_baseline_needs_no_data(table):
+    x, _ = table
+    explanation = xai.explain(cubic, x, "occlusion", removal=Baseline(0.0))
+    gone = np.stack([cubic(np.where(np.arange(4) == i, 0.0, x)) for i in range(4)], axis=1)
+    np.testing.assert_allclose(explanation.values, cubic(x)[:, None] - gone, atol=1e-12)
+
+
+@pytest.mark.parametrize("statistic", ["mean", "min", "max"])
+def test_a_statistic_of_no_data_is_refused(table, statistic):
+    with pytest.raises(ValueError, match="data="):
+        xai.explain(cubic, table[0], "occlusion", removal=Baseline(statistic))
+
+
+@pytest.mark.parametrize("shape", [(3,), (5,), (2, 4), (3, 3), (1, 3, 4)])
+def test_a_baseline_of_another_shape_is_refused(table, shape):
+    with pytest.raises(ValueError, match=r"(?i)baseline.*shape|shape.*baseline"):
+        xai.explain(cubic, table[0], "occlusion", removal=Baseline(np.zeros(shape)))
+
+
+def test_an_unknown_baseline_names_the_nearest(table):
+    with pytest.raises(ValueError, match="mean"):
+        xai.explain(cubic, *[table[0]], "occlusion", removal=Baseline("maen"), data=table[1])
+
+
+def test_an_images_mean_is_its_own_colour():
+    """ "mean" is each image's own mean colour, channel by channel."""
+    x = np.random.default_rng(0).random((2, 4, 6, 3))
+
+    def model(images):
+        return images[:, 0, 0, :] @ np.array([1.0, 10.0, 100.0])
+
+    explanation = xai.explain(model, x, "occlusion", removal=Baseline("mean"))
+    colour = x.mean(axis=(1, 2))
+    expected = np.zeros((2, 4, 6))
+    expected[:, 0, 0] = (x[:, 0, 0] - colour) @ np.array([1.0, 10.0, 100.0])
+    np.testing.assert_allclose(explanation.values, expected, atol=1e-9)
+
+
+# --------------------------------------------------------------------------------- marginal
+
+
+@pytest.mark.parametrize(
+    ("method", "slowly"),
+    [
+        ("exact_shapley", "shapley"),
+        ("shapley", "shapley"),
+        ("permutation_shap", "shapley"),
+        ("kernel_shap", "kernel_fit"),
+        ("banzhaf", "banzhaf"),
+        ("mean_when_included", "mean_when_included"),
+    ],
+)
+def test_a_forest_against_brute_force(cancer, oracle, method, slowly):
+    """Groups of columns, a background of five rows: every coalition, every row, every class."""
+    groups = [[0, 2], [1], [3, 4, 5], [6, 7]]
+    x, data = cancer.x[:2], cancer.x[100:105]
+    explanation = xai.explain(
+        cancer.forest, x, method, data=data, players=groups, target="all", budget=10_000
+    )
+    assert explanation.values.shape == (2, 4, 2)
+    for i in range(2):
+        v = oracle.marginal_game(cancer.forest.predict_proba, x[i], data, groups)
+        expected = getattr(oracle, slowly)(v, 4)
+        np.testing.assert_allclose(explanation.values[i], expected, rtol=0, atol=1e-12)
+        np.testing.assert_allclose(
+            explanation.base_values[i], cancer.forest.predict_proba(data).mean(axis=0), atol=1e-12
+        )
+
+
+@pytest.mark.parametrize("method", ["occlusion", "include_one"])
+def test_each_alone_against_brute_force(table, oracle, method):
+    x, data = table
+    explanation = xai.explain(cubic, x, method, data=data)
+    for i in range(len(x)):
+        v = oracle.marginal_game(cubic, x[i], data)
+        one = np.eye(4, dtype=bool)
+        full, empty = v(np.ones((1, 4), bool)), v(np.zeros((1, 4), bool))
+        expected = full - v(~one) if method == "occlusion" else v(one) - empty
+        np.testing.assert_allclose(explanation.values[i], expected, atol=1e-12)
+
+
+def test_the_background_may_live_in_the_removal(table):
+    x, data = table
+    one = xai.explain(cubic, x, "shapley", removal=Marginal(data))
+    other = xai.explain(cubic, x, "shapley", data=data)
+    np.testing.assert_array_equal(one.values, other.values)
+
+
+def test_a_removal_may_be_given_by_name(table):
+    x, data = table
+    one = xai.explain(cubic, x, "ime", removal="marginal", data=data)
+    other = xai.explain(cubic, x, "shapley", data=data)
+    np.testing.assert_allclose(one.values, other.values, atol=1e-12)
+
+
+def test_a_background_of_one_row_is_a_baseline(table):
+    x, data = table
+    one = xai.explain(cubic, x, "shapley", data=data[:1])
+    other = xai.explain(cubic, x, "shapley", removal=Baseline(data[0]))
+    np.testing.assert_allclose(one.values, other.values, atol=1e-14)
+
+
+@pytest.mark.parametrize("method", ["occlusion", "shapley", "kernel_shap", "lime", "ime", "qii"])
+def test_without_a_background_the_error_says_what_to_pass(table, method):
+    with pytest.raises(ValueError, match="data=") as error:
+        xai.explain(cubic, table[0], method)
+    assert "removal=" in str(error.value)
+
+
+# --------------------------------------------------- product of marginals, uniform: their draws
+
+
+def test_a_product_of_marginals_mixes_the_rows(counting, table):
+    x, data = table
+    model = counting(cubic)
+    xai.explain(model, x[:1], "shapley", removal=ProductOfMarginals(data), budget=2000)
+    seen = np.concatenate(model.seen)
+    for column in range(4):
+        assert set(seen[:, column]) == {x[0, column], *data[:, column]}
+    gone = seen[(seen != x[0]).all(axis=1)]
+    assert (gone[:, None, :] == data).all(axis=2).any(axis=1).mean() < 1, "always a whole row"
+
+
+@pytest.mark.parametrize("method", ["shapley", "kernel_shap", "banzhaf", "mean_when_included"])
+@pytest.mark.parametrize("kind", ["product", "uniform"])
+def test_independent_draws_average_to_the_mean_of_each_column(oracle, table, method, kind):
+    """A multilinear model under independent columns: v(S) is the model at the means."""
+
+    def bilinear(x):
+        return x[:, 0] * x[:, 1] * x[:, 2] - x[:, 3] + x[:, 0] * x[:, 3]
+
+    x, data = table
+    low, high = np.array([-1.0, 0, 1, 2]), np.array([0.0, 2, 4, 2.5])
+    removal = ProductOfMarginals(data) if kind == "product" else Uniform(low, high)
+    means = data.mean(axis=0) if kind == "product" else (low + high) / 2
+    v = oracle.marginal_game(bilinear, x[0], means[None])
+    slowly = {"banzhaf": oracle.banzhaf, "mean_when_included": oracle.mean_when_included}
+    exact = slowly.get(method, oracle.shapley)(v, 4)
+    estimates = np.array(
+        [
+            xai.explain(bilinear, x[:1], method, removal=removal, budget=2000, seed=seed).values[0]
+            for seed in range(40)
+        ]
+    )
+    error = estimates.std(axis=0, ddof=1) / np.sqrt(len(estimates))
+    assert np.all(error < 0.1)
+    assert np.all(np.abs(estimates.mean(axis=0) - exact) <= 4.5 * error + 1e-12)
+
+
+def uniforms(data):
+    return {
+        "numbers": (Uniform(-1.0, 3.0), np.full(4, -1.0), np.full(4, 3.0)),
+        "arrays": (Uniform(np.arange(4.0), np.arange(4.0) + 2), np.arange(4.0), np.arange(4.0) + 2),
+        "data": (Uniform(data=data), data.min(axis=0), data.max(axis=0)),
+    }
+
+
+@pytest.mark.parametrize("kind", uniforms(np.zeros((1, 4))))
+def test_uniform_draws_fill_their_range(counting, table, kind):
+    x, data = table
+    removal, low, high = uniforms(data)[kind]
+    model = counting(cubic)
+    xai.explain(model, x[:1] + 100, "shapley", removal=removal, budget=3000)
+    seen = np.concatenate(model.seen)
+    for column in range(4):
+        drawn = seen[seen[:, column] < 50, column]
+        assert len(np.unique(drawn)) > 100
+        assert drawn.min() >= low[column] and drawn.max() <= high[column]
+        width = high[column] - low[column]
+        assert drawn.min() < low[column] + 0.2 * width
+        assert drawn.max() > high[column] - 0.2 * width
+
+
+def test_ime_draws_from_the_ranges_of_the_data(counting, table):
+    x, data = table
+    model = counting(cubic)
+    xai.explain(model, x[:1] + 100, "ime", data=data, budget=2000)
+    drawn = np.concatenate(model.seen)
+    drawn = np.where(drawn > 50, np.nan, drawn)
+    assert np.all(np.nanmin(drawn, axis=0) >= data.min(axis=0))
+    assert np.all(np.nanmax(drawn, axis=0) <= data.max(axis=0))
+    assert not np.isin(drawn[~np.isnan(drawn)], data).all()
+
+
+def test_a_uniform_range_upside_down_is_refused(table):
+    with pytest.raises(ValueError, match=r"(?i)low.*high"):
+        xai.explain(cubic, table[0], "shapley", removal=Uniform(2.0, 1.0))
+
+
+def test_one_draw_is_the_same_for_every_coalition(table):
+    """A draw's replacement values depend on (seed, draw): a column that the walk has not touched
+    keeps its replacement, so that f = x0 has no spread beside its own."""
+    x, data = table
+
+    def first(z):
+        return z[:, 0]
+
+    explanation = xai.explain(first, x[:1], "shapley", removal=Uniform(data=data), budget=500)
+    assert np.all(explanation.values[0, 1:] == 0)
+
+
+# ----------------------------------------------------------------------------- a user's function
+
+
+def test_a_removal_of_ones_own(table, oracle):
+    """function(x (B, d), kept (B, d)) -> (B, d): here, removing is changing the sign."""
+    x, _ = table
+
+    def flip(rows, kept):
+        assert rows.shape == kept.shape and kept.dtype == bool
+        return np.where(kept, rows, -rows)
+
+    explanation = xai.explain(cubic, x, "exact_shapley", removal=flip)
+    for i in range(len(x)):
+        v = oracle.marginal_game(cubic, x[i], -x[i : i + 1])
+        np.testing.assert_allclose(explanation.values[i], oracle.shapley(v, 4), atol=1e-12)
+
+
+def test_a_removal_of_ones_own_may_write_to_what_it_is_given(table):
+    x = table[0].copy()
+
+    def scribble(rows, kept):
+        rows[~kept] = 0
+        return rows
+
+    explanation = xai.explain(cubic, x, "exact_shapley", removal=scribble)
+    expected = xai.explain(cubic, table[0], "exact_shapley", removal=Baseline(0.0))
+    np.testing.assert_allclose(explanation.values, expected.values, atol=1e-14)
+    np.testing.assert_array_equal(x, table[0])
+
+
+@pytest.mark.parametrize(
+    "wrong", [lambda rows, kept: rows[:, :2], lambda rows, kept: rows[:-1]], ids=["columns", "rows"]
+)
+def test_a_removal_of_ones_own_that_changes_the_shape_is_refused(table, wrong):
+    with pytest.raises(ValueError, match="shape"):
+        xai.explain(cubic, table[0], "occlusion", removal=wrong)
+
+
+# -------------------------------------------------------------------------------- linear models
+
+LINEAR_METHODS = ["shapley", "exact_shapley", "permutation_shap", "kernel_shap", "banzhaf"]
+
+
+@pytest.mark.parametrize("d", [1, 3, 7, 40])
+@pytest.mark.parametrize("method", [*LINEAR_METHODS, "linear_fit", "occlusion", "include_one"])
+def test_a_linear_model_and_a_baseline_are_exact(method, d):
+    if method == "exact_shapley" and d == 40:
+        pytest.skip("2^40 coalitions")
+    rng = np.random.default_rng(d)
+    w, x, b = rng.normal(size=d), rng.normal(size=(2, d)), rng.normal(size=d)
+    keywords = {}
+    if method == "linear_fit":
+        method = "kernel_shap"
+        keywords["summary"] = xai.summary.LinearFit(
+            kernel=lambda Z: np.exp(-(1 - np.asarray(Z).mean(axis=1))), regularizer=None
+        )
+    explanation = xai.explain(
+        lambda rows: rows @ w + 0.5, x, method, removal=Baseline(b), **keywords
+    )
+    assert explanation.values.dtype == np.float64
+    np.testing.assert_allclose(explanation.values, w * (x - b), rtol=0, atol=1e-10)
+    np.testing.assert_allclose(explanation.base_values, b @ w + 0.5, rtol=0, atol=1e-10)
+
+
+@pytest.mark.parametrize("method", LINEAR_METHODS)
+def test_a_linear_model_and_a_background_are_exact_when_all_is_enumerated(line, method):
+    explanation = xai.explain(line.model, line.x[:3], method, data=line.data, budget=10_000)
+    expected = line.w * (line.x[:3] - line.data.mean(axis=0))
+    np.testing.assert_allclose(explanation.values, expected, rtol=0, atol=1e-10)
+
+
+def test_too_many_players_for_enumeration_name_the_budget():
+    with pytest.raises(ValueError, match="budget"):
+        xai.explain(
+            lambda x: x.sum(axis=1), np.ones((1, 40)), "exact_shapley",
+            removal=Baseline(0.0), budget=1_000_000,
+        )  # fmt: skip

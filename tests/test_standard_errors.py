@@ -1,0 +1,306 @@
+"""Standard errors are right, not merely wide; a tolerance is met and stops early."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+import xai
+from xai.removal import Marginal, Uniform
+from xai.summary import Banzhaf, LinearFit, MeanWhenIncluded, Shapley
+
+SEEDS = 80
+D, M = 8, 40  # 2^8 coalitions times 40 background rows: 10,240 model rows are all there are
+
+
+def rough(x):
+    """(n, 8) -> (n,): products of three and a threshold."""
+    return (
+        x[:, 0] * x[:, 1] * x[:, 2]
+        + np.where(x[:, 3] + x[:, 4] > x[:, 5], 1.0, 0.0)
+        + 0.5 * np.sin(x[:, 5] * x[:, 6])
+        + np.abs(x[:, 7] - x[:, 0])
+    )
+
+
+@pytest.fixture(scope="module")
+def table():
+    rng = np.random.default_rng(4)
+    return rng.normal(size=(1, D)) + 0.5, rng.normal(size=(M, D))
+
+
+def calibration(estimates, errors, exact):
+    """RMS of (estimate - exact) / std_error over seeds and players: 1 where errors are right."""
+    return np.sqrt(np.mean(((np.array(estimates) - exact) / np.array(errors)) ** 2))
+
+
+def explained(table, method, budget, **keywords):
+    x, data = table
+    found = [
+        xai.explain(rough, x, method, data=data, budget=budget, seed=seed, **keywords)
+        for seed in range(SEEDS)
+    ]
+    return [e.values[0] for e in found], [e.std_error[0] for e in found]
+
+
+# --------------------------------------------------------------------- right, not merely wide
+
+# 80 seeds of some five independent players: a calibration of 1 is found within .8 to 1.25 unless
+# the replicates behind an error are so few that their own noise shows.
+
+
+@pytest.mark.parametrize(
+    "budget", [300, 700, 1500, 8000], ids=["fewer", "as many", "more", "many more"]
+)
+@pytest.mark.parametrize("method", ["shapley", "permutation_shap"])
+def test_walks_over_a_background(table, method, budget):
+    """A pair of walks costs some 2 x 8 rows: fewer pairs than background rows, as many, more."""
+    exact = xai.explain(rough, table[0], "exact_shapley", data=table[1]).values[0]
+    assert 0.8 < calibration(*explained(table, method, budget), exact) < 1.25
+
+
+@pytest.mark.parametrize("budget", [500, 4000])
+@pytest.mark.parametrize("method", ["kernel_shap", "banzhaf", "mean_when_included"])
+def test_regressions_and_means_over_a_background(table, method, budget):
+    exact = xai.explain(rough, table[0], method, data=table[1], budget=20_000)
+    assert exact.std_error is None
+    found = explained(table, method, budget)
+    assert 0.8 < calibration(*found, exact.values[0]) < 1.25
+
+
+@pytest.mark.parametrize("budget", [400, 4000])
+@pytest.mark.parametrize("method", ["ime", "qii"])
+def test_endless_draws(table, oracle, method, budget):
+    """A multilinear model with independent columns: the exact game is the model at the means."""
+
+    def multilinear(x):
+        return x[:, 0] * x[:, 1] * x[:, 2] + x[:, 3] * x[:, 4] - x[:, 5] + x[:, 6] * x[:, 7]
+
+    x, data = table
+    means = data.mean(axis=0) if method == "qii" else (data.min(axis=0) + data.max(axis=0)) / 2
+    exact = oracle.shapley(oracle.marginal_game(multilinear, x[0], means[None]), D)
+    found = [
+        xai.explain(multilinear, x, method, data=data, budget=budget, seed=seed)
+        for seed in range(SEEDS)
+    ]
+    found = [e.values[0] for e in found], [e.std_error[0] for e in found]
+    assert 0.8 < calibration(*found, exact) < 1.25
+
+
+SUMMARIES = [
+    Shapley(),
+    Banzhaf(),
+    MeanWhenIncluded(),
+    LinearFit(kernel="shapley", regularizer=None),
+    LinearFit(kernel=lambda Z: np.asarray(Z).mean(axis=1) + 0.1, regularizer=None),
+]
+IDS = ["Shapley", "Banzhaf", "MeanWhenIncluded", "LinearFit shapley", "LinearFit own kernel"]
+
+
+@pytest.mark.parametrize("summary", SUMMARIES, ids=IDS)
+@pytest.mark.parametrize("budget", [300, 700])
+@pytest.mark.parametrize("smooth", [True, False], ids=["smooth", "rough"])
+def test_set_functions(set_function, summary, budget, smooth):
+    d = 10
+    table = set_function(d, seed=1)
+
+    def cube(Z):
+        return (Z @ np.linspace(0.2, 1, d)) ** 3 / 10
+
+    v = cube if smooth else table
+    game = xai.Game.from_function(v, n_players=d)
+    exact = summary(game, budget=2**d)
+    assert exact.std_error is None
+    found = [summary(game, budget=budget, seed=seed) for seed in range(SEEDS)]
+    estimates, errors = [a.values for a in found], [a.std_error for a in found]
+    assert 0.8 < calibration(estimates, errors, exact.values) < 1.25
+
+
+@pytest.mark.parametrize("summary", SUMMARIES, ids=IDS)
+@pytest.mark.parametrize("per_player", [2.5, 4, 8])
+def test_few_samples(set_function, summary, per_player):
+    """A few coalitions a player: the error is right on average, or NaN where it is unknown."""
+    d = 12
+    v = set_function(d, seed=1)
+    game = xai.Game.from_function(v, n_players=d)
+    exact = summary(game, budget=2**d).values
+    found = [summary(game, budget=int(per_player * d), seed=seed) for seed in range(SEEDS)]
+    misses = np.array([a.values for a in found]) - exact
+    errors = np.array([a.std_error for a in found])
+    known = np.isfinite(errors)
+    if per_player == 8:
+        assert known.all()
+    if known.any():
+        ratio = np.sqrt(np.mean(misses[known] ** 2) / np.mean(errors[known] ** 2))
+        assert 0.8 < ratio < 1.25
+
+
+@pytest.mark.parametrize("method", ["sage", "permutation_test"])
+@pytest.mark.parametrize("budget", [None, 2500], ids=["all coalitions", "sampled"])
+def test_a_data_sets_error_is_over_its_rows_too(method, budget):
+    """Values of a data set estimate those of the population that its rows come from."""
+    rng = np.random.default_rng(8)
+    population, background = rng.normal(size=(4000, 5)), rng.normal(size=(4, 5))
+
+    def model(x):
+        return x[:, 0] * x[:, 1] * x[:, 2] + np.abs(x[:, 3]) + 0.5 * x[:, 4]
+
+    y = model(population) + rng.normal(size=4000)
+    exact = xai.explain(model, population, method, y=y, data=background, budget=10_000_000).values[
+        0
+    ]
+    found = []
+    for seed in range(SEEDS):
+        chosen = np.random.default_rng(seed).choice(4000, 60, replace=False)
+        x = population[chosen]
+        found.append(
+            xai.explain(model, x, method, y=y[chosen], data=background, budget=budget, seed=seed)
+        )
+    ratio = calibration([e.values[0] for e in found], [e.std_error[0] for e in found], exact)
+    assert 0.8 < ratio < 1.25
+
+
+# ------------------------------------------------------------------ the error falls as B^(-1/2)
+
+
+@pytest.mark.parametrize("summary", SUMMARIES, ids=IDS)
+def test_the_error_falls_as_the_root_of_the_budget(set_function, summary):
+    d = 14
+    v = set_function(d, seed=2)
+    game = xai.Game.from_function(v, n_players=d)
+    exact = summary(game, budget=2**d).values
+    budgets = [150, 600, 2400]
+    errors = [
+        np.sqrt(
+            np.mean(
+                [
+                    (summary(game, budget=budget, seed=seed).values - exact) ** 2
+                    for seed in range(30)
+                ]
+            )
+        )
+        for budget in budgets
+    ]
+    slope = np.polyfit(np.log(budgets), np.log(errors), 1)[0]
+    assert slope < -0.42, f"errors {errors} at budgets {budgets}"
+
+
+@pytest.mark.parametrize("method", ["shapley", "kernel_shap", "banzhaf", "mean_when_included"])
+def test_the_error_falls_over_a_background_too(method, table):
+    exact = xai.explain(rough, table[0], method, data=table[1], budget=20_000).values[0]
+    budgets = [400, 1600, 6400]
+    errors = []
+    for budget in budgets:
+        values, _ = explained(table, method, budget)
+        errors.append(np.sqrt(np.mean((np.array(values) - exact) ** 2)))
+    slope = np.polyfit(np.log(budgets), np.log(errors), 1)[0]
+    assert slope < -0.42, f"errors {errors} at budgets {budgets}"
+
+
+# ----------------------------------------------------------- None where exact, NaN where unknown
+
+
+@pytest.mark.parametrize("method", ["occlusion", "include_one", "exact_shapley"])
+def test_a_deterministic_answer_has_no_error(table, method):
+    assert xai.explain(rough, table[0], method, data=table[1]).std_error is None
+
+
+def test_one_pair_of_walks_has_an_unknown_error(set_function):
+    d = 12
+    attribution = Shapley()(xai.Game.from_function(set_function(d), n_players=d), budget=2 * d + 1)
+    assert np.isnan(attribution.std_error).all()
+    assert np.isfinite(attribution.values).all()
+
+
+def test_two_pairs_of_walks_have_an_error(set_function):
+    d = 12
+    attribution = Shapley()(xai.Game.from_function(set_function(d), n_players=d), budget=4 * d + 2)
+    assert np.isfinite(attribution.std_error).all()
+
+
+def test_the_error_of_a_row_does_not_depend_on_its_neighbours(large, run, method_table):
+    explanation = run(method_table["kernel_shap"], large)
+    assert explanation.std_error.shape == explanation.values.shape
+    assert np.all(explanation.std_error > 0)
+
+
+# ------------------------------------------------------------------------------------ tolerance
+
+
+def is_met(explanation, tolerance):
+    """The largest standard error is at most this fraction of max - min of the values."""
+    width = explanation.values.max(axis=1) - explanation.values.min(axis=1)
+    return explanation.std_error.max(axis=1) <= tolerance * width
+
+
+def test_converged_is_true_to_its_word(sampling_case, large, run):
+    for tolerance in (0.02, 0.1, 0.5):
+        explanation = run(sampling_case, large, budget=3000, tolerance=tolerance)
+        assert explanation.converged.shape == (len(explanation),)
+        assert explanation.converged.dtype == bool
+        assert explanation.evaluations <= 3000
+        np.testing.assert_array_equal(explanation.converged, is_met(explanation, tolerance))
+
+
+def test_a_loose_tolerance_stops_early(sampling_case, large, run):
+    x = large.rows if sampling_case.data_set else large.x[:1]
+    budget = 4500
+    full = run(sampling_case, large, x=x, budget=budget)
+    errors = full.std_error.max(axis=1) / np.ptp(full.values, axis=1)
+    loose = run(sampling_case, large, x=x, budget=budget, tolerance=float(errors[0]) * 3)
+    assert loose.converged.all()
+    assert loose.evaluations < 0.6 * full.evaluations
+
+
+def test_a_tolerance_out_of_reach_uses_the_budget_and_says_so(sampling_case, large, run):
+    x = large.rows if sampling_case.data_set else large.x[:1]
+    plain = run(sampling_case, large, x=x)
+    strict = run(sampling_case, large, x=x, tolerance=1e-9)
+    assert not strict.converged.any()
+    assert strict.evaluations == plain.evaluations
+    np.testing.assert_allclose(strict.values, plain.values, rtol=1e-9, atol=1e-12)
+
+
+def test_without_a_tolerance_nothing_is_said(case, large, run):
+    assert run(case, large).converged is None
+
+
+def test_every_output_must_meet_the_tolerance(large, run, method_table):
+    explanation = run(method_table["shapley"], large, budget=4500, tolerance=0.1, target="all")
+    width = explanation.values.max(axis=1) - explanation.values.min(axis=1)
+    met = (explanation.std_error.max(axis=1) <= 0.1 * width).all(axis=1)
+    np.testing.assert_array_equal(explanation.converged, met)
+
+
+def test_a_tolerance_is_the_same_for_every_batch_size(sampling_case, large, run):
+    one, two = (
+        run(sampling_case, large, tolerance=0.1, budget=3000, batch_size=size)
+        for size in (50, 5000)
+    )
+    assert one.evaluations == two.evaluations
+    np.testing.assert_allclose(one.values, two.values, rtol=1e-9, atol=1e-12)
+
+
+def test_rows_stop_on_their_own_under_a_tolerance(large, run, method_table):
+    """explain(x)[i] equals explain(x[i:i+1]), also where rows need different numbers of walks."""
+    case = method_table["shapley"]
+    together = run(case, large, tolerance=0.15, budget=4500)
+    for i in range(3):
+        alone = run(case, large, x=large.x[i : i + 1], tolerance=0.15, budget=4500)
+        np.testing.assert_allclose(together.values[i], alone.values[0], rtol=1e-9, atol=1e-12)
+
+
+def test_an_exact_answer_under_a_tolerance_has_converged(small, run, method_table):
+    explanation = run(method_table["shapley"], small, budget=10_000, tolerance=0.1)
+    assert explanation.std_error is None
+    assert explanation.converged is None or explanation.converged.all()
+
+
+@pytest.mark.parametrize("removal", [Marginal, lambda data: Uniform(data=data)])
+def test_a_better_budget_gives_a_smaller_error(table, removal):
+    x, data = table
+    errors = [
+        xai.explain(rough, x, "shapley", removal=removal(data), budget=budget).std_error.mean()
+        for budget in (300, 5000)
+    ]
+    assert errors[1] < 0.5 * errors[0]

@@ -1,0 +1,333 @@
+"""Summaries of set functions: slow enumeration from the papers is the oracle."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+import xai
+from xai.summary import (
+    Banzhaf,
+    IncludeIndividual,
+    LinearFit,
+    MeanWhenIncluded,
+    RemoveIndividual,
+    Shapley,
+)
+
+SIZES = range(1, 8)
+OUTPUTS = [None, 1, 3]
+
+
+def game_of(v, d):
+    return xai.Game.from_function(v, n_players=d)
+
+
+def label(summary):
+    """A short name, the same in every process."""
+    words = [type(summary).__name__]
+    if isinstance(summary, LinearFit):
+        words.append("own kernel" if callable(summary.kernel) else summary.kernel)
+    if isinstance(summary, MeanWhenIncluded):
+        words.append(str(summary.p))
+    return " ".join(words)
+
+
+def kernel_weights(Z):
+    """A kernel of a user's own: coalitions (B, d) -> weights (B,)."""
+    return 0.1 + np.asarray(Z).mean(axis=1)
+
+
+# ------------------------------------------------------------------------------------ the game
+
+
+@pytest.mark.parametrize("k", OUTPUTS)
+def test_a_game_from_a_function_gives_its_values(set_function, oracle, k):
+    v = set_function(4, k)
+    Z = oracle.subsets(4)
+    values = game_of(v, 4).value(np.zeros(len(Z), dtype=int), Z)
+    assert values.shape == (16, 1 if k is None else k)
+    np.testing.assert_allclose(values.reshape(v.table.shape), v(Z), rtol=1e-12)
+
+
+def test_a_game_refuses_coalitions_of_another_width(set_function):
+    game = game_of(set_function(4), 4)
+    with pytest.raises(ValueError, match="4"):
+        game.value(np.zeros(2, dtype=int), np.ones((2, 5), dtype=bool))
+
+
+@pytest.mark.parametrize("size", [0, 1, 3])
+def test_a_set_function_that_is_not_finite_is_refused(size):
+    """NaN for nothing, for one player, or for all three."""
+
+    def v(Z):
+        return np.where(Z.sum(axis=1) == size, np.nan, 1.0)
+
+    with pytest.raises(ValueError, match=r"(?i)nan|finite"):
+        Shapley()(game_of(v, 3))
+
+
+def test_a_set_function_with_a_wrong_number_of_values_is_refused():
+    with pytest.raises(ValueError, match="shape"):
+        Shapley()(game_of(lambda Z: np.zeros(len(Z) + 1), 3))
+
+
+# ------------------------------------------------------------- every summary against its oracle
+
+ORACLES = {
+    "remove": (
+        RemoveIndividual(),
+        lambda o, v, d: np.array(
+            [v(np.ones((1, d), bool))[0] - v(~np.eye(d, dtype=bool)[[i]])[0] for i in range(d)]
+        ),
+    ),
+    "include": (
+        IncludeIndividual(),
+        lambda o, v, d: np.array(
+            [v(np.eye(d, dtype=bool)[[i]])[0] - v(np.zeros((1, d), bool))[0] for i in range(d)]
+        ),
+    ),
+    "shapley": (Shapley(), lambda o, v, d: o.shapley(v, d)),
+    "banzhaf": (Banzhaf(), lambda o, v, d: o.banzhaf(v, d)),
+    "mean": (MeanWhenIncluded(), lambda o, v, d: o.mean_when_included(v, d)),
+    "mean of 0.2": (MeanWhenIncluded(p=0.2), lambda o, v, d: o.mean_when_included(v, d, 0.2)),
+    "kernel": (
+        LinearFit(kernel="shapley", regularizer=None),
+        lambda o, v, d: o.kernel_fit(v, d),
+    ),
+    "own kernel": (
+        LinearFit(kernel=kernel_weights, regularizer=None),
+        lambda o, v, d: o.linear_fit(v, d, kernel_weights)[0],
+    ),
+}
+
+
+@pytest.mark.parametrize("name", ORACLES)
+@pytest.mark.parametrize("k", OUTPUTS)
+@pytest.mark.parametrize("d", SIZES)
+def test_enumeration_equals_the_oracle(set_function, oracle, name, d, k):
+    summary, slowly = ORACLES[name]
+    v = set_function(d, k, seed=d)
+    attribution = summary(game_of(v, d), budget=2**d)
+    assert attribution.evaluations == v.evaluations <= 2**d
+    assert attribution.std_error is None
+    expected = slowly(oracle, v, d)
+    assert attribution.values.shape == ((d,) if k is None else (d, k))
+    np.testing.assert_allclose(attribution.values, expected, rtol=0, atol=1e-11)
+
+
+@pytest.mark.parametrize("name", [name for name in ORACLES if name != "own kernel"])
+@pytest.mark.parametrize("k", OUTPUTS)
+def test_the_base_value_is_that_of_the_empty_coalition(set_function, name, k):
+    v = set_function(4, k)
+    attribution = ORACLES[name][0](game_of(v, 4))
+    np.testing.assert_allclose(attribution.base_value, v.table[0], rtol=0, atol=1e-12)
+    assert np.shape(attribution.base_value) == v.table[0].shape
+
+
+def test_the_oracles_agree_with_each_other(set_function, oracle):
+    """Lundberg & Lee's theorem 2: the kernel's fit is Shapley's value."""
+    v = set_function(5, 2)
+    np.testing.assert_allclose(oracle.kernel_fit(v, 5), oracle.shapley(v, 5), atol=1e-12)
+
+
+@pytest.mark.parametrize("k", OUTPUTS)
+def test_the_fit_reports_its_intercept(set_function, oracle, k):
+    v = set_function(4, k)
+    summary = LinearFit(kernel=kernel_weights, regularizer=None)
+    attribution = summary(game_of(v, 4), budget=16)
+    expected = oracle.linear_fit(v, 4, kernel_weights)[1]
+    np.testing.assert_allclose(np.squeeze(attribution.info["intercept"]), expected, atol=1e-11)
+
+
+# ------------------------------------------------------------------------------- closed forms
+
+ALL_SUMMARIES = [summary for summary, _ in ORACLES.values()]
+CHANGES = [summary for name, (summary, _) in ORACLES.items() if not name.startswith("mean")]
+
+
+def and_of_three(Z):
+    return Z[:, :3].all(axis=1).astype(float)
+
+
+@pytest.mark.parametrize("d", [3, 4, 6])
+def test_and_of_three(d):
+    def share(summary):
+        values = summary(game_of(and_of_three, d)).values
+        assert np.all(values[3:] == 0)
+        return values[:3]
+
+    np.testing.assert_allclose(share(Shapley()), 1 / 3, atol=1e-12)
+    np.testing.assert_allclose(share(Banzhaf()), 1 / 4, atol=1e-12)
+    np.testing.assert_allclose(share(RemoveIndividual()), 1, atol=1e-12)
+    np.testing.assert_allclose(share(IncludeIndividual()), 0, atol=1e-12)
+
+
+def test_and_of_three_when_included():
+    values = MeanWhenIncluded(p=0.5)(game_of(and_of_three, 4)).values
+    np.testing.assert_allclose(values, [1 / 4, 1 / 4, 1 / 4, 1 / 8], atol=1e-12)
+
+
+def test_a_product_of_two_is_shared():
+    def product(Z):
+        return 6.0 * Z[:, 0] * Z[:, 1]
+
+    for summary in (Shapley(), Banzhaf(), LinearFit(kernel="shapley", regularizer=None)):
+        np.testing.assert_allclose(summary(game_of(product, 2)).values, [3, 3], atol=1e-12)
+
+
+@pytest.mark.parametrize("summary", CHANGES, ids=label)
+@pytest.mark.parametrize("budget", [None, 500])
+@pytest.mark.parametrize("d", [1, 3, 8, 40])
+def test_an_additive_game_is_exact_even_when_sampled(summary, budget, d):
+    w = np.linspace(-2, 3, d)
+    attribution = summary(game_of(lambda Z: 1.5 + Z @ w, d), budget=budget)
+    np.testing.assert_allclose(attribution.values, w, rtol=0, atol=1e-10)
+    if budget is not None:
+        assert attribution.evaluations <= budget
+
+
+@pytest.mark.parametrize("summary", ALL_SUMMARIES, ids=label)
+@pytest.mark.parametrize("d", [1, 2, 5, 30])
+@pytest.mark.parametrize("tolerance", [None, 0.01])
+def test_a_constant_game(summary, d, tolerance):
+    game = game_of(lambda Z: np.full(len(Z), 2.5), d)
+    values = summary(game, budget=400, tolerance=tolerance).values
+    expected = 2.5 if isinstance(summary, MeanWhenIncluded) else 0.0
+    np.testing.assert_allclose(values, expected, rtol=0, atol=1e-10)
+
+
+@pytest.mark.parametrize("summary", ALL_SUMMARIES, ids=label)
+def test_a_game_of_one_player(summary):
+    value = summary(game_of(lambda Z: np.where(Z[:, 0], 5.0, 2.0), 1)).values
+    expected = 5.0 if isinstance(summary, MeanWhenIncluded) else 3.0
+    np.testing.assert_allclose(value, [expected], atol=1e-12)
+
+
+def test_the_same_game_serves_every_summary(set_function):
+    game = game_of(set_function(3), 3)
+    for summary in ALL_SUMMARIES:
+        assert np.isfinite(summary(game).values).all()
+
+
+# -------------------------------------------------------------------------------- when sampled
+
+SAMPLED = [
+    Shapley(),
+    Banzhaf(),
+    MeanWhenIncluded(),
+    LinearFit(kernel="shapley", regularizer=None),
+    LinearFit(kernel=kernel_weights, regularizer=None),
+]
+
+
+@pytest.mark.parametrize("summary", SAMPLED, ids=label)
+@pytest.mark.parametrize("budget", [50, 333, 1000])
+def test_a_sampled_game_keeps_its_budget_and_repeats(set_function, summary, budget):
+    v = set_function(12)
+    one = summary(game_of(v, 12), budget=budget, seed=1)
+    assert one.evaluations == v.evaluations <= budget
+    again = summary(game_of(v, 12), budget=budget, seed=1)
+    np.testing.assert_array_equal(one.values, again.values)
+    other = summary(game_of(v, 12), budget=budget, seed=2)
+    assert not np.allclose(one.values, other.values)
+    assert one.std_error.shape == one.values.shape
+
+
+@pytest.mark.parametrize("k", OUTPUTS)
+@pytest.mark.parametrize(
+    "summary", [Shapley(), LinearFit(kernel="shapley", regularizer=None)], ids=label
+)
+def test_sampled_shapley_values_sum_to_the_whole(set_function, summary, k):
+    v = set_function(12, k)
+    attribution = summary(game_of(v, 12), budget=300)
+    total = attribution.values.sum(axis=0) + attribution.base_value
+    np.testing.assert_allclose(total, v.table[-1], rtol=0, atol=1e-11)
+
+
+def test_a_sampled_walk_gives_a_dummy_exactly_nothing(set_function):
+    v = set_function(11)
+    attribution = Shapley()(game_of(lambda Z: v(Z[:, :11]), 12), budget=300)
+    assert attribution.values[11] == 0
+    assert attribution.std_error[11] == 0
+    assert np.all(attribution.values[:11] != 0)
+
+
+@pytest.mark.parametrize("summary", SAMPLED[:4], ids=label)
+def test_a_sampled_mean_is_right_in_expectation(set_function, summary):
+    d = 8
+    v = set_function(d, seed=3)
+    estimates = np.array(
+        [summary(game_of(v, d), budget=90, seed=seed).values for seed in range(150)]
+    )
+    exact = summary(game_of(v, d), budget=2**d).values
+    error = estimates.std(axis=0, ddof=1) / np.sqrt(len(estimates))
+    # a ratio estimator's bias falls as 1/budget: allowed for by a twentieth of its spread
+    slack = 0.05 * estimates.std(axis=0)
+    assert np.all(np.abs(estimates.mean(axis=0) - exact) <= 4 * error + slack)
+
+
+@pytest.mark.parametrize("summary", SAMPLED, ids=label)
+def test_a_game_budget_too_small_is_refused(set_function, summary):
+    with pytest.raises(ValueError, match=r"budget.*\d|\d.*budget"):
+        summary(game_of(set_function(10), 10), budget=1)
+
+
+def test_individual_removal_names_the_least_budget(set_function):
+    v = set_function(6)
+    with pytest.raises(ValueError, match="8"):  # everything, nothing, and each player alone
+        RemoveIndividual()(game_of(v, 6), budget=7)
+    assert RemoveIndividual()(game_of(v, 6), budget=8).evaluations == 8
+
+
+# ------------------------------------------------------------------------------- regularizers
+
+
+def test_ridge_shrinks_as_its_closed_form(set_function, oracle):
+    """argmin sum w (v - b0 - Z b)^2 + alpha |b|^2, the intercept free."""
+    d, alpha = 4, 2.0
+    v = set_function(d)
+    Z = oracle.subsets(d).astype(float)
+    w = kernel_weights(Z)
+    A = np.column_stack([np.ones(len(Z)), Z])
+    penalty = np.diag([0.0] + [alpha] * d)
+    beta = np.linalg.solve(A.T @ (w[:, None] * A) + penalty, A.T @ (w * v(Z.astype(bool))))
+    summary = LinearFit(kernel=kernel_weights, regularizer="ridge", alpha=alpha)
+    np.testing.assert_allclose(summary(game_of(v, d), budget=16).values, beta[1:], atol=1e-10)
+
+
+def test_lasso_leaves_out_what_does_nothing():
+    def game(Z):
+        return 3.0 * Z[:, 0] - 2.0 * Z[:, 1] + 1e-4 * Z[:, 2]
+
+    values = LinearFit(kernel=kernel_weights, regularizer="lasso", alpha=0.05)(
+        game_of(game, 5)
+    ).values
+    assert np.all(values[2:] == 0)
+    assert values[0] > 1 and values[1] < -1
+
+
+@pytest.mark.parametrize("regularizer", ["ridge", "lasso"])
+def test_a_vanishing_penalty_is_no_penalty(set_function, oracle, regularizer):
+    v = set_function(4)
+    summary = LinearFit(kernel=kernel_weights, regularizer=regularizer, alpha=1e-9)
+    expected = oracle.linear_fit(v, 4, kernel_weights)[0]
+    np.testing.assert_allclose(summary(game_of(v, 4), budget=16).values, expected, atol=1e-5)
+
+
+# ------------------------------------------------------------------------------ the parts' form
+
+
+@pytest.mark.parametrize("summary", ALL_SUMMARIES, ids=label)
+def test_a_summary_is_frozen(summary):
+    with pytest.raises(AttributeError):
+        summary.seed = 3
+
+
+@pytest.mark.parametrize(
+    "summary", [s for s in ALL_SUMMARIES if "function" not in repr(s)], ids=label
+)
+def test_a_summary_repr_makes_it_again(summary):
+    from xai import summary as names
+
+    assert eval(repr(summary), vars(names)) == summary

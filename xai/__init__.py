@@ -1,0 +1,70 @@
+"""Explain any classifier by removing features: removal, behavior, summary.
+
+>>> import xai
+>>> explanation = xai.explain(model, x, method="kernel_shap", data=background)  # doctest: +SKIP
+
+Names load on first use, so that ``import xai`` stays light.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+from xai._version import __version__
+
+if TYPE_CHECKING:
+    from xai import behavior, datasets, metrics, players, plots, removal, summary
+    from xai.explain import explain
+    from xai.explanation import Explanation, load
+    from xai.game import Game
+    from xai.methods import Method, methods
+    from xai.targets import Label, Top
+
+_HOMES = {
+    "explain": "xai.explain",
+    "Explanation": "xai.explanation",
+    "load": "xai.explanation",
+    "Game": "xai.game",
+    "Method": "xai.methods",
+    "methods": "xai.methods",
+    "Label": "xai.targets",
+    "Top": "xai.targets",
+}
+_MODULES = ("behavior", "datasets", "metrics", "players", "plots", "removal", "summary")
+
+__all__ = [
+    "Explanation",
+    "Game",
+    "Label",
+    "Method",
+    "Top",
+    "__version__",
+    "behavior",
+    "datasets",
+    "explain",
+    "load",
+    "methods",
+    "metrics",
+    "players",
+    "plots",
+    "removal",
+    "summary",
+]
+
+
+def __getattr__(name: str) -> object:
+    # `xai.explain` the function outranks `xai.explain` the module (likewise `methods`), so the
+    # value is stored in the namespace after the import has put the module there.
+    if name in _HOMES:
+        value = getattr(import_module(_HOMES[name]), name)
+    elif name in _MODULES:
+        value = import_module(f"xai.{name}")
+    else:
+        raise AttributeError(f"module 'xai' has no attribute {name!r}")
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -1,0 +1,78 @@
+"""What of the model is explained: per-row outputs, and what is made of their mean."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from xai.model import Scale
+
+Floats: TypeAlias = NDArray[np.floating]
+Step: TypeAlias = Callable[[NDArray[np.intp], Floats], Floats]
+"""(explained row of each line, lines) -> lines."""
+
+
+@dataclass(frozen=True)
+class View:
+    """What a behavior may know when it is bound.
+
+    Attributes
+    ----------
+    scale : what the model's outputs are
+    labels : classes' labels, where known
+    names : one name per output
+    target : (n, t) explained outputs
+    y : (n,) class indices or amounts, or None
+    y_given : (n,) as the user passed them, or None
+    """
+
+    scale: Scale
+    labels: Sequence[Any]
+    names: Sequence[str]
+    target: NDArray[np.intp]
+    y: NDArray[Any] | None = None
+    y_given: NDArray[Any] | None = None
+
+
+@dataclass(frozen=True)
+class Values:
+    """A bound behavior.
+
+    Attributes
+    ----------
+    output : (rows (B,), model outputs (B, K)) -> (B, j)
+        Applied to every model row; the game averages it over draws.
+    reduce : (rows (B,), means (B, j)) -> (B, k), or None
+        Applied after the mean; None where it would change nothing, so that a summary may spend
+        one draw for each coalition.
+    names : names of the outputs that `target` indexes
+    own_target : whether the values are of something else than the model's outputs (a loss)
+    """
+
+    output: Step
+    reduce: Step | None
+    names: Sequence[str]
+    own_target: bool = False
+
+
+@dataclass(frozen=True)
+class Behavior(ABC):
+    """A quantity of the model. Constructors only store; `bind` meets model and target."""
+
+    @abstractmethod
+    def bind(self, view: View) -> Values:
+        """Fix what is computed for the explained rows."""
+
+
+def pick(target: NDArray[np.intp]) -> Step:
+    """Keep each row's explained outputs: (B, K) -> (B, t)."""
+
+    def step(rows: NDArray[np.intp], out: Floats) -> Floats:
+        return np.take_along_axis(out, target[rows], axis=1)
+
+    return step

@@ -1,0 +1,170 @@
+"""The loss on a row, or on a data set; a game's value is minus the loss."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Literal, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from xai.behavior.base import Behavior, Floats, Step, Values, View
+from xai.behavior.prediction import _checked, _probability
+from xai.suggest import unknown
+
+Loss: TypeAlias = "Literal['auto', 'cross_entropy', 'squared', '0-1'] | Callable[[Any, Floats], Any]"
+LOSSES = ("auto", "cross_entropy", "squared", "0-1")
+
+
+@dataclass(frozen=True)
+class PredictionLoss(Behavior):
+    """Minus the loss of the mean prediction against the true label, row by row.
+
+    Parameters
+    ----------
+    loss : {"auto", "cross_entropy", "squared", "0-1"} or callable
+        "auto": cross entropy for classifiers, squared for regressors. "squared" is the Brier
+        score for classifiers. A callable takes (y (B,), mean outputs (B, K)) and returns (B,).
+    clip : float
+        Smallest probability that cross entropy sees; 0 (the default) clips nothing, and a
+        probability of 0 for the true class is an error that says so.
+
+    Notes
+    -----
+    LossSHAP (Lundberg et al. 2020). Needs `y`.
+
+    Examples
+    --------
+    >>> PredictionLoss("squared")
+    PredictionLoss(loss='squared', clip=0.0)
+    """
+
+    loss: Loss = "auto"
+    clip: float = 0.0
+
+    def bind(self, view: View) -> Values:
+        """Probabilities (or amounts) per model row; the loss after their mean."""
+        to_scale, score, name = _loss(self.loss, self.clip, view)
+
+        def reduce(rows: Any, means: Floats) -> Floats:
+            return -score(rows, means)[:, None]
+
+        return Values(lambda rows, out: to_scale(out), reduce, [f"-{name}"], own_target=True)
+
+
+@dataclass(frozen=True)
+class DatasetLoss(Behavior):
+    """Minus the mean loss over all rows of a data set: one explanation for all of them.
+
+    Parameters
+    ----------
+    loss, clip : as for `PredictionLoss`
+    average : {"prediction", "loss"}
+        What is averaged over the removal's draws: predictions, before the loss (SAGE), or
+        losses (the permutation test).
+
+    Notes
+    -----
+    SAGE (Covert, Lundberg & Lee 2020, Eq. 3); permutation test (Breiman 2001). Needs `y`.
+    """
+
+    loss: Loss = "auto"
+    clip: float = 0.0
+    average: Literal["prediction", "loss"] = "prediction"
+
+    def bind(self, view: View) -> Values:
+        """The row-wise loss; the game turns rows into draws."""
+        if self.average not in ("prediction", "loss"):
+            raise ValueError(unknown("average", self.average, ("prediction", "loss")))
+        if self.average == "prediction":
+            return PredictionLoss(self.loss, self.clip).bind(view)
+        to_scale, score, name = _loss(self.loss, self.clip, view)
+        step: Step = lambda rows, out: -score(rows, to_scale(out))[:, None]  # noqa: E731 — named for its type
+        return Values(step, None, [f"-{name}"], own_target=True)
+
+
+def _loss(
+    loss: Loss, clip: float, view: View
+) -> tuple[Callable[[Floats], Floats], Callable[[Any, Floats], Floats], str]:
+    """(scale of each model row, loss of means, its name)."""
+    if view.y is None or view.y_given is None:
+        raise ValueError("a loss needs the true labels: pass y=")
+    classifies = view.scale != "amount" and not (view.scale == "callable" and len(view.names) == 1)
+    if loss == "auto":
+        loss = "cross_entropy" if classifies and view.scale not in ("score", "indicator") else "squared"
+        loss = "0-1" if view.scale == "indicator" else loss
+    if callable(loss):
+        return _user_loss(loss, view)
+    if loss not in LOSSES:
+        raise ValueError(unknown("loss", loss, LOSSES))
+    y = view.y
+    if not classifies:
+        if loss != "squared":
+            raise ValueError(f"loss={loss!r} needs a classifier; for amounts use 'squared'")
+        truth = y.astype(np.float64)
+        return _same, lambda rows, means: (means[:, 0] - truth[rows]) ** 2, "squared"
+    if view.scale == "score" and loss != "0-1":
+        raise ValueError(
+            f"loss={loss!r} needs probabilities, which decision_function does not give; use "
+            "loss='0-1', or calibrate the model (CalibratedClassifierCV)"
+        )
+    to_scale = _same
+    if view.scale == "module":
+        to_scale = _probability_of_classes
+    elif view.scale == "callable" and loss != "0-1":
+        to_scale = _checked
+    return to_scale, _class_losses(str(loss), clip, y), str(loss)
+
+
+def _same(out: Floats) -> Floats:
+    return out
+
+
+def _probability_of_classes(out: Floats) -> Floats:
+    """Probabilities with a column for each class; a single logit becomes two."""
+    p = _probability(out)
+    return np.concatenate([1 - p, p], axis=1) if p.shape[1] == 1 else p
+
+
+def _class_losses(
+    loss: str, clip: float, y: NDArray[Any]
+) -> Callable[[NDArray[np.intp], Floats], Floats]:
+    def cross_entropy(rows: NDArray[np.intp], p: Floats) -> Floats:
+        own = np.take_along_axis(p, y[rows][:, None], axis=1)[:, 0]
+        with np.errstate(divide="ignore"):
+            losses: Floats = -np.log(np.maximum(own, clip))
+        if not np.isfinite(losses).all():
+            row = int(rows[~np.isfinite(losses)][0])
+            raise ValueError(
+                f"cross entropy is infinite: the model gives row {row} probability 0 for its true "
+                "class; pass clip=1e-6 (say), or loss='squared'"
+            )
+        return losses
+
+    def squared(rows: NDArray[np.intp], p: Floats) -> Floats:
+        truth = np.arange(p.shape[1]) == y[rows][:, None]
+        return np.asarray(((p - truth) ** 2).sum(axis=1))
+
+    def zero_one(rows: NDArray[np.intp], p: Floats) -> Floats:
+        return np.asarray(p.argmax(axis=1) != y[rows], np.float64)
+
+    return {"cross_entropy": cross_entropy, "squared": squared, "0-1": zero_one}[loss]
+
+
+def _user_loss(
+    loss: Callable[[Any, Floats], Any], view: View
+) -> tuple[Callable[[Floats], Floats], Callable[[Any, Floats], Floats], str]:
+    given = view.y_given
+    assert given is not None
+
+    def score(rows: NDArray[np.intp], means: Floats) -> Floats:
+        losses = np.asarray(loss(given[rows], means), np.float64)
+        if losses.shape != (len(rows),):
+            raise ValueError(
+                f"the loss returned shape {losses.shape} for {len(rows)} rows; expected one loss "
+                f"per row, ({len(rows)},)"
+            )
+        return losses
+
+    return _same, score, getattr(loss, "__name__", "loss")

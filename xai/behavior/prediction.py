@@ -1,0 +1,173 @@
+"""A prediction, a contrast between two classes, a margin."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Literal, TypeAlias
+
+import numpy as np
+from scipy.special import expit, log_expit, log_softmax, softmax
+
+from xai.behavior.base import Behavior, Floats, Step, Values, View, pick
+from xai.model import Scale
+from xai.suggest import unknown
+from xai.targets import one_index
+
+Output: TypeAlias = Literal["auto", "probability", "logit", "log_odds", "raw"]
+OUTPUTS = ("auto", "probability", "logit", "log_odds", "raw")
+
+
+def transform(output: str, scale: Scale) -> Callable[[Floats], Floats]:
+    """The function from the model's outputs (B, K) to the asked scale.
+
+    "auto" and "raw" change nothing; "probability" is a `predict_proba`'s own, the softmax
+    (one output: sigmoid) of a module, a callable's own if it lies in [0, 1]; "logit" is a
+    module's output or log p; "log_odds" is log p/(1 − p).
+    """
+    if output not in OUTPUTS:
+        raise ValueError(unknown("output", output, OUTPUTS))
+    if output in ("auto", "raw"):
+        return lambda out: out
+    if scale == "amount":
+        raise ValueError(f"output={output!r} needs a classifier; a regressor's is 'raw'")
+    if scale == "score":
+        if output == "logit":
+            return lambda out: out
+        raise ValueError(
+            f"output={output!r} needs probabilities, which this model's decision_function does "
+            "not give; use output='raw', or calibrate it (CalibratedClassifierCV)"
+        )
+    if scale == "module":
+        return {"probability": _probability, "logit": lambda out: out, "log_odds": _log_odds}[output]
+    return {"probability": _checked, "logit": _log, "log_odds": _logit}[output]
+
+
+def _probability(out: Floats) -> Floats:
+    return np.asarray(expit(out) if out.shape[1] == 1 else softmax(out, axis=1))
+
+
+def _log_odds(out: Floats) -> Floats:
+    if out.shape[1] == 1:
+        return out
+    # log p − log(1 − p): the others' logsumexp keeps precision where p is close to 1
+    wide = out.astype(np.float64)
+    others = np.where(np.eye(out.shape[1], dtype=bool), -np.inf, wide[:, None, :])
+    top = others.max(axis=2, keepdims=True)
+    rest = top[..., 0] + np.log(np.exp(others - top).sum(axis=2))
+    return np.asarray(wide - rest)
+
+
+def _checked(out: Floats) -> Floats:
+    if np.nanmin(out) < 0 or np.nanmax(out) > 1:
+        raise ValueError(
+            f"probabilities were asked for, but the callable returned values from {np.nanmin(out):.3g} "
+            f"to {np.nanmax(out):.3g}; use output='raw'"
+        )
+    return out
+
+
+def _log(out: Floats) -> Floats:
+    with np.errstate(divide="ignore"):
+        return np.asarray(np.log(_checked(out)))
+
+
+def _logit(out: Floats) -> Floats:
+    p = _checked(out)
+    with np.errstate(divide="ignore"):
+        return np.asarray(np.log(p) - np.log1p(-p))
+
+
+def log_probability(scale: Scale) -> Callable[[Floats], Floats]:
+    """Log-probabilities from a module's logits, stable in both tails."""
+    if scale == "module":
+        return lambda out: np.asarray(log_expit(out) if out.shape[1] == 1 else log_softmax(out, 1))
+    return _log
+
+
+@dataclass(frozen=True)
+class Prediction(Behavior):
+    """The explained class's output, row by row.
+
+    Parameters
+    ----------
+    output : {"auto", "probability", "logit", "log_odds", "raw"}
+        The scale; "auto" is `predict_proba`'s probability, else the model's own output.
+
+    Examples
+    --------
+    >>> Prediction("logit")
+    Prediction(output='logit')
+    """
+
+    output: Output = "auto"
+
+    def bind(self, view: View) -> Values:
+        """Transform, then keep the explained outputs; commutes with the mean over draws."""
+        to_scale, keep = transform(self.output, view.scale), pick(view.target)
+        return Values(lambda rows, out: keep(rows, to_scale(out)), None, view.names)
+
+
+@dataclass(frozen=True)
+class Contrast(Behavior):
+    """How far the explained class lies above another one.
+
+    Parameters
+    ----------
+    to : int, label, `Label` or None
+        The other class; None: the largest output of the unmasked row that is not explained.
+    output : the scale, as for `Prediction`
+
+    Examples
+    --------
+    >>> Contrast(to=0)
+    Contrast(to=0, output='auto')
+    """
+
+    to: Any = None
+    output: Output = "auto"
+
+    def bind(self, view: View) -> Values:
+        """The difference of two outputs; commutes with the mean over draws."""
+        k = len(view.names)
+        if self.to is None:
+            raise ValueError("Contrast needs the other class: behavior=xai.behavior.Contrast(to=…)")
+        other = one_index(self.to, view.labels, view.names, k)
+        to_scale, keep = transform(self.output, view.scale), pick(view.target)
+
+        def output(rows: Any, out: Floats) -> Floats:
+            scaled = to_scale(out)
+            return keep(rows, scaled) - scaled[:, [other]]
+
+        return Values(output, None, view.names)
+
+
+@dataclass(frozen=True)
+class Margin(Behavior):
+    """The explained class's mean output minus the largest mean output of the others.
+
+    Parameters
+    ----------
+    output : the scale, as for `Prediction`
+
+    Notes
+    -----
+    The largest is taken after the mean over draws, so draws cannot be spread over coalitions.
+    """
+
+    output: Output = "auto"
+
+    def bind(self, view: View) -> Values:
+        """Keep all outputs until after the mean."""
+        if len(view.names) < 2:
+            raise ValueError("a margin needs at least two outputs; the model has one")
+        to_scale = transform(self.output, view.scale)
+
+        def reduce(rows: Any, means: Floats) -> Floats:
+            target = view.target[rows]
+            own = np.take_along_axis(means, target, axis=1)
+            hidden = np.arange(means.shape[1]) == target[..., None]
+            return own - np.where(hidden, -np.inf, means[:, None, :]).max(axis=2)
+
+        step: Step = lambda rows, out: to_scale(out)  # noqa: E731 — one expression, named for its type
+        return Values(step, reduce, view.names)

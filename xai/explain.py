@@ -1,0 +1,517 @@
+"""The front door: `explain(model, x, method=…)`."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Sequence
+from dataclasses import dataclass, fields, replace
+from typing import Any, TypeVar
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from xai import behavior as behaviors
+from xai import removal as removals
+from xai import summary as summaries
+from xai.behavior.base import Values, View
+from xai.explanation import Explanation
+from xai.game import DatasetGame, Game, ModelGame
+from xai.inputs import Inputs, is_tensor, read
+from xai.methods import Method, find
+from xai.model import Model, check_model, to_model_device, wanted_columns, wrap
+from xai.players import Partition, Patches, as_players, column_index
+from xai.progress import Progress
+from xai.removal.base import Context
+from xai.streams import as_seed
+from xai.suggest import unknown
+from xai.summary.base import Attribution, Budget
+from xai.targets import Label, Resolved, Target, resolve
+
+Part = TypeVar("Part")
+_NOT_OPTIONS = ("model", "x", "options")
+
+
+def explain(
+    model: Any,
+    x: Any,
+    method: str | Method = "auto",
+    *,
+    target: Target = "predicted",
+    y: ArrayLike | None = None,
+    data: Any = None,
+    players: Any = None,
+    removal: Any = None,
+    behavior: Any = None,
+    summary: Any = None,
+    budget: int | None = None,
+    tolerance: float | None = None,
+    batch_size: int | None = None,
+    n_jobs: int | None = None,
+    seed: int | np.random.Generator = 0,
+    progress: bool | None = None,
+    feature_names: Sequence[str] | None = None,
+    output_names: Sequence[str] | None = None,
+    categorical: Sequence[str | int] | None = None,
+    **options: Any,
+) -> Explanation:
+    """Explain a model's outputs on the rows of `x` by removing features.
+
+    Parameters
+    ----------
+    model : fitted estimator, Pipeline, torch.nn.Module, or callable
+        A callable takes a batch of the kind `x` is, and gives (n,) or (n, k).
+    x : (n, …) array, tensor, sparse matrix, DataFrame, or list of strings
+        The rows to explain; 1-D or a Series is a batch of one. Never modified.
+    method : str or Method
+        A name from `xai.methods()`, or a triple. "auto": Shapley values, exact where they fit
+        the budget.
+    target : "predicted", "all", int, label, Label, Top or one index per row
+        Which output; an int is an index, never a label.
+    y : (n,) true labels, for behaviors that need them
+    data : (m, …) background rows, used whole
+    players : what is removed together; None for every element (pixels of images)
+    removal, behavior, summary : a part, or its name, in place of the method's own
+    budget : int
+        At most this many model rows per explained row.
+    tolerance : float
+        Stop a row once its largest standard error is at most this fraction of its values' range.
+    batch_size : int
+        Most rows in one model call; chosen from memory where None.
+    n_jobs : int
+        Threads that call the model.
+    seed : int or numpy.random.Generator
+    progress : bool
+        None: a bar when the work is long and somebody is looking.
+    feature_names, output_names : list of str
+    categorical : columns (names or indices) whose numbers are codes of categories
+    **options : settings of the method's parts, such as ``kernel=`` or ``samples=``;
+        ``channel_axis=`` for images
+
+    Returns
+    -------
+    Explanation
+
+    Raises
+    ------
+    TypeError
+        Something that is no model, no batch, or an unknown option.
+    ValueError
+        Values that cannot be: unknown names, targets, columns, a budget too small (the message
+        names the least that works), NaN or inf from the model (the message names the rows).
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_iris
+    >>> from sklearn.ensemble import RandomForestClassifier
+    >>> import xai
+    >>> X, y = load_iris(return_X_y=True)
+    >>> forest = RandomForestClassifier(10, random_state=0).fit(X, y)
+    >>> e = xai.explain(forest, X[:3], method="kernel_shap", data=X[::10])
+    >>> bool(abs(e.values.sum(axis=1) + e.base_values - e.predictions).max() < 1e-9)
+    True
+    """
+    seed = as_seed(seed)
+    _check_counts(budget=budget, batch_size=batch_size, n_jobs=n_jobs)
+    check_model(model)
+    recipe = find("shapley" if isinstance(method, str) and method == "auto" else method)
+    axis = options.pop("channel_axis", None)
+    inputs = read(x, data, accepts=wanted_columns(model))
+    if categorical is not None:
+        inputs = _with_categories(inputs, categorical, feature_names)
+    wrapped = wrap(model, inputs)
+    inputs = to_model_device(wrapped, inputs)
+    axis = _channel_axis(inputs, wrapped, axis)
+    recipe, default_players = _compose(
+        recipe, inputs, axis, removal, behavior, summary, data, auto=method == "auto"
+    )
+    recipe = _with_options(recipe, options)
+    chosen = as_players(default_players if players is None else players, inputs, axis)
+    partition = chosen.encode(inputs, axis)
+    bar = Progress(progress, recipe.name)
+    try:
+        with wrapped.session():
+            outputs = _predict(wrapped, inputs, batch_size, bar)
+            names = _names(wrapped, outputs.shape[1], output_names)
+            resolved = _resolve(target, outputs, wrapped, names, recipe)
+            view = View(wrapped.scale, wrapped.labels, names, resolved.index, *_labels(y, wrapped, inputs))
+            values = recipe.behavior.bind(view)
+            assert recipe.removal is not None
+            draws = recipe.removal.bind(Context(inputs, data, seed, axis))
+            games = _games(
+                recipe, wrapped, inputs, partition, draws, values, outputs, batch_size, n_jobs, bar
+            )
+            results = [
+                (rows, _attribute(recipe, game, budget, tolerance, seed)) for rows, game in games
+            ]
+    finally:
+        bar.close()
+    run = _Run(x, inputs, recipe, partition, values, resolved, axis, seed)
+    return run.assemble(results, games, feature_names)
+
+
+def _attribute(
+    recipe: Method, game: Game, budget: int | None, tolerance: float | None, seed: int
+) -> Attribution:
+    summary = recipe.summary
+    if budget is None and isinstance(recipe.budget, Budget) and getattr(summary, "samples", None) is None:
+        budget = recipe.budget(game)
+        least = replace(summary) if not hasattr(summary, "samples") else summary
+        try:
+            return least(game, budget, tolerance, seed)
+        except ValueError:
+            return summary(game, None, tolerance, seed)
+    return summary(game, budget, tolerance, seed)
+
+
+def _check_counts(**counts: int | None) -> None:
+    for name, value in counts.items():
+        if value is None:
+            continue
+        if isinstance(value, bool) or not isinstance(value, int | np.integer):
+            raise TypeError(f"{name} must be an integer, not {value!r}")
+        if value < 1 and not (name == "n_jobs" and value < 0):
+            raise ValueError(f"{name} must be positive, not {value}")
+
+
+# ---------------------------------------------------------------------------------------------
+# The triple
+
+
+def _compose(
+    recipe: Method,
+    inputs: Inputs,
+    axis: int | None,
+    removal: Any,
+    behavior: Any,
+    summary: Any,
+    data: Any,
+    *,
+    auto: bool,
+) -> tuple[Method, Any]:
+    """The method with parts replaced, and the players it uses where none are given."""
+    players = None
+    default = recipe.removal
+    is_text = isinstance(inputs.decode(inputs.block[:1]), list)
+    if is_text:
+        default = removals.Baseline(0)
+    elif axis is not None and recipe.image is not None:
+        default, players = recipe.image
+        side = min(s for a, s in enumerate(inputs.shape, start=1) if a != axis)
+        if isinstance(players, Patches) or auto:
+            players = Patches(max(1, side // 12))
+        if data is not None and recipe.name != "lime" and not isinstance(default, type(recipe.removal)):
+            default = recipe.removal
+    chosen = _part(removal, removals.NAMES, removals.Removal, "removal") or default
+    if chosen is None:
+        chosen = removals.Marginal() if data is not None else removals.Baseline(0)
+    return replace(
+        recipe,
+        removal=chosen,
+        behavior=_part(behavior, behaviors.NAMES, behaviors.Behavior, "behavior") or recipe.behavior,
+        summary=_part(summary, summaries.NAMES, summaries.Summary, "summary") or recipe.summary,
+        budget=recipe.budget if summary is None else None,
+    ), players
+
+
+def _part(given: Any, names: dict[str, Any], kind: type[Part], what: str) -> Part | None:
+    """A part of the triple from an object, a name or (for removal) a function."""
+    if given is None or isinstance(given, kind):
+        return given
+    if isinstance(given, str):
+        if given not in names:
+            raise ValueError(unknown(what, given, names))
+        made: Part = names[given]()
+        return made
+    if what == "removal" and callable(given) and not isinstance(given, type):
+        return removals.Function(given)  # type: ignore[return-value] # kind is Removal here
+    raise TypeError(
+        f"{what} must be an xai.{what} object or one of {sorted(names)}, not {given!r}"
+    )
+
+
+def _with_options(recipe: Method, options: dict[str, Any]) -> Method:
+    """Hand each option to the part that has it; refuse what none has."""
+    parts = {"removal": recipe.removal, "behavior": recipe.behavior, "summary": recipe.summary}
+    known = {what: [f.name for f in fields(part)] for what, part in parts.items()}  # type: ignore[arg-type]
+    for name, value in options.items():
+        owner = next((what for what, names in known.items() if name in names), None)
+        if owner is None:
+            choices = [n for names in known.values() for n in names]
+            choices += [n for n in explain.__annotations__ if n not in (*_NOT_OPTIONS, "return")]
+            raise TypeError(_unknown_option(name, [*choices, "channel_axis"], recipe.name))
+        parts[owner] = replace(parts[owner], **{name: value})  # type: ignore[type-var]
+    return replace(recipe, **parts)
+
+
+def _unknown_option(name: str, choices: list[str], method: str) -> str:
+    close = difflib.get_close_matches(name, choices, n=1, cutoff=0.4)
+    hint = f"; did you mean {close[0]!r}?" if close else ""
+    return f"unknown option {name!r} for method {method!r}{hint} Known: {', '.join(sorted(set(choices)))}"
+
+
+# ---------------------------------------------------------------------------------------------
+# Rows, images, outputs, labels
+
+
+def _with_categories(
+    inputs: Inputs, categorical: Sequence[str | int], feature_names: Sequence[str] | None
+) -> Inputs:
+    if len(inputs.shape) != 1:
+        raise ValueError("categorical= names columns of a table; x has more than two dimensions")
+    names = list(feature_names or inputs.names or map(str, range(inputs.shape[0])))
+    marked = inputs.categorical.copy()
+    marked[[column_index(c, names) for c in categorical]] = True
+    return replace(inputs, categorical=marked)
+
+
+def _channel_axis(inputs: Inputs, model: Model, given: int | None) -> int | None:
+    """The axis of an image batch's channels; None where x is no batch of images."""
+    if len(inputs.shape) != 3:
+        if given is not None:
+            raise ValueError(f"channel_axis={given}: x has rows of shape {inputs.shape}, no images")
+        return None
+    if given is not None:
+        if given % 4 not in (1, 3):
+            raise ValueError(f"channel_axis={given}: expected 1 (channels first) or -1 (last)")
+        return int(given % 4)
+    if model.module is not None:
+        return 1
+    fits = [a for a in (1, 3) if inputs.shape[a - 1] in (1, 3, 4)]
+    if len(fits) != 1:
+        raise ValueError(
+            f"cannot tell which axis of x {(inputs.n, *inputs.shape)} holds the channels: "
+            "pass channel_axis=1 (first) or channel_axis=-1 (last)"
+        )
+    return fits[0]
+
+
+def _predict(
+    model: Model, inputs: Inputs, batch_size: int | None, bar: Progress
+) -> NDArray[np.floating]:
+    """Outputs (n, K) of the unmasked rows."""
+    row_bytes = int(np.prod(inputs.shape)) * 8
+    size = batch_size or max(1, min(2**14, 2**25 // row_bytes))
+    parts = []
+    for start in range(0, inputs.n, size):
+        out = model(inputs.block[start : start + size])
+        bad = np.flatnonzero(~np.isfinite(out).all(axis=1)) + start
+        if len(bad):
+            named = ", ".join(map(str, bad[:5]))
+            raise ValueError(f"the model returns NaN or inf for row {named} (0-based) of x")
+        parts.append(out)
+        bar.update(len(out))
+    return np.concatenate(parts)
+
+
+def _names(model: Model, k: int, given: Sequence[str] | None) -> list[str]:
+    if given is not None:
+        if len(given) != k:
+            raise ValueError(f"output_names has {len(given)} names for {k} outputs")
+        return [str(name) for name in given]
+    if len(model.labels) == k:
+        return [str(label) for label in model.labels]
+    return [f"output {i}" for i in range(k)] if k > 1 else ["output"]
+
+
+def _resolve(
+    target: Target,
+    outputs: NDArray[np.floating],
+    model: Model,
+    names: list[str],
+    recipe: Method,
+) -> Resolved:
+    if isinstance(recipe.behavior, behaviors.PredictionLoss | behaviors.DatasetLoss):
+        # a loss has one value, whatever is predicted; "all" keeps its axis
+        asked_all = isinstance(target, str) and target == "all"
+        return Resolved(np.zeros((len(outputs), 1), np.intp), axis=asked_all)
+    return resolve(target, outputs, model.labels, names, classifies=model.classifies)
+
+
+def _labels(
+    y: ArrayLike | None, model: Model, inputs: Inputs
+) -> tuple[NDArray[Any] | None, NDArray[Any] | None]:
+    """True labels as class indices (or amounts), and as given."""
+    if y is None:
+        return None, None
+    given = np.asarray(y)
+    given = given[None] if given.ndim == 0 else given
+    if given.shape != (inputs.n,):
+        raise ValueError(f"y has shape {given.shape}; expected one label per row, ({inputs.n},)")
+    if not len(model.labels):
+        if model.scale in ("amount",) or given.dtype.kind == "f":
+            if given.dtype.kind not in "biuf" or not np.isfinite(given).all():
+                raise ValueError("y must hold finite numbers")
+            return given, given
+        if given.dtype.kind not in "iub":
+            raise TypeError(f"y must hold class indices for this model, not {given.dtype}")
+        return given.astype(np.intp), given
+    index = {label: i for i, label in enumerate(model.labels)}
+    missing = [v for v in given.tolist() if v not in index]
+    if missing:
+        raise ValueError(unknown("label in y:", missing[0], model.labels))
+    return np.array([index[v] for v in given.tolist()], np.intp), given
+
+
+def _games(
+    recipe: Method,
+    model: Model,
+    inputs: Inputs,
+    partition: Partition,
+    draws: removals.Draws,
+    values: Values,
+    outputs: NDArray[np.floating],
+    batch_size: int | None,
+    n_jobs: int | None,
+    bar: Progress,
+) -> list[tuple[NDArray[np.intp], Game]]:
+    """One game for all rows; where rows differ in their number of players, one for each number."""
+
+    def game(rows: NDArray[np.intp]) -> ModelGame:
+        return ModelGame(
+            model, inputs, partition, draws, values, outputs, batch_size, n_jobs, bar, rows
+        )
+
+    if recipe.of_data_set:
+        if not partition.shared:
+            raise ValueError("a data-set method needs the same players in every row")
+        return [(np.zeros(1, np.intp), DatasetGame(game(np.arange(inputs.n))))]
+    counts = partition.counts
+    groups = [np.flatnonzero(counts == d) for d in np.unique(counts)]
+    return [(rows, game(rows)) for rows in groups]
+
+
+# ---------------------------------------------------------------------------------------------
+# The result
+
+
+@dataclass(frozen=True)
+class _Run:
+    """What an Explanation is assembled from."""
+
+    x: Any
+    inputs: Inputs
+    recipe: Method
+    partition: Partition
+    values: Values
+    resolved: Resolved
+    axis: int | None
+    seed: int
+
+    def assemble(
+        self,
+        results: list[tuple[NDArray[np.intp], Attribution]],
+        games: list[tuple[NDArray[np.intp], Game]],
+        feature_names: Sequence[str] | None,
+    ) -> Explanation:
+        n = 1 if self.recipe.of_data_set else self.inputs.n
+        spent = sum(_spent(game) for _, game in games)
+        exact = all(result.std_error is None for _, result in results)
+        shape = self.partition.shape
+        first = results[0][1]
+
+        def gather(name: str, fill: float = np.nan) -> NDArray[Any]:
+            own = getattr(first, name)
+            tail = own.shape[1:] if name in ("base_value", "prediction") else (self._d, own.shape[2])
+            out = np.full((n, *tail), fill)
+            for rows, result in results:
+                part = getattr(result, name)
+                if part is None:
+                    out[rows, : result.values.shape[1]] = 0.0
+                elif part.ndim == 3:
+                    out[rows, : part.shape[1]] = part
+                else:
+                    out[rows] = part
+            return out
+
+        values = gather("values")
+        errors = None if exact else gather("std_error")
+        keep = self.resolved.axis
+
+        def cut(array: NDArray[Any] | None, players: bool) -> Any:
+            if array is None:
+                return None
+            array = array.reshape(n, *shape, array.shape[-1]) if players else array
+            return array if keep else array[..., 0]
+
+        target = self.resolved.index
+        if self.recipe.of_data_set:
+            target = target[:1]
+        return Explanation(
+            values=cut(values, True),
+            base_values=cut(gather("base_value"), False),
+            predictions=cut(gather("prediction"), False),
+            std_error=cut(errors, True),
+            evaluations=-(-spent // n),
+            converged=self._converged(results, n),
+            interactions=None,
+            info={
+                key: cut(self._info(results, key, n), False) for key in first.info
+            },
+            data=_own_copy(self.x),
+            feature_names=self._feature_names(feature_names),
+            output_names=list(self.values.names),
+            target=target if keep else target[:, 0],
+            players=self.partition.description,
+            method=self.recipe.name,
+            removal=repr(self.recipe.removal),
+            behavior=repr(self.recipe.behavior),
+            summary=repr(self.recipe.summary),
+            seed=self.seed,
+            element_players=np.broadcast_to(
+                self.partition.owner, (self.inputs.n, *self.inputs.shape)
+            ).copy(),
+            channel_axis=self.axis,
+        )
+
+    @property
+    def _d(self) -> int:
+        return int(self.partition.counts.max())
+
+    def _converged(
+        self, results: list[tuple[NDArray[np.intp], Attribution]], n: int
+    ) -> NDArray[np.bool_] | None:
+        if results[0][1].converged is None:
+            return None
+        out = np.zeros(n, bool)
+        for rows, result in results:
+            out[rows] = result.converged
+        return out
+
+    def _info(
+        self, results: list[tuple[NDArray[np.intp], Attribution]], key: str, n: int
+    ) -> NDArray[Any]:
+        out = np.full((n, results[0][1].info[key].shape[-1]), np.nan)
+        for rows, result in results:
+            if key in result.info:
+                out[rows] = result.info[key]
+        return out
+
+    def _feature_names(self, given: Sequence[str] | None) -> list[str]:
+        names = self.partition.names
+        if given is None:
+            return names
+        if len(given) == len(names):
+            return [str(name) for name in given]
+        raise ValueError(f"feature_names has {len(given)} names for {len(names)} players")
+
+
+def _spent(game: Game) -> int:
+    """Model rows of a game, its rows' predictions included."""
+    rows = game.inner.n_rows if isinstance(game, DatasetGame) else game.n_rows
+    return game.evaluations + rows
+
+
+def _own_copy(x: Any) -> Any:
+    """The explained rows, as a batch, safe from later changes by the caller."""
+    if isinstance(x, list):
+        return list(x) if x and isinstance(x[0], str) else np.atleast_2d(np.array(x))
+    if is_tensor(x):
+        copied = x.detach().clone()
+        return copied[None] if copied.ndim == 1 else copied
+    if hasattr(x, "to_frame") and hasattr(x, "index"):
+        return x.to_frame().T
+    copied = x.clone() if hasattr(x, "clone") else x.copy() if hasattr(x, "copy") else np.array(x)
+    return copied[None] if isinstance(copied, np.ndarray) and copied.ndim == 1 else copied
+
+
+__all__ = ["Label", "explain"]

@@ -1,0 +1,512 @@
+"""The game: coalitions in, values out, always batched. Everything meets here.
+
+A game has `n_rows` explained rows, `n_players` players and `n_outputs` outputs. Its value of a
+coalition is an expectation over the removal's draws; `grid` evaluates rows × coalitions (× draws)
+as one stream of model rows, cut into batches that fit memory.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from xai.behavior.base import Values
+from xai.inputs import Inputs
+from xai.model import Model
+from xai.players import Partition
+from xai.progress import Progress
+from xai.removal.base import Draws, compose
+
+Floats = NDArray[np.floating]
+Indices = NDArray[np.intp]
+Coalitions = NDArray[np.bool_]
+
+BATCH_BYTES = 2**25
+"""Bytes of model input in one call, where `batch_size` is not given."""
+BATCH_ROWS = 2**14
+"""Most rows in one model call, where `batch_size` is not given."""
+BLOCK = 2**17
+"""Most (row, coalition) pairs that a summary asks for at once."""
+BLOCK_BYTES = 2**25
+"""Most bytes of coalitions, or of values, in one such block."""
+
+
+class Game(ABC):
+    """A set function for each explained row.
+
+    Attributes
+    ----------
+    n_rows, n_players, n_outputs : int
+    n_draws : int
+        Draws that `value` averages over.
+    sampled_draws : bool
+        Whether the draws are a sample of many more (endless removals, the rows of a data set),
+        so that an average over `n_draws` of them still has an error.
+    endless : bool
+        Whether `sample` accepts draws beyond `n_draws`.
+    commutes : bool
+        Whether `value` is the mean of `sample` over draws.
+    evaluations : int
+        Model rows spent so far, over all rows.
+    """
+
+    n_rows: int = 1
+    n_players: int
+    n_outputs: int
+    n_draws: int = 1
+    sampled_draws: bool = False
+    endless: bool = False
+    commutes: bool = True
+    evaluations: int = 0
+    progress: Progress | None = None
+
+    @staticmethod
+    def from_function(v: Callable[[Any], Any], n_players: int) -> Game:
+        """A game of any set function.
+
+        Parameters
+        ----------
+        v : bool (B, d) -> (B,) or (B, k)
+        n_players : int
+
+        Examples
+        --------
+        >>> import xai
+        >>> game = xai.Game.from_function(lambda S: S.all(axis=1) * 1.0, n_players=3)
+        >>> xai.summary.Shapley()(game).values.round(3)
+        array([0.333, 0.333, 0.333])
+        """
+        return FunctionGame(v, n_players)
+
+    @abstractmethod
+    def grid(self, rows: Indices, coalitions: Coalitions, draws: Indices | None) -> Floats:
+        """Values of rows × coalitions, shape (R, C, k).
+
+        Parameters
+        ----------
+        rows : (R,) int
+        coalitions : (C, d) bool
+        draws : (C,) int, or None
+            One draw for each coalition, or None for the mean over all of them.
+        """
+
+    @abstractmethod
+    def value(self, rows: Any, coalitions: Any) -> Floats:
+        """Value of each pair: rows (B,), coalitions (B, d) -> (B, k)."""
+
+    @abstractmethod
+    def sample(self, rows: Any, coalitions: Any, draws: Any) -> Floats:
+        """The same at one draw each: draws (B,) -> (B, k)."""
+
+    @property
+    @abstractmethod
+    def base_cost(self) -> int:
+        """Model rows of the empty coalition's value, for one explained row alone."""
+
+    @property
+    def full_cost(self) -> int:
+        """Model rows of the full coalition's value."""
+        return 1
+
+    @property
+    def value_cost(self) -> int:
+        """Model rows of one `value`."""
+        return self.n_draws
+
+    @property
+    def sample_cost(self) -> int:
+        """Model rows of one `sample`."""
+        return 1
+
+    @property
+    def ends_cost(self) -> int:
+        """Model rows of the base value and the prediction together."""
+        return self.base_cost + self.full_cost
+
+    @property
+    def shares_empty(self) -> bool:
+        """Whether samples of the empty coalition cost nothing once the base value is known."""
+        return True
+
+    def ends(self, rows: Indices) -> tuple[Floats, Floats]:
+        """Values of the empty and of the full coalition, (R, k) each."""
+        d = self.n_players
+        both = self.grid(rows, np.array([[False] * d, [True] * d], bool).reshape(2, d), None)
+        return both[:, 0], both[:, 1]
+
+    def regressors(self, rows: Indices, draws: Indices) -> NDArray[np.float64] | None:
+        """What a linear fit regresses on instead of coalitions, (B, d); None: coalitions."""
+        return None
+
+    @property
+    def has_regressors(self) -> bool:
+        """Whether a linear fit regresses on something else than coalitions."""
+        return False
+
+    def blocks(self, unit: int) -> Iterator[tuple[Indices, int]]:
+        """Cut the explained rows so that a block of `unit` coalitions fits memory.
+
+        Yields rows (R,) and how many units to evaluate at once for them.
+        """
+        room = self.room
+        per_step = max(1, min(self.n_rows, room // max(1, unit)))
+        for start in range(0, self.n_rows, per_step):
+            rows = np.arange(start, min(start + per_step, self.n_rows))
+            yield rows, max(1, room // (max(1, unit) * len(rows)))
+
+    @property
+    def room(self) -> int:
+        """(row, coalition) pairs in one block."""
+        by_bytes = BLOCK_BYTES // max(self.n_players, 8 * self.n_outputs, 1)
+        return max(1, min(BLOCK, by_bytes))
+
+
+class FunctionGame(Game):
+    """A game given as a set function; one row, one draw."""
+
+    def __init__(self, v: Callable[[Any], Any], n_players: int) -> None:
+        if isinstance(n_players, bool) or not isinstance(n_players, int) or n_players < 1:
+            raise ValueError(f"n_players must be a positive integer, not {n_players!r}")
+        self._v = v
+        self.n_players = n_players
+        self.evaluations = 0
+        ends = self._call(np.array([[False] * n_players, [True] * n_players]))
+        self.flat = ends.ndim == 1
+        self._ends = ends.reshape(2, -1).copy()
+        self.n_outputs = self._ends.shape[1]
+
+    def _call(self, coalitions: Coalitions) -> Floats:
+        out = np.asarray(self._v(coalitions.copy()))
+        if out.ndim not in (1, 2) or len(out) != len(coalitions):
+            raise ValueError(
+                f"the set function returned shape {out.shape} for {len(coalitions)} coalitions"
+            )
+        if out.dtype.kind not in "biuf":
+            raise TypeError(f"the set function returned dtype {out.dtype}; expected numbers")
+        out = out if out.dtype.kind == "f" else out.astype(np.float64)
+        if not np.isfinite(out).all():
+            raise ValueError("the set function returned NaN or inf")
+        self.evaluations += len(coalitions)
+        return out
+
+    def value(self, rows: Any, coalitions: Any) -> Floats:
+        """Value of each coalition, (B, k); `rows` are all 0."""
+        coalitions = np.asarray(coalitions, bool)
+        if coalitions.ndim != 2 or coalitions.shape[1] != self.n_players:
+            raise ValueError(
+                f"coalitions have shape {coalitions.shape}; expected (B, {self.n_players})"
+            )
+        full, empty = coalitions.all(axis=1), ~coalitions.any(axis=1)
+        rest = np.flatnonzero(~(full | empty))
+        out = np.empty((len(coalitions), self.n_outputs))
+        out[empty], out[full] = self._ends
+        for start in range(0, len(rest), BATCH_ROWS):
+            part = rest[start : start + BATCH_ROWS]
+            out[part] = self._call(coalitions[part]).reshape(len(part), -1)
+        return out
+
+    def sample(self, rows: Any, coalitions: Any, draws: Any) -> Floats:
+        """The same: there is one draw."""
+        return self.value(rows, coalitions)
+
+    def grid(self, rows: Indices, coalitions: Coalitions, draws: Indices | None) -> Floats:
+        """Values (1, C, k)."""
+        return self.value(rows, coalitions)[None]
+
+    @property
+    def base_cost(self) -> int:
+        """One evaluation."""
+        return 1
+
+
+@dataclass(eq=False)
+class ModelGame(Game):
+    """The game of a model: players → removal → model → output → mean over draws → reduce.
+
+    Parameters
+    ----------
+    full_outputs : (n, K)
+        The model's outputs on the unmasked rows, evaluated beforehand; they count.
+    """
+
+    model: Model
+    inputs: Inputs
+    partition: Partition
+    draws: Draws
+    values: Values
+    full_outputs: Floats
+    batch_size: int | None = None
+    n_jobs: int | None = None
+    progress: Progress | None = None
+    subset: Indices | None = None
+
+    def __post_init__(self) -> None:
+        self.evaluations = 0
+        self._rows = np.arange(self.inputs.n) if self.subset is None else self.subset
+        self.n_rows = len(self._rows)
+        self.n_players = int(self.partition.counts[self._rows[0]])
+        self.n_draws, self.endless = self.draws.n_draws, self.draws.endless
+        self.sampled_draws = self.endless
+        self.commutes = self.values.reduce is None
+        self._empty: dict[int, Floats] = {}
+        self._base: dict[int, Floats] = {}
+        everything = self.partition.shared and int(self.partition.owner.min()) >= 0
+        self._has_shared_empty = self.draws.key is not None and everything
+        self.n_outputs = self._reduced(self._rows[:1], self._full(self._rows[:1])).shape[1]
+        self._batch = self.batch_size or self._choose_batch()
+
+    def _choose_batch(self) -> int:
+        itemsize = getattr(self.inputs.block, "dtype", None)
+        row = int(np.prod(self.inputs.shape)) * max(1, getattr(itemsize, "itemsize", 8))
+        row += 8 * self.full_outputs.shape[1]
+        return max(1, min(BATCH_ROWS, BATCH_BYTES // row))
+
+    # -- evaluation ---------------------------------------------------------------------------
+
+    def _full(self, rows: Indices) -> Floats:
+        return self._output(rows, self.full_outputs[rows])
+
+    def _output(self, rows: Indices, out: Floats) -> Floats:
+        values = self.values.output(rows, out)
+        _refuse_infinite(values, rows, "the behavior's values are")
+        return values
+
+    def _reduced(self, rows: Indices, means: Floats) -> Floats:
+        return means if self.values.reduce is None else self.values.reduce(rows, means)
+
+    def _model(self, rows: Indices, coalitions: Coalitions, draws: Indices) -> Floats:
+        """Model outputs (B, K), in batches, in the order of the stream."""
+        batches = [slice(s, s + self._batch) for s in range(0, len(rows), self._batch)]
+
+        def run(batch: slice) -> Floats:
+            masks = self.partition.masks(rows[batch], coalitions[batch])
+            block = compose(self.inputs, self.draws, rows[batch], masks, draws[batch])
+            out = self.model(block)
+            _refuse_infinite(out, rows[batch], "the model returned")
+            return self._output(rows[batch], out)
+
+        return self._collect(run, batches, len(rows))
+
+    def _collect(self, run: Callable[[slice], Floats], batches: list[slice], total: int) -> Floats:
+        results = self._map(run, batches)
+        out: Floats | None = None
+        for batch, values in zip(batches, results, strict=True):
+            if out is None:
+                out = np.empty((total, values.shape[1]), values.dtype)
+            out[batch] = values
+            self._count(len(values))
+        assert out is not None
+        return out
+
+    def _map(self, run: Callable[[slice], Floats], batches: list[slice]) -> Any:
+        if self.n_jobs in (None, 1) or len(batches) < 2:
+            return map(run, batches)
+        from joblib import Parallel, delayed
+
+        workers = Parallel(n_jobs=self.n_jobs, prefer="threads", return_as="generator")
+        return workers(delayed(run)(batch) for batch in batches)
+
+    def _count(self, rows: int) -> None:
+        self.evaluations += rows
+        if self.progress is not None:
+            self.progress.update(rows)
+
+    def _samples(self, rows: Indices, coalitions: Coalitions, draws: Indices) -> Floats:
+        """Behavior outputs (B, j) of rows, coalitions and draws (all of length B)."""
+        full = coalitions.all(axis=1)
+        shared = ~coalitions.any(axis=1) & self._has_shared_empty
+        rest = np.flatnonzero(~(full | shared))
+        width = self._full(rows[:1]).shape[1]
+        out = np.empty((len(rows), width))
+        if full.any():
+            out[full] = self._full(rows[full])
+        if shared.any():
+            out[shared] = self._empty_values(rows[shared], draws[shared])
+        if len(rest):
+            out[rest] = self._model(rows[rest], coalitions[rest], draws[rest])
+        return out
+
+    def _empty_values(self, rows: Indices, draws: Indices) -> Floats:
+        """Values with nothing kept; inputs that are equal are evaluated once, for all rows."""
+        assert self.draws.key is not None
+        keys = self.draws.key(rows, draws)
+        distinct, first, place = np.unique(keys, return_index=True, return_inverse=True)
+        missing = [i for i, key in enumerate(distinct) if int(key) not in self._empty]
+        for start in range(0, len(missing), self._batch):
+            part = np.array(missing[start : start + self._batch])
+            at = first[part]
+            masks = self.partition.masks(
+                rows[at], np.zeros((len(at), self.n_players), bool)
+            )
+            out = self.model(compose(self.inputs, self.draws, rows[at], masks, draws[at]))
+            _refuse_infinite(out, rows[at], "with every feature removed, the model returned")
+            for key, line in zip(distinct[part], out, strict=True):
+                self._empty[int(key)] = line
+            self._count(len(part))
+        return self._output(rows, np.stack([self._empty[int(k)] for k in distinct])[place])
+
+    def _means(self, rows: Indices, coalitions: Coalitions) -> Floats:
+        """Outputs averaged over all draws, then reduced: (B, k)."""
+        m = self.n_draws
+        full = coalitions.all(axis=1)
+        out = np.empty((len(rows), self.n_outputs))
+        if full.any():
+            out[full] = self._reduced(rows[full], self._full(rows[full]))
+        empty = ~coalitions.any(axis=1)
+        known = np.array([e and int(r) in self._base for e, r in zip(empty, rows, strict=True)], bool)
+        if known.any():
+            out[known] = np.stack([self._base[int(r)] for r in rows[known]])
+        rest = np.flatnonzero(~(full | known))
+        step = max(1, BLOCK // m)
+        for start in range(0, len(rest), step):
+            part = rest[start : start + step]
+            draws = np.tile(np.arange(m), len(part))
+            each = np.repeat(part, m)
+            values = self._samples(rows[each], coalitions[each], draws)
+            means = values.reshape(len(part), m, -1).mean(axis=1)
+            out[part] = self._reduced(rows[part], means)
+        for position in np.flatnonzero(empty & ~known):
+            self._base.setdefault(int(rows[position]), out[position].copy())
+        return out
+
+    # -- the public forms ---------------------------------------------------------------------
+
+    def value(self, rows: Any, coalitions: Any) -> Floats:
+        """Mean over the removal's draws: rows (B,), coalitions (B, d) -> (B, k)."""
+        return self._means(self._rows[np.asarray(rows)], np.asarray(coalitions, bool))
+
+    def sample(self, rows: Any, coalitions: Any, draws: Any) -> Floats:
+        """Value at one draw each: (B, k)."""
+        rows = self._rows[np.asarray(rows)]
+        values = self._samples(rows, np.asarray(coalitions, bool), np.asarray(draws))
+        return self._reduced(rows, values)
+
+    def grid(self, rows: Indices, coalitions: Coalitions, draws: Indices | None) -> Floats:
+        """Values of rows × coalitions: (R, C, k)."""
+        r, c = len(rows), len(coalitions)
+        which = np.tile(np.arange(c), r)
+        each = np.repeat(np.asarray(rows), c)
+        kept = coalitions[which]
+        flat = self.value(each, kept) if draws is None else self.sample(each, kept, draws[which])
+        return flat.reshape(r, c, -1)
+
+    @property
+    def base_cost(self) -> int:
+        """Distinct all-removed inputs of one row."""
+        if self.draws.key is None or not self._has_shared_empty:
+            return self.n_draws
+        row = np.zeros(self.n_draws, np.intp)
+        return len(np.unique(self.draws.key(row, np.arange(self.n_draws))))
+
+    @property
+    def shares_empty(self) -> bool:
+        """Whether the removal says which all-removed inputs are equal, and rows share players."""
+        return self._has_shared_empty
+
+    @property
+    def has_regressors(self) -> bool:
+        """Whether the removal brings its own regressors."""
+        return self.draws.regressors is not None
+
+    def regressors(self, rows: Indices, draws: Indices) -> NDArray[np.float64] | None:
+        """The removal's own regressors per player; groups are the same when all members are."""
+        if self.draws.regressors is None:
+            return None
+        columns = self.draws.regressors(self._rows[rows], draws)
+        owner = self.partition.owner[0]
+        if self.n_players == columns.shape[1]:
+            return columns
+        if not np.isin(columns, (0.0, 1.0)).all():
+            raise ValueError("a continuous neighbourhood fits columns, not groups of them")
+        return np.stack(
+            [columns[:, owner == i].all(axis=1) for i in range(self.n_players)], axis=1
+        ).astype(np.float64)
+
+
+def _refuse_infinite(values: Floats, rows: Indices, what: str) -> None:
+    # one sum finds any NaN or inf, without an array of booleans
+    if np.isfinite(values.sum()):
+        return
+    bad = ~np.isfinite(values).all(axis=1)
+    if not bad.any():
+        return
+    named = ", ".join(str(i) for i in np.unique(rows[bad])[:5])
+    kinds = "NaN" if np.isnan(values).any() else "inf"
+    raise ValueError(f"{what} {kinds} while explaining row {named} (0-based) of x")
+
+
+@dataclass(eq=False)
+class DatasetGame(Game):
+    """The mean of a game over its rows: the rows of a data set become draws.
+
+    Parameters
+    ----------
+    inner : the game whose rows are averaged
+    """
+
+    inner: ModelGame
+
+    def __post_init__(self) -> None:
+        self.n_players, self.n_outputs = self.inner.n_players, self.inner.n_outputs
+        self.n_draws = self.inner.n_rows
+        self.sampled_draws = True
+        self.progress = self.inner.progress
+
+    @property
+    def evaluations(self) -> int:  # type: ignore[override] # a count that lives in the inner game
+        """Model rows spent by the inner game."""
+        return self.inner.evaluations
+
+    def value(self, rows: Any, coalitions: Any) -> Floats:
+        """Mean over all data rows: (B, k)."""
+        coalitions = np.asarray(coalitions, bool)
+        n = self.inner.n_rows
+        out = np.empty((len(coalitions), self.n_outputs))
+        for i, coalition in enumerate(coalitions):
+            out[i] = self.inner.value(np.arange(n), np.tile(coalition, (n, 1))).mean(axis=0)
+        return out
+
+    def sample(self, rows: Any, coalitions: Any, draws: Any) -> Floats:
+        """Value at one data row each: (B, k)."""
+        return self.inner.value(draws, coalitions)
+
+    def grid(self, rows: Indices, coalitions: Coalitions, draws: Indices | None) -> Floats:
+        """Values (1, C, k)."""
+        if draws is None:
+            return self.value(rows, coalitions)[None]
+        return self.sample(rows, coalitions, draws)[None]
+
+    @property
+    def base_cost(self) -> int:
+        """Distinct all-removed inputs over all data rows."""
+        inner = self.inner
+        n, m = inner.n_rows, inner.n_draws
+        if inner.draws.key is None or not inner.shares_empty:
+            return n * m
+        rows, draws = np.repeat(np.arange(n), m), np.tile(np.arange(m), n)
+        return len(np.unique(inner.draws.key(inner._rows[rows], draws)))
+
+    @property
+    def shares_empty(self) -> bool:
+        """As the rows' own games."""
+        return self.inner.shares_empty
+
+    @property
+    def full_cost(self) -> int:
+        """One model row for each data row."""
+        return self.inner.n_rows
+
+    @property
+    def value_cost(self) -> int:
+        """Every data row at every draw of the removal."""
+        return self.inner.n_rows * self.inner.n_draws
+
+    @property
+    def sample_cost(self) -> int:
+        """One data row at every draw of the removal."""
+        return self.inner.n_draws

@@ -1,0 +1,1 @@
+"""Compiled loops: Numba for arrays on the CPU; tensors stay with torch."""

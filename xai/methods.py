@@ -1,0 +1,219 @@
+"""Named methods: a table of triples (removal, behavior, summary). Data, not code."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from html import escape
+
+from xai.behavior import Behavior, DatasetLoss, Prediction, PredictionLoss
+from xai.players import Patches, Players
+from xai.removal import (
+    Baseline,
+    Marginal,
+    Neighbourhood,
+    Permuted,
+    ProductOfMarginals,
+    Removal,
+    Uniform,
+)
+from xai.suggest import unknown
+from xai.summary import (
+    Banzhaf,
+    Budget,
+    IncludeIndividual,
+    LinearFit,
+    MeanWhenIncluded,
+    RemoveIndividual,
+    Shapley,
+    Summary,
+)
+
+
+@dataclass(frozen=True)
+class Method:
+    """A triple with a name: how features are removed, what is explained, how it is summed up.
+
+    Parameters
+    ----------
+    removal, behavior, summary : the parts; None takes marginal removal (tables with `data`) or a
+        baseline, the prediction, and Shapley values
+    name : str
+    budget : Budget, optional
+        Default model rows per explained row; the summary's own where None.
+    inputs : str
+        The kinds of data and of model it is for.
+    paper : str
+    image : (removal, players), optional
+        What images use instead; players None for pixels.
+
+    Examples
+    --------
+    >>> import xai
+    >>> Method(summary=xai.summary.Banzhaf(), name="mine").name
+    'mine'
+    """
+
+    removal: Removal | None = None
+    behavior: Behavior = Prediction()
+    summary: Summary = Shapley()
+    name: str = "custom"
+    budget: Budget | str | None = None
+    inputs: str = "table, image, text; any model"
+    paper: str = ""
+    image: tuple[Removal, Players | None] | None = None
+
+    @property
+    def of_data_set(self) -> bool:
+        """Whether it explains a data set as a whole."""
+        return isinstance(self.behavior, DatasetLoss)
+
+
+_LIME = LinearFit(kernel="exponential", regularizer="ridge")
+_MEAN = (Baseline("mean"), None)
+_LUNDBERG = "Lundberg & Lee 2017, A unified approach to interpreting model predictions"
+_TABLE = "table; any model"
+_TABLE_IMAGE = "table, image; any model"
+
+_METHODS = (
+    Method(Marginal(), Prediction(), RemoveIndividual(), "occlusion",
+           paper="Zeiler & Fergus 2014, Visualizing and understanding convolutional networks",
+           image=(Baseline(0), None)),
+    Method(Marginal(), Prediction(), IncludeIndividual(), "include_one",
+           paper="Guyon & Elisseeff 2003, An introduction to variable and feature selection",
+           image=_MEAN),
+    Method(Marginal(), Prediction(), Shapley(), "shapley",
+           paper="Shapley 1953, A value for n-person games", image=_MEAN),
+    Method(Marginal(), Prediction(), Shapley("exact"), "exact_shapley", budget="(2^d - 1)m + 1",
+           paper="Shapley 1953, A value for n-person games", image=_MEAN),
+    Method(Marginal(), Prediction(), Shapley("permutation"), "permutation_shap",
+           paper="Castro, Gómez & Tejada 2009, Polynomial calculation of the Shapley value",
+           image=_MEAN),
+    Method(Marginal(), Prediction(), LinearFit("shapley", None), "kernel_shap", paper=_LUNDBERG,
+           image=_MEAN),
+    Method(Marginal(), Prediction(), Banzhaf(), "banzhaf",
+           paper="Banzhaf 1965, Weighted voting doesn't work", image=_MEAN),
+    Method(Marginal(), Prediction(), MeanWhenIncluded(), "mean_when_included",
+           paper="Petsiuk, Das & Saenko 2018, RISE", image=(Baseline(0), None)),
+    Method(Neighbourhood(), Prediction(), _LIME, "lime", budget=Budget(rows=5000),
+           paper="Ribeiro, Singh & Guestrin 2016, Why should I trust you?",
+           image=(Baseline("mean"), Patches(16))),
+    Method(Permuted(), DatasetLoss(average="loss"), RemoveIndividual(), "permutation_test",
+           budget="dnr + m + n", inputs=_TABLE, paper="Breiman 2001, Random forests"),
+    Method(Marginal(), PredictionLoss(), Shapley(), "loss_shap", inputs=_TABLE_IMAGE,
+           paper="Lundberg et al. 2020, From local explanations to global understanding",
+           image=_MEAN),
+    Method(Marginal(), DatasetLoss(), Shapley(), "sage", budget=Budget(rows=2**19),
+           inputs=_TABLE_IMAGE, image=_MEAN,
+           paper="Covert, Lundberg & Lee 2020, Understanding global feature contributions"),
+    Method(Uniform(), Prediction(), Shapley(), "ime", inputs=_TABLE_IMAGE,
+           paper="Štrumbelj & Kononenko 2010, An efficient explanation of individual classifications"),
+    Method(ProductOfMarginals(), Prediction(), Shapley(), "qii", inputs=_TABLE_IMAGE,
+           paper="Datta, Sen & Zick 2016, Algorithmic transparency via quantitative input influence"),
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Record:
+    """One line of the table of methods."""
+
+    name: str
+    removal: str
+    behavior: str
+    summary: str
+    budget: str
+    inputs: str
+    paper: str
+
+
+class Table(Sequence[Record]):
+    """Records that print as a table."""
+
+    def __init__(self, records: Sequence[Record]) -> None:
+        self._records = tuple(records)
+
+    def __getitem__(self, index):  # type: ignore[no-untyped-def] # overloads add nothing here
+        return self._records[index]
+
+    def __len__(self) -> int:
+        return len(self._records)
+
+    def __iter__(self) -> Iterator[Record]:
+        return iter(self._records)
+
+    def _rows(self) -> list[list[str]]:
+        return [[r.name, r.removal, r.behavior, r.summary, r.budget, r.inputs] for r in self]
+
+    _TITLES = ("method", "removal", "behavior", "summary", "budget per row", "inputs")
+
+    def __repr__(self) -> str:
+        rows = [list(self._TITLES), *self._rows()]
+        widths = [max(len(row[i]) for row in rows) for i in range(len(self._TITLES))]
+        lines = [
+            "  ".join(cell.ljust(w) for cell, w in zip(row, widths, strict=True)).rstrip() for row in rows
+        ]
+        lines.insert(1, "  ".join("-" * w for w in widths))
+        note = "d players, m background rows (draws), n rows, r repeats; paper: record.paper"
+        return "\n".join([*lines, note])
+
+    def _repr_html_(self) -> str:
+        head = "".join(f"<th>{title}</th>" for title in self._TITLES)
+        body = "".join(
+            "<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in row) + "</tr>"
+            for row in self._rows()
+        )
+        return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
+
+
+def methods() -> Table:
+    """All named methods, with their triple, default budget and paper.
+
+    Examples
+    --------
+    >>> [record.name for record in methods()][:2]
+    ['occlusion', 'include_one']
+    """
+    return Table([_record(method) for method in _METHODS])
+
+
+def _record(method: Method) -> Record:
+    removal = repr(method.removal)
+    if method.image is not None and repr(method.image[0]) != removal:
+        removal += f" (image: {method.image[0]!r})"
+    return Record(
+        name=method.name,
+        removal=removal,
+        behavior=repr(method.behavior),
+        summary=_short(method.summary),
+        budget=str(method.budget or method.summary.default_budget),
+        inputs=method.inputs,
+        paper=method.paper,
+    )
+
+
+def _short(part: object) -> str:
+    """A part's repr without the arguments that have their default values."""
+    cls = type(part)
+    default = cls()
+    changed = [
+        f"{name}={value!r}" for name, value in vars(part).items() if value != getattr(default, name)
+    ]
+    return f"{cls.__name__}({', '.join(changed)})"
+
+
+def find(method: object) -> Method:
+    """A method by name, or as given.
+
+    Raises
+    ------
+    ValueError
+        Unknown name, with the nearest right one.
+    """
+    if isinstance(method, Method):
+        return method
+    if not isinstance(method, str):
+        raise TypeError(f"method must be a name or an xai.Method, not {type(method).__name__}")
+    for known in _METHODS:
+        if known.name == method:
+            return known
+    raise ValueError(unknown("method", method, ["auto", *(m.name for m in _METHODS)]))

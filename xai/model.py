@@ -1,0 +1,251 @@
+"""One way to call any model: a batch as the model wants it in, outputs `(n, k)` out."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, Literal, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from xai.inputs import Block, Inputs, is_tensor
+
+Scale: TypeAlias = Literal["probability", "score", "indicator", "amount", "module", "callable"]
+"""What the outputs are: `predict_proba`'s, a `decision_function`'s, a `predict`-only classifier's,
+a regressor's, a torch module's (logits), or an unknown callable's."""
+
+
+@dataclass(frozen=True)
+class Model:
+    """A model as the game calls it.
+
+    Attributes
+    ----------
+    call : what `prepare` gives -> (n,) or (n, k)
+    prepare : block -> what the model takes
+    scale : Scale
+    labels : the classes' labels, where the model knows them
+    module : the torch module, where it is one
+    """
+
+    call: Callable[[Any], Any]
+    prepare: Callable[[Block], Any]
+    scale: Scale
+    labels: Sequence[Any] = ()
+    module: Any = None
+
+    @property
+    def classifies(self) -> bool:
+        """Whether the largest of several outputs is a prediction."""
+        return self.scale != "amount"
+
+    def __call__(self, block: Block) -> NDArray[np.floating]:
+        """Outputs `(n, k)`, float32 or float64, for one batch."""
+        out = _as_array(self.call(self.prepare(block)))
+        n = int(block.shape[0])
+        if out.ndim not in (1, 2) or out.shape[0] != n:
+            raise ValueError(
+                f"the model returned an array of shape {out.shape} for {n} rows; "
+                f"expected ({n},) or ({n}, k)"
+            )
+        out = out[:, None] if out.ndim == 1 else out
+        if out.shape[1] == 0:
+            raise ValueError("the model returned no outputs")
+        if self.scale == "score" and out.shape[1] == 1:
+            out = np.concatenate([-out, out], axis=1)
+        return out
+
+    @contextmanager
+    def session(self) -> Iterator[None]:
+        """Evaluate a torch module in eval mode without gradients, and restore its modes."""
+        if self.module is None:
+            yield
+            return
+        import torch
+
+        modes = [(part, part.training) for part in self.module.modules()]
+        self.module.eval()
+        try:
+            with torch.no_grad():
+                yield
+        finally:
+            for part, mode in modes:
+                part.training = mode
+
+
+def _as_array(out: Any) -> NDArray[np.floating]:
+    if is_tensor(out):
+        out = out.detach().cpu()
+        out = out.float() if out.dtype.itemsize < 4 and out.dtype.is_floating_point else out
+        out = out.numpy()
+    if isinstance(out, dict) or (isinstance(out, tuple | list) and len(out) and is_tensor(out[0])):
+        raise TypeError(
+            f"the model returned a {type(out).__name__}; wrap it in a function that returns one "
+            "array (n, k), for example lambda x: model(x).logits"
+        )
+    if hasattr(out, "toarray"):
+        out = out.toarray()
+    array = np.asarray(out)
+    if array.dtype.kind not in "biuf":
+        raise TypeError(f"the model returned values of dtype {array.dtype}; expected numbers")
+    if array.dtype.kind == "f" and array.dtype.itemsize >= 4:
+        return array
+    return array.astype(np.float64 if array.dtype.kind != "f" else np.float32)
+
+
+def is_module(model: object) -> bool:
+    """Whether `model` is a torch module; never imports torch."""
+    torch = sys.modules.get("torch")
+    return torch is not None and isinstance(model, torch.nn.Module)
+
+
+def wanted_columns(model: Any) -> list[str] | None:
+    """Column names an estimator was fitted with, where it knows them."""
+    if is_module(model) or not hasattr(model, "predict"):
+        return None
+    names = getattr(model, "feature_names_in_", None)
+    return None if names is None else list(names)
+
+
+def check_model(model: Any) -> None:
+    """Refuse what is no fitted model.
+
+    Raises
+    ------
+    TypeError
+        A class, or an object that can neither be called nor predicts.
+    sklearn.exceptions.NotFittedError
+        A scikit-learn estimator that was not fitted (a ValueError).
+    """
+    if isinstance(model, type):
+        raise TypeError(f"{model.__name__} is a class; pass a fitted instance of it")
+    if is_module(model):
+        return
+    if not callable(model) and not hasattr(model, "predict"):
+        raise TypeError(
+            f"{type(model).__name__} is no model: pass a fitted estimator, a torch module, "
+            "or a callable from a batch to (n,) or (n, k)"
+        )
+    from sklearn.base import BaseEstimator
+    from sklearn.utils.validation import check_is_fitted
+
+    if isinstance(model, BaseEstimator):
+        check_is_fitted(model)
+
+
+def wrap(model: Any, inputs: Inputs) -> Model:
+    """Find how to call `model` on rows like `inputs`, and what its outputs mean."""
+    check_model(model)
+    if is_module(model):
+        return Model(model, _module_inputs(model, inputs), "module", module=model)
+    if not hasattr(model, "predict"):
+        return Model(model, inputs.decode, "callable")
+    prepare = _estimator_inputs(model, inputs)
+    labels = getattr(model, "classes_", None)
+    if hasattr(model, "predict_proba"):
+        if isinstance(labels, list):
+            raise TypeError(
+                "the model has several outputs of several classes; pass a callable that returns "
+                "one array (n, k), for example lambda x: model.predict_proba(x)[0]"
+            )
+        return Model(model.predict_proba, prepare, "probability", _labels(labels))
+    if hasattr(model, "decision_function") and (labels is not None or not _is_regressor(model)):
+        scale: Scale = "score"
+        return Model(model.decision_function, prepare, scale, _labels(labels))
+    if labels is not None and not _is_regressor(model):
+        known = np.asarray(labels)
+
+        def indicate(batch: Any) -> NDArray[np.float64]:
+            return (np.asarray(model.predict(batch))[:, None] == known[None, :]).astype(np.float64)
+
+        return Model(indicate, prepare, "indicator", _labels(labels))
+    return Model(model.predict, prepare, "amount")
+
+
+def _is_regressor(model: Any) -> bool:
+    from sklearn.base import is_regressor
+
+    try:
+        return bool(is_regressor(model))
+    except (AttributeError, TypeError):  # not a scikit-learn estimator: it has no tags
+        return False
+
+
+def _labels(classes: Any) -> list[Any]:
+    return [] if classes is None else np.asarray(classes).tolist()
+
+
+def _estimator_inputs(model: Any, inputs: Inputs) -> Callable[[Block], Any]:
+    """Batches of the kind the estimator was fitted on: with column names, or without."""
+    wanted = getattr(model, "n_features_in_", None)
+    names = getattr(model, "feature_names_in_", None)
+    width = inputs.shape[0] if len(inputs.shape) == 1 else None
+    is_text = isinstance(inputs.decode(inputs.block[:1]), list)
+    if wanted is not None and width is not None and width != wanted and not is_text:
+        raise ValueError(f"x has {width} columns, but the model was fitted on {wanted}")
+    if wanted is None or is_text:
+        return inputs.decode
+    if names is None and inputs.names is not None:
+
+        def without_names(block: Block) -> Any:
+            return inputs.decode(block).to_numpy()
+
+        return without_names
+    if names is not None and inputs.names is None and isinstance(inputs.block, np.ndarray):
+        import pandas  # the estimator was fitted on a DataFrame
+
+        columns = list(names)
+
+        def with_names(block: Block) -> Any:
+            return pandas.DataFrame(inputs.decode(block), columns=columns)
+
+        return with_names
+    if is_tensor(inputs.block):
+        return lambda block: block.detach().cpu().numpy()
+    return inputs.decode
+
+
+def _module_inputs(module: Any, inputs: Inputs) -> Callable[[Block], Any]:
+    """Batches as tensors of the module's own dtype, on its own device."""
+    import torch
+
+    first = next((p for p in module.parameters() if p.is_floating_point()), None)
+    if first is None:
+        first = next((b for b in module.buffers() if b.is_floating_point()), torch.empty(0))
+    if hasattr(inputs.block, "tocsr"):
+        return lambda block: torch.as_tensor(block.toarray()).to(first.device, first.dtype)
+    if inputs.names is not None and inputs.categorical.any():
+        raise TypeError("a torch module takes numbers: x has columns of strings or categories")
+
+    def prepare(block: Block) -> Any:
+        if is_tensor(block) and not block.is_floating_point() and _takes_codes(module):
+            return block.to(first.device)
+        return torch.as_tensor(block).to(first.device, first.dtype)
+
+    return prepare
+
+
+def _takes_codes(module: Any) -> bool:
+    """Whether a module begins with an embedding, so that integers must stay integers."""
+    import torch
+
+    return any(isinstance(part, torch.nn.Embedding | torch.nn.EmbeddingBag) for part in module.modules())
+
+
+def to_model_device(model: Model, inputs: Inputs) -> Inputs:
+    """Keep rows as tensors where the module lives, so that batches are composed there."""
+    if model.module is None or hasattr(inputs.block, "tocsr") or inputs.names is not None:
+        return inputs
+    import torch
+
+    block = model.prepare(inputs.block)
+    outer = inputs.encode
+
+    def encode(rows: Any, what: str) -> Any:
+        encoded = outer(rows, what)
+        return torch.as_tensor(encoded).to(block.device, block.dtype)
+
+    return Inputs(block, lambda b: b, encode, inputs.names, inputs.categorical)

@@ -1,0 +1,260 @@
+"""What can be removed: a player is a set of elements of x, and a coalition keeps some players."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from xai.inputs import Inputs
+from xai.suggest import unknown
+
+
+@dataclass(frozen=True, eq=False)
+class Partition:
+    """Players bound to rows.
+
+    Attributes
+    ----------
+    owner : (n or 1, *shape) int
+        The player of each element, -1 where an element is never removed. Axes may be 1 where
+        all elements along them belong together (channels).
+    counts : (n,) int
+        Number of players of each row.
+    names : list of str
+    shape : shape of one row's values
+    description : str
+    """
+
+    owner: NDArray[np.intp]
+    counts: NDArray[np.intp]
+    names: list[str]
+    shape: tuple[int, ...]
+    description: str
+
+    @property
+    def shared(self) -> bool:
+        """Whether all rows have the same players."""
+        return self.owner.shape[0] == 1
+
+    def masks(self, rows: NDArray[np.intp], coalitions: NDArray[np.bool_]) -> NDArray[np.bool_]:
+        """Element masks (B, *shape), True where kept, of coalitions (B, d)."""
+        if self.shared:
+            owner = self.owner[0]
+            if owner.ndim == 1 and len(owner) == coalitions.shape[1] and _is_identity(owner):
+                return coalitions
+            return _always_kept(coalitions)[:, owner]
+        padded = _always_kept(coalitions)
+        owner = self.owner[rows]
+        flat = np.take_along_axis(padded, owner.reshape(len(rows), -1) % padded.shape[1], axis=1)
+        return flat.reshape(owner.shape)
+
+
+def _is_identity(owner: NDArray[np.intp]) -> bool:
+    return bool((owner == np.arange(len(owner))).all())
+
+
+def _always_kept(coalitions: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Coalitions with a last player that is always kept: the owner -1."""
+    return np.concatenate([coalitions, np.ones((len(coalitions), 1), bool)], axis=1)
+
+
+class Players(ABC):
+    """A way to divide rows into players; `encode` meets the rows."""
+
+    @abstractmethod
+    def encode(self, inputs: Inputs, channel_axis: int | None) -> Partition:
+        """Find each element's player."""
+
+
+@dataclass(frozen=True)
+class Elements(Players):
+    """Every element (column) by itself."""
+
+    def encode(self, inputs: Inputs, channel_axis: int | None) -> Partition:
+        """One player for each element of a row."""
+        size = int(np.prod(inputs.shape))
+        owner = np.arange(size).reshape(1, *inputs.shape)
+        names = inputs.names or [str(i) for i in range(size)]
+        return Partition(owner, np.full(inputs.n, size), list(names), inputs.shape, "Elements()")
+
+
+@dataclass(frozen=True)
+class Pixels(Players):
+    """Every pixel, all channels together."""
+
+    def encode(self, inputs: Inputs, channel_axis: int | None) -> Partition:
+        """One player for each place of an image."""
+        return Patches(1).encode(inputs, channel_axis)
+
+
+@dataclass(frozen=True)
+class Patches(Players):
+    """Square patches of an image, all channels together; the last ones may be smaller.
+
+    Parameters
+    ----------
+    size : int
+        Side in pixels.
+
+    Examples
+    --------
+    >>> Patches(16)
+    Patches(size=16)
+    """
+
+    size: int
+
+    def encode(self, inputs: Inputs, channel_axis: int | None) -> Partition:
+        """One player for each patch, left to right, top to bottom."""
+        if channel_axis is None:
+            raise ValueError(f"{self} are for images (4-D batches); x has rows of {inputs.shape}")
+        if self.size < 1:
+            raise ValueError(f"Patches(size): expected at least 1 pixel, not {self.size!r}")
+        height, width = (s for a, s in enumerate(inputs.shape, start=1) if a != channel_axis)
+        across = -(-width // self.size)
+        row, column = np.arange(height) // self.size, np.arange(width) // self.size
+        grid = row[:, None] * across + column[None, :]
+        d = int(grid.max()) + 1
+        owner = np.expand_dims(grid, channel_axis - 1)[None]
+        shape = (height, width) if self.size == 1 else (d,)
+        return Partition(owner, np.full(inputs.n, d), [str(i) for i in range(d)], shape, repr(self))
+
+
+@dataclass(frozen=True, eq=False)
+class Groups(Players):
+    """Players by group ids, as captum's ``feature_mask``.
+
+    Parameters
+    ----------
+    ids : int array shaped like ``x.shape[1:]`` or like `x`
+        Players are the ids in ascending order (of each row); -1 is never removed.
+    """
+
+    ids: NDArray[Any]
+
+    def encode(self, inputs: Inputs, channel_axis: int | None) -> Partition:
+        """Number the ids; rows may differ in how many they have."""
+        ids = np.asarray(self.ids)
+        if not np.issubdtype(ids.dtype, np.integer):
+            raise TypeError(f"players: group ids must be integers, not {ids.dtype}")
+        shape = inputs.shape
+        if ids.shape == shape:
+            ids = ids[None]
+        elif ids.shape != (inputs.n, *shape):
+            raise ValueError(
+                f"players of shape {ids.shape} do not cover x: expected {shape} or "
+                f"{(inputs.n, *shape)}"
+            )
+        if (ids < -1).any():
+            raise ValueError("players: group ids are 0 or more, or -1 for what is never removed")
+        owner = np.full(ids.shape, -1, np.intp)
+        counts, labels = [], []
+        for i, row in enumerate(ids):
+            known = np.unique(row[row >= 0])
+            if len(known) == 0:
+                raise ValueError(f"players: row {i} has no player: every id is -1")
+            owner[i] = np.where(row >= 0, np.searchsorted(known, row), -1)
+            counts.append(len(known))
+            labels.append(known)
+        sizes = np.broadcast_to(np.array(counts), (inputs.n,)).copy()
+        d = max(counts)
+        names = [str(v) for v in labels[0]] if len(labels) == 1 else [str(i) for i in range(d)]
+        return Partition(owner, sizes, names, (d,), f"Groups({d})")
+
+
+@dataclass(frozen=True, eq=False)
+class Columns(Players):
+    """Groups of a table's columns, by name or index, that cover every column.
+
+    Parameters
+    ----------
+    groups : list of columns or of lists of columns
+    """
+
+    groups: Sequence[Any]
+
+    def encode(self, inputs: Inputs, channel_axis: int | None) -> Partition:
+        """Each column's group; a column in none or in two is refused."""
+        if len(inputs.shape) != 1:
+            raise ValueError("column groups are for tables (2-D batches); use an array of group ids")
+        names = inputs.names or [str(j) for j in range(inputs.shape[0])]
+        owner = np.full(inputs.shape, -1, np.intp)
+        labels = []
+        for i, group in enumerate(self.groups):
+            members = [group] if isinstance(group, str | int | np.integer) else list(group)
+            if not members:
+                raise ValueError(f"players: group {i} is empty")
+            places = [column_index(member, names) for member in members]
+            for j in places:
+                if owner[j] != -1:
+                    raise ValueError(f"players: column {names[j]!r} is in two groups")
+                owner[j] = i
+            labels.append(" + ".join(names[j] for j in places))
+        left = [names[j] for j in np.flatnonzero(owner == -1)]
+        if left:
+            raise ValueError(f"players do not cover x: no group holds {left}")
+        d = len(self.groups)
+        return Partition(owner[None], np.full(inputs.n, d), labels, (d,), f"Columns({labels})")
+
+
+@dataclass(frozen=True)
+class Tokens(Players):
+    """The words of each text."""
+
+    def encode(self, inputs: Inputs, channel_axis: int | None) -> Partition:
+        """One player for each word; texts may differ in how many they have."""
+        from xai.text import PAD
+
+        if not isinstance(inputs.decode(inputs.block[:1]), list):
+            raise ValueError("Tokens() are for lists of strings")
+        present = inputs.block != PAD
+        owner = np.where(present, np.cumsum(present, axis=1) - 1, -1)
+        counts = present.sum(axis=1)
+        if (counts == 0).any():
+            raise ValueError(f"row {int(np.argmin(counts))} is an empty text: nothing to remove")
+        d = int(counts.max())
+        names = [str(i) for i in range(d)]
+        if inputs.n == 1:
+            names = [inputs.decode(inputs.block[:, [j]])[0].strip() for j in range(d)]
+        return Partition(owner, counts, names, (d,), "Tokens()")
+
+
+def column_index(column: Any, names: Sequence[str]) -> int:
+    """A column's place by name or index, or an error that names the nearest."""
+    if isinstance(column, int | np.integer) and not isinstance(column, bool):
+        if str(column) in names:
+            return list(names).index(str(column))
+        if not 0 <= column < len(names):
+            raise ValueError(f"column {column} is out of range: x has {len(names)} columns")
+        return int(column)
+    if str(column) not in names:
+        raise ValueError(unknown("column", column, names))
+    return list(names).index(str(column))
+
+
+def as_players(players: Any, inputs: Inputs, channel_axis: int | None) -> Players:
+    """What `explain(players=…)` accepts, as a `Players` object."""
+    is_text = isinstance(inputs.decode(inputs.block[:1]), list)
+    if isinstance(players, Players):
+        return players
+    if players is None:
+        if is_text:
+            return Tokens()
+        return Pixels() if channel_axis is not None else Elements()
+    if isinstance(players, str):
+        if players == "elements":
+            return Elements()
+        raise ValueError(unknown("players", players, ["elements"]))
+    if isinstance(players, np.ndarray) or hasattr(players, "detach"):
+        return Groups(np.asarray(players))
+    if isinstance(players, list | tuple):
+        return Columns(players)
+    raise TypeError(
+        "players must be None, 'elements', an array of group ids, a list of column groups or an "
+        f"xai.players object, not {type(players).__name__}"
+    )

@@ -1,0 +1,78 @@
+"""Choose the picture that fits what was explained."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from xai.plots.image import image, images
+from xai.plots.table import bar, global_bar, waterfall
+from xai.suggest import unknown
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+    from xai.explanation import Explanation
+
+KINDS: dict[str, Callable[..., Axes | Figure]] = {
+    "bar": bar,
+    "waterfall": waterfall,
+    "global": global_bar,
+    "image": image,
+    "images": images,
+}
+
+
+def plot(explanation: Explanation, kind: str | None = None, **options: Any) -> Axes | Figure:
+    """Draw an explanation; nothing is shown before matplotlib's `show`, except in notebooks.
+
+    Parameters
+    ----------
+    explanation
+        What `xai.explain` returned.
+    kind
+        "bar", "waterfall" or "global" for tables, "image" or "images" for pictures; None: "bar"
+        or "image", as fits the data.
+    row
+        Which row ("bar", "waterfall", "image").
+    rows
+        Which rows, all by default ("images").
+    output
+        Where several outputs were explained, the one to draw: its index among the model's
+        outputs, or its name.
+    max_display
+        So many features, the largest by |value|, are drawn one by one and the others summed
+        into one (tables).
+    percentile
+        The colours end at this percentile of |value|; what lies beyond has the last colour
+        (pictures).
+    channel_axis
+        Which axis of x holds the channels, if the explanation does not know (pictures).
+    ax
+        Draw here; None: in a new figure (not "images", which always makes one).
+
+    Returns
+    -------
+    matplotlib Axes, or a Figure for "images"
+
+    Examples
+    --------
+    >>> import numpy as np, xai
+    >>> f = lambda x: x @ np.array([1.0, -3.0])
+    >>> explanation = xai.explain(f, np.ones((1, 2)), "exact_shapley", data=np.zeros((1, 2)))
+    >>> plot(explanation, "waterfall", max_display=1).get_xlabel()
+    'value of the output'
+    """
+    if kind is None:
+        kind = "image" if is_picture(explanation) else "bar"
+    if kind not in KINDS:
+        raise ValueError(unknown("kind", kind, list(KINDS)))
+    return KINDS[kind](explanation, **options)
+
+
+def is_picture(explanation: Explanation) -> bool:
+    """Whether a row of the explained data is an image rather than a table's row."""
+    dimensions = len(getattr(explanation.data, "shape", ()))
+    return dimensions == 3 or (dimensions == 4 and explanation.channel_axis is not None)

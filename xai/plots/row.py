@@ -1,0 +1,192 @@
+"""One row and one output of an explanation, as pictures and tables show it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from xai.explanation import as_array
+
+if TYPE_CHECKING:
+    from xai.explanation import Explanation
+
+Floats = NDArray[np.floating[Any]]
+
+
+@dataclass(frozen=True)
+class Row:
+    """Attributions of one row to one output, one entry per player.
+
+    Attributes
+    ----------
+    method, output : str
+        What was asked; `output` is empty where a data set's loss is explained.
+    names, cells : list of str
+        Each player's name, and the value of its column: empty where it has not exactly one.
+    values, std_error : (d,) float arrays
+        `std_error` is None where the values are exact.
+    base, prediction : float
+    undefined : int
+        How many players were left out because their value is NaN.
+    """
+
+    method: str
+    output: str
+    names: list[str]
+    cells: list[str]
+    values: Floats
+    std_error: Floats | None
+    base: float
+    prediction: float
+    undefined: int = 0
+
+    @property
+    def labels(self) -> list[str]:
+        """Names with the values of their columns: `worst radius = 25.4`."""
+        return [
+            f"{name} = {cell}" if cell else name
+            for name, cell in zip(self.names, self.cells, strict=True)
+        ]
+
+    @property
+    def heading(self) -> str:
+        """The method and the output it explains."""
+        return f"{self.method}: {self.output}" if self.output else self.method
+
+    @property
+    def state(self) -> list[str]:
+        """The prediction, and the base value where there is one."""
+        base = [] if np.isnan(self.base) else [f"base value {self.base:.4g}"]
+        return [f"prediction {self.prediction:.4g}", *base]
+
+    def largest(self, count: int) -> Row:
+        """Keep the `count` largest by |value|, ties by index; sum the others into a last entry.
+
+        NaN values are left out and counted. The sum has no standard error: the others' errors
+        are correlated.
+        """
+        if isinstance(count, bool) or not isinstance(count, int | np.integer) or count < 1:
+            raise ValueError(f"max_display must be an integer of at least 1, not {count!r}")
+        order = np.argsort(-np.abs(self.values), kind="stable")
+        defined = order[~np.isnan(self.values[order])]
+        kept, others = defined[:count], defined[count:]
+        names, cells = [self.names[j] for j in kept], [self.cells[j] for j in kept]
+        values = self.values[kept]
+        errors = None if self.std_error is None else self.std_error[kept]
+        if len(others):
+            names.append(f"{len(others)} other feature{'s' * (len(others) > 1)}")
+            cells.append("")
+            values = np.append(values, self.values[others].sum())
+            errors = None if errors is None else np.append(errors, np.nan)
+        return replace(
+            self,
+            names=names,
+            cells=cells,
+            values=values,
+            std_error=errors,
+            undefined=len(order) - len(defined),
+        )
+
+
+def read(explanation: Explanation, row: int = 0, output: int | str | None = None) -> Row:
+    """Take one row and one output out of an explanation."""
+    one = explanation[row]
+    place, name = locate(one, output)
+
+    def player_values(array: Floats) -> Floats:
+        return (array[0] if place is None else array[0][..., place]).ravel()
+
+    def number(array: Floats) -> float:
+        return float(array[0] if place is None else array[0, place])
+
+    values = player_values(one.values)
+    return Row(
+        method=one.method,
+        output=name,
+        names=player_names(one, len(values)),
+        cells=_cells(one, len(values)),
+        values=values,
+        std_error=None if one.std_error is None else player_values(one.std_error),
+        base=number(one.base_values),
+        prediction=number(one.predictions),
+    )
+
+
+def mean_size(explanation: Explanation, output: int | str | None = None) -> Row:
+    """Take the mean |value| of every player over all rows."""
+    owners = explanation.element_players
+    if (owners != owners[0]).any():
+        raise ValueError("a global picture needs the same players in every row")
+    rows = [read(explanation, row, output) for row in range(len(explanation))]
+    sizes = np.abs([row.values for row in rows])
+    outputs = {row.output for row in rows}
+    return replace(
+        rows[0],
+        output=outputs.pop() if len(outputs) == 1 else "each row's own output",
+        cells=[""] * len(rows[0].cells),
+        values=sizes.mean(axis=0),
+        std_error=None,
+        base=float("nan"),
+        prediction=float("nan"),
+    )
+
+
+def outputs(explanation: Explanation) -> list[list[int | None]]:
+    """List the outputs that can be chosen in each row: [None] where it is one."""
+    if explanation.base_values.ndim == 2:
+        return [[int(index) for index in row] for row in explanation.target]
+    return [[None]] * len(explanation)
+
+
+def locate(one: Explanation, output: int | str | None) -> tuple[int | None, str]:
+    """Where on the last axis of a single row's values an output lies, and its name.
+
+    The place is None where there is no such axis.
+    """
+    names = [str(name) for name in one.output_names]
+    if not per_row(one) and output is None:
+        return None, ""
+    explained = np.atleast_1d(one.target[0])
+    known = ", ".join(f"{index} ({names[index]!r})" for index in explained)
+    if output is None and len(explained) > 1:
+        raise ValueError(f"several outputs are explained: choose output={known}")
+    if isinstance(output, str):
+        places = [place for place, index in enumerate(explained) if names[index] == output]
+    else:
+        places = [place for place, index in enumerate(explained) if output in (None, index)]
+    if not places:
+        raise ValueError(f"output {output!r} is not explained here; explained: {known}")
+    name = names[explained[places[0]]]
+    return (places[0] if one.base_values.ndim == 2 else None), name
+
+
+def player_names(explanation: Explanation, count: int) -> list[str]:
+    """Name each player, on one line."""
+    names = explanation.feature_names
+    if len(names) != count:
+        return [f"player {j}" for j in range(count)]
+    return [" ".join(str(name).split()) for name in names]
+
+
+def per_row(explanation: Explanation) -> bool:
+    """Whether each row was explained on its own, rather than a whole data set at once."""
+    return len(explanation.element_players) == len(explanation)
+
+
+def _cells(one: Explanation, count: int) -> list[str]:
+    """Write the value in each player's column, where it owns exactly one column of a table."""
+    data = as_array(one.data) if per_row(one) else None
+    owners = one.element_players[0]
+    if data is None or data.ndim != 2 or owners.shape != data[0].shape:
+        return [""] * count
+    columns = [np.flatnonzero(owners == player) for player in range(count)]
+    return [_cell(data[0, own[0]]) if len(own) == 1 else "" for own in columns]
+
+
+def _cell(value: object) -> str:
+    if isinstance(value, float | np.floating):
+        return f"{value:.4g}"
+    return " ".join(str(value).split())

@@ -1,0 +1,98 @@
+"""What all pictures share: the colours of the signs, how numbers are written, new axes.
+
+Only bars and maps have fixed colours. Text, spines and backgrounds follow matplotlib's own
+settings, so a picture drawn under a dark style is a dark picture.
+"""
+
+from __future__ import annotations
+
+import textwrap
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from matplotlib.axes import Axes
+    from matplotlib.colors import Colormap
+    from numpy.typing import ArrayLike
+
+# Told apart by every common kind of colour blindness, and readable on black and on white.
+POSITIVE = "#d1495b"
+NEGATIVE = "#2e6f9e"
+NEUTRAL = "#7f7f7f"
+
+Z95 = 1.96
+"""Half the width of a 95 % interval, in standard errors."""
+
+LINE = 38
+"""Characters in a line of a label."""
+
+
+def sign_colours(values: ArrayLike) -> list[str]:
+    """Give each value its sign's colour."""
+    return [NEGATIVE if value < 0 else POSITIVE for value in np.ravel(values)]
+
+
+def diverging() -> Colormap:
+    """Colours from `NEGATIVE` to `POSITIVE`, as transparent as the value is near the middle."""
+    from matplotlib.colors import LinearSegmentedColormap, to_rgba
+
+    ends = [(0.0, NEGATIVE, 1.0), (0.5, NEGATIVE, 0.0), (0.5, POSITIVE, 0.0), (1.0, POSITIVE, 1.0)]
+    stops = [(place, to_rgba(colour, alpha)) for place, colour, alpha in ends]
+    return LinearSegmentedColormap.from_list("xai", stops)
+
+
+def signed(value: float) -> str:
+    """Write three digits and a sign: `+0.0812`, `-3.1e-09`, `0`, `NaN`."""
+    if np.isnan(value):
+        return "NaN"
+    return f"{value:+.3g}" if value else "0"
+
+
+def row_axes(labels: Sequence[str], ax: Axes | None) -> Axes:
+    """Axes with one row per label, the first on top: `ax`, or a new pyplot figure's.
+
+    pyplot, because notebooks show only the figures that it knows. Its constrained layout keeps
+    every label inside.
+    """
+    own = ax is None
+    if ax is None:
+        import matplotlib.pyplot as plt
+
+        ax = plt.figure(layout="constrained").add_subplot()
+    ax.set_yticks(range(len(labels)), [_two_lines(label) for label in labels], parse_math=False)
+    ax.set_ylim(len(labels) - 0.3, -0.7)
+    ax.tick_params(axis="y", length=0)
+    ax.spines[["top", "right", "left"]].set_visible(False)
+    if own:
+        fit_figure(ax)
+    return ax
+
+
+def title(ax: Axes, lines: Sequence[str], width: int) -> None:
+    """Write these lines over the axes, none longer than `width` characters."""
+    wrapped = [part for line in lines for part in textwrap.wrap(line, width)]
+    ax.set_title("\n".join(wrapped), fontsize="medium", parse_math=False)
+
+
+def fit_figure(ax: Axes, width: float = 7.0) -> None:
+    """Make the figure that holds only these axes as high as their rows need, in inches."""
+    labels = ax.get_yticklabels()
+    line = 0.42 if any("\n" in label.get_text() for label in labels) else 0.32
+    figure = ax.get_figure(root=True)
+    assert figure is not None
+    figure.set_size_inches(width, 1.4 + line * max(len(labels), 1))
+
+
+def _two_lines(label: str) -> str:
+    """Break a long label, and take out its middle where two lines do not hold it."""
+    if len(label) > 2 * LINE:
+        label = f"{label[: LINE - 2]}… {label[3 - LINE :]}"
+    return "\n".join(textwrap.wrap(label, LINE)) if len(label) > LINE else label
+
+
+def ink(ax: Axes) -> str:
+    """Say the colour of text on these axes."""
+    return str(ax.xaxis.label.get_color())

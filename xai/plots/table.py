@@ -1,0 +1,173 @@
+"""Pictures of tables: one row's bars or waterfall, and the mean over all rows."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from xai.plots.row import mean_size, read
+from xai.plots.style import NEUTRAL, Z95, ink, row_axes, sign_colours, signed, title
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from matplotlib.axes import Axes
+
+    from xai.explanation import Explanation
+    from xai.plots.row import Row
+
+
+def bar(
+    explanation: Explanation,
+    row: int = 0,
+    output: int | str | None = None,
+    *,
+    max_display: int = 10,
+    ax: Axes | None = None,
+) -> Axes:
+    """Draw one row's attributions as bars, the largest on top; parameters as in `plot`.
+
+    Where the values are sampled, each bar carries its 95 % interval: 1.96 standard errors to
+    either side.
+
+    Examples
+    --------
+    >>> import numpy as np, xai
+    >>> f = lambda x: x @ np.array([1.0, -3.0])
+    >>> explanation = xai.explain(f, np.ones((1, 2)), "exact_shapley", data=np.zeros((1, 2)))
+    >>> axes = bar(explanation)
+    >>> [float(patch.get_width()) for patch in axes.patches]
+    [-3.0, 1.0]
+    """
+    shown = read(explanation, row, output).largest(max_display)
+    axes = row_axes(shown.labels, ax)
+    _draw_bars(axes, shown, sign_colours(shown.values), signed)
+    title(axes, [shown.heading, ", ".join(shown.state)], width=56)
+    axes.set_xlabel("\n".join(["attribution", *_notes(shown)]))
+    return axes
+
+
+def global_bar(
+    explanation: Explanation,
+    output: int | str | None = None,
+    *,
+    max_display: int = 10,
+    ax: Axes | None = None,
+) -> Axes:
+    """Draw each feature's mean |attribution| over all rows; parameters as in `plot`.
+
+    Examples
+    --------
+    >>> import numpy as np, xai
+    >>> f = lambda x: x @ np.array([1.0, -3.0])
+    >>> x = np.array([[1.0, 1.0], [-3.0, 0.0]])
+    >>> axes = global_bar(xai.explain(f, x, "exact_shapley", data=np.zeros((1, 2))))
+    >>> [float(patch.get_width()) for patch in axes.patches]
+    [2.0, 1.5]
+    """
+    shown = mean_size(explanation, output).largest(max_display)
+    axes = row_axes(shown.labels, ax)
+    _draw_bars(axes, shown, [NEUTRAL] * len(shown.values), "{:.3g}".format)
+    over = f"over {len(explanation)} row{'s' * (len(explanation) > 1)}"
+    title(axes, [shown.heading, over], width=56)
+    axes.set_xlabel("\n".join(["mean |attribution|", *_notes(shown)]))
+    return axes
+
+
+def waterfall(
+    explanation: Explanation,
+    row: int = 0,
+    output: int | str | None = None,
+    *,
+    max_display: int = 10,
+    ax: Axes | None = None,
+) -> Axes:
+    """Draw the way from the base value (below) to the prediction (above); parameters as in `plot`.
+
+    Raises
+    ------
+    ValueError
+        Where base value and attributions do not add up to the prediction.
+
+    Examples
+    --------
+    >>> import numpy as np, xai
+    >>> f = lambda x: x @ np.array([1.0, -3.0])
+    >>> explanation = xai.explain(f, np.ones((1, 2)), "exact_shapley", data=np.zeros((1, 2)))
+    >>> [patch.get_x() for patch in waterfall(explanation).patches]
+    [1.0, 0.0]
+    """
+    shown = read(explanation, row, output).largest(max_display)
+    _check_additive(shown)
+    axes = row_axes(["prediction", *shown.labels, "base value"], ax)
+    _draw_steps(axes, shown)
+    title(axes, [shown.heading], width=56)
+    axes.set_xlabel("\n".join(["value of the output", *_left_out(shown)]))
+    return axes
+
+
+def _draw_bars(
+    axes: Axes, shown: Row, colours: Sequence[str], number: Callable[[float], str]
+) -> None:
+    places = range(len(shown.values))
+    axes.barh(places, shown.values, color=colours, height=0.7)
+    if shown.std_error is not None:
+        reach, colour = Z95 * shown.std_error, ink(axes)
+        axes.errorbar(
+            shown.values, places, xerr=reach, fmt="none", ecolor=colour, elinewidth=1, capsize=2
+        )
+    axes.axvline(0, color=ink(axes), linewidth=0.8)
+    _number_rows(axes, [number(value) for value in shown.values])
+
+
+def _draw_steps(axes: Axes, shown: Row) -> None:
+    ends = shown.base + np.cumsum(shown.values[::-1])[::-1]
+    starts = np.append(ends[1:], shown.base)
+    last = len(ends) + 1
+    axes.use_sticky_edges = False
+    axes.barh(
+        range(1, last), shown.values, left=starts, color=sign_colours(shown.values), height=0.7
+    )
+    path = np.append(ends, shown.base)
+    axes.vlines(path, np.arange(last), np.arange(1, last + 1), color=ink(axes), lw=0.8, ls=":")
+    axes.plot([shown.prediction, shown.base], [0, last], "o", markersize=4, color=ink(axes))
+    steps = [signed(value) for value in shown.values]
+    _number_rows(axes, [f"{shown.prediction:.4g}", *steps, f"{shown.base:.4g}"])
+
+
+def _number_rows(axes: Axes, numbers: Sequence[str]) -> None:
+    """Write each row's number in a column to the right, where it meets no bar and no label."""
+    for place, number in enumerate(numbers):
+        axes.annotate(
+            number,
+            (1, place),
+            xycoords=axes.get_yaxis_transform(),
+            xytext=(6, 0),
+            textcoords="offset points",
+            va="center",
+            fontsize="small",
+        )
+
+
+def _check_additive(shown: Row) -> None:
+    total = shown.base + shown.values.sum()
+    size = abs(shown.base) + abs(shown.prediction) + np.abs(shown.values).sum()
+    # Wide enough for float32 sums, too narrow to see in a picture.
+    if not abs(total - shown.prediction) <= 1e-5 * size:
+        raise ValueError(
+            f"a waterfall needs values that add up from the base value to the prediction, and "
+            f"those of {shown.method} do not: base value {shown.base:.4g} + sum "
+            f"{shown.values.sum():.4g} is not the prediction {shown.prediction:.4g}. "
+            "Draw kind='bar' instead"
+        )
+
+
+def _notes(shown: Row) -> list[str]:
+    """Say what the reader of the bars must know."""
+    whiskers = f"whiskers: ±{Z95} standard errors (95 %)"
+    return [*([] if shown.std_error is None else [whiskers]), *_left_out(shown)]
+
+
+def _left_out(shown: Row) -> list[str]:
+    return [f"left out, their value is NaN: {shown.undefined}"] if shown.undefined else []

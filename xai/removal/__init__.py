@@ -1,0 +1,33 @@
+"""How are features taken away? Each removal is one small frozen object."""
+
+from __future__ import annotations
+
+from xai.removal.base import Context, Draws, Removal
+from xai.removal.baseline import Baseline
+from xai.removal.function import Function
+from xai.removal.neighbourhood import Neighbourhood
+from xai.removal.sampled import Marginal, Permuted, ProductOfMarginals, Uniform
+
+NAMES = {
+    "baseline": Baseline,
+    "marginal": Marginal,
+    "permuted": Permuted,
+    "product_of_marginals": ProductOfMarginals,
+    "uniform": Uniform,
+    "neighbourhood": Neighbourhood,
+}
+"""Removals that `explain(removal="…")` accepts by name."""
+
+__all__ = [
+    "NAMES",
+    "Baseline",
+    "Context",
+    "Draws",
+    "Function",
+    "Marginal",
+    "Neighbourhood",
+    "Permuted",
+    "ProductOfMarginals",
+    "Removal",
+    "Uniform",
+]

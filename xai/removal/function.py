@@ -1,0 +1,52 @@
+"""A user's own removal."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from xai.inputs import Block
+from xai.removal.base import Context, Draws, Indices, Removal
+
+
+@dataclass(frozen=True)
+class Function(Removal):
+    """Remove by calling ``function(x, kept)``.
+
+    Parameters
+    ----------
+    function : callable
+        Takes a batch of rows (B, *shape), encoded as numbers, and a bool array or tensor of the
+        same shape, True where an element is kept; returns the rows with the others replaced.
+        It must not change its arguments, and must give the same answer every time.
+
+    Examples
+    --------
+    >>> Function(lambda x, kept: x * kept).function(2.0, True)
+    2.0
+    """
+
+    function: Callable[[Any, Any], Any]
+
+    def bind(self, context: Context) -> Draws:
+        """One draw, made by the function."""
+        x = context.inputs.block
+
+        def inputs(rows: Indices, masks: NDArray[np.bool_], draws: Indices) -> Block:
+            batch = x[rows].clone() if hasattr(x, "clone") else x[rows]
+            kept = np.broadcast_to(masks, batch.shape).copy()
+            out = self.function(batch, batch.new_tensor(kept).bool() if hasattr(x, "clone") else kept)
+            if tuple(out.shape) != tuple(batch.shape):
+                raise ValueError(
+                    f"the removal function returned shape {tuple(out.shape)} for {tuple(batch.shape)}"
+                )
+            return out
+
+        def source(rows: Indices, draws: Indices) -> tuple[Block, Indices]:
+            raise AssertionError("a function composes its inputs itself")
+
+        return Draws(source, 1, inputs=inputs)

@@ -1,0 +1,126 @@
+"""LIME's neighbourhoods of a table's row: rows drawn around it, and what the fit regresses on."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import sparse
+
+from xai import streams
+from xai.inputs import Block, is_tensor
+from xai.removal.base import Context, Draws, Indices, Removal
+from xai.removal.sampled import endless, independent_rows
+
+
+@dataclass(frozen=True, eq=False)
+class Neighbourhood(Removal):
+    """Rows drawn column by column from the background, as LIME's tabular explainer does.
+
+    Parameters
+    ----------
+    data : (m, columns) rows like x, optional
+    discretise : bool
+        True: a number is "the same" as x's when both lie in the same quartile of the background
+        (regressors 0 or 1). False: normal noise around x with the background's standard
+        deviation; regressors are distances from x in standard deviations. Categories are drawn
+        by their frequencies and are the same when equal, in both.
+    n_draws : int
+        Draws that an expectation uses; the fit takes as many as its budget allows.
+
+    Notes
+    -----
+    Ribeiro, Singh & Guestrin (2016). Within a quartile values are the background's own, where
+    the lime package draws from a normal distribution cut to the quartile.
+    """
+
+    data: Any = field(default=None, repr=False)
+    discretise: bool = True
+    n_draws: int = 128
+
+    def bind(self, context: Context) -> Draws:
+        """Endless draws; discretised ones are the same rows for every explained row."""
+        x = context.inputs.block
+        if sparse.issparse(x):
+            raise TypeError("LIME's neighbourhood of a table needs dense x: pass x.toarray()")
+        if len(context.inputs.shape) != 1:
+            raise ValueError("LIME's neighbourhood is for tables; for images use a Baseline")
+        block = context.background(self.data, "LIME's neighbourhood")
+        categorical = context.inputs.categorical
+        return (self._quartiles if self.discretise else self._normal)(context, block, categorical)
+
+    def _quartiles(self, context: Context, block: Block, categorical: NDArray[np.bool_]) -> Draws:
+        x, background = _array(context.inputs.block), _array(block)
+        cuts = [
+            np.unique(background[:, j]) if categorical[j] else _quartile_cuts(background[:, j])
+            for j in range(x.shape[1])
+        ]
+
+        def bins(rows: NDArray[Any]) -> NDArray[np.intp]:
+            places = [
+                np.searchsorted(c, rows[:, j], side="left") for j, c in enumerate(cuts)
+            ]
+            return np.stack(places, axis=1)
+
+        own = bins(x)
+
+        def generate(draws: Indices) -> Block:
+            return independent_rows(block, context.seed, draws)
+
+        latest: dict[bytes, NDArray[np.intp]] = {}
+
+        def drawn_bins(draws: Indices) -> NDArray[np.intp]:
+            key = draws.tobytes()  # the same draws serve every explained row: bin them once
+            if key not in latest:
+                latest.clear()
+                latest[key] = bins(_array(generate(draws)))
+            return latest[key]
+
+        def regressors(rows: Indices, draws: Indices) -> NDArray[np.float64]:
+            return (drawn_bins(draws) == own[rows]).astype(np.float64)
+
+        drawn = endless(generate, self.n_draws)
+        return Draws(
+            drawn.source, drawn.n_draws, endless=True, key=drawn.key, regressors=regressors
+        )
+
+    def _normal(self, context: Context, block: Block, categorical: NDArray[np.bool_]) -> Draws:
+        x, background = _array(context.inputs.block), _array(block)
+        scale = background.std(axis=0)
+        scale[(scale == 0) | categorical] = 1.0
+        columns = x.shape[1]
+
+        def noise(draws: Indices) -> NDArray[np.float64]:
+            u = streams.uniforms(context.seed, streams.COALITION, draws, 2 * columns)
+            radius = np.sqrt(-2 * np.log1p(-u[:, :columns]))
+            return np.asarray(radius * np.cos(2 * np.pi * u[:, columns:]))
+
+        def values(rows: Indices, draws: Indices) -> NDArray[np.float64]:
+            drawn = _array(independent_rows(block, context.seed, draws))
+            return np.where(categorical, drawn, x[rows] + scale * noise(draws))
+
+        def source(rows: Indices, draws: Indices) -> tuple[Block, Indices]:
+            made = values(rows, draws)
+            if is_tensor(block):
+                made = block.new_tensor(made)
+            elif block.dtype.kind == "f":
+                made = made.astype(block.dtype)
+            return made, np.arange(len(rows))
+
+        def regressors(rows: Indices, draws: Indices) -> NDArray[np.float64]:
+            made = values(rows, draws)
+            return np.where(categorical, made == x[rows], (made - x[rows]) / scale)
+
+        if not is_tensor(block) and not categorical.all():
+            context.inputs.admit(np.full((1, columns), 0.5))  # noise makes integer columns float
+        return Draws(source, self.n_draws, endless=True, regressors=regressors)
+
+
+def _array(block: Block) -> NDArray[Any]:
+    return np.asarray(block.detach().cpu().numpy() if is_tensor(block) else block)
+
+
+def _quartile_cuts(column: NDArray[Any]) -> NDArray[np.float64]:
+    return np.unique(np.nanquantile(column, [0.25, 0.5, 0.75]))

@@ -1,0 +1,215 @@
+"""Replace removed features by values drawn from the background or from a range."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import sparse
+
+from xai import streams
+from xai.inputs import Block, is_tensor
+from xai.removal.base import Context, Draws, Indices, Removal
+
+
+@dataclass(frozen=True, eq=False)
+class Marginal(Removal):
+    """Replace removed features together by those of a background row, each row one draw.
+
+    Parameters
+    ----------
+    data : (m, …) rows like x, optional
+        Used whole; `explain`'s `data` where None.
+
+    Notes
+    -----
+    The interventional expectation of Lundberg & Lee (2017); "marginal" in Covert et al. (2021).
+
+    Examples
+    --------
+    >>> Marginal()
+    Marginal()
+    """
+
+    data: Any = field(default=None, repr=False)
+
+    def bind(self, context: Context) -> Draws:
+        """One draw for each background row; the all-removed input is that row itself."""
+        block = context.background(self.data, "marginal removal")
+
+        def source(rows: Indices, draws: Indices) -> tuple[Block, Indices]:
+            return block, draws
+
+        return Draws(source, int(block.shape[0]), key=lambda rows, draws: draws)
+
+
+@dataclass(frozen=True, eq=False)
+class Permuted(Removal):
+    """Replace removed features of each row by those of a partner row, as a permutation pairs them.
+
+    Parameters
+    ----------
+    data : (m, …) rows like x, optional
+        Where None: `explain`'s `data`, or else the explained rows themselves.
+    repeats : int
+        Number of permutations: the draws.
+
+    Notes
+    -----
+    The permutation test of Breiman (2001): marginal removal in which every background row serves
+    equally often.
+    """
+
+    data: Any = field(default=None, repr=False)
+    repeats: int = 10
+
+    def bind(self, context: Context) -> Draws:
+        """One draw for each permutation; replacement rows differ between explained rows."""
+        _positive("repeats", self.repeats)
+        own = self.data if self.data is not None else context.data
+        inputs = context.inputs
+        block = inputs.block if own is None else context.background(own, "permuted removal")
+        m = int(block.shape[0])
+        samples = np.arange(self.repeats * -(-inputs.n // m))
+        ranks = streams.ranks(context.seed, streams.REPLACEMENT, samples, m)
+        partners = ranks.reshape(self.repeats, -1)[:, : inputs.n]
+
+        def key(rows: Indices, draws: Indices) -> Indices:
+            return partners[draws, rows]
+
+        return Draws(lambda rows, draws: (block, key(rows, draws)), self.repeats, key=key)
+
+
+@dataclass(frozen=True, eq=False)
+class ProductOfMarginals(Removal):
+    """Replace each removed feature by a value of its own from the background, independently.
+
+    Parameters
+    ----------
+    data : (m, …) rows like x, optional
+    n_draws : int
+        Draws that an expectation uses; walks take further ones.
+
+    Notes
+    -----
+    QII (Datta, Sen & Zick 2016).
+    """
+
+    data: Any = field(default=None, repr=False)
+    n_draws: int = 128
+
+    def bind(self, context: Context) -> Draws:
+        """Endless draws, made from (seed, draw) alone."""
+        block = context.background(self.data, "a product of marginals")
+        if sparse.issparse(block):
+            raise TypeError("a product of marginals needs dense x: pass x.toarray()")
+
+        def generate(draws: Indices) -> Block:
+            return independent_rows(block, context.seed, draws)
+
+        return endless(generate, self.n_draws)
+
+
+@dataclass(frozen=True, eq=False)
+class Uniform(Removal):
+    """Replace each removed feature by a uniform number from its range.
+
+    Parameters
+    ----------
+    low, high : numbers or rows like ``x[0]``, optional
+        The range; the background's smallest and largest values where None. Columns of categories
+        draw one of the categories seen, integer columns integers.
+    data : (m, …) rows like x, optional
+    n_draws : int
+        Draws that an expectation uses; walks take further ones.
+
+    Notes
+    -----
+    IME (Štrumbelj & Kononenko 2010).
+    """
+
+    low: Any = None
+    high: Any = None
+    data: Any = field(default=None, repr=False)
+    n_draws: int = 128
+
+    def bind(self, context: Context) -> Draws:
+        """Endless draws, made from (seed, draw) alone."""
+        inputs = context.inputs
+        if sparse.issparse(inputs.block):
+            raise TypeError("uniform removal needs dense x: pass x.toarray()")
+        low, high = (self._limit(context, side) for side in ("low", "high"))
+        if np.any(high < low):
+            raise ValueError("Uniform: high must not be below low")
+        whole = _whole_columns(context)
+
+        def generate(draws: Indices) -> Block:
+            u = streams.uniforms(context.seed, streams.REPLACEMENT, draws, int(np.prod(inputs.shape)))
+            u = u.reshape(len(draws), *inputs.shape)
+            values = np.where(whole, np.floor(low + u * (high - low + 1)), low + u * (high - low))
+            return _like(inputs.block, values)
+
+        return endless(generate, self.n_draws)
+
+    def _limit(self, context: Context, side: str) -> NDArray[np.float64]:
+        given = getattr(self, side)
+        if given is not None:
+            context.numeric("Uniform(low, high)")
+            rows = np.broadcast_to(np.asarray(given, np.float64), context.inputs.shape)
+            return rows[None]
+        block = context.background(self.data, "uniform removal")
+        array = np.asarray(block.detach().cpu() if is_tensor(block) else block, np.float64)
+        return np.asarray(array.min(0) if side == "low" else array.max(0))[None]
+
+
+def independent_rows(block: Block, seed: int, draws: Indices) -> Block:
+    """One row for each draw, every column (element) from a background row of its own."""
+    m, width = int(block.shape[0]), int(np.prod(block.shape[1:]))
+    pick = streams.integers(seed, streams.REPLACEMENT, draws, width, m)
+    if is_tensor(block):
+        import torch
+
+        index = torch.as_tensor(pick, device=block.device)
+        return block.reshape(m, width).gather(0, index).reshape(len(draws), *block.shape[1:])
+    flat = np.take_along_axis(block.reshape(m, width), pick, axis=0)
+    return flat.reshape(len(draws), *block.shape[1:])
+
+
+def endless(generate: Callable[[Indices], Block], n_draws: int) -> Draws:
+    """Draws that a generator makes from their numbers; each is made once for a batch."""
+    _positive("n_draws", n_draws)
+
+    def source(rows: Indices, draws: Indices) -> tuple[Block, Indices]:
+        distinct, index = np.unique(draws, return_inverse=True)
+        return generate(distinct), index
+
+    return Draws(source, n_draws, endless=True, key=lambda rows, draws: draws)
+
+
+def _positive(name: str, value: int) -> None:
+    if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < 1:
+        raise ValueError(f"{name} must be a positive integer, not {value!r}")
+
+
+def _whole_columns(context: Context) -> NDArray[np.bool_]:
+    """Columns whose draws are whole numbers: categories' codes, integers."""
+    inputs = context.inputs
+    whole = np.zeros(inputs.shape, bool)
+    if not is_tensor(inputs.block) and inputs.block.dtype.kind in "iub":
+        whole[...] = True
+    if inputs.columns is not None:
+        whole |= np.array([column.integral for column in inputs.columns])
+    if len(inputs.shape) == 1:
+        whole |= inputs.categorical
+    return whole
+
+
+def _like(block: Block, values: NDArray[np.float64]) -> Block:
+    if is_tensor(block):
+        import torch
+
+        return torch.as_tensor(values).to(block.device, block.dtype)
+    return values.astype(block.dtype)

@@ -1,0 +1,32 @@
+"""How is each player's influence summed up? Each summary is one small frozen object."""
+
+from __future__ import annotations
+
+from xai.summary.base import Attribution, Budget, Summary
+from xai.summary.individual import IncludeIndividual, RemoveIndividual
+from xai.summary.linear import LinearFit
+from xai.summary.semivalue import Banzhaf, MeanWhenIncluded
+from xai.summary.shapley import Shapley
+
+NAMES = {
+    "remove_individual": RemoveIndividual,
+    "include_individual": IncludeIndividual,
+    "shapley": Shapley,
+    "banzhaf": Banzhaf,
+    "mean_when_included": MeanWhenIncluded,
+    "linear_fit": LinearFit,
+}
+"""Summaries that `explain(summary="…")` accepts by name."""
+
+__all__ = [
+    "NAMES",
+    "Attribution",
+    "Banzhaf",
+    "Budget",
+    "IncludeIndividual",
+    "LinearFit",
+    "MeanWhenIncluded",
+    "RemoveIndividual",
+    "Shapley",
+    "Summary",
+]

@@ -1,0 +1,269 @@
+"""How values become attributions: what a summary is, and what all of them share."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from xai.game import Coalitions, Floats, FunctionGame, Game, Indices
+from xai.streams import as_seed
+
+
+@dataclass(frozen=True)
+class Budget:
+    """A default number of model rows per explained row, linear in the size of the game.
+
+    Attributes
+    ----------
+    rows : int
+        A constant.
+    per_player : int
+        Sampled values for each player.
+
+    Examples
+    --------
+    >>> str(Budget(rows=5000))
+    '5000 + m + 1'
+    """
+
+    rows: int = 0
+    per_player: int = 0
+
+    def __call__(self, game: Game) -> int:
+        """Model rows for this game, the base value and the prediction included."""
+        unit = game.sample_cost if game.commutes else game.value_cost
+        return self.rows + self.per_player * game.n_players * unit + game.ends_cost
+
+    def __str__(self) -> str:
+        terms = [str(self.rows)] * bool(self.rows) + [f"{self.per_player}d"] * bool(self.per_player)
+        return " + ".join([*terms, "m + 1"])
+
+
+@dataclass(frozen=True, eq=False)
+class Attribution:
+    """What a summary returns: (n, d, k) arrays; (d,) or (d, k) for a game of a set function.
+
+    Attributes
+    ----------
+    values, std_error : attributions, and their Monte-Carlo errors (None: exact; NaN: unknown)
+    base_value, prediction : values of the empty and of the full coalition
+    evaluations : model rows per explained row, rounded up
+    converged : (n,) bool, or None where no tolerance was given
+    info : further arrays, (n,) or (n, k)
+    """
+
+    values: Floats
+    std_error: Floats | None
+    base_value: Floats
+    prediction: Floats
+    evaluations: int
+    converged: NDArray[np.bool_] | None = None
+    interactions: Floats | None = None
+    info: dict[str, NDArray[Any]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Summary(ABC):
+    """A way to sum up each player's influence. Constructors only store."""
+
+    default_budget: ClassVar[Budget | str]
+    """A rule, or the words for what a deterministic summary needs."""
+
+    def __call__(
+        self,
+        game: Game,
+        budget: int | None = None,
+        tolerance: float | None = None,
+        seed: int | np.random.Generator = 0,
+    ) -> Attribution:
+        """Attributions of all rows of a game.
+
+        Parameters
+        ----------
+        game : Game
+        budget : int, optional
+            At most this many model rows (evaluations of a set function) per explained row.
+        tolerance : float, optional
+            Stop a row when its largest standard error is at most this fraction of the range of
+            its values.
+        seed : int or Generator
+
+        Raises
+        ------
+        ValueError
+            The budget is below the least that works, which the message names.
+        """
+        if budget is not None and (isinstance(budget, bool) or not isinstance(budget, int | np.integer)):
+            raise TypeError(f"budget must be an integer number of model rows, not {budget!r}")
+        if tolerance is not None and not tolerance > 0:
+            raise ValueError(f"tolerance must be positive, not {tolerance!r}")
+        started = game.evaluations
+        result = self.attribute(game, None if budget is None else int(budget), tolerance, as_seed(seed))
+        if isinstance(game, FunctionGame):
+            spent = game.evaluations - started + 2  # the ends were evaluated when it was made
+            return _squeezed(result, spent, flat=game.flat)
+        return result
+
+    @abstractmethod
+    def attribute(
+        self, game: Game, budget: int | None, tolerance: float | None, seed: int
+    ) -> Attribution:
+        """Attributions with all axes, (n, d, k)."""
+
+
+def _squeezed(result: Attribution, evaluations: int, *, flat: bool) -> Attribution:
+    def cut(array: Any) -> Any:
+        return None if array is None else array[0, ..., 0] if flat else array[0]
+
+    return Attribution(
+        values=cut(result.values),
+        std_error=cut(result.std_error),
+        base_value=cut(result.base_value),
+        prediction=cut(result.prediction),
+        evaluations=evaluations,
+        converged=result.converged,
+        interactions=cut(result.interactions),
+        info=result.info,
+    )
+
+
+def needs(what: str, least: int, budget: int | None) -> None:
+    """Refuse a budget below the least that works."""
+    if budget is not None and budget < least:
+        raise ValueError(
+            f"budget={budget} is too small: {what} needs at least {least} model rows per explained row"
+        )
+
+
+def sample_count(
+    what: str,
+    game: Game,
+    default: Budget,
+    budget: int | None,
+    *,
+    samples: int | None,
+    unit: int,
+    least: int = 1,
+) -> int:
+    """How many samples of `unit` model rows to take, the game's ends paid first.
+
+    Parameters
+    ----------
+    samples : an explicit count, which raises the default budget
+    least : the fewest samples that work
+    """
+    ends = game.ends_cost
+    if samples is not None:
+        if isinstance(samples, bool) or not isinstance(samples, int | np.integer) or samples < least:
+            raise ValueError(f"samples={samples!r}: {what} needs an integer of at least {least}")
+        needs(f"{what} with samples={samples}", ends + int(samples) * unit, budget)
+        return int(samples)
+    needs(what, ends + least * unit, budget)
+    room = default(game) if budget is None else budget
+    return max(least, (room - ends) // unit)
+
+
+def finish(
+    game: Game,
+    values: Floats,
+    std_error: Floats | None,
+    *,
+    base: Floats,
+    full: Floats,
+    tolerance: float | None,
+    info: dict[str, NDArray[Any]] | None = None,
+) -> Attribution:
+    """Assemble the result, with the cost and the verdict on the tolerance."""
+    met = None if tolerance is None else within(values, std_error, tolerance)
+    return Attribution(
+        values=values,
+        std_error=std_error,
+        base_value=base,
+        prediction=full,
+        evaluations=-(-game.evaluations // game.n_rows),
+        converged=met,
+        info=info or {},
+    )
+
+
+def within(values: Floats, std_error: Floats | None, tolerance: float) -> NDArray[np.bool_]:
+    """Rows (n,) whose largest error is at most `tolerance` of the range of their values."""
+    if std_error is None:
+        return np.ones(len(values), bool)
+    spread = values.max(axis=1) - values.min(axis=1)
+    return np.asarray((std_error.max(axis=1) <= tolerance * spread).all(axis=-1))
+
+
+# ---------------------------------------------------------------------------------------------
+# Exact answers
+
+
+def all_coalitions(d: int) -> Coalitions:
+    """Every coalition of `d` players, (2^d, d): bit i of the index is player i."""
+    return (np.arange(2**d)[:, None] >> np.arange(d)[None, :] & 1).astype(bool)
+
+
+def enumeration_cost(game: Game) -> int:
+    """Model rows per explained row of the values of all coalitions."""
+    again = game.sampled_draws and game.commutes and not game.shares_empty
+    return int((2**game.n_players - 2 + again) * game.value_cost + game.ends_cost)
+
+
+def enumerates(game: Game, budget: int) -> bool:
+    """Whether all coalitions, times the draws, fit the budget."""
+    return game.n_players <= 30 and enumeration_cost(game) <= budget
+
+
+def exact(
+    game: Game, coalitions: Coalitions, linear: Callable[[Floats], Floats]
+) -> tuple[Floats, Floats | None]:
+    """A linear function of the values of given coalitions, for every row.
+
+    Parameters
+    ----------
+    coalitions : (C, d) bool
+    linear : (…, C, k) -> (…, d, k)
+
+    Returns
+    -------
+    values, std_error : (n, d, k)
+        The error is None, unless the draws are themselves a sample: then it is their spread.
+    """
+    n, d, k = game.n_rows, game.n_players, game.n_outputs
+    values = np.empty((n, d, k))
+    if not game.sampled_draws or not game.commutes:
+        for rows, _ in game.blocks(len(coalitions)):
+            values[rows] = linear(game.grid(rows, coalitions, None))
+        return values, np.full_like(values, np.nan) if game.sampled_draws else None
+    errors = np.empty((n, d, k))
+    for rows, step in game.blocks(len(coalitions)):
+        values[rows], errors[rows] = _over_draws(game, rows, coalitions, linear, step)
+    return values, errors
+
+
+def _over_draws(
+    game: Game, rows: Indices, coalitions: Coalitions, linear: Callable[[Floats], Floats], step: int
+) -> tuple[Floats, Floats]:
+    """Mean and standard error over the game's draws of a linear function at each draw."""
+    c, m = len(coalitions), game.n_draws
+    first: Floats | None = None
+    total = squares = np.zeros(())
+    for start in range(0, m, step):
+        draws = np.arange(start, min(start + step, m))
+        v = game.grid(rows, np.tile(coalitions, (len(draws), 1)), np.repeat(draws, c))
+        phi = linear(v.reshape(len(rows), len(draws), c, -1))
+        first = phi[:, 0] if first is None else first
+        shifted = phi - first[:, None]
+        total = total + shifted.sum(axis=1)
+        squares = squares + (shifted**2).sum(axis=1)
+    assert first is not None
+    mean = total / m
+    if m < 2:
+        return first + mean, np.full_like(mean, np.nan)
+    variance = np.maximum(squares - m * mean**2, 0) / (m - 1)
+    return first + mean, np.sqrt(variance / m)

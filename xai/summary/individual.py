@@ -1,0 +1,82 @@
+"""One player at a time: remove it alone, or include it alone."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+
+from xai.game import Coalitions, Floats, Game
+from xai.summary.base import Attribution, Budget, Summary, exact, finish, needs
+
+
+@dataclass(frozen=True)
+class RemoveIndividual(Summary):
+    """What is lost when one player is removed from all: ``phi_i = v(N) − v(N \\ i)``.
+
+    Notes
+    -----
+    Occlusion (Zeiler & Fergus 2014); the permutation test, over a data set (Breiman 2001).
+
+    Examples
+    --------
+    >>> import xai
+    >>> game = xai.Game.from_function(lambda S: S.all(axis=1) * 1.0, n_players=2)
+    >>> RemoveIndividual()(game).values
+    array([1., 1.])
+    """
+
+    default_budget: ClassVar[Budget | str] = "dm + m + 1"
+
+    def attribute(
+        self, game: Game, budget: int | None, tolerance: float | None, seed: int
+    ) -> Attribution:
+        """Values of all players but one, and of all."""
+        without = np.concatenate([np.ones((1, game.n_players), bool), ~np.eye(game.n_players, dtype=bool)])
+        return _one_by_one(self, game, without, budget, tolerance, sign=-1)
+
+
+@dataclass(frozen=True)
+class IncludeIndividual(Summary):
+    """What is gained when one player is included alone: ``phi_i = v({i}) − v(∅)``.
+
+    Examples
+    --------
+    >>> import xai
+    >>> game = xai.Game.from_function(lambda S: S.any(axis=1) * 1.0, n_players=2)
+    >>> IncludeIndividual()(game).values
+    array([1., 1.])
+    """
+
+    default_budget: ClassVar[Budget | str] = "dm + m + 1"
+
+    def attribute(
+        self, game: Game, budget: int | None, tolerance: float | None, seed: int
+    ) -> Attribution:
+        """Values of one player, and of none."""
+        alone = np.concatenate([np.zeros((1, game.n_players), bool), np.eye(game.n_players, dtype=bool)])
+        return _one_by_one(self, game, alone, budget, tolerance, sign=1)
+
+
+def _one_by_one(
+    summary: Summary,
+    game: Game,
+    coalitions: Coalitions,
+    budget: int | None,
+    tolerance: float | None,
+    *,
+    sign: int,
+) -> Attribution:
+    """±(v(S_i) − v(S_0)) for the first coalition S_0 and the others S_i."""
+    changed = 0 if game.n_players == 1 else game.n_players  # one player: both are ends of the game
+    needs(type(summary).__name__, changed * game.value_cost + game.ends_cost, budget)
+    if game.progress is not None:
+        game.progress.expect(game.n_rows * changed * game.value_cost)
+
+    def linear(v: Floats) -> Floats:
+        return sign * (v[..., 1:, :] - v[..., :1, :])
+
+    base, full = game.ends(np.arange(game.n_rows))
+    values, errors = exact(game, coalitions, linear)
+    return finish(game, values, errors, base=base, full=full, tolerance=tolerance)

@@ -1,0 +1,253 @@
+"""Shapley values as a constrained regression with Shapley's kernel (KernelSHAP)."""
+
+from __future__ import annotations
+
+from itertools import combinations
+from math import comb
+
+import numpy as np
+from numpy.typing import NDArray
+
+from xai import streams
+from xai.game import Coalitions, Floats, Game
+from xai.summary.base import (
+    Attribution,
+    Budget,
+    enumerates,
+    enumeration_cost,
+    finish,
+    needs,
+    within,
+)
+from xai.summary.shapley import enumerated, shapley_weights
+
+class ShapleyKernel:
+    """min Σ_S π(S) (v(S) − v(∅) − Σ_{i∈S} phi_i)²,  Σ_i phi_i = v(N) − v(∅).
+
+    With all coalitions the solution is the Shapley value, and is computed as such. Otherwise
+    coalitions come in complementary pairs, which cancel all terms of even order (Covert & Lee
+    2021): sizes are enumerated from the outside in while the kernel's expected count covers
+    them, the rest are drawn by size, evenly spread over the kernel's distribution. Every pair has
+    a draw of its own; its straight line from v(∅) to v(N) at that draw is taken off first, which
+    removes most of the spread between draws.
+    """
+
+    def __init__(
+        self,
+        game: Game,
+        default: Budget,
+        samples: int | None,
+        budget: int | None,
+        tolerance: float | None,
+        seed: int,
+    ) -> None:
+        self.game, self.tolerance, self.seed = game, tolerance, seed
+        self.spreads = game.commutes and (game.endless or game.n_draws > 1)
+        unit = game.sample_cost if game.commutes else game.value_cost
+        # an endless removal's draw is new, and so is its empty coalition; one for each pair
+        again = self.spreads and (game.endless or not game.shares_empty)
+        self.pair_cost = 2 * unit + again
+        ends, least = game.ends_cost, game.n_players
+        self.room = default(game) if budget is None else budget
+        if samples is not None:
+            if samples < 2 * least:
+                raise ValueError(
+                    f"samples={samples}: KernelSHAP needs at least {2 * least} coalitions"
+                )
+            self.room = ends + samples // 2 * self.pair_cost
+            needs(f"KernelSHAP with samples={samples}", self.room, budget)
+        self.exact = enumerates(game, self.room)
+        if not self.exact:
+            needs("KernelSHAP", ends + least * self.pair_cost, budget)
+        self.pairs = max(least, (self.room - ends) // self.pair_cost)
+
+    def run(self) -> Attribution:
+        """Solve for all rows, stage by stage where a tolerance may stop early."""
+        game = self.game
+        if self.exact:
+            return enumerated(game, shapley_weights(game.n_players), self.tolerance)
+        n, d, k = game.n_rows, game.n_players, game.n_outputs
+        values, errors = np.zeros((n, d, k)), np.empty((n, d, k))
+        bases, fulls = np.empty((n, k)), np.empty((n, k))
+        if game.progress is not None:
+            game.progress.expect(n * self.pairs * self.pair_cost + game.base_cost)
+        for rows, _ in game.blocks(2 * self.pairs):
+            bases[rows], fulls[rows] = game.ends(rows)
+            active, done, variance = rows, 0, np.zeros((n, d, k))
+            for start, stop in self._stages():
+                design = self._design(start, stop - start)
+                y, total = self._centred(active, design.S, start), fulls[active] - bases[active]
+                phi, var = design.solve(y, total)
+                old, new = start / stop, (stop - start) / stop
+                values[active] = old * values[active] + new * phi
+                variance[active] = old**2 * variance[active] + new**2 * var
+                errors[active] = np.sqrt(variance[active])
+                done = stop
+                if self.tolerance is not None:
+                    active = active[~within(values[active], errors[active], self.tolerance)]
+                    if len(active) == 0:
+                        break
+        return finish(
+            game, values, errors, base=bases, full=fulls, tolerance=self.tolerance
+        )
+
+    def _stages(self) -> list[tuple[int, int]]:
+        """Ranges of pairs, each enough to be solved by itself: the same for every batch size."""
+        stops = [self.pairs]
+        while self.tolerance is not None and stops[0] // 2 >= max(32, 2 * self.game.n_players):
+            stops.insert(0, stops[0] // 2)
+        return list(zip([0, *stops[:-1]], stops, strict=True))
+
+    def _design(self, start: int, pairs: int) -> Design:
+        game = self.game
+        draws = None
+        if self.spreads:
+            draws = np.inf if game.sampled_draws else float(game.n_draws)
+        return Design.make(game.n_players, pairs, self.seed, start, draws)
+
+    def _centred(self, rows: NDArray[np.intp], S: Coalitions, start: int) -> Floats:
+        """Odd part (v(S) − v(N∖S))/2 at each pair's draw, its straight line taken off: (R, P, k)."""
+        game, d = self.game, self.game.n_players
+        draws = self._draws(start + np.arange(len(S)))
+        parts = []
+        room = max(1, game.room // (2 * len(rows)))
+        for a in range(0, len(S), room):
+            part = S[a : a + room]
+            own = np.concatenate([draws[a : a + room]] * 2) if game.commutes else None
+            v = game.grid(rows, np.concatenate([part, ~part]), own)
+            parts.append((v[:, : len(part)] - v[:, len(part) :]) / 2)
+        if self.spreads:
+            none, every = (np.full((len(S), d), kept) for kept in (False, True))
+            total = game.grid(rows, every, draws) - game.grid(rows, none, draws)
+        else:
+            base, full = game.ends(rows)
+            total = (full - base)[:, None]
+        share = S.sum(axis=1)[None, :, None] / d
+        return np.asarray(np.concatenate(parts, axis=1) - (share - 0.5) * total)
+
+    def _draws(self, pairs: NDArray[np.intp]) -> NDArray[np.intp]:
+        """Each pair's draw: pairs that are close, as copies of a coalition are, never share one."""
+        if self.game.endless:
+            return pairs
+        m = self.game.n_draws
+        return streams.cycles(self.seed, np.arange(m), m)[pairs % m]
+
+
+class Design:
+    """Pairs of complementary coalitions with their weights, enumerated sizes first.
+
+    Attributes
+    ----------
+    S : (P, d) bool
+        One coalition of each pair; the game is evaluated at it and at its complement.
+    weight : (P,)
+        The kernel's mass that a pair stands for.
+    strata : list of (start, size, factor)
+        Where equal groups of neighbouring pairs that share a stratum begin, the groups' size,
+        and the share of their spread that is error (a finite-population correction).
+    """
+
+    def __init__(self, d: int) -> None:
+        self.d = d
+        self.parts: list[Coalitions] = []
+        self.weights: list[NDArray[np.float64]] = []
+        self.strata: list[tuple[slice, int, float]] = []
+
+    @classmethod
+    def make(cls, d: int, pairs: int, seed: int, start: int, draws: float | None) -> Design:
+        """Spend `pairs` pairs: whole sizes while they are covered, drawn ones for the rest.
+
+        Parameters
+        ----------
+        draws : number of draws that the pairs are spread over (inf: endless), or None where a
+            pair's values are exact, so that a second copy of a coalition would add nothing
+        """
+        design = cls(d)
+        sizes = np.arange(1, d // 2 + 1)
+        mass = np.array([(1 if 2 * s == d else 2) / (s * (d - s)) for s in sizes])
+        left = pairs
+        for at, s in enumerate(sizes):
+            count = comb(d, int(s)) // (2 if 2 * s == d else 1)
+            fair = left * mass[at] / mass[at:].sum()
+            if fair < count and (at > 0 or left < count):
+                u = streams.uniforms(seed, streams.SIZE, np.array([start]), 1)[0, 0]
+                drawn = _drawn(d, sizes[at:], mass[at:], left, seed, start, u)
+                design._add(drawn, mass[at:].sum(), group=2, factor=1.0)
+                break
+            copies = 1 if draws is None else max(1, int(fair) // count)
+            whole = np.repeat(_whole_size(d, int(s)), copies, axis=0)
+            factor = 0.0 if draws is None else max(0.0, 1 - copies / draws)
+            design._add(whole, mass[at], group=max(copies, 2), factor=factor)
+            left -= count * copies
+            if left <= 0:
+                break
+        return design
+
+    def _add(self, S: Coalitions, mass: float, *, group: int, factor: float) -> None:
+        start = sum(map(len, self.parts))
+        self.parts.append(S)
+        self.weights.append(np.full(len(S), mass / len(S)))
+        self.strata.append((slice(start, start + len(S)), group, factor))
+
+    @property
+    def S(self) -> Coalitions:  # noqa: N802 — the papers' letter
+        """Coalitions (P, d)."""
+        return np.concatenate(self.parts)
+
+    def solve(self, y: Floats, total: Floats) -> tuple[Floats, Floats]:
+        """Constrained least squares of y (R, P, k) for totals (R, k): values, variances (R, d, k)."""
+        z, weight = np.where(self.S, 0.5, -0.5), np.concatenate(self.weights)
+        inverse = np.linalg.pinv((z * weight[:, None]).T @ z, hermitian=True)
+        column = inverse.sum(axis=1)
+        solver = inverse - np.outer(column, column) / column.sum()
+        influence = (z * weight[:, None]) @ solver
+        phi = np.einsum("pd,rpk->rdk", influence, y, optimize=True)
+        variances = [self._variance(influence, y[r] - z @ phi[r]) for r in range(len(y))]
+        return phi + total[:, None] / self.d, np.stack(variances)
+
+    def _variance(self, influence: Floats, residual: Floats) -> Floats:
+        """Sum over strata of the spread of pairs' influences within them, (d, k)."""
+        variance = np.zeros((influence.shape[1], residual.shape[1]))
+        for part, group, factor in self.strata:
+            count = part.stop - part.start
+            if factor == 0.0:
+                continue
+            if count < 2:
+                return np.full_like(variance, np.nan)
+            starts = np.arange(0, max(count - group + 1, 1), group)
+            sizes = np.diff([*starts, count])
+            for k in range(residual.shape[1]):
+                scores = influence[part] * residual[part, k, None]
+                means = np.add.reduceat(scores, starts, axis=0) / sizes[:, None]
+                spread = (scores - np.repeat(means, sizes, axis=0)) ** 2
+                bessel = (sizes / (sizes - 1))[:, None]
+                within_groups = np.add.reduceat(spread, starts, axis=0) * bessel
+                variance[:, k] += factor * within_groups.sum(axis=0)
+        return variance
+
+
+def _whole_size(d: int, s: int) -> Coalitions:
+    """All coalitions of size s; of size d/2 one of each complementary pair."""
+    members = list(combinations(range(d), s))
+    if 2 * s == d:
+        members = [m for m in members if m[0] == 0]
+    S = np.zeros((len(members), d), bool)
+    np.put_along_axis(S, np.array(members), True, axis=1)
+    return S
+
+
+def _drawn(
+    d: int,
+    sizes: NDArray[np.intp],
+    mass: NDArray[np.float64],
+    count: int,
+    seed: int,
+    start: int,
+    u: float,
+) -> Coalitions:
+    """Random coalitions, their sizes spread evenly over the kernel's distribution of sizes."""
+    cumulative = np.cumsum(mass) / mass.sum()
+    place = np.searchsorted(cumulative, (np.arange(count) + u) / count)
+    size = sizes[np.minimum(place, len(sizes) - 1)]
+    ranks = streams.ranks(seed, streams.COALITION, start + np.arange(count), d)
+    return np.asarray(ranks < size[:, None])

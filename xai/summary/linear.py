@@ -1,0 +1,341 @@
+"""A weighted linear fit of the game: LIME, KernelSHAP, and their kin."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, ClassVar, Literal, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from xai import streams
+from xai.game import Coalitions, Floats, Game, Indices
+from xai.suggest import unknown
+from xai.summary.base import (
+    Attribution,
+    Budget,
+    Summary,
+    all_coalitions,
+    enumerates,
+    enumeration_cost,
+    exact,
+    finish,
+    needs,
+    sample_count,
+    within,
+)
+from xai.summary.kernel import ShapleyKernel
+from xai.summary.semivalue import checkpoints, own_draws
+
+Kernel: TypeAlias = "Literal['exponential', 'cosine', 'shapley', 'uniform'] | Callable[[Any], Any]"
+KERNELS = ("exponential", "cosine", "shapley", "uniform")
+REGULARIZERS = ("ridge", "lasso", None)
+
+
+@dataclass(frozen=True)
+class LinearFit(Summary):
+    """Coefficients of the linear model that fits the game best where the kernel weighs.
+
+    ``min_b,phi Σ_S π(S) (v(S) − b − Σ_{i ∈ S} phi_i)² + penalty(phi)``
+
+    Parameters
+    ----------
+    kernel : {"exponential", "cosine", "shapley", "uniform"} or callable
+        Weights π. "exponential": exp(−D²/2w²), D² the number of removed players (or the squared
+        distance of the removal's own regressors), w = `width`·√d. "cosine": the same with D the
+        cosine distance to all players and w = `width`. "shapley": Shapley's kernel with
+        efficiency as a hard constraint, so that the fit is the Shapley value (no penalty). A
+        callable takes coalitions (B, d) and gives weights (B,).
+    regularizer : {"ridge", "lasso", None}
+        The penalty: alpha‖phi‖² or alpha·Σπ·‖phi‖₁ (scikit-learn's scales); None: plain weighted
+        least squares. The intercept is not penalised.
+    alpha : float
+        Strength of the penalty.
+    width : float, optional
+        Kernel width; .75 ("exponential") or .25 ("cosine") where None.
+    p : float in (0, 1)
+        Chance to keep a player, where kernels other than Shapley's sample coalitions.
+    samples : int, optional
+        Number of coalitions.
+    loss : "value"
+        What is matched: the game's values.
+
+    Notes
+    -----
+    LIME (Ribeiro, Singh & Guestrin 2016, Eq. 1–2); KernelSHAP (Lundberg & Lee 2017, Theorem 2).
+
+    Examples
+    --------
+    >>> import xai
+    >>> game = xai.Game.from_function(lambda S: S[:, 0] * 2.0 - S[:, 1], n_players=2)
+    >>> LinearFit("shapley", regularizer=None)(game).values.round(6)
+    array([ 2., -1.])
+    """
+
+    kernel: Kernel = "exponential"
+    regularizer: Literal["ridge", "lasso"] | None = "ridge"
+    alpha: float = 1.0
+    width: float | None = None
+    p: float = 0.5
+    samples: int | None = None
+    loss: Literal["value"] = "value"
+    default_budget: ClassVar[Budget | str] = Budget(rows=8192, per_player=32)
+
+    def attribute(
+        self, game: Game, budget: int | None, tolerance: float | None, seed: int
+    ) -> Attribution:
+        """Fit: Shapley's kernel by its own sampler, others on independent coalitions."""
+        self._check()
+        if self.kernel == "shapley":
+            assert isinstance(self.default_budget, Budget)
+            return ShapleyKernel(
+                game, self.default_budget, self.samples, budget, tolerance, seed
+            ).run()
+        if game.has_regressors and not game.commutes:
+            raise ValueError(
+                "LIME's neighbourhood fits single draws, and this behavior is of their mean: "
+                "use removal='marginal'"
+            )
+        if not game.has_regressors and enumerates(game, self._room(game, budget)):
+            return self._enumerate(game, tolerance)
+        return self._sample(game, budget, tolerance, seed)
+
+    def _check(self) -> None:
+        if isinstance(self.kernel, str) and self.kernel not in KERNELS:
+            raise ValueError(unknown("kernel", self.kernel, KERNELS))
+        if self.regularizer not in REGULARIZERS:
+            raise ValueError(unknown("regularizer", self.regularizer, REGULARIZERS))
+        if self.loss != "value":
+            raise ValueError(unknown("loss", self.loss, ["value"]))
+        if self.kernel == "shapley" and self.regularizer is not None:
+            raise ValueError(
+                "Shapley's kernel takes no penalty, which would break efficiency: "
+                "pass regularizer=None"
+            )
+        if not 0 < self.p < 1:
+            raise ValueError(f"p must lie between 0 and 1, not {self.p!r}")
+        if self.alpha < 0 or (self.width is not None and self.width <= 0):
+            raise ValueError("alpha must not be negative, and width must be positive")
+
+    def _room(self, game: Game, budget: int | None) -> int:
+        if budget is not None:
+            return budget
+        if self.samples is not None:
+            unit = game.sample_cost if game.commutes else game.value_cost
+            return game.ends_cost + self.samples * unit
+        assert isinstance(self.default_budget, Budget)
+        return self.default_budget(game)
+
+    # -- weights ------------------------------------------------------------------------------
+
+    def _weights(self, z: NDArray[np.float64], distance2: NDArray[np.float64]) -> Floats:
+        """Weights (B,) of regressors (B, d) at squared distances (B,) from all players kept."""
+        d = z.shape[1]
+        if callable(self.kernel):
+            weights = np.asarray(self.kernel(z.astype(bool)), np.float64)
+            if weights.shape != (len(z),):
+                raise ValueError(f"the kernel returned shape {weights.shape}; expected ({len(z)},)")
+            if not np.isfinite(weights).all() or (weights < 0).any():
+                raise ValueError("the kernel returned negative, NaN or infinite weights")
+            return weights
+        if self.kernel == "uniform":
+            return np.ones(len(z))
+        if self.kernel == "cosine":
+            width = self.width or 0.25
+            distance2 = (1 - np.sqrt(z.sum(axis=1) / d)) ** 2
+        else:
+            width = (self.width or 0.75) * np.sqrt(d)
+        return np.exp(-distance2 / (2 * width**2))
+
+    # -- all coalitions -----------------------------------------------------------------------
+
+    def _enumerate(self, game: Game, tolerance: float | None) -> Attribution:
+        S = all_coalitions(game.n_players)
+        z = S.astype(np.float64)
+        mass = np.prod(np.where(S, self.p, 1 - self.p), axis=1) * len(S)
+        weights = self._weights(z, (~S).sum(axis=1).astype(np.float64)) * mass
+        if game.progress is not None:
+            game.progress.expect(game.n_rows * enumeration_cost(game))
+        base, full = game.ends(np.arange(game.n_rows))
+        if self.regularizer == "lasso" and game.sampled_draws and game.commutes:
+            values, errors = exact(game, S, lambda v: v)  # not linear in v: fit the mean
+            fits = [self._fit(z, weights, values[row]) for row in range(game.n_rows)]
+            phi = np.stack([fit.phi for fit in fits])
+            return finish(
+                game, phi, np.full_like(phi, np.nan), base=base, full=full, tolerance=tolerance
+            )
+
+        def linear(v: Floats) -> Floats:
+            flat = v.reshape(-1, *v.shape[-2:])
+            fitted = np.stack([self._fit(z, weights, one).phi for one in flat])
+            return fitted.reshape(*v.shape[:-2], *fitted.shape[1:])
+
+        values, errors = exact(game, S, linear)
+        return finish(game, values, errors, base=base, full=full, tolerance=tolerance)
+
+    # -- samples ------------------------------------------------------------------------------
+
+    def _sample(
+        self, game: Game, budget: int | None, tolerance: float | None, seed: int
+    ) -> Attribution:
+        d, k, n = game.n_players, game.n_outputs, game.n_rows
+        count = self._count(game, budget)
+        samples = np.arange(count)
+        if game.has_regressors:
+            S, draws = np.zeros((count, d), bool), samples
+        else:
+            S = streams.uniforms(seed, streams.COALITION, samples, d) < self.p
+            drawn = own_draws(game, seed, samples)
+            draws = samples if drawn is None else drawn
+        if game.progress is not None:
+            game.progress.expect(n * count)
+        result = _Results(n, d, k)
+        for rows, _ in game.blocks(count):
+            ends = game.ends(rows)
+            result.base[rows], result.full[rows] = ends
+            active, done = rows, 0
+            v = np.empty((len(rows), 0, k))
+            for stop in checkpoints(count, tolerance):
+                new = _values(game, active, S[done:stop], draws[done:stop])
+                v, done = np.concatenate([v, new], axis=1), stop
+                for at, row in enumerate(active):
+                    z = self._regressors(game, row, S[:done], draws[:done])
+                    result.store(row, self._fit_sample(z, v[at], result.full[row], game))
+                if tolerance is None:
+                    continue
+                left = ~within(result.phi[active], result.error[active], tolerance)
+                active, v = active[left], v[left]
+                if len(active) == 0:
+                    break
+        return finish(
+            game,
+            result.phi,
+            result.error,
+            base=result.base,
+            full=result.full,
+            tolerance=tolerance,
+            info=result.info(),
+        )
+
+    def _count(self, game: Game, budget: int | None) -> int:
+        assert isinstance(self.default_budget, Budget)
+        if game.has_regressors and game.shares_empty:
+            # the samples are draws of the empty coalition, which the base value has paid in part
+            least = max(3, game.n_draws)
+            needs("a linear fit", least + 1, budget)
+            wanted = self.samples
+            if wanted is None:
+                wanted = (self.default_budget(game) if budget is None else budget) - 1
+            needs(f"a linear fit with samples={wanted}", max(wanted, game.n_draws) + 1, budget)
+            return max(3, int(wanted))
+        return sample_count(
+            "a linear fit",
+            game,
+            self.default_budget,
+            budget,
+            samples=self.samples,
+            unit=game.sample_cost if game.commutes else game.value_cost,
+            least=3,
+        )
+
+    def _regressors(
+        self, game: Game, row: int, S: Coalitions, draws: Indices
+    ) -> NDArray[np.float64]:
+        own = game.regressors(np.full(len(S), row), draws)
+        return S.astype(np.float64) if own is None else own
+
+    def _fit_sample(self, z: NDArray[np.float64], v: Floats, full: Floats, game: Game) -> _Fit:
+        """Fit the samples and x itself, which is known exactly."""
+        binary = not game.has_regressors or bool(np.isin(z, (0.0, 1.0)).all())
+        here = np.ones((1, z.shape[1])) if binary else np.zeros((1, z.shape[1]))
+        z, v = np.concatenate([here, z]), np.concatenate([full[None], v])
+        distance2 = ((z - here) ** 2).sum(axis=1)
+        return self._fit(z, self._weights(z, distance2), v, errors=True)
+
+    def _fit(self, z: Floats, weights: Floats, v: Floats, *, errors: bool = False) -> _Fit:
+        """Fit v (C, k) on z (C, d): coefficients, errors, intercept, R²."""
+        if weights.sum() == 0:
+            raise ValueError("every sample has weight 0: widen the kernel (width=)")
+        weights = weights.astype(np.float64)
+        z_mean = weights @ z / weights.sum()
+        v_mean = weights @ v / weights.sum()
+        zc, vc = z - z_mean, v - v_mean
+        if self.regularizer == "lasso":
+            phi = self._lasso(zc, weights, vc)
+            error = self._jackknife(zc, weights, vc) if errors else np.full_like(phi, np.nan)
+        else:
+            gram = (zc * weights[:, None]).T @ zc
+            if self.regularizer == "ridge":
+                gram[np.diag_indices_from(gram)] += self.alpha
+            inverse = np.linalg.pinv(gram, hermitian=True)
+            phi = inverse @ ((zc * weights[:, None]).T @ vc)
+            error = _sandwich(zc, weights, vc, phi, inverse) if errors else np.full_like(phi, np.nan)
+        left = (weights @ (vc - zc @ phi) ** 2, weights @ vc**2)
+        fitted = 1 - left[0] / np.where(left[1] > 0, left[1], 1.0)
+        return _Fit(phi, error, v_mean - z_mean @ phi, np.where(left[1] > 0, fitted, np.nan))
+
+    def _lasso(self, zc: Floats, weights: Floats, vc: Floats) -> Floats:
+        from sklearn.linear_model import Lasso
+
+        model = Lasso(alpha=self.alpha, fit_intercept=False, max_iter=10_000)
+        fits = [model.fit(zc, vc[:, j], sample_weight=weights).coef_.copy() for j in range(vc.shape[1])]
+        return np.stack(fits, axis=1)
+
+    def _jackknife(self, zc: Floats, weights: Floats, vc: Floats, groups: int = 10) -> Floats:
+        """Delete-a-group errors, for a penalty without a closed form."""
+        if len(zc) < 2 * groups:
+            return np.full((zc.shape[1], vc.shape[1]), np.nan)
+        label = np.arange(len(zc)) % groups
+        fits = np.stack([
+            self._lasso(zc[label != g], weights[label != g], vc[label != g]) for g in range(groups)
+        ])
+        return np.sqrt((groups - 1) / groups * ((fits - fits.mean(axis=0)) ** 2).sum(axis=0))
+
+
+@dataclass(frozen=True)
+class _Fit:
+    """One row's fit: phi, error (d, k); intercept, r2 (k,)."""
+
+    phi: Floats
+    error: Floats
+    intercept: Floats
+    r2: Floats
+
+
+class _Results:
+    """Fits of all rows, filled in row by row."""
+
+    def __init__(self, n: int, d: int, k: int) -> None:
+        self.phi, self.error = np.empty((n, d, k)), np.empty((n, d, k))
+        self.base, self.full = np.empty((n, k)), np.empty((n, k))
+        self.intercept, self.r2 = np.empty((n, k)), np.empty((n, k))
+
+    def store(self, row: int, fit: _Fit) -> None:
+        self.phi[row], self.error[row] = fit.phi, fit.error
+        self.intercept[row], self.r2[row] = fit.intercept, fit.r2
+
+    def info(self) -> dict[str, NDArray[Any]]:
+        return {"intercept": self.intercept, "r2": self.r2}
+
+
+def _values(game: Game, rows: Indices, S: Coalitions, draws: Indices) -> Floats:
+    """Values (R, C, k) of samples, in blocks that fit memory."""
+    room = max(1, game.room // len(rows))
+    own = draws if game.commutes else None
+    parts = [
+        game.grid(rows, S[a : a + room], None if own is None else own[a : a + room])
+        for a in range(0, len(S), room)
+    ]
+    return np.concatenate(parts, axis=1)
+
+
+def _sandwich(zc: Floats, weights: Floats, vc: Floats, phi: Floats, inverse: Floats) -> Floats:
+    """Errors (d, k) of weighted least squares, heteroscedasticity and leverage allowed for (HC2)."""
+    count, d = zc.shape
+    if count <= d + 2:
+        return np.full_like(phi, np.nan)
+    influence = (zc * weights[:, None]) @ inverse
+    leverage = np.einsum("cd,cd->c", influence, zc) + weights / weights.sum()
+    residual = (vc - zc @ phi) / np.sqrt(np.maximum(1 - leverage, 1e-12))[:, None]
+    return np.asarray(np.sqrt((influence**2).T @ residual**2))

@@ -1,0 +1,268 @@
+"""Other averages over coalitions: Banzhaf's value, and the mean when included."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+
+from xai import streams
+from xai.game import Coalitions, Floats, Game, Indices
+from xai.summary.base import (
+    Attribution,
+    Budget,
+    Summary,
+    all_coalitions,
+    enumerates,
+    enumeration_cost,
+    exact,
+    finish,
+    sample_count,
+    within,
+)
+from xai.summary.shapley import enumerated
+
+
+@dataclass(frozen=True)
+class Banzhaf(Summary):
+    """A player's mean contribution to a coalition in which each other player is a coin toss.
+
+    ``phi_i = 2^{-(d-1)} Σ_{S ∌ i} (v(S ∪ i) − v(S))``
+
+    Parameters
+    ----------
+    samples : int, optional
+        Number of pairs of complementary coalitions.
+
+    Notes
+    -----
+    Banzhaf (1965). Sampled: each pair (S, N∖S) on one draw; the differences v(S) − v(N∖S) are
+    regressed on the players' signs (with fewer than two pairs a player, averaged with them), whose
+    limit is Banzhaf's value (Hammer & Holzman 1992); errors are the regression's own,
+    heteroscedasticity allowed for.
+
+    Examples
+    --------
+    >>> import xai
+    >>> game = xai.Game.from_function(lambda S: S.all(axis=1) * 1.0, n_players=3)
+    >>> Banzhaf()(game).values
+    array([0.25, 0.25, 0.25])
+    """
+
+    samples: int | None = None
+    default_budget: ClassVar[Budget | str] = Budget(rows=8192, per_player=32)
+
+    def attribute(
+        self, game: Game, budget: int | None, tolerance: float | None, seed: int
+    ) -> Attribution:
+        """Enumerate where that fits, else regress on complementary pairs."""
+        pairs = _samples("one pair of coalitions", self, game, budget, self.samples, per_sample=2)
+        if pairs is None:
+            d = game.n_players
+            return enumerated(game, np.full(d, 0.5 ** (d - 1)), tolerance)
+
+        def coalitions(samples: Indices) -> Coalitions:
+            return streams.uniforms(seed, streams.COALITION, samples, game.n_players) < 0.5
+
+        def estimate(S: Coalitions, v: Floats) -> tuple[Floats, Floats]:
+            half = v.shape[1] // 2
+            return _regress(np.where(S, 1.0, -1.0), v[:, :half] - v[:, half:])
+
+        return _sampled(game, pairs, seed, tolerance, coalitions, estimate, paired=True)
+
+
+def _regress(z: Floats, y: Floats) -> tuple[Floats, Floats]:
+    """Least squares of y (R, P, k) on signs z (P, d) without intercept, and its errors."""
+    count, d = z.shape
+    nothing = np.full((len(y), d, y.shape[2]), np.nan)
+    if count < 2 * d:
+        phi = np.einsum("pd,rpk->rdk", z, y) / count
+        if count < 2:
+            return phi, nothing
+        squares = np.einsum("rpk->rk", y**2)[:, None] - count * phi**2
+        return phi, np.sqrt(np.maximum(squares, 0) / (count - 1) / count)
+    inverse = np.linalg.pinv(z.T @ z, hermitian=True)
+    phi = np.einsum("de,pe,rpk->rdk", inverse, z, y, optimize=True)
+    leverage = np.einsum("pd,de,pe->p", z, inverse, z, optimize=True)
+    residual = (y - np.einsum("pd,rdk->rpk", z, phi)) / np.sqrt(np.maximum(1 - leverage, 1e-12))[:, None]
+    influence = z @ inverse
+    return phi, np.sqrt(np.einsum("pd,rpk->rdk", influence**2, residual**2, optimize=True))
+
+
+@dataclass(frozen=True)
+class MeanWhenIncluded(Summary):
+    """The mean value of the coalitions that hold a player, each player kept with chance `p`.
+
+    ``phi_i = E[v(S) | i ∈ S]``
+
+    Parameters
+    ----------
+    p : float in (0, 1)
+    samples : int, optional
+        Number of coalitions.
+
+    Notes
+    -----
+    The summary of RISE (Petsiuk, Das & Saenko 2018), as Covert et al. (2021) write it.
+
+    Examples
+    --------
+    >>> import xai
+    >>> game = xai.Game.from_function(lambda S: S[:, 0] * 1.0, n_players=2)
+    >>> MeanWhenIncluded()(game).values
+    array([1. , 0.5])
+    """
+
+    p: float = 0.5
+    samples: int | None = None
+    default_budget: ClassVar[Budget | str] = Budget(rows=8192, per_player=32)
+
+    def attribute(
+        self, game: Game, budget: int | None, tolerance: float | None, seed: int
+    ) -> Attribution:
+        """Enumerate where that fits, else average over random coalitions."""
+        if not 0 < self.p < 1:
+            raise ValueError(f"p must lie between 0 and 1, not {self.p!r}")
+        count = _samples("one coalition", self, game, budget, self.samples, per_sample=1)
+        if count is None:
+            return self._enumerate(game, tolerance)
+
+        def coalitions(samples: Indices) -> Coalitions:
+            return streams.uniforms(seed, streams.COALITION, samples, game.n_players) < self.p
+
+        return _sampled(game, count, seed, tolerance, coalitions, _mean_included, paired=False)
+
+    def _enumerate(self, game: Game, tolerance: float | None) -> Attribution:
+        S = all_coalitions(game.n_players)
+        weight = np.prod(np.where(S, self.p, 1 - self.p), axis=1)
+        matrix = (S * weight[:, None]).T / self.p
+
+        def linear(v: Floats) -> Floats:
+            return np.einsum("dc,...ck->...dk", matrix, v)
+
+        base, full = game.ends(np.arange(game.n_rows))
+        values, errors = exact(game, S, linear)
+        return finish(game, values, errors, base=base, full=full, tolerance=tolerance)
+
+
+def _mean_included(S: Coalitions, v: Floats) -> tuple[Floats, Floats]:
+    """Ratio estimate (R, d, k) from values (R, C, k), and its error."""
+    included = S.astype(np.float64)
+    count = included.sum(axis=0)[:, None]
+    with np.errstate(invalid="ignore", divide="ignore"):  # a player never included: NaN, as it is unknown
+        mean = np.einsum("cd,rck->rdk", included, v) / count
+        centre = v.mean(axis=1, keepdims=True)
+        shifted = np.einsum("cd,rck->rdk", included, (v - centre) ** 2) / count
+        variance = np.maximum(shifted - (mean - centre) ** 2, 0) * count / (count - 1)
+        error = np.sqrt(variance / count)
+    return mean, np.where(count < 2, np.nan, error)
+
+
+# ---------------------------------------------------------------------------------------------
+# Independent coalitions, each on a draw of its own
+
+
+def _samples(
+    what: str,
+    summary: Summary,
+    game: Game,
+    budget: int | None,
+    samples: int | None,
+    *,
+    per_sample: int,
+) -> int | None:
+    """Number of samples, or None where all coalitions fit the budget."""
+    unit = per_sample * (game.sample_cost if game.commutes else game.value_cost)
+    assert isinstance(summary.default_budget, Budget)
+    room = budget
+    if room is None:
+        fixed = None if samples is None else game.ends_cost + samples * unit
+        room = summary.default_budget(game) if fixed is None else fixed
+    if enumerates(game, room):
+        if game.progress is not None:
+            game.progress.expect(game.n_rows * enumeration_cost(game))
+        return None
+    return sample_count(
+        what, game, summary.default_budget, budget, samples=samples, unit=unit
+    )
+
+
+def own_draws(game: Game, seed: int, samples: Indices) -> Indices | None:
+    """An independent draw for each sample; None where values are means over all draws."""
+    if not game.commutes:
+        return None
+    if game.endless:
+        return samples
+    return streams.integers(seed, streams.DRAW, samples, 1, game.n_draws)[:, 0]
+
+
+Estimator = Callable[[Coalitions, Floats], "tuple[Floats, Floats]"]
+"""(coalitions (C, d), values (R, C, k)) -> values and errors, (R, d, k) each."""
+
+
+def _sampled(
+    game: Game,
+    count: int,
+    seed: int,
+    tolerance: float | None,
+    coalitions: Callable[[Indices], Coalitions],
+    estimate: Estimator,
+    *,
+    paired: bool,
+) -> Attribution:
+    """Evaluate samples for all rows, and estimate; rows that meet the tolerance stop."""
+    n, d, k = game.n_rows, game.n_players, game.n_outputs
+    values, errors = np.empty((n, d, k)), np.empty((n, d, k))
+    S = coalitions(np.arange(count))
+    draws = own_draws(game, seed, np.arange(count))
+    bases, fulls = np.empty((n, k)), np.empty((n, k))
+    if game.progress is not None:
+        game.progress.expect(n * count * (1 + paired))
+    for rows, _ in game.blocks(count * (1 + paired)):
+        bases[rows], fulls[rows] = game.ends(rows)
+        active, parts, done = rows, [], 0
+        for stop in checkpoints(count, tolerance):
+            parts.append(_evaluate(game, active, S[done:stop], draws, slice(done, stop), paired))
+            done = stop
+            v = np.concatenate([np.concatenate(side, axis=1) for side in zip(*parts, strict=True)], 1)
+            values[active], errors[active] = estimate(S[:done], v)
+            if tolerance is not None:
+                left = ~within(values[active], errors[active], tolerance)
+                active, parts = active[left], [tuple(v[left] for v in part) for part in parts]
+                if len(active) == 0:
+                    break
+    return finish(game, values, errors, base=bases, full=fulls, tolerance=tolerance)
+
+
+def _evaluate(
+    game: Game,
+    rows: Indices,
+    S: Coalitions,
+    draws: Indices | None,
+    part: slice,
+    paired: bool,
+) -> tuple[Floats, ...]:
+    """Values of coalitions, and of their complements at the same draws, (R, C, k) each."""
+    own = None if draws is None else draws[part]
+    sides = (S, ~S) if paired else (S,)
+    room = max(1, game.room // len(rows))
+    cuts = [slice(a, a + room) for a in range(0, len(S), room)]
+    return tuple(
+        np.concatenate(
+            [game.grid(rows, side[c], None if own is None else own[c]) for c in cuts], axis=1
+        )
+        for side in sides
+    )
+
+
+def checkpoints(count: int, tolerance: float | None) -> list[int]:
+    """Sample counts at which a tolerance is checked: the same for every batch size."""
+    if tolerance is None:
+        return [count]
+    points, at = [], 64
+    while at < count:
+        points.append(at)
+        at += max(64, at // 2)
+    return [*points, count]

@@ -1,0 +1,113 @@
+"""Which of the model's outputs are explained."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TypeAlias
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from xai.suggest import unknown
+
+
+@dataclass(frozen=True)
+class Label:
+    """A class named by its label, where an integer would be read as an index.
+
+    Examples
+    --------
+    >>> Label(5)
+    Label(value=5)
+    """
+
+    value: object
+
+
+@dataclass(frozen=True)
+class Top:
+    """The `k` largest outputs of each row, in descending order, before anything is removed.
+
+    Examples
+    --------
+    >>> Top(3)
+    Top(k=3)
+    """
+
+    k: int
+
+
+Target: TypeAlias = "str | int | Label | Top | ArrayLike"
+
+
+@dataclass(frozen=True)
+class Resolved:
+    """Explained outputs: `index` (n, t), and whether `values` keep an axis for them."""
+
+    index: NDArray[np.intp]
+    axis: bool
+
+
+def label_index(value: object, labels: Sequence[object]) -> int:
+    """Position of a label among the model's classes, or a ValueError naming the nearest."""
+    for i, label in enumerate(labels):
+        if type(label) is not bool and label == value:
+            return i
+        if isinstance(label, bool | np.bool_) and isinstance(value, bool) and bool(label) == value:
+            return i
+    raise ValueError(unknown("label", value, labels))
+
+
+def one_index(target: object, labels: Sequence[object], names: Sequence[str], k: int) -> int:
+    """A single output: an int is an index, anything else a label."""
+    if isinstance(target, int | np.integer) and not isinstance(target, bool):
+        if not 0 <= target < k:
+            raise ValueError(f"target {target} is out of range: the model has outputs 0 to {k - 1}")
+        return int(target)
+    if isinstance(target, Label):
+        return label_index(target.value, labels or names)
+    if isinstance(target, str):
+        return label_index(target, labels if target in list(labels) else names)
+    raise TypeError(f"target must be 'predicted', 'all', an int, a label or Top, not {target!r}")
+
+
+def resolve(
+    target: Target,
+    outputs: NDArray[np.floating],
+    labels: Sequence[object],
+    names: Sequence[str],
+    *,
+    classifies: bool,
+) -> Resolved:
+    """Fix the explained outputs from the model's outputs on the unmasked rows (n, k)."""
+    n, k = outputs.shape
+    if isinstance(target, str) and target == "predicted":
+        if k > 1 and not classifies:
+            raise ValueError(
+                f"the model has {k} regression outputs and none is 'predicted': "
+                "pass target=an index, or target='all'"
+            )
+        return Resolved(outputs.argmax(1)[:, None].astype(np.intp), axis=False)
+    if isinstance(target, str) and target == "all":
+        return Resolved(np.tile(np.arange(k), (n, 1)), axis=True)
+    if isinstance(target, Top):
+        if isinstance(target.k, bool) or not isinstance(target.k, int) or not 1 <= target.k <= k:
+            raise ValueError(f"Top({target.k!r}): the model has {k} outputs; ask for 1 to {k}")
+        order = np.argsort(-outputs, axis=1, kind="stable")[:, : target.k]
+        return Resolved(order.astype(np.intp), axis=True)
+    if isinstance(target, str | Label | int | np.integer):
+        return Resolved(np.full((n, 1), one_index(target, labels, names, k), np.intp), axis=False)
+    return Resolved(_per_row(target, n, k), axis=False)
+
+
+def _per_row(target: ArrayLike, n: int, k: int) -> NDArray[np.intp]:
+    index = np.asarray(target)
+    if index.ndim == 0 or not np.issubdtype(index.dtype, np.integer):
+        raise TypeError(f"target must be 'predicted', 'all', an int, a label or Top, not {target!r}")
+    if index.shape != (n,):
+        raise ValueError(f"one target per row: expected shape ({n},), got {index.shape}")
+    if index.min() < 0 or index.max() >= k:
+        bad = index[(index < 0) | (index >= k)][0]
+        raise ValueError(f"target {bad} is out of range: the model has outputs 0 to {k - 1}")
+    return index.astype(np.intp)[:, None]

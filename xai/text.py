@@ -1,0 +1,36 @@
+"""Strings as blocks: each row is a row of token codes, and a removed token is left out."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from xai.inputs import Inputs
+
+REMOVED, PAD = 0, 1
+"""Codes of a removed token and of the places after a text's end: both decode to nothing."""
+
+_TOKEN = re.compile(r"\S+\s*|\s+")
+
+
+def read_text(texts: list[str]) -> Inputs:
+    """Encode texts as token codes `(n, most tokens)`; tokens are words with the space after them."""
+    rows = [_TOKEN.findall(text) for text in texts]
+    width = max(1, *(len(row) for row in rows)) if rows else 1
+    pool: dict[str, int] = {}
+    block = np.full((len(rows), width), PAD, np.int64)
+    for i, row in enumerate(rows):
+        for j, token in enumerate(row):
+            block[i, j] = pool.setdefault(token, len(pool) + 2)
+    words = np.array(["", "", *pool], object)
+
+    def decode(batch: NDArray[Any]) -> list[str]:
+        return ["".join(row) for row in words[batch]]
+
+    def encode(value: Any, what: str) -> NDArray[Any]:
+        raise ValueError(f"{what}: texts lose tokens by leaving them out; pass no {what}")
+
+    return Inputs(block, decode, encode, names=None, categorical=np.ones(width, bool))
