@@ -140,27 +140,14 @@ def explain(
             games = _games(
                 recipe, wrapped, inputs, partition, draws, values, outputs, batch_size, n_jobs, bar
             )
+            rule = recipe.budget if isinstance(recipe.budget, Budget) else None
             results = [
-                (rows, _attribute(recipe, game, budget, tolerance, seed)) for rows, game in games
+                (rows, recipe.summary(game, budget, tolerance, seed, rule)) for rows, game in games
             ]
     finally:
         bar.close()
     run = _Run(x, inputs, recipe, partition, values, resolved, axis, seed)
     return run.assemble(results, games, feature_names)
-
-
-def _attribute(
-    recipe: Method, game: Game, budget: int | None, tolerance: float | None, seed: int
-) -> Attribution:
-    summary = recipe.summary
-    if budget is None and isinstance(recipe.budget, Budget) and getattr(summary, "samples", None) is None:
-        budget = recipe.budget(game)
-        least = replace(summary) if not hasattr(summary, "samples") else summary
-        try:
-            return least(game, budget, tolerance, seed)
-        except ValueError:
-            return summary(game, None, tolerance, seed)
-    return summary(game, budget, tolerance, seed)
 
 
 def _check_counts(**counts: int | None) -> None:

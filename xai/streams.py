@@ -41,8 +41,9 @@ def as_seed(seed: int | np.integer | np.random.Generator) -> int:
 
 def bits(seed: int, stream: int, samples: NDArray[np.integer], width: int) -> NDArray[np.uint64]:
     """64 random bits for each (sample, position): shape `(len(samples), width)`."""
-    key = _mix(np.array([seed % 2**64], np.uint64) + _GOLDEN)
-    key = _mix(key ^ (np.uint64(stream + 1) * _GOLDEN))
+    start = [seed % 2**64, (stream + 1) * int(_GOLDEN) % 2**64]
+    key = _mix(np.array(start[:1], np.uint64) + _GOLDEN)
+    key = _mix(key ^ np.array(start[1:], np.uint64))
     row = _mix(key + (np.asarray(samples).astype(np.uint64) + np.uint64(1)) * _GOLDEN)
     column = np.arange(1, width + 1, dtype=np.uint64) * _GOLDEN
     return _mix(row[:, None] + column[None, :])

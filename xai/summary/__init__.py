@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from xai.summary.base import Attribution, Budget, Summary
+from xai.summary.base import Attribution, Budget, Plan, Summary
 from xai.summary.individual import IncludeIndividual, RemoveIndividual
 from xai.summary.linear import LinearFit
 from xai.summary.semivalue import Banzhaf, MeanWhenIncluded
@@ -26,6 +26,7 @@ __all__ = [
     "IncludeIndividual",
     "LinearFit",
     "MeanWhenIncluded",
+    "Plan",
     "RemoveIndividual",
     "Shapley",
     "Summary",

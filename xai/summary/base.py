@@ -68,6 +68,52 @@ class Attribution:
 
 
 @dataclass(frozen=True)
+class Plan:
+    """How much may be spent, and when to stop.
+
+    Attributes
+    ----------
+    budget : model rows per explained row, or None for the default
+    default : the rule behind None; words for a deterministic summary
+    tolerance, seed : as for `Summary.__call__`
+    """
+
+    budget: int | None
+    default: Budget | str
+    tolerance: float | None
+    seed: int
+
+    def room(self, game: Game, samples: int | None, unit: int) -> int:
+        """Model rows per explained row: the budget, or what an explicit count or the rule asks."""
+        if self.budget is not None:
+            return self.budget
+        if samples is not None:
+            return game.ends_cost + samples * unit
+        if isinstance(self.default, str):
+            raise TypeError(f"a deterministic summary has no default to sample by: {self.default}")
+        return self.default(game)
+
+    def count(
+        self, what: str, game: Game, *, samples: int | None, unit: int, least: int = 1
+    ) -> int:
+        """How many samples of `unit` model rows to take, the game's ends paid first.
+
+        Parameters
+        ----------
+        samples : an explicit count, which raises the default budget
+        least : the fewest samples that work
+        """
+        ends = game.ends_cost
+        if samples is not None:
+            if isinstance(samples, bool) or not isinstance(samples, int | np.integer) or samples < least:
+                raise ValueError(f"samples={samples!r}: {what} needs an integer of at least {least}")
+            needs(f"{what} with samples={samples}", ends + int(samples) * unit, self.budget)
+            return int(samples)
+        needs(what, ends + least * unit, self.budget)
+        return max(least, (self.room(game, None, unit) - ends) // unit)
+
+
+@dataclass(frozen=True)
 class Summary(ABC):
     """A way to sum up each player's influence. Constructors only store."""
 
@@ -80,6 +126,7 @@ class Summary(ABC):
         budget: int | None = None,
         tolerance: float | None = None,
         seed: int | np.random.Generator = 0,
+        default: Budget | None = None,
     ) -> Attribution:
         """Attributions of all rows of a game.
 
@@ -92,6 +139,8 @@ class Summary(ABC):
             Stop a row when its largest standard error is at most this fraction of the range of
             its values.
         seed : int or Generator
+        default : Budget, optional
+            What `budget` None means; the summary's own rule where None.
 
         Raises
         ------
@@ -103,16 +152,16 @@ class Summary(ABC):
         if tolerance is not None and not tolerance > 0:
             raise ValueError(f"tolerance must be positive, not {tolerance!r}")
         started = game.evaluations
-        result = self.attribute(game, None if budget is None else int(budget), tolerance, as_seed(seed))
+        rule = default or self.default_budget
+        plan = Plan(None if budget is None else int(budget), rule, tolerance, as_seed(seed))
+        result = self.attribute(game, plan)
         if isinstance(game, FunctionGame):
             spent = game.evaluations - started + 2  # the ends were evaluated when it was made
             return _squeezed(result, spent, flat=game.flat)
         return result
 
     @abstractmethod
-    def attribute(
-        self, game: Game, budget: int | None, tolerance: float | None, seed: int
-    ) -> Attribution:
+    def attribute(self, game: Game, plan: Plan) -> Attribution:
         """Attributions with all axes, (n, d, k)."""
 
 
@@ -133,39 +182,11 @@ def _squeezed(result: Attribution, evaluations: int, *, flat: bool) -> Attributi
 
 
 def needs(what: str, least: int, budget: int | None) -> None:
-    """Refuse a budget below the least that works."""
+    """Refuse a budget (None: no limit) below the least that works."""
     if budget is not None and budget < least:
         raise ValueError(
             f"budget={budget} is too small: {what} needs at least {least} model rows per explained row"
         )
-
-
-def sample_count(
-    what: str,
-    game: Game,
-    default: Budget,
-    budget: int | None,
-    *,
-    samples: int | None,
-    unit: int,
-    least: int = 1,
-) -> int:
-    """How many samples of `unit` model rows to take, the game's ends paid first.
-
-    Parameters
-    ----------
-    samples : an explicit count, which raises the default budget
-    least : the fewest samples that work
-    """
-    ends = game.ends_cost
-    if samples is not None:
-        if isinstance(samples, bool) or not isinstance(samples, int | np.integer) or samples < least:
-            raise ValueError(f"samples={samples!r}: {what} needs an integer of at least {least}")
-        needs(f"{what} with samples={samples}", ends + int(samples) * unit, budget)
-        return int(samples)
-    needs(what, ends + least * unit, budget)
-    room = default(game) if budget is None else budget
-    return max(least, (room - ends) // unit)
 
 
 def finish(

@@ -8,7 +8,7 @@ from typing import ClassVar
 import numpy as np
 
 from xai.game import Coalitions, Floats, Game
-from xai.summary.base import Attribution, Budget, Summary, exact, finish, needs
+from xai.summary.base import Attribution, Budget, Plan, Summary, exact, finish, needs
 
 
 @dataclass(frozen=True)
@@ -29,12 +29,10 @@ class RemoveIndividual(Summary):
 
     default_budget: ClassVar[Budget | str] = "dm + m + 1"
 
-    def attribute(
-        self, game: Game, budget: int | None, tolerance: float | None, seed: int
-    ) -> Attribution:
+    def attribute(self, game: Game, plan: Plan) -> Attribution:
         """Values of all players but one, and of all."""
         without = np.concatenate([np.ones((1, game.n_players), bool), ~np.eye(game.n_players, dtype=bool)])
-        return _one_by_one(self, game, without, budget, tolerance, sign=-1)
+        return _one_by_one(self, game, without, plan, sign=-1)
 
 
 @dataclass(frozen=True)
@@ -51,26 +49,23 @@ class IncludeIndividual(Summary):
 
     default_budget: ClassVar[Budget | str] = "dm + m + 1"
 
-    def attribute(
-        self, game: Game, budget: int | None, tolerance: float | None, seed: int
-    ) -> Attribution:
+    def attribute(self, game: Game, plan: Plan) -> Attribution:
         """Values of one player, and of none."""
         alone = np.concatenate([np.zeros((1, game.n_players), bool), np.eye(game.n_players, dtype=bool)])
-        return _one_by_one(self, game, alone, budget, tolerance, sign=1)
+        return _one_by_one(self, game, alone, plan, sign=1)
 
 
 def _one_by_one(
     summary: Summary,
     game: Game,
     coalitions: Coalitions,
-    budget: int | None,
-    tolerance: float | None,
+    plan: Plan,
     *,
     sign: int,
 ) -> Attribution:
     """±(v(S_i) − v(S_0)) for the first coalition S_0 and the others S_i."""
     changed = 0 if game.n_players == 1 else game.n_players  # one player: both are ends of the game
-    needs(type(summary).__name__, changed * game.value_cost + game.ends_cost, budget)
+    needs(type(summary).__name__, changed * game.value_cost + game.ends_cost, plan.budget)
     if game.progress is not None:
         game.progress.expect(game.n_rows * changed * game.value_cost)
 
@@ -79,4 +74,4 @@ def _one_by_one(
 
     base, full = game.ends(np.arange(game.n_rows))
     values, errors = exact(game, coalitions, linear)
-    return finish(game, values, errors, base=base, full=full, tolerance=tolerance)
+    return finish(game, values, errors, base=base, full=full, tolerance=plan.tolerance)

@@ -12,11 +12,10 @@ from xai import streams
 from xai.game import Coalitions, Floats, Game
 from xai.summary.base import (
     Attribution,
-    Budget,
+    Plan,
     enumerates,
     enumeration_cost,
     finish,
-    needs,
     within,
 )
 from xai.summary.shapley import enumerated, shapley_weights
@@ -32,34 +31,21 @@ class ShapleyKernel:
     removes most of the spread between draws.
     """
 
-    def __init__(
-        self,
-        game: Game,
-        default: Budget,
-        samples: int | None,
-        budget: int | None,
-        tolerance: float | None,
-        seed: int,
-    ) -> None:
-        self.game, self.tolerance, self.seed = game, tolerance, seed
+    def __init__(self, game: Game, samples: int | None, plan: Plan) -> None:
+        self.game, self.tolerance, self.seed = game, plan.tolerance, plan.seed
         self.spreads = game.commutes and (game.endless or game.n_draws > 1)
         unit = game.sample_cost if game.commutes else game.value_cost
         # an endless removal's draw is new, and so is its empty coalition; one for each pair
         again = self.spreads and (game.endless or not game.shares_empty)
         self.pair_cost = 2 * unit + again
-        ends, least = game.ends_cost, game.n_players
-        self.room = default(game) if budget is None else budget
-        if samples is not None:
-            if samples < 2 * least:
-                raise ValueError(
-                    f"samples={samples}: KernelSHAP needs at least {2 * least} coalitions"
-                )
-            self.room = ends + samples // 2 * self.pair_cost
-            needs(f"KernelSHAP with samples={samples}", self.room, budget)
-        self.exact = enumerates(game, self.room)
+        pairs = None if samples is None else samples // 2
+        self.exact = enumerates(game, plan.room(game, pairs, self.pair_cost))
+        self.pairs = 0
         if not self.exact:
-            needs("KernelSHAP", ends + least * self.pair_cost, budget)
-        self.pairs = max(least, (self.room - ends) // self.pair_cost)
+            what = "KernelSHAP (pairs of coalitions)"
+            self.pairs = plan.count(
+                what, game, samples=pairs, unit=self.pair_cost, least=game.n_players
+            )
 
     def run(self) -> Attribution:
         """Solve for all rows, stage by stage where a tolerance may stop early."""

@@ -15,6 +15,7 @@ from xai.suggest import unknown
 from xai.summary.base import (
     Attribution,
     Budget,
+    Plan,
     Summary,
     all_coalitions,
     enumerates,
@@ -22,7 +23,6 @@ from xai.summary.base import (
     exact,
     finish,
     needs,
-    sample_count,
     within,
 )
 from xai.summary.kernel import ShapleyKernel
@@ -82,24 +82,19 @@ class LinearFit(Summary):
     loss: Literal["value"] = "value"
     default_budget: ClassVar[Budget | str] = Budget(rows=8192, per_player=32)
 
-    def attribute(
-        self, game: Game, budget: int | None, tolerance: float | None, seed: int
-    ) -> Attribution:
+    def attribute(self, game: Game, plan: Plan) -> Attribution:
         """Fit: Shapley's kernel by its own sampler, others on independent coalitions."""
         self._check()
         if self.kernel == "shapley":
-            assert isinstance(self.default_budget, Budget)
-            return ShapleyKernel(
-                game, self.default_budget, self.samples, budget, tolerance, seed
-            ).run()
+            return ShapleyKernel(game, self.samples, plan).run()
         if game.has_regressors and not game.commutes:
             raise ValueError(
                 "LIME's neighbourhood fits single draws, and this behavior is of their mean: "
                 "use removal='marginal'"
             )
-        if not game.has_regressors and enumerates(game, self._room(game, budget)):
-            return self._enumerate(game, tolerance)
-        return self._sample(game, budget, tolerance, seed)
+        if not game.has_regressors and enumerates(game, plan.room(game, self.samples, _unit(game))):
+            return self._enumerate(game, plan.tolerance)
+        return self._sample(game, plan)
 
     def _check(self) -> None:
         if isinstance(self.kernel, str) and self.kernel not in KERNELS:
@@ -117,15 +112,6 @@ class LinearFit(Summary):
             raise ValueError(f"p must lie between 0 and 1, not {self.p!r}")
         if self.alpha < 0 or (self.width is not None and self.width <= 0):
             raise ValueError("alpha must not be negative, and width must be positive")
-
-    def _room(self, game: Game, budget: int | None) -> int:
-        if budget is not None:
-            return budget
-        if self.samples is not None:
-            unit = game.sample_cost if game.commutes else game.value_cost
-            return game.ends_cost + self.samples * unit
-        assert isinstance(self.default_budget, Budget)
-        return self.default_budget(game)
 
     # -- weights ------------------------------------------------------------------------------
 
@@ -176,17 +162,15 @@ class LinearFit(Summary):
 
     # -- samples ------------------------------------------------------------------------------
 
-    def _sample(
-        self, game: Game, budget: int | None, tolerance: float | None, seed: int
-    ) -> Attribution:
+    def _sample(self, game: Game, plan: Plan) -> Attribution:
         d, k, n = game.n_players, game.n_outputs, game.n_rows
-        count = self._count(game, budget)
+        count, tolerance = self._count(game, plan), plan.tolerance
         samples = np.arange(count)
         if game.has_regressors:
             S, draws = np.zeros((count, d), bool), samples
         else:
-            S = streams.uniforms(seed, streams.COALITION, samples, d) < self.p
-            drawn = own_draws(game, seed, samples)
+            S = streams.uniforms(plan.seed, streams.COALITION, samples, d) < self.p
+            drawn = own_draws(game, plan.seed, samples)
             draws = samples if drawn is None else drawn
         if game.progress is not None:
             game.progress.expect(n * count)
@@ -218,26 +202,14 @@ class LinearFit(Summary):
             info=result.info(),
         )
 
-    def _count(self, game: Game, budget: int | None) -> int:
-        assert isinstance(self.default_budget, Budget)
-        if game.has_regressors and game.shares_empty:
-            # the samples are draws of the empty coalition, which the base value has paid in part
-            least = max(3, game.n_draws)
-            needs("a linear fit", least + 1, budget)
-            wanted = self.samples
-            if wanted is None:
-                wanted = (self.default_budget(game) if budget is None else budget) - 1
-            needs(f"a linear fit with samples={wanted}", max(wanted, game.n_draws) + 1, budget)
-            return max(3, int(wanted))
-        return sample_count(
-            "a linear fit",
-            game,
-            self.default_budget,
-            budget,
-            samples=self.samples,
-            unit=game.sample_cost if game.commutes else game.value_cost,
-            least=3,
-        )
+    def _count(self, game: Game, plan: Plan) -> int:
+        if not (game.has_regressors and game.shares_empty):
+            what = "a linear fit"
+            return plan.count(what, game, samples=self.samples, unit=_unit(game), least=3)
+        # the samples are draws of the empty coalition, whose value has paid for the first of them
+        count = self.samples or plan.room(game, None, 1) - game.ends_cost
+        needs(f"a linear fit with {count} samples", max(count, game.n_draws, 3) + 1, plan.budget)
+        return max(3, int(count))
 
     def _regressors(
         self, game: Game, row: int, S: Coalitions, draws: Indices
@@ -317,6 +289,11 @@ class _Results:
 
     def info(self) -> dict[str, NDArray[Any]]:
         return {"intercept": self.intercept, "r2": self.r2}
+
+
+def _unit(game: Game) -> int:
+    """Model rows of one sampled coalition."""
+    return game.sample_cost if game.commutes else game.value_cost
 
 
 def _values(game: Game, rows: Indices, S: Coalitions, draws: Indices) -> Floats:

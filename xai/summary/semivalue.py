@@ -13,13 +13,13 @@ from xai.game import Coalitions, Floats, Game, Indices
 from xai.summary.base import (
     Attribution,
     Budget,
+    Plan,
     Summary,
     all_coalitions,
     enumerates,
     enumeration_cost,
     exact,
     finish,
-    sample_count,
     within,
 )
 from xai.summary.shapley import enumerated
@@ -54,23 +54,21 @@ class Banzhaf(Summary):
     samples: int | None = None
     default_budget: ClassVar[Budget | str] = Budget(rows=8192, per_player=32)
 
-    def attribute(
-        self, game: Game, budget: int | None, tolerance: float | None, seed: int
-    ) -> Attribution:
+    def attribute(self, game: Game, plan: Plan) -> Attribution:
         """Enumerate where that fits, else regress on complementary pairs."""
-        pairs = _samples("one pair of coalitions", self, game, budget, self.samples, per_sample=2)
+        pairs = _samples("one pair of coalitions", game, plan, self.samples, per_sample=2)
         if pairs is None:
             d = game.n_players
-            return enumerated(game, np.full(d, 0.5 ** (d - 1)), tolerance)
+            return enumerated(game, np.full(d, 0.5 ** (d - 1)), plan.tolerance)
 
         def coalitions(samples: Indices) -> Coalitions:
-            return streams.uniforms(seed, streams.COALITION, samples, game.n_players) < 0.5
+            return streams.uniforms(plan.seed, streams.COALITION, samples, game.n_players) < 0.5
 
         def estimate(S: Coalitions, v: Floats) -> tuple[Floats, Floats]:
             half = v.shape[1] // 2
             return _regress(np.where(S, 1.0, -1.0), v[:, :half] - v[:, half:])
 
-        return _sampled(game, pairs, seed, tolerance, coalitions, estimate, paired=True)
+        return _sampled(game, pairs, plan, coalitions, estimate, paired=True)
 
 
 def _regress(z: Floats, y: Floats) -> tuple[Floats, Floats]:
@@ -119,20 +117,18 @@ class MeanWhenIncluded(Summary):
     samples: int | None = None
     default_budget: ClassVar[Budget | str] = Budget(rows=8192, per_player=32)
 
-    def attribute(
-        self, game: Game, budget: int | None, tolerance: float | None, seed: int
-    ) -> Attribution:
+    def attribute(self, game: Game, plan: Plan) -> Attribution:
         """Enumerate where that fits, else average over random coalitions."""
         if not 0 < self.p < 1:
             raise ValueError(f"p must lie between 0 and 1, not {self.p!r}")
-        count = _samples("one coalition", self, game, budget, self.samples, per_sample=1)
+        count = _samples("one coalition", game, plan, self.samples, per_sample=1)
         if count is None:
-            return self._enumerate(game, tolerance)
+            return self._enumerate(game, plan.tolerance)
 
         def coalitions(samples: Indices) -> Coalitions:
-            return streams.uniforms(seed, streams.COALITION, samples, game.n_players) < self.p
+            return streams.uniforms(plan.seed, streams.COALITION, samples, game.n_players) < self.p
 
-        return _sampled(game, count, seed, tolerance, coalitions, _mean_included, paired=False)
+        return _sampled(game, count, plan, coalitions, _mean_included, paired=False)
 
     def _enumerate(self, game: Game, tolerance: float | None) -> Attribution:
         S = all_coalitions(game.n_players)
@@ -165,28 +161,15 @@ def _mean_included(S: Coalitions, v: Floats) -> tuple[Floats, Floats]:
 
 
 def _samples(
-    what: str,
-    summary: Summary,
-    game: Game,
-    budget: int | None,
-    samples: int | None,
-    *,
-    per_sample: int,
+    what: str, game: Game, plan: Plan, samples: int | None, *, per_sample: int
 ) -> int | None:
     """Number of samples, or None where all coalitions fit the budget."""
     unit = per_sample * (game.sample_cost if game.commutes else game.value_cost)
-    assert isinstance(summary.default_budget, Budget)
-    room = budget
-    if room is None:
-        fixed = None if samples is None else game.ends_cost + samples * unit
-        room = summary.default_budget(game) if fixed is None else fixed
-    if enumerates(game, room):
+    if enumerates(game, plan.room(game, samples, unit)):
         if game.progress is not None:
             game.progress.expect(game.n_rows * enumeration_cost(game))
         return None
-    return sample_count(
-        what, game, summary.default_budget, budget, samples=samples, unit=unit
-    )
+    return plan.count(what, game, samples=samples, unit=unit)
 
 
 def own_draws(game: Game, seed: int, samples: Indices) -> Indices | None:
@@ -205,8 +188,7 @@ Estimator = Callable[[Coalitions, Floats], "tuple[Floats, Floats]"]
 def _sampled(
     game: Game,
     count: int,
-    seed: int,
-    tolerance: float | None,
+    plan: Plan,
     coalitions: Callable[[Indices], Coalitions],
     estimate: Estimator,
     *,
@@ -216,7 +198,8 @@ def _sampled(
     n, d, k = game.n_rows, game.n_players, game.n_outputs
     values, errors = np.empty((n, d, k)), np.empty((n, d, k))
     S = coalitions(np.arange(count))
-    draws = own_draws(game, seed, np.arange(count))
+    draws = own_draws(game, plan.seed, np.arange(count))
+    tolerance = plan.tolerance
     bases, fulls = np.empty((n, k)), np.empty((n, k))
     if game.progress is not None:
         game.progress.expect(n * count * (1 + paired))

@@ -15,6 +15,7 @@ from xai.suggest import unknown
 from xai.summary.base import (
     Attribution,
     Budget,
+    Plan,
     Summary,
     all_coalitions,
     enumerates,
@@ -22,7 +23,6 @@ from xai.summary.base import (
     exact,
     finish,
     needs,
-    sample_count,
     within,
 )
 
@@ -63,37 +63,19 @@ class Shapley(Summary):
     samples: int | None = None
     default_budget: ClassVar[Budget | str] = Budget(rows=8192, per_player=32)
 
-    def attribute(
-        self, game: Game, budget: int | None, tolerance: float | None, seed: int
-    ) -> Attribution:
+    def attribute(self, game: Game, plan: Plan) -> Attribution:
         """Enumerate where that fits, else walk."""
         if self.estimator not in ESTIMATORS:
             raise ValueError(unknown("estimator", self.estimator, ESTIMATORS))
+        weights, unit = shapley_weights(game.n_players), _pair_cost(game)
         if self.estimator == "exact":
-            needs("Shapley(estimator='exact')", enumeration_cost(game), budget)
-            return enumerated(game, shapley_weights(game.n_players), tolerance)
-        if enumerates(game, self._room(game, budget)):
-            return enumerated(game, shapley_weights(game.n_players), tolerance)
-        return _Walks(game, self._pairs(game, budget), seed, tolerance).run()
-
-    def _room(self, game: Game, budget: int | None) -> int:
-        if budget is not None:
-            return budget
-        if self.samples is not None:
-            return game.ends_cost + self.samples * _pair_cost(game)
-        assert isinstance(self.default_budget, Budget)
-        return self.default_budget(game)
-
-    def _pairs(self, game: Game, budget: int | None) -> int:
-        assert isinstance(self.default_budget, Budget)
-        return sample_count(
-            "one antithetic pair of permutation walks",
-            game,
-            self.default_budget,
-            budget,
-            samples=self.samples,
-            unit=_pair_cost(game),
-        )
+            needs("Shapley(estimator='exact')", enumeration_cost(game), plan.budget)
+            return enumerated(game, weights, plan.tolerance)
+        if enumerates(game, plan.room(game, self.samples, unit)):
+            return enumerated(game, weights, plan.tolerance)
+        what = "one antithetic pair of permutation walks"
+        pairs = plan.count(what, game, samples=self.samples, unit=unit)
+        return _Walks(game, pairs, plan.seed, plan.tolerance).run()
 
 
 def shapley_weights(d: int) -> NDArray[np.float64]:
