@@ -160,7 +160,7 @@ class Design:
                 drawn = _drawn(d, sizes[at:], mass[at:], left, seed, start, u)
                 design._add(drawn, mass[at:].sum(), group=2, factor=1.0)
                 break
-            copies = 1 if draws is None else max(1, int(fair) // count)
+            copies = 1 if draws is None else int(min(max(1, fair // count), draws))
             whole = np.repeat(_whole_size(d, int(s)), copies, axis=0)
             factor = 0.0 if draws is None else max(0.0, 1 - copies / draws)
             design._add(whole, mass[at], group=max(copies, 2), factor=factor)
@@ -188,8 +188,10 @@ class Design:
         solver = inverse - np.outer(column, column) / column.sum()
         influence = (z * weight[:, None]) @ solver
         phi = np.einsum("pd,rpk->rdk", influence, y, optimize=True)
+        left = len(z) - (self.d - 1)  # degrees of freedom that the fit leaves
+        factor = len(z) / left if left > 0 else np.nan
         variances = [self._variance(influence, y[r] - z @ phi[r]) for r in range(len(y))]
-        return phi + total[:, None] / self.d, np.stack(variances)
+        return phi + total[:, None] / self.d, np.stack(variances) * factor
 
     def _variance(self, influence: Floats, residual: Floats) -> Floats:
         """Sum over strata of the spread of pairs' influences within them, (d, k)."""

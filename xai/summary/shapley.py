@@ -286,7 +286,12 @@ class _Walks:
         c = np.where(scale > 0, cov + prior * share, share) / np.where(scale > 0, scale, 1.0)
         values = phi + c * gap[:, None]
         residual = np.maximum(var - 2 * c * cov + c**2 * var_t[:, None], 0)
-        return values, np.sqrt(self._variance(m, residual, c, var_t))
+        # what the fitted slope costs: a share of a degree of freedom, and its own error at the gap
+        fitted = np.where(scale > 0, var_t[:, None], 0.0) / np.where(scale > 0, scale, 1.0)
+        residual = residual * (count - 1) / np.maximum(count - 1 - fitted, 1e-12)
+        slope = fitted * gap[:, None] ** 2 / np.where(scale > 0, scale, 1.0)
+        variance = self._variance(m, residual, c, var_t) + residual * slope / max(count - 1, 1)
+        return values, np.sqrt(variance)
 
     def _variance(self, m: _Moments, residual: Floats, c: Floats, var_t: Floats) -> Floats:
         """Variance of the estimates: two-stage sampling, draws first, walks within them."""
