@@ -15,11 +15,11 @@ METADATA := setup.cfg pyproject.toml constraints.txt xai/_version.py
 .PHONY: help demo test lint format clean
 
 help:
-	@echo 'make demo    explain a model in the terminal (installs the core dependencies only)'
+	@echo 'make demo    explain a model: a table here, pictures and a page in xai-demo (core dependencies only)'
 	@echo 'make test    run every test, and fail under 90% line coverage'
 	@echo 'make lint    ruff check, ruff format --check, mypy --strict'
 	@echo 'make format  let ruff format the code and fix what it can'
-	@echo 'make clean   remove .venv and the tools'"'"' caches'
+	@echo 'make clean   remove .venv, xai-demo and the tools'"'"' caches'
 
 demo: $(VENV)/core.stamp
 	$(BIN)/xai demo
@@ -38,7 +38,8 @@ format: $(VENV)/test.stamp
 	$(BIN)/ruff format .
 
 clean:
-	rm -rf $(VENV) .coverage .coverage.* .mypy_cache .pytest_cache .ruff_cache build dist *.egg-info
+	rm -rf $(VENV) .coverage .coverage.* .mypy_cache .pytest_cache .ruff_cache build dist *.egg-info \
+		xai-demo
 
 # The stamps: each step runs again only when it was cut short or the metadata changed.
 $(VENV)/made.stamp:

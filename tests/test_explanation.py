@@ -151,9 +151,9 @@ def test_a_frame_of_groups_and_of_images(line):
     )
     assert len(grouped.to_frame()) == 4
     image = xai.explain(
-        lambda z: z[:, 0, 0, 0], np.ones((1, 4, 5, 3)), "occlusion", removal=Baseline(0.0)
+        lambda z: z[:, 0, 0, 0], np.ones((1, 5, 6, 3)), "occlusion", removal=Baseline(0.0)
     )
-    assert len(image.to_frame()) == 20
+    assert len(image.to_frame()) == 30
 
 
 def test_a_frame_of_a_data_set(large, run, method_table):

@@ -320,7 +320,8 @@ def test_a_range_of_no_width_gives_nothing_to_every_player(case, large, run):
     if case.change:
         np.testing.assert_allclose(explanation.values, 0, rtol=0, atol=1e-12)
     else:
-        np.testing.assert_allclose(explanation.values, explanation.predictions[:, None], atol=1e-12)
+        every = np.broadcast_to(explanation.predictions[:, None], explanation.values.shape)
+        np.testing.assert_allclose(explanation.values, every, atol=1e-12)
 
 
 def test_a_symmetric_game_terminates_under_a_tolerance(case, large, run):

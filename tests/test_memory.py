@@ -48,5 +48,5 @@ def test_a_wide_table_and_a_long_background_stay_under_a_gigabyte(method):
     )
     assert done.returncode == 0, done.stderr
     before, after, evaluations = map(float, done.stdout.split())
-    assert evaluations > 5000
+    assert evaluations > 2500  # neighbourhoods that rows share cost each of them half
     assert after - before < 1000, f"{after - before:.0f} MB"

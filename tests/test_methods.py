@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import re
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 
@@ -209,21 +213,60 @@ def test_sage_of_a_useless_model_is_nothing(large, run, method_table):
 # -------------------------------------------------------------------------- default budgets
 
 
-def test_the_default_budget_is_the_one_that_the_table_shows(case):
-    """12 players with 30 background rows: too many to enumerate, so the budget is used."""
-    record = records()[case.name]
-    if not isinstance(record.budget, int):
-        pytest.skip(f"its budget is {record.budget!r}")
+def shown(formula, **numbers):
+    """A budget as the table shows it, such as "8192 + 32d + m + 1", at d players, m draws."""
+    formula = re.sub(r"(?<=[\w)])\s*(?=[a-z(])", "*", formula.replace("^", "**"))
+    return eval(formula, {"__builtins__": {}}, numbers)
+
+
+def test_the_default_budget_is_the_one_that_the_table_shows(local_case):
+    """10 players with 30 background rows: too many to enumerate, so the budget is used."""
     rng = np.random.default_rng(0)
-    x, data = rng.normal(size=(4, 12)), rng.normal(size=(30, 12))
+    x, data = rng.normal(size=(1, 10)), rng.normal(size=(30, 10))
 
     def model(z):
-        s = z[:, 0] * z[:, 1] + z[:, 5]
+        s = z[:, 0] * z[:, 1] * z[:, 2] + z[:, 5]
         p = s * s / (1 + s * s)
         return np.stack([1 - p, p], axis=1)
 
-    keywords = {"y": np.array([0, 1, 0, 1])} if case.needs_y else {}
-    explanation = xai.explain(model, x, case.name, data=data, **keywords)
-    assert explanation.evaluations <= record.budget
-    if case.samples:
-        assert explanation.evaluations > 0.5 * record.budget
+    keywords = {"y": np.array([0])} if local_case.needs_y else {}
+    explanation = xai.explain(model, x, local_case.name, data=data, **keywords)
+    m = 30 if local_case.default_removal == "Marginal" else 128  # the draws of an expectation
+    expected = shown(records()[local_case.name].budget, d=10, m=m)
+    if local_case.samples:
+        assert 0.9 * expected <= explanation.evaluations <= expected
+    else:
+        assert explanation.evaluations == expected
+
+
+@pytest.mark.parametrize("method", ["permutation_test", "sage"])
+def test_the_default_budget_of_a_data_set_is_the_one_that_the_table_shows(
+    large, run, method_table, method
+):
+    explanation = run(method_table[method], large, budget=None)
+    numbers = {"d": 8, "m": 20, "n": 12, "r": 10}
+    assert explanation.evaluations <= shown(records()[method].budget, **numbers)
+    if method == "permutation_test":
+        assert explanation.evaluations == shown(records()[method].budget, **numbers)
+
+
+# ------------------------------------------------------------------------------- the front door
+
+
+@pytest.mark.parametrize(
+    "before",
+    ["xai.explain", "import xai.methods", "import xai.explain", "from xai.methods import Method",
+     "xai.methods(); xai.explain; import xai.explain, xai.methods"],
+)  # fmt: skip
+def test_explain_and_methods_are_functions_whatever_was_imported_first(before):
+    done = subprocess.run(
+        [
+            sys.executable,
+            "-c",
+            f"import xai; {before}; xai.methods(); assert callable(xai.explain)",
+        ],
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert done.returncode == 0, done.stderr

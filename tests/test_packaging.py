@@ -156,15 +156,6 @@ def test_every_public_name_resolves() -> None:
         _ = xai.no_such_name
 
 
-@pytest.mark.parametrize("name", ["explain", "methods"])
-def test_function_outranks_the_module_of_its_name(name: str) -> None:
-    # Importing a submodule puts the module into its package under the same name.
-    code = f"import xai.{name}, xai; assert callable(xai.{name}), xai.{name}"
-    subprocess.run([sys.executable, "-P", "-c", code], check=True)
-    code = f"import xai; xai.explain, xai.methods; assert callable(xai.{name}), xai.{name}"
-    subprocess.run([sys.executable, "-P", "-c", code], check=True)
-
-
 @pytest.mark.parametrize("name", sorted(packages_on_disk()))
 def test_every_name_of_every_package_resolves(name: str) -> None:
     package = importlib.import_module(name)

@@ -68,6 +68,22 @@ def test_regressions_and_means_over_a_background(table, method, budget):
     assert 0.8 < calibration(*found, exact.values[0]) < 1.25
 
 
+@pytest.mark.parametrize("m", [1, 3, 10])
+@pytest.mark.parametrize("pairs", [5, 12, 40, 100])
+@pytest.mark.parametrize("method", ["shapley", "kernel_shap", "banzhaf", "mean_when_included"])
+def test_small_backgrounds(method, m, pairs):
+    """Few background rows, few or many walks over each: right on average over seeds."""
+    rng = np.random.default_rng(4)
+    x, data = rng.normal(size=(1, D)) + 0.5, rng.normal(size=(m, D))
+    budget = m + 1 + pairs * 2 * D
+    if budget >= 0.7 * 2**D * m:
+        pytest.skip("nearly all coalitions")
+    exact = xai.explain(rough, x, method, data=data, budget=100_000).values[0]
+    values, errors = explained((x, data), method, budget)
+    ratio = np.sqrt(np.mean(np.square(values - exact)) / np.mean(np.square(errors)))
+    assert 0.8 < ratio < 1.25
+
+
 @pytest.mark.parametrize("budget", [400, 4000])
 @pytest.mark.parametrize("method", ["ime", "qii"])
 def test_endless_draws(table, oracle, method, budget):
@@ -135,28 +151,32 @@ def test_few_samples(set_function, summary, per_player):
         assert 0.8 < ratio < 1.25
 
 
-@pytest.mark.parametrize("method", ["sage", "permutation_test"])
-@pytest.mark.parametrize("budget", [None, 2500], ids=["all coalitions", "sampled"])
+@pytest.mark.parametrize(
+    ("method", "budget"),
+    [("sage", None), ("sage", 4000), ("permutation_test", None)],
+    ids=["sage, all coalitions", "sage, sampled", "permutation_test"],
+)
 def test_a_data_sets_error_is_over_its_rows_too(method, budget):
     """Values of a data set estimate those of the population that its rows come from."""
     rng = np.random.default_rng(8)
-    population, background = rng.normal(size=(4000, 5)), rng.normal(size=(4, 5))
+    population, background = rng.uniform(-1, 1, (4000, 5)), rng.uniform(-1, 1, (4, 5))
 
     def model(x):
-        return x[:, 0] * x[:, 1] * x[:, 2] + np.abs(x[:, 3]) + 0.5 * x[:, 4]
+        return 2 * x[:, 0] * x[:, 1] + np.abs(x[:, 2]) + 0.5 * x[:, 3] * x[:, 4]
 
-    y = model(population) + rng.normal(size=4000)
-    exact = xai.explain(model, population, method, y=y, data=background, budget=10_000_000).values[
-        0
-    ]
-    found = []
+    y = model(population) + rng.uniform(-1, 1, 4000)
+    everything = {"data": background, "budget": 10_000_000}
+    exact = xai.explain(model, population, method, y=y, **everything).values[0]
+    misses, errors = [], []
     for seed in range(SEEDS):
-        chosen = np.random.default_rng(seed).choice(4000, 60, replace=False)
-        x = population[chosen]
-        found.append(
-            xai.explain(model, x, method, y=y[chosen], data=background, budget=budget, seed=seed)
-        )
-    ratio = calibration([e.values[0] for e in found], [e.std_error[0] for e in found], exact)
+        chosen = np.random.default_rng(seed).choice(4000, 100, replace=False)
+        explanation = xai.explain(
+            model, population[chosen], method, y=y[chosen], data=background, budget=budget,
+            seed=seed,
+        )  # fmt: skip
+        misses.append(explanation.values[0] - exact)
+        errors.append(explanation.std_error[0])
+    ratio = np.sqrt(np.mean(np.square(misses)) / np.mean(np.square(errors)))
     assert 0.8 < ratio < 1.25
 
 
@@ -244,7 +264,7 @@ def test_converged_is_true_to_its_word(sampling_case, large, run):
 
 def test_a_loose_tolerance_stops_early(sampling_case, large, run):
     x = large.rows if sampling_case.data_set else large.x[:1]
-    budget = 4500
+    budget = 40_000 if sampling_case.data_set else 4500
     full = run(sampling_case, large, x=x, budget=budget)
     errors = full.std_error.max(axis=1) / np.ptp(full.values, axis=1)
     loose = run(sampling_case, large, x=x, budget=budget, tolerance=float(errors[0]) * 3)
@@ -257,8 +277,7 @@ def test_a_tolerance_out_of_reach_uses_the_budget_and_says_so(sampling_case, lar
     plain = run(sampling_case, large, x=x)
     strict = run(sampling_case, large, x=x, tolerance=1e-9)
     assert not strict.converged.any()
-    assert strict.evaluations == plain.evaluations
-    np.testing.assert_allclose(strict.values, plain.values, rtol=1e-9, atol=1e-12)
+    assert 0.9 * plain.evaluations <= strict.evaluations <= sampling_case.budget
 
 
 def test_without_a_tolerance_nothing_is_said(case, large, run):

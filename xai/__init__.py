@@ -8,7 +8,9 @@ Names load on first use, so that ``import xai`` stays light.
 
 from __future__ import annotations
 
+import sys
 from importlib import import_module
+from types import ModuleType
 from typing import TYPE_CHECKING
 
 from xai._version import __version__
@@ -53,9 +55,22 @@ __all__ = [
 ]
 
 
+class _Package(ModuleType):
+    """Keeps functions from being hidden by the modules of the same name.
+
+    Importing ``xai.explain`` anywhere sets the package's attribute to the module; users mean the
+    function.
+    """
+
+    def __setattr__(self, name: str, value: object) -> None:
+        if not (name in _HOMES and isinstance(value, ModuleType)):
+            super().__setattr__(name, value)
+
+
+sys.modules[__name__].__class__ = _Package
+
+
 def __getattr__(name: str) -> object:
-    # `xai.explain` the function outranks `xai.explain` the module (likewise `methods`), so the
-    # value is stored in the namespace after the import has put the module there.
     if name in _HOMES:
         value = getattr(import_module(_HOMES[name]), name)
     elif name in _MODULES:

@@ -6,7 +6,7 @@ import argparse
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -98,7 +98,8 @@ def run_demo(folder: Path, rows: int, seed: int) -> None:
         f"Explaining {rows} held-out patients. A feature is removed by drawing it from a "
         f"background of {BACKGROUND_ROWS} training rows, chosen at random."
     )
-    explanations, seconds = {}, {}
+    explanations: dict[str, Explanation] = {}
+    seconds: dict[str, float] = {}
     for method in METHODS:
         start = time.perf_counter()
         explanations[method] = xai.explain(
@@ -125,14 +126,63 @@ def run_demo(folder: Path, rows: int, seed: int) -> None:
 
 
 def _table(explanations: Mapping[str, Explanation], seconds: Mapping[str, float]) -> str:
-    """Write the first row's largest attributions, the methods side by side."""
+    """Set the first row's largest attributions out in columns, one per method."""
     from xai.plots.row import read
 
     rows = {method: read(explanation) for method, explanation in explanations.items()}
     first = next(iter(rows.values()))
-    top = np.unique(np.concatenate([explanation.top(TOP)[0] for explanation in explanations.values()]))
-    order = sorted(top, key=lambda player: -abs(first.values[player]))
-    others = np.setdiff1d(np.arange(len(first.values)), order)
-    lines = [["", *rows]]
+    top = {int(j) for explanation in explanations.values() for j in explanation.top(TOP)[0]}
+    order = sorted(top, key=lambda j: -abs(first.values[j]))
+    others = [j for j in range(len(first.values)) if j not in top]
+    lines = [["attribution ± standard error", *rows]]
     lines += [[first.labels[j], *(_number(row, j) for row in rows.values())] for j in order]
-    lines.append([f"{len(others)} other features", *(f"{r.values[others].sum():+.3f}" ...)])
+    sums = (f"{row.values[others].sum():+.4f}" + _NO_ERROR for row in rows.values())
+    lines.append([f"sum of {len(others)} other features", *sums])
+    lines.append(["base value", *(f"{row.base:.4f}" + _NO_ERROR for row in rows.values())])
+    lines.append(["prediction", *(f"{row.prediction:.4f}" + _NO_ERROR for row in rows.values())])
+    lines.append(["model rows per patient", *(f"{e.evaluations:,}" for e in explanations.values())])
+    lines.append(["seconds, all patients", *(f"{seconds[method]:.1f}" for method in rows)])
+    wide = max(len(line[0]) for line in lines)
+    text = [f"{line[0]:<{wide}}" + "".join(f"{cell:>19}" for cell in line[1:]) for line in lines]
+    rule = "-" * len(text[0])
+    return "\n".join([text[0], rule, *text[1:-4], rule, *text[-4:]])
+
+
+_NO_ERROR = " " * len(" ± 0.0000")
+
+
+def _number(row: Row, player: int) -> str:
+    error = np.nan if row.std_error is None else row.std_error[player]
+    return f"{row.values[player]:+.4f}" + (_NO_ERROR if np.isnan(error) else f" ± {error:.4f}")
+
+
+def _write(
+    folder: Path, explanations: Mapping[str, Explanation], names: Sequence[str]
+) -> list[Path]:
+    """Write the page, and the first row's pictures."""
+    from xai.plots.png import png
+    from xai.report import page
+
+    folder.mkdir(parents=True, exist_ok=True)
+    files = [
+        page(
+            explanations,
+            folder / "index.html",
+            title="Breast cancer: why the forest thinks so",
+            row_names=names,
+        )
+    ]
+    pictures = {method: png(explanation) for method, explanation in explanations.items()}
+    additive = explanations["kernel_shap"]
+    pictures |= {f"kernel_shap-{kind}": png(additive, kind) for kind in ("waterfall", "global")}
+    for name, content in pictures.items():
+        files.append(folder / f"{name}.png")
+        files[-1].write_bytes(content)
+    return files
+
+
+def _patients(text: str) -> int:
+    """Read the number of patients, or say which numbers are possible."""
+    if not text.isdecimal() or not 1 <= int(text) <= 50:
+        raise argparse.ArgumentTypeError(f"must be a whole number from 1 to 50, not {text!r}")
+    return int(text)

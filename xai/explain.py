@@ -133,7 +133,7 @@ def explain(
             outputs = _predict(wrapped, inputs, batch_size, bar)
             names = _names(wrapped, outputs.shape[1], output_names)
             resolved = _resolve(target, outputs, wrapped, names, recipe)
-            view = View(wrapped.scale, wrapped.labels, names, resolved.index, *_labels(y, wrapped, inputs))
+            view = View(wrapped.scale, wrapped.labels, names, resolved.index, *_labels(y, wrapped, inputs, outputs.shape[1]))
             values = recipe.behavior.bind(view)
             assert recipe.removal is not None
             draws = recipe.removal.bind(Context(inputs, data, seed, axis))
@@ -280,7 +280,9 @@ def _predict(
     size = batch_size or max(1, min(2**14, 2**25 // row_bytes))
     parts = []
     for start in range(0, inputs.n, size):
-        out = model(inputs.block[start : start + size])
+        out = model(inputs.block[np.arange(start, min(start + size, inputs.n))])  # a copy
+        if parts and out.shape[1] != parts[0].shape[1]:
+            raise ValueError("the model returned different numbers of outputs in two calls")
         bad = np.flatnonzero(~np.isfinite(out).all(axis=1)) + start
         if len(bad):
             named = ", ".join(map(str, bad[:5]))
@@ -315,7 +317,7 @@ def _resolve(
 
 
 def _labels(
-    y: ArrayLike | None, model: Model, inputs: Inputs
+    y: ArrayLike | None, model: Model, inputs: Inputs, k: int
 ) -> tuple[NDArray[Any] | None, NDArray[Any] | None]:
     """True labels as class indices (or amounts), and as given."""
     if y is None:
@@ -331,6 +333,9 @@ def _labels(
             return given, given
         if given.dtype.kind not in "iub":
             raise TypeError(f"y must hold class indices for this model, not {given.dtype}")
+        if k > 1 and (given.min() < 0 or given.max() >= k):
+            bad = given[(given < 0) | (given >= k)][0]
+            raise ValueError(f"y holds the class index {bad}; the model has outputs 0 to {k - 1}")
         return given.astype(np.intp), given
     index = {label: i for i, label in enumerate(model.labels)}
     missing = [v for v in given.tolist() if v not in index]
@@ -397,8 +402,8 @@ class _Run:
         first = results[0][1]
 
         def gather(name: str, fill: float = np.nan) -> NDArray[Any]:
-            own = getattr(first, name)
-            tail = own.shape[1:] if name in ("base_value", "prediction") else (self._d, own.shape[2])
+            k = first.values.shape[2]
+            tail = (k,) if name in ("base_value", "prediction") else (self._d, k)
             out = np.full((n, *tail), fill)
             for rows, result in results:
                 part = getattr(result, name)

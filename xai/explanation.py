@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import platform
+import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from os import PathLike
@@ -243,10 +244,14 @@ def load(path: str | PathLike[str]) -> Explanation:
 
     Data come back as NumPy arrays (a DataFrame as a pandas one where pandas is installed).
     """
-    with np.load(path, allow_pickle=False) as file:
-        arrays = {name: file[name] for name in file.files}
+    refusal = f"{path} is no explanation: it was not written by Explanation.save"
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            arrays = {name: file[name] for name in file.files}
+    except (ValueError, AttributeError, zipfile.BadZipFile) as error:  # no npz, or one with pickles
+        raise ValueError(refusal) from error
     if "json" not in arrays:
-        raise ValueError(f"{path} was not written by Explanation.save")
+        raise ValueError(refusal)
     meta = json.loads(str(arrays["json"]))
     data = _unpack(meta.pop("data"), arrays)
     return Explanation(

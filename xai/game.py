@@ -298,6 +298,11 @@ class ModelGame(Game):
         for batch, values in zip(batches, results, strict=True):
             if out is None:
                 out = np.empty((total, values.shape[1]), values.dtype)
+            if values.shape[1] != out.shape[1]:
+                raise ValueError(
+                    f"the model returned {values.shape[1]} outputs in one call and {out.shape[1]} "
+                    "in another; it must always return the same number"
+                )
             out[batch] = values
             self._count(len(values))
         assert out is not None
@@ -368,7 +373,7 @@ class ModelGame(Game):
             draws = np.tile(np.arange(m), len(part))
             each = np.repeat(part, m)
             values = self._samples(rows[each], coalitions[each], draws)
-            means = values.reshape(len(part), m, -1).mean(axis=1)
+            means = _mean(values.reshape(len(part), m, -1))
             out[part] = self._reduced(rows[part], means)
         for position in np.flatnonzero(empty & ~known):
             self._base.setdefault(int(rows[position]), out[position].copy())
@@ -428,6 +433,12 @@ class ModelGame(Game):
         ).astype(np.float64)
 
 
+def _mean(values: Floats) -> Floats:
+    """Mean over axis 1, exact where all values are equal: what changes nothing counts nothing."""
+    first = values[:, :1]
+    return np.asarray(first[:, 0] + (values - first).mean(axis=1))
+
+
 def _refuse_infinite(values: Floats, rows: Indices, what: str) -> None:
     # one sum finds any NaN or inf, without an array of booleans
     if np.isfinite(values.sum()):
@@ -468,7 +479,8 @@ class DatasetGame(Game):
         n = self.inner.n_rows
         out = np.empty((len(coalitions), self.n_outputs))
         for i, coalition in enumerate(coalitions):
-            out[i] = self.inner.value(np.arange(n), np.tile(coalition, (n, 1))).mean(axis=0)
+            each = self.inner.value(np.arange(n), np.tile(coalition, (n, 1)))
+            out[i] = _mean(each[None])[0]
         return out
 
     def sample(self, rows: Any, coalitions: Any, draws: Any) -> Floats:

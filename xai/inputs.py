@@ -30,17 +30,28 @@ def is_tensor(x: object) -> bool:
 
 @dataclass
 class Column:
-    """How one column is encoded: `pool` None for numbers, else the values its codes stand for."""
+    """How one column is encoded: `pool` None for numbers, else the values its codes stand for.
+
+    Attributes
+    ----------
+    dtype : NumPy dtype of a column of numbers
+    nullable : pandas' own dtype for such numbers ("Int64"), where the column has one
+    integral : whether its numbers are (and stay) integers or booleans
+    """
 
     dtype: Any
     pool: Any = None
     integral: bool = False
+    nullable: Any = None
 
     def decode(self, codes: NDArray[Any]) -> Any:
-        """Values of the column's own dtype."""
+        """Values of the column's own dtype; integers become float where a replacement is not one."""
         if self.pool is not None:
             return self.pool.take(codes.astype(np.intp))
-        return codes.astype(self.dtype) if self.integral else codes
+        if not self.integral and self.dtype.kind != "f":
+            return codes
+        values = codes.astype(self.dtype)
+        return values if self.nullable is None else self.nullable(values)
 
 
 @dataclass
@@ -405,7 +416,7 @@ def _read_frame(x: Any, data: Any, accepts: Sequence[str] | None) -> Inputs:
     numeric = [all(_numeric(t[c]) for t in tables) for c in labels]
     dtypes = [_numpy_dtype(x[c]) for c in labels]
     one = dtypes[0] if len(set(map(str, dtypes))) == 1 and all(numeric) else None
-    native_floats = one is not None and one.kind == "f"
+    native_floats = one is not None and one.kind == "f" and not any(_nullable(x[c]) for c in labels)
     if native_floats:
         blocks: list[NDArray[Any]] = [np.column_stack(_cells(t)) for t in tables]
         pools: list[list[Any] | None] = [None] * len(labels)
@@ -416,6 +427,7 @@ def _read_frame(x: Any, data: Any, accepts: Sequence[str] | None) -> Inputs:
             dtype,
             None if pool is None else _native_pool(tables, c, pool),
             integral=pool is None and dtype.kind in "iub",
+            nullable=None if pool is not None else _nullable(x[c]),
         )
         for c, dtype, pool in zip(labels, dtypes, pools, strict=True)
     ]
@@ -453,6 +465,16 @@ def _numpy_dtype(series: Any) -> np.dtype[Any]:
     """The NumPy dtype of a numeric column (object for the rest)."""
     dtype = nw.from_native(series, series_only=True).to_numpy().dtype
     return dtype if dtype.kind in "biuf" else np.dtype(object)
+
+
+def _nullable(series: Any) -> Callable[[NDArray[Any]], Any] | None:
+    """What makes values of a pandas extension dtype (Int64, Float64, boolean, pyarrow's)."""
+    dtype = getattr(series, "dtype", None)
+    if not hasattr(series, "iloc") or isinstance(dtype, np.dtype):
+        return None
+    import pandas
+
+    return lambda values: pandas.array(values, dtype=dtype)
 
 
 class _Pool:

@@ -7,7 +7,7 @@ network: the page forbids it to itself.
 from __future__ import annotations
 
 import base64
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from html import escape
 from os import PathLike
 from pathlib import Path
@@ -17,7 +17,7 @@ import numpy as np
 
 from xai.plots.choose import is_picture
 from xai.plots.png import png
-from xai.plots.row import Row, outputs, per_row, read
+from xai.plots.row import Floats, Row, outputs, per_row, read
 from xai.plots.style import NEGATIVE, POSITIVE, signed
 
 if TYPE_CHECKING:
@@ -28,6 +28,11 @@ MOST_ROWS = 50
 MOST_FEATURES = 50
 """Features in one table of a page."""
 
+_LEGEND = (
+    "Red raises the output that is explained, blue lowers it. ±: one standard error of the "
+    "sampling, where the values are sampled."
+)
+
 _POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src 'unsafe-inline'"
 
 _TABLE = """
@@ -35,7 +40,8 @@ _TABLE = """
 .xai-explanation caption{text-align:left;font-weight:600;padding:.2em 0;color:inherit}
 .xai-explanation th,.xai-explanation td{padding:.15em .7em .15em 0;font-weight:400;
 text-align:left;white-space:nowrap;border:0;border-top:1px solid rgba(128,128,128,.35)}
-.xai-explanation tbody th{white-space:normal;overflow-wrap:anywhere;max-width:28em}
+.xai-explanation tbody th{white-space:normal;overflow-wrap:anywhere;min-width:9em;
+max-width:28em}
 .xai-explanation td{font-variant-numeric:tabular-nums}
 .xai-explanation small{opacity:.75}
 .xai-explanation .track{display:block;position:relative;width:12em;height:7px;margin-bottom:2px;
@@ -53,7 +59,7 @@ h1{font-size:1.5em}h2{font-size:1.15em;margin:1.2em 0 .4em}
 nav:not([hidden]){display:flex;flex-wrap:wrap;gap:.6em;align-items:center;position:sticky;top:0;
 padding:.6em 0;background:inherit;border-bottom:1px solid rgba(128,128,128,.35);z-index:1}
 button,select{font:inherit;color:inherit;background:transparent;border-radius:4px;
-border:1px solid rgba(128,128,128,.6);padding:.15em .6em}
+border:1px solid rgba(128,128,128,.6);padding:.15em .6em;max-width:100%}
 select option{color:#1c1e21;background:#fff}
 button{cursor:pointer}
 thead button{border:0;padding:.2em 0;font-weight:600}
@@ -124,7 +130,11 @@ def fragment(explanation: Explanation, max_tables: int = 3, max_display: int = 8
     ]
     parts = [_block(explanation, *pair, max_display) for pair in pairs[:max_tables]]
     hidden = len(pairs) - len(parts)
-    note = f"<p>{hidden} more not shown: choose with explanation[i] or plot(row=…, output=…).</p>" if hidden else ""
+    note = (
+        f"<p>{hidden} more not shown: choose with explanation[i] or plot(row=…, output=…).</p>"
+        if hidden
+        else ""
+    )
     return (
         f'<div class="xai-explanation"><style>{_TABLE}</style>'
         f"<p>{escape(_recipe(explanation))}</p>{''.join(parts)}{note}</div>"
@@ -191,7 +201,7 @@ def page(
         f'<style>{_TABLE}{_PAGE}</style></head><body class="xai-explanation">'
         f"<h1>{escape(title)}</h1><nav hidden><label>Row <select>{choices}</select></label>"
         f'<button type="button">previous</button><button type="button">next</button></nav>'
-        f"{hidden}{sections}<h2>How</h2><ul>{recipes}</ul><script>{_SCRIPT}</script></body></html>",
+        f"<p>{_LEGEND}</p>{hidden}{sections}<h2>How</h2><ul>{recipes}</ul><script>{_SCRIPT}</script></body></html>",
         encoding="utf-8",
     )
     return file
@@ -228,7 +238,9 @@ def _block(explanation: Explanation, row: int, output: int | None, max_display: 
         f"<tr><th>{escape(label)}</th>{_cell(value, error, _size(shown))}</tr>"
         for label, value, error in zip(shown.labels, shown.values, _errors(shown), strict=True)
     )
-    undefined = f"<p>Left out, their value is NaN: {shown.undefined}.</p>" if shown.undefined else ""
+    undefined = (
+        f"<p>Left out, their value is NaN: {shown.undefined}.</p>" if shown.undefined else ""
+    )
     return f"<table><caption>{escape(caption)}</caption><tbody>{body}</tbody></table>{undefined}"
 
 
@@ -237,7 +249,8 @@ def _section(
 ) -> str:
     """Write everything about one row: a card per method, and the table of all of them."""
     cards = "".join(
-        f"<figure><figcaption>{escape(method)}</figcaption>{_picture(explanation, row, output)}</figure>"
+        f"<figure><figcaption>{escape(method)}</figcaption>"
+        f"{_picture(explanation, row, output)}</figure>"
         for method, explanation in explanations.items()
     )
     rows = {
@@ -263,9 +276,7 @@ def _comparison(rows: Mapping[str, Row]) -> str:
         raise ValueError("one page compares the same features: write a page for each set of them")
     order = np.argsort(-np.nan_to_num(np.abs(first.values), nan=-1.0), kind="stable")
     heads = ["feature", "value", *rows]
-    head = "".join(
-        f'<th><button type="button">{escape(text)}</button></th>' for text in heads
-    )
+    head = "".join(f'<th><button type="button">{escape(text)}</button></th>' for text in heads)
     body = "".join(_feature(rows, first, int(player)) for player in order[:MOST_FEATURES])
     hidden = len(order) - MOST_FEATURES
     note = f"<p>{hidden} features with smaller values are left out.</p>" if hidden > 0 else ""
@@ -281,7 +292,7 @@ def _feature(rows: Mapping[str, Row], first: Row, player: int) -> str:
     return f'<tr><th data-v="{name}">{name}</th><td data-v="{value}">{value}</td>{cells}</tr>'
 
 
-def _errors(row: Row) -> Iterable[float]:
+def _errors(row: Row) -> Floats:
     """Standard errors, NaN where there are none to show."""
     return np.full(len(row.values), np.nan) if row.std_error is None else row.std_error
 

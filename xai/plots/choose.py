@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from xai.plots.image import image, images
+from xai.plots.row import per_row
 from xai.plots.table import bar, global_bar, waterfall
 from xai.suggest import unknown
 
@@ -73,6 +74,7 @@ def plot(explanation: Explanation, kind: str | None = None, **options: Any) -> A
 
 
 def is_picture(explanation: Explanation) -> bool:
-    """Whether a row of the explained data is an image rather than a table's row."""
+    """Whether each row's values make an image, rather than a table."""
     dimensions = len(getattr(explanation.data, "shape", ()))
-    return dimensions == 3 or (dimensions == 4 and explanation.channel_axis is not None)
+    picture = dimensions == 3 or (dimensions == 4 and explanation.channel_axis is not None)
+    return picture and per_row(explanation)

@@ -55,8 +55,8 @@ def image(
     --------
     >>> import numpy as np, xai
     >>> f = lambda x: x[:, :2].sum(axis=(1, 2, 3))
-    >>> x = np.ones((1, 4, 4, 1))
-    >>> axes = image(xai.explain(f, x, "occlusion", data=np.zeros((1, 4, 4, 1))))
+    >>> x = np.ones((1, 6, 6, 1))
+    >>> axes = image(xai.explain(f, x, "occlusion", data=np.zeros((1, 6, 6, 1))))
     >>> axes.images[1].get_clim()
     (-1.0, 1.0)
     """
@@ -65,7 +65,9 @@ def image(
     if ax is None:
         import matplotlib.pyplot as plt
 
-        ax = plt.figure(figsize=(5.0, 0.6 + 4.0 * _slimness(panel)), layout="compressed").add_subplot()
+        ax = plt.figure(
+            figsize=(5.0, 0.6 + 4.0 * _slimness(panel)), layout="compressed"
+        ).add_subplot()
     _draw(ax, panel, limit)
     _colour_bar([ax], [panel], limit)
     return ax
@@ -85,8 +87,8 @@ def images(
     --------
     >>> import numpy as np, xai
     >>> f = lambda x: x[:, :2].sum(axis=(1, 2, 3))
-    >>> x = np.ones((3, 4, 4, 1))
-    >>> figure = images(xai.explain(f, x, "occlusion", data=np.zeros((1, 4, 4, 1))))
+    >>> x = np.ones((3, 6, 6, 1))
+    >>> figure = images(xai.explain(f, x, "occlusion", data=np.zeros((1, 6, 6, 1))))
     >>> len(figure.axes)  # three pictures and the colour bar
     4
     """
@@ -109,6 +111,9 @@ def images(
 def _panel(
     explanation: Explanation, row: int, output: int | str | None, channel_axis: int | None
 ) -> _Panel:
+    shape = getattr(explanation.data, "shape", ())[1:]
+    if len(shape) not in (2, 3):
+        raise ValueError(f"no picture: one explained row has the shape {shape}. Draw kind='bar'")
     shown, one = read(explanation, row, output), explanation[row]
     place, _ = locate(one, output)
     picture = np.asarray(as_array(one.data), float)[0]
@@ -125,8 +130,6 @@ def _panel(
         heat = channels[0] if together else channels.sum(axis=0)
         unit = unit if together or len(channels) == 1 else f"{unit} (sum of the channels)"
         picture = np.moveaxis(picture, axis, -1)
-    elif picture.ndim != 2:
-        raise ValueError(f"no picture: one explained row has the shape {picture.shape}")
     return _Panel(_grey(picture), heat, [shown.heading, shown.state[0]], unit)
 
 
@@ -148,7 +151,7 @@ def _limit(heats: Sequence[Floats], percentile: float) -> float:
     if not sizes.any():
         return 1.0
     # Where most of the picture is exactly 0, the percentile may be 0 too.
-    return float(np.percentile(sizes, percentile) or sizes.max())
+    return float(np.percentile(sizes, percentile)) or float(sizes.max())
 
 
 def _draw(ax: Axes, panel: _Panel, limit: float) -> None:
@@ -161,7 +164,7 @@ def _draw(ax: Axes, panel: _Panel, limit: float) -> None:
 def _slimness(panel: _Panel) -> float:
     """Height over width, kept within what a figure can take."""
     height, width = panel.heat.shape
-    return min(max(height / width, 0.4), 2.0)
+    return float(np.clip(height / width, 0.4, 2.0))
 
 
 def _colour_bar(places: Sequence[Axes], panels: Sequence[_Panel], limit: float) -> None:

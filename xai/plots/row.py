@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xai.explanation import as_array
+from xai.text import read_text
 
 if TYPE_CHECKING:
     from xai.explanation import Explanation
@@ -23,7 +24,7 @@ class Row:
     Attributes
     ----------
     method, output : str
-        What was asked; `output` is empty where a data set's loss is explained.
+        What was asked.
     names, cells : list of str
         Each player's name, and the value of its column: empty where it has not exactly one.
     values, std_error : (d,) float arrays
@@ -54,7 +55,7 @@ class Row:
     @property
     def heading(self) -> str:
         """The method and the output it explains."""
-        return f"{self.method}: {self.output}" if self.output else self.method
+        return f"{self.method}: {self.output}"
 
     @property
     def state(self) -> list[str]:
@@ -95,23 +96,16 @@ def read(explanation: Explanation, row: int = 0, output: int | str | None = None
     """Take one row and one output out of an explanation."""
     one = explanation[row]
     place, name = locate(one, output)
-
-    def player_values(array: Floats) -> Floats:
-        return (array[0] if place is None else array[0][..., place]).ravel()
-
-    def number(array: Floats) -> float:
-        return float(array[0] if place is None else array[0, place])
-
-    values = player_values(one.values)
+    values = _of_output(one.values, place).ravel()
     return Row(
         method=one.method,
         output=name,
-        names=player_names(one, len(values)),
+        names=_names(one, len(values)),
         cells=_cells(one, len(values)),
         values=values,
-        std_error=None if one.std_error is None else player_values(one.std_error),
-        base=number(one.base_values),
-        prediction=number(one.predictions),
+        std_error=None if one.std_error is None else _of_output(one.std_error, place).ravel(),
+        base=float(_of_output(one.base_values, place)),
+        prediction=float(_of_output(one.predictions, place)),
     )
 
 
@@ -120,18 +114,29 @@ def mean_size(explanation: Explanation, output: int | str | None = None) -> Row:
     owners = explanation.element_players
     if (owners != owners[0]).any():
         raise ValueError("a global picture needs the same players in every row")
-    rows = [read(explanation, row, output) for row in range(len(explanation))]
-    sizes = np.abs([row.values for row in rows])
-    outputs = {row.output for row in rows}
-    return replace(
-        rows[0],
-        output=outputs.pop() if len(outputs) == 1 else "each row's own output",
-        cells=[""] * len(rows[0].cells),
-        values=sizes.mean(axis=0),
+    ones = [explanation[row] for row in range(len(explanation))]
+    found = [locate(one, output) for one in ones]
+    sizes = [
+        np.abs(_of_output(one.values, place).ravel())
+        for one, (place, _) in zip(ones, found, strict=True)
+    ]
+    names = {name for _, name in found}
+    return Row(
+        method=explanation.method,
+        output=names.pop() if len(names) == 1 else "each row's own output",
+        names=_names(ones[0], len(sizes[0])),
+        cells=[""] * len(sizes[0]),
+        values=np.mean(sizes, axis=0),
         std_error=None,
-        base=float("nan"),
-        prediction=float("nan"),
+        base=np.nan,
+        prediction=np.nan,
     )
+
+
+def _of_output(array: Floats, place: int | None) -> Floats:
+    """One output of a single row's array."""
+    chosen: Floats = array[0] if place is None else array[0][..., place]
+    return chosen
 
 
 def outputs(explanation: Explanation) -> list[list[int | None]]:
@@ -147,12 +152,11 @@ def locate(one: Explanation, output: int | str | None) -> tuple[int | None, str]
     The place is None where there is no such axis.
     """
     names = [str(name) for name in one.output_names]
-    if not per_row(one) and output is None:
-        return None, ""
     explained = np.atleast_1d(one.target[0])
-    known = ", ".join(f"{index} ({names[index]!r})" for index in explained)
+    known = ", ".join(f"{index} ({names[index]!r})" for index in explained[:10])
+    known += f" and {len(explained) - 10} more" if len(explained) > 10 else ""
     if output is None and len(explained) > 1:
-        raise ValueError(f"several outputs are explained: choose output={known}")
+        raise ValueError(f"several outputs are explained: choose one with output=. They are {known}")
     if isinstance(output, str):
         places = [place for place, index in enumerate(explained) if names[index] == output]
     else:
@@ -163,17 +167,26 @@ def locate(one: Explanation, output: int | str | None) -> tuple[int | None, str]
     return (places[0] if one.base_values.ndim == 2 else None), name
 
 
-def player_names(explanation: Explanation, count: int) -> list[str]:
-    """Name each player, on one line."""
-    names = explanation.feature_names
-    if len(names) != count:
-        return [f"player {j}" for j in range(count)]
+def _names(one: Explanation, count: int) -> list[str]:
+    """Name each player of a single row, on one line."""
+    names = one.feature_names
+    if isinstance(one.data, list) and one.players == "Tokens()":
+        names = _words(one.data[0])
+        names += [""] * (count - len(names))
+    if len(names) != count or names == [str(j) for j in range(count)]:
+        return [f"feature {j}" for j in range(count)]
     return [" ".join(str(name).split()) for name in names]
 
 
 def per_row(explanation: Explanation) -> bool:
     """Whether each row was explained on its own, rather than a whole data set at once."""
     return len(explanation.element_players) == len(explanation)
+
+
+def _words(text: str) -> list[str]:
+    """Split a text as `Tokens()` does: it names them itself only where there is one text."""
+    tokens = read_text([text])
+    return [tokens.decode(tokens.block[:, [j]])[0] for j in range(tokens.block.shape[1])]
 
 
 def _cells(one: Explanation, count: int) -> list[str]:

@@ -45,10 +45,10 @@ def diverging() -> Colormap:
 
 
 def signed(value: float) -> str:
-    """Write three digits and a sign: `+0.0812`, `-3.1e-09`, `0`, `NaN`."""
+    """Write three digits and a sign: `+0.0810`, `-3.10e-09`, `0`, `NaN`."""
     if np.isnan(value):
         return "NaN"
-    return f"{value:+.3g}" if value else "0"
+    return f"{value:+#.3g}".rstrip(".") if value else "0"
 
 
 def row_axes(labels: Sequence[str], ax: Axes | None) -> Axes:

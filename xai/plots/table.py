@@ -95,7 +95,7 @@ def waterfall(
     >>> import numpy as np, xai
     >>> f = lambda x: x @ np.array([1.0, -3.0])
     >>> explanation = xai.explain(f, np.ones((1, 2)), "exact_shapley", data=np.zeros((1, 2)))
-    >>> [patch.get_x() for patch in waterfall(explanation).patches]
+    >>> [float(patch.get_x()) for patch in waterfall(explanation).patches]
     [1.0, 0.0]
     """
     shown = read(explanation, row, output).largest(max_display)

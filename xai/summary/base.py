@@ -149,8 +149,8 @@ class Summary(ABC):
         """
         if budget is not None and (isinstance(budget, bool) or not isinstance(budget, int | np.integer)):
             raise TypeError(f"budget must be an integer number of model rows, not {budget!r}")
-        if tolerance is not None and not tolerance > 0:
-            raise ValueError(f"tolerance must be positive, not {tolerance!r}")
+        if tolerance is not None:
+            _check_tolerance(tolerance)
         started = game.evaluations
         rule = default or self.default_budget
         plan = Plan(None if budget is None else int(budget), rule, tolerance, as_seed(seed))
@@ -163,6 +163,13 @@ class Summary(ABC):
     @abstractmethod
     def attribute(self, game: Game, plan: Plan) -> Attribution:
         """Attributions with all axes, (n, d, k)."""
+
+
+def _check_tolerance(tolerance: object) -> None:
+    if isinstance(tolerance, bool) or not isinstance(tolerance, int | float | np.number):
+        raise TypeError(f"tolerance must be a number, not {tolerance!r}")
+    if not 0 < tolerance < np.inf:
+        raise ValueError(f"tolerance must be positive and finite, not {tolerance!r}")
 
 
 def _squeezed(result: Attribution, evaluations: int, *, flat: bool) -> Attribution:
@@ -255,16 +262,17 @@ def exact(
     values, std_error : (n, d, k)
         The error is None, unless the draws are themselves a sample: then it is their spread.
     """
-    n, d, k = game.n_rows, game.n_players, game.n_outputs
-    values = np.empty((n, d, k))
-    if not game.sampled_draws or not game.commutes:
-        for rows, _ in game.blocks(len(coalitions)):
-            values[rows] = linear(game.grid(rows, coalitions, None))
-        return values, np.full_like(values, np.nan) if game.sampled_draws else None
-    errors = np.empty((n, d, k))
+    values, errors = [], []
+    spread = game.sampled_draws and game.commutes
     for rows, step in game.blocks(len(coalitions)):
-        values[rows], errors[rows] = _over_draws(game, rows, coalitions, linear, step)
-    return values, errors
+        if spread:
+            value, error = _over_draws(game, rows, coalitions, linear, step)
+        else:
+            value = linear(game.grid(rows, coalitions, None))
+            error = np.full_like(value, np.nan)
+        values.append(value)
+        errors.append(error)
+    return np.concatenate(values), np.concatenate(errors) if game.sampled_draws else None
 
 
 def _over_draws(

@@ -143,22 +143,30 @@ class LinearFit(Summary):
         weights = self._weights(z, (~S).sum(axis=1).astype(np.float64)) * mass
         if game.progress is not None:
             game.progress.expect(game.n_rows * enumeration_cost(game))
-        base, full = game.ends(np.arange(game.n_rows))
-        if self.regularizer == "lasso" and game.sampled_draws and game.commutes:
-            values, errors = exact(game, S, lambda v: v)  # not linear in v: fit the mean
-            fits = [self._fit(z, weights, values[row]) for row in range(game.n_rows)]
-            phi = np.stack([fit.phi for fit in fits])
-            return finish(
-                game, phi, np.full_like(phi, np.nan), base=base, full=full, tolerance=tolerance
-            )
+        d, k = game.n_players, game.n_outputs
 
         def linear(v: Floats) -> Floats:
-            flat = v.reshape(-1, *v.shape[-2:])
-            fitted = np.stack([self._fit(z, weights, one).phi for one in flat])
-            return fitted.reshape(*v.shape[:-2], *fitted.shape[1:])
+            if self.regularizer == "lasso":  # not linear: only the mean of v is of use
+                phi = np.full((*v.shape[:-2], d, k), np.nan)
+            else:
+                flat = [self._fit(z, weights, one).phi for one in v.reshape(-1, len(z), k)]
+                phi = np.stack(flat).reshape(*v.shape[:-2], d, k)
+            return np.concatenate([phi, v], axis=-2)
 
-        values, errors = exact(game, S, linear)
-        return finish(game, values, errors, base=base, full=full, tolerance=tolerance)
+        result = _Results(game.n_rows, d, k)
+        result.base, result.full = game.ends(np.arange(game.n_rows))
+        both, errors = exact(game, S, linear)
+        for row, v in enumerate(both[:, d:]):
+            result.store(row, self._fit(z, weights, v))
+        return finish(
+            game,
+            result.phi,
+            None if errors is None else errors[:, :d],
+            base=result.base,
+            full=result.full,
+            tolerance=tolerance,
+            info=result.info(),
+        )
 
     # -- samples ------------------------------------------------------------------------------
 
