@@ -543,6 +543,21 @@ def test_images_are_channels_first_for_a_module(torch):
     np.testing.assert_allclose(explanation.values[:, 2, 5], expected, atol=1e-5)
 
 
+@pytest.mark.parametrize("method", ["occlusion", "shapley", "kernel_shap", "banzhaf", "lime"])
+def test_a_device_changes_nothing(torch, network, rows, method):
+    """The same coalitions and draws where the module lives: values agree to float error."""
+    if not torch.cuda.is_available():
+        pytest.skip("no GPU")
+    x, data = rows
+    here = xai.explain(network, x, method, data=data, budget=120)
+    there = xai.explain(network.cuda(), x, method, data=data, budget=120)
+    assert here.evaluations == there.evaluations
+    np.testing.assert_allclose(here.values, there.values, atol=1e-5)
+    tensors = (torch.tensor(a).cuda() for a in rows)
+    again = xai.explain(network, next(tensors), method, data=next(tensors), budget=120)
+    np.testing.assert_allclose(again.values, there.values, atol=1e-5)
+
+
 def test_a_module_on_a_frame_of_numbers(torch, rows):
     pd = pytest.importorskip("pandas")
     torch.manual_seed(0)

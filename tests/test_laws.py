@@ -123,6 +123,19 @@ def test_a_budget_that_reaches_makes_the_answer_exact(local_case, small, run):
     assert_agree(explanation, run(local_case, small, budget=100_000, seed=9))
 
 
+@pytest.mark.parametrize(
+    "name", ["shapley", "permutation_shap", "kernel_shap", "banzhaf", "mean_when_included"]
+)
+def test_all_coalitions_are_enumerated_as_soon_as_they_fit(small, run, method_table, name):
+    """Everything kept is one row; each other coalition costs the whole background."""
+    enough = (2**5 - 1) * 6 + 1
+    x = small.x[:1]
+    exact = run(method_table[name], small, x=x, budget=enough)
+    assert exact.std_error is None and exact.evaluations == enough
+    sampled = run(method_table[name], small, x=x, budget=enough - 1)
+    assert sampled.std_error is not None and sampled.evaluations < enough
+
+
 def test_the_default_budget_is_honest_too(case, small, run, counting):
     model = counting(small.model)
     x = small.rows if case.data_set else small.x[:1]
@@ -130,17 +143,23 @@ def test_the_default_budget_is_honest_too(case, small, run, counting):
     assert explanation.evaluations == model.rows
 
 
-def test_a_budget_too_small_names_the_least_that_works(case, large, run):
+@pytest.mark.parametrize("players", [8, 2, 1])
+def test_a_budget_too_small_names_the_least_that_works(case, large, run, players):
     x = large.rows if case.data_set else large.x[:1]
+    ids = np.arange(8) % players
+
+    def explain(budget):
+        return run(case, large, x=x, players=ids, budget=budget)
+
     with pytest.raises(ValueError, match="budget") as error:
-        run(case, large, x=x, budget=1)
+        explain(1)
     numbers = {int(re.sub("[,_]", "", word)) for word in re.findall(r"\d[\d,_]*", str(error.value))}
     named = [number for number in numbers if 1 < number <= 100_000]
     assert named, f"no number in: {error.value}"
 
     def works(budget):
         try:
-            return run(case, large, x=x, budget=budget).evaluations <= budget
+            return explain(budget).evaluations <= budget
         except ValueError:
             return False
 

@@ -36,7 +36,6 @@ print(before, peak(), explanation.evaluations)
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="ru_maxrss is in KiB on Linux only")
-@pytest.mark.slow
 @pytest.mark.parametrize(
     "method",
     ["shapley", "permutation_shap", "kernel_shap", "banzhaf", "mean_when_included", "lime", "ime"],

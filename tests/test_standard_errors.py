@@ -68,16 +68,15 @@ def test_regressions_and_means_over_a_background(table, method, budget):
     assert 0.8 < calibration(*found, exact.values[0]) < 1.25
 
 
-@pytest.mark.parametrize("m", [1, 3, 10])
-@pytest.mark.parametrize("pairs", [5, 12, 40, 100])
+@pytest.mark.parametrize(
+    ("m", "pairs"), [(1, 5), (3, 5), (3, 12), (3, 30), (10, 5), (10, 12), (10, 40), (10, 100)]
+)
 @pytest.mark.parametrize("method", ["shapley", "kernel_shap", "banzhaf", "mean_when_included"])
 def test_small_backgrounds(method, m, pairs):
     """Few background rows, few or many walks over each: right on average over seeds."""
     rng = np.random.default_rng(4)
     x, data = rng.normal(size=(1, D)) + 0.5, rng.normal(size=(m, D))
     budget = m + 1 + pairs * 2 * D
-    if budget >= 0.7 * 2**D * m:
-        pytest.skip("nearly all coalitions")
     exact = xai.explain(rough, x, method, data=data, budget=100_000).values[0]
     values, errors = explained((x, data), method, budget)
     ratio = np.sqrt(np.mean(np.square(values - exact)) / np.mean(np.square(errors)))

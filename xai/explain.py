@@ -135,7 +135,7 @@ def explain(
             resolved = _resolve(target, outputs, wrapped, names, recipe)
             view = View(wrapped.scale, wrapped.labels, names, resolved.index, *_labels(y, wrapped, inputs, outputs.shape[1]))
             values = recipe.behavior.bind(view)
-            assert recipe.removal is not None
+            recipe = _with_repeats(recipe, inputs.n, partition, data, budget)
             draws = recipe.removal.bind(Context(inputs, data, seed, axis))
             games = _games(
                 recipe, wrapped, inputs, partition, draws, values, outputs, batch_size, n_jobs, bar
@@ -228,6 +228,20 @@ def _with_options(recipe: Method, options: dict[str, Any]) -> Method:
             raise TypeError(_unknown_option(name, [*choices, "channel_axis"], recipe.name))
         parts[owner] = replace(parts[owner], **{name: value})  # type: ignore[type-var]
     return replace(recipe, **parts)
+
+
+def _with_repeats(
+    recipe: Method, n: int, partition: Partition, data: Any, budget: int | None
+) -> Method:
+    """As many permutations as the budget allows, where their number is left open."""
+    removal = recipe.removal
+    if budget is None or not isinstance(removal, removals.Permuted) or removal.repeats is not None:
+        return recipe
+    background = data if removal.data is None else removal.data
+    m = n if background is None else len(background)
+    rows = n if recipe.of_data_set else 1
+    repeats = (budget - rows - m) // (rows * int(partition.counts.max()))
+    return replace(recipe, removal=replace(removal, repeats=max(1, repeats)))
 
 
 def _unknown_option(name: str, choices: list[str], method: str) -> str:
@@ -356,7 +370,8 @@ def _games(
     n_jobs: int | None,
     bar: Progress,
 ) -> list[tuple[NDArray[np.intp], Game]]:
-    """One game for all rows; where rows differ in their number of players, one for each number."""
+    """One game for all rows; where rows differ in their number of players (or in whether these own
+    all of the row), one for each kind: a row's answer never depends on its neighbours."""
 
     def game(rows: NDArray[np.intp]) -> ModelGame:
         return ModelGame(
@@ -367,8 +382,8 @@ def _games(
         if not partition.shared:
             raise ValueError("a data-set method needs the same players in every row")
         return [(np.zeros(1, np.intp), DatasetGame(game(np.arange(inputs.n))))]
-    counts = partition.counts
-    groups = [np.flatnonzero(counts == d) for d in np.unique(counts)]
+    kinds = 2 * partition.counts + partition.covers(np.arange(inputs.n))
+    groups = [np.flatnonzero(kinds == kind) for kind in np.unique(kinds)]
     return [(rows, game(rows)) for rows in groups]
 
 

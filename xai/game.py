@@ -255,7 +255,7 @@ class ModelGame(Game):
         self.commutes = self.values.reduce is None
         self._empty: dict[int, Floats] = {}
         self._base: dict[int, Floats] = {}
-        everything = self.partition.shared and int(self.partition.owner.min()) >= 0
+        everything = self.partition.covers(self._rows).all()
         self._has_shared_empty = self.draws.key is not None and everything
         self.n_outputs = self._reduced(self._rows[:1], self._full(self._rows[:1])).shape[1]
         self._batch = self.batch_size or self._choose_batch()
@@ -286,11 +286,21 @@ class ModelGame(Game):
         def run(batch: slice) -> Floats:
             masks = self.partition.masks(rows[batch], coalitions[batch])
             block = compose(self.inputs, self.draws, rows[batch], masks, draws[batch])
-            out = self.model(block)
-            _refuse_infinite(out, rows[batch], "the model returned")
-            return self._output(rows[batch], out)
+            return self._output(rows[batch], self._call(block, rows[batch], "the model returned"))
 
         return self._collect(run, batches, len(rows))
+
+    def _call(self, block: Any, rows: Indices, what: str) -> Floats:
+        """Outputs (B, K) of one batch, checked."""
+        out = self.model(block)
+        k = self.full_outputs.shape[1]
+        if out.shape[1] != k:
+            raise ValueError(
+                f"the model returned {k} outputs in one call and {out.shape[1]} in another; "
+                "it must always return the same number"
+            )
+        _refuse_infinite(out, rows, what)
+        return out
 
     def _collect(self, run: Callable[[slice], Floats], batches: list[slice], total: int) -> Floats:
         results = self._map(run, batches)
@@ -298,11 +308,6 @@ class ModelGame(Game):
         for batch, values in zip(batches, results, strict=True):
             if out is None:
                 out = np.empty((total, values.shape[1]), values.dtype)
-            if values.shape[1] != out.shape[1]:
-                raise ValueError(
-                    f"the model returned {values.shape[1]} outputs in one call and {out.shape[1]} "
-                    "in another; it must always return the same number"
-                )
             out[batch] = values
             self._count(len(values))
         assert out is not None
@@ -348,8 +353,8 @@ class ModelGame(Game):
             masks = self.partition.masks(
                 rows[at], np.zeros((len(at), self.n_players), bool)
             )
-            out = self.model(compose(self.inputs, self.draws, rows[at], masks, draws[at]))
-            _refuse_infinite(out, rows[at], "with every feature removed, the model returned")
+            block = compose(self.inputs, self.draws, rows[at], masks, draws[at])
+            out = self._call(block, rows[at], "with every feature removed, the model returned")
             for key, line in zip(distinct[part], out, strict=True):
                 self._empty[int(key)] = line
             self._count(len(part))

@@ -99,7 +99,7 @@ _METHODS = (
            paper="Ribeiro, Singh & Guestrin 2016, Why should I trust you?",
            image=(Baseline("mean"), Patches(16))),
     Method(Permuted(), DatasetLoss(average="loss"), RemoveIndividual(), "permutation_test",
-           budget="dnr + m + n", inputs=_TABLE, paper="Breiman 2001, Random forests"),
+           budget="10dn + m + n", inputs=_TABLE, paper="Breiman 2001, Random forests"),
     Method(Marginal(), PredictionLoss(), Shapley(), "loss_shap", inputs=_TABLE_IMAGE,
            paper="Lundberg et al. 2020, From local explanations to global understanding",
            image=_MEAN),
@@ -153,7 +153,7 @@ class Table(Sequence[Record]):
             "  ".join(cell.ljust(w) for cell, w in zip(row, widths, strict=True)).rstrip() for row in rows
         ]
         lines.insert(1, "  ".join("-" * w for w in widths))
-        note = "d players, m background rows (draws), n rows, r repeats; paper: record.paper"
+        note = "d players, m background rows (draws), n rows of a data set; paper: record.paper"
         return "\n".join([*lines, note])
 
     def _repr_html_(self) -> str:
@@ -185,10 +185,19 @@ def _record(method: Method) -> Record:
         removal=removal,
         behavior=repr(method.behavior),
         summary=_short(method.summary),
-        budget=str(method.budget or method.summary.default_budget),
+        budget=_budget(method),
         inputs=method.inputs,
         paper=method.paper,
     )
+
+
+def _budget(method: Method) -> str:
+    """The default budget in words; samples of a loss or a margin cost every draw."""
+    rule = method.budget or method.summary.default_budget
+    if isinstance(rule, str):
+        return rule
+    whole = isinstance(method.behavior, PredictionLoss | DatasetLoss)
+    return rule.text("dm" if whole else "d", "n" if method.of_data_set else "1")
 
 
 def _short(part: object) -> str:

@@ -41,6 +41,12 @@ class Partition:
         """Whether all rows have the same players."""
         return self.owner.shape[0] == 1
 
+    def covers(self, rows: NDArray[np.intp]) -> NDArray[np.bool_]:
+        """For each row, whether its players own all of it."""
+        owner = self.owner if self.shared else self.owner[rows]
+        whole = owner.reshape(len(owner), -1).min(axis=1) >= 0
+        return np.broadcast_to(whole, rows.shape)
+
     def masks(self, rows: NDArray[np.intp], coalitions: NDArray[np.bool_]) -> NDArray[np.bool_]:
         """Element masks (B, *shape), True where kept, of coalitions (B, d)."""
         if self.shared:

@@ -95,6 +95,8 @@ def images(
     import matplotlib.pyplot as plt
 
     chosen = range(len(explanation)) if rows is None else rows
+    if not len(chosen):
+        raise ValueError("rows is empty: there is nothing to draw")
     panels = [_panel(explanation, row, output, channel_axis) for row in chosen]
     limit = _limit([panel.heat for panel in panels], percentile)
     across = min(len(panels), 4)
@@ -168,7 +170,7 @@ def _slimness(panel: _Panel) -> float:
 
 
 def _colour_bar(places: Sequence[Axes], panels: Sequence[_Panel], limit: float) -> None:
-    clipped = any(np.nanmax(np.abs(panel.heat)) > limit for panel in panels)
+    clipped = any((np.abs(panel.heat) > limit).any() for panel in panels)
     bar = places[0].figure.colorbar(
         places[0].images[-1], ax=list(places), extend="both" if clipped else "neither"
     )

@@ -97,13 +97,17 @@ def read(explanation: Explanation, row: int = 0, output: int | str | None = None
     one = explanation[row]
     place, name = locate(one, output)
     values = _of_output(one.values, place).ravel()
+    # Where rows differ in their number of players, NaN fills up the shorter ones.
+    padding = np.isnan(values) & (np.arange(len(values)) > one.element_players[0].max())
+    errors = None if one.std_error is None else _of_output(one.std_error, place).ravel()
+    count = int(len(values) - padding.sum())
     return Row(
         method=one.method,
         output=name,
-        names=_names(one, len(values)),
-        cells=_cells(one, len(values)),
-        values=values,
-        std_error=None if one.std_error is None else _of_output(one.std_error, place).ravel(),
+        names=_names(one, len(values))[:count],
+        cells=_cells(one, count),
+        values=values[:count],
+        std_error=None if errors is None else errors[:count],
         base=float(_of_output(one.base_values, place)),
         prediction=float(_of_output(one.predictions, place)),
     )
@@ -156,7 +160,9 @@ def locate(one: Explanation, output: int | str | None) -> tuple[int | None, str]
     known = ", ".join(f"{index} ({names[index]!r})" for index in explained[:10])
     known += f" and {len(explained) - 10} more" if len(explained) > 10 else ""
     if output is None and len(explained) > 1:
-        raise ValueError(f"several outputs are explained: choose one with output=. They are {known}")
+        raise ValueError(
+            f"several outputs are explained: choose one with output=. They are {known}"
+        )
     if isinstance(output, str):
         places = [place for place, index in enumerate(explained) if names[index] == output]
     else:

@@ -15,6 +15,10 @@ from xai.inputs import Block, is_tensor
 from xai.removal.base import Context, Draws, Indices, Removal
 
 
+REPEATS = 10
+"""Permutations of a permutation test where neither a count nor a budget is given."""
+
+
 @dataclass(frozen=True, eq=False)
 class Marginal(Removal):
     """Replace removed features together by those of a background row, each row one draw.
@@ -54,8 +58,8 @@ class Permuted(Removal):
     ----------
     data : (m, …) rows like x, optional
         Where None: `explain`'s `data`, or else the explained rows themselves.
-    repeats : int
-        Number of permutations: the draws.
+    repeats : int, optional
+        Number of permutations: the draws. None: 10, or what the budget allows.
 
     Notes
     -----
@@ -64,23 +68,24 @@ class Permuted(Removal):
     """
 
     data: Any = field(default=None, repr=False)
-    repeats: int = 10
+    repeats: int | None = None
 
     def bind(self, context: Context) -> Draws:
         """One draw for each permutation; replacement rows differ between explained rows."""
-        _positive("repeats", self.repeats)
+        repeats = REPEATS if self.repeats is None else self.repeats
+        _positive("repeats", repeats)
         own = self.data if self.data is not None else context.data
         inputs = context.inputs
         block = inputs.block if own is None else context.background(own, "permuted removal")
         m = int(block.shape[0])
-        samples = np.arange(self.repeats * -(-inputs.n // m))
+        samples = np.arange(repeats * -(-inputs.n // m))
         ranks = streams.ranks(context.seed, streams.REPLACEMENT, samples, m)
-        partners = ranks.reshape(self.repeats, -1)[:, : inputs.n]
+        partners = ranks.reshape(repeats, -1)[:, : inputs.n]
 
         def key(rows: Indices, draws: Indices) -> Indices:
             return partners[draws, rows]
 
-        return Draws(lambda rows, draws: (block, key(rows, draws)), self.repeats, key=key)
+        return Draws(lambda rows, draws: (block, key(rows, draws)), repeats, key=key)
 
 
 @dataclass(frozen=True, eq=False)

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xai.game import Coalitions, Floats, FunctionGame, Game, Indices
+from xai import streams
 from xai.streams import as_seed
 
 
@@ -40,8 +41,13 @@ class Budget:
         return self.rows + self.per_player * game.n_players * unit + game.ends_cost
 
     def __str__(self) -> str:
-        terms = [str(self.rows)] * bool(self.rows) + [f"{self.per_player}d"] * bool(self.per_player)
-        return " + ".join([*terms, "m + 1"])
+        return self.text("d", "1")
+
+    def text(self, per_player: str, full: str) -> str:
+        """The rule as a formula in d players, m draws and n rows."""
+        terms = [str(self.rows)] * bool(self.rows)
+        terms += [f"{self.per_player}{per_player}"] * bool(self.per_player)
+        return " + ".join([*terms, "m", full])
 
 
 @dataclass(frozen=True, eq=False)
@@ -109,7 +115,7 @@ class Plan:
                 raise ValueError(f"samples={samples!r}: {what} needs an integer of at least {least}")
             needs(f"{what} with samples={samples}", ends + int(samples) * unit, self.budget)
             return int(samples)
-        needs(what, ends + least * unit, self.budget)
+        needs(what, min(ends + least * unit, enumeration_cost(game)), self.budget)
         return max(least, (self.room(game, None, unit) - ends) // unit)
 
 
@@ -248,7 +254,10 @@ def enumerates(game: Game, budget: int) -> bool:
 
 
 def exact(
-    game: Game, coalitions: Coalitions, linear: Callable[[Floats], Floats]
+    game: Game,
+    coalitions: Coalitions,
+    linear: Callable[[Floats], Floats],
+    plan: Plan | None = None,
 ) -> tuple[Floats, Floats | None]:
     """A linear function of the values of given coalitions, for every row.
 
@@ -256,6 +265,8 @@ def exact(
     ----------
     coalitions : (C, d) bool
     linear : (…, C, k) -> (…, d, k)
+    plan : Plan, optional
+        Where given, rows stop at its tolerance after fewer draws, taken in its seed's order.
 
     Returns
     -------
@@ -266,7 +277,7 @@ def exact(
     spread = game.sampled_draws and game.commutes
     for rows, step in game.blocks(len(coalitions)):
         if spread:
-            value, error = _over_draws(game, rows, coalitions, linear, step)
+            value, error = _over_draws(game, rows, coalitions, linear, step, plan)
         else:
             value = linear(game.grid(rows, coalitions, None))
             error = np.full_like(value, np.nan)
@@ -276,23 +287,72 @@ def exact(
 
 
 def _over_draws(
-    game: Game, rows: Indices, coalitions: Coalitions, linear: Callable[[Floats], Floats], step: int
+    game: Game,
+    rows: Indices,
+    coalitions: Coalitions,
+    linear: Callable[[Floats], Floats],
+    step: int,
+    plan: Plan | None,
 ) -> tuple[Floats, Floats]:
     """Mean and standard error over the game's draws of a linear function at each draw."""
     c, m = len(coalitions), game.n_draws
-    first: Floats | None = None
-    total = squares = np.zeros(())
-    for start in range(0, m, step):
-        draws = np.arange(start, min(start + step, m))
-        v = game.grid(rows, np.tile(coalitions, (len(draws), 1)), np.repeat(draws, c))
-        phi = linear(v.reshape(len(rows), len(draws), c, -1))
-        first = phi[:, 0] if first is None else first
-        shifted = phi - first[:, None]
-        total = total + shifted.sum(axis=1)
-        squares = squares + (shifted**2).sum(axis=1)
-    assert first is not None
-    mean = total / m
-    if m < 2:
-        return first + mean, np.full_like(mean, np.nan)
-    variance = np.maximum(squares - m * mean**2, 0) / (m - 1)
-    return first + mean, np.sqrt(variance / m)
+    order = streams.cycles(0 if plan is None else plan.seed, np.arange(m), m)
+    tolerance = None if plan is None else plan.tolerance
+    sums: _Sums | None = None
+    values = errors = np.empty(0)
+    active, done = np.arange(len(rows)), 0
+    for stop in stops(m, tolerance, first=16):
+        while done < stop:
+            draws = order[done : min(done + step, stop)]
+            tiled = np.tile(coalitions, (len(draws), 1))
+            v = game.grid(rows[active], tiled, np.repeat(draws, c))
+            phi = linear(v.reshape(len(active), len(draws), c, -1))
+            if sums is None:
+                sums = _Sums(phi[:, 0])
+                values, errors = np.empty_like(phi[:, 0]), np.empty_like(phi[:, 0])
+            sums.add(phi)
+            done += len(draws)
+        assert sums is not None
+        values[active], errors[active] = sums.mean_and_error()
+        if tolerance is not None:
+            left = ~within(values[active], errors[active], tolerance)
+            active = active[left]
+            sums.keep(left)
+            if len(active) == 0:
+                break
+    return values, errors
+
+
+class _Sums:
+    """Running mean and variance of (R, T, d, k) samples over T, around the first of them."""
+
+    def __init__(self, first: Floats) -> None:
+        self.first, self.count = first, 0
+        self.total, self.squares = np.zeros_like(first), np.zeros_like(first)
+
+    def add(self, phi: Floats) -> None:
+        shifted = phi - self.first[:, None]
+        self.count += phi.shape[1]
+        self.total += shifted.sum(axis=1)
+        self.squares += (shifted**2).sum(axis=1)
+
+    def keep(self, rows: NDArray[np.bool_]) -> None:
+        self.first, self.total, self.squares = self.first[rows], self.total[rows], self.squares[rows]
+
+    def mean_and_error(self) -> tuple[Floats, Floats]:
+        mean = self.total / self.count
+        if self.count < 2:
+            return self.first + mean, np.full_like(mean, np.nan)
+        variance = np.maximum(self.squares - self.count * mean**2, 0) / (self.count - 1)
+        return self.first + mean, np.sqrt(variance / self.count)
+
+
+def stops(count: int, tolerance: float | None, *, first: int) -> list[int]:
+    """Sample counts at which a tolerance is checked: the same for every batch size."""
+    if tolerance is None:
+        return [count]
+    points, at = [], first
+    while at < count:
+        points.append(at)
+        at += max(first, at // 2)
+    return [*points, count]

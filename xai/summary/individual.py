@@ -73,5 +73,5 @@ def _one_by_one(
         return sign * (v[..., 1:, :] - v[..., :1, :])
 
     base, full = game.ends(np.arange(game.n_rows))
-    values, errors = exact(game, coalitions, linear)
+    values, errors = exact(game, coalitions, linear, plan)
     return finish(game, values, errors, base=base, full=full, tolerance=plan.tolerance)

@@ -7,6 +7,7 @@ from math import comb
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.linalg import helmert
 
 from xai import streams
 from xai.game import Coalitions, Floats, Game
@@ -19,6 +20,10 @@ from xai.summary.base import (
     within,
 )
 from xai.summary.shapley import enumerated, shapley_weights
+
+HEAVY = 0.4
+"""Leverage of the typical pair from which the fit follows its own noise: the error is unknown."""
+
 
 class ShapleyKernel:
     """min Σ_S π(S) (v(S) − v(∅) − Σ_{i∈S} phi_i)²,  Σ_i phi_i = v(N) − v(∅).
@@ -62,7 +67,7 @@ class ShapleyKernel:
             active, done, variance = rows, 0, np.zeros((n, d, k))
             for start, stop in self._stages():
                 design = self._design(start, stop - start)
-                y, total = self._centred(active, design.S, start), fulls[active] - bases[active]
+                y, total = self._centred(active, design, start), fulls[active] - bases[active]
                 phi, var = design.solve(y, total)
                 old, new = start / stop, (stop - start) / stop
                 values[active] = old * values[active] + new * phi
@@ -91,10 +96,10 @@ class ShapleyKernel:
             draws = np.inf if game.sampled_draws else float(game.n_draws)
         return Design.make(game.n_players, pairs, self.seed, start, draws)
 
-    def _centred(self, rows: NDArray[np.intp], S: Coalitions, start: int) -> Floats:
+    def _centred(self, rows: NDArray[np.intp], design: Design, start: int) -> Floats:
         """Odd part (v(S) − v(N∖S))/2 at each pair's draw, its straight line taken off: (R, P, k)."""
-        game, d = self.game, self.game.n_players
-        draws = self._draws(start + np.arange(len(S)))
+        game, d, S = self.game, self.game.n_players, design.S
+        draws = self._draws(design, start)
         parts = []
         room = max(1, game.room // (2 * len(rows)))
         for a in range(0, len(S), room):
@@ -111,12 +116,19 @@ class ShapleyKernel:
         share = S.sum(axis=1)[None, :, None] / d
         return np.asarray(np.concatenate(parts, axis=1) - (share - 0.5) * total)
 
-    def _draws(self, pairs: NDArray[np.intp]) -> NDArray[np.intp]:
-        """Each pair's draw: pairs that are close, as copies of a coalition are, never share one."""
+    def _draws(self, design: Design, start: int) -> NDArray[np.intp]:
+        """Each pair's draw: copies of a coalition get different ones, the rest use all evenly."""
+        pairs = start + np.arange(len(design.S))
         if self.game.endless:
             return pairs
         m = self.game.n_draws
-        return streams.cycles(self.seed, np.arange(m), m)[pairs % m]
+        draws = streams.cycles(self.seed, np.arange(m), m)[pairs % m]
+        for part, copies, _ in design.strata:
+            if copies:
+                first = pairs[part][::copies]
+                order = np.argsort(streams.bits(self.seed, streams.DRAW, first + m, m), axis=1)
+                draws[part] = order[:, np.arange(copies) % m].ravel()
+        return draws
 
 
 class Design:
@@ -128,13 +140,13 @@ class Design:
         One coalition of each pair; the game is evaluated at it and at its complement.
     weight : (P,)
         The kernel's mass that a pair stands for.
-    strata : list of (start, size, factor)
-        Where equal groups of neighbouring pairs that share a stratum begin, the groups' size,
-        and the share of their spread that is error (a finite-population correction).
+    strata : list of (slice, copies, factor)
+        Pairs of one kind: how many times in a row each coalition stands (0: drawn ones), and the
+        share of their spread that is error (a finite-population correction).
     """
 
-    def __init__(self, d: int) -> None:
-        self.d = d
+    def __init__(self, d: int, draws: float | None) -> None:
+        self.d, self.draws = d, draws
         self.parts: list[Coalitions] = []
         self.weights: list[NDArray[np.float64]] = []
         self.strata: list[tuple[slice, int, float]] = []
@@ -148,7 +160,7 @@ class Design:
         draws : number of draws that the pairs are spread over (inf: endless), or None where a
             pair's values are exact, so that a second copy of a coalition would add nothing
         """
-        design = cls(d)
+        design = cls(d, draws)
         sizes = np.arange(1, d // 2 + 1)
         mass = np.array([(1 if 2 * s == d else 2) / (s * (d - s)) for s in sizes])
         left = pairs
@@ -158,22 +170,22 @@ class Design:
             if fair < count and (at > 0 or left < count):
                 u = streams.uniforms(seed, streams.SIZE, np.array([start]), 1)[0, 0]
                 drawn = _drawn(d, sizes[at:], mass[at:], left, seed, start, u)
-                design._add(drawn, mass[at:].sum(), group=2, factor=1.0)
+                design._add(drawn, mass[at:].sum(), copies=0, factor=1.0)
                 break
             copies = 1 if draws is None else int(min(max(1, fair // count), draws))
             whole = np.repeat(_whole_size(d, int(s)), copies, axis=0)
             factor = 0.0 if draws is None else max(0.0, 1 - copies / draws)
-            design._add(whole, mass[at], group=max(copies, 2), factor=factor)
+            design._add(whole, mass[at], copies=copies, factor=factor)
             left -= count * copies
             if left <= 0:
                 break
         return design
 
-    def _add(self, S: Coalitions, mass: float, *, group: int, factor: float) -> None:
+    def _add(self, S: Coalitions, mass: float, *, copies: int, factor: float) -> None:
         start = sum(map(len, self.parts))
         self.parts.append(S)
         self.weights.append(np.full(len(S), mass / len(S)))
-        self.strata.append((slice(start, start + len(S)), group, factor))
+        self.strata.append((slice(start, start + len(S)), copies, factor))
 
     @property
     def S(self) -> Coalitions:  # noqa: N802 — the papers' letter
@@ -183,35 +195,56 @@ class Design:
     def solve(self, y: Floats, total: Floats) -> tuple[Floats, Floats]:
         """Constrained least squares of y (R, P, k) for totals (R, k): values, variances (R, d, k)."""
         z, weight = np.where(self.S, 0.5, -0.5), np.concatenate(self.weights)
-        inverse = np.linalg.pinv((z * weight[:, None]).T @ z, hermitian=True)
-        column = inverse.sum(axis=1)
-        solver = inverse - np.outer(column, column) / column.sum()
+        basis = helmert(self.d)  # of the vectors that sum to 0: the line has taken the total off
+        gram = basis @ ((z * weight[:, None]).T @ z) @ basis.T
+        solver = basis.T @ np.linalg.pinv(gram, hermitian=True) @ basis
         influence = (z * weight[:, None]) @ solver
         phi = np.einsum("pd,rpk->rdk", influence, y, optimize=True)
-        left = len(z) - (self.d - 1)  # degrees of freedom that the fit leaves
-        factor = len(z) / left if left > 0 else np.nan
-        variances = [self._variance(influence, y[r] - z @ phi[r]) for r in range(len(y))]
-        return phi + total[:, None] / self.d, np.stack(variances) * factor
+        leverage = np.minimum(np.einsum("pd,pd->p", influence, z), 1.0)
+        sampled = np.concatenate([np.arange(p.start, p.stop) for p, _, f in self.strata if f] or [[]])
+        heavy = len(sampled) and np.median(leverage[sampled.astype(np.intp)]) > HEAVY
+        spare = np.full_like(leverage, np.nan) if heavy else np.maximum(1 - leverage, 1e-12)
+        variances = []
+        for row, fitted in zip(y, phi, strict=True):
+            residual = (row - z @ fitted) / np.sqrt(spare)[:, None]
+            variances.append(self._variance(influence, residual))
+        return phi + total[:, None] / self.d, np.stack(variances)
 
     def _variance(self, influence: Floats, residual: Floats) -> Floats:
-        """Sum over strata of the spread of pairs' influences within them, (d, k)."""
+        """Sum over strata of the spread of the pairs' influences within them, (d, k).
+
+        Where draws are used evenly, what a draw does to all pairs alike cancels: its mean is
+        taken off first.
+        """
         variance = np.zeros((influence.shape[1], residual.shape[1]))
-        for part, group, factor in self.strata:
-            count = part.stop - part.start
+        for part, copies, factor in self.strata:
+            count, group = part.stop - part.start, max(copies, 2)
             if factor == 0.0:
                 continue
-            if count < 2:
-                return np.full_like(variance, np.nan)
             starts = np.arange(0, max(count - group + 1, 1), group)
             sizes = np.diff([*starts, count])
+            even = not copies and self.draws is not None and 4 * self.draws <= count
+            spare = count - len(starts) - (self.draws - 1 if even and self.draws else 0)
+            if spare < 1:
+                return np.full_like(variance, np.nan)
             for k in range(residual.shape[1]):
                 scores = influence[part] * residual[part, k, None]
+                if even and self.draws:
+                    scores -= _means_by_draw(scores, int(self.draws))
                 means = np.add.reduceat(scores, starts, axis=0) / sizes[:, None]
-                spread = (scores - np.repeat(means, sizes, axis=0)) ** 2
-                bessel = (sizes / (sizes - 1))[:, None]
-                within_groups = np.add.reduceat(spread, starts, axis=0) * bessel
-                variance[:, k] += factor * within_groups.sum(axis=0)
+                scores -= np.repeat(means, sizes, axis=0)
+                variance[:, k] += factor * count / spare * np.einsum("pd,pd->d", scores, scores)
         return variance
+
+
+def _means_by_draw(scores: Floats, m: int) -> Floats:
+    """For each pair, the mean over the pairs of its draw: every m-th pair has the same."""
+    count = len(scores)
+    padded = np.zeros((-(-count // m) * m, scores.shape[1]))
+    padded[:count] = scores
+    uses = (count - np.arange(m) - 1) // m + 1
+    means = padded.reshape(-1, m, scores.shape[1]).sum(axis=0) / uses[:, None]
+    return np.asarray(np.tile(means, (len(padded) // m, 1))[:count])
 
 
 def _whole_size(d: int, s: int) -> Coalitions:

@@ -23,10 +23,11 @@ from xai.summary.base import (
     exact,
     finish,
     needs,
+    stops,
     within,
 )
 from xai.summary.kernel import ShapleyKernel
-from xai.summary.semivalue import checkpoints, own_draws
+from xai.summary.semivalue import own_draws
 
 Kernel: TypeAlias = "Literal['exponential', 'cosine', 'shapley', 'uniform'] | Callable[[Any], Any]"
 KERNELS = ("exponential", "cosine", "shapley", "uniform")
@@ -188,7 +189,7 @@ class LinearFit(Summary):
             result.base[rows], result.full[rows] = ends
             active, done = rows, 0
             v = np.empty((len(rows), 0, k))
-            for stop in checkpoints(count, tolerance):
+            for stop in stops(count, tolerance, first=64):
                 new = _values(game, active, S[done:stop], draws[done:stop])
                 v, done = np.concatenate([v, new], axis=1), stop
                 for at, row in enumerate(active):

@@ -20,6 +20,7 @@ from xai.summary.base import (
     enumeration_cost,
     exact,
     finish,
+    stops,
     within,
 )
 from xai.summary.shapley import enumerated
@@ -206,7 +207,7 @@ def _sampled(
     for rows, _ in game.blocks(count * (1 + paired)):
         bases[rows], fulls[rows] = game.ends(rows)
         active, parts, done = rows, [], 0
-        for stop in checkpoints(count, tolerance):
+        for stop in stops(count, tolerance, first=64):
             parts.append(_evaluate(game, active, S[done:stop], draws, slice(done, stop), paired))
             done = stop
             v = np.concatenate([np.concatenate(side, axis=1) for side in zip(*parts, strict=True)], 1)
@@ -238,14 +239,3 @@ def _evaluate(
         )
         for side in sides
     )
-
-
-def checkpoints(count: int, tolerance: float | None) -> list[int]:
-    """Sample counts at which a tolerance is checked: the same for every batch size."""
-    if tolerance is None:
-        return [count]
-    points, at = [], 64
-    while at < count:
-        points.append(at)
-        at += max(64, at // 2)
-    return [*points, count]

@@ -23,6 +23,7 @@ from xai.summary.base import (
     exact,
     finish,
     needs,
+    stops,
     within,
 )
 
@@ -198,7 +199,7 @@ class _Walks:
         values = np.empty((len(rows), self.game.n_players, total.shape[1]))
         errors = np.empty_like(values)
         active, moments, done = np.arange(len(rows)), None, 0
-        for stop in self._checkpoints():
+        for stop in stops(self.groups, self.tolerance, first=8):
             while done < stop:
                 groups = np.arange(done, min(done + step, stop))
                 phi, t, within_sum = self._walk(
@@ -216,16 +217,6 @@ class _Walks:
                 if len(active) == 0:
                     break
         return values, errors
-
-    def _checkpoints(self) -> list[int]:
-        """Numbers of groups at which a tolerance is checked: the same for every batch size."""
-        if self.tolerance is None:
-            return [self.groups]
-        points, at = [], 8
-        while at < self.groups:
-            points.append(at)
-            at = at + max(8, at // 2)
-        return [*points, self.groups]
 
     def _draws(self, groups: Indices) -> Indices:
         if self.game.endless:

@@ -1,0 +1,67 @@
+"""The command `xai`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import matplotlib as mpl
+import pytest
+
+import xai
+from xai.cli import main
+
+mpl.use("Agg")
+
+
+def test_without_a_command_it_prints_help(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([]) == 0
+    out = capsys.readouterr().out
+    assert out.startswith("usage: xai")
+    assert "demo" in out
+
+
+def test_version(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as leaving:
+        main(["--version"])
+    assert leaving.value.code == 0
+    assert capsys.readouterr().out == f"xai {xai.__version__}\n"
+
+
+@pytest.mark.parametrize("rows", ["0", "51", "-1", "many", "2.5"])
+def test_a_wrong_number_of_rows_is_refused(
+    rows: str, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    with pytest.raises(SystemExit) as leaving:
+        main(["demo", "--rows", rows, "--out", str(tmp_path)])
+    assert leaving.value.code == 2
+    assert "from 1 to 50" in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_demo_explains_prints_and_writes(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "new" / "folder"
+    assert main(["demo", "--out", str(folder), "--rows", "2", "--seed", "3"]) == 0
+    out, progress = capsys.readouterr()
+    assert "100 training rows" in out
+    assert "Patient 1: " in out
+    head = next(line for line in out.splitlines() if line.startswith("attribution"))
+    assert head.split()[-3:] == ["kernel_shap", "lime", "occlusion"]
+    for label in ("base value", "prediction", "model rows per patient", "other features", "±"):
+        assert label in out
+    lines = {len(line.rstrip()) for line in out.splitlines()}
+    assert max(lines - {len(line) for line in out.splitlines() if str(folder) in line}) <= 160
+    for method in ("kernel_shap", "lime", "occlusion"):
+        assert f"{method}: 100%" in progress
+    written = {file.name for file in folder.iterdir()}
+    assert written == {
+        "index.html", "kernel_shap.png", "lime.png", "occlusion.png",
+        "kernel_shap-waterfall.png", "kernel_shap-global.png",
+    }  # fmt: skip
+    for name in written:
+        assert name in out
+    assert str(folder / "index.html") in out
+    page = (folder / "index.html").read_text(encoding="utf-8")
+    assert page.count("<section>") == 2
+    assert page.count("data:image/png;base64,") == 6
