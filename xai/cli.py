@@ -134,26 +134,26 @@ def _table(explanations: Mapping[str, Explanation], seconds: Mapping[str, float]
     top = {int(j) for explanation in explanations.values() for j in explanation.top(TOP)[0]}
     order = sorted(top, key=lambda j: -abs(first.values[j]))
     others = [j for j in range(len(first.values)) if j not in top]
-    lines = [["attribution ± standard error", *rows]]
+    lines = [["attribution ±standard error", *rows]]
     lines += [[first.labels[j], *(_number(row, j) for row in rows.values())] for j in order]
-    sums = (f"{row.values[others].sum():+.4f}" + _NO_ERROR for row in rows.values())
+    sums = (f"{row.values[others].sum():+.3f}" + _NO_ERROR for row in rows.values())
     lines.append([f"sum of {len(others)} other features", *sums])
-    lines.append(["base value", *(f"{row.base:.4f}" + _NO_ERROR for row in rows.values())])
-    lines.append(["prediction", *(f"{row.prediction:.4f}" + _NO_ERROR for row in rows.values())])
+    lines.append(["base value", *(f"{row.base:.3f}" + _NO_ERROR for row in rows.values())])
+    lines.append(["prediction", *(f"{row.prediction:.3f}" + _NO_ERROR for row in rows.values())])
     lines.append(["model rows per patient", *(f"{e.evaluations:,}" for e in explanations.values())])
     lines.append(["seconds, all patients", *(f"{seconds[method]:.1f}" for method in rows)])
     wide = max(len(line[0]) for line in lines)
-    text = [f"{line[0]:<{wide}}" + "".join(f"{cell:>19}" for cell in line[1:]) for line in lines]
+    text = [f"{line[0]:<{wide}}" + "".join(f"{cell:>15}" for cell in line[1:]) for line in lines]
     rule = "-" * len(text[0])
     return "\n".join([text[0], rule, *text[1:-4], rule, *text[-4:]])
 
 
-_NO_ERROR = " " * len(" ± 0.0000")
+_NO_ERROR = " " * len(" ±0.000")
 
 
 def _number(row: Row, player: int) -> str:
     error = np.nan if row.std_error is None else row.std_error[player]
-    return f"{row.values[player]:+.4f}" + (_NO_ERROR if np.isnan(error) else f" ± {error:.4f}")
+    return f"{row.values[player]:+.3f}" + (_NO_ERROR if np.isnan(error) else f" ±{error:.3f}")
 
 
 def _write(

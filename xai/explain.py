@@ -133,7 +133,13 @@ def explain(
             outputs = _predict(wrapped, inputs, batch_size, bar)
             names = _names(wrapped, outputs.shape[1], output_names)
             resolved = _resolve(target, outputs, wrapped, names, recipe)
-            view = View(wrapped.scale, wrapped.labels, names, resolved.index, *_labels(y, wrapped, inputs, outputs.shape[1]))
+            view = View(
+                wrapped.scale,
+                wrapped.labels,
+                names,
+                resolved.index,
+                *_labels(y, wrapped, inputs, outputs.shape[1]),
+            )
             values = recipe.behavior.bind(view)
             recipe = _with_repeats(recipe, inputs.n, partition, data, budget)
             draws = recipe.removal.bind(Context(inputs, data, seed, axis))
@@ -186,7 +192,11 @@ def _compose(
         side = min(s for a, s in enumerate(inputs.shape, start=1) if a != axis)
         if isinstance(players, Patches) or auto:
             players = Patches(max(1, side // 12))
-        if data is not None and recipe.name != "lime" and not isinstance(default, type(recipe.removal)):
+        if (
+            data is not None
+            and recipe.name != "lime"
+            and not isinstance(default, type(recipe.removal))
+        ):
             default = recipe.removal
     chosen = _part(removal, removals.NAMES, removals.Removal, "removal") or default
     if chosen is None:
@@ -194,7 +204,8 @@ def _compose(
     return replace(
         recipe,
         removal=chosen,
-        behavior=_part(behavior, behaviors.NAMES, behaviors.Behavior, "behavior") or recipe.behavior,
+        behavior=_part(behavior, behaviors.NAMES, behaviors.Behavior, "behavior")
+        or recipe.behavior,
         summary=_part(summary, summaries.NAMES, summaries.Summary, "summary") or recipe.summary,
         budget=recipe.budget if summary is None else None,
     ), players
@@ -211,9 +222,7 @@ def _part(given: Any, names: dict[str, Any], kind: type[Part], what: str) -> Par
         return made
     if what == "removal" and callable(given) and not isinstance(given, type):
         return removals.Function(given)  # type: ignore[return-value] # kind is Removal here
-    raise TypeError(
-        f"{what} must be an xai.{what} object or one of {sorted(names)}, not {given!r}"
-    )
+    raise TypeError(f"{what} must be an xai.{what} object or one of {sorted(names)}, not {given!r}")
 
 
 def _with_options(recipe: Method, options: dict[str, Any]) -> Method:
@@ -370,8 +379,10 @@ def _games(
     n_jobs: int | None,
     bar: Progress,
 ) -> list[tuple[NDArray[np.intp], Game]]:
-    """One game for all rows; where rows differ in their number of players (or in whether these own
-    all of the row), one for each kind: a row's answer never depends on its neighbours."""
+    """One game for each kind of row: number of players, and whether these own all of it.
+
+    So a row's answer never depends on its neighbours.
+    """
 
     def game(rows: NDArray[np.intp]) -> ModelGame:
         return ModelGame(
@@ -451,9 +462,7 @@ class _Run:
             evaluations=-(-spent // n),
             converged=self._converged(results, n),
             interactions=None,
-            info={
-                key: cut(self._info(results, key, n), False) for key in first.info
-            },
+            info={key: cut(self._info(results, key, n), False) for key in first.info},
             data=_own_copy(self.x),
             feature_names=self._feature_names(feature_names),
             output_names=list(self.values.names),

@@ -129,11 +129,15 @@ class Explanation:
         belongs to no player.
         """
         if len(self.element_players) != len(self):
-            raise ValueError("a data-set explanation has no map: its values are of all rows at once")
+            raise ValueError(
+                "a data-set explanation has no map: its values are of all rows at once"
+            )
         flat = self._per_player()
         owner = self.element_players.reshape(len(self), -1)
         out = np.take_along_axis(
-            flat, np.maximum(owner, 0)[..., None] if flat.ndim == 3 else np.maximum(owner, 0), axis=1
+            flat,
+            np.maximum(owner, 0)[..., None] if flat.ndim == 3 else np.maximum(owner, 0),
+            axis=1,
         )
         out = np.where(owner[..., None] < 0 if flat.ndim == 3 else owner < 0, 0.0, out)
         return out.reshape(self.element_players.shape + flat.shape[2:])

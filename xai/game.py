@@ -350,9 +350,7 @@ class ModelGame(Game):
         for start in range(0, len(missing), self._batch):
             part = np.array(missing[start : start + self._batch])
             at = first[part]
-            masks = self.partition.masks(
-                rows[at], np.zeros((len(at), self.n_players), bool)
-            )
+            masks = self.partition.masks(rows[at], np.zeros((len(at), self.n_players), bool))
             block = compose(self.inputs, self.draws, rows[at], masks, draws[at])
             out = self._call(block, rows[at], "with every feature removed, the model returned")
             for key, line in zip(distinct[part], out, strict=True):
@@ -368,7 +366,9 @@ class ModelGame(Game):
         if full.any():
             out[full] = self._reduced(rows[full], self._full(rows[full]))
         empty = ~coalitions.any(axis=1)
-        known = np.array([e and int(r) in self._base for e, r in zip(empty, rows, strict=True)], bool)
+        known = np.array(
+            [e and int(r) in self._base for e, r in zip(empty, rows, strict=True)], bool
+        )
         if known.any():
             out[known] = np.stack([self._base[int(r)] for r in rows[known]])
         rest = np.flatnonzero(~(full | known))

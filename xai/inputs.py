@@ -45,7 +45,7 @@ class Column:
     nullable: Any = None
 
     def decode(self, codes: NDArray[Any]) -> Any:
-        """Values of the column's own dtype; integers become float where a replacement is not one."""
+        """Values of the column's own dtype; float where a replacement of an integer is none."""
         if self.pool is not None:
             return self.pool.take(codes.astype(np.intp))
         if not self.integral and self.dtype.kind != "f":
@@ -505,7 +505,9 @@ def _native_pool(tables: list[Any], label: Any, pool: list[Any]) -> _Pool:
             dtype = pandas.CategoricalDtype(known, ordered=dtype.ordered)
         return _Pool(pandas.Series(pool, dtype=dtype))
     backend = nw.get_native_namespace(own)
-    series = nw.new_series("pool", pool, nw.from_native(own, series_only=True).dtype, backend=backend)
+    series = nw.new_series(
+        "pool", pool, nw.from_native(own, series_only=True).dtype, backend=backend
+    )
     return _Pool(series.to_native())
 
 

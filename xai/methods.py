@@ -107,9 +107,9 @@ _METHODS = (
            inputs=_TABLE_IMAGE, image=_MEAN,
            paper="Covert, Lundberg & Lee 2020, Understanding global feature contributions"),
     Method(Uniform(), Prediction(), Shapley(), "ime", inputs=_TABLE_IMAGE,
-           paper="Štrumbelj & Kononenko 2010, An efficient explanation of individual classifications"),
+           paper="Štrumbelj & Kononenko 2010, Explanation of individual classifications"),
     Method(ProductOfMarginals(), Prediction(), Shapley(), "qii", inputs=_TABLE_IMAGE,
-           paper="Datta, Sen & Zick 2016, Algorithmic transparency via quantitative input influence"),
+           paper="Datta, Sen & Zick 2016, Quantitative input influence"),
 )  # fmt: skip
 
 
@@ -150,7 +150,8 @@ class Table(Sequence[Record]):
         rows = [list(self._TITLES), *self._rows()]
         widths = [max(len(row[i]) for row in rows) for i in range(len(self._TITLES))]
         lines = [
-            "  ".join(cell.ljust(w) for cell, w in zip(row, widths, strict=True)).rstrip() for row in rows
+            "  ".join(cell.ljust(w) for cell, w in zip(row, widths, strict=True)).rstrip()
+            for row in rows
         ]
         lines.insert(1, "  ".join("-" * w for w in widths))
         note = "d players, m background rows (draws), n rows of a data set; paper: record.paper"

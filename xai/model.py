@@ -232,7 +232,9 @@ def _takes_codes(module: Any) -> bool:
     """Whether a module begins with an embedding, so that integers must stay integers."""
     import torch
 
-    return any(isinstance(part, torch.nn.Embedding | torch.nn.EmbeddingBag) for part in module.modules())
+    return any(
+        isinstance(part, torch.nn.Embedding | torch.nn.EmbeddingBag) for part in module.modules()
+    )
 
 
 def to_model_device(model: Model, inputs: Inputs) -> Inputs:

@@ -187,7 +187,9 @@ class Columns(Players):
     def encode(self, inputs: Inputs, channel_axis: int | None) -> Partition:
         """Each column's group; a column in none or in two is refused."""
         if len(inputs.shape) != 1:
-            raise ValueError("column groups are for tables (2-D batches); use an array of group ids")
+            raise ValueError(
+                "column groups are for tables (2-D batches); use an array of group ids"
+            )
         names = inputs.names or [str(j) for j in range(inputs.shape[0])]
         owner = np.full(inputs.shape, -1, np.intp)
         labels = []

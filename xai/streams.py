@@ -49,7 +49,9 @@ def bits(seed: int, stream: int, samples: NDArray[np.integer], width: int) -> ND
     return _mix(row[:, None] + column[None, :])
 
 
-def uniforms(seed: int, stream: int, samples: NDArray[np.integer], width: int) -> NDArray[np.float64]:
+def uniforms(
+    seed: int, stream: int, samples: NDArray[np.integer], width: int
+) -> NDArray[np.float64]:
     """Uniform numbers in [0, 1), shape `(len(samples), width)`.
 
     Examples

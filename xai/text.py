@@ -17,7 +17,7 @@ _TOKEN = re.compile(r"\S+\s*|\s+")
 
 
 def read_text(texts: list[str]) -> Inputs:
-    """Encode texts as token codes `(n, most tokens)`; tokens are words with the space after them."""
+    """Encode texts as token codes `(n, most tokens)`: words, each with the space after it."""
     rows = [_TOKEN.findall(text) for text in texts]
     width = max(1, *(len(row) for row in rows)) if rows else 1
     pool: dict[str, int] = {}

@@ -13,7 +13,9 @@ from xai.behavior.base import Behavior, Floats, Step, Values, View
 from xai.behavior.prediction import _checked, _probability
 from xai.suggest import unknown
 
-Loss: TypeAlias = "Literal['auto', 'cross_entropy', 'squared', '0-1'] | Callable[[Any, Floats], Any]"
+Loss: TypeAlias = (
+    "Literal['auto', 'cross_entropy', 'squared', '0-1'] | Callable[[Any, Floats], Any]"
+)
 LOSSES = ("auto", "cross_entropy", "squared", "0-1")
 
 
@@ -92,7 +94,11 @@ def _loss(
         raise ValueError("a loss needs the true labels: pass y=")
     classifies = view.scale != "amount" and not (view.scale == "callable" and len(view.names) == 1)
     if loss == "auto":
-        loss = "cross_entropy" if classifies and view.scale not in ("score", "indicator") else "squared"
+        loss = (
+            "cross_entropy"
+            if classifies and view.scale not in ("score", "indicator")
+            else "squared"
+        )
         loss = "0-1" if view.scale == "indicator" else loss
     if callable(loss):
         return _user_loss(loss, view)

@@ -39,7 +39,9 @@ def transform(output: str, scale: Scale) -> Callable[[Floats], Floats]:
             "not give; use output='raw', or calibrate it (CalibratedClassifierCV)"
         )
     if scale == "module":
-        return {"probability": _probability, "logit": lambda out: out, "log_odds": _log_odds}[output]
+        return {"probability": _probability, "logit": lambda out: out, "log_odds": _log_odds}[
+            output
+        ]
     return {"probability": _checked, "logit": _log, "log_odds": _logit}[output]
 
 
@@ -61,8 +63,8 @@ def _log_odds(out: Floats) -> Floats:
 def _checked(out: Floats) -> Floats:
     if np.nanmin(out) < 0 or np.nanmax(out) > 1:
         raise ValueError(
-            f"probabilities were asked for, but the callable returned values from {np.nanmin(out):.3g} "
-            f"to {np.nanmax(out):.3g}; use output='raw'"
+            "probabilities were asked for, but the callable returned values from "
+            f"{np.nanmin(out):.3g} to {np.nanmax(out):.3g}; use output='raw'"
         )
     return out
 

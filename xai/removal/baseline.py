@@ -90,8 +90,11 @@ def _constant(context: Context, value: float) -> Block:
 
 def _statistic(block: Block, name: str) -> Block:
     if sparse.issparse(block):
-        return sparse.csr_array(np.atleast_2d(getattr(block, name)(axis=0).toarray()
-                                              if name != "mean" else block.mean(axis=0)))
+        return sparse.csr_array(
+            np.atleast_2d(
+                getattr(block, name)(axis=0).toarray() if name != "mean" else block.mean(axis=0)
+            )
+        )
     if is_tensor(block):
         reduced = block.mean(0) if name == "mean" else getattr(block, f"a{name}")(0)
         return reduced[None]

@@ -39,10 +39,13 @@ class Function(Removal):
         def inputs(rows: Indices, masks: NDArray[np.bool_], draws: Indices) -> Block:
             batch = x[rows].clone() if hasattr(x, "clone") else x[rows]
             kept = np.broadcast_to(masks, batch.shape).copy()
-            out = self.function(batch, batch.new_tensor(kept).bool() if hasattr(x, "clone") else kept)
+            out = self.function(
+                batch, batch.new_tensor(kept).bool() if hasattr(x, "clone") else kept
+            )
             if tuple(out.shape) != tuple(batch.shape):
                 raise ValueError(
-                    f"the removal function returned shape {tuple(out.shape)} for {tuple(batch.shape)}"
+                    f"the removal function returned shape {tuple(out.shape)} "
+                    f"for rows of shape {tuple(batch.shape)}"
                 )
             return out
 

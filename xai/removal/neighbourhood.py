@@ -59,9 +59,7 @@ class Neighbourhood(Removal):
         ]
 
         def bins(rows: NDArray[Any]) -> NDArray[np.intp]:
-            places = [
-                np.searchsorted(c, rows[:, j], side="left") for j, c in enumerate(cuts)
-            ]
+            places = [np.searchsorted(c, rows[:, j], side="left") for j, c in enumerate(cuts)]
             return np.stack(places, axis=1)
 
         own = bins(x)

@@ -14,7 +14,6 @@ from xai import streams
 from xai.inputs import Block, is_tensor
 from xai.removal.base import Context, Draws, Indices, Removal
 
-
 REPEATS = 10
 """Permutations of a permutation test where neither a count nor a budget is given."""
 
@@ -152,7 +151,9 @@ class Uniform(Removal):
         whole = _whole_columns(context)
 
         def generate(draws: Indices) -> Block:
-            u = streams.uniforms(context.seed, streams.REPLACEMENT, draws, int(np.prod(inputs.shape)))
+            u = streams.uniforms(
+                context.seed, streams.REPLACEMENT, draws, int(np.prod(inputs.shape))
+            )
             u = u.reshape(len(draws), *inputs.shape)
             values = np.where(whole, np.floor(low + u * (high - low + 1)), low + u * (high - low))
             return _like(inputs.block, values)

@@ -10,8 +10,8 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from xai.game import Coalitions, Floats, FunctionGame, Game, Indices
 from xai import streams
+from xai.game import Coalitions, Floats, FunctionGame, Game, Indices
 from xai.streams import as_seed
 
 
@@ -111,8 +111,14 @@ class Plan:
         """
         ends = game.ends_cost
         if samples is not None:
-            if isinstance(samples, bool) or not isinstance(samples, int | np.integer) or samples < least:
-                raise ValueError(f"samples={samples!r}: {what} needs an integer of at least {least}")
+            if (
+                isinstance(samples, bool)
+                or not isinstance(samples, int | np.integer)
+                or samples < least
+            ):
+                raise ValueError(
+                    f"samples={samples!r}: {what} needs an integer of at least {least}"
+                )
             needs(f"{what} with samples={samples}", ends + int(samples) * unit, self.budget)
             return int(samples)
         needs(what, min(ends + least * unit, enumeration_cost(game)), self.budget)
@@ -153,7 +159,9 @@ class Summary(ABC):
         ValueError
             The budget is below the least that works, which the message names.
         """
-        if budget is not None and (isinstance(budget, bool) or not isinstance(budget, int | np.integer)):
+        if budget is not None and (
+            isinstance(budget, bool) or not isinstance(budget, int | np.integer)
+        ):
             raise TypeError(f"budget must be an integer number of model rows, not {budget!r}")
         if tolerance is not None:
             _check_tolerance(tolerance)
@@ -198,7 +206,8 @@ def needs(what: str, least: int, budget: int | None) -> None:
     """Refuse a budget (None: no limit) below the least that works."""
     if budget is not None and budget < least:
         raise ValueError(
-            f"budget={budget} is too small: {what} needs at least {least} model rows per explained row"
+            f"budget={budget} is too small: {what} needs at least {least} model rows "
+            "per explained row"
         )
 
 
@@ -337,7 +346,11 @@ class _Sums:
         self.squares += (shifted**2).sum(axis=1)
 
     def keep(self, rows: NDArray[np.bool_]) -> None:
-        self.first, self.total, self.squares = self.first[rows], self.total[rows], self.squares[rows]
+        self.first, self.total, self.squares = (
+            self.first[rows],
+            self.total[rows],
+            self.squares[rows],
+        )
 
     def mean_and_error(self) -> tuple[Floats, Floats]:
         mean = self.total / self.count

@@ -13,7 +13,7 @@ from xai.summary.base import Attribution, Budget, Plan, Summary, exact, finish, 
 
 @dataclass(frozen=True)
 class RemoveIndividual(Summary):
-    """What is lost when one player is removed from all: ``phi_i = v(N) − v(N \\ i)``.
+    """What is lost when one player is removed from all: ``phi_i = v(N) − v(N∖i)``.
 
     Notes
     -----
@@ -31,7 +31,9 @@ class RemoveIndividual(Summary):
 
     def attribute(self, game: Game, plan: Plan) -> Attribution:
         """Values of all players but one, and of all."""
-        without = np.concatenate([np.ones((1, game.n_players), bool), ~np.eye(game.n_players, dtype=bool)])
+        without = np.concatenate(
+            [np.ones((1, game.n_players), bool), ~np.eye(game.n_players, dtype=bool)]
+        )
         return _one_by_one(self, game, without, plan, sign=-1)
 
 
@@ -51,7 +53,9 @@ class IncludeIndividual(Summary):
 
     def attribute(self, game: Game, plan: Plan) -> Attribution:
         """Values of one player, and of none."""
-        alone = np.concatenate([np.zeros((1, game.n_players), bool), np.eye(game.n_players, dtype=bool)])
+        alone = np.concatenate(
+            [np.zeros((1, game.n_players), bool), np.eye(game.n_players, dtype=bool)]
+        )
         return _one_by_one(self, game, alone, plan, sign=1)
 
 

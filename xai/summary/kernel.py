@@ -15,7 +15,6 @@ from xai.summary.base import (
     Attribution,
     Plan,
     enumerates,
-    enumeration_cost,
     finish,
     within,
 )
@@ -64,7 +63,7 @@ class ShapleyKernel:
             game.progress.expect(n * self.pairs * self.pair_cost + game.base_cost)
         for rows, _ in game.blocks(2 * self.pairs):
             bases[rows], fulls[rows] = game.ends(rows)
-            active, done, variance = rows, 0, np.zeros((n, d, k))
+            active, variance = rows, np.zeros((n, d, k))
             for start, stop in self._stages():
                 design = self._design(start, stop - start)
                 y, total = self._centred(active, design, start), fulls[active] - bases[active]
@@ -73,14 +72,11 @@ class ShapleyKernel:
                 values[active] = old * values[active] + new * phi
                 variance[active] = old**2 * variance[active] + new**2 * var
                 errors[active] = np.sqrt(variance[active])
-                done = stop
                 if self.tolerance is not None:
                     active = active[~within(values[active], errors[active], self.tolerance)]
                     if len(active) == 0:
                         break
-        return finish(
-            game, values, errors, base=bases, full=fulls, tolerance=self.tolerance
-        )
+        return finish(game, values, errors, base=bases, full=fulls, tolerance=self.tolerance)
 
     def _stages(self) -> list[tuple[int, int]]:
         """Ranges of pairs, each enough to be solved by itself: the same for every batch size."""
@@ -97,7 +93,7 @@ class ShapleyKernel:
         return Design.make(game.n_players, pairs, self.seed, start, draws)
 
     def _centred(self, rows: NDArray[np.intp], design: Design, start: int) -> Floats:
-        """Odd part (v(S) − v(N∖S))/2 at each pair's draw, its straight line taken off: (R, P, k)."""
+        """Odd part (v(S) − v(N∖S))/2 at each pair's draw, its line taken off: (R, P, k)."""
         game, d, S = self.game, self.game.n_players, design.S
         draws = self._draws(design, start)
         parts = []
@@ -193,7 +189,7 @@ class Design:
         return np.concatenate(self.parts)
 
     def solve(self, y: Floats, total: Floats) -> tuple[Floats, Floats]:
-        """Constrained least squares of y (R, P, k) for totals (R, k): values, variances (R, d, k)."""
+        """Constrained fit of y (R, P, k) for totals (R, k): values, variances (R, d, k)."""
         z, weight = np.where(self.S, 0.5, -0.5), np.concatenate(self.weights)
         basis = helmert(self.d)  # of the vectors that sum to 0: the line has taken the total off
         gram = basis @ ((z * weight[:, None]).T @ z) @ basis.T
@@ -201,7 +197,9 @@ class Design:
         influence = (z * weight[:, None]) @ solver
         phi = np.einsum("pd,rpk->rdk", influence, y, optimize=True)
         leverage = np.minimum(np.einsum("pd,pd->p", influence, z), 1.0)
-        sampled = np.concatenate([np.arange(p.start, p.stop) for p, _, f in self.strata if f] or [[]])
+        sampled = np.concatenate(
+            [np.arange(p.start, p.stop) for p, _, f in self.strata if f] or [[]]
+        )
         heavy = len(sampled) and np.median(leverage[sampled.astype(np.intp)]) > HEAVY
         spare = np.full_like(leverage, np.nan) if heavy else np.maximum(1 - leverage, 1e-12)
         variances = []

@@ -251,7 +251,9 @@ class LinearFit(Summary):
                 gram[np.diag_indices_from(gram)] += self.alpha
             inverse = np.linalg.pinv(gram, hermitian=True)
             phi = inverse @ ((zc * weights[:, None]).T @ vc)
-            error = _sandwich(zc, weights, vc, phi, inverse) if errors else np.full_like(phi, np.nan)
+            error = (
+                _sandwich(zc, weights, vc, phi, inverse) if errors else np.full_like(phi, np.nan)
+            )
         left = (weights @ (vc - zc @ phi) ** 2, weights @ vc**2)
         fitted = 1 - left[0] / np.where(left[1] > 0, left[1], 1.0)
         return _Fit(phi, error, v_mean - z_mean @ phi, np.where(left[1] > 0, fitted, np.nan))
@@ -260,7 +262,9 @@ class LinearFit(Summary):
         from sklearn.linear_model import Lasso
 
         model = Lasso(alpha=self.alpha, fit_intercept=False, max_iter=10_000)
-        fits = [model.fit(zc, vc[:, j], sample_weight=weights).coef_.copy() for j in range(vc.shape[1])]
+        fits = [
+            model.fit(zc, vc[:, j], sample_weight=weights).coef_.copy() for j in range(vc.shape[1])
+        ]
         return np.stack(fits, axis=1)
 
     def _jackknife(self, zc: Floats, weights: Floats, vc: Floats, groups: int = 10) -> Floats:
@@ -268,9 +272,12 @@ class LinearFit(Summary):
         if len(zc) < 2 * groups:
             return np.full((zc.shape[1], vc.shape[1]), np.nan)
         label = np.arange(len(zc)) % groups
-        fits = np.stack([
-            self._lasso(zc[label != g], weights[label != g], vc[label != g]) for g in range(groups)
-        ])
+        fits = np.stack(
+            [
+                self._lasso(zc[label != g], weights[label != g], vc[label != g])
+                for g in range(groups)
+            ]
+        )
         return np.sqrt((groups - 1) / groups * ((fits - fits.mean(axis=0)) ** 2).sum(axis=0))
 
 
@@ -317,7 +324,7 @@ def _values(game: Game, rows: Indices, S: Coalitions, draws: Indices) -> Floats:
 
 
 def _sandwich(zc: Floats, weights: Floats, vc: Floats, phi: Floats, inverse: Floats) -> Floats:
-    """Errors (d, k) of weighted least squares, heteroscedasticity and leverage allowed for (HC2)."""
+    """Errors (d, k) of the fit, heteroscedasticity and leverage allowed for (HC2)."""
     count, d = zc.shape
     if count <= d + 2:
         return np.full_like(phi, np.nan)

@@ -85,7 +85,9 @@ def _regress(z: Floats, y: Floats) -> tuple[Floats, Floats]:
     inverse = np.linalg.pinv(z.T @ z, hermitian=True)
     phi = np.einsum("de,pe,rpk->rdk", inverse, z, y, optimize=True)
     leverage = np.einsum("pd,de,pe->p", z, inverse, z, optimize=True)
-    residual = (y - np.einsum("pd,rdk->rpk", z, phi)) / np.sqrt(np.maximum(1 - leverage, 1e-12))[:, None]
+    residual = (y - np.einsum("pd,rdk->rpk", z, phi)) / np.sqrt(np.maximum(1 - leverage, 1e-12))[
+        :, None
+    ]
     influence = z @ inverse
     return phi, np.sqrt(np.einsum("pd,rpk->rdk", influence**2, residual**2, optimize=True))
 
@@ -148,7 +150,9 @@ def _mean_included(S: Coalitions, v: Floats) -> tuple[Floats, Floats]:
     """Ratio estimate (R, d, k) from values (R, C, k), and its error."""
     included = S.astype(np.float64)
     count = included.sum(axis=0)[:, None]
-    with np.errstate(invalid="ignore", divide="ignore"):  # a player never included: NaN, as it is unknown
+    with np.errstate(
+        invalid="ignore", divide="ignore"
+    ):  # a player never included: NaN, as it is unknown
         mean = np.einsum("cd,rck->rdk", included, v) / count
         centre = v.mean(axis=1, keepdims=True)
         shifted = np.einsum("cd,rck->rdk", included, (v - centre) ** 2) / count
@@ -210,7 +214,9 @@ def _sampled(
         for stop in stops(count, tolerance, first=64):
             parts.append(_evaluate(game, active, S[done:stop], draws, slice(done, stop), paired))
             done = stop
-            v = np.concatenate([np.concatenate(side, axis=1) for side in zip(*parts, strict=True)], 1)
+            v = np.concatenate(
+                [np.concatenate(side, axis=1) for side in zip(*parts, strict=True)], 1
+            )
             values[active], errors[active] = estimate(S[:done], v)
             if tolerance is not None:
                 left = ~within(values[active], errors[active], tolerance)

@@ -202,9 +202,7 @@ class _Walks:
         for stop in stops(self.groups, self.tolerance, first=8):
             while done < stop:
                 groups = np.arange(done, min(done + step, stop))
-                phi, t, within_sum = self._walk(
-                    rows[active], (base[active], full[active]), groups
-                )
+                phi, t, within_sum = self._walk(rows[active], (base[active], full[active]), groups)
                 if moments is None:
                     moments = _Moments.empty(phi[:, 0], t[:, 0])
                 moments.add(phi, t, within_sum)
@@ -244,7 +242,9 @@ class _Walks:
             draws = np.repeat(own, self.size * 2 * (d - 1))
         inner = game.grid(rows, coalitions, draws).reshape(len(rows), len(pairs), 2, d - 1, -1)
         low, high = self._ends(rows, ends, groups)
-        phi = _contributions(inner, np.repeat(low, self.size, 1), np.repeat(high, self.size, 1), ranks)
+        phi = _contributions(
+            inner, np.repeat(low, self.size, 1), np.repeat(high, self.size, 1), ranks
+        )
         phi = phi.reshape(len(rows), len(groups), self.size, d, -1)
         mean = phi.mean(axis=2)
         return mean, high - low, ((phi - mean[:, :, None]) ** 2).sum(axis=(1, 2))
@@ -262,7 +262,7 @@ class _Walks:
 
     def _estimate(self, m: _Moments, total: Floats) -> tuple[Floats, Floats]:
         """Values and standard errors from the sums; see the class's notes."""
-        game, count = self.game, m.groups
+        count = m.groups
         mean, t_mean = m.phi / count, m.t / count
         var, cov, var_t = (np.zeros_like(a) for a in (mean, mean, t_mean))
         if count > 1:
@@ -305,7 +305,7 @@ class _Walks:
 
 
 def _share(var: Floats, phi: Floats) -> Floats:
-    """How to spread a gap before its regression is known: by variance, else by size, else evenly."""
+    """How to spread a gap before its slope is known: by variance, else by size, else evenly."""
     share = np.full_like(phi, 1 / phi.shape[1])
     for size in (phi**2, var):
         total = size.sum(axis=1, keepdims=True)
@@ -313,9 +313,7 @@ def _share(var: Floats, phi: Floats) -> Floats:
     return share
 
 
-def _contributions(
-    inner: Floats, low: Floats, high: Floats, ranks: NDArray[np.intp]
-) -> Floats:
+def _contributions(inner: Floats, low: Floats, high: Floats, ranks: NDArray[np.intp]) -> Floats:
     """Each player's mean contribution over a walk and its reverse, (R, P, d, k).
 
     Parameters
@@ -328,4 +326,3 @@ def _contributions(
     backward = np.concatenate([high[:, :, None], inner[:, :, 1], low[:, :, None]], axis=2)
     steps = np.diff(forward, axis=2) - np.diff(backward, axis=2)
     return np.take_along_axis(steps, ranks[None, :, :, None], axis=2) / 2
-
