@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -27,7 +27,6 @@ from xai.suggest import unknown
 from xai.summary.base import Attribution, Budget
 from xai.targets import Label, Resolved, Target, resolve
 
-Part = TypeVar("Part")
 _NOT_OPTIONS = ("model", "x", "options")
 
 
@@ -199,8 +198,6 @@ def _compose(
         ):
             default = recipe.removal
     chosen = _part(removal, removals.NAMES, removals.Removal, "removal") or default
-    if chosen is None:
-        chosen = removals.Marginal() if data is not None else removals.Baseline(0)
     return replace(
         recipe,
         removal=chosen,
@@ -211,31 +208,34 @@ def _compose(
     ), players
 
 
-def _part(given: Any, names: dict[str, Any], kind: type[Part], what: str) -> Part | None:
+def _part(given: Any, names: dict[str, Any], kind: Any, what: str) -> Any:
     """A part of the triple from an object, a name or (for removal) a function."""
     if given is None or isinstance(given, kind):
         return given
     if isinstance(given, str):
         if given not in names:
             raise ValueError(unknown(what, given, names))
-        made: Part = names[given]()
-        return made
+        return names[given]()
     if what == "removal" and callable(given) and not isinstance(given, type):
-        return removals.Function(given)  # type: ignore[return-value] # kind is Removal here
+        return removals.Function(given)
     raise TypeError(f"{what} must be an xai.{what} object or one of {sorted(names)}, not {given!r}")
 
 
 def _with_options(recipe: Method, options: dict[str, Any]) -> Method:
     """Hand each option to the part that has it; refuse what none has."""
-    parts = {"removal": recipe.removal, "behavior": recipe.behavior, "summary": recipe.summary}
-    known = {what: [f.name for f in fields(part)] for what, part in parts.items()}  # type: ignore[arg-type]
+    parts: dict[str, Any] = {
+        "removal": recipe.removal,
+        "behavior": recipe.behavior,
+        "summary": recipe.summary,
+    }
+    known = {what: [f.name for f in fields(part)] for what, part in parts.items()}
     for name, value in options.items():
         owner = next((what for what, names in known.items() if name in names), None)
         if owner is None:
             choices = [n for names in known.values() for n in names]
             choices += [n for n in explain.__annotations__ if n not in (*_NOT_OPTIONS, "return")]
             raise TypeError(_unknown_option(name, [*choices, "channel_axis"], recipe.name))
-        parts[owner] = replace(parts[owner], **{name: value})  # type: ignore[type-var]
+        parts[owner] = replace(parts[owner], **{name: value})
     return replace(recipe, **parts)
 
 
@@ -256,7 +256,8 @@ def _with_repeats(
 def _unknown_option(name: str, choices: list[str], method: str) -> str:
     close = difflib.get_close_matches(name, choices, n=1, cutoff=0.4)
     hint = f"; did you mean {close[0]!r}?" if close else ""
-    return f"unknown option {name!r} for method {method!r}{hint} Known: {', '.join(sorted(set(choices)))}"
+    known = ", ".join(sorted(set(choices)))
+    return f"unknown option {name!r} for method {method!r}{hint} Known: {known}"
 
 
 # ---------------------------------------------------------------------------------------------
@@ -301,7 +302,7 @@ def _predict(
     """Outputs (n, K) of the unmasked rows."""
     row_bytes = int(np.prod(inputs.shape)) * 8
     size = batch_size or max(1, min(2**14, 2**25 // row_bytes))
-    parts = []
+    parts: list[NDArray[np.floating]] = []
     for start in range(0, inputs.n, size):
         out = model(inputs.block[np.arange(start, min(start + size, inputs.n))])  # a copy
         if parts and out.shape[1] != parts[0].shape[1]:

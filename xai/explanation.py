@@ -258,12 +258,9 @@ def load(path: str | PathLike[str]) -> Explanation:
         raise ValueError(refusal)
     meta = json.loads(str(arrays["json"]))
     data = _unpack(meta.pop("data"), arrays)
-    return Explanation(
-        data=data,
-        info={key[5:]: value for key, value in arrays.items() if key.startswith("info/")},
-        **{name: arrays.get(name) for name in _ARRAYS},
-        **meta,
-    )
+    info = {key[5:]: value for key, value in arrays.items() if key.startswith("info/")}
+    read: dict[str, Any] = {name: arrays.get(name) for name in _ARRAYS} | meta
+    return Explanation(data=data, info=info, **read)
 
 
 def take_rows(data: Any, index: NDArray[np.intp]) -> Any:

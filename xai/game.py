@@ -254,16 +254,17 @@ class ModelGame(Game):
         self.sampled_draws = self.endless
         self.commutes = self.values.reduce is None
         self._empty: dict[int, Floats] = {}
-        self._base: dict[int, Floats] = {}
         everything = self.partition.covers(self._rows).all()
-        self._has_shared_empty = self.draws.key is not None and everything
+        self._has_shared_empty = self.draws.key is not None and bool(everything)
         self.n_outputs = self._reduced(self._rows[:1], self._full(self._rows[:1])).shape[1]
+        self._base = np.empty((self.inputs.n, self.n_outputs))
+        self._has_base = np.zeros(self.inputs.n, bool)
         self._batch = self.batch_size or self._choose_batch()
 
     def _choose_batch(self) -> int:
         itemsize = getattr(self.inputs.block, "dtype", None)
-        row = int(np.prod(self.inputs.shape)) * max(1, getattr(itemsize, "itemsize", 8))
-        row += 8 * self.full_outputs.shape[1]
+        row = int(np.prod(self.inputs.shape)) * max(1, int(getattr(itemsize, "itemsize", 8)))
+        row += 8 * int(self.full_outputs.shape[1])
         return max(1, min(BATCH_ROWS, BATCH_BYTES // row))
 
     # -- evaluation ---------------------------------------------------------------------------
@@ -361,16 +362,13 @@ class ModelGame(Game):
     def _means(self, rows: Indices, coalitions: Coalitions) -> Floats:
         """Outputs averaged over all draws, then reduced: (B, k)."""
         m = self.n_draws
-        full = coalitions.all(axis=1)
+        full = np.asarray(coalitions.all(axis=1))
+        empty: Coalitions = np.logical_not(coalitions.any(axis=1))
         out = np.empty((len(rows), self.n_outputs))
         if full.any():
             out[full] = self._reduced(rows[full], self._full(rows[full]))
-        empty = ~coalitions.any(axis=1)
-        known = np.array(
-            [e and int(r) in self._base for e, r in zip(empty, rows, strict=True)], bool
-        )
-        if known.any():
-            out[known] = np.stack([self._base[int(r)] for r in rows[known]])
+        known: Coalitions = empty & self._has_base[rows]
+        out[known] = self._base[rows[known]]
         rest = np.flatnonzero(~(full | known))
         step = max(1, BLOCK // m)
         for start in range(0, len(rest), step):
@@ -380,8 +378,7 @@ class ModelGame(Game):
             values = self._samples(rows[each], coalitions[each], draws)
             means = _mean(values.reshape(len(part), m, -1))
             out[part] = self._reduced(rows[part], means)
-        for position in np.flatnonzero(empty & ~known):
-            self._base.setdefault(int(rows[position]), out[position].copy())
+        self._base[rows[empty]], self._has_base[rows[empty]] = out[empty], True
         return out
 
     # -- the public forms ---------------------------------------------------------------------

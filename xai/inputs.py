@@ -215,7 +215,7 @@ def _read_array(x: Any, data: Any) -> Inputs:
         other = _dense(rows)
         if other.dtype.kind not in "biuf":
             raise TypeError(f"{what} has dtype {other.dtype}, but x is numeric ({array.dtype})")
-        return _check_shape(other, array, what)
+        return np.asarray(_check_shape(other, array, what))
 
     columns = array.shape[1] if array.ndim == 2 else 0
     return Inputs(array, lambda b: b, encode, categorical=np.zeros(columns, bool))

@@ -36,8 +36,7 @@ class Method:
 
     Parameters
     ----------
-    removal, behavior, summary : the parts; None takes marginal removal (tables with `data`) or a
-        baseline, the prediction, and Shapley values
+    removal, behavior, summary : the parts; marginal removal, the prediction, Shapley values
     name : str
     budget : Budget, optional
         Default model rows per explained row; the summary's own where None.
@@ -54,7 +53,7 @@ class Method:
     'mine'
     """
 
-    removal: Removal | None = None
+    removal: Removal = Marginal()
     behavior: Behavior = Prediction()
     summary: Summary = Shapley()
     name: str = "custom"

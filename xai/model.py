@@ -159,7 +159,8 @@ def wrap(model: Any, inputs: Inputs) -> Model:
         known = np.asarray(labels)
 
         def indicate(batch: Any) -> NDArray[np.float64]:
-            return (np.asarray(model.predict(batch))[:, None] == known[None, :]).astype(np.float64)
+            predicted = np.asarray(model.predict(batch))
+            return np.asarray(predicted[:, None] == known[None, :], np.float64)
 
         return Model(indicate, prepare, "indicator", _labels(labels))
     return Model(model.predict, prepare, "amount")

@@ -39,7 +39,7 @@ class Partition:
     @property
     def shared(self) -> bool:
         """Whether all rows have the same players."""
-        return self.owner.shape[0] == 1
+        return len(self.owner) == 1
 
     def covers(self, rows: NDArray[np.intp]) -> NDArray[np.bool_]:
         """For each row, whether its players own all of it."""

@@ -60,7 +60,8 @@ def uniforms(
     >>> bool((uniforms(0, DRAW, np.array([1]), 3) == both[1]).all())
     True
     """
-    return (bits(seed, stream, samples, width) >> np.uint64(11)) * 2.0**-53
+    top = bits(seed, stream, samples, width) >> np.uint64(11)
+    return np.asarray(top * 2.0**-53, np.float64)
 
 
 def integers(

@@ -169,7 +169,8 @@ class Margin(Behavior):
             target = view.target[rows]
             own = np.take_along_axis(means, target, axis=1)
             hidden = np.arange(means.shape[1]) == target[..., None]
-            return own - np.where(hidden, -np.inf, means[:, None, :]).max(axis=2)
+            others = np.where(hidden, -np.inf, means[:, None, :])
+            return np.asarray(own - others.max(axis=2))
 
         step: Step = lambda rows, out: to_scale(out)  # noqa: E731 — one expression, named for its type
         return Values(step, reduce, view.names)

@@ -60,7 +60,7 @@ class Baseline(Removal):
                 context.numeric(f"Baseline({self.value!r})")
             if not isinstance(self.value, int | float | np.number):
                 raise TypeError(f"Baseline({self.value!r}): expected a number, an array or a word")
-            return _constant(context, self.value)
+            return _constant(context, float(self.value))
         block = inputs.encode(self.value, "the baseline")
         if block.shape[0] not in (1, inputs.n):
             raise ValueError(

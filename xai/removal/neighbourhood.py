@@ -77,7 +77,7 @@ class Neighbourhood(Removal):
             return latest[key]
 
         def regressors(rows: Indices, draws: Indices) -> NDArray[np.float64]:
-            return (drawn_bins(draws) == own[rows]).astype(np.float64)
+            return np.equal(drawn_bins(draws), own[rows]).astype(np.float64)
 
         drawn = endless(generate, self.n_draws)
         return Draws(
@@ -109,7 +109,8 @@ class Neighbourhood(Removal):
 
         def regressors(rows: Indices, draws: Indices) -> NDArray[np.float64]:
             made = values(rows, draws)
-            return np.where(categorical, made == x[rows], (made - x[rows]) / scale)
+            distance = np.where(categorical, made == x[rows], (made - x[rows]) / scale)
+            return np.asarray(distance, np.float64)
 
         if not is_tensor(block) and not categorical.all():
             context.inputs.admit(np.full((1, columns), 0.5))  # noise makes integer columns float

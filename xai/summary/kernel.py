@@ -197,10 +197,10 @@ class Design:
         influence = (z * weight[:, None]) @ solver
         phi = np.einsum("pd,rpk->rdk", influence, y, optimize=True)
         leverage = np.minimum(np.einsum("pd,pd->p", influence, z), 1.0)
-        sampled = np.concatenate(
-            [np.arange(p.start, p.stop) for p, _, f in self.strata if f] or [[]]
-        )
-        heavy = len(sampled) and np.median(leverage[sampled.astype(np.intp)]) > HEAVY
+        sampled = np.zeros(len(z), bool)
+        for part, _, factor in self.strata:
+            sampled[part] = factor > 0
+        heavy = sampled.any() and np.median(leverage[sampled]) > HEAVY
         spare = np.full_like(leverage, np.nan) if heavy else np.maximum(1 - leverage, 1e-12)
         variances = []
         for row, fitted in zip(y, phi, strict=True):

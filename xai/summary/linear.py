@@ -278,7 +278,8 @@ class LinearFit(Summary):
                 for g in range(groups)
             ]
         )
-        return np.sqrt((groups - 1) / groups * ((fits - fits.mean(axis=0)) ** 2).sum(axis=0))
+        spread = ((fits - fits.mean(axis=0)) ** 2).sum(axis=0)
+        return np.asarray(np.sqrt((groups - 1) / groups * spread))
 
 
 @dataclass(frozen=True)
@@ -295,9 +296,12 @@ class _Results:
     """Fits of all rows, filled in row by row."""
 
     def __init__(self, n: int, d: int, k: int) -> None:
-        self.phi, self.error = np.empty((n, d, k)), np.empty((n, d, k))
-        self.base, self.full = np.empty((n, k)), np.empty((n, k))
-        self.intercept, self.r2 = np.empty((n, k)), np.empty((n, k))
+        self.phi: Floats = np.empty((n, d, k))
+        self.error: Floats = np.empty((n, d, k))
+        self.base: Floats = np.empty((n, k))
+        self.full: Floats = np.empty((n, k))
+        self.intercept: Floats = np.empty((n, k))
+        self.r2: Floats = np.empty((n, k))
 
     def store(self, row: int, fit: _Fit) -> None:
         self.phi[row], self.error[row] = fit.phi, fit.error

@@ -139,7 +139,7 @@ class MeanWhenIncluded(Summary):
         matrix = (S * weight[:, None]).T / self.p
 
         def linear(v: Floats) -> Floats:
-            return np.einsum("dc,...ck->...dk", matrix, v)
+            return np.asarray(np.einsum("dc,...ck->...dk", matrix, v))
 
         base, full = game.ends(np.arange(game.n_rows))
         values, errors = exact(game, S, linear)
