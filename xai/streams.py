@@ -85,6 +85,30 @@ def ranks(seed: int, stream: int, samples: NDArray[np.integer], d: int) -> NDArr
     return position
 
 
+def kept(seed: int, samples: NDArray[np.integer], d: int, p: float) -> NDArray[np.bool_]:
+    """Coalitions (samples, d) that keep each player with chance `p`."""
+    out = np.empty((len(samples), d), bool)
+    for part in parts(len(samples), d):
+        out[part] = uniforms(seed, COALITION, samples[part], d) < p
+    return out
+
+
+def subsets(
+    seed: int, samples: NDArray[np.integer], sizes: NDArray[np.integer], d: int
+) -> NDArray[np.bool_]:
+    """Coalitions (samples, d) of given sizes, each of its size equally likely."""
+    out = np.empty((len(samples), d), bool)
+    for part in parts(len(samples), d):
+        out[part] = ranks(seed, COALITION, samples[part], d) < sizes[part, None]
+    return out
+
+
+def parts(count: int, width: int) -> list[slice]:
+    """Slices of `count` rows of `width` numbers that take little memory each."""
+    step = max(1, 2**20 // max(1, width))
+    return [slice(a, min(a + step, count)) for a in range(0, count, step)]
+
+
 def cycles(seed: int, samples: NDArray[np.integer], m: int) -> NDArray[np.intp]:
     """A draw in [0, m) for each sample: every draw once in each cycle of m, in random order."""
     samples = np.asarray(samples)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import cached_property
 from itertools import combinations
 from math import comb
 
@@ -183,56 +185,91 @@ class Design:
         self.weights.append(np.full(len(S), mass / len(S)))
         self.strata.append((slice(start, start + len(S)), copies, factor))
 
-    @property
+    @cached_property
     def S(self) -> Coalitions:  # noqa: N802 — the papers' letter
         """Coalitions (P, d)."""
         return np.concatenate(self.parts)
 
     def solve(self, y: Floats, total: Floats) -> tuple[Floats, Floats]:
         """Constrained fit of y (R, P, k) for totals (R, k): values, variances (R, d, k)."""
-        z, weight = np.where(self.S, 0.5, -0.5), np.concatenate(self.weights)
+        r, count, k = y.shape
+        flat = np.moveaxis(y, 1, 0).reshape(count, r * k)
+        weight = np.concatenate(self.weights)
+        gram, moment = weighted_moments(self._signs, weight, flat)
         basis = helmert(self.d)  # of the vectors that sum to 0: the line has taken the total off
-        gram = basis @ ((z * weight[:, None]).T @ z) @ basis.T
-        solver = basis.T @ np.linalg.pinv(gram, hermitian=True) @ basis
-        influence = (z * weight[:, None]) @ solver
-        phi = np.einsum("pd,rpk->rdk", influence, y, optimize=True)
-        leverage = np.minimum(np.einsum("pd,pd->p", influence, z), 1.0)
-        sampled = np.zeros(len(z), bool)
+        solver = basis.T @ np.linalg.pinv(basis @ gram @ basis.T, hermitian=True) @ basis
+        phi = solver @ moment
+        leverage, residual = np.empty(count), np.empty_like(flat)
+        for part in streams.parts(count, self.d):
+            z = self._signs(part)
+            leverage[part] = weight[part] * np.einsum("pd,pd->p", z @ solver, z)
+            residual[part] = flat[part] - z @ phi
+        sampled = np.zeros(count, bool)
         for part, _, factor in self.strata:
             sampled[part] = factor > 0
-        heavy = sampled.any() and np.median(leverage[sampled]) > HEAVY
-        spare = np.full_like(leverage, np.nan) if heavy else np.maximum(1 - leverage, 1e-12)
-        variances = []
-        for row, fitted in zip(y, phi, strict=True):
-            residual = (row - z @ fitted) / np.sqrt(spare)[:, None]
-            variances.append(self._variance(influence, residual))
-        return phi + total[:, None] / self.d, np.stack(variances)
+        if sampled.any() and np.median(leverage[sampled]) > HEAVY:
+            variance = np.full_like(phi, np.nan)
+        else:
+            residual *= (weight / np.sqrt(np.maximum(1 - leverage, 1e-12)))[:, None]
+            variance = self._variance(solver, residual)
+        shape = (self.d, r, k)
+        phi, variance = (np.moveaxis(a.reshape(shape), 0, 1) for a in (phi, variance))
+        return phi + total[:, None] / self.d, variance
 
-    def _variance(self, influence: Floats, residual: Floats) -> Floats:
-        """Sum over strata of the spread of the pairs' influences within them, (d, k).
+    def _signs(self, part: slice) -> Floats:
+        """±1/2 for kept and removed players of some pairs."""
+        return np.where(self.S[part], 0.5, -0.5)
+
+    def _variance(self, solver: Floats, residual: Floats) -> Floats:
+        """Sum over strata of the spread of the pairs' influences within them, (d, columns).
 
         Where draws are used evenly, what a draw does to all pairs alike cancels: its mean is
-        taken off first.
+        taken off first. A few players at a time, so that no (P, d) array of floats is made.
         """
-        variance = np.zeros((influence.shape[1], residual.shape[1]))
+        variance = np.zeros((self.d, residual.shape[1]))
         for part, copies, factor in self.strata:
             count, group = part.stop - part.start, max(copies, 2)
             if factor == 0.0:
                 continue
             starts = np.arange(0, max(count - group + 1, 1), group)
             sizes = np.diff([*starts, count])
-            even = not copies and self.draws is not None and 4 * self.draws <= count
-            spare = count - len(starts) - (self.draws - 1 if even and self.draws else 0)
+            even = int(self.draws) if not copies and self.draws and 4 * self.draws <= count else 0
+            spare = count - len(starts) - max(even - 1, 0)
             if spare < 1:
                 return np.full_like(variance, np.nan)
-            for k in range(residual.shape[1]):
-                scores = influence[part] * residual[part, k, None]
-                if even and self.draws:
-                    scores -= _means_by_draw(scores, int(self.draws))
-                means = np.add.reduceat(scores, starts, axis=0) / sizes[:, None]
-                scores -= np.repeat(means, sizes, axis=0)
-                variance[:, k] += factor * count / spare * np.einsum("pd,pd->d", scores, scores)
+            for players in streams.parts(self.d, count):
+                influence = self._influence(part, solver[:, players])
+                for column in range(residual.shape[1]):
+                    scores = influence * residual[part, column, None]
+                    if even:
+                        scores -= _means_by_draw(scores, even)
+                    means = np.add.reduceat(scores, starts, axis=0) / sizes[:, None]
+                    scores -= np.repeat(means, sizes, axis=0)
+                    squares = np.einsum("pd,pd->d", scores, scores)
+                    variance[players, column] += factor * count / spare * squares
         return variance
+
+    def _influence(self, stratum: slice, solver: Floats) -> Floats:
+        """How much each pair of a stratum moves some players' values, (P, players)."""
+        out = np.empty((stratum.stop - stratum.start, solver.shape[1]))
+        for part in streams.parts(len(out), self.d):
+            rows = slice(stratum.start + part.start, stratum.start + part.stop)
+            out[part] = self._signs(rows) @ solver
+        return out
+
+
+def weighted_moments(
+    regressors: Callable[[slice], Floats], weight: Floats, y: Floats
+) -> tuple[Floats, Floats]:
+    """Σ w z zᵀ (d, d) and Σ w z yᵀ (d, columns), some rows at a time."""
+    d = regressors(slice(0, 1)).shape[1]
+    gram, moment = np.zeros((d, d)), np.zeros((d, y.shape[1]))
+    for part in streams.parts(len(y), d):
+        z = regressors(part)
+        weighted = (z * weight[part, None]).T
+        gram += weighted @ z
+        moment += weighted @ y[part]
+    return gram, moment
 
 
 def _means_by_draw(scores: Floats, m: int) -> Floats:
@@ -268,5 +305,4 @@ def _drawn(
     cumulative = np.cumsum(mass) / mass.sum()
     place = np.searchsorted(cumulative, (np.arange(count) + u) / count)
     size = sizes[np.minimum(place, len(sizes) - 1)]
-    ranks = streams.ranks(seed, streams.COALITION, start + np.arange(count), d)
-    return np.asarray(ranks < size[:, None])
+    return streams.subsets(seed, start + np.arange(count), size, d)

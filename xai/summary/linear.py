@@ -178,7 +178,7 @@ class LinearFit(Summary):
         if game.has_regressors:
             S, draws = np.zeros((count, d), bool), samples
         else:
-            S = streams.uniforms(plan.seed, streams.COALITION, samples, d) < self.p
+            S = streams.kept(plan.seed, samples, d, self.p)
             drawn = own_draws(game, plan.seed, samples)
             draws = samples if drawn is None else drawn
         if game.progress is not None:

@@ -23,6 +23,7 @@ from xai.summary.base import (
     stops,
     within,
 )
+from xai.summary.kernel import weighted_moments
 from xai.summary.shapley import enumerated
 
 
@@ -63,33 +64,39 @@ class Banzhaf(Summary):
             return enumerated(game, np.full(d, 0.5 ** (d - 1)), plan.tolerance)
 
         def coalitions(samples: Indices) -> Coalitions:
-            return streams.uniforms(plan.seed, streams.COALITION, samples, game.n_players) < 0.5
+            return streams.kept(plan.seed, samples, game.n_players, 0.5)
 
         def estimate(S: Coalitions, v: Floats) -> tuple[Floats, Floats]:
             half = v.shape[1] // 2
-            return _regress(np.where(S, 1.0, -1.0), v[:, :half] - v[:, half:])
+            return _regress(S, v[:, :half] - v[:, half:])
 
         return _sampled(game, pairs, plan, coalitions, estimate, paired=True)
 
 
-def _regress(z: Floats, y: Floats) -> tuple[Floats, Floats]:
-    """Least squares of y (R, P, k) on signs z (P, d) without intercept, and its errors."""
-    count, d = z.shape
-    nothing = np.full((len(y), d, y.shape[2]), np.nan)
-    if count < 2 * d:
-        phi = np.einsum("pd,rpk->rdk", z, y) / count
-        if count < 2:
-            return phi, nothing
-        squares = np.einsum("rpk->rk", y**2)[:, None] - count * phi**2
-        return phi, np.sqrt(np.maximum(squares, 0) / (count - 1) / count)
-    inverse = np.linalg.pinv(z.T @ z, hermitian=True)
-    phi = np.einsum("de,pe,rpk->rdk", inverse, z, y, optimize=True)
-    leverage = np.einsum("pd,de,pe->p", z, inverse, z, optimize=True)
-    residual = (y - np.einsum("pd,rdk->rpk", z, phi)) / np.sqrt(np.maximum(1 - leverage, 1e-12))[
-        :, None
-    ]
-    influence = z @ inverse
-    return phi, np.sqrt(np.einsum("pd,rpk->rdk", influence**2, residual**2, optimize=True))
+def _regress(S: Coalitions, y: Floats) -> tuple[Floats, Floats]:
+    """Least squares of y (R, P, k) on the signs of S (P, d) without intercept, and its errors."""
+    (r, count, k), d = y.shape, S.shape[1]
+    flat = np.moveaxis(y, 1, 0).reshape(count, r * k)
+
+    def signs(part: slice) -> Floats:
+        return np.where(S[part], 1.0, -1.0)
+
+    gram, moment = weighted_moments(signs, np.ones(count), flat)
+    if count < 2 * d:  # too few to regress: plain averages with the signs
+        phi, variance = moment / count, np.full((d, r * k), np.nan)
+        if count > 1:
+            squares = (flat**2).sum(axis=0) - count * phi**2
+            variance = np.maximum(squares, 0) / (count - 1) / count
+    else:
+        inverse = np.linalg.pinv(gram, hermitian=True)
+        phi, variance = inverse @ moment, np.zeros((d, r * k))
+        for part in streams.parts(count, d):
+            z = signs(part)
+            influence = z @ inverse
+            spare = np.maximum(1 - np.einsum("pd,pd->p", influence, z), 1e-12)
+            variance += (influence**2).T @ ((flat[part] - z @ phi) ** 2 / spare[:, None])
+    values, variances = (np.moveaxis(a.reshape(d, r, k), 0, 1) for a in (phi, variance))
+    return values, np.sqrt(variances)
 
 
 @dataclass(frozen=True)
@@ -129,7 +136,7 @@ class MeanWhenIncluded(Summary):
             return self._enumerate(game, plan.tolerance)
 
         def coalitions(samples: Indices) -> Coalitions:
-            return streams.uniforms(plan.seed, streams.COALITION, samples, game.n_players) < self.p
+            return streams.kept(plan.seed, samples, game.n_players, self.p)
 
         return _sampled(game, count, plan, coalitions, _mean_included, paired=False)
 
@@ -148,17 +155,22 @@ class MeanWhenIncluded(Summary):
 
 def _mean_included(S: Coalitions, v: Floats) -> tuple[Floats, Floats]:
     """Ratio estimate (R, d, k) from values (R, C, k), and its error."""
-    included = S.astype(np.float64)
-    count = included.sum(axis=0)[:, None]
-    with np.errstate(
-        invalid="ignore", divide="ignore"
-    ):  # a player never included: NaN, as it is unknown
-        mean = np.einsum("cd,rck->rdk", included, v) / count
-        centre = v.mean(axis=1, keepdims=True)
-        shifted = np.einsum("cd,rck->rdk", included, (v - centre) ** 2) / count
-        variance = np.maximum(shifted - (mean - centre) ** 2, 0) * count / (count - 1)
-        error = np.sqrt(variance / count)
-    return mean, np.where(count < 2, np.nan, error)
+    (r, samples, k), d = v.shape, S.shape[1]
+    centre = v.mean(axis=1, keepdims=True)
+    flat = np.moveaxis(v - centre, 1, 0).reshape(samples, r * k)
+    count, total, squares = np.zeros((d, 1)), np.zeros((d, r * k)), np.zeros((d, r * k))
+    for part in streams.parts(samples, d):
+        included = S[part].T.astype(np.float64)
+        count += included.sum(axis=1, keepdims=True)
+        total += included @ flat[part]
+        squares += included @ flat[part] ** 2
+    mean = np.full_like(total, np.nan)  # a player never included: unknown
+    np.divide(total, count, out=mean, where=count > 0)
+    error = np.full_like(total, np.nan)
+    spread = np.maximum(squares - count * np.nan_to_num(mean) ** 2, 0)
+    np.divide(spread, count * (count - 1), out=error, where=count > 1)
+    values, variances = (np.moveaxis(a.reshape(d, r, k), 0, 1) for a in (mean, error))
+    return values + centre, np.sqrt(variances)
 
 
 # ---------------------------------------------------------------------------------------------
