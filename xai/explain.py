@@ -125,7 +125,7 @@ def explain(
     )
     recipe = _with_options(recipe, options)
     chosen = as_players(default_players if players is None else players, inputs, axis)
-    partition = chosen.encode(inputs, axis)
+    partition = chosen.encode(_named(inputs, feature_names), axis)
     bar = Progress(progress, recipe.name)
     try:
         with wrapped.session():
@@ -262,6 +262,13 @@ def _unknown_option(name: str, choices: list[str], method: str) -> str:
 
 # ---------------------------------------------------------------------------------------------
 # Rows, images, outputs, labels
+
+
+def _named(inputs: Inputs, feature_names: Sequence[str] | None) -> Inputs:
+    """Rows whose columns have the given names, where these are names of columns."""
+    if feature_names is None or list(inputs.shape) != [len(feature_names)]:
+        return inputs
+    return replace(inputs, names=[str(name) for name in feature_names])
 
 
 def _with_categories(
@@ -505,8 +512,8 @@ class _Run:
 
     def _feature_names(self, given: Sequence[str] | None) -> list[str]:
         names = self.partition.names
-        if given is None:
-            return names
+        if given is None or list(self.inputs.shape) == [len(given)]:
+            return names  # names of columns have named the players already
         if len(given) == len(names):
             return [str(name) for name in given]
         raise ValueError(f"feature_names has {len(given)} names for {len(names)} players")

@@ -196,6 +196,10 @@ def _read_sparse(x: Any) -> Inputs:
 
 
 def _read_array(x: Any, data: Any) -> Inputs:
+    if isinstance(x, np.ma.MaskedArray):
+        raise TypeError(
+            "x is a masked array; fill it (x.filled(value)) or pass NaN for what is missing"
+        )
     array = np.asarray(x)
     if array.ndim == 0:
         raise TypeError(f"x must be a batch of rows, not {type(x).__name__}")

@@ -17,6 +17,7 @@ from xai.summary.base import (
     Attribution,
     Plan,
     enumerates,
+    enumeration_cost,
     finish,
     within,
 )
@@ -81,9 +82,18 @@ class ShapleyKernel:
         return finish(game, values, errors, base=bases, full=fulls, tolerance=self.tolerance)
 
     def _stages(self) -> list[tuple[int, int]]:
-        """Ranges of pairs, each enough to be solved by itself: the same for every batch size."""
+        """Ranges of pairs, each enough to be solved by itself: the same for every batch size.
+
+        Near enumeration there is one range: parts would lose what drawing without replacement
+        gains.
+        """
         stops = [self.pairs]
-        while self.tolerance is not None and stops[0] // 2 >= max(32, 2 * self.game.n_players):
+        near = enumeration_cost(self.game) <= 2 * self.pairs * self.pair_cost
+        while (
+            self.tolerance is not None
+            and not near
+            and stops[0] // 2 >= max(32, 2 * self.game.n_players)
+        ):
             stops.insert(0, stops[0] // 2)
         return list(zip([0, *stops[:-1]], stops, strict=True))
 
