@@ -29,7 +29,9 @@ Coalitions = NDArray[np.bool_]
 BATCH_BYTES = 2**25
 """Bytes of model input in one call, where `batch_size` is not given."""
 BATCH_ROWS = 2**14
-"""Most rows in one model call, where `batch_size` is not given."""
+"""Most rows in one model call, where `batch_size` is not given; more spill a network's cache."""
+ENSEMBLE_BATCH_ROWS = 2**16
+"""The same for ensembles, which pay once per call for each member."""
 BLOCK = 2**17
 """Most (row, coalition) pairs that a summary asks for at once."""
 BLOCK_BYTES = 2**25
@@ -265,7 +267,8 @@ class ModelGame(Game):
         itemsize = getattr(self.inputs.block, "dtype", None)
         row = int(np.prod(self.inputs.shape)) * max(1, int(getattr(itemsize, "itemsize", 8)))
         row += 8 * int(self.full_outputs.shape[1])
-        return max(1, min(BATCH_ROWS, BATCH_BYTES // row))
+        most = ENSEMBLE_BATCH_ROWS if self.model.is_ensemble else BATCH_ROWS
+        return max(1, min(most, BATCH_BYTES // row))
 
     # -- evaluation ---------------------------------------------------------------------------
 
@@ -280,12 +283,12 @@ class ModelGame(Game):
     def _reduced(self, rows: Indices, means: Floats) -> Floats:
         return means if self.values.reduce is None else self.values.reduce(rows, means)
 
-    def _model(self, rows: Indices, coalitions: Coalitions, draws: Indices) -> Floats:
+    def _model(self, rows: Indices, table: Coalitions, which: Indices, draws: Indices) -> Floats:
         """Model outputs (B, K), in batches, in the order of the stream."""
         batches = [slice(s, s + self._batch) for s in range(0, len(rows), self._batch)]
 
         def run(batch: slice) -> Floats:
-            masks = self.partition.masks(rows[batch], coalitions[batch])
+            masks = self.partition.masks(rows[batch], table[which[batch]])
             block = compose(self.inputs, self.draws, rows[batch], masks, draws[batch])
             return self._output(rows[batch], self._call(block, rows[batch], "the model returned"))
 
@@ -308,7 +311,7 @@ class ModelGame(Game):
         out: Floats | None = None
         for batch, values in zip(batches, results, strict=True):
             if out is None:
-                out = np.empty((total, values.shape[1]), values.dtype)
+                out = np.empty((total, values.shape[1]))
             out[batch] = values
             self._count(len(values))
         assert out is not None
@@ -327,19 +330,25 @@ class ModelGame(Game):
         if self.progress is not None:
             self.progress.update(rows)
 
-    def _samples(self, rows: Indices, coalitions: Coalitions, draws: Indices) -> Floats:
-        """Behavior outputs (B, j) of rows, coalitions and draws (all of length B)."""
-        full = coalitions.all(axis=1)
-        shared = ~coalitions.any(axis=1) & self._has_shared_empty
-        rest = np.flatnonzero(~(full | shared))
+    def _samples(self, rows: Indices, table: Coalitions, which: Indices, draws: Indices) -> Floats:
+        """Behavior outputs (B, j) of rows, coalitions and draws.
+
+        A coalition is its place `which` in `table`, so that it is looked at once, however many
+        rows and draws it meets. All three are of length B.
+        """
+        full, empty = (kind[which] for kind in _ends_of(table))
+        shared = empty & self._has_shared_empty
+        rest = ~(full | shared)
+        if rest.all():
+            return self._model(rows, table, which, draws)
         width = self._full(rows[:1]).shape[1]
         out = np.empty((len(rows), width))
         if full.any():
             out[full] = self._full(rows[full])
         if shared.any():
             out[shared] = self._empty_values(rows[shared], draws[shared])
-        if len(rest):
-            out[rest] = self._model(rows[rest], coalitions[rest], draws[rest])
+        if rest.any():
+            out[rest] = self._model(rows[rest], table, which[rest], draws[rest])
         return out
 
     def _empty_values(self, rows: Indices, draws: Indices) -> Floats:
@@ -359,15 +368,14 @@ class ModelGame(Game):
             self._count(len(part))
         return self._output(rows, np.stack([self._empty[int(k)] for k in distinct])[place])
 
-    def _means(self, rows: Indices, coalitions: Coalitions) -> Floats:
+    def _means(self, rows: Indices, table: Coalitions, which: Indices) -> Floats:
         """Outputs averaged over all draws, then reduced: (B, k)."""
         m = self.n_draws
-        full = np.asarray(coalitions.all(axis=1))
-        empty: Coalitions = np.logical_not(coalitions.any(axis=1))
+        full, empty = (kind[which] for kind in _ends_of(table))
         out = np.empty((len(rows), self.n_outputs))
         if full.any():
             out[full] = self._reduced(rows[full], self._full(rows[full]))
-        known: Coalitions = empty & self._has_base[rows]
+        known = empty & self._has_base[rows]
         out[known] = self._base[rows[known]]
         rest = np.flatnonzero(~(full | known))
         step = max(1, BLOCK // m)
@@ -375,7 +383,7 @@ class ModelGame(Game):
             part = rest[start : start + step]
             draws = np.tile(np.arange(m), len(part))
             each = np.repeat(part, m)
-            values = self._samples(rows[each], coalitions[each], draws)
+            values = self._samples(rows[each], table, which[each], draws)
             means = _mean(values.reshape(len(part), m, -1))
             out[part] = self._reduced(rows[part], means)
         self._base[rows[empty]], self._has_base[rows[empty]] = out[empty], True
@@ -385,21 +393,24 @@ class ModelGame(Game):
 
     def value(self, rows: Any, coalitions: Any) -> Floats:
         """Mean over the removal's draws: rows (B,), coalitions (B, d) -> (B, k)."""
-        return self._means(self._rows[np.asarray(rows)], np.asarray(coalitions, bool))
+        table = np.asarray(coalitions, bool)
+        return self._means(self._rows[np.asarray(rows)], table, np.arange(len(table)))
 
     def sample(self, rows: Any, coalitions: Any, draws: Any) -> Floats:
         """Value at one draw each: (B, k)."""
-        rows = self._rows[np.asarray(rows)]
-        values = self._samples(rows, np.asarray(coalitions, bool), np.asarray(draws))
+        rows, table = self._rows[np.asarray(rows)], np.asarray(coalitions, bool)
+        values = self._samples(rows, table, np.arange(len(table)), np.asarray(draws))
         return self._reduced(rows, values)
 
     def grid(self, rows: Indices, coalitions: Coalitions, draws: Indices | None) -> Floats:
         """Values of rows × coalitions: (R, C, k)."""
         r, c = len(rows), len(coalitions)
         which = np.tile(np.arange(c), r)
-        each = np.repeat(np.asarray(rows), c)
-        kept = coalitions[which]
-        flat = self.value(each, kept) if draws is None else self.sample(each, kept, draws[which])
+        each = np.repeat(self._rows[np.asarray(rows)], c)
+        if draws is None:
+            flat = self._means(each, coalitions, which)
+        else:
+            flat = self._reduced(each, self._samples(each, coalitions, which, draws[which]))
         return flat.reshape(r, c, -1)
 
     @property
@@ -433,6 +444,11 @@ class ModelGame(Game):
         return np.stack(
             [columns[:, owner == i].all(axis=1) for i in range(self.n_players)], axis=1
         ).astype(np.float64)
+
+
+def _ends_of(coalitions: Coalitions) -> tuple[Coalitions, Coalitions]:
+    """Which coalitions keep everything, and which keep nothing."""
+    return np.asarray(coalitions.all(axis=1)), np.asarray(~coalitions.any(axis=1))
 
 
 def _mean(values: Floats) -> Floats:

@@ -29,6 +29,7 @@ class Model:
     scale : Scale
     labels : the classes' labels, where the model knows them
     module : the torch module, where it is one
+    is_ensemble : whether a call runs many members one by one, so that few large calls pay
     """
 
     call: Callable[[Any], Any]
@@ -36,6 +37,7 @@ class Model:
     scale: Scale
     labels: Sequence[Any] = ()
     module: Any = None
+    is_ensemble: bool = False
 
     @property
     def classifies(self) -> bool:
@@ -151,7 +153,8 @@ def wrap(model: Any, inputs: Inputs) -> Model:
                 "the model has several outputs of several classes; pass a callable that returns "
                 "one array (n, k), for example lambda x: model.predict_proba(x)[0]"
             )
-        return Model(model.predict_proba, prepare, "probability", _labels(labels))
+        many = _is_ensemble(model)
+        return Model(model.predict_proba, prepare, "probability", _labels(labels), is_ensemble=many)
     if hasattr(model, "decision_function") and (labels is not None or not _is_regressor(model)):
         scale: Scale = "score"
         return Model(model.decision_function, prepare, scale, _labels(labels))
@@ -163,7 +166,16 @@ def wrap(model: Any, inputs: Inputs) -> Model:
             return np.asarray(predicted[:, None] == known[None, :], np.float64)
 
         return Model(indicate, prepare, "indicator", _labels(labels))
-    return Model(model.predict, prepare, "amount")
+    return Model(model.predict, prepare, "amount", is_ensemble=_is_ensemble(model))
+
+
+def _is_ensemble(model: Any) -> bool:
+    """Whether the estimator at the end of pipelines and searches holds fitted members."""
+    if hasattr(model, "best_estimator_"):
+        return _is_ensemble(model.best_estimator_)
+    if hasattr(model, "steps"):
+        return _is_ensemble(model.steps[-1][1])
+    return hasattr(model, "estimators_")
 
 
 def _is_regressor(model: Any) -> bool:
