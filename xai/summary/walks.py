@@ -300,6 +300,19 @@ def _within(
     return shift, np.asarray(np.maximum(squares - explained, 0) / (spare - used))
 
 
+def _pooled(squares: Floats, means: Floats, spare: int, weight: int = 4) -> Floats:
+    """Variance within draws from few pairs: each player's own, and what its spread suggests.
+
+    By chance a few pairs may agree for one player; the share of the spread over draws that lies
+    within draws is estimated over all players, and counts as `weight` further pairs.
+    """
+    if means.shape[1] < 3:
+        return np.asarray(squares / spare)
+    spread = means.var(axis=1, ddof=1)
+    ratio = squares.sum(axis=1) / spare / _positive(spread.sum(axis=1))
+    return np.asarray((squares + weight * ratio[:, None] * spread) / (spare + weight))
+
+
 def _moments(trend: Floats, factors: list[Floats], residual: Floats) -> tuple[Floats, Floats]:
     """Σ z zᵀ (R, d, k, q, q) and Σ z y (R, d, k, q) of z = trends (P, d, 2) × factors."""
     products = np.einsum("pdi,pdj->pdij", trend, trend)
