@@ -191,12 +191,12 @@ class Design:
     ) -> Design:
         """Spend `pairs` pairs on `draws` draws (None: endless ones, each used once).
 
-        Below two pairs for each draw, one pair in eight (or what is left over) is a second one on
-        its draw: the noise within draws is then known, at little cost to the number of draws.
+        Below two pairs for each draw, some pairs (one in eight, or what is left over) are second ones on
+        their draw: the noise within draws is then known, at little cost to the number of draws.
         """
         slots = pairs if draws is None else draws
         if draws is not None and pairs < 2 * draws:
-            again = max(pairs - draws, -(-pairs // 8)) if pairs > 1 else 0
+            again = max(pairs - draws, pairs // 8, min(pairs // 2, 4), min(pairs // 3, 16))
             slots = max(1, pairs - again)
         key = int(streams.bits(seed, streams.PERMUTATION, np.array([first]), 1)[0, 0])
         ranks = orders(key, pairs, slots) if orders else stratified_ranks(key, pairs, slots, d)
