@@ -191,8 +191,8 @@ class Design:
     ) -> Design:
         """Spend `pairs` pairs on `draws` draws (None: endless ones, each used once).
 
-        Below two pairs for each draw, some pairs (one in eight, or what is left over) are second ones on
-        their draw: the noise within draws is then known, at little cost to the number of draws.
+        Below two pairs for each draw, some pairs (one in eight, or what is left over) are second
+        ones on their draw: the noise within draws is then known, at little cost to their number.
         """
         slots = pairs if draws is None else draws
         if draws is not None and pairs < 2 * draws:
