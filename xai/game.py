@@ -172,10 +172,11 @@ class FunctionGame(Game):
     """A game given as a set function; one row, one draw."""
 
     def __init__(self, v: Callable[[Any], Any], n_players: int) -> None:
-        if isinstance(n_players, bool) or not isinstance(n_players, int) or n_players < 1:
+        whole = isinstance(n_players, int | np.integer) and not isinstance(n_players, bool)
+        if not whole or n_players < 1:
             raise ValueError(f"n_players must be a positive integer, not {n_players!r}")
         self._v = v
-        self.n_players = n_players
+        self.n_players = n_players = int(n_players)
         self.evaluations = 0
         ends = self._call(np.array([[False] * n_players, [True] * n_players]))
         self.flat = ends.ndim == 1
