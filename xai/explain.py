@@ -485,6 +485,7 @@ class _Run:
                 self.partition.owner, (self.inputs.n, *self.inputs.shape)
             ).copy(),
             channel_axis=self.axis,
+            ran=", ".join(sorted({result.ran for _, result in results})),
         )
 
     @property
