@@ -598,6 +598,38 @@ def test_the_explanation_keeps_what_ran(rows, tmp_path):
     assert "closed form for trees" in repr(found)
 
 
+# ------------------------------------------------------------------------- other libraries' trees
+
+BOOSTERS = {
+    "xgboost": ("xgboost", "XGBRegressor", "amount", {}),
+    "xgboost, log-odds": ("xgboost", "XGBClassifier", "two", {"behavior": LOG_ODDS}),
+    "xgboost of three": ("xgboost", "XGBClassifier", "three", {"behavior": LOGIT_CONTRAST}),
+    "lightgbm": ("lightgbm", "LGBMRegressor", "amount", {}),
+    "lightgbm, log-odds": ("lightgbm", "LGBMClassifier", "two", {"behavior": LOG_ODDS}),
+    "lightgbm of three": ("lightgbm", "LGBMClassifier", "three", {"behavior": LOGIT_CONTRAST}),
+    "catboost": ("catboost", "CatBoostRegressor", "amount", {}),
+    "catboost, log-odds": ("catboost", "CatBoostClassifier", "two", {"behavior": LOG_ODDS}),
+}
+
+
+@pytest.mark.parametrize("name", BOOSTERS)
+def test_trees_of_other_libraries(rows, name):
+    module, kind, y, keywords = BOOSTERS[name]
+    pytest.importorskip("shap")
+    options = {"verbose": -1, "min_child_samples": 5} if module == "lightgbm" else {}
+    options |= {"verbose": False, "allow_writing_files": False} if module == "catboost" else {}
+    model = getattr(pytest.importorskip(module), kind)(n_estimators=8, **options)
+    X = rows.X.astype(np.float32).astype(float)  # shap reads thresholds as if x were float32
+    model.fit(X, getattr(rows, y))
+    found = xai.explain(model, X[:4], data=X[10:22], players=np.array([0, 1, 2, 1, 3]), **keywords)
+    assert found.ran == "closed form for trees"
+    oracle = xai.explain(
+        output(model), X[:4], "exact_shapley", data=X[10:22], players=np.array([0, 1, 2, 1, 3]),
+        **keywords,
+    )  # fmt: skip
+    np.testing.assert_allclose(found.values, oracle.values, rtol=0, atol=2e-5)
+
+
 # ------------------------------------------------------------------------------------ the kernel
 
 

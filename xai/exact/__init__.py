@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from xai.exact.base import Additive, Floats, Indices, Part
+from xai.exact.boosters import read_boosters
 from xai.exact.linear import read_linear
 from xai.exact.path import Way, follow
 from xai.exact.trees import read_trees
@@ -41,7 +42,7 @@ def closed_form(game: ModelGame) -> ClosedForm | None:
     way = follow(model.estimator, model.prepare(game.inputs.block[np.arange(1)]), game.inputs)
     if way is None:
         return None
-    for read in (read_linear, read_trees):
+    for read in (read_linear, read_trees, read_boosters):
         additive = read(way.last, model.scale, linear.scale, game.full_outputs.shape[1])
         if additive is not None and (linear.contrasts or not additive.only_contrasts):
             return ClosedForm(additive.kind, partial(_values, game, way, additive))
@@ -55,12 +56,23 @@ def _values(game: ModelGame, way: Way, additive: Additive) -> Floats | None:
     own = np.empty_like(base)
     for rows, part in _parts(game, way, additive):
         phi[rows], own[rows] = additive.shapley(part)
-    tolerance = max(TOLERANCE, 64 * float(np.finfo(game.full_outputs.dtype).eps))
     gap = full - base - phi.sum(axis=1)
-    room = tolerance * np.maximum(1, np.maximum(np.abs(full), np.abs(base)))
-    if not (np.abs(own - full) <= room).all() or not (np.abs(gap) <= room).all():
+    room = _room(game, np.maximum(np.abs(full), np.abs(base)))
+    met = not additive.offset_known or (np.abs(own - full) <= room).all()
+    if not met or not (np.abs(gap) <= room).all():
         return None
     return _spread(phi, gap)
+
+
+def _room(game: ModelGame, size: Floats) -> Floats:
+    """How far values of this size may lie from the model's own, which are rounded, too."""
+    assert game.values.linear is not None
+    eps = float(np.finfo(game.full_outputs.dtype).eps)
+    room = max(TOLERANCE, 64 * eps) * np.maximum(1, size)
+    if game.values.linear.scale == "raw":
+        return np.asarray(room)
+    # a logarithm of odds magnifies a probability's rounding by 1 / (p (1 − p))
+    return np.asarray(room + 4 * eps * np.exp(np.minimum(size, 40)))
 
 
 def _parts(game: ModelGame, way: Way, additive: Additive) -> Iterator[tuple[Indices, Part]]:

@@ -85,6 +85,8 @@ class Additive:
         Shapley values, and the explained outputs of x itself.
     only_contrasts : bool
         Whether outputs are known but for a term that is common to all of them.
+    offset_known : bool
+        Whether outputs are known with their constant, which no Shapley value depends on.
     """
 
     kind: str
@@ -92,6 +94,7 @@ class Additive:
     factors: Floats
     shapley: Callable[[Part], tuple[Floats, Floats]]
     only_contrasts: bool = False
+    offset_known: bool = True
 
 
 def is_a(estimator: Any, *names: str) -> bool:

@@ -131,7 +131,7 @@ def _mean_of(trees: Sequence[Any], columns: Sequence[Indices] | None = None) -> 
     for tree, own in zip(nodes, columns or [], strict=False):
         inner = tree["column"] >= 0
         tree["column"][inner] = own[tree["column"][inner]]
-    return _join(
+    return join_trees(
         nodes,
         [v / len(trees) for v in values],
         np.full(len(trees), -1),
@@ -152,7 +152,7 @@ def _gradient_boosting(estimator: Any) -> Forest | None:
         return None
     stages = estimator.estimators_
     trees = [e.tree_ for e in stages.ravel()]
-    return _join(
+    return join_trees(
         [_nodes(t) for t in trees],
         [estimator.learning_rate * t.value[:, 0, :] for t in trees],
         np.tile(np.arange(stages.shape[1]), len(stages)),
@@ -183,7 +183,7 @@ def _hist_gradient_boosting(estimator: Any) -> Forest | None:
     for p, own in zip(predictors, sets, strict=True):
         nodes.append(_hist_nodes(p.nodes, place))
         place += len(own)
-    return _join(
+    return join_trees(
         nodes,
         [p.nodes["value"][:, None] for p in predictors],
         np.tile(np.arange(len(stages[0])), len(stages)),
@@ -207,7 +207,7 @@ def _hist_nodes(raw: NDArray[Any], place: int) -> NDArray[Any]:
     return nodes
 
 
-def _join(
+def join_trees(
     trees: Sequence[NDArray[Any]],
     values: Sequence[Floats],
     outputs: Indices,
