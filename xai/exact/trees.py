@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
+from joblib import effective_n_jobs
 from numpy.typing import NDArray
 from scipy import sparse
 
@@ -51,35 +54,34 @@ class Forest:
         return np.ascontiguousarray(own.astype(self.dtype).astype(np.float64))
 
     def shapley(self, part: Part) -> tuple[Floats, Floats]:
-        """Shapley values (n, d, k), and the explained outputs of x (n, k)."""
+        """Shapley values (n, d, k), and the explained outputs of x (n, k).
+
+        Each of `n_jobs` threads takes some of the trees: rows are cheaper together.
+        """
         n, k = part.places.shape[:2]
         phi, own = np.zeros((n, part.n_players, k)), np.zeros((n, k))
-        for rows, group in part.groups():
-            phi[rows], own[rows] = self._group(group)
+        jobs = 1 if part.n_jobs is None else effective_n_jobs(part.n_jobs)
+        cuts = np.linspace(0, len(self.outputs), min(jobs, len(self.outputs)) + 1).astype(int)
+        with ThreadPoolExecutor(len(cuts) - 1) as pool:
+            for rows, group in part.groups():
+                for sums in pool.map(partial(self._walk, group), cuts[:-1], cuts[1:]):
+                    phi[rows] += sums[0]
+                    own[rows] += sums[1]
         return phi / part.index.shape[1], own + (part.weights * self.constant[part.places]).sum(2)
 
-    def _group(self, part: Part) -> tuple[Floats, Floats]:
-        """Rows that share replacement rows and players, on several threads where asked for."""
-        if part.n_jobs in (None, 1) or part.n < 2:
-            return self._walk(part)
-        from joblib import Parallel, delayed, effective_n_jobs
-
-        jobs = min(effective_n_jobs(part.n_jobs), part.n)
-        pieces = [part[rows] for rows in np.array_split(np.arange(part.n), jobs)]
-        done = Parallel(n_jobs=jobs, prefer="threads")(delayed(self._walk)(p) for p in pieces)
-        return np.concatenate([phi for phi, _ in done]), np.concatenate([own for _, own in done])
-
-    def _walk(self, part: Part) -> tuple[Floats, Floats]:
+    def _walk(self, part: Part, start: int, stop: int) -> tuple[Floats, Floats]:
+        """Sums over the trees start:stop, for rows that share replacement rows and players."""
         n, k = part.places.shape[:2]
         phi, own = np.zeros((n, part.n_players, k)), np.zeros((n, k))
         x, owner = self.cast(part.x), np.ascontiguousarray(part.owner[0][self.columns])
         joins = weights_of(min(self.depth, part.n_players))
         places, weights = np.ascontiguousarray(part.places), np.ascontiguousarray(part.weights)
-        for start in range(0, part.index.shape[1], BACKGROUND):
-            data = self.cast(part.data[part.index[0, start : start + BACKGROUND]])
-            out = own if start == 0 else np.zeros_like(own)  # x's own outputs, once
+        firsts, outputs = self.firsts[start : stop + 1], self.outputs[start:stop]
+        for at in range(0, part.index.shape[1], BACKGROUND):
+            data = self.cast(part.data[part.index[0, at : at + BACKGROUND]])
+            out = own if at == 0 else np.zeros_like(own)  # x's own outputs, once
             tree_shapley(
-                self.nodes, self.values, self.categories, self.firsts, self.outputs, self.depth,
+                self.nodes, self.values, self.categories, firsts, outputs, self.depth,
                 x, data, owner, places, weights, joins, phi, out,
             )  # fmt: skip
         return phi, own

@@ -80,7 +80,15 @@ def goes_left(nodes: Any, i: Any, value: Any, categories: Any) -> Any:
 
 @compiled()
 def count_leaf(
-    alive: Any, passes: Any, state: Any, seen: Any, n_seen: Any, joins: Any, gain: Any, planes: Any
+    alive: Any,
+    level: Any,
+    passes: Any,
+    state: Any,
+    seen: Any,
+    n_seen: Any,
+    joins: Any,
+    gain: Any,
+    planes: Any,
 ) -> Any:
     """Weights of one leaf's value, summed over the background rows that are alive.
 
@@ -89,9 +97,9 @@ def count_leaf(
 
     Parameters
     ----------
-    alive : (words,), passes : (d, words)
-        Background rows that reach the leaf by some coalition; those that stay on the path at all
-        of a player's splits.
+    alive, level : (levels, words), int
+        Background rows that reach the leaf by some coalition: ``alive[level]``.
+    passes : (d, words), those that stay on the path at all of a player's splits
     planes : (PLANES,) zeros, and zeros again afterwards
     joins : (u, w) weight of a player of U; with u and w exchanged, of a player of W
     """
@@ -103,8 +111,8 @@ def count_leaf(
         else:
             w += 1
     loss = 0.0
-    for word in range(alive.shape[0]):
-        rows = alive[word]
+    for word in range(alive.shape[1]):
+        rows = alive[level, word]
         if rows == 0:
             continue
         used = 0
@@ -138,33 +146,35 @@ def count_leaf(
 
 
 @compiled()
-def leaf_value(values: Any, leaf: Any, output: Any, places: Any, weights: Any) -> Any:
+def leaf_value(
+    values: Any, leaf: Any, output: Any, places: Any, weights: Any, r: Any, o: Any
+) -> Any:
     """One explained output's share of a leaf: a weighted sum of the leaf's outputs.
 
     Parameters
     ----------
     output : int
         The output that the tree adds to, or -1 where its leaves hold all outputs.
-    places, weights : (s,) outputs and their weights
+    places, weights : (n, k, s) outputs and their weights, of explained row r and output o
     """
     total = 0.0
-    for s in range(places.shape[0]):
+    for s in range(places.shape[2]):
         if output < 0:
-            total += weights[s] * values[leaf, places[s]]
-        elif places[s] == output:
-            total += weights[s] * values[leaf, 0]
+            total += weights[r, o, s] * values[leaf, places[r, o, s]]
+        elif places[r, o, s] == output:
+            total += weights[r, o, s] * values[leaf, 0]
     return total
 
 
 @compiled()
-def decide(nodes: Any, i: Any, data: Any, categories: Any, left: Any) -> None:
-    """Set in ``left`` (words,) the background rows that go left at node i."""
-    for word in range(left.shape[0]):
+def decide(nodes: Any, i: Any, data: Any, categories: Any, lefts: Any, at: Any) -> None:
+    """Set in ``lefts[at]`` the background rows that go left at node i."""
+    for word in range(lefts.shape[1]):
         bits = np.uint64(0)
         for b in range(word * 64, min(word * 64 + 64, data.shape[0])):
             if goes_left(nodes, i, data[b, nodes[i]["column"]], categories):
                 bits = bits | (ONE << np.uint64(b & 63))
-        left[word] = bits
+        lefts[at, word] = bits
 
 
 @compiled()
@@ -187,6 +197,8 @@ def add_leaf(
     places: Any,
     weights: Any,
     rows: Any,
+    lo: Any,
+    hi: Any,
     state: Any,
     seen: Any,
     n_seen: Any,
@@ -195,13 +207,14 @@ def add_leaf(
     phi: Any,
     own: Any,
 ) -> None:
-    """Add a leaf's value, as `count_leaf` weighs it, to the players of its path for some rows."""
+    """Add a leaf's value, as `count_leaf` weighs it, to its path's players for ``rows[lo:hi]``."""
     reached = True  # by the rows themselves
     for a in range(n_seen):
         reached = reached and state[seen[a]] == STAYS
-    for r in rows:
+    for at in range(lo, hi):
+        r = rows[at]
         for o in range(places.shape[1]):
-            v = leaf_value(values, leaf, output, places[r, o], weights[r, o])
+            v = leaf_value(values, leaf, output, places, weights, r, o)
             if v == 0:
                 continue
             if reached:
@@ -213,23 +226,38 @@ def add_leaf(
 
 @compiled()
 def narrow(
-    alive: Any, left: Any, before: Any, go_left: Any, lost: Any, out: Any, passes: Any
+    alive: Any,
+    level: Any,
+    lefts: Any,
+    i: Any,
+    before: Any,
+    passes: Any,
+    j: Any,
+    go_left: Any,
+    lost: Any,
 ) -> Any:
-    """The background rows that a child is still reached by; whether there are any.
+    """Find the background rows that a child is still reached by; whether there are any.
+
+    Arrays and places are passed, no slices of them: each of those would cost an atomic count.
 
     Parameters
     ----------
-    alive, left : (words,) rows that reach the node; that go left at it
-    before : (words,) rows that stay on the path at the player's splits so far
+    alive : (levels, words)
+        ``alive[level]`` reaches the node; ``alive[level + 1]``, what reaches the child, is written.
+    lefts : (nodes, words), ``lefts[i]`` goes left at the node
+    before, passes : (levels, words), (d, words)
+        What stays on the path at the splits of player j so far, ``before[level]``, and then:
+        ``passes[j]``, written.
     lost : bool
         Whether x has left the path at this player's splits, so that only b can follow it.
-    out, passes : (words,), written: the rows that reach the child; `before`, at the child
     """
     some = np.uint64(0)
-    for word in range(alive.shape[0]):
-        passes[word] = before[word] & (left[word] if go_left else ~left[word])
-        out[word] = alive[word] & passes[word] if lost else alive[word]
-        some = some | out[word]
+    for word in range(alive.shape[1]):
+        way = lefts[i, word] if go_left else ~lefts[i, word]
+        passes[j, word] = before[level, word] & way
+        reach = alive[level, word] & passes[j, word] if lost else alive[level, word]
+        alive[level + 1, word] = reach
+        some = some | reach
     return some != 0
 
 
@@ -278,9 +306,9 @@ def walk(
     while level >= 0:
         i = node[level]
         if nodes[i]["column"] < 0:
-            loss = count_leaf(alive[level], passes, state, seen, n_seen, joins, gain, planes)
+            loss = count_leaf(alive, level, passes, state, seen, n_seen, joins, gain, planes)
             add_leaf(
-                values, i, output, places, weights, rows[lo[level] : hi[level]], state, seen,
+                values, i, output, places, weights, rows, lo[level], hi[level], state, seen,
                 n_seen, gain, loss, phi, own,
             )  # fmt: skip
             level -= 1
@@ -288,17 +316,20 @@ def walk(
         j = owner[nodes[i]["column"]]
         if step[level] == 0:
             if not known[i - first]:
-                decide(nodes, i, data, categories, lefts[i - first])
+                decide(nodes, i, data, categories, lefts, i - first)
                 known[i - first] = True
             old[level] = state[j]
             if j >= 0 and state[j] == UNSEEN:
                 seen[n_seen] = j
                 n_seen += 1
-            before[level] = passes[j]
+            for word in range(alive.shape[1]):
+                before[level, word] = passes[j, word]
             if old[level] != LEFT:
                 middle[level] = split_rows(nodes, i, x, categories, rows, lo[level], hi[level])
         if step[level] == 4:
-            passes[j], state[j] = before[level], old[level]
+            for word in range(alive.shape[1]):
+                passes[j, word] = before[level, word]
+            state[j] = old[level]
             n_seen -= j >= 0 and old[level] == UNSEEN
             level -= 1
             continue
@@ -312,15 +343,7 @@ def walk(
         if start == stop or (stray and j < 0):
             continue
         lost = stray or old[level] == LEFT
-        if narrow(
-            alive[level],
-            lefts[i - first],
-            before[level],
-            go_left,
-            lost,
-            alive[level + 1],
-            passes[j],
-        ):
+        if narrow(alive, level, lefts, i - first, before, passes, j, go_left, lost):
             if j >= 0:
                 state[j] = LEFT if lost else STAYS
             level += 1
