@@ -62,8 +62,8 @@ def explain(
     x : (n, …) array, tensor, sparse matrix, DataFrame, or list of strings
         The rows to explain; 1-D or a Series is a batch of one. Never modified.
     method : str or Method
-        A name from `xai.methods()`, or a triple. "auto": Shapley values, exact where they fit
-        the budget.
+        A name from `xai.methods()`, or a triple. "auto": Shapley values, in closed form where
+        the model has one, exact where they fit the budget.
     target : "predicted", "all", int, label, Label, Top or one index per row
         Which output; an int is an index, never a label.
     y : (n,) true labels, for behaviors that need them
@@ -77,7 +77,7 @@ def explain(
     batch_size : int
         Most rows in one model call; chosen from memory where None.
     n_jobs : int
-        Threads that call the model.
+        Threads that call the model, or walk its trees for a closed form.
     seed : int or numpy.random.Generator
     progress : bool
         None: a bar when the work is long and somebody is looking.

@@ -39,13 +39,17 @@ def closed_form(game: ModelGame) -> ClosedForm | None:
     mixes = draws.inputs is None and draws.regressors is None and not draws.endless
     if linear is None or model.estimator is None or not mixes or len(game.inputs.shape) != 1:
         return None
-    way = follow(model.estimator, model.prepare(game.inputs.block[np.arange(1)]), game.inputs)
+    one = model.prepare(game.inputs.block[np.arange(1)])
+    way = follow(model.estimator, one, game.inputs)
     if way is None:
         return None
     for read in (read_linear, read_trees, read_boosters):
         additive = read(way.last, model.scale, linear.scale, game.full_outputs.shape[1])
-        if additive is not None and (linear.contrasts or not additive.only_contrasts):
-            return ClosedForm(additive.kind, partial(_values, game, way, additive))
+        if additive is None or (additive.only_contrasts and not linear.contrasts):
+            continue
+        if way.transform(one).shape[1] != len(way.sources):
+            return None  # some step does not keep columns apart as its class promises
+        return ClosedForm(additive.kind, partial(_values, game, way, additive))
     return None
 
 

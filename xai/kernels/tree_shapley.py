@@ -103,13 +103,10 @@ def count_leaf(
     planes : (PLANES,) zeros, and zeros again afterwards
     joins : (u, w) weight of a player of U; with u and w exchanged, of a player of W
     """
-    w, stays = 0, 0
+    w = 0
     for a in range(n_seen):
         gain[a] = 0.0
-        if state[seen[a]] == STAYS:
-            stays += 1
-        else:
-            w += 1
+        w += state[seen[a]] != STAYS
     loss = 0.0
     for word in range(alive.shape[1]):
         rows = alive[level, word]
@@ -127,12 +124,17 @@ def count_leaf(
                 carry = up
                 p += 1
             used = max(used, p)
-        for u in range(min(stays, (1 << used) - 1) + 1):
-            same = rows  # those whose u this is
+        left = rows
+        while left != 0:  # u by u, from that of the lowest row that is left
+            lowest = left & (~left + ONE)
+            u, same = 0, left
             for p in range(used):
-                same = same & (planes[p] if (u >> p) & 1 else ~planes[p])
-            if same == 0:
-                continue
+                if planes[p] & lowest != 0:
+                    u += 1 << p
+                    same = same & planes[p]
+                else:
+                    same = same & ~planes[p]
+            left = left ^ same
             if w > 0:
                 loss += count_bits(same) * joins[w, u]
             for a in range(n_seen):
