@@ -230,6 +230,30 @@ def test_one_hot_columns_belong_to_their_category():
     check(model, frame.iloc[:4], frame.iloc[10:25], "trees")
 
 
+def test_trees_without_a_split(rows):
+    model = ensemble.RandomForestRegressor(3).fit(rows.X, np.full(90, 2.5))
+    found = check(model, rows.x, rows.data, "trees")
+    assert np.all(found.values == 0) and np.all(found.predictions == 2.5)
+
+
+def test_polars_and_tensors(rows):
+    pl, torch = pytest.importorskip("polars"), pytest.importorskip("torch")
+    forest = ensemble.RandomForestRegressor(5, random_state=0).fit(rows.X, rows.amount)
+    expected = xai.explain(forest, rows.x, data=rows.data).values
+    x, data = (torch.tensor(a, dtype=torch.float64) for a in (rows.x, rows.data))
+    found = xai.explain(forest, x, data=data)
+    assert found.ran == "closed form for trees"
+    np.testing.assert_allclose(found.values, expected, rtol=0, atol=1e-12)
+    names = list("abcde")
+    whole = pl.DataFrame(rows.X, schema=names)
+    model = make_pipeline(preprocessing.StandardScaler(), linear_model.Ridge())
+    model.fit(whole, rows.amount)
+    straight = check(model, whole[:4], whole[10:22], "a linear model")
+    turned = whole[names[::-1]]  # values in x's own order
+    found = xai.explain(model, turned[:4], data=turned[10:22])
+    np.testing.assert_allclose(found.values[:, ::-1], straight.values, rtol=0, atol=1e-12)
+
+
 def test_behind_searches_and_scalers(rows):
     search = GridSearchCV(
         make_pipeline(
@@ -480,6 +504,16 @@ class CountingForest(ensemble.RandomForestClassifier):
         return super().predict_proba(X)
 
 
+@pytest.mark.parametrize(
+    "ids", [[0, 1, 1, 0, 2], [0, -1, 1, 1, -1], [[0, 1, 2, 3, 4], [0, -1, 1, -1, 2]]]
+)
+def test_evaluations_are_what_the_model_saw(rows, ids):
+    model = CountingForest(5, random_state=0).fit(rows.X, rows.two)
+    found = xai.explain(model, rows.x[:2], data=rows.data, players=np.array(ids))
+    assert found.ran == "closed form for trees"
+    assert found.evaluations == -(-model.rows // 2)
+
+
 @pytest.mark.parametrize("n", [1, 4])
 @pytest.mark.parametrize("method", ["auto", "shapley", "exact_shapley"])
 def test_a_closed_form_costs_the_ends_alone(rows, n, method):
@@ -570,6 +604,21 @@ def test_what_has_no_closed_form_is_sampled(rows, name):
     assert found.ran in ("enumeration", "walks")
 
 
+class Turned(preprocessing.StandardScaler):
+    """A scaler that is more than its base: it mixes two columns."""
+
+    def transform(self, X):
+        Z = super().transform(X)
+        Z[:, 0] += Z[:, 1]
+        return Z
+
+
+def test_a_step_of_ones_own_is_not_taken_for_its_base(rows):
+    """Both ends of the game would agree, but not what each column is worth."""
+    model = make_pipeline(Turned(), linear_model.Ridge()).fit(rows.X, rows.amount)
+    assert xai.explain(model, rows.x, data=rows.data).ran == "enumeration"
+
+
 class Sharpened(ensemble.RandomForestClassifier):
     """A forest whose probabilities are not its trees' mean."""
 
@@ -628,6 +677,18 @@ def test_trees_of_other_libraries(rows, name):
         **keywords,
     )  # fmt: skip
     np.testing.assert_allclose(found.values, oracle.values, rtol=0, atol=2e-5)
+
+
+@pytest.mark.parametrize("zero_as_missing", [False, True])
+def test_gaps_that_shap_does_not_read_are_sampled(rows, zero_as_missing):
+    pytest.importorskip("shap")
+    lightgbm = pytest.importorskip("lightgbm")
+    X = rows.X.copy()
+    X[::7, 2] = 0.0 if zero_as_missing else np.nan
+    model = lightgbm.LGBMRegressor(
+        n_estimators=8, min_child_samples=5, verbose=-1, zero_as_missing=zero_as_missing
+    ).fit(X, rows.amount)
+    assert xai.explain(model, X[:4], data=X[10:22]).ran == "enumeration"
 
 
 # ------------------------------------------------------------------------------------ the kernel

@@ -7,8 +7,9 @@ from importlib.util import find_spec
 from typing import Any
 
 import numpy as np
+from scipy import sparse
 
-from xai.exact.base import Additive, outputs_of
+from xai.exact.base import Additive, Floats, Part, outputs_of
 from xai.exact.trees import join_trees
 from xai.kernels.tree_shapley import NODE
 
@@ -24,7 +25,7 @@ def read_boosters(estimator: Any, scale: str, asked: str, n_outputs: int) -> Add
     """A booster as an additive model; None where it is none, or shap cannot read it."""
     modules = (cls.__module__.split(".")[0] for cls in type(estimator).__mro__)
     library = next((module for module in modules if module in _DTYPES), None)
-    if library is None or find_spec("shap") is None:
+    if library is None or find_spec("shap") is None or _takes_zeros_as_gaps(estimator):
         return None
     read = _read(estimator)
     if read is None:
@@ -52,8 +53,24 @@ def read_boosters(estimator: Any, scale: str, asked: str, n_outputs: int) -> Add
     places, factors, only_contrasts = outputs
     every = np.full(len(nodes), -1)
     forest = join_trees(nodes, values, every, int(read.max_depth), constant, _DTYPES[library])
+
+    def shapley(part: Part) -> tuple[Floats, Floats]:
+        phi, own = forest.shapley(part)
+        if library != "xgboost" and (_has_gaps(part.x) or _has_gaps(part.data)):
+            phi[:] = np.nan  # where gaps go depends on more than shap reads: no values, so sampled
+        return phi, own
+
     # shap 0.51 drops CatBoost's constant, and reads one of xgboost 3's where it has one per class
-    return Additive("trees", places, factors, forest.shapley, only_contrasts, offset_known=False)
+    return Additive("trees", places, factors, shapley, only_contrasts, offset_known=False)
+
+
+def _takes_zeros_as_gaps(estimator: Any) -> bool:
+    booster = getattr(estimator, "booster_", None)  # LightGBM's
+    return booster is not None and "'missing_type': 'Zero'" in str(booster.dump_model())
+
+
+def _has_gaps(rows: Any) -> bool:
+    return bool(np.isnan(rows.data if sparse.issparse(rows) else rows).any())
 
 
 def _read(estimator: Any) -> Any:

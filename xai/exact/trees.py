@@ -63,8 +63,9 @@ class Forest:
         jobs = 1 if part.n_jobs is None else effective_n_jobs(part.n_jobs)
         cuts = np.linspace(0, len(self.outputs), min(jobs, len(self.outputs)) + 1).astype(int)
         with ThreadPoolExecutor(len(cuts) - 1) as pool:
+            run: Callable[..., Any] = pool.map if len(cuts) > 2 else map
             for rows, group in part.groups():
-                for sums in pool.map(partial(self._walk, group), cuts[:-1], cuts[1:]):
+                for sums in run(partial(self._walk, group), cuts[:-1], cuts[1:]):
                     phi[rows] += sums[0]
                     own[rows] += sums[1]
         return phi / part.index.shape[1], own + (part.weights * self.constant[part.places]).sum(2)
