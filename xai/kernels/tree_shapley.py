@@ -80,16 +80,9 @@ def goes_left(nodes: Any, i: Any, value: Any, categories: Any) -> Any:
 
 @compiled()
 def count_leaf(
-    alive: Any,
-    level: Any,
-    passes: Any,
-    state: Any,
-    seen: Any,
-    n_seen: Any,
-    joins: Any,
-    gain: Any,
-    planes: Any,
-) -> Any:
+    alive: Any, level: Any, passes: Any, state: Any, seen: Any, n_seen: Any, joins: Any,
+    gain: Any, planes: Any,
+) -> Any:  # fmt: skip
     """Weights of one leaf's value, summed over the background rows that are alive.
 
     Fills ``gain[a]`` for each seen player on whose splits x stays, and returns what each player
@@ -193,22 +186,9 @@ def split_rows(nodes: Any, i: Any, x: Any, categories: Any, rows: Any, lo: Any, 
 
 @compiled()
 def add_leaf(
-    values: Any,
-    leaf: Any,
-    output: Any,
-    places: Any,
-    weights: Any,
-    rows: Any,
-    lo: Any,
-    hi: Any,
-    state: Any,
-    seen: Any,
-    n_seen: Any,
-    gain: Any,
-    loss: Any,
-    phi: Any,
-    own: Any,
-) -> None:
+    values: Any, leaf: Any, output: Any, places: Any, weights: Any, rows: Any, lo: Any, hi: Any,
+    state: Any, seen: Any, n_seen: Any, gain: Any, loss: Any, phi: Any, own: Any,
+) -> None:  # fmt: skip
     """Add a leaf's value, as `count_leaf` weighs it, to its path's players for ``rows[lo:hi]``."""
     reached = True  # by the rows themselves
     for a in range(n_seen):
@@ -228,16 +208,9 @@ def add_leaf(
 
 @compiled()
 def narrow(
-    alive: Any,
-    level: Any,
-    lefts: Any,
-    i: Any,
-    before: Any,
-    passes: Any,
-    j: Any,
-    go_left: Any,
+    alive: Any, level: Any, lefts: Any, i: Any, before: Any, passes: Any, j: Any, go_left: Any,
     lost: Any,
-) -> Any:
+) -> Any:  # fmt: skip
     """Find the background rows that a child is still reached by; whether there are any.
 
     Arrays and places are passed, no slices of them: each of those would cost an atomic count.
@@ -265,26 +238,10 @@ def narrow(
 
 @compiled()
 def walk(
-    nodes: Any,
-    values: Any,
-    categories: Any,
-    first: Any,
-    output: Any,
-    x: Any,
-    data: Any,
-    owner: Any,
-    places: Any,
-    weights: Any,
-    joins: Any,
-    rows: Any,
-    lefts: Any,
-    known: Any,
-    alive: Any,
-    passes: Any,
-    state: Any,
-    phi: Any,
-    own: Any,
-) -> None:
+    nodes: Any, values: Any, categories: Any, first: Any, output: Any, x: Any, data: Any,
+    owner: Any, places: Any, weights: Any, joins: Any, rows: Any, lefts: Any, known: Any,
+    alive: Any, passes: Any, state: Any, phi: Any, own: Any,
+) -> None:  # fmt: skip
     """Walk one tree, depth first, with the explained `rows` (which it reorders).
 
     At each split there are up to four ways on: left with the rows that go left; left with the
@@ -293,14 +250,8 @@ def walk(
     """
     levels = alive.shape[0]
     frames = np.zeros((6, levels), np.int64)
-    node, step, old, lo, middle, hi = (
-        frames[0],
-        frames[1],
-        frames[2],
-        frames[3],
-        frames[4],
-        frames[5],
-    )
+    node, step, old = frames[0], frames[1], frames[2]
+    lo, middle, hi = frames[3], frames[4], frames[5]
     before = np.zeros_like(alive)  # the player's `passes` on arrival, as `old` is its state
     seen, n_seen = np.empty(levels, np.int64), 0
     gain, planes = np.empty(levels), np.zeros(PLANES, np.uint64)
