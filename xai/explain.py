@@ -65,8 +65,8 @@ def explain(
         The rows to explain; 1-D or a Series is a batch of one, except strings for a Pipeline that
         begins with a text vectorizer: they are texts. Never modified.
     method : str or Method
-        A name from `xai.methods()`, or a triple. "auto": Shapley values, exact where they fit
-        the budget.
+        A name from `xai.methods()`, or a triple. "auto": Shapley values, in closed form where
+        the model has one, exact where they fit the budget.
     target : "predicted", "all", int, label, Label, Top or one index per row
         Which output; an int is an index, never a label.
     y : (n,) true labels, for behaviors that need them
@@ -80,7 +80,7 @@ def explain(
     batch_size : int
         Most rows in one model call; chosen from memory where None.
     n_jobs : int
-        Threads that call the model.
+        Threads that call the model, or walk its trees for a closed form.
     seed : int or numpy.random.Generator
     progress : bool
         None: a bar when the work is long and somebody is looking.
@@ -534,6 +534,7 @@ class _Run:
                 self.partition.owner, (self.inputs.n, *self.inputs.shape)
             ).copy(),
             channel_axis=self.axis,
+            ran=", ".join(sorted({result.ran for _, result in results})),
         )
 
     @property

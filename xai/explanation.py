@@ -51,6 +51,8 @@ class Explanation:
         What was explained and how, with `versions`.
     element_players : (n, *shape) int array
         The player that owns each element of x; -1 where none does.
+    ran : str
+        What computed the values, where the summary had a choice: a closed form, enumeration, walks.
 
     Examples
     --------
@@ -83,6 +85,7 @@ class Explanation:
     seed: int
     element_players: NDArray[np.intp]
     channel_axis: int | None = None
+    ran: str = ""
     versions: dict[str, str] = field(default_factory=versions)
 
     def __len__(self) -> int:
@@ -242,10 +245,11 @@ class Explanation:
 
     def __repr__(self) -> str:
         players = "×".join(map(str, self.values.shape[1:]))
+        ran = f" (ran: {self.ran})" if self.ran else ""
         return (
             f"Explanation(method={self.method!r}, rows={len(self)}, values={players}, "
             f"evaluations={self.evaluations}, removal={self.removal}, behavior={self.behavior}, "
-            f"summary={self.summary}, seed={self.seed})"
+            f"summary={self.summary}{ran}, seed={self.seed})"
         )
 
 
@@ -270,6 +274,7 @@ _TEXTS = (
     "summary",
     "seed",
     "channel_axis",
+    "ran",
     "versions",
 )
 

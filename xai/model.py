@@ -30,6 +30,7 @@ class Model:
     labels : the classes' labels, where the model knows them
     module : the torch module, where it is one
     is_ensemble : whether a call runs many members one by one, so that few large calls pay
+    estimator : the fitted estimator, where `call` is its method
     """
 
     call: Callable[[Any], Any]
@@ -38,6 +39,7 @@ class Model:
     labels: Sequence[Any] = ()
     module: Any = None
     is_ensemble: bool = False
+    estimator: Any = None
 
     @property
     def classifies(self) -> bool:
@@ -176,10 +178,13 @@ def wrap(model: Any, inputs: Inputs) -> Model:
                 "one array (n, k), for example lambda x: model.predict_proba(x)[0]"
             )
         many = _is_ensemble(model)
-        return Model(model.predict_proba, prepare, "probability", _labels(labels), is_ensemble=many)
+        return Model(
+            model.predict_proba, prepare, "probability", _labels(labels),
+            is_ensemble=many, estimator=model,
+        )  # fmt: skip
     if hasattr(model, "decision_function") and (labels is not None or not _is_regressor(model)):
         scale: Scale = "score"
-        return Model(model.decision_function, prepare, scale, _labels(labels))
+        return Model(model.decision_function, prepare, scale, _labels(labels), estimator=model)
     if labels is not None and not _is_regressor(model):
         known = np.asarray(labels)
 
@@ -188,7 +193,8 @@ def wrap(model: Any, inputs: Inputs) -> Model:
             return np.asarray(predicted[:, None] == known[None, :], np.float64)
 
         return Model(indicate, prepare, "indicator", _labels(labels))
-    return Model(model.predict, prepare, "amount", is_ensemble=_is_ensemble(model))
+    many = _is_ensemble(model)
+    return Model(model.predict, prepare, "amount", is_ensemble=many, estimator=model)
 
 
 def _without_gradients(module: Any) -> Callable[[Any], Any]:

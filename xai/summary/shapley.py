@@ -37,8 +37,10 @@ class Shapley(Summary):
     Parameters
     ----------
     estimator : {"auto", "exact", "permutation"}
-        "auto" enumerates where that fits the budget, else walks; "exact" raises the default
-        budget to what enumeration needs; "permutation" walks unless enumeration fits the budget.
+        "auto" takes a closed form where the model has one (tree ensembles, linear models), else
+        enumerates where that fits the budget, else walks; "exact" enumerates where there is no
+        closed form, and raises the default budget to what that needs; "permutation" walks unless
+        enumeration fits the budget.
     samples : int, optional
         Number of antithetic pairs of walks.
 
@@ -63,9 +65,12 @@ class Shapley(Summary):
     default_budget: ClassVar[Budget | str] = Budget(rows=8192, per_player=32)
 
     def attribute(self, game: Game, plan: Plan) -> Attribution:
-        """Enumerate where that fits, else walk."""
+        """A closed form where there is one; enumerate where that fits, else walk."""
         if self.estimator not in ESTIMATORS:
             raise ValueError(unknown("estimator", self.estimator, ESTIMATORS))
+        known = None if self.estimator == "permutation" else _known(game, plan)
+        if known is not None:
+            return known
         weights, unit = shapley_weights(game.n_players), pair_cost(game)
         if self.estimator == "exact":
             needs("Shapley(estimator='exact')", enumeration_cost(game), plan.budget)
@@ -75,6 +80,22 @@ class Shapley(Summary):
         what = "one antithetic pair of permutation walks"
         pairs = plan.count(what, game, samples=self.samples, unit=unit)
         return Walks(game, pairs, plan).run()
+
+
+def _known(game: Game, plan: Plan) -> Attribution | None:
+    """Values in closed form, for the cost of the game's ends; None where none holds."""
+    form = game.closed_form()
+    if form is None:
+        return None
+    needs(f"the closed form for {form.kind}", game.ends_cost, plan.budget)
+    if game.progress is not None:
+        game.progress.expect(game.n_rows * game.ends_cost)
+    values = form.values()
+    if values is None:
+        return None
+    base, full = game.ends(np.arange(game.n_rows))
+    ran = f"closed form for {form.kind}"
+    return finish(game, values, None, base=base, full=full, tolerance=plan.tolerance, ran=ran)
 
 
 def shapley_weights(d: int) -> NDArray[np.float64]:
@@ -107,4 +128,6 @@ def enumerated(game: Game, weights: NDArray[np.float64], tolerance: float | None
         game.progress.expect(game.n_rows * enumeration_cost(game))
     base, full = game.ends(np.arange(game.n_rows))
     values, errors = exact(game, coalitions, linear)
-    return finish(game, values, errors, base=base, full=full, tolerance=tolerance)
+    return finish(
+        game, values, errors, base=base, full=full, tolerance=tolerance, ran="enumeration"
+    )

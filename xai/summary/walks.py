@@ -73,7 +73,9 @@ class Walks:
                 values[rows] += share * phi
                 variances[rows] += (share * error) ** 2
         errors = np.sqrt(variances)
-        return finish(game, values, errors, base=bases, full=fulls, tolerance=self.plan.tolerance)
+        return finish(
+            game, values, errors, base=bases, full=fulls, tolerance=self.plan.tolerance, ran="walks"
+        )
 
     def _chunks(self) -> list[Design]:
         """Parts of the pairs, each a design of its own; nearly always there is one."""
