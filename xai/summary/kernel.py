@@ -21,7 +21,8 @@ from xai.summary.base import (
     finish,
     within,
 )
-from xai.summary.shapley import enumerated, shapley_weights
+from xai.summary.enumeration import enumerated, shapley_weights
+from xai.summary.process import fit_odd
 
 HEAVY = 0.4
 """Leverage of the typical pair from which the fit follows its own noise: the error is unknown."""
@@ -36,12 +37,31 @@ class ShapleyKernel:
     them, the rest are drawn by size, evenly spread over the kernel's distribution. Every pair has
     a draw of its own; its straight line from v(∅) to v(N) at that draw is taken off first, which
     removes most of the spread between draws.
+
+    Parameters
+    ----------
+    samples : number of coalitions, or None for what the budget allows
+    leverage : draw all sizes equally often (Musco & Witter 2025) instead of by the kernel
+    process : most pairs to which a Gaussian process is fitted first (0: none)
+        It takes every coalition's value as a mean over all draws. What the process predicts of
+        each pair from the others is taken off, its exact Shapley values are added back: the
+        regression then only has to explain what is left, and its errors are those of the whole.
     """
 
-    def __init__(self, game: Game, samples: int | None, plan: Plan) -> None:
+    def __init__(
+        self,
+        game: Game,
+        samples: int | None,
+        plan: Plan,
+        *,
+        leverage: bool = False,
+        process: int = 0,
+    ) -> None:
         self.game, self.tolerance, self.seed = game, plan.tolerance, plan.seed
-        self.spreads = game.commutes and (game.endless or game.n_draws > 1)
-        unit = game.sample_cost if game.commutes else game.value_cost
+        self.leverage, self.process = leverage, process
+        whole = not game.commutes or process > 0
+        self.spreads = not whole and (game.endless or game.n_draws > 1)
+        unit = game.value_cost if whole else game.sample_cost
         # an endless removal's draw is new, and so is its empty coalition; one for each pair
         again = self.spreads and (game.endless or not game.shares_empty)
         self.pair_cost = 2 * unit + again
@@ -70,7 +90,7 @@ class ShapleyKernel:
             for start, stop in self._stages():
                 design = self._design(start, stop - start)
                 y, total = self._centred(active, design, start), fulls[active] - bases[active]
-                phi, var = design.solve(y, total)
+                phi, var = self._solve(design, y, total)
                 old, new = start / stop, (stop - start) / stop
                 values[active] = old * values[active] + new * phi
                 variance[active] = old**2 * variance[active] + new**2 * var
@@ -79,7 +99,31 @@ class ShapleyKernel:
                     active = active[~within(values[active], errors[active], self.tolerance)]
                     if len(active) == 0:
                         break
-        return finish(game, values, errors, base=bases, full=fulls, tolerance=self.tolerance)
+        ran = "a Gaussian process" if self.process else "regression"
+        return finish(
+            game, values, errors, base=bases, full=fulls, tolerance=self.tolerance, ran=ran
+        )
+
+    def _solve(self, design: Design, y: Floats, total: Floats) -> tuple[Floats, Floats]:
+        """Values and variances (R, d, k), by way of a Gaussian process where it has a use."""
+        plain, variance = design.solve(y, total)
+        if not self.process:
+            return plain, variance
+        z = np.where(design.S, 1.0, -1.0)
+        line = design.S.sum(axis=1) / self.game.n_players - 0.5
+        for r, j in np.ndindex(total.shape):
+            odd = np.asarray(y[r, :, j] + line * total[r, j], np.float64)
+            fitted = z @ plain[r, :, j] / 2
+            if np.abs(odd - fitted).max() <= 1e-9 * np.abs(odd).max():
+                continue  # additive: nothing is left to learn
+            fit = fit_odd(
+                z, odd, float(total[r, j]), plain[r, :, j].astype(np.float64), self.process
+            )
+            rest = np.array([[total[r, j] - fit.total]])
+            left = (odd - fit.values - line * rest[0, 0])[None, :, None]
+            phi, var = design.solve(left, rest)
+            plain[r, :, j], variance[r, :, j] = fit.phi + phi[0, :, 0], var[0, :, 0]
+        return plain, variance
 
     def _stages(self) -> list[tuple[int, int]]:
         """Ranges of pairs, each enough to be solved by itself: the same for every batch size.
@@ -102,7 +146,7 @@ class ShapleyKernel:
         draws = None
         if self.spreads:
             draws = np.inf if game.sampled_draws else float(game.n_draws)
-        return Design.make(game.n_players, pairs, self.seed, start, draws)
+        return Design.make(game.n_players, pairs, self.seed, start, draws, leverage=self.leverage)
 
     def _centred(self, rows: NDArray[np.intp], design: Design, start: int) -> Floats:
         """Odd part (v(S) − v(N∖S))/2 at each pair's draw, its line taken off: (R, P, k)."""
@@ -112,10 +156,10 @@ class ShapleyKernel:
         room = max(1, game.room // (2 * len(rows)))
         for a in range(0, len(S), room):
             part = S[a : a + room]
-            own = np.concatenate([draws[a : a + room]] * 2) if game.commutes else None
+            own = None if draws is None else np.concatenate([draws[a : a + room]] * 2)
             v = game.grid(rows, np.concatenate([part, ~part]), own)
             parts.append((v[:, : len(part)] - v[:, len(part) :]) / 2)
-        if self.spreads:
+        if self.spreads and draws is not None:
             none, every = (np.full((len(S), d), kept) for kept in (False, True))
             total = game.grid(rows, every, draws) - game.grid(rows, none, draws)
         else:
@@ -124,8 +168,10 @@ class ShapleyKernel:
         share = S.sum(axis=1)[None, :, None] / d
         return np.asarray(np.concatenate(parts, axis=1) - (share - 0.5) * total)
 
-    def _draws(self, design: Design, start: int) -> NDArray[np.intp]:
+    def _draws(self, design: Design, start: int) -> NDArray[np.intp] | None:
         """Each pair's draw: copies of a coalition get different ones, the rest use all evenly."""
+        if not self.spreads:
+            return None
         pairs = start + np.arange(len(design.S))
         if self.game.endless:
             return pairs
@@ -160,7 +206,16 @@ class Design:
         self.strata: list[tuple[slice, int, float]] = []
 
     @classmethod
-    def make(cls, d: int, pairs: int, seed: int, start: int, draws: float | None) -> Design:
+    def make(
+        cls,
+        d: int,
+        pairs: int,
+        seed: int,
+        start: int,
+        draws: float | None,
+        *,
+        leverage: bool = False,
+    ) -> Design:
         """Spend `pairs` pairs: whole sizes while they are covered, drawn ones for the rest.
 
         Parameters
@@ -171,28 +226,35 @@ class Design:
         design = cls(d, draws)
         sizes = np.arange(1, d // 2 + 1)
         mass = np.array([(1 if 2 * s == d else 2) / (s * (d - s)) for s in sizes])
+        often = np.where(2 * sizes == d, 1.0, 2.0) if leverage else mass
         left = pairs
         for at, s in enumerate(sizes):
             count = comb(d, int(s)) // (2 if 2 * s == d else 1)
-            fair = left * mass[at] / mass[at:].sum()
+            fair = left * often[at] / often[at:].sum()
             if fair < count and (at > 0 or left < count):
                 u = streams.uniforms(seed, streams.SIZE, np.array([start]), 1)[0, 0]
-                drawn = _drawn(d, sizes[at:], mass[at:], left, seed, start, u)
-                design._add(drawn, mass[at:].sum(), copies=0, factor=1.0)
+                drawn = _drawn(d, sizes[at:], often[at:], left, seed, start, u)
+                size = drawn.sum(axis=1)
+                share = 1 / (size * (d - size)) if leverage else np.ones(left)
+                weight = mass[at:].sum() * share / share.sum()
+                design._add(drawn, weight, copies=0, factor=1.0)
                 break
             copies = 1 if draws is None else int(min(max(1, fair // count), draws))
             whole = np.repeat(_whole_size(d, int(s)), copies, axis=0)
             factor = 0.0 if draws is None else max(0.0, 1 - copies / draws)
-            design._add(whole, mass[at], copies=copies, factor=factor)
+            weight = np.full(len(whole), mass[at] / len(whole))
+            design._add(whole, weight, copies=copies, factor=factor)
             left -= count * copies
             if left <= 0:
                 break
         return design
 
-    def _add(self, S: Coalitions, mass: float, *, copies: int, factor: float) -> None:
+    def _add(
+        self, S: Coalitions, weight: NDArray[np.float64], *, copies: int, factor: float
+    ) -> None:
         start = sum(map(len, self.parts))
         self.parts.append(S)
-        self.weights.append(np.full(len(S), mass / len(S)))
+        self.weights.append(weight)
         self.strata.append((slice(start, start + len(S)), copies, factor))
 
     @cached_property

@@ -23,8 +23,8 @@ from xai.summary.base import (
     stops,
     within,
 )
+from xai.summary.enumeration import enumerated
 from xai.summary.kernel import weighted_moments
-from xai.summary.shapley import enumerated
 
 
 @dataclass(frozen=True)

@@ -1,31 +1,34 @@
-"""Shapley values: enumerated, or estimated by antithetic permutation walks."""
+"""Shapley values: in closed form, enumerated, or estimated by walks or regression."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from math import factorial
-from typing import ClassVar, Literal
+from typing import ClassVar, Literal, TypeAlias
 
 import numpy as np
-from numpy.typing import NDArray
 
-from xai.game import Floats, Game
+from xai.game import Game
 from xai.suggest import unknown
 from xai.summary.base import (
     Attribution,
     Budget,
     Plan,
     Summary,
-    all_coalitions,
     enumerates,
     enumeration_cost,
-    exact,
     finish,
     needs,
 )
-from xai.summary.walks import Walks, pair_cost
+from xai.summary.enumeration import enumerated, shapley_weights
+from xai.summary.kernel import ShapleyKernel
+from xai.summary.walks import Walks, pair_cost, spreads
 
-ESTIMATORS = ("auto", "exact", "permutation")
+Estimator: TypeAlias = "Literal['auto', 'exact', 'permutation', 'kernel', 'leverage', 'gp']"
+ESTIMATORS = ("auto", "exact", "permutation", "kernel", "leverage", "gp")
+FEW_DRAWS = 4
+"""Up to so many draws "auto" averages over all of them for each coalition."""
+MANY_PLAYERS = 1024
+"""From so many players "auto" walks: a regression costs the square of their number a pair."""
 
 
 @dataclass(frozen=True)
@@ -36,21 +39,28 @@ class Shapley(Summary):
 
     Parameters
     ----------
-    estimator : {"auto", "exact", "permutation"}
-        "auto" takes a closed form where the model has one (tree ensembles, linear models), else
-        enumerates where that fits the budget, else walks; "exact" enumerates where there is no
-        closed form, and raises the default budget to what that needs; "permutation" walks unless
-        enumeration fits the budget.
+    estimator : {"auto", "exact", "permutation", "kernel", "leverage", "gp"}
+        All but "permutation" take a closed form where the model has one ("auto" and "exact"), or
+        enumerate where that fits the budget ("exact" raises the default budget to what it
+        needs). Otherwise
+
+        - "permutation": antithetic pairs of walks, each on its own draw;
+        - "kernel": regression on pairs of coalitions by Shapley's kernel, each on its own draw;
+        - "leverage": the same with all sizes of coalitions equally often;
+        - "gp": each coalition's mean over all draws; a Gaussian process over coalitions is fitted
+          to pairs, and regression explains what it leaves;
+        - "auto": "gp" for games of one draw (a baseline, a set function), or of at most four, and
+          for behaviors of the mean over draws; else "permutation".
     samples : int, optional
-        Number of antithetic pairs of walks.
+        Number of antithetic pairs of walks; of coalitions for the regressions.
+    size : int
+        Most pairs that a Gaussian process is fitted to; time grows with its cube.
 
     Notes
     -----
-    Shapley (1953); Castro, Gómez & Tejada (2009) for the walks. Each walk and its reverse
-    (Mitchell et al. 2022) are made on a draw of their own; two such pairs in a row share the draw,
-    so that the error within draws can be told from the spread between them. The known mean of
-    v(N) − v(∅) over all draws is a control variate: regressed out, it makes values efficient to
-    float precision, and dummies keep 0.
+    Shapley (1953); Castro, Gómez & Tejada (2009) and Mitchell et al. (2022) for walks; Lundberg &
+    Lee (2017), Covert & Lee (2021) and Musco & Witter (2025) for regressions. All are efficient to
+    float precision; walks leave dummies at 0.
 
     Examples
     --------
@@ -60,26 +70,41 @@ class Shapley(Summary):
     array([2., 1.])
     """
 
-    estimator: Literal["auto", "exact", "permutation"] = "auto"
+    estimator: Estimator = "auto"
     samples: int | None = None
+    size: int = 512
     default_budget: ClassVar[Budget | str] = Budget(rows=8192, per_player=32)
 
     def attribute(self, game: Game, plan: Plan) -> Attribution:
-        """A closed form where there is one; enumerate where that fits, else walk."""
+        """A closed form where there is one; enumerate where that fits, else estimate."""
         if self.estimator not in ESTIMATORS:
             raise ValueError(unknown("estimator", self.estimator, ESTIMATORS))
-        known = None if self.estimator == "permutation" else _known(game, plan)
+        known = _known(game, plan) if self.estimator in ("auto", "exact") else None
         if known is not None:
             return known
-        weights, unit = shapley_weights(game.n_players), pair_cost(game)
         if self.estimator == "exact":
             needs("Shapley(estimator='exact')", enumeration_cost(game), plan.budget)
-            return enumerated(game, weights, plan.tolerance)
-        if enumerates(game, plan.room(game, self.samples, unit)):
-            return enumerated(game, weights, plan.tolerance)
+            return enumerated(game, shapley_weights(game.n_players), plan.tolerance)
+        if self._averages(game, plan):
+            return ShapleyKernel(game, self.samples, plan, leverage=True, process=self.size).run()
+        if self.estimator in ("kernel", "leverage"):
+            leverage = self.estimator == "leverage"
+            return ShapleyKernel(game, self.samples, plan, leverage=leverage).run()
+        if enumerates(game, plan.room(game, self.samples, pair_cost(game))):
+            return enumerated(game, shapley_weights(game.n_players), plan.tolerance)
         what = "one antithetic pair of permutation walks"
-        pairs = plan.count(what, game, samples=self.samples, unit=unit)
+        pairs = plan.count(what, game, samples=self.samples, unit=pair_cost(game))
         return Walks(game, pairs, plan).run()
+
+    def _averages(self, game: Game, plan: Plan) -> bool:
+        """Whether a Gaussian process is fitted to means over draws."""
+        if self.estimator != "auto":
+            return self.estimator == "gp"
+        if spreads(game) and (game.endless or game.n_draws > FEW_DRAWS):
+            return False
+        unit = 2 * game.value_cost
+        room = plan.room(game, self.samples, pair_cost(game)) - game.ends_cost
+        return game.n_players <= MANY_PLAYERS and room // unit >= max(16, game.n_players)
 
 
 def _known(game: Game, plan: Plan) -> Attribution | None:
@@ -96,38 +121,3 @@ def _known(game: Game, plan: Plan) -> Attribution | None:
     base, full = game.ends(np.arange(game.n_rows))
     ran = f"closed form for {form.kind}"
     return finish(game, values, None, base=base, full=full, tolerance=plan.tolerance, ran=ran)
-
-
-def shapley_weights(d: int) -> NDArray[np.float64]:
-    """Weight of a contribution to a coalition of each size 0..d-1."""
-    sizes = [factorial(s) * factorial(d - s - 1) / factorial(d) for s in range(d)]
-    return np.array(sizes)
-
-
-def enumerated(game: Game, weights: NDArray[np.float64], tolerance: float | None) -> Attribution:
-    """A semivalue from the values of all coalitions.
-
-    Parameters
-    ----------
-    weights : (d,)
-        Weight of v(S ∪ i) − v(S) by the size of S.
-    """
-    d = game.n_players
-    coalitions = all_coalitions(d)
-    index, sizes = np.arange(2**d), coalitions.sum(axis=1)
-    without = [index[~coalitions[:, i]] for i in range(d)]
-
-    def linear(v: Floats) -> Floats:
-        parts = [
-            np.einsum("...ck,c->...k", v[..., S | 1 << i, :] - v[..., S, :], weights[sizes[S]])
-            for i, S in enumerate(without)
-        ]
-        return np.stack(parts, axis=-2)
-
-    if game.progress is not None:
-        game.progress.expect(game.n_rows * enumeration_cost(game))
-    base, full = game.ends(np.arange(game.n_rows))
-    values, errors = exact(game, coalitions, linear)
-    return finish(
-        game, values, errors, base=base, full=full, tolerance=tolerance, ran="enumeration"
-    )

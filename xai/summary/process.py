@@ -1,0 +1,122 @@
+"""A Gaussian process over coalitions: what few evaluations say of all the others."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.linalg import cho_factor, cho_solve
+from scipy.linalg.lapack import dpotri
+
+from xai.game import Floats
+
+SCALES = (0.02, 0.05, 0.1, 0.2, 0.4)
+"""Largest weights λ that are tried: how strongly players interact."""
+NOISES = (1e-6, 1e-3, 1e-2)
+"""Shares of the variance that interactions beyond the kernel's reach may have."""
+TRIAL = 160
+"""Most points on which these two are chosen."""
+_NODES, _WEIGHTS = np.polynomial.legendre.leggauss(8)
+_NODES, _WEIGHTS = (_NODES + 1) / 2, _WEIGHTS / 2
+
+
+@dataclass(frozen=True)
+class Fit:
+    """A fitted odd function g.
+
+    Attributes
+    ----------
+    phi : (d,) its Shapley values, exact
+    values : (P,) of pairs: at those it was fitted to, as predicted from all the others
+    total : g(N) − g(∅)
+    """
+
+    phi: NDArray[np.float64]
+    values: NDArray[np.float64]
+    total: float
+
+
+def fit_odd(
+    z: NDArray[np.float64],
+    odd: NDArray[np.float64],
+    total: float,
+    importance: NDArray[np.float64],
+    size: int,
+) -> Fit:
+    """Regress the odd part of a game on coalitions by a Gaussian process.
+
+    Pairs of complementary coalitions see only o(S) = (v(S) − v(N∖S))/2, a sum over sets T of an
+    odd number of players of β_T Π_{i∈T} z_i, z = ±1. The prior has independent β_T of variance
+    Π_{i∈T} λ_i: interactions are likelier among players that matter. Its kernel is
+    ``k(z, z') = (Π_i (1 + λ_i z_i z'_i) − Π_i (1 − λ_i z_i z'_i)) / 2``, and λ_i follows a first
+    estimate of player i's importance, times a scale chosen by marginal likelihood.
+
+    Parameters
+    ----------
+    z : (P, d) ±1, one coalition of each pair
+    odd : (P,) o(S); total : v(N) − v(∅), which is 2 o(N)
+    importance : (d,) first estimates, for the relative sizes of λ
+    size : most pairs to fit to; the others are predicted
+
+    Notes
+    -----
+    Rasmussen & Williams (2006), Eq. 2.25–2.26, and 5.12 for leaving one out.
+    """
+    d, count = z.shape[1], len(z)
+    used = np.unique(np.linspace(0, count - 1, min(size, count)).round().astype(np.intp))
+    points = np.concatenate([np.ones((1, d)), z[used]])
+    y = np.concatenate([[total / 2], odd[used]])
+    lam, noise = _choose(points, y, importance)
+    gram = odd_kernel(points, points, lam)
+    gram[np.diag_indices_from(gram)] += noise * gram.diagonal().mean()
+    factor = cho_factor(gram, lower=True)
+    alpha = cho_solve(factor, y)
+    inverse, _ = dpotri(factor[0], lower=1)
+    values = np.empty(count)
+    values[used] = (y - alpha / inverse.diagonal())[1:]
+    left = np.setdiff1d(np.arange(count), used)
+    for part in np.array_split(left, 1 + len(left) * len(points) // 2**22):
+        values[part] = odd_kernel(z[part], points, lam) @ alpha
+    whole = float(2 * (odd_kernel(points[:1], points, lam) @ alpha)[0])
+    return Fit(_shapley(points, lam).T @ alpha, values, whole)
+
+
+def odd_kernel(
+    a: NDArray[np.float64], b: NDArray[np.float64], lam: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """The kernel between signs a (A, d) and b (B, d): (A, B)."""
+    agreement = (a * (np.log1p(lam) - np.log1p(-lam))) @ b.T
+    constant = np.log1p(-(lam**2)).sum() / 2
+    return np.asarray(np.exp(constant) * np.sinh(agreement / 2))
+
+
+def _choose(
+    points: NDArray[np.float64], y: NDArray[np.float64], importance: NDArray[np.float64]
+) -> tuple[NDArray[np.float64], float]:
+    """λ and noise of the largest marginal likelihood on some of the points."""
+    d = points.shape[1]
+    size = np.abs(importance)
+    shape = np.maximum(size / max(size.max(), 1e-300), min(0.5, 1.5 / d))
+    some = np.unique(np.linspace(0, len(y) - 1, min(TRIAL, len(y))).round().astype(np.intp))
+    best, chosen = np.inf, (shape * SCALES[0], NOISES[0])
+    for scale in SCALES:
+        lam = scale * shape
+        gram = odd_kernel(points[some], points[some], lam)
+        power, basis = np.linalg.eigh(gram / gram.diagonal().mean())
+        along = basis.T @ y[some]
+        for noise in NOISES:
+            spectrum = np.maximum(power, 0) + noise
+            loss = len(some) * np.log((along**2 / spectrum).mean()) + np.log(spectrum).sum()
+            if loss < best:
+                best, chosen = loss, (lam, noise)
+    return chosen
+
+
+def _shapley(points: NDArray[np.float64], lam: NDArray[np.float64]) -> Floats:
+    """Shapley values (P, d) of the kernel at each point."""
+    from xai.kernels.odd_process import shapley_of_kernel
+
+    out = np.empty(points.shape)
+    shapley_of_kernel(points, lam, _NODES, _WEIGHTS, out)
+    return out
