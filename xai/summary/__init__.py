@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from xai.summary.base import Attribution, Budget, Plan, Summary
 from xai.summary.individual import IncludeIndividual, RemoveIndividual
+from xai.summary.interactions import Interactions
 from xai.summary.linear import LinearFit
+from xai.summary.owen import Owen
 from xai.summary.semivalue import Banzhaf, MeanWhenIncluded
 from xai.summary.shapley import Shapley
 
@@ -15,6 +17,8 @@ NAMES = {
     "banzhaf": Banzhaf,
     "mean_when_included": MeanWhenIncluded,
     "linear_fit": LinearFit,
+    "interactions": Interactions,
+    "owen": Owen,
 }
 """Summaries that `explain(summary="…")` accepts by name."""
 
@@ -24,8 +28,10 @@ __all__ = [
     "Banzhaf",
     "Budget",
     "IncludeIndividual",
+    "Interactions",
     "LinearFit",
     "MeanWhenIncluded",
+    "Owen",
     "Plan",
     "RemoveIndividual",
     "Shapley",

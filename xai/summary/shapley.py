@@ -43,6 +43,10 @@ class Shapley(Summary):
         budget to what enumeration needs; "permutation" walks unless enumeration fits the budget.
     samples : int, optional
         Number of antithetic pairs of walks.
+    order : {1, 2}
+        2: interactions of two players, too; see `Interactions`, whose `samples` are then meant.
+    index : {"k-SII", "SII"}
+        What the interactions hold.
 
     Notes
     -----
@@ -62,15 +66,22 @@ class Shapley(Summary):
 
     estimator: Literal["auto", "exact", "permutation"] = "auto"
     samples: int | None = None
+    order: Literal[1, 2] = 1
+    index: Literal["k-SII", "SII"] = "k-SII"
     default_budget: ClassVar[Budget | str] = Budget(rows=8192, per_player=32)
 
     def attribute(self, game: Game, plan: Plan) -> Attribution:
         """Enumerate where that fits, else walk."""
         if self.estimator not in ESTIMATORS:
             raise ValueError(unknown("estimator", self.estimator, ESTIMATORS))
-        weights, unit = shapley_weights(game.n_players), _pair_cost(game)
         if self.estimator == "exact":
             needs("Shapley(estimator='exact')", enumeration_cost(game), plan.budget)
+        if self.order != 1:
+            from xai.summary.interactions import of_shapley  # which imports this file
+
+            return of_shapley(self, game, plan)
+        weights, unit = shapley_weights(game.n_players), _pair_cost(game)
+        if self.estimator == "exact":
             return enumerated(game, weights, plan.tolerance)
         if enumerates(game, plan.room(game, self.samples, unit)):
             return enumerated(game, weights, plan.tolerance)
