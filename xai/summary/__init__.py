@@ -7,7 +7,7 @@ from xai.summary.individual import IncludeIndividual, RemoveIndividual
 from xai.summary.interactions import Interactions
 from xai.summary.linear import LinearFit
 from xai.summary.owen import Owen
-from xai.summary.semivalue import Banzhaf, MeanWhenIncluded
+from xai.summary.semivalue import Banzhaf, BetaShapley, MeanWhenIncluded, Semivalue
 from xai.summary.shapley import Shapley
 
 NAMES = {
@@ -19,6 +19,7 @@ NAMES = {
     "linear_fit": LinearFit,
     "interactions": Interactions,
     "owen": Owen,
+    "beta_shapley": BetaShapley,
 }
 """Summaries that `explain(summary="…")` accepts by name."""
 
@@ -26,6 +27,7 @@ __all__ = [
     "NAMES",
     "Attribution",
     "Banzhaf",
+    "BetaShapley",
     "Budget",
     "IncludeIndividual",
     "Interactions",
@@ -34,6 +36,7 @@ __all__ = [
     "Owen",
     "Plan",
     "RemoveIndividual",
+    "Semivalue",
     "Shapley",
     "Summary",
 ]

@@ -110,8 +110,8 @@ def of_shapley(summary: Shapley, game: Game, plan: Plan) -> Attribution:
     """Interactions as `Shapley(order=2)` asks for them."""
     if summary.order != 2:
         raise ValueError(f"order must be 1 or 2, not {summary.order!r}")
-    if summary.index == "Banzhaf":
-        raise ValueError("index='Banzhaf' goes with Banzhaf values: Banzhaf(order=2)")
+    if summary.index not in INDICES[:2]:
+        raise ValueError(unknown("index", summary.index, INDICES[:2]))
     if summary.estimator == "exact":  # enumeration, whatever the default
         plan = replace(plan, budget=max(plan.budget or 0, enumeration_cost(game)))
     return Interactions(summary.index, summary.samples).attribute(game, plan)
@@ -168,12 +168,12 @@ def enumerated_pairs(
     found, errors = exact(game, coalitions, linear)
     error = None if errors is None else errors[:, :d]
     result = finish(game, found[:, :d], error, base=base, full=full, tolerance=tolerance)
-    pairs = _square(found[:, d:], d)
-    spread = None if errors is None else _square(errors[:, d:], d)
+    pairs = from_triangle(found[:, d:], d)
+    spread = None if errors is None else from_triangle(errors[:, d:], d)
     return with_pairs(result, pairs, spread, index)
 
 
-def _square(pairs: Floats, d: int) -> Floats:
+def from_triangle(pairs: Floats, d: int) -> Floats:
     """From i < j in their order, (n, d(d-1)/2, k), to symmetric (n, d, d, k) with 0 at (i, i)."""
     out = np.zeros((len(pairs), d, d, pairs.shape[-1]))
     i, j = np.triu_indices(d, 1)

@@ -312,8 +312,11 @@ class Moments:
             found = np.maximum(self.rounds - centre, 0) / max(rounds - 1, 1)
             alone = each * var
         found, alone = (a.sum(axis=1, keepdims=True) for a in (found, alone))
-        known = (alone > 0) & (each > 1) & (rounds > (size == 1))
-        return np.where(known, found / np.where(known, alone, 1.0), 1.0)
+        if each == 1:
+            return np.ones_like(alone)
+        varies = alone > 0
+        ratio = found / np.where(varies, alone, 1.0) if size == 2 or rounds > 1 else np.nan
+        return np.where(varies, ratio, 1.0)
 
     def _variance(
         self, game: Game, size: int, residual: Floats, c: Floats, var_t: Floats, balance: Floats

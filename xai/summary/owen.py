@@ -136,7 +136,7 @@ def _parts(tree: Tree) -> int:
     if isinstance(tree, int):
         return 0
     c = len(tree)
-    return 2**c - 2 + 2 ** (c - 1) * sum(map(_parts, tree))
+    return int(2**c - 2 + 2 ** (c - 1) * sum(map(_parts, tree)))
 
 
 @dataclass(frozen=True)

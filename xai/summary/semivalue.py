@@ -1,12 +1,16 @@
-"""Other averages over coalitions: Banzhaf's value, and the mean when included."""
+"""Other averages over coalitions: semivalues, Banzhaf's among them, and the mean when included."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import ClassVar
+from dataclasses import dataclass, replace
+from itertools import combinations
+from math import comb
+from typing import Any, ClassVar, Literal
 
 import numpy as np
+from numpy.typing import NDArray
+from scipy.special import betaln, gammaln
 
 from xai import streams
 from xai.game import Coalitions, Floats, Game, Indices
@@ -23,8 +27,11 @@ from xai.summary.base import (
     stops,
     within,
 )
+from xai.summary.interactions import enumerated_pairs, from_triangle, with_pairs
 from xai.summary.kernel import weighted_moments
+from xai.summary.orders import spreads
 from xai.summary.shapley import enumerated
+from xai.summary.stretches import GOLDEN, Stretches, pair_costs
 
 
 @dataclass(frozen=True)
@@ -37,6 +44,8 @@ class Banzhaf(Summary):
     ----------
     samples : int, optional
         Number of pairs of complementary coalitions.
+    order : {1, 2}
+        2: Banzhaf's interaction index, too; see `Interactions`.
 
     Notes
     -----
@@ -54,10 +63,15 @@ class Banzhaf(Summary):
     """
 
     samples: int | None = None
+    order: Literal[1, 2] = 1
     default_budget: ClassVar[Budget | str] = Budget(rows=8192, per_player=32)
 
     def attribute(self, game: Game, plan: Plan) -> Attribution:
         """Enumerate where that fits, else regress on complementary pairs."""
+        if self.order not in (1, 2):
+            raise ValueError(f"order must be 1 or 2, not {self.order!r}")
+        if self.order == 2:
+            return banzhaf_interactions(game, plan, self.samples)
         pairs = _samples("one pair of coalitions", game, plan, self.samples, per_sample=2)
         if pairs is None:
             d = game.n_players
@@ -73,13 +87,59 @@ class Banzhaf(Summary):
         return _sampled(game, pairs, plan, coalitions, estimate, paired=True)
 
 
-def _regress(S: Coalitions, y: Floats) -> tuple[Floats, Floats]:
-    """Least squares of y (R, P, k) on the signs of S (P, d) without intercept, and its errors."""
-    (r, count, k), d = y.shape, S.shape[1]
+def _signs(S: Coalitions) -> Floats:
+    return np.where(S, 1.0, -1.0)
+
+
+def _sign_products(S: Coalitions) -> Floats:
+    """1, and the products of two signs for i < j: (P, 1 + d(d-1)/2)."""
+    z, (i, j) = _signs(S), np.triu_indices(S.shape[1], 1)
+    return np.concatenate([np.ones((len(z), 1)), z[:, i] * z[:, j]], axis=1)
+
+
+def banzhaf_interactions(game: Game, plan: Plan, samples: int | None) -> Attribution:
+    """Banzhaf values and interactions: from one pair of coalitions, its odd and its even part.
+
+    With signs z for coalitions, a player's value is twice the mean of v(S) z_i, the interaction of
+    two is four times that of v(S) z_i z_j.
+    """
+    d = game.n_players
+    pairs = _samples("one pair of coalitions", game, plan, samples, per_sample=2)
+    if pairs is None:
+        own, both = np.full(d, 0.5 ** (d - 1)), np.full(max(d - 1, 0), 0.5 ** max(d - 2, 0))
+        return enumerated_pairs(game, own, both, plan.tolerance, "Banzhaf")
+
+    def coalitions(samples: Indices) -> Coalitions:
+        return streams.kept(plan.seed, samples, d, 0.5)
+
+    def estimate(S: Coalitions, v: Floats) -> tuple[Floats, Floats]:
+        one, other = np.split(v, 2, axis=1)
+        even = 2 * (one + other)
+        odd = _regress(S, one - other)
+        pairs = _regress(S, even - even.mean(axis=1, keepdims=True), _sign_products)
+        values, errors = (
+            np.concatenate([a, b[:, 1:]], axis=1) for a, b in zip(odd, pairs, strict=True)
+        )
+        return values, errors
+
+    width = d + d * (d - 1) // 2
+    found = _sampled(game, pairs, plan, coalitions, estimate, paired=True, width=width)
+    assert found.std_error is not None
+    values, errors = found.values, found.std_error
+    result = replace(found, values=values[:, :d], std_error=errors[:, :d])
+    of_pairs, of_errors = (from_triangle(a[:, d:], d) for a in (values, errors))
+    return with_pairs(result, of_pairs, of_errors, "Banzhaf")
+
+
+def _regress(
+    S: Coalitions, y: Floats, features: Callable[[Coalitions], Floats] = _signs
+) -> tuple[Floats, Floats]:
+    """Least squares of y (R, P, k) on features of S (P, d) that are ±1, and its errors."""
+    (r, count, k), d = y.shape, features(S[:1]).shape[1]
     flat = np.moveaxis(y, 1, 0).reshape(count, r * k)
 
     def signs(part: slice) -> Floats:
-        return np.where(S[part], 1.0, -1.0)
+        return features(S[part])
 
     gram, moment = weighted_moments(signs, np.ones(count), flat)
     if count < 2 * d:  # too few to regress: plain averages with the signs
@@ -97,6 +157,264 @@ def _regress(S: Coalitions, y: Floats) -> tuple[Floats, Floats]:
             variance += (influence**2).T @ ((flat[part] - z @ phi) ** 2 / spare[:, None])
     values, variances = (np.moveaxis(a.reshape(d, r, k), 0, 1) for a in (phi, variance))
     return values, np.sqrt(variances)
+
+
+@dataclass(frozen=True)
+class Semivalue(Summary):
+    """A player's mean contribution, with a weight for each size of the coalition it joins.
+
+    ``phi_i = Σ_{S ∌ i} p_|S| (v(S ∪ i) − v(S))``,  ``Σ_s C(d − 1, s) p_s = 1``
+
+    Parameters
+    ----------
+    weights : (d,) array, or function d -> (d,) array
+        The weights p_0, …, p_{d-1}.
+    samples : int, optional
+        Number of pairs of walks (of pairs of coalitions, where these are used).
+
+    Notes
+    -----
+    Dubey, Neyman & Weber (1981). Not efficient, but for Shapley's weights. Sampled by stretches of
+    walks (`xai.summary.stretches`). Where each coalition has one value to know (a baseline, a
+    loss) and weights are symmetric, by pairs of a coalition and its complement instead, drawn by
+    size so that each tells all players as much (Li & Yu 2024) and regressed on.
+
+    Examples
+    --------
+    >>> import xai
+    >>> game = xai.Game.from_function(lambda S: S.all(axis=1) * 1.0, n_players=3)
+    >>> Semivalue([1 / 3, 1 / 6, 1 / 3])(game).values  # Shapley's weights
+    array([0.33333333, 0.33333333, 0.33333333])
+    >>> Semivalue(lambda d: [0] * (d - 1) + [1])(game).values  # v(N) − v(N∖i)
+    array([1., 1., 1.])
+    """
+
+    weights: Any
+    samples: int | None = None
+    default_budget: ClassVar[Budget | str] = Budget(rows=8192, per_player=32)
+
+    def attribute(self, game: Game, plan: Plan) -> Attribution:
+        """Enumerate where that fits, else sample."""
+        return semivalue(game, plan, size_masses(self.weights, game.n_players), self.samples)
+
+
+@dataclass(frozen=True)
+class BetaShapley(Summary):
+    """The semivalue whose sizes follow a beta-binomial distribution: noise-reduced Shapley values.
+
+    ``p_s = B(s + beta, d − 1 − s + alpha) / B(alpha, beta)`` for a coalition of size s
+
+    Parameters
+    ----------
+    alpha, beta : float > 0
+        As Kwon & Zou (2022) write Beta(α, β): α > β gives small coalitions more weight.
+        (1, 1) is Shapley's value; α = β → ∞ Banzhaf's.
+    samples : int, optional
+        As for `Semivalue`.
+
+    Examples
+    --------
+    >>> import xai
+    >>> game = xai.Game.from_function(lambda S: S.all(axis=1) * 1.0, n_players=3)
+    >>> BetaShapley(1, 1)(game).values
+    array([0.33333333, 0.33333333, 0.33333333])
+    """
+
+    alpha: float = 16
+    beta: float = 1
+    samples: int | None = None
+    default_budget: ClassVar[Budget | str] = Budget(rows=8192, per_player=32)
+
+    def attribute(self, game: Game, plan: Plan) -> Attribution:
+        """Enumerate where that fits, else sample."""
+        for name, value in (("alpha", self.alpha), ("beta", self.beta)):
+            if isinstance(value, bool) or not isinstance(value, int | float | np.number):
+                raise TypeError(f"{name} must be a number, not {value!r}")
+            if not 0 < value < np.inf:
+                raise ValueError(f"{name} must be positive and finite, not {value!r}")
+        d, s = game.n_players, np.arange(game.n_players)
+        chances = betaln(s + self.beta, d - 1 - s + self.alpha) - betaln(self.alpha, self.beta)
+        mass = np.exp(_log_counts(d) + chances)
+        return semivalue(game, plan, mass / mass.sum(), self.samples)
+
+
+def _log_counts(d: int) -> NDArray[np.float64]:
+    """Logarithms of C(d - 1, s) for s = 0..d-1."""
+    s = np.arange(d)
+    return np.asarray(gammaln(d) - gammaln(s + 1) - gammaln(d - s))
+
+
+def size_masses(weights: Any, d: int) -> NDArray[np.float64]:
+    """The mass ``C(d − 1, s) p_s`` of each size, from weights p that are checked.
+
+    Raises
+    ------
+    ValueError
+        Weights of another length, negative or not finite, or whose masses do not sum to 1.
+    """
+    p = np.asarray(weights(d) if callable(weights) else weights)
+    if p.dtype.kind not in "biuf":
+        raise TypeError(f"weights must be numbers, or a function of d, not {weights!r}")
+    if p.shape != (d,):
+        raise ValueError(f"weights have shape {p.shape}; expected one for each size, ({d},)")
+    if not np.isfinite(p).all() or (p < 0).any():
+        raise ValueError("weights must be finite and not negative")
+    mass = np.zeros(d)
+    some = p > 0
+    mass[some] = np.exp(_log_counts(d)[some] + np.log(p[some]))
+    if abs(mass.sum() - 1) > 1e-6:
+        raise ValueError(
+            f"weights must satisfy Σ_s C(d-1, s) p_s = 1, the sum over all coalitions without a "
+            f"player; with d={d} players it is {mass.sum():.6g}"
+        )
+    return mass
+
+
+def semivalue(
+    game: Game, plan: Plan, mass: NDArray[np.float64], samples: int | None
+) -> Attribution:
+    """The semivalue of given masses (d,) of sizes: enumerated where that fits, else sampled."""
+    symmetric = np.allclose(mass, mass[::-1], rtol=1e-9, atol=1e-12)
+    if symmetric and not spreads(game):
+        pairs = _samples("one pair of coalitions", game, plan, samples, per_sample=2)
+        if pairs is None:
+            return enumerated(game, _per_coalition(mass), plan.tolerance)
+        design = _PairsBySize(game.n_players, mass, pairs, plan)
+        return _sampled(
+            game, len(design.S), plan, lambda i: design.S[i], design.estimate, paired=True
+        )
+    first = int(pair_costs(game, mass, np.zeros(1, np.intp), plan.seed)[0])
+    if enumerates(game, plan.room(game, samples, first)):
+        return enumerated(game, _per_coalition(mass), plan.tolerance)
+    pairs = plan.count("one pair of walks", game, samples=samples, unit=first)
+    if samples is None:
+        pairs = _affordable(game, mass, plan.room(game, None, first) - game.ends_cost, plan.seed)
+    if spreads(game) and not game.endless and pairs > 1:
+        pairs -= pairs % 2  # two share a draw
+    return Stretches(game, mass, pairs, plan.seed, plan.tolerance).run()
+
+
+def _per_coalition(mass: NDArray[np.float64]) -> NDArray[np.float64]:
+    d = len(mass)
+    return np.array([m / comb(d - 1, s) for s, m in enumerate(mass)])
+
+
+def _affordable(game: Game, mass: NDArray[np.float64], rows: int, seed: int) -> int:
+    """How many pairs of stretches, which differ in length, fit so many model rows: at least 1."""
+    pairs, step = 0, 2**12
+    while True:
+        costs = np.cumsum(pair_costs(game, mass, np.arange(pairs, pairs + step), seed))
+        fit = int(np.searchsorted(costs, rows, side="right"))
+        pairs += fit
+        if fit < step:
+            return max(1, pairs)
+        rows -= int(costs[-1])
+
+
+class _PairsBySize:
+    """Pairs of a coalition T and its complement for a symmetric semivalue.
+
+    As phi is linear, ``phi_i = Σ_{T, T̄} a_Ti (v(T) − v(T̄))`` over all such pairs, with
+    ``a_Ti = p_{|T|-1}`` for members and ``−p_|T|`` for others. Sizes are drawn with probability
+    ∝ C(d, t) |a_T|, with which every pair tells as much (Li & Yu 2024), and for which plain least
+    squares on the players' signs is the control variate of least variance. Sizes that are expected
+    to be drawn as often as they have coalitions are enumerated, as are nobody and everybody.
+    """
+
+    def __init__(self, d: int, mass: NDArray[np.float64], count: int, plan: Plan) -> None:
+        self.mass, self.d = mass, d
+        t = np.arange(1, d // 2 + 1)
+        self.inside, self.outside = d / t * mass[t - 1], d / (d - t) * mass[np.minimum(t, d - 1)]
+        share = np.where(2 * t == d, 0.5, 1.0)  # the size d/2 is its own complement
+        norm = share * np.sqrt(t * self.inside**2 + (d - t) * self.outside**2)
+        number = np.array([comb(d, int(s)) for s in t]) * share
+        left, whole = count, np.zeros(len(t), bool)
+        while plan.tolerance is None and (norm[~whole] > 0).any():
+            fair = left * np.where(whole, 0, norm) / norm[~whole].sum()
+            more = (fair >= number) & ~whole & (norm > 0)
+            if not more.any() or number[more].sum() > left:
+                break
+            left -= int(number[more].sum())
+            whole |= more
+        self.whole = [_all_of_size(d, int(s)) for s in t[whole]]
+        rest = np.where(whole, 0.0, norm)
+        drawn = left if rest.sum() > 0 else 0
+        chance = rest / rest.sum() if drawn else rest
+        samples = np.arange(drawn)
+        first = streams.uniforms(plan.seed, streams.SIZE, np.zeros(1, np.intp), 1)[0, 0]
+        place = np.searchsorted(np.cumsum(chance), (first + samples * GOLDEN) % 1, side="right")
+        size = t[np.minimum(place, len(t) - 1)] if drawn else samples
+        everybody = np.ones((1, d), bool)
+        random = streams.subsets(plan.seed, samples, size, d)
+        self.S = np.concatenate([everybody, *self.whole, random])
+        self.known = len(self.S) - drawn
+        self.chance, self.share = chance, share
+
+    def estimate(self, S: Coalitions, v: Floats) -> tuple[Floats, Floats]:
+        """Values and errors (R, d, k) from values of coalitions, then of complements."""
+        (r, _, k), d, drawn = v.shape, self.d, len(S) - self.known
+        one, other = np.split(v, 2, axis=1)
+        y = np.moveaxis(one - other, 1, 0).reshape(len(S), r * k)
+        scale = self._scales(S)  # of members, of others, and of both together
+        solver: Floats = np.zeros((d, d))
+        line: Floats = np.tile(y[0] / d, (d, 1))
+        if drawn >= 2 * d:
+            gram, moment = weighted_moments(lambda part: _signs(S[part]), scale[:, 2], y)
+            solver = np.linalg.pinv(gram, hermitian=True)
+            line = solver @ moment
+        phi, balance = line.copy(), np.eye(d)
+        for part in streams.parts(len(S), d):
+            z, weight = _signs(S[part]), self._member_weights(S[part], scale[part])
+            phi += weight @ (y[part] - z @ line)
+            balance -= weight @ z
+        total, squares = np.zeros((d, r * k)), np.zeros((d, r * k))
+        for part in streams.parts(len(S), d):
+            z, weight = _signs(S[part]), self._member_weights(S[part], scale[part])
+            fitted = scale[part, 2, None] * (z @ solver)  # what the fit adds to a pair's weight
+            residual = y[part] - z @ line
+            residual[: max(0, self.known - part.start)] = 0  # these are no sample
+            leverage = np.einsum("pd,pd->p", fitted, z)
+            residual /= np.sqrt(np.maximum(1 - leverage, 1e-12))[:, None]
+            influence = weight + balance @ fitted.T
+            total += influence @ residual
+            squares += influence**2 @ residual**2
+        variance = np.full_like(phi, 0.0 if drawn == 0 else np.nan)
+        if drawn > 1:
+            variance = np.maximum(squares - total**2 / drawn, 0) * drawn / (drawn - 1)
+        values, errors = (np.moveaxis(a.reshape(d, r, k), 0, 1) for a in (phi, np.sqrt(variance)))
+        return values, errors
+
+    @staticmethod
+    def _member_weights(S: Coalitions, scale: Floats) -> Floats:
+        """Each pair's weight for each player, (d, P)."""
+        return np.where(S, scale[:, :1], -scale[:, 1:2]).T
+
+    def _scales(self, S: Coalitions) -> Floats:
+        """Weights of a pair, (P, 3): a_Ti over the chance of having it, and the norm of these.
+
+        For members, for others, and over all players.
+        """
+        size, drawn = S.sum(axis=1), len(S) - self.known
+        share = 1 / np.array([comb(self.d, int(s)) for s in range(self.d // 2 + 1)])
+        out = np.empty((len(S), 3))
+        out[0, :2] = self.mass[-1], 0.0
+        at = size[1 : self.known]
+        out[1 : self.known, 0], out[1 : self.known, 1] = (
+            side[at - 1] * share[at] for side in (self.inside, self.outside)
+        )
+        at = size[self.known :] - 1
+        for column, side in enumerate((self.inside, self.outside)):
+            out[self.known :, column] = self.share[at] * side[at] / (drawn * self.chance[at])
+        out[:, 2] = np.sqrt(size * out[:, 0] ** 2 + (self.d - size) * out[:, 1] ** 2)
+        return out
+
+
+def _all_of_size(d: int, s: int) -> Coalitions:
+    """All coalitions of size s; of size d/2 one of each complementary pair."""
+    members = [m for m in combinations(range(d), s) if 2 * s < d or m[0] == 0]
+    S = np.zeros((len(members), d), bool)
+    np.put_along_axis(S, np.array(members), True, axis=1)
+    return S
 
 
 @dataclass(frozen=True)
@@ -210,10 +528,14 @@ def _sampled(
     estimate: Estimator,
     *,
     paired: bool,
+    width: int | None = None,
 ) -> Attribution:
-    """Evaluate samples for all rows, and estimate; rows that meet the tolerance stop."""
+    """Evaluate samples for all rows, and estimate; rows that meet the tolerance stop.
+
+    `width` numbers are estimated, the values first: one for each player where it is None.
+    """
     n, d, k = game.n_rows, game.n_players, game.n_outputs
-    values, errors = np.empty((n, d, k)), np.empty((n, d, k))
+    values, errors = np.empty((n, width or d, k)), np.empty((n, width or d, k))
     S = coalitions(np.arange(count))
     draws = own_draws(game, plan.seed, np.arange(count))
     tolerance = plan.tolerance
@@ -231,11 +553,12 @@ def _sampled(
             )
             values[active], errors[active] = estimate(S[:done], v)
             if tolerance is not None:
-                left = ~within(values[active], errors[active], tolerance)
+                left = ~within(values[active][:, :d], errors[active][:, :d], tolerance)
                 active, parts = active[left], [tuple(v[left] for v in part) for part in parts]
                 if len(active) == 0:
                     break
-    return finish(game, values, errors, base=bases, full=fulls, tolerance=tolerance)
+    result = finish(game, values[:, :d], errors[:, :d], base=bases, full=fulls, tolerance=tolerance)
+    return replace(result, values=values, std_error=errors)
 
 
 def _evaluate(
