@@ -53,7 +53,7 @@ class Interactions(Summary):
         "k-SII" is laid out as shap's ``shap_interaction_values``: rows sum to the Shapley values,
         and everything to v(N) − v(∅).
     samples : int, optional
-        How often each pair of players is met.
+        How often each pair of players is met. The default budget pays for once at least.
 
     Notes
     -----
@@ -68,7 +68,8 @@ class Interactions(Summary):
     behavior commutes with the mean over draws.
 
     ``info["interactions_std_error"]`` holds the errors of I_ij as laid out; NaN where unknown,
-    on the diagonal of "k-SII" too. There is none where the answer is exact.
+    on the diagonal of "k-SII" too. There is none where the answer is exact. A tolerance is one of
+    the values.
 
     Examples
     --------
