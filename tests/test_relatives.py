@@ -182,7 +182,8 @@ def test_sampled_interactions_sum_to_the_values_and_these_to_the_whole(set_funct
 
 def test_a_dummy_has_no_sampled_interactions(set_function):
     v = set_function(11)
-    found = Shapley(order=2)(game_of(lambda Z: v(Z[:, :11]), 12), budget=1200)
+    summary = Shapley("permutation", order=2)
+    found = summary(game_of(lambda Z: v(Z[:, :11]), 12), budget=1200)
     assert np.all(found.interactions[11] == 0) and np.all(found.interactions[:, 11] == 0)
     assert np.all(found.interactions[:11, :11] != 0)
 
@@ -205,7 +206,10 @@ def test_every_two_players_are_neighbours_once_in_a_round(d):
         assert np.all(off_diagonal(met + met.T) == 1)
 
 
-@pytest.mark.parametrize("summary", [Interactions("SII"), Interactions("Banzhaf")])
+@pytest.mark.parametrize(
+    "summary",
+    [Interactions("SII"), Interactions("SII", estimator="permutation"), Interactions("Banzhaf")],
+)
 @pytest.mark.parametrize("d", [8, 9])
 def test_sampled_interactions_are_right_in_expectation(set_function, summary, d):
     v = set_function(d, seed=3)
@@ -534,6 +538,7 @@ SAMPLED = {
     "owen": Owen([[0, [1, 2], 3, 4, 5], [6, 7]]),
     "k-SII": Interactions("k-SII"),
     "SII": Interactions("SII"),
+    "walks": Interactions("SII", estimator="permutation"),
     "Banzhaf": Interactions("Banzhaf"),
 }
 
@@ -580,6 +585,10 @@ def test_errors_of_set_functions(set_function, name, budget, smooth):
     found = [summary(game, budget=budget, seed=seed) for seed in range(SEEDS)]
     misses = np.array([a.values - exact.values for a in found])
     assert 0.8 < ratio_of(misses, [a.std_error for a in found]) < 1.25
+    if exact.interactions is not None:
+        misses = off_diagonal([a.interactions - exact.interactions for a in found])
+        errors = off_diagonal([a.info["interactions_std_error"][0, ..., 0] for a in found])
+        assert 0.75 < ratio_of(misses, errors) < 1.3
 
 
 @pytest.mark.parametrize("name", SAMPLED)
@@ -602,6 +611,19 @@ def test_one_round_has_an_unknown_error(set_function):
     assert np.isnan(found.std_error).all()
     assert np.isnan(found.info["interactions_std_error"]).all()
     assert np.isfinite(found.interactions).all()
+
+
+def test_pairs_find_interactions_sooner_than_walks(set_function):
+    """Where each coalition has one value to know, both parts of its pair are regressed."""
+    d = 12
+    game = game_of(lambda Z: np.tanh(Z @ np.linspace(-1, 2, d) - 2), d)
+    exact = Interactions("SII")(game).interactions
+    errors = []
+    for estimator in ("auto", "permutation"):
+        summary = Interactions("SII", estimator=estimator)
+        found = [summary(game, budget=1000, seed=seed).interactions for seed in range(10)]
+        errors.append(np.sqrt(np.mean(np.square(np.array(found) - exact), axis=(0, 1, 2))))
+    assert errors[0] < 0.5 * errors[1]
 
 
 def test_a_baseline_gives_semivalues_by_pairs(table):
@@ -754,6 +776,7 @@ def test_a_model_of_pairs_has_its_interactions():
         ("shapley", {"order": 2, "index": "k-SI"}, "k-SII"),
         ("shapley", {"order": 2, "index": "Banzhaf"}, "index"),
         ("shapley", {"order": 2, "samples": 0}, "samples"),
+        ("shapley", {"order": 2, "estimator": "walk"}, "permutation"),
         ("shapley", {"order": 2, "samples": 30, "budget": 200}, "budget"),
         ("beta_shapley", {"samples": 0}, "samples"),
         ("owen", {"samples": 0, "groups": [[0, 1, 2, 3, 4], [5, 6, 7]]}, "samples"),
@@ -770,6 +793,20 @@ def test_exact_shapley_enumerates_with_interactions(large):
     assert e.evaluations <= 2**8 * 20
     with pytest.raises(ValueError, match="budget"):
         xai.explain(large.model, large.x, "exact_shapley", order=2, data=large.data, budget=500)
+
+
+@pytest.mark.parametrize(
+    "summary",
+    [Interactions(), Shapley(order=2), Banzhaf(order=2), BetaShapley(4, 1), Owen(NESTED),
+     Semivalue([0.5, 0.5])],
+    ids=lambda summary: type(summary).__name__,
+)  # fmt: skip
+def test_a_summary_is_frozen_and_its_repr_makes_it_again(summary):
+    from xai import summary as names
+
+    assert eval(repr(summary), vars(names)) == summary
+    with pytest.raises(AttributeError):
+        summary.samples = 3
 
 
 def test_mean_when_included_and_banzhaf_are_untouched_by_order():

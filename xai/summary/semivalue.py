@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from itertools import combinations
 from math import comb
 from typing import Any, ClassVar, Literal
 
@@ -30,8 +29,9 @@ from xai.summary.base import (
 from xai.summary.interactions import enumerated_pairs, from_triangle, with_pairs
 from xai.summary.kernel import weighted_moments
 from xai.summary.orders import spreads
+from xai.summary.pairs import Design, Target, semivalues, shapley_interactions, sign_products, signs
 from xai.summary.shapley import enumerated
-from xai.summary.stretches import GOLDEN, Stretches, pair_costs
+from xai.summary.stretches import Stretches, pair_costs
 
 
 @dataclass(frozen=True)
@@ -87,16 +87,6 @@ class Banzhaf(Summary):
         return _sampled(game, pairs, plan, coalitions, estimate, paired=True)
 
 
-def _signs(S: Coalitions) -> Floats:
-    return np.where(S, 1.0, -1.0)
-
-
-def _sign_products(S: Coalitions) -> Floats:
-    """1, and the products of two signs for i < j: (P, 1 + d(d-1)/2)."""
-    z, (i, j) = _signs(S), np.triu_indices(S.shape[1], 1)
-    return np.concatenate([np.ones((len(z), 1)), z[:, i] * z[:, j]], axis=1)
-
-
 def banzhaf_interactions(game: Game, plan: Plan, samples: int | None) -> Attribution:
     """Banzhaf values and interactions: from one pair of coalitions, its odd and its even part.
 
@@ -116,7 +106,7 @@ def banzhaf_interactions(game: Game, plan: Plan, samples: int | None) -> Attribu
         one, other = np.split(v, 2, axis=1)
         even = 2 * (one + other)
         odd = _regress(S, one - other)
-        pairs = _regress(S, even - even.mean(axis=1, keepdims=True), _sign_products)
+        pairs = _regress(S, even - even.mean(axis=1, keepdims=True), sign_products)
         values, errors = (
             np.concatenate([a, b[:, 1:]], axis=1) for a, b in zip(odd, pairs, strict=True)
         )
@@ -132,16 +122,16 @@ def banzhaf_interactions(game: Game, plan: Plan, samples: int | None) -> Attribu
 
 
 def _regress(
-    S: Coalitions, y: Floats, features: Callable[[Coalitions], Floats] = _signs
+    S: Coalitions, y: Floats, features: Callable[[Coalitions], Floats] = signs
 ) -> tuple[Floats, Floats]:
     """Least squares of y (R, P, k) on features of S (P, d) that are ±1, and its errors."""
     (r, count, k), d = y.shape, features(S[:1]).shape[1]
     flat = np.moveaxis(y, 1, 0).reshape(count, r * k)
 
-    def signs(part: slice) -> Floats:
+    def rows(part: slice) -> Floats:
         return features(S[part])
 
-    gram, moment = weighted_moments(signs, np.ones(count), flat)
+    gram, moment = weighted_moments(rows, np.ones(count), flat)
     if count < 2 * d:  # too few to regress: plain averages with the signs
         phi, variance = moment / count, np.full((d, r * k), np.nan)
         if count > 1:
@@ -151,7 +141,7 @@ def _regress(
         inverse = np.linalg.pinv(gram, hermitian=True)
         phi, variance = inverse @ moment, np.zeros((d, r * k))
         for part in streams.parts(count, d):
-            z = signs(part)
+            z = rows(part)
             influence = z @ inverse
             spare = np.maximum(1 - np.einsum("pd,pd->p", influence, z), 1e-12)
             variance += (influence**2).T @ ((flat[part] - z @ phi) ** 2 / spare[:, None])
@@ -279,10 +269,7 @@ def semivalue(
         pairs = _samples("one pair of coalitions", game, plan, samples, per_sample=2)
         if pairs is None:
             return enumerated(game, _per_coalition(mass), plan.tolerance)
-        design = _PairsBySize(game.n_players, mass, pairs, plan)
-        return _sampled(
-            game, len(design.S), plan, lambda i: design.S[i], design.estimate, paired=True
-        )
+        return _by_pairs(game, plan, [semivalues(mass)], pairs)[0]
     first = int(pair_costs(game, mass, np.zeros(1, np.intp), plan.seed)[0])
     if enumerates(game, plan.room(game, samples, first)):
         return enumerated(game, _per_coalition(mass), plan.tolerance)
@@ -311,110 +298,39 @@ def _affordable(game: Game, mass: NDArray[np.float64], rows: int, seed: int) -> 
         rows -= int(costs[-1])
 
 
-class _PairsBySize:
-    """Pairs of a coalition T and its complement for a symmetric semivalue.
+def _by_pairs(
+    game: Game, plan: Plan, targets: list[Target], count: int
+) -> tuple[Attribution, list[Floats], list[Floats]]:
+    """Values, and all targets' sums and errors (n, q, k): the first odd, the second even."""
+    design = Design.make(game.n_players, targets, count, plan)
 
-    As phi is linear, ``phi_i = Σ_{T, T̄} a_Ti (v(T) − v(T̄))`` over all such pairs, with
-    ``a_Ti = p_{|T|-1}`` for members and ``−p_|T|`` for others. Sizes are drawn with probability
-    ∝ C(d, t) |a_T|, with which every pair tells as much (Li & Yu 2024), and for which plain least
-    squares on the players' signs is the control variate of least variance. Sizes that are expected
-    to be drawn as often as they have coalitions are enumerated, as are nobody and everybody.
-    """
-
-    def __init__(self, d: int, mass: NDArray[np.float64], count: int, plan: Plan) -> None:
-        self.mass, self.d = mass, d
-        t = np.arange(1, d // 2 + 1)
-        self.inside, self.outside = d / t * mass[t - 1], d / (d - t) * mass[np.minimum(t, d - 1)]
-        share = np.where(2 * t == d, 0.5, 1.0)  # the size d/2 is its own complement
-        norm = share * np.sqrt(t * self.inside**2 + (d - t) * self.outside**2)
-        number = np.array([comb(d, int(s)) for s in t]) * share
-        left, whole = count, np.zeros(len(t), bool)
-        while plan.tolerance is None and (norm[~whole] > 0).any():
-            fair = left * np.where(whole, 0, norm) / norm[~whole].sum()
-            more = (fair >= number) & ~whole & (norm > 0)
-            if not more.any() or number[more].sum() > left:
-                break
-            left -= int(number[more].sum())
-            whole |= more
-        self.whole = [_all_of_size(d, int(s)) for s in t[whole]]
-        rest = np.where(whole, 0.0, norm)
-        drawn = left if rest.sum() > 0 else 0
-        chance = rest / rest.sum() if drawn else rest
-        samples = np.arange(drawn)
-        first = streams.uniforms(plan.seed, streams.SIZE, np.zeros(1, np.intp), 1)[0, 0]
-        place = np.searchsorted(np.cumsum(chance), (first + samples * GOLDEN) % 1, side="right")
-        size = t[np.minimum(place, len(t) - 1)] if drawn else samples
-        everybody = np.ones((1, d), bool)
-        random = streams.subsets(plan.seed, samples, size, d)
-        self.S = np.concatenate([everybody, *self.whole, random])
-        self.known = len(self.S) - drawn
-        self.chance, self.share = chance, share
-
-    def estimate(self, S: Coalitions, v: Floats) -> tuple[Floats, Floats]:
-        """Values and errors (R, d, k) from values of coalitions, then of complements."""
-        (r, _, k), d, drawn = v.shape, self.d, len(S) - self.known
+    def estimate(S: Coalitions, v: Floats) -> tuple[Floats, Floats]:
         one, other = np.split(v, 2, axis=1)
-        y = np.moveaxis(one - other, 1, 0).reshape(len(S), r * k)
-        scale = self._scales(S)  # of members, of others, and of both together
-        solver: Floats = np.zeros((d, d))
-        line: Floats = np.tile(y[0] / d, (d, 1))
-        if drawn >= 2 * d:
-            gram, moment = weighted_moments(lambda part: _signs(S[part]), scale[:, 2], y)
-            solver = np.linalg.pinv(gram, hermitian=True)
-            line = solver @ moment
-        phi, balance = line.copy(), np.eye(d)
-        for part in streams.parts(len(S), d):
-            z, weight = _signs(S[part]), self._member_weights(S[part], scale[part])
-            phi += weight @ (y[part] - z @ line)
-            balance -= weight @ z
-        total, squares = np.zeros((d, r * k)), np.zeros((d, r * k))
-        for part in streams.parts(len(S), d):
-            z, weight = _signs(S[part]), self._member_weights(S[part], scale[part])
-            fitted = scale[part, 2, None] * (z @ solver)  # what the fit adds to a pair's weight
-            residual = y[part] - z @ line
-            residual[: max(0, self.known - part.start)] = 0  # these are no sample
-            leverage = np.einsum("pd,pd->p", fitted, z)
-            residual /= np.sqrt(np.maximum(1 - leverage, 1e-12))[:, None]
-            influence = weight + balance @ fitted.T
-            total += influence @ residual
-            squares += influence**2 @ residual**2
-        variance = np.full_like(phi, 0.0 if drawn == 0 else np.nan)
-        if drawn > 1:
-            variance = np.maximum(squares - total**2 / drawn, 0) * drawn / (drawn - 1)
-        values, errors = (np.moveaxis(a.reshape(d, r, k), 0, 1) for a in (phi, np.sqrt(variance)))
+        found = []
+        for target, y in zip(targets, (one - other, one + other), strict=False):
+            flat = np.moveaxis(y, 1, 0).reshape(len(S), -1)
+            shape = (-1, len(v), v.shape[2])
+            parts = design.estimate(target, flat)
+            found.append([np.moveaxis(part.reshape(shape), 0, 1) for part in parts])
+        values, errors = (np.concatenate(parts, axis=1) for parts in zip(*found, strict=True))
         return values, errors
 
-    @staticmethod
-    def _member_weights(S: Coalitions, scale: Floats) -> Floats:
-        """Each pair's weight for each player, (d, P)."""
-        return np.where(S, scale[:, :1], -scale[:, 1:2]).T
-
-    def _scales(self, S: Coalitions) -> Floats:
-        """Weights of a pair, (P, 3): a_Ti over the chance of having it, and the norm of these.
-
-        For members, for others, and over all players.
-        """
-        size, drawn = S.sum(axis=1), len(S) - self.known
-        share = 1 / np.array([comb(self.d, int(s)) for s in range(self.d // 2 + 1)])
-        out = np.empty((len(S), 3))
-        out[0, :2] = self.mass[-1], 0.0
-        at = size[1 : self.known]
-        out[1 : self.known, 0], out[1 : self.known, 1] = (
-            side[at - 1] * share[at] for side in (self.inside, self.outside)
-        )
-        at = size[self.known :] - 1
-        for column, side in enumerate((self.inside, self.outside)):
-            out[self.known :, column] = self.share[at] * side[at] / (drawn * self.chance[at])
-        out[:, 2] = np.sqrt(size * out[:, 0] ** 2 + (self.d - size) * out[:, 1] ** 2)
-        return out
+    widths = [len(target.known) for target in targets]
+    found = _sampled(
+        game, len(design.S), plan, lambda i: design.S[i], estimate, paired=True, width=sum(widths)
+    )
+    assert found.std_error is not None
+    cuts = np.cumsum(widths)[:-1]
+    values, errors = (np.split(a, cuts, axis=1) for a in (found.values, found.std_error))
+    return replace(found, values=values[0], std_error=errors[0]), values, errors
 
 
-def _all_of_size(d: int, s: int) -> Coalitions:
-    """All coalitions of size s; of size d/2 one of each complementary pair."""
-    members = [m for m in combinations(range(d), s) if 2 * s < d or m[0] == 0]
-    S = np.zeros((len(members), d), bool)
-    np.put_along_axis(S, np.array(members), True, axis=1)
-    return S
+def interactions_by_pairs(game: Game, plan: Plan, count: int, index: str) -> Attribution:
+    """Shapley values and interactions regressed on pairs of coalitions."""
+    d = game.n_players
+    targets = [semivalues(np.full(d, 1 / d)), shapley_interactions(d)]
+    result, values, errors = _by_pairs(game, plan, targets, count)
+    return with_pairs(result, from_triangle(values[1], d), from_triangle(errors[1], d), index)
 
 
 @dataclass(frozen=True)
