@@ -168,7 +168,7 @@ class Walks:
         """Contributions along walks and their reverses (R, P, d, k), and v(N) − v(∅) (R, P, k)."""
         samples, draws = self._samples(walks), self._draws(walks)
         ranks = self.ranks(samples)
-        low, high = self._ends(rows, ends, draws, len(walks))
+        low, high = ends_at(self.game, rows, ends, draws, len(walks))
         walked = self._evaluate(rows, ranks, draws, low, high)
         if self.tap is not None:
             self.tap.add(rows, samples, ranks, walked)
@@ -196,18 +196,23 @@ class Walks:
             other[:, :, d - 1 :],
         )
 
-    def _ends(
-        self, rows: Indices, ends: tuple[Floats, Floats], draws: Indices | None, count: int
-    ) -> tuple[Floats, Floats]:
-        """Values of nothing and of everything at each walk's draw, (R, P, k) each."""
-        if not spreads(self.game) or draws is None:
-            base, full = (np.repeat(end[:, None], count, axis=1) for end in ends)
-            return base, full
-        d = self.game.n_players
-        distinct, place = np.unique(draws, return_inverse=True)
-        none, every = (np.full((len(distinct), d), kept) for kept in (False, True))
-        low, high = (self.game.grid(rows, S, distinct) for S in (none, every))
-        return low[:, place], high[:, place]
+
+def ends_at(
+    game: Game, rows: Indices, ends: tuple[Floats, Floats], draws: Indices | None, count: int
+) -> tuple[Floats, Floats]:
+    """Values of nothing and of everything at each walk's draw, (R, P, k) each.
+
+    Parameters
+    ----------
+    ends : (R, k) each, the same over all draws
+    """
+    if not spreads(game) or draws is None:
+        base, full = (np.repeat(end[:, None], count, axis=1) for end in ends)
+        return base, full
+    distinct, place = np.unique(draws, return_inverse=True)
+    none, every = (np.full((len(distinct), game.n_players), kept) for kept in (False, True))
+    low, high = (game.grid(rows, S, distinct) for S in (none, every))
+    return low[:, place], high[:, place]
 
 
 def spreads(game: Game) -> bool:

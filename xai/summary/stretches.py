@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from xai import streams
 from xai.game import Coalitions, Floats, Game, Indices
 from xai.summary.base import Attribution, finish, stops, within
-from xai.summary.orders import spreads
+from xai.summary.orders import ends_at, spreads
 
 GOLDEN = (5**0.5 - 1) / 2
 EVEN = 0.2
@@ -113,7 +113,7 @@ class Stretches:
         place, s = ranks[pair], (s + 1)[:, None]
         both = np.concatenate([place < s, place >= d - s])
         draws = self._draws(pairs)
-        low, high = self._ends(rows, ends, draws, len(pairs))
+        low, high = ends_at(game, rows, ends, draws, len(pairs))
         v = np.zeros((2, len(rows), len(pairs), d + 1, low.shape[-1]))
         v[:, :, :, 0], v[:, :, :, d] = low, high
         if len(both):
@@ -147,19 +147,6 @@ class Stretches:
         if self.game.endless:
             return pairs
         return streams.cycles(self.seed, pairs // self.size, self.game.n_draws)
-
-    def _ends(
-        self, rows: Indices, ends: tuple[Floats, Floats], draws: Indices | None, count: int
-    ) -> tuple[Floats, Floats]:
-        """Values of nothing and of everything at each pair's draw, (R, P, k) each."""
-        if not spreads(self.game) or draws is None:
-            base, full = (np.repeat(end[:, None], count, axis=1) for end in ends)
-            return base, full
-        d = self.game.n_players
-        distinct, place = np.unique(draws, return_inverse=True)
-        none, every = (np.full((len(distinct), d), kept) for kept in (False, True))
-        low, high = (self.game.grid(rows, S, distinct) for S in (none, every))
-        return low[:, place], high[:, place]
 
 
 def visited(mass: NDArray[np.float64], pairs: Indices, seed: int) -> Coalitions:
