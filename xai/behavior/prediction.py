@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy.special import expit, log_expit, log_softmax, softmax
 
-from xai.behavior.base import Behavior, Floats, Step, Values, View, pick
+from xai.behavior.base import Behavior, Floats, Linear, Step, Values, View, pick
 from xai.model import Scale
 from xai.suggest import unknown
 from xai.targets import one_index
@@ -87,6 +88,21 @@ def log_probability(scale: Scale) -> Callable[[Floats], Floats]:
     return _log
 
 
+def _linear(
+    output: str, scale: Scale, places: NDArray[np.intp], weights: list[float]
+) -> Linear | None:
+    """The weighted sum of outputs at `places` (n, k, s), on the scale on which it is one."""
+    as_they_stand = (
+        output in ("auto", "raw")
+        or (output == "probability" and scale == "probability")
+        or (output == "logit" and scale == "score")
+    )
+    if not as_they_stand and scale != "probability":
+        return None
+    known = "raw" if as_they_stand else output
+    return Linear(known, places, np.broadcast_to(np.array(weights), places.shape))
+
+
 @dataclass(frozen=True)
 class Prediction(Behavior):
     """The explained class's output, row by row.
@@ -107,7 +123,8 @@ class Prediction(Behavior):
     def bind(self, view: View) -> Values:
         """Transform, then keep the explained outputs; commutes with the mean over draws."""
         to_scale, keep = transform(self.output, view.scale), pick(view.target)
-        return Values(lambda rows, out: keep(rows, to_scale(out)), None, view.names)
+        linear = _linear(self.output, view.scale, view.target[..., None], [1.0])
+        return Values(lambda rows, out: keep(rows, to_scale(out)), None, view.names, linear=linear)
 
 
 @dataclass(frozen=True)
@@ -141,7 +158,9 @@ class Contrast(Behavior):
             scaled = to_scale(out)
             return keep(rows, scaled) - scaled[:, [other]]
 
-        return Values(output, None, view.names)
+        pairs = np.stack([view.target, np.full_like(view.target, other)], axis=-1)
+        linear = _linear(self.output, view.scale, pairs, [1.0, -1.0])
+        return Values(output, None, view.names, linear=linear)
 
 
 @dataclass(frozen=True)

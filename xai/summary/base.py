@@ -61,6 +61,7 @@ class Attribution:
     evaluations : model rows per explained row, rounded up
     converged : (n,) bool, or None where no tolerance was given
     info : further arrays, (n,) or (n, k)
+    ran : what computed the values, where the summary had a choice
     """
 
     values: Floats
@@ -71,6 +72,7 @@ class Attribution:
     converged: NDArray[np.bool_] | None = None
     interactions: Floats | None = None
     info: dict[str, NDArray[Any]] = field(default_factory=dict)
+    ran: str = ""
 
 
 @dataclass(frozen=True)
@@ -199,6 +201,7 @@ def _squeezed(result: Attribution, evaluations: int, *, flat: bool) -> Attributi
         converged=result.converged,
         interactions=cut(result.interactions),
         info=result.info,
+        ran=result.ran,
     )
 
 
@@ -220,6 +223,7 @@ def finish(
     full: Floats,
     tolerance: float | None,
     info: dict[str, NDArray[Any]] | None = None,
+    ran: str = "",
 ) -> Attribution:
     """Assemble the result, with the cost and the verdict on the tolerance."""
     met = None if tolerance is None else within(values, std_error, tolerance)
@@ -231,6 +235,7 @@ def finish(
         evaluations=-(-game.evaluations // game.n_rows),
         converged=met,
         info=info or {},
+        ran=ran,
     )
 
 

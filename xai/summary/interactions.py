@@ -23,9 +23,11 @@ from xai.summary.base import (
     enumeration_cost,
     exact,
     finish,
+    needs,
 )
-from xai.summary.orders import Walked, Walks, spreads, walk_cost
+from xai.summary.orders import Walked, Walks, walk_cost
 from xai.summary.shapley import Shapley, shapley_weights
+from xai.summary.walks import spreads
 
 INDICES = ("k-SII", "SII", "Banzhaf")
 ESTIMATORS = ("auto", "permutation")
@@ -130,6 +132,7 @@ def of_shapley(summary: Shapley, game: Game, plan: Plan) -> Attribution:
     if summary.index not in INDICES[:2]:
         raise ValueError(unknown("index", summary.index, INDICES[:2]))
     if summary.estimator == "exact":  # enumeration, whatever the default
+        needs("Shapley(estimator='exact')", enumeration_cost(game), plan.budget)
         plan = replace(plan, budget=max(plan.budget or 0, enumeration_cost(game)))
     estimator: Literal["auto", "permutation"] = "auto"
     if summary.estimator == "permutation":
@@ -187,7 +190,9 @@ def enumerated_pairs(
     base, full = game.ends(np.arange(game.n_rows))
     found, errors = exact(game, coalitions, linear)
     error = None if errors is None else errors[:, :d]
-    result = finish(game, found[:, :d], error, base=base, full=full, tolerance=tolerance)
+    result = finish(
+        game, found[:, :d], error, base=base, full=full, tolerance=tolerance, ran="enumeration"
+    )
     pairs = from_triangle(found[:, d:], d)
     spread = None if errors is None else from_triangle(errors[:, d:], d)
     return with_pairs(result, pairs, spread, index)
@@ -233,7 +238,9 @@ def _sampled(game: Game, plan: Plan, rounds: int, orders: int, index: str) -> At
         game, rounds * orders, plan.seed, plan.tolerance, ranks, each=orders, extra=d - 1, tap=tap
     )
     values, errors, base, full = walks.run()
-    result = finish(game, values, errors, base=base, full=full, tolerance=plan.tolerance)
+    result = finish(
+        game, values, errors, base=base, full=full, tolerance=plan.tolerance, ran="walks"
+    )
     return with_pairs(result, *tap.estimate(), index)
 
 

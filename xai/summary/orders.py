@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from xai import streams
 from xai.game import Coalitions, Floats, Game, Indices
 from xai.summary.base import stops, within
+from xai.summary.walks import spreads
 
 
 class Tap(Protocol):
@@ -213,11 +214,6 @@ def ends_at(
     none, every = (np.full((len(distinct), game.n_players), kept) for kept in (False, True))
     low, high = (game.grid(rows, S, distinct) for S in (none, every))
     return low[:, place], high[:, place]
-
-
-def spreads(game: Game) -> bool:
-    """Whether each sample has a draw of its own, out of several."""
-    return game.commutes and (game.endless or game.n_draws > 1)
 
 
 def walk_cost(game: Game, extra: int = 0) -> int:

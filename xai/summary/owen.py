@@ -68,7 +68,9 @@ class Owen(Summary):
             return _ranks(plan.seed, samples, keys)
 
         values, errors, base, full = Walks(game, pairs, plan.seed, plan.tolerance, ranks).run()
-        return finish(game, values, errors, base=base, full=full, tolerance=plan.tolerance)
+        return finish(
+            game, values, errors, base=base, full=full, tolerance=plan.tolerance, ran="walks"
+        )
 
 
 # ---------------------------------------------------------------------------------------------
@@ -199,7 +201,9 @@ def _enumerated(game: Game, tree: Tree, cost: int, tolerance: float | None) -> A
         game.progress.expect(game.n_rows * cost)
     base, full = game.ends(np.arange(game.n_rows))
     values, errors = exact(game, found.S, linear)
-    return finish(game, values, errors, base=base, full=full, tolerance=tolerance)
+    return finish(
+        game, values, errors, base=base, full=full, tolerance=tolerance, ran="enumeration"
+    )
 
 
 # ---------------------------------------------------------------------------------------------

@@ -28,10 +28,10 @@ from xai.summary.base import (
 )
 from xai.summary.interactions import enumerated_pairs, from_triangle, with_pairs
 from xai.summary.kernel import weighted_moments
-from xai.summary.orders import spreads
 from xai.summary.pairs import Design, Target, semivalues, shapley_interactions, sign_products, signs
 from xai.summary.shapley import enumerated
 from xai.summary.stretches import Stretches, pair_costs
+from xai.summary.walks import spreads
 
 
 @dataclass(frozen=True)
@@ -322,7 +322,8 @@ def _by_pairs(
     assert found.std_error is not None
     cuts = np.cumsum(widths)[:-1]
     values, errors = (np.split(a, cuts, axis=1) for a in (found.values, found.std_error))
-    return replace(found, values=values[0], std_error=errors[0]), values, errors
+    ran = "regression on pairs"
+    return replace(found, values=values[0], std_error=errors[0], ran=ran), values, errors
 
 
 def interactions_by_pairs(game: Game, plan: Plan, count: int, index: str) -> Attribution:

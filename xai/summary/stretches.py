@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 from xai import streams
 from xai.game import Coalitions, Floats, Game, Indices
 from xai.summary.base import Attribution, finish, stops, within
-from xai.summary.orders import ends_at, spreads
+from xai.summary.orders import ends_at
+from xai.summary.walks import spreads
 
 GOLDEN = (5**0.5 - 1) / 2
 EVEN = 0.2
@@ -62,7 +63,9 @@ class Stretches:
             bases[rows], fulls[rows] = game.ends(rows)
             ends = bases[rows], fulls[rows]
             values[rows], errors[rows] = self._block(rows, ends, step * self.size)
-        return finish(game, values, errors, base=bases, full=fulls, tolerance=self.tolerance)
+        return finish(
+            game, values, errors, base=bases, full=fulls, tolerance=self.tolerance, ran="walks"
+        )
 
     def _block(
         self, rows: Indices, ends: tuple[Floats, Floats], step: int
