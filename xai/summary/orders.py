@@ -1,7 +1,7 @@
-"""Walks along orders of the players that a function chooses: Owen's, or those that meet all pairs.
+"""Walks in rounds of orders that depend on each other, such as those that meet all pairs.
 
-What a walk says of the players is their Shapley (or Owen) value. A `tap` may look at the values
-behind it, and ask for more coalitions on the same draw.
+What a walk says of the players is their Shapley value. A `tap` may look at the values behind it,
+and ask for more coalitions on the same draw.
 """
 
 from __future__ import annotations

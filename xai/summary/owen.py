@@ -15,7 +15,7 @@ from xai import streams
 from xai.game import Coalitions, Floats, Game, Indices
 from xai.suggest import unknown
 from xai.summary.base import Attribution, Budget, Plan, Summary, exact, finish
-from xai.summary.orders import Walks, walk_cost
+from xai.summary.walks import Walks, pair_cost
 
 Tree = int | list[Any]
 """A player, or a group of trees."""
@@ -56,7 +56,7 @@ class Owen(Summary):
     def attribute(self, game: Game, plan: Plan) -> Attribution:
         """Values of all consistent coalitions where these fit, else walks."""
         tree = read_groups(self.groups, game.n_players, game.player_names)
-        unit = walk_cost(game)
+        unit = pair_cost(game)
         cost = _cost(game, tree)
         if cost <= plan.room(game, self.samples, unit):
             return _enumerated(game, tree, cost, plan.tolerance)
@@ -64,13 +64,10 @@ class Owen(Summary):
         pairs = plan.count(what, game, samples=self.samples, unit=unit)
         keys = _keys(tree, game.n_players)
 
-        def ranks(samples: Indices) -> Indices:
-            return _ranks(plan.seed, samples, keys)
+        def orders(seed: int, pairs: int, slots: int) -> Indices:
+            return _ranks(seed, np.arange(pairs), keys)
 
-        values, errors, base, full = Walks(game, pairs, plan.seed, plan.tolerance, ranks).run()
-        return finish(
-            game, values, errors, base=base, full=full, tolerance=plan.tolerance, ran="walks"
-        )
+        return Walks(game, pairs, plan, orders).run()
 
 
 # ---------------------------------------------------------------------------------------------
