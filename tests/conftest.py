@@ -43,6 +43,8 @@ CASES = {
         Case("permutation_shap", sums=True, dummies=True),
         Case("kernel_shap", sums=True),
         Case("banzhaf"),
+        Case("beta_shapley", dummies=True),
+        Case("owen", sums=True, dummies=True),
         Case("mean_when_included", change=False),
         Case("lime"),
         Case("permutation_test", data_set=True, needs_y=True, dummies=True),

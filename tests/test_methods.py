@@ -47,6 +47,8 @@ PAPERS = {
     "permutation_shap": ("Marginal", "Prediction", "Shapley"),
     "kernel_shap": ("Marginal", "Prediction", "LinearFit"),
     "banzhaf": ("Marginal", "Prediction", "Banzhaf"),
+    "beta_shapley": ("Marginal", "Prediction", "BetaShapley"),
+    "owen": ("Marginal", "Prediction", "Owen"),
     "mean_when_included": ("Marginal", "Prediction", "MeanWhenIncluded"),
     "lime": (None, "Prediction", "LinearFit"),
     "permutation_test": (None, "DatasetLoss", "RemoveIndividual"),

@@ -518,7 +518,7 @@ class _Run:
             std_error=cut(errors, True),
             evaluations=-(-spent // n),
             converged=self._converged(results, n),
-            interactions=None,
+            interactions=self._interactions(results, n),
             info={key: cut(self._info(results, key, n), False) for key in first.info},
             data=_own_copy(self.x, self.inputs),
             feature_names=self._feature_names(feature_names),
@@ -554,11 +554,16 @@ class _Run:
     def _info(
         self, results: list[tuple[NDArray[np.intp], Attribution]], key: str, n: int
     ) -> NDArray[Any]:
-        out = np.full((n, results[0][1].info[key].shape[-1]), np.nan)
-        for rows, result in results:
-            if key in result.info:
-                out[rows] = result.info[key]
-        return out
+        return _padded([(rows, r.info[key]) for rows, r in results if key in r.info], n)
+
+    def _interactions(
+        self, results: list[tuple[NDArray[np.intp], Attribution]], n: int
+    ) -> NDArray[Any] | None:
+        parts = [(rows, r.interactions) for rows, r in results if r.interactions is not None]
+        if not parts:
+            return None
+        out = _padded(parts, n)
+        return out if self.resolved.axis else out[..., 0]
 
     def _feature_names(self, given: Sequence[str] | None) -> list[str]:
         names = self.partition.names
@@ -567,6 +572,15 @@ class _Run:
         if len(given) == len(names):
             return [str(name) for name in given]
         raise ValueError(f"feature_names has {len(given)} names for {len(names)} players")
+
+
+def _padded(parts: list[tuple[NDArray[np.intp], NDArray[Any]]], n: int) -> NDArray[Any]:
+    """Arrays of some rows each as one of all n rows; NaN where a row has fewer players."""
+    shape = np.max([part.shape[1:] for _, part in parts], axis=0)
+    out = np.full((n, *shape), np.nan)
+    for rows, part in parts:
+        out[np.ix_(rows, *map(np.arange, part.shape[1:]))] = part
+    return out
 
 
 def _spent(game: Game) -> int:

@@ -8,7 +8,7 @@ as one stream of model rows, cut into batches that fit memory.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -71,6 +71,7 @@ class Game(ABC):
         Whether `value` is the mean of `sample` over draws.
     evaluations : int
         Model rows spent so far, over all rows.
+    player_names : (d,) str, or none
     """
 
     n_rows: int = 1
@@ -82,6 +83,7 @@ class Game(ABC):
     commutes: bool = True
     evaluations: int = 0
     progress: Progress | None = None
+    player_names: Sequence[str] = ()
 
     @staticmethod
     def from_function(v: Callable[[Any], Any], n_players: int) -> Game:
@@ -273,6 +275,7 @@ class ModelGame(Game):
         self._rows = np.arange(self.inputs.n) if self.subset is None else self.subset
         self.n_rows = len(self._rows)
         self.n_players = int(self.partition.counts[self._rows[0]])
+        self.player_names = self.partition.names
         self.n_draws, self.endless = self.draws.n_draws, self.draws.endless
         self.sampled_draws = self.endless
         self.commutes = self.values.reduce is None
@@ -518,7 +521,7 @@ class DatasetGame(Game):
         self.n_players, self.n_outputs = self.inner.n_players, self.inner.n_outputs
         self.n_draws = self.inner.n_rows
         self.sampled_draws = True
-        self.progress = self.inner.progress
+        self.progress, self.player_names = self.inner.progress, self.inner.player_names
 
     @property
     def evaluations(self) -> int:  # type: ignore[override] # a count that lives in the inner game

@@ -20,10 +20,12 @@ from xai.removal import (
 from xai.suggest import unknown
 from xai.summary import (
     Banzhaf,
+    BetaShapley,
     Budget,
     IncludeIndividual,
     LinearFit,
     MeanWhenIncluded,
+    Owen,
     RemoveIndividual,
     Shapley,
     Summary,
@@ -93,6 +95,10 @@ _METHODS = (
            image=_MEAN),
     Method(Marginal(), Prediction(), Banzhaf(), "banzhaf",
            paper="Banzhaf 1965, Weighted voting doesn't work", image=_MEAN),
+    Method(Marginal(), Prediction(), BetaShapley(), "beta_shapley",
+           paper="Kwon & Zou 2022, Beta Shapley", image=_MEAN),
+    Method(Marginal(), Prediction(), Owen(), "owen",
+           paper="Owen 1977, Values of games with a priori unions", image=_MEAN),
     Method(Marginal(), Prediction(), MeanWhenIncluded(), "mean_when_included",
            paper="Petsiuk, Das & Saenko 2018, RISE", image=(Baseline(0), None)),
     Method(Neighbourhood(), Prediction(), _LIME, "lime", budget=Budget(rows=5000),

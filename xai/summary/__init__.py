@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from xai.summary.base import Attribution, Budget, Plan, Summary
 from xai.summary.individual import IncludeIndividual, RemoveIndividual
+from xai.summary.interactions import Interactions
 from xai.summary.linear import LinearFit
-from xai.summary.semivalue import Banzhaf, MeanWhenIncluded
+from xai.summary.owen import Owen
+from xai.summary.semivalue import Banzhaf, BetaShapley, MeanWhenIncluded, Semivalue
 from xai.summary.shapley import Shapley
 
 NAMES = {
@@ -15,6 +17,9 @@ NAMES = {
     "banzhaf": Banzhaf,
     "mean_when_included": MeanWhenIncluded,
     "linear_fit": LinearFit,
+    "interactions": Interactions,
+    "owen": Owen,
+    "beta_shapley": BetaShapley,
 }
 """Summaries that `explain(summary="…")` accepts by name."""
 
@@ -22,12 +27,16 @@ __all__ = [
     "NAMES",
     "Attribution",
     "Banzhaf",
+    "BetaShapley",
     "Budget",
     "IncludeIndividual",
+    "Interactions",
     "LinearFit",
     "MeanWhenIncluded",
+    "Owen",
     "Plan",
     "RemoveIndividual",
+    "Semivalue",
     "Shapley",
     "Summary",
 ]

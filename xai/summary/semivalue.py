@@ -1,12 +1,15 @@
-"""Other averages over coalitions: Banzhaf's value, and the mean when included."""
+"""Other averages over coalitions: semivalues, Banzhaf's among them, and the mean when included."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import ClassVar
+from dataclasses import dataclass, replace
+from math import comb
+from typing import Any, ClassVar, Literal
 
 import numpy as np
+from numpy.typing import NDArray
+from scipy.special import betaln, gammaln
 
 from xai import streams
 from xai.game import Coalitions, Floats, Game, Indices
@@ -24,7 +27,11 @@ from xai.summary.base import (
     within,
 )
 from xai.summary.enumeration import enumerated
+from xai.summary.interactions import enumerated_pairs, from_triangle, with_pairs
 from xai.summary.kernel import weighted_moments
+from xai.summary.pairs import Design, Target, semivalues, shapley_interactions, sign_products, signs
+from xai.summary.stretches import Stretches, pair_costs
+from xai.summary.walks import spreads
 
 
 @dataclass(frozen=True)
@@ -37,6 +44,8 @@ class Banzhaf(Summary):
     ----------
     samples : int, optional
         Number of pairs of complementary coalitions.
+    order : {1, 2}
+        2: Banzhaf's interaction index, too; see `Interactions`.
 
     Notes
     -----
@@ -54,10 +63,15 @@ class Banzhaf(Summary):
     """
 
     samples: int | None = None
+    order: Literal[1, 2] = 1
     default_budget: ClassVar[Budget | str] = Budget(rows=8192, per_player=32)
 
     def attribute(self, game: Game, plan: Plan) -> Attribution:
         """Enumerate where that fits, else regress on complementary pairs."""
+        if self.order not in (1, 2):
+            raise ValueError(f"order must be 1 or 2, not {self.order!r}")
+        if self.order == 2:
+            return banzhaf_interactions(game, plan, self.samples)
         pairs = _samples("one pair of coalitions", game, plan, self.samples, per_sample=2)
         if pairs is None:
             d = game.n_players
@@ -73,15 +87,51 @@ class Banzhaf(Summary):
         return _sampled(game, pairs, plan, coalitions, estimate, paired=True)
 
 
-def _regress(S: Coalitions, y: Floats) -> tuple[Floats, Floats]:
-    """Least squares of y (R, P, k) on the signs of S (P, d) without intercept, and its errors."""
-    (r, count, k), d = y.shape, S.shape[1]
+def banzhaf_interactions(game: Game, plan: Plan, samples: int | None) -> Attribution:
+    """Banzhaf values and interactions: from one pair of coalitions, its odd and its even part.
+
+    With signs z for coalitions, a player's value is twice the mean of v(S) z_i, the interaction of
+    two is four times that of v(S) z_i z_j.
+    """
+    d = game.n_players
+    pairs = _samples("one pair of coalitions", game, plan, samples, per_sample=2)
+    if pairs is None:
+        own, both = np.full(d, 0.5 ** (d - 1)), np.full(max(d - 1, 0), 0.5 ** max(d - 2, 0))
+        return enumerated_pairs(game, own, both, plan.tolerance, "Banzhaf")
+
+    def coalitions(samples: Indices) -> Coalitions:
+        return streams.kept(plan.seed, samples, d, 0.5)
+
+    def estimate(S: Coalitions, v: Floats) -> tuple[Floats, Floats]:
+        one, other = np.split(v, 2, axis=1)
+        even = 2 * (one + other)
+        odd = _regress(S, one - other)
+        pairs = _regress(S, even - even.mean(axis=1, keepdims=True), sign_products)
+        values, errors = (
+            np.concatenate([a, b[:, 1:]], axis=1) for a, b in zip(odd, pairs, strict=True)
+        )
+        return values, errors
+
+    width = d + d * (d - 1) // 2
+    found = _sampled(game, pairs, plan, coalitions, estimate, paired=True, width=width)
+    assert found.std_error is not None
+    values, errors = found.values, found.std_error
+    result = replace(found, values=values[:, :d], std_error=errors[:, :d])
+    of_pairs, of_errors = (from_triangle(a[:, d:], d) for a in (values, errors))
+    return with_pairs(result, of_pairs, of_errors, "Banzhaf")
+
+
+def _regress(
+    S: Coalitions, y: Floats, features: Callable[[Coalitions], Floats] = signs
+) -> tuple[Floats, Floats]:
+    """Least squares of y (R, P, k) on features of S (P, d) that are ±1, and its errors."""
+    (r, count, k), d = y.shape, features(S[:1]).shape[1]
     flat = np.moveaxis(y, 1, 0).reshape(count, r * k)
 
-    def signs(part: slice) -> Floats:
-        return np.where(S[part], 1.0, -1.0)
+    def rows(part: slice) -> Floats:
+        return features(S[part])
 
-    gram, moment = weighted_moments(signs, np.ones(count), flat)
+    gram, moment = weighted_moments(rows, np.ones(count), flat)
     if count < 2 * d:  # too few to regress: plain averages with the signs
         phi, variance = moment / count, np.full((d, r * k), np.nan)
         if count > 1:
@@ -91,12 +141,197 @@ def _regress(S: Coalitions, y: Floats) -> tuple[Floats, Floats]:
         inverse = np.linalg.pinv(gram, hermitian=True)
         phi, variance = inverse @ moment, np.zeros((d, r * k))
         for part in streams.parts(count, d):
-            z = signs(part)
+            z = rows(part)
             influence = z @ inverse
             spare = np.maximum(1 - np.einsum("pd,pd->p", influence, z), 1e-12)
             variance += (influence**2).T @ ((flat[part] - z @ phi) ** 2 / spare[:, None])
     values, variances = (np.moveaxis(a.reshape(d, r, k), 0, 1) for a in (phi, variance))
     return values, np.sqrt(variances)
+
+
+@dataclass(frozen=True)
+class Semivalue(Summary):
+    """A player's mean contribution, with a weight for each size of the coalition it joins.
+
+    ``phi_i = Σ_{S ∌ i} p_|S| (v(S ∪ i) − v(S))``,  ``Σ_s C(d − 1, s) p_s = 1``
+
+    Parameters
+    ----------
+    weights : (d,) array, or function d -> (d,) array
+        The weights p_0, …, p_{d-1}.
+    samples : int, optional
+        Number of pairs of walks (of pairs of coalitions, where these are used).
+
+    Notes
+    -----
+    Dubey, Neyman & Weber (1981). Not efficient, but for Shapley's weights. Sampled by stretches of
+    walks (`xai.summary.stretches`). Where each coalition has one value to know (a baseline, a
+    loss) and weights are symmetric, by pairs of a coalition and its complement instead, drawn by
+    size so that each tells all players as much (Li & Yu 2024) and regressed on.
+
+    Examples
+    --------
+    >>> import xai
+    >>> game = xai.Game.from_function(lambda S: S.all(axis=1) * 1.0, n_players=3)
+    >>> Semivalue([1 / 3, 1 / 6, 1 / 3])(game).values  # Shapley's weights
+    array([0.33333333, 0.33333333, 0.33333333])
+    >>> Semivalue(lambda d: [0] * (d - 1) + [1])(game).values  # v(N) − v(N∖i)
+    array([1., 1., 1.])
+    """
+
+    weights: Any
+    samples: int | None = None
+    default_budget: ClassVar[Budget | str] = Budget(rows=8192, per_player=32)
+
+    def attribute(self, game: Game, plan: Plan) -> Attribution:
+        """Enumerate where that fits, else sample."""
+        return semivalue(game, plan, size_masses(self.weights, game.n_players), self.samples)
+
+
+@dataclass(frozen=True)
+class BetaShapley(Summary):
+    """The semivalue whose sizes follow a beta-binomial distribution: noise-reduced Shapley values.
+
+    ``p_s = B(s + beta, d − 1 − s + alpha) / B(alpha, beta)`` for a coalition of size s
+
+    Parameters
+    ----------
+    alpha, beta : float > 0
+        As Kwon & Zou (2022) write Beta(α, β): α > β gives small coalitions more weight.
+        (1, 1) is Shapley's value; α = β → ∞ Banzhaf's.
+    samples : int, optional
+        As for `Semivalue`.
+
+    Examples
+    --------
+    >>> import xai
+    >>> game = xai.Game.from_function(lambda S: S.all(axis=1) * 1.0, n_players=3)
+    >>> BetaShapley(1, 1)(game).values
+    array([0.33333333, 0.33333333, 0.33333333])
+    """
+
+    alpha: float = 16
+    beta: float = 1
+    samples: int | None = None
+    default_budget: ClassVar[Budget | str] = Budget(rows=8192, per_player=32)
+
+    def attribute(self, game: Game, plan: Plan) -> Attribution:
+        """Enumerate where that fits, else sample."""
+        for name, value in (("alpha", self.alpha), ("beta", self.beta)):
+            if isinstance(value, bool) or not isinstance(value, int | float | np.number):
+                raise TypeError(f"{name} must be a number, not {value!r}")
+            if not 0 < value < np.inf:
+                raise ValueError(f"{name} must be positive and finite, not {value!r}")
+        d, s = game.n_players, np.arange(game.n_players)
+        chances = betaln(s + self.beta, d - 1 - s + self.alpha) - betaln(self.alpha, self.beta)
+        mass = np.exp(_log_counts(d) + chances)
+        return semivalue(game, plan, mass / mass.sum(), self.samples)
+
+
+def _log_counts(d: int) -> NDArray[np.float64]:
+    """Logarithms of C(d - 1, s) for s = 0..d-1."""
+    s = np.arange(d)
+    return np.asarray(gammaln(d) - gammaln(s + 1) - gammaln(d - s))
+
+
+def size_masses(weights: Any, d: int) -> NDArray[np.float64]:
+    """The mass ``C(d − 1, s) p_s`` of each size, from weights p that are checked.
+
+    Raises
+    ------
+    ValueError
+        Weights of another length, negative or not finite, or whose masses do not sum to 1.
+    """
+    p = np.asarray(weights(d) if callable(weights) else weights)
+    if p.dtype.kind not in "biuf":
+        raise TypeError(f"weights must be numbers, or a function of d, not {weights!r}")
+    if p.shape != (d,):
+        raise ValueError(f"weights have shape {p.shape}; expected one for each size, ({d},)")
+    if not np.isfinite(p).all() or (p < 0).any():
+        raise ValueError("weights must be finite and not negative")
+    mass = np.zeros(d)
+    some = p > 0
+    mass[some] = np.exp(_log_counts(d)[some] + np.log(p[some]))
+    if abs(mass.sum() - 1) > 1e-6:
+        raise ValueError(
+            f"weights must satisfy Σ_s C(d-1, s) p_s = 1, the sum over all coalitions without a "
+            f"player; with d={d} players it is {mass.sum():.6g}"
+        )
+    return mass
+
+
+def semivalue(
+    game: Game, plan: Plan, mass: NDArray[np.float64], samples: int | None
+) -> Attribution:
+    """The semivalue of given masses (d,) of sizes: enumerated where that fits, else sampled."""
+    symmetric = np.allclose(mass, mass[::-1], rtol=1e-9, atol=1e-12)
+    if symmetric and not spreads(game):
+        pairs = _samples("one pair of coalitions", game, plan, samples, per_sample=2)
+        if pairs is None:
+            return enumerated(game, _per_coalition(mass), plan.tolerance)
+        return _by_pairs(game, plan, [semivalues(mass)], pairs)[0]
+    first = int(pair_costs(game, mass, np.zeros(1, np.intp), plan.seed)[0])
+    if enumerates(game, plan.room(game, samples, first)):
+        return enumerated(game, _per_coalition(mass), plan.tolerance)
+    pairs = plan.count("one pair of walks", game, samples=samples, unit=first)
+    if samples is None:
+        pairs = _affordable(game, mass, plan.room(game, None, first) - game.ends_cost, plan.seed)
+    if spreads(game) and not game.endless and pairs > 1:
+        pairs -= pairs % 2  # two share a draw
+    return Stretches(game, mass, pairs, plan.seed, plan.tolerance).run()
+
+
+def _per_coalition(mass: NDArray[np.float64]) -> NDArray[np.float64]:
+    d = len(mass)
+    return np.array([m / comb(d - 1, s) for s, m in enumerate(mass)])
+
+
+def _affordable(game: Game, mass: NDArray[np.float64], rows: int, seed: int) -> int:
+    """How many pairs of stretches, which differ in length, fit so many model rows: at least 1."""
+    pairs, step = 0, 2**12
+    while True:
+        costs = np.cumsum(pair_costs(game, mass, np.arange(pairs, pairs + step), seed))
+        fit = int(np.searchsorted(costs, rows, side="right"))
+        pairs += fit
+        if fit < step:
+            return max(1, pairs)
+        rows -= int(costs[-1])
+
+
+def _by_pairs(
+    game: Game, plan: Plan, targets: list[Target], count: int
+) -> tuple[Attribution, list[Floats], list[Floats]]:
+    """Values, and all targets' sums and errors (n, q, k): the first odd, the second even."""
+    design = Design.make(game.n_players, targets, count, plan)
+
+    def estimate(S: Coalitions, v: Floats) -> tuple[Floats, Floats]:
+        one, other = np.split(v, 2, axis=1)
+        found = []
+        for target, y in zip(targets, (one - other, one + other), strict=False):
+            flat = np.moveaxis(y, 1, 0).reshape(len(S), -1)
+            shape = (-1, len(v), v.shape[2])
+            parts = design.estimate(target, flat)
+            found.append([np.moveaxis(part.reshape(shape), 0, 1) for part in parts])
+        values, errors = (np.concatenate(parts, axis=1) for parts in zip(*found, strict=True))
+        return values, errors
+
+    widths = [len(target.known) for target in targets]
+    found = _sampled(
+        game, len(design.S), plan, lambda i: design.S[i], estimate, paired=True, width=sum(widths)
+    )
+    assert found.std_error is not None
+    cuts = np.cumsum(widths)[:-1]
+    values, errors = (np.split(a, cuts, axis=1) for a in (found.values, found.std_error))
+    ran = "regression on pairs"
+    return replace(found, values=values[0], std_error=errors[0], ran=ran), values, errors
+
+
+def interactions_by_pairs(game: Game, plan: Plan, count: int, index: str) -> Attribution:
+    """Shapley values and interactions regressed on pairs of coalitions."""
+    d = game.n_players
+    targets = [semivalues(np.full(d, 1 / d)), shapley_interactions(d)]
+    result, values, errors = _by_pairs(game, plan, targets, count)
+    return with_pairs(result, from_triangle(values[1], d), from_triangle(errors[1], d), index)
 
 
 @dataclass(frozen=True)
@@ -210,10 +445,14 @@ def _sampled(
     estimate: Estimator,
     *,
     paired: bool,
+    width: int | None = None,
 ) -> Attribution:
-    """Evaluate samples for all rows, and estimate; rows that meet the tolerance stop."""
+    """Evaluate samples for all rows, and estimate; rows that meet the tolerance stop.
+
+    `width` numbers are estimated, the values first: one for each player where it is None.
+    """
     n, d, k = game.n_rows, game.n_players, game.n_outputs
-    values, errors = np.empty((n, d, k)), np.empty((n, d, k))
+    values, errors = np.empty((n, width or d, k)), np.empty((n, width or d, k))
     S = coalitions(np.arange(count))
     draws = own_draws(game, plan.seed, np.arange(count))
     tolerance = plan.tolerance
@@ -231,11 +470,12 @@ def _sampled(
             )
             values[active], errors[active] = estimate(S[:done], v)
             if tolerance is not None:
-                left = ~within(values[active], errors[active], tolerance)
+                left = ~within(values[active][:, :d], errors[active][:, :d], tolerance)
                 active, parts = active[left], [tuple(v[left] for v in part) for part in parts]
                 if len(active) == 0:
                     break
-    return finish(game, values, errors, base=bases, full=fulls, tolerance=tolerance)
+    result = finish(game, values[:, :d], errors[:, :d], base=bases, full=fulls, tolerance=tolerance)
+    return replace(result, values=values, std_error=errors)
 
 
 def _evaluate(

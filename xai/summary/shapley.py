@@ -55,6 +55,10 @@ class Shapley(Summary):
         Number of antithetic pairs of walks; of coalitions for the regressions.
     size : int
         Most pairs that a Gaussian process is fitted to; time grows with its cube.
+    order : {1, 2}
+        2: interactions of two players, too; see `Interactions`, whose `samples` are then meant.
+    index : {"k-SII", "SII"}
+        What the interactions hold.
 
     Notes
     -----
@@ -73,12 +77,18 @@ class Shapley(Summary):
     estimator: Estimator = "auto"
     samples: int | None = None
     size: int = 512
+    order: Literal[1, 2] = 1
+    index: Literal["k-SII", "SII"] = "k-SII"
     default_budget: ClassVar[Budget | str] = Budget(rows=8192, per_player=32)
 
     def attribute(self, game: Game, plan: Plan) -> Attribution:
         """A closed form where there is one; enumerate where that fits, else estimate."""
         if self.estimator not in ESTIMATORS:
             raise ValueError(unknown("estimator", self.estimator, ESTIMATORS))
+        if self.order != 1:
+            from xai.summary.interactions import of_shapley  # which imports this file
+
+            return of_shapley(self, game, plan)
         known = _known(game, plan) if self.estimator in ("auto", "exact") else None
         if known is not None:
             return known

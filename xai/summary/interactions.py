@@ -1,0 +1,320 @@
+"""Interactions of two players: Shapley's and Banzhaf's index, enumerated or sampled."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from itertools import combinations
+from math import comb
+from typing import ClassVar, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from xai import streams
+from xai.game import Coalitions, Floats, Game, Indices
+from xai.suggest import unknown
+from xai.summary.base import (
+    Attribution,
+    Budget,
+    Plan,
+    Summary,
+    all_coalitions,
+    enumerates,
+    enumeration_cost,
+    exact,
+    finish,
+    needs,
+)
+from xai.summary.enumeration import shapley_weights
+from xai.summary.orders import Walked, Walks, walk_cost
+from xai.summary.shapley import Shapley
+from xai.summary.walks import spreads
+
+INDICES = ("k-SII", "SII", "Banzhaf")
+ESTIMATORS = ("auto", "permutation")
+
+
+@dataclass(frozen=True)
+class Interactions(Summary):
+    """How much two players are worth together beyond what each is worth without the other.
+
+    ``I_ij = Σ_{S ∌ i,j} p_|S| (v(S ∪ ij) − v(S ∪ i) − v(S ∪ j) + v(S))``, with Shapley's weights
+    ``p_s = s! (d − s − 2)! / (d − 1)!`` or Banzhaf's ``p_s = 2^{-(d−2)}``
+
+    Parameters
+    ----------
+    index : {"k-SII", "SII", "Banzhaf"}
+        What `interactions` holds.
+
+        ========= ============================== ==============================
+        index     at (i, j) and (j, i)           at (i, i)
+        ========= ============================== ==============================
+        "k-SII"   I_ij / 2                       phi_i − Σ_j I_ij / 2
+        "SII"     I_ij                           phi_i, the Shapley value
+        "Banzhaf" I_ij                           phi_i, the Banzhaf value
+        ========= ============================== ==============================
+
+        "k-SII" is laid out as shap's ``shap_interaction_values``: rows sum to the Shapley values,
+        and everything to v(N) − v(∅).
+    samples : int, optional
+        How often each pair of players is met by walks. The default budget pays for once at least.
+    estimator : {"auto", "permutation"}
+        "permutation" walks always; "auto" regresses where that is better, see below.
+
+    Notes
+    -----
+    Grabisch & Roubens (1999) for the indices; Bordt & von Luxburg (2023) for k-SII. `values` are
+    the Shapley (Banzhaf) values, from the same evaluations.
+
+    Sampled, for Shapley's: where players i and j stand next to each other in a random order, after
+    S, v(S ∪ j) completes the four values of a difference whose mean is I_ij. Half of the rows of a
+    Williams square (1949), its labels drawn at random, are d/2 orders in which each two players
+    are neighbours once; they and their reverses are one sample, 2d(d − 1) evaluations (for an odd
+    d one more player stands in, who does nothing). Each order has a draw of its own, as far as the
+    behavior commutes with the mean over draws.
+
+    Where each coalition has one value to know (a baseline, a loss), and their number is twice that
+    of the pairs of players, coalitions and their complements are drawn by size instead, and their
+    values regressed on players and on pairs of them. The error is a fraction of the walks'; but
+    what has no effect, 0 in the walks, is only near 0.
+
+    ``info["interactions_std_error"]`` holds the errors of I_ij as laid out; NaN where unknown,
+    on the diagonal of "k-SII" too. There is none where the answer is exact. A tolerance is one of
+    the values.
+
+    Examples
+    --------
+    >>> import xai
+    >>> game = xai.Game.from_function(lambda S: 6.0 * S[:, 0] * S[:, 1], n_players=2)
+    >>> Interactions("SII")(game).interactions
+    array([[3., 6.],
+           [6., 3.]])
+    >>> Interactions("k-SII")(game).interactions
+    array([[0., 3.],
+           [3., 0.]])
+    """
+
+    index: Literal["k-SII", "SII", "Banzhaf"] = "k-SII"
+    samples: int | None = None
+    estimator: Literal["auto", "permutation"] = "auto"
+    default_budget: ClassVar[Budget | str] = Budget(rows=8192, per_player=32)
+
+    def attribute(self, game: Game, plan: Plan) -> Attribution:
+        """Enumerate where that fits, else walk."""
+        if self.estimator not in ESTIMATORS:
+            raise ValueError(unknown("estimator", self.estimator, ESTIMATORS))
+        if self.index not in INDICES:
+            raise ValueError(unknown("index", self.index, INDICES))
+        if self.index == "Banzhaf":
+            from xai.summary.semivalue import banzhaf_interactions  # it needs this file's layout
+
+            return banzhaf_interactions(game, plan, self.samples)
+        d = game.n_players
+        orders = max(1, -(-d // 2))
+        unit = orders * walk_cost(game, d - 1)
+        if enumerates(game, plan.room(game, self.samples, unit)):
+            return enumerated_pairs(
+                game, shapley_weights(d), pair_weights(d), plan.tolerance, self.index
+            )
+        what = "interactions (each pair of players met once)"
+        rounds = plan.count(what, game, samples=self.samples, unit=unit)
+        pairs = (plan.room(game, self.samples, unit) - game.ends_cost) // (2 * game.value_cost)
+        if self.estimator == "auto" and not spreads(game) and 2 * (comb(d, 2) + 1) < pairs:
+            from xai.summary.semivalue import interactions_by_pairs  # it needs this file's layout
+
+            return interactions_by_pairs(game, plan, pairs, self.index)
+        return _sampled(game, plan, rounds, orders, self.index)
+
+
+def of_shapley(summary: Shapley, game: Game, plan: Plan) -> Attribution:
+    """Interactions as `Shapley(order=2)` asks for them."""
+    if summary.order != 2:
+        raise ValueError(f"order must be 1 or 2, not {summary.order!r}")
+    if summary.index not in INDICES[:2]:
+        raise ValueError(unknown("index", summary.index, INDICES[:2]))
+    if summary.estimator == "exact":  # enumeration, whatever the default
+        needs("Shapley(estimator='exact')", enumeration_cost(game), plan.budget)
+        plan = replace(plan, budget=max(plan.budget or 0, enumeration_cost(game)))
+    estimator: Literal["auto", "permutation"] = "auto"
+    if summary.estimator == "permutation":
+        estimator = "permutation"
+    return Interactions(summary.index, summary.samples, estimator).attribute(game, plan)
+
+
+def pair_weights(d: int) -> NDArray[np.float64]:
+    """Shapley's weight of a second difference by the size of S, 0..d-2."""
+    return np.array([1 / ((d - 1) * comb(d - 2, s)) for s in range(d - 1)])
+
+
+def laid_out(phi: Floats, pairs: Floats, index: str) -> Floats:
+    """The matrix (…, d, d, k) of values (…, d, k) and of I_ij (…, d, d, k), symmetric."""
+    out = pairs / 2 if index == "k-SII" else pairs.copy()
+    every = np.arange(phi.shape[-2])
+    own = phi - pairs.sum(axis=-2) / 2 if index == "k-SII" else phi
+    out[..., every, every, :] = own
+    return out
+
+
+def enumerated_pairs(
+    game: Game,
+    weights: NDArray[np.float64],
+    of_pairs: NDArray[np.float64],
+    tolerance: float | None,
+    index: str,
+) -> Attribution:
+    """Values and interactions from the values of all coalitions.
+
+    Parameters
+    ----------
+    weights : (d,), of v(S ∪ i) − v(S) by the size of S
+    of_pairs : (d-1,), of the second differences
+    """
+    d = game.n_players
+    coalitions = all_coalitions(d)
+    subsets, sizes = np.arange(2**d), coalitions.sum(axis=1)
+
+    def linear(v: Floats) -> Floats:
+        parts = []
+        for i in range(d):
+            S = subsets[~coalitions[:, i]]
+            gains = v[..., S | 1 << i, :] - v[..., S, :]
+            parts.append(np.einsum("...ck,c->...k", gains, weights[sizes[S]]))
+        for i, j in combinations(range(d), 2):
+            S = subsets[~coalitions[:, i] & ~coalitions[:, j]]
+            both = v[..., S | 1 << i | 1 << j, :] - v[..., S | 1 << j, :]
+            gains = both - (v[..., S | 1 << i, :] - v[..., S, :])
+            parts.append(np.einsum("...ck,c->...k", gains, of_pairs[sizes[S]]))
+        return np.stack(parts, axis=-2)
+
+    if game.progress is not None:
+        game.progress.expect(game.n_rows * enumeration_cost(game))
+    base, full = game.ends(np.arange(game.n_rows))
+    found, errors = exact(game, coalitions, linear)
+    error = None if errors is None else errors[:, :d]
+    result = finish(
+        game, found[:, :d], error, base=base, full=full, tolerance=tolerance, ran="enumeration"
+    )
+    pairs = from_triangle(found[:, d:], d)
+    spread = None if errors is None else from_triangle(errors[:, d:], d)
+    return with_pairs(result, pairs, spread, index)
+
+
+def from_triangle(pairs: Floats, d: int) -> Floats:
+    """From i < j in their order, (n, d(d-1)/2, k), to symmetric (n, d, d, k) with 0 at (i, i)."""
+    out = np.zeros((len(pairs), d, d, pairs.shape[-1]))
+    i, j = np.triu_indices(d, 1)
+    out[:, i, j] = out[:, j, i] = pairs
+    return out
+
+
+def with_pairs(
+    result: Attribution, pairs: Floats, errors: Floats | None, index: str
+) -> Attribution:
+    """A result with its interactions; errors are those of I_ij, (n, d, d, k)."""
+    info = dict(result.info)
+    if errors is not None:
+        own = np.full_like(result.values, np.nan)
+        if index != "k-SII" and result.std_error is not None:
+            own = result.std_error
+        every = np.arange(pairs.shape[1])
+        laid = errors / 2 if index == "k-SII" else errors.copy()
+        laid[:, every, every] = own
+        info["interactions_std_error"] = laid
+    return replace(result, interactions=laid_out(result.values, pairs, index), info=info)
+
+
+# ---------------------------------------------------------------------------------------------
+# Sampled
+
+
+def _sampled(game: Game, plan: Plan, rounds: int, orders: int, index: str) -> Attribution:
+    """Walks in rounds of `orders`, in each of which every two players are neighbours once."""
+    d = game.n_players
+    tap = _Neighbours(game, plan.seed, orders)
+
+    def ranks(samples: Indices) -> Indices:
+        return neighbour_ranks(plan.seed, samples, d)
+
+    walks = Walks(
+        game, rounds * orders, plan.seed, plan.tolerance, ranks, each=orders, extra=d - 1, tap=tap
+    )
+    values, errors, base, full = walks.run()
+    result = finish(
+        game, values, errors, base=base, full=full, tolerance=plan.tolerance, ran="walks"
+    )
+    return with_pairs(result, *tap.estimate(), index)
+
+
+def neighbour_ranks(seed: int, samples: Indices, d: int) -> Indices:
+    """Positions (P, d) of the players in orders of which each ⌈d/2⌉ in a row are one round.
+
+    In a round every two players are neighbours once: row j of Williams's square is
+    j, j + 1, j − 1, j + 2, j − 2, …, modulo an even number of labels. With an odd d, one label is
+    nobody's; those whom only it parts are no neighbours (`_Neighbours` leaves them out).
+    """
+    return _without_nobody(_labelled(seed, samples, d), d)
+
+
+def _labelled(seed: int, samples: Indices, d: int) -> Indices:
+    """Positions (P, d + d % 2), nobody's included."""
+    even = d + d % 2
+    rounds, row = np.divmod(samples, even // 2)
+    labels = streams.ranks(seed, streams.PERMUTATION, rounds, even)
+    offset = (labels - row[:, None]) % even  # 0, 1, −1, 2, −2, … stand at 0, 1, 2, 3, 4, …
+    return np.where(
+        offset == 0, 0, np.where(offset <= even // 2, 2 * offset - 1, 2 * (even - offset))
+    )
+
+
+def _without_nobody(ranks: Indices, d: int) -> Indices:
+    own, nobody = ranks[:, :d], ranks[:, d:]
+    return own - (own > nobody) if d % 2 else own
+
+
+class _Neighbours:
+    """Second differences of neighbours along walks, summed over rounds for each pair."""
+
+    def __init__(self, game: Game, seed: int, orders: int) -> None:
+        n, d, k = game.n_rows, game.n_players, game.n_outputs
+        self.game, self.seed, self.orders = game, seed, orders
+        self.total, self.squares = np.zeros((n, d, d, k)), np.zeros((n, d, d, k))
+        self.walks = np.zeros(n, np.intp)
+
+    def coalitions(self, ranks: Indices) -> Coalitions:
+        """The first s players and the one after the next, s = 0..d-2: (P, d-1, d)."""
+        s = np.arange(ranks.shape[1] - 1)[None, :, None]
+        return np.asarray((ranks[:, None] < s) | (ranks[:, None] == s + 1))
+
+    def add(self, rows: Indices, samples: Indices, ranks: Indices, walk: Walked) -> None:
+        """Take in the neighbours of some walks."""
+        one, other, more, rest = walk.forward, walk.backward, walk.more, walk.more_of_rest
+        gains = (one[:, :, 2:] - more) - (one[:, :, 1:-1] - one[:, :, :-2])
+        again = (other[:, :, :-2] - rest) - (other[:, :, 1:-1] - other[:, :, 2:])
+        mean = (gains + again) / 2
+        order = np.argsort(ranks, axis=1)
+        parted = self._parted(samples)
+        for p, players in enumerate(order):
+            near = np.arange(len(players) - 1) != parted[p]
+            i, j = players[:-1][near], players[1:][near]
+            sample = mean[:, p, near]
+            at = rows[:, None]
+            self.total[at, i, j] += sample
+            self.squares[at, i, j] += sample**2
+        self.walks[rows] += len(ranks)
+
+    def _parted(self, samples: Indices) -> Indices:
+        """The place after which nobody stands in each walk, (P,): -1 where it parts none."""
+        d = self.game.n_players
+        if d % 2 == 0:
+            return np.full(len(samples), -1)
+        return _labelled(self.seed, samples, d)[:, d] - 1
+
+    def estimate(self) -> tuple[Floats, Floats]:
+        """I_ij and its standard error, (n, d, d, k) each, 0 at (i, i)."""
+        count = (self.walks // self.orders)[:, None, None, None]
+        total, squares = (a + a.swapaxes(1, 2) for a in (self.total, self.squares))
+        mean = total / count
+        spread = np.maximum(squares - count * mean**2, 0)
+        error = np.full_like(mean, np.nan)
+        np.divide(spread, count * (count - 1), out=error, where=count > 1)
+        return mean, np.sqrt(error)

@@ -1,0 +1,347 @@
+"""Walks in rounds of orders that depend on each other, such as those that meet all pairs.
+
+What a walk says of the players is their Shapley value. A `tap` may look at the values behind it,
+and ask for more coalitions on the same draw.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from xai import streams
+from xai.game import Coalitions, Floats, Game, Indices
+from xai.summary.base import stops, within
+from xai.summary.walks import spreads
+
+
+class Tap(Protocol):
+    """What else is made of the walks."""
+
+    def coalitions(self, ranks: Indices) -> Coalitions:
+        """Further coalitions (P, c, d) of walks (P, d); their complements are evaluated, too."""
+
+    def add(self, rows: Indices, samples: Indices, ranks: Indices, walked: Walked) -> None:
+        """Take in some walks of some rows."""
+
+
+@dataclass(frozen=True)
+class Walked:
+    """Values along walks: P walks of each of R rows.
+
+    Attributes
+    ----------
+    forward : (R, P, d+1, k), the first 0..d players; backward : the same of all but these
+    more, more_of_rest : (R, P, c, k), the tap's coalitions and their complements
+    """
+
+    forward: Floats
+    backward: Floats
+    more: Floats
+    more_of_rest: Floats
+
+
+@dataclass(frozen=True)
+class Walks:
+    """Antithetic walks of all rows of a game, in rounds; two rounds in a row share their draws.
+
+    Parameters
+    ----------
+    count : walks, each with its reverse; a multiple of `each`
+    ranks : samples (P,) -> the position of each player (P, d)
+    each : walks in a round; rounds are independent, the walks of one need not be
+    extra : coalitions that the tap adds to a walk
+
+    Notes
+    -----
+    The error within draws is told from the spread between them by the rounds that share draws.
+    The known mean of v(N) − v(∅) over all draws is a control variate: the gap between it and that
+    of the draws used is regressed out (at first in proportion to the variances), which makes
+    values efficient, and leaves dummies at 0. How far the walks of a round balance each other is
+    one ratio for all players.
+    """
+
+    game: Game
+    count: int
+    seed: int
+    tolerance: float | None
+    ranks: Callable[[Indices], Indices]
+    each: int = 1
+    extra: int = 0
+    tap: Tap | None = None
+
+    @property
+    def size(self) -> int:
+        """Walks on one draw."""
+        shares = spreads(self.game) and not self.game.endless and self.count >= 2 * self.each
+        return 2 if shares else 1
+
+    @property
+    def paired(self) -> int:
+        """Walks in full groups: all, but for a last round that has no partner."""
+        return self.count - self.count % (self.size * self.each)
+
+    def run(self) -> tuple[Floats, Floats, Floats, Floats]:
+        """Values and errors (n, d, k), base values and predictions (n, k)."""
+        game = self.game
+        n, d, k = game.n_rows, game.n_players, game.n_outputs
+        values, errors = np.empty((n, d, k)), np.empty((n, d, k))
+        bases, fulls = np.empty((n, k)), np.empty((n, k))
+        if game.progress is not None:
+            game.progress.expect(n * self.count * walk_cost(game, self.extra) + game.base_cost)
+        width = 2 * (d - 1 + self.extra)
+        for rows, step in game.blocks(self.size * max(1, width)):
+            bases[rows], fulls[rows] = game.ends(rows)
+            ends = bases[rows], fulls[rows]
+            values[rows], errors[rows] = self._block(rows, ends, step * self.size)
+        return values, errors, bases, fulls
+
+    def _block(
+        self, rows: Indices, ends: tuple[Floats, Floats], step: int
+    ) -> tuple[Floats, Floats]:
+        """Estimates and errors (R, d, k) of some rows; rows that meet the tolerance stop."""
+        base, full = ends
+        values = np.empty((len(rows), self.game.n_players, base.shape[1]))
+        errors = np.empty_like(values)
+        active, moments, done = np.arange(len(rows)), None, 0
+        for stop in self._stops():
+            while done < stop:
+                walks = np.arange(done, min(done + step, stop))
+                phi, t = self._walk(rows[active], (base[active], full[active]), walks)
+                groups = phi.reshape(len(active), -1, self.size, *phi.shape[2:])
+                if moments is None:
+                    moments = Moments.empty(groups[:, 0].mean(axis=1), t[:, 0])
+                moments.add(groups, t[:, :: self.size], self.each)
+                done = int(walks[-1]) + 1
+            assert moments is not None
+            total = full[active] - base[active]
+            values[active], errors[active], slope = moments.estimate(
+                total, self.game, self.size, self.each
+            )
+            if self.tolerance is not None:
+                left = ~within(values[active], errors[active], self.tolerance)
+                active, moments, slope = active[left], moments.keep(left), slope[left]
+                if len(active) == 0:
+                    return values, errors
+        if done < self.count:
+            total = full[active] - base[active]
+            phi, t = self._walk(
+                rows[active], (base[active], full[active]), np.arange(done, self.count)
+            )
+            rest = phi.mean(axis=1) + slope * (total - t.mean(axis=1))[:, None]
+            share = done / self.count
+            values[active] = share * values[active] + (1 - share) * rest
+            errors[active] *= np.sqrt(share)
+        return values, errors
+
+    def _stops(self) -> list[int]:
+        """Numbers of walks after which the tolerance is checked."""
+        unit = self.each * self.size
+        checks = stops(self.paired // unit, self.tolerance, first=-(-8 // self.each))
+        return [unit * stop for stop in checks]
+
+    def _samples(self, walks: Indices) -> Indices:
+        """The walks' samples: those of two rounds in turn, as they share their draws."""
+        if self.size == 1:
+            return walks
+        both, inside = np.divmod(walks, 2 * self.each)
+        place, which = np.divmod(inside, 2)
+        return np.where(walks < self.paired, (2 * both + which) * self.each + place, walks)
+
+    def _draws(self, walks: Indices) -> Indices | None:
+        """The walks' draws; None where values are means over all of them."""
+        if not self.game.commutes:
+            return None
+        if not spreads(self.game):
+            return np.zeros(len(walks), np.intp)
+        if self.game.endless:
+            return walks
+        groups = np.where(walks < self.paired, walks // self.size, walks - self.paired // 2)
+        return streams.cycles(self.seed, groups, self.game.n_draws)
+
+    def _walk(
+        self, rows: Indices, ends: tuple[Floats, Floats], walks: Indices
+    ) -> tuple[Floats, Floats]:
+        """Contributions along walks and their reverses (R, P, d, k), and v(N) − v(∅) (R, P, k)."""
+        samples, draws = self._samples(walks), self._draws(walks)
+        ranks = self.ranks(samples)
+        low, high = ends_at(self.game, rows, ends, draws, len(walks))
+        walked = self._evaluate(rows, ranks, draws, low, high)
+        if self.tap is not None:
+            self.tap.add(rows, samples, ranks, walked)
+        steps = (np.diff(walked.forward, axis=2) - np.diff(walked.backward, axis=2)) / 2
+        return np.take_along_axis(steps, ranks[None, :, :, None], axis=2), high - low
+
+    def _evaluate(
+        self, rows: Indices, ranks: Indices, draws: Indices | None, low: Floats, high: Floats
+    ) -> Walked:
+        game, d = self.game, self.game.n_players
+        forward = ranks[:, None, :] < np.arange(1, d)[None, :, None]
+        if self.tap is not None:
+            forward = np.concatenate([forward, self.tap.coalitions(ranks)], axis=1)
+        both = np.stack([forward, ~forward], axis=1)
+        values = np.empty((len(rows), *both.shape[:3], low.shape[-1]))
+        if both.size:
+            own = None if draws is None else np.repeat(draws, both.shape[1] * both.shape[2])
+            values = game.grid(rows, both.reshape(-1, d), own).reshape(values.shape)
+        one, other = values[:, :, 0], values[:, :, 1]
+        low, high = low[:, :, None], high[:, :, None]
+        return Walked(
+            np.concatenate([low, one[:, :, : d - 1], high], axis=2),
+            np.concatenate([high, other[:, :, : d - 1], low], axis=2),
+            one[:, :, d - 1 :],
+            other[:, :, d - 1 :],
+        )
+
+
+def ends_at(
+    game: Game, rows: Indices, ends: tuple[Floats, Floats], draws: Indices | None, count: int
+) -> tuple[Floats, Floats]:
+    """Values of nothing and of everything at each walk's draw, (R, P, k) each.
+
+    Parameters
+    ----------
+    ends : (R, k) each, the same over all draws
+    """
+    if not spreads(game) or draws is None:
+        base, full = (np.repeat(end[:, None], count, axis=1) for end in ends)
+        return base, full
+    distinct, place = np.unique(draws, return_inverse=True)
+    none, every = (np.full((len(distinct), game.n_players), kept) for kept in (False, True))
+    low, high = (game.grid(rows, S, distinct) for S in (none, every))
+    return low[:, place], high[:, place]
+
+
+def walk_cost(game: Game, extra: int = 0) -> int:
+    """Model rows of a walk and its reverse; their ends are known, unless a draw is new."""
+    unit = game.sample_cost if game.commutes else game.value_cost
+    new_end = game.sample_cost if game.endless or not game.shares_empty else 0
+    return max(1, 2 * (game.n_players - 1 + extra) * unit + (new_end if spreads(game) else 0))
+
+
+@dataclass
+class Moments:
+    """Running sums over groups of walks: of phi, and of t = v(N) − v(∅) at the group's draw.
+
+    Attributes
+    ----------
+    inside : sum over groups of the squares of half the difference between their two walks
+    part, rounds : the sum over a round so far of that half-difference (of phi, where groups are
+        of one walk), and the sum over rounds of its square
+    """
+
+    groups: int
+    shift: Floats
+    t_shift: Floats
+    phi: Floats
+    phi2: Floats
+    phi_t: Floats
+    t: Floats
+    t2: Floats
+    inside: Floats
+    part: Floats
+    rounds: Floats
+
+    @classmethod
+    def empty(cls, shift: Floats, t_shift: Floats) -> Moments:
+        """No groups yet; sums are of differences from the shifts, which keeps them precise."""
+        zero, zero_t = np.zeros_like(shift), np.zeros_like(t_shift)
+        return cls(0, shift, t_shift, zero, zero, zero, zero_t, zero_t, zero, zero, zero)
+
+    def add(self, walks: Floats, t: Floats, each: int) -> None:
+        """Add groups of one or two walks: (R, G, size, d, k), t (R, G, k)."""
+        phi, t = walks.mean(axis=2) - self.shift[:, None], t - self.t_shift[:, None]
+        half = (walks[:, :, 0] - walks[:, :, -1]) / 2
+        self.phi = self.phi + phi.sum(axis=1)
+        self.phi2 = self.phi2 + (phi**2).sum(axis=1)
+        self.phi_t = self.phi_t + np.einsum("rgdk,rgk->rdk", phi, t)
+        self.t = self.t + t.sum(axis=1)
+        self.t2 = self.t2 + (t**2).sum(axis=1)
+        self.inside = self.inside + (half**2).sum(axis=1)
+        signal = phi if walks.shape[2] == 1 else half
+        for g in range(phi.shape[1] if each > 1 else 0):
+            self.part = self.part + signal[:, g]
+            if (self.groups + g + 1) % each == 0:
+                self.rounds = self.rounds + self.part**2
+                self.part = np.zeros_like(self.part)
+        self.groups += phi.shape[1]
+
+    def keep(self, rows: NDArray[np.bool_]) -> Moments:
+        """The sums of some of the rows."""
+        arrays = {
+            name: value[rows] for name, value in vars(self).items() if isinstance(value, np.ndarray)
+        }
+        return Moments(groups=self.groups, **arrays)
+
+    def estimate(
+        self, total: Floats, game: Game, size: int, each: int
+    ) -> tuple[Floats, Floats, Floats]:
+        """Values, which sum to the totals (R, k), standard errors, and slopes: (R, d, k) each."""
+        count = self.groups
+        mean, t_mean = self.phi / count, self.t / count
+        var, cov, var_t = (np.zeros_like(a) for a in (mean, mean, t_mean))
+        if count > 1:
+            var = np.maximum(self.phi2 - count * mean**2, 0) / (count - 1)
+            cov = (self.phi_t - count * mean * t_mean[:, None]) / (count - 1)
+            var_t = np.maximum(self.t2 - count * t_mean**2, 0) / (count - 1)
+        phi, var_t = mean + self.shift, var_t[:, None]
+        gap = (total - (t_mean + self.t_shift))[:, None]
+        share = _share(var, phi)
+        prior = (8 / count) * np.maximum(var_t, gap**2)
+        scale = var_t + prior
+        safe = np.where(scale > 0, scale, 1.0)
+        c = np.where(scale > 0, cov + prior * share, share) / safe
+        residual = np.maximum(var - 2 * c * cov + c**2 * var_t, 0)
+        # what the fitted slope costs: a share of a degree of freedom, and its error at the gap
+        fitted = var_t / safe
+        residual = residual * (count - 1) / np.maximum(count - 1 - fitted, 1e-12)
+        slope = fitted * gap**2 / safe
+        variance = self._variance(game, size, residual, c, var_t, self._balance(var, size, each))
+        variance = variance + residual * slope / max(count - 1, 1)
+        return phi + c * gap, np.sqrt(variance), c
+
+    def _balance(self, var: Floats, size: int, each: int) -> Floats:
+        """Variance of a round's sum over that of as many independent walks, (R, 1, k)."""
+        rounds = self.groups // each
+        found, alone = self.rounds, self.inside
+        if size == 1:
+            centre = rounds * (each * self.phi / self.groups) ** 2
+            found = np.maximum(self.rounds - centre, 0) / max(rounds - 1, 1)
+            alone = each * var
+        found, alone = (a.sum(axis=1, keepdims=True) for a in (found, alone))
+        if each == 1:
+            return np.ones_like(alone)
+        varies = alone > 0
+        ratio = found / np.where(varies, alone, 1.0) if size == 2 or rounds > 1 else np.nan
+        return np.where(varies, ratio, 1.0)
+
+    def _variance(
+        self, game: Game, size: int, residual: Floats, c: Floats, var_t: Floats, balance: Floats
+    ) -> Floats:
+        """Variance of the estimates: two-stage sampling, draws first, walks within them."""
+        count, m = self.groups, game.n_draws
+        sampled = c**2 * var_t / m if game.sampled_draws else 0.0
+        cycles, rest = divmod(count, m)
+        between_draws = rest * (1 - rest / m) / count**2
+        if game.sampled_draws:
+            between_draws = (rest * (cycles + 1) ** 2 + (m - rest) * cycles**2) / count**2
+        if count < 2 and (size == 1 or between_draws > 0):
+            return np.full_like(residual, np.nan)
+        if size == 1:
+            return balance * residual / count + sampled
+        inside = self.inside / count  # variance of a group's mean around its draw's own value
+        between = np.maximum(residual - inside, 0)
+        return balance * inside / count + between_draws * between + sampled
+
+
+def _share(var: Floats, phi: Floats) -> Floats:
+    """How to spread a gap before its slope is known: by variance, else by size, else evenly."""
+    share = np.full_like(phi, 1 / phi.shape[1])
+    for size in (phi**2, var):
+        total = size.sum(axis=1, keepdims=True)
+        share = np.where(total > 0, size / np.where(total > 0, total, 1.0), share)
+    return share

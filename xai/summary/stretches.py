@@ -1,0 +1,283 @@
+"""Semivalues by stretches of walks: only the part of an order where the weight lies."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from xai import streams
+from xai.game import Coalitions, Floats, Game, Indices
+from xai.summary.base import Attribution, finish, stops, within
+from xai.summary.orders import ends_at
+from xai.summary.walks import spreads
+
+GOLDEN = (5**0.5 - 1) / 2
+EVEN = 0.2
+"""Share of the visits spread evenly over all sizes that count: a guard against rare large gains."""
+
+
+@dataclass(frozen=True)
+class Stretches:
+    """Walks and their reverses that stop only at the positions where the weight lies.
+
+    Parameters
+    ----------
+    mass : (d,)
+        The share of each size of S in a semivalue, ``C(d − 1, s) p_s``; sums to 1.
+
+    Notes
+    -----
+    Walk j visits the positions s whose height g_s / max g exceeds u_j, for g the mass (a fifth of
+    it spread evenly) and u_j evenly spread over [0, 1): neighbouring positions share coalitions,
+    and where the mass is that of Shapley's value, all are visited. The first walk visits all that
+    count. A player's value is the mean of its gains, each weighted by the mass of its position
+    over how many walks visited that; the known mean of v(N) − v(∅) over all draws is regressed
+    out. Two pairs of walks in a row share their draw.
+    """
+
+    game: Game
+    mass: NDArray[np.float64]
+    pairs: int
+    seed: int
+    tolerance: float | None
+
+    @property
+    def size(self) -> int:
+        """Pairs of walks on one draw."""
+        several = spreads(self.game) and not self.game.endless and self.pairs > 1
+        return 2 if several else 1
+
+    def run(self) -> Attribution:
+        """Walk, block of rows by block of rows."""
+        game = self.game
+        n, d, k = game.n_rows, game.n_players, game.n_outputs
+        values, errors = np.empty((n, d, k)), np.empty((n, d, k))
+        bases, fulls = np.empty((n, k)), np.empty((n, k))
+        if game.progress is not None:
+            costs = pair_costs(game, self.mass, np.arange(self.pairs), self.seed)
+            game.progress.expect(n * int(costs.sum()) + game.base_cost)
+        for rows, step in game.blocks(self.size * 2 * max(1, d - 1)):
+            bases[rows], fulls[rows] = game.ends(rows)
+            ends = bases[rows], fulls[rows]
+            values[rows], errors[rows] = self._block(rows, ends, step * self.size)
+        return finish(
+            game, values, errors, base=bases, full=fulls, tolerance=self.tolerance, ran="walks"
+        )
+
+    def _block(
+        self, rows: Indices, ends: tuple[Floats, Floats], step: int
+    ) -> tuple[Floats, Floats]:
+        """Estimates and errors (R, d, k) of some rows; rows that meet the tolerance stop."""
+        base, full = ends
+        values = np.empty((len(rows), self.game.n_players, base.shape[1]))
+        errors = np.empty_like(values)
+        weight = self._weights()
+        active, moments, done = np.arange(len(rows)), None, 0
+        for stop in stops(self.pairs // self.size, self.tolerance, first=8):
+            while done < stop * self.size:
+                pairs = np.arange(done, min(done + step, stop * self.size))
+                found = self._walk(rows[active], (base[active], full[active]), pairs, weight)
+                moments = _Moments.of(found) if moments is None else moments
+                moments.add(found)
+                done = int(pairs[-1]) + 1
+            assert moments is not None
+            values[active], errors[active] = moments.estimate(self.game, self.size)
+            if self.tolerance is not None:
+                left = ~within(values[active], errors[active], self.tolerance)
+                active, moments = active[left], moments.keep(left)
+                if len(active) == 0:
+                    break
+        return values, errors
+
+    def _weights(self) -> NDArray[np.float64]:
+        """Weight (d,) of a gain at each position: its mass over its number of visits."""
+        visits = np.zeros(len(self.mass))
+        for part in streams.parts(self.pairs, len(self.mass)):
+            pairs = np.arange(part.start, part.stop)
+            visits += visited(self.mass, pairs, self.seed).sum(axis=0)
+        return self.pairs * self.mass / np.maximum(visits, 1)
+
+    def _walk(
+        self,
+        rows: Indices,
+        ends: tuple[Floats, Floats],
+        pairs: Indices,
+        weight: NDArray[np.float64],
+    ) -> _Gains:
+        """Gains along some pairs of stretches."""
+        game, d = self.game, self.game.n_players
+        ranks = streams.ranks(self.seed, streams.PERMUTATION, pairs, d)
+        at = visited(self.mass, pairs, self.seed)
+        stop = _points(at)
+        pair, s = np.nonzero(stop[:, 1:d])
+        place, s = ranks[pair], (s + 1)[:, None]
+        both = np.concatenate([place < s, place >= d - s])
+        draws = self._draws(pairs)
+        low, high = ends_at(game, rows, ends, draws, len(pairs))
+        v = np.zeros((2, len(rows), len(pairs), d + 1, low.shape[-1]))
+        v[:, :, :, 0], v[:, :, :, d] = low, high
+        if len(both):
+            own = None if draws is None else np.tile(draws[pair], 2)
+            inner = game.grid(rows, both, own)
+            v[0][:, pair, s[:, 0]], v[1][:, pair, s[:, 0]] = np.split(inner, 2, axis=1)
+        weights = np.where(at, weight, 0.0)
+        gains = np.zeros((len(rows), len(pairs), d, low.shape[-1]))
+        total = np.zeros((len(pairs), d))
+        for walk, position in zip(v, (ranks, d - 1 - ranks), strict=True):
+            own_weight = np.take_along_axis(weights, position, axis=1)
+            step = np.take_along_axis(np.diff(walk, axis=2), position[None, :, :, None], axis=2)
+            # a gain between two points of which one was passed over has no weight
+            gains += np.where(own_weight[None, :, :, None] > 0, step, 0.0) * own_weight[..., None]
+            total += own_weight
+        t = np.zeros_like(low)
+        if spreads(game) and not game.endless and game.shares_empty:
+            t = high - low - (ends[1] - ends[0])[:, None]
+        group = (len(pairs) // self.size, self.size)
+        return _Gains(
+            gains.reshape(len(rows), *group, d, -1),
+            total.reshape(*group, d),
+            t.reshape(len(rows), *group, -1)[:, :, 0],
+        )
+
+    def _draws(self, pairs: Indices) -> Indices | None:
+        if not self.game.commutes:
+            return None
+        if not spreads(self.game):
+            return np.zeros(len(pairs), np.intp)
+        if self.game.endless:
+            return pairs
+        return streams.cycles(self.seed, pairs // self.size, self.game.n_draws)
+
+
+def visited(mass: NDArray[np.float64], pairs: Indices, seed: int) -> Coalitions:
+    """Positions (P, d) at which the walks of each pair look."""
+    counts = mass > 0
+    g = (1 - EVEN) * mass + EVEN * counts / counts.sum()
+    first = streams.uniforms(seed, streams.SIZE, np.zeros(1, np.intp), 1)[0, 0]
+    u = np.where(pairs == 0, 0.0, (first + pairs * GOLDEN) % 1)
+    return np.asarray((g / g.max() > u[:, None]) & counts)
+
+
+def _points(at: Coalitions) -> Coalitions:
+    """Numbers of players (P, d+1) at which a walk must be evaluated."""
+    stop = np.zeros((len(at), at.shape[1] + 1), bool)
+    stop[:, :-1] |= at
+    stop[:, 1:] |= at
+    return stop
+
+
+def pair_costs(
+    game: Game, mass: NDArray[np.float64], pairs: Indices, seed: int
+) -> NDArray[np.intp]:
+    """Model rows of each pair of stretches."""
+    d = game.n_players
+    unit = game.sample_cost if game.commutes else game.value_cost
+    again = spreads(game) and (game.endless or not game.shares_empty)
+    inner = _points(visited(mass, pairs, seed))[:, 1:d].sum(axis=1)
+    return np.asarray(np.maximum(1, 2 * inner * unit + again * game.sample_cost), np.intp)
+
+
+class _Gains(NamedTuple):
+    """What groups of pairs say.
+
+    gains : (R, G, size, d, k), weighted; weight : (G, size, d); t : (R, G, k), v(N) − v(∅) at the
+    group's draw over its mean
+    """
+
+    gains: Floats
+    weight: Floats
+    t: Floats
+
+
+@dataclass
+class _Moments:
+    """Running sums over groups of z = (weighted gains, weights, t · weights).
+
+    Attributes
+    ----------
+    shift : (R, d, k), taken off every gain
+    z, between, inside : (R, d, k, 3) and twice (R, d, k, 3, 3)
+        Sums of z, of its square, and of the square of half the difference inside a group.
+    tz : (R, d, k, 3), sum of t · z; t, t2 : (R, k); seen : (d,), groups that met a player
+    """
+
+    groups: int
+    seen: Floats
+    shift: Floats
+    z: Floats
+    between: Floats
+    inside: Floats
+    tz: Floats
+    t: Floats
+    t2: Floats
+
+    @classmethod
+    def of(cls, found: _Gains) -> _Moments:
+        """No groups yet; the shift is what the first says."""
+        r, _, _, d, k = found.gains.shape
+        weight = found.weight[0].sum(axis=0)[:, None]
+        first = found.gains[:, 0].sum(axis=1)
+        shift = np.where(weight > 0, first, 0.0) / np.where(weight > 0, weight, 1.0)
+        vectors, squares, t = np.zeros((r, d, k, 3)), np.zeros((r, d, k, 3, 3)), np.zeros((r, k))
+        return cls(0, np.zeros(d), shift, vectors, squares, squares, vectors, t, t)
+
+    def add(self, found: _Gains) -> None:
+        """Add groups."""
+        weight = np.broadcast_to(found.weight[None, ..., None], found.gains.shape)
+        t = found.t[:, :, None, None]
+        z = np.stack([found.gains - self.shift[:, None, None] * weight, weight, t * weight], -1)
+        mean, half = z.mean(axis=2), (z[:, :, 0] - z[:, :, -1]) / 2
+        self.groups += z.shape[1]
+        self.seen = self.seen + (found.weight.sum(axis=1) > 0).sum(axis=0)
+        self.z = self.z + mean.sum(axis=1)
+        self.between = self.between + np.einsum("rgdki,rgdkj->rdkij", mean, mean)
+        self.inside = self.inside + np.einsum("rgdki,rgdkj->rdkij", half, half)
+        self.tz = self.tz + np.einsum("rgk,rgdki->rdki", found.t, mean)
+        self.t = self.t + found.t.sum(axis=1)
+        self.t2 = self.t2 + (found.t**2).sum(axis=1)
+
+    def keep(self, rows: NDArray[np.bool_]) -> _Moments:
+        """The sums of some of the rows."""
+        arrays = {n: v[rows] for n, v in vars(self).items() if n not in ("groups", "seen")}
+        return _Moments(groups=self.groups, seen=self.seen, **arrays)
+
+    def estimate(self, game: Game, size: int) -> tuple[Floats, Floats]:
+        """Values and standard errors (R, d, k); NaN for a player no walk has met."""
+        total = np.where(self.z[..., 1] > 0, self.z[..., 1], np.nan)
+        y, x = self.z[..., 0] / total, self.z[..., 2] / total
+        variance = np.maximum(self.tz[..., 2] / total - x**2, 0)
+        prior = 8 / np.maximum(self.seen, 1)[:, None] * variance
+        scale = np.where(variance > 0, variance + prior, 1.0)
+        slope = np.where(variance > 0, self.tz[..., 0] / total - x * y, 0.0) / scale
+        value = y - slope * x
+        u = np.stack([np.ones_like(value), -value, -slope], axis=-1)
+        between, inside = (
+            np.maximum(np.einsum("rdki,rdkij,rdkj->rdk", u, m, u), 0)
+            for m in (self.between, self.inside)
+        )
+        error = self._error(game, size, between, inside, variance / scale) * self.groups / total
+        if game.sampled_draws and self.groups > 1:
+            spread = (self.t2 - self.t**2 / self.groups) / (self.groups - 1) / game.n_draws
+            error = np.sqrt(error**2 + slope**2 * np.maximum(spread, 0)[:, None])
+        return value + self.shift, error
+
+    def _error(
+        self, game: Game, size: int, between: Floats, inside: Floats, fitted: Floats
+    ) -> Floats:
+        """Of a group's mean: two-stage sampling, draws first, walks within them."""
+        count, m = self.groups, game.n_draws
+        spare = self.seen[:, None] - 1 - fitted
+        # a player is met by some groups only; each that meets it is one observation
+        residual = between / count * self.seen[:, None] / np.where(spare > 0, spare, np.nan)
+        if size == 1:
+            return np.sqrt(residual / count)
+        inside = inside / count
+        cycles, rest = divmod(count, m)
+        spread = rest * (1 - rest / m) / count**2
+        if game.sampled_draws:
+            spread = (rest * (cycles + 1) ** 2 + (m - rest) * cycles**2) / count**2
+        error = np.sqrt(inside / count + spread * np.maximum(residual - inside, 0))
+        return np.where(spare > 0, error, np.nan)
