@@ -111,14 +111,17 @@ class ShapleyKernel:
             return plain, variance
         z = np.where(design.S, 1.0, -1.0)
         line = design.S.sum(axis=1) / self.game.n_players - 0.5
+        drawn = design.sampled
         for r, j in np.ndindex(total.shape):
             odd = np.asarray(y[r, :, j] + line * total[r, j], np.float64)
             fitted = z @ plain[r, :, j] / 2
-            if np.abs(odd - fitted).max() <= 1e-9 * np.abs(odd).max():
+            misfit = np.abs(odd - fitted)
+            if misfit.max() <= 1e-9 * np.abs(odd).max():
                 continue  # additive: nothing is left to learn
-            fit = fit_odd(
-                z, odd, float(total[r, j]), plain[r, :, j].astype(np.float64), self.process
-            )
+            first = plain[r, :, j].astype(np.float64)
+            fit = fit_odd(z, odd, drawn, float(total[r, j]), first, self.process)
+            if np.mean((odd - fit.values)[drawn] ** 2) > np.mean(misfit[drawn] ** 2):
+                continue  # coalitions say nothing of one another beyond the players' own parts
             rest = np.array([[total[r, j] - fit.total]])
             left = (odd - fit.values - line * rest[0, 0])[None, :, None]
             phi, var = design.solve(left, rest)
@@ -136,7 +139,7 @@ class ShapleyKernel:
         while (
             self.tolerance is not None
             and not near
-            and stops[0] // 2 >= max(32, 2 * self.game.n_players)
+            and stops[0] // 2 >= max(16, 2 * self.game.n_players)
         ):
             stops.insert(0, stops[0] // 2)
         return list(zip([0, *stops[:-1]], stops, strict=True))
@@ -196,14 +199,14 @@ class Design:
         The kernel's mass that a pair stands for.
     strata : list of (slice, copies, factor)
         Pairs of one kind: how many times in a row each coalition stands (0: drawn ones), and the
-        share of their spread that is error (a finite-population correction).
+        share of each pair's spread that is error (a finite-population correction).
     """
 
     def __init__(self, d: int, draws: float | None) -> None:
         self.d, self.draws = d, draws
         self.parts: list[Coalitions] = []
         self.weights: list[NDArray[np.float64]] = []
-        self.strata: list[tuple[slice, int, float]] = []
+        self.strata: list[tuple[slice, int, NDArray[np.float64]]] = []
 
     @classmethod
     def make(
@@ -233,24 +236,29 @@ class Design:
             fair = left * often[at] / often[at:].sum()
             if fair < count and (at > 0 or left < count):
                 u = streams.uniforms(seed, streams.SIZE, np.array([start]), 1)[0, 0]
-                drawn = _drawn(d, sizes[at:], often[at:], left, seed, start, u)
-                size = drawn.sum(axis=1)
+                size = _drawn_sizes(sizes[at:], often[at:], left, u)
+                drawn, left_out = _drawn(d, size, seed, start, distinct=draws is None)
                 share = 1 / (size * (d - size)) if leverage else np.ones(left)
                 weight = mass[at:].sum() * share / share.sum()
-                design._add(drawn, weight, copies=0, factor=1.0)
+                design._add(drawn, weight, copies=0, factor=left_out)
                 break
             copies = 1 if draws is None else int(min(max(1, fair // count), draws))
             whole = np.repeat(_whole_size(d, int(s)), copies, axis=0)
             factor = 0.0 if draws is None else max(0.0, 1 - copies / draws)
             weight = np.full(len(whole), mass[at] / len(whole))
-            design._add(whole, weight, copies=copies, factor=factor)
+            design._add(whole, weight, copies=copies, factor=np.full(len(whole), factor))
             left -= count * copies
             if left <= 0:
                 break
         return design
 
     def _add(
-        self, S: Coalitions, weight: NDArray[np.float64], *, copies: int, factor: float
+        self,
+        S: Coalitions,
+        weight: NDArray[np.float64],
+        *,
+        copies: int,
+        factor: NDArray[np.float64],
     ) -> None:
         start = sum(map(len, self.parts))
         self.parts.append(S)
@@ -261,6 +269,14 @@ class Design:
     def S(self) -> Coalitions:  # noqa: N802 — the papers' letter
         """Coalitions (P, d)."""
         return np.concatenate(self.parts)
+
+    @property
+    def sampled(self) -> NDArray[np.bool_]:
+        """Pairs (P,) whose spread is error."""
+        sampled = np.zeros(len(self.S), bool)
+        for part, _, factor in self.strata:
+            sampled[part] = factor > 0
+        return sampled
 
     def solve(self, y: Floats, total: Floats) -> tuple[Floats, Floats]:
         """Constrained fit of y (R, P, k) for totals (R, k): values, variances (R, d, k)."""
@@ -276,9 +292,7 @@ class Design:
             z = self._signs(part)
             leverage[part] = weight[part] * np.einsum("pd,pd->p", z @ solver, z)
             residual[part] = flat[part] - z @ phi
-        sampled = np.zeros(count, bool)
-        for part, _, factor in self.strata:
-            sampled[part] = factor > 0
+        sampled = self.sampled
         if sampled.any() and np.median(leverage[sampled]) > HEAVY:
             variance = np.full_like(phi, np.nan)
         else:
@@ -301,7 +315,7 @@ class Design:
         variance = np.zeros((self.d, residual.shape[1]))
         for part, copies, factor in self.strata:
             count, group = part.stop - part.start, max(copies, 2)
-            if factor == 0.0:
+            if not factor.any():
                 continue
             starts = np.arange(0, max(count - group + 1, 1), group)
             sizes = np.diff([*starts, count])
@@ -317,8 +331,8 @@ class Design:
                         scores -= _means_by_draw(scores, even)
                     means = np.add.reduceat(scores, starts, axis=0) / sizes[:, None]
                     scores -= np.repeat(means, sizes, axis=0)
-                    squares = np.einsum("pd,pd->d", scores, scores)
-                    variance[players, column] += factor * count / spare * squares
+                    squares = np.einsum("p,pd,pd->d", factor, scores, scores)
+                    variance[players, column] += count / spare * squares
         return variance
 
     def _influence(self, stratum: slice, solver: Floats) -> Floats:
@@ -364,17 +378,31 @@ def _whole_size(d: int, s: int) -> Coalitions:
     return S
 
 
-def _drawn(
-    d: int,
-    sizes: NDArray[np.intp],
-    mass: NDArray[np.float64],
-    count: int,
-    seed: int,
-    start: int,
-    u: float,
-) -> Coalitions:
-    """Random coalitions, their sizes spread evenly over the kernel's distribution of sizes."""
-    cumulative = np.cumsum(mass) / mass.sum()
+def _drawn_sizes(
+    sizes: NDArray[np.intp], often: NDArray[np.floating], count: int, u: float
+) -> NDArray[np.intp]:
+    """Sizes of `count` coalitions, spread evenly over their distribution, in ascending order."""
+    cumulative = np.cumsum(often) / often.sum()
     place = np.searchsorted(cumulative, (np.arange(count) + u) / count)
-    size = sizes[np.minimum(place, len(sizes) - 1)]
-    return streams.subsets(seed, start + np.arange(count), size, d)
+    return np.asarray(sizes[np.minimum(place, len(sizes) - 1)])
+
+
+def _drawn(
+    d: int, size: NDArray[np.intp], seed: int, start: int, *, distinct: bool
+) -> tuple[Coalitions, NDArray[np.float64]]:
+    """Random coalitions of given sizes, and the share of all others of the size that are left out.
+
+    Where `distinct`, coalitions of a size are drawn without replacement wherever a second one of
+    a kind is likely.
+    """
+    S = streams.subsets(seed, start + np.arange(len(size)), size, d)
+    left_out = np.ones(len(size))
+    for s in np.unique(size) if distinct else ():
+        there = np.flatnonzero(size == s)
+        every = comb(d, int(s)) // (2 if 2 * s == d else 1)
+        if every > max(2**12, 4 * len(there)) or every < len(there):
+            continue
+        key = streams.bits(seed, streams.SIZE, start + np.arange(every), 2)[:, 1]
+        S[there] = _whole_size(d, int(s))[np.argsort(key)[: len(there)]]
+        left_out[there] = 1 - len(there) / every
+    return S, left_out

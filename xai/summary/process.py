@@ -23,13 +23,14 @@ _NODES, _WEIGHTS = (_NODES + 1) / 2, _WEIGHTS / 2
 
 @dataclass(frozen=True)
 class Fit:
-    """A fitted odd function g.
+    """Odd functions g, fitted so that what they leave can be estimated without bias.
 
     Attributes
     ----------
-    phi : (d,) its Shapley values, exact
-    values : (P,) of pairs: at those it was fitted to, as predicted from all the others
-    total : g(N) − g(∅)
+    phi : (d,) Shapley values, exact, of the mean function
+    values : (P,) of pairs: where coalitions were drawn, as predicted from all other pairs; else
+        the mean of these predictions' functions
+    total : the mean function's g(N) − g(∅)
     """
 
     phi: NDArray[np.float64]
@@ -40,6 +41,7 @@ class Fit:
 def fit_odd(
     z: NDArray[np.float64],
     odd: NDArray[np.float64],
+    drawn: NDArray[np.bool_],
     total: float,
     importance: NDArray[np.float64],
     size: int,
@@ -56,6 +58,7 @@ def fit_odd(
     ----------
     z : (P, d) ±1, one coalition of each pair
     odd : (P,) o(S); total : v(N) − v(∅), which is 2 o(N)
+    drawn : (P,) whether the coalition was drawn at random, not one of an enumerated size
     importance : (d,) first estimates, for the relative sizes of λ
     size : most pairs to fit to; the others are predicted
 
@@ -69,17 +72,21 @@ def fit_odd(
     y = np.concatenate([[total / 2], odd[used]])
     lam, noise = _choose(points, y, importance)
     gram = odd_kernel(points, points, lam)
+    kernel = gram.copy()
     gram[np.diag_indices_from(gram)] += noise * gram.diagonal().mean()
     factor = cho_factor(gram, lower=True)
     alpha = cho_solve(factor, y)
     inverse, _ = dpotri(factor[0], lower=1)
+    # without pair p, alpha changes by the p-th column of the inverse times this
+    change = np.where(np.concatenate([[False], drawn[used]]), alpha / inverse.diagonal(), 0.0)
+    mean = alpha - cho_solve(factor, change) / max(int(drawn.sum()), 1)
     values = np.empty(count)
-    values[used] = (y - alpha / inverse.diagonal())[1:]
     left = np.setdiff1d(np.arange(count), used)
     for part in np.array_split(left, 1 + len(left) * len(points) // 2**22):
-        values[part] = odd_kernel(z[part], points, lam) @ alpha
-    whole = float(2 * (odd_kernel(points[:1], points, lam) @ alpha)[0])
-    return Fit(_shapley(points, lam).T @ alpha, values, whole)
+        cross = odd_kernel(z[part], points, lam)
+        values[part] = np.where(drawn[part], cross @ alpha, cross @ mean)
+    values[used] = np.where(drawn[used], (y - alpha / inverse.diagonal())[1:], (kernel @ mean)[1:])
+    return Fit(_shapley(points, lam).T @ mean, values, float(2 * kernel[0] @ mean))
 
 
 def odd_kernel(

@@ -114,7 +114,7 @@ class Shapley(Summary):
             return False
         unit = 2 * game.value_cost
         room = plan.room(game, self.samples, pair_cost(game)) - game.ends_cost
-        return game.n_players <= MANY_PLAYERS and room // unit >= max(16, game.n_players)
+        return game.n_players <= MANY_PLAYERS and room // unit >= max(16, 3 * game.n_players)
 
 
 def _known(game: Game, plan: Plan) -> Attribution | None:

@@ -284,7 +284,7 @@ def _within(
     squares = np.einsum("rpdk,rpdk->rdk", residual, residual)
     used = 2 if len(by_slot.counts) == 1 else 4
     if spare < 4 * used:
-        return nothing, _pooled(squares, means, spare)
+        return nothing, _pooled(squares / spare, means, spare)
     trend = _positions(ranks.shape[1])[ranks]  # (P, d, 2)
     of_draw = by_slot.mean(trend[None])[0]
     scaled = means / _positive(np.sqrt((means**2).mean(axis=1))[:, None])
@@ -299,20 +299,21 @@ def _within(
     shape = (*slope.shape[:-1], 2)
     whole = np.concatenate([np.broadcast_to(part, shape) for part in imbalance], axis=-1)
     shift = np.einsum("rdkj,rdkj->rdk", slope, whole)
-    return shift, np.asarray(np.maximum(squares - explained, 0) / (spare - used))
+    noise = np.maximum(squares - explained, 0) / (spare - used)
+    return shift, _pooled(noise, means, spare - used)
 
 
-def _pooled(squares: Floats, means: Floats, spare: int, weight: int = 4) -> Floats:
-    """Variance within draws from few pairs: each player's own, and what its spread suggests.
+def _pooled(noise: Floats, means: Floats, spare: int, weight: int = 4) -> Floats:
+    """Variance within draws; from few pairs also by what a player's spread over draws suggests.
 
-    By chance a few pairs may agree for one player; the share of the spread over draws that lies
-    within draws is estimated over all players, and counts as `weight` further pairs.
+    By chance a few pairs may agree for one player. The share of the spread that lies within draws
+    is estimated over all players, and counts as `weight` further pairs.
     """
-    if means.shape[1] < 3:
-        return np.asarray(squares / spare)
+    if means.shape[1] < 3 or spare >= 32:
+        return noise
     spread = means.var(axis=1, ddof=1)
-    ratio = squares.sum(axis=1) / spare / _positive(spread.sum(axis=1))
-    return np.asarray((squares + weight * ratio[:, None] * spread) / (spare + weight))
+    ratio = noise.sum(axis=1) / _positive(spread.sum(axis=1))
+    return np.asarray((spare * noise + weight * ratio[:, None] * spread) / (spare + weight))
 
 
 def _moments(trend: Floats, factors: list[Floats], residual: Floats) -> tuple[Floats, Floats]:
