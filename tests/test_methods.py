@@ -270,3 +270,27 @@ def test_explain_and_methods_are_functions_whatever_was_imported_first(before):
         timeout=60,
     )
     assert done.returncode == 0, done.stderr
+def test_a_permutation_test_of_a_forest_is_the_rise_of_its_errors(cancer):
+    """Breiman's measure: by default, though the forest gives some classes probability 0."""
+    from sklearn.inspection import permutation_importance
+
+    x, y = cancer.x[100:300], cancer.y[100:300]
+    explanation = xai.explain(cancer.forest, x, "permutation_test", y=y, repeats=40)
+    accuracy = (cancer.forest.predict(x) == y).mean()
+    np.testing.assert_allclose(explanation.predictions, accuracy - 1, atol=1e-12)
+    reference = permutation_importance(
+        cancer.forest, x, y, scoring="accuracy", n_repeats=40, random_state=0
+    ).importances_mean
+    assert reference.max() > 0.05
+    np.testing.assert_allclose(explanation.values[0], reference, atol=0.01)
+
+
+@pytest.mark.parametrize("behavior", ["prediction", "margin", "prediction_loss"])
+@pytest.mark.parametrize("data", [None, "large"])
+def test_permuted_rows_have_no_explanation_of_their_own(large, behavior, data):
+    """A row's partner would be another explained row, and itself where it is alone."""
+    keywords = {"y": large.y, "data": None if data is None else large.data}
+    with pytest.raises(ValueError, match=r"data set.*removal='marginal'.*behavior='dataset_loss'"):
+        xai.explain(large.model, large.rows, "permutation_test", behavior=behavior, **keywords)
+
+

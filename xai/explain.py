@@ -67,6 +67,7 @@ def explain(
     target : "predicted", "all", int, label, Label, Top or one index per row
         Which output; an int is an index, never a label.
     y : (n,) true labels, for behaviors that need them
+        As `classes_` has them; class indices for modules and callables.
     data : (m, …) background rows, used whole
     players : what is removed together; None for every element (pixels of images)
     removal, behavior, summary : a part, or its name, in place of the method's own
@@ -136,8 +137,9 @@ def explain(
                 wrapped.scale,
                 wrapped.labels,
                 names,
+                outputs,
                 resolved.index,
-                *_labels(y, wrapped, inputs, outputs.shape[1]),
+                *_labels(y, wrapped, inputs),
             )
             values = recipe.behavior.bind(view)
             recipe = _with_repeats(recipe, inputs.n, partition, data, budget)
@@ -197,15 +199,20 @@ def _compose(
             and not isinstance(default, type(recipe.removal))
         ):
             default = recipe.removal
-    chosen = _part(removal, removals.NAMES, removals.Removal, "removal") or default
-    return replace(
+    composed = replace(
         recipe,
-        removal=chosen,
+        removal=_part(removal, removals.NAMES, removals.Removal, "removal") or default,
         behavior=_part(behavior, behaviors.NAMES, behaviors.Behavior, "behavior")
         or recipe.behavior,
         summary=_part(summary, summaries.NAMES, summaries.Summary, "summary") or recipe.summary,
         budget=recipe.budget if summary is None else None,
-    ), players
+    )
+    if isinstance(composed.removal, removals.Permuted) and not composed.of_data_set:
+        raise ValueError(
+            "permuted removal pairs the rows of a data set with one another, so that no row has "
+            "an explanation of its own: use removal='marginal', or behavior='dataset_loss'"
+        )
+    return composed, players
 
 
 def _part(given: Any, names: dict[str, Any], kind: Any, what: str) -> Any:
@@ -340,17 +347,19 @@ def _resolve(
     names: list[str],
     recipe: Method,
 ) -> Resolved:
-    if isinstance(recipe.behavior, behaviors.PredictionLoss | behaviors.DatasetLoss):
-        # a loss has one value, whatever is predicted; "all" keeps its axis
-        asked_all = isinstance(target, str) and target == "all"
-        return Resolved(np.zeros((len(outputs), 1), np.intp), axis=asked_all)
-    return resolve(target, outputs, model.labels, names, classifies=model.classifies)
+    loss = isinstance(recipe.behavior, behaviors.PredictionLoss | behaviors.DatasetLoss)
+    classifies = model.classifies or loss  # a loss does not ask which output is predicted
+    resolved = resolve(target, outputs, model.labels, names, classifies=classifies)
+    if not loss:
+        return resolved
+    # a loss has one value, whatever is predicted; "all" and Top keep its axis
+    return Resolved(np.zeros((len(outputs), 1), np.intp), axis=resolved.axis)
 
 
 def _labels(
-    y: ArrayLike | None, model: Model, inputs: Inputs, k: int
+    y: ArrayLike | None, model: Model, inputs: Inputs
 ) -> tuple[NDArray[Any] | None, NDArray[Any] | None]:
-    """True labels as class indices (or amounts), and as given."""
+    """True labels as class indices, where the model knows its labels, and as given."""
     if y is None:
         return None, None
     given = np.asarray(y)
@@ -358,16 +367,7 @@ def _labels(
     if given.shape != (inputs.n,):
         raise ValueError(f"y has shape {given.shape}; expected one label per row, ({inputs.n},)")
     if not len(model.labels):
-        if model.scale in ("amount",) or given.dtype.kind == "f":
-            if given.dtype.kind not in "biuf" or not np.isfinite(given).all():
-                raise ValueError("y must hold finite numbers")
-            return given, given
-        if given.dtype.kind not in "iub":
-            raise TypeError(f"y must hold class indices for this model, not {given.dtype}")
-        if k > 1 and (given.min() < 0 or given.max() >= k):
-            bad = given[(given < 0) | (given >= k)][0]
-            raise ValueError(f"y holds the class index {bad}; the model has outputs 0 to {k - 1}")
-        return given.astype(np.intp), given
+        return given, given  # what they must be depends on the loss, which checks them
     index = {label: i for i, label in enumerate(model.labels)}
     missing = [v for v in given.tolist() if v not in index]
     if missing:

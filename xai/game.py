@@ -277,7 +277,7 @@ class ModelGame(Game):
 
     def _output(self, rows: Indices, out: Floats) -> Floats:
         values = self.values.output(rows, out)
-        _refuse_infinite(values, rows, "the behavior's values are")
+        _refuse_infinite(values, rows, "the behavior's values are", self.values.remedy)
         return values
 
     def _reduced(self, rows: Indices, means: Floats) -> Floats:
@@ -457,16 +457,19 @@ def _mean(values: Floats) -> Floats:
     return np.asarray(first[:, 0] + (values - first).mean(axis=1))
 
 
-def _refuse_infinite(values: Floats, rows: Indices, what: str) -> None:
+def _refuse_infinite(values: Floats, rows: Indices, what: str, remedy: str = "") -> None:
     # one sum finds any NaN or inf, without an array of booleans
-    if np.isfinite(values.sum()):
-        return
+    with np.errstate(invalid="ignore"):  # inf − inf
+        if np.isfinite(values.sum()):
+            return
     bad = ~np.isfinite(values).all(axis=1)
     if not bad.any():
         return
     named = ", ".join(str(i) for i in np.unique(rows[bad])[:5])
     kinds = "NaN" if np.isnan(values).any() else "inf"
-    raise ValueError(f"{what} {kinds} while explaining row {named} (0-based) of x")
+    raise ValueError(
+        f"{what} {kinds} while explaining row {named} (0-based) of x" + f"; {remedy}" * bool(remedy)
+    )
 
 
 @dataclass(eq=False)
