@@ -339,9 +339,9 @@ class ModelGame(Game):
         full, empty = (kind[which] for kind in _ends_of(table))
         shared = empty & self._has_shared_empty
         rest = ~(full | shared)
-        if rest.all():
+        if len(rest) and rest.all():
             return self._model(rows, table, which, draws)
-        width = self._full(rows[:1]).shape[1]
+        width = self._full(self._rows[:1]).shape[1]  # there may be no rows to look at
         out = np.empty((len(rows), width))
         if full.any():
             out[full] = self._full(rows[full])
@@ -411,7 +411,7 @@ class ModelGame(Game):
             flat = self._means(each, coalitions, which)
         else:
             flat = self._reduced(each, self._samples(each, coalitions, which, draws[which]))
-        return flat.reshape(r, c, -1)
+        return flat.reshape(r, c, flat.shape[1])
 
     @property
     def base_cost(self) -> int:
@@ -526,8 +526,8 @@ class DatasetGame(Game):
 
     @property
     def shares_empty(self) -> bool:
-        """As the rows' own games."""
-        return self.inner.shares_empty
+        """Always: each row's v(∅), its mean over the inner draws, is kept."""
+        return True
 
     @property
     def full_cost(self) -> int:

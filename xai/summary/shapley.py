@@ -20,9 +20,9 @@ from xai.summary.base import (
     all_coalitions,
     enumerates,
     enumeration_cost,
+    enumeration_needs,
     exact,
     finish,
-    needs,
     stops,
     within,
 )
@@ -70,7 +70,7 @@ class Shapley(Summary):
             raise ValueError(unknown("estimator", self.estimator, ESTIMATORS))
         weights, unit = shapley_weights(game.n_players), _pair_cost(game)
         if self.estimator == "exact":
-            needs("Shapley(estimator='exact')", enumeration_cost(game), plan.budget)
+            enumeration_needs("Shapley(estimator='exact')", game, self.samples, plan)
             return enumerated(game, weights, plan.tolerance)
         if enumerates(game, plan.room(game, self.samples, unit)):
             return enumerated(game, weights, plan.tolerance)
@@ -95,14 +95,14 @@ def enumerated(game: Game, weights: NDArray[np.float64], tolerance: float | None
     """
     d = game.n_players
     coalitions = all_coalitions(d)
-    index, sizes = np.arange(2**d), coalitions.sum(axis=1)
-    without = [index[~coalitions[:, i]] for i in range(d)]
+    weight = np.append(weights, 0.0)[coalitions.sum(axis=1)]
 
     def linear(v: Floats) -> Floats:
-        parts = [
-            np.einsum("...ck,c->...k", v[..., S | 1 << i, :] - v[..., S, :], weights[sizes[S]])
-            for i, S in enumerate(without)
-        ]
+        parts = []
+        for i in range(d):  # bit i of a coalition's place is player i: an axis of its own
+            v_i = v.reshape(*v.shape[:-2], -1, 2, 2**i, v.shape[-1])
+            gain = v_i[..., 1, :, :] - v_i[..., 0, :, :]
+            parts.append(np.einsum("...abk,ab->...k", gain, weight.reshape(-1, 2, 2**i)[:, 0]))
         return np.stack(parts, axis=-2)
 
     if game.progress is not None:
@@ -240,7 +240,9 @@ class _Walks:
         if game.commutes:
             own = self._draws(groups) if _spreads(game) else np.zeros(len(groups), np.intp)
             draws = np.repeat(own, self.size * 2 * (d - 1))
-        inner = game.grid(rows, coalitions, draws).reshape(len(rows), len(pairs), 2, d - 1, -1)
+        inner = game.grid(rows, coalitions, draws).reshape(
+            len(rows), len(pairs), 2, d - 1, game.n_outputs
+        )
         low, high = self._ends(rows, ends, groups)
         phi = _contributions(
             inner, np.repeat(low, self.size, 1), np.repeat(high, self.size, 1), ranks
