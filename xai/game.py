@@ -436,14 +436,16 @@ class ModelGame(Game):
         if self.draws.regressors is None:
             return None
         columns = self.draws.regressors(self._rows[rows], draws)
-        owner = self.partition.owner[0]
-        if self.n_players == columns.shape[1]:
-            return columns
+        owner = self.partition.owner
+        owner = owner if self.partition.shared else owner[self._rows[rows]]
+        d = self.n_players
+        if ((owner >= 0).sum(axis=1) == d).all():  # a column for each player
+            place = np.argsort(owner, axis=1)[:, -d:]
+            return np.take_along_axis(columns, np.broadcast_to(place, (len(columns), d)), axis=1)
         if not np.isin(columns, (0.0, 1.0)).all():
             raise ValueError("a continuous neighbourhood fits columns, not groups of them")
-        return np.stack(
-            [columns[:, owner == i].all(axis=1) for i in range(self.n_players)], axis=1
-        ).astype(np.float64)
+        same = [np.where(owner == i, columns, 1.0).all(axis=1) for i in range(d)]
+        return np.stack(same, axis=1).astype(np.float64)
 
 
 def _ends_of(coalitions: Coalitions) -> tuple[Coalitions, Coalitions]:
