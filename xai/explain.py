@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
@@ -24,7 +24,7 @@ from xai.progress import Progress
 from xai.removal.base import Context
 from xai.streams import as_seed
 from xai.suggest import unknown
-from xai.summary.base import Attribution, Budget
+from xai.summary.base import Attribution, Budget, BudgetError
 from xai.targets import Label, Resolved, Target, resolve
 
 _NOT_OPTIONS = ("model", "x", "options")
@@ -148,9 +148,7 @@ def explain(
                 recipe, wrapped, inputs, partition, draws, values, outputs, batch_size, n_jobs, bar
             )
             rule = recipe.budget if isinstance(recipe.budget, Budget) else None
-            results = [
-                (rows, recipe.summary(game, budget, tolerance, seed, rule)) for rows, game in games
-            ]
+            results = _summed_up(recipe.summary, games, budget, tolerance, seed, rule)
     finally:
         bar.close()
     run = _Run(x, inputs, recipe, partition, values, resolved, axis, seed)
@@ -163,6 +161,8 @@ def _check_counts(**counts: int | None) -> None:
             continue
         if isinstance(value, bool) or not isinstance(value, int | np.integer):
             raise TypeError(f"{name} must be an integer, not {value!r}")
+        if name == "budget":  # too small a one is the summary's to refuse, which knows the least
+            continue
         if value < 1 and not (name == "n_jobs" and value < 0):
             raise ValueError(f"{name} must be positive, not {value}")
 
@@ -249,20 +249,55 @@ def _with_options(recipe: Method, options: dict[str, Any]) -> Method:
 def _with_repeats(
     recipe: Method, n: int, partition: Partition, data: Any, budget: int | None
 ) -> Method:
-    """As many permutations as the budget allows, where their number is left open."""
+    """As many permutations as the budget allows, where their number is left open.
+
+    Not for summaries that sample coalitions: they spend the budget themselves.
+    """
     removal = recipe.removal
     if budget is None or not isinstance(removal, removals.Permuted) or removal.repeats is not None:
         return recipe
+    if not isinstance(recipe.summary, summaries.RemoveIndividual | summaries.IncludeIndividual):
+        return recipe
     background = data if removal.data is None else removal.data
     m = n if background is None else len(background)
-    rows = n if recipe.of_data_set else 1
-    repeats = (budget - rows - m) // (rows * int(partition.counts.max()))
+    apart = not partition.covers(np.arange(n)).all()  # rows with nothing left are not shared
+    repeats = (budget - n - m) // (n * (int(partition.counts.max()) + apart))
     return replace(recipe, removal=replace(removal, repeats=max(1, repeats)))
+
+
+def _summed_up(
+    summary: summaries.Summary,
+    games: list[tuple[NDArray[np.intp], Game]],
+    budget: int | None,
+    tolerance: float | None,
+    seed: int,
+    rule: Budget | None,
+) -> list[tuple[NDArray[np.intp], Attribution]]:
+    """The attributions of every kind of row; a budget too small names what all of them need."""
+    results = []
+    for rows, game in games:
+        try:
+            results.append((rows, summary(game, budget, tolerance, seed, rule)))
+        except BudgetError as error:
+            most = max([error, *_shortages(summary, games)], key=lambda short: short.least)
+            raise BudgetError(most.what, most.least, error.budget) from None
+    return results
+
+
+def _shortages(
+    summary: summaries.Summary, games: list[tuple[NDArray[np.intp], Game]]
+) -> Iterator[BudgetError]:
+    """What each game says to a budget of nothing: the least that it needs."""
+    for _, game in games:
+        try:
+            summary(game, 0)
+        except BudgetError as error:
+            yield error
 
 
 def _unknown_option(name: str, choices: list[str], method: str) -> str:
     close = difflib.get_close_matches(name, choices, n=1, cutoff=0.4)
-    hint = f"; did you mean {close[0]!r}?" if close else ""
+    hint = f"; did you mean {close[0]!r}?" if close else "."
     known = ", ".join(sorted(set(choices)))
     return f"unknown option {name!r} for method {method!r}{hint} Known: {known}"
 
@@ -402,7 +437,8 @@ def _games(
             raise ValueError("a data-set method needs the same players in every row")
         return [(np.zeros(1, np.intp), DatasetGame(game(np.arange(inputs.n))))]
     kinds = 2 * partition.counts + partition.covers(np.arange(inputs.n))
-    groups = [np.flatnonzero(kinds == kind) for kind in np.unique(kinds)]
+    # most players first: what a budget is too small for is found before anything is spent
+    groups = [np.flatnonzero(kinds == kind) for kind in np.unique(kinds)[::-1]]
     return [(rows, game(rows)) for rows in groups]
 
 
