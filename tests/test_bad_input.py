@@ -453,3 +453,175 @@ def test_an_unknown_kernel_or_regularizer_names_the_nearest(line):
 def test_a_game_of_no_players():
     with pytest.raises(ValueError, match="n_players"):
         xai.Game.from_function(lambda Z: np.zeros(len(Z)), n_players=0)
+
+
+# ------------------------------------------------------------------------ what a message must say
+
+
+def total(x):
+    return np.asarray(x.sum(axis=1)).ravel() * 1.0
+
+
+def test_a_model_that_returns_nothing():
+    with pytest.raises(TypeError, match=r"model returned None.*return missing"):
+        xai.explain(lambda x: None, np.eye(2), "occlusion", removal=Baseline(0))
+
+
+@pytest.mark.parametrize("kind", ["x", "data", "baseline"])
+def test_ragged_rows_are_named(kind):
+    ragged = [[1.0, 2.0], [3.0]]
+    x = ragged if kind == "x" else np.eye(2)
+    data = ragged if kind == "data" else None
+    removal = Baseline(ragged if kind == "baseline" else 0)
+    with pytest.raises(ValueError, match=f"rows of .*{kind} do not have the same shape.*1 or 2"):
+        xai.explain(total, x, "occlusion", removal=removal, data=data)
+
+
+@pytest.mark.parametrize("axis", ["last", 1.0, True])
+def test_a_channel_axis_that_is_no_integer(axis):
+    with pytest.raises(TypeError, match=r"channel_axis must be 1 .*-1"):
+        xai.explain(total, np.zeros((1, 4, 4, 3)), "occlusion", channel_axis=axis)
+
+
+def test_a_method_may_name_its_parts(line):
+    named = xai.Method(removal="marginal", behavior="prediction", summary="banzhaf")
+    one = explain(line, method=named)
+    assert (one.removal, one.summary) == ("Marginal()", repr(xai.summary.Banzhaf()))
+    with pytest.raises(ValueError, match="marginal"):
+        explain(line, method=xai.Method(removal="marginl"))
+    with pytest.raises(TypeError, match=r"summary must be an xai\.summary object"):
+        explain(line, method=xai.Method(summary=xai.summary.Shapley))
+    with pytest.raises(TypeError, match="has no behavior"):
+        explain(line, method=xai.Method(behavior=None))
+
+
+@pytest.mark.parametrize("kind", ["array", "list", "tensor", "sparse"])
+def test_a_background_of_other_columns_that_the_removal_does_not_use(kind):
+    from scipy import sparse
+
+    x, data = np.eye(3), np.ones((2, 4))
+    if kind == "tensor":
+        torch = pytest.importorskip("torch")
+        x, data = torch.tensor(x), torch.tensor(data)
+    elif kind == "sparse":
+        x, data = sparse.csr_array(x), sparse.csr_array(data)
+    elif kind == "list":
+        data = data.tolist()
+    with pytest.raises(ValueError, match=r"data has rows of shape \(4,\)"):
+        xai.explain(total, x, "occlusion", removal=Baseline(0), data=data)
+
+
+def test_a_frame_as_background_of_an_array_that_needs_none(mixed):
+    with pytest.raises(ValueError, match="DataFrame"):
+        xai.explain(total, np.eye(4), "occlusion", removal=Baseline(0), data=mixed.data)
+
+
+# ------------------------------------------------------------------------------------------ texts
+
+
+def lengths(texts):
+    assert isinstance(texts, list) and all(isinstance(text, str) for text in texts)
+    return np.array([float(len(text)) for text in texts])
+
+
+@pytest.mark.parametrize("kind", ["array", "object array", "pandas", "polars"])
+def test_strings_that_may_be_texts_or_a_row_are_refused_with_a_hint(kind):
+    """One row of string columns, as any 1-D x, or a batch of texts: nothing says which."""
+    x = {"array": np.array, "object array": lambda v: np.array(v, object)}.get(kind)
+    x = (x or pytest.importorskip(kind).Series)(["good film", "bad film"])
+    for removal in (None, Baseline(0)):
+        with pytest.raises(TypeError, match=r"one row of string columns.*list\(x\)"):
+            xai.explain(lengths, x, "shapley", removal=removal)
+
+
+def test_texts_have_no_background():
+    with pytest.raises(ValueError, match=r"data=.*texts"):
+        xai.explain(lengths, ["good film"], "shapley", data=["a film"])
+
+
+@pytest.mark.parametrize("method", ["ime", "qii", "loss_shap", "sage", "permutation_test"])
+def test_a_method_that_is_not_for_texts_says_so(method):
+    with pytest.raises(ValueError, match=rf"{method}.*not for texts.*Baseline\(0\)"):
+        xai.explain(lengths, ["good film"], method, y=[1.0])
+
+
+@pytest.mark.parametrize(
+    "removal",
+    ["marginal", "permuted", "uniform", Uniform(0, 1), Baseline(3), Baseline("mean"),
+     Baseline(np.zeros(2))],
+    ids=repr,
+)  # fmt: skip
+def test_a_removal_that_is_not_for_texts_says_so(removal):
+    with pytest.raises(ValueError, match=r"texts"):
+        xai.explain(lengths, ["good film"], "shapley", removal=removal)
+    if isinstance(removal, Uniform):  # the removal of the user's own method is never replaced
+        with pytest.raises(ValueError, match=r"texts"):
+            xai.explain(lengths, ["good film"], xai.Method(removal=removal))
+
+
+def test_a_text_pipeline_refuses_what_is_no_list_of_texts():
+    from sklearn.feature_extraction.text import CountVectorizer
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.pipeline import make_pipeline
+
+    model = make_pipeline(CountVectorizer(), LogisticRegression()).fit(["good", "bad"], [1, 0])
+    with pytest.raises(TypeError, match="list of strings"):
+        xai.explain(model, np.array([["good film", "bad film"]]), "shapley")
+
+
+@pytest.mark.parametrize("kind", ["objects", "frame", "texts"])
+def test_a_module_says_that_it_takes_numbers(kind):
+    torch = pytest.importorskip("torch")
+    x, data = (np.array([[word, "b"]], object) for word in "ac")
+    if kind == "frame":
+        pd = pytest.importorskip("pandas")
+        x, data = (pd.DataFrame(rows, columns=["0", "1"]) for rows in (x, data))
+    elif kind == "texts":
+        x, data = ["good film", "bad film"], None
+    wanted = "texts.*tokenizes" if kind == "texts" else "column '0' .*strings"
+    with pytest.raises(TypeError, match=f"module takes numbers.*{wanted}"):
+        xai.explain(torch.nn.Linear(2, 1), x, "occlusion", data=data)
+
+
+# -------------------------------------------------------------------- values that cannot be held
+
+
+def test_values_that_a_columns_dtype_cannot_hold_are_named():
+    pd = pytest.importorskip("pandas")
+
+    def model(frame):
+        return np.zeros(len(frame))
+
+    seconds = pd.DataFrame({"c": pd.to_datetime(["2020-01-01"]).astype("datetime64[s]")})
+    half = pd.DataFrame({"c": pd.to_datetime(["2020-01-01 00:00:00.5"])})
+    words = pd.DataFrame({"c": pd.Series(["u"], dtype="string")})
+    for x, data in [(seconds, half), (words, pd.DataFrame({"c": [2]}))]:
+        with pytest.raises(ValueError, match=r"column 'c' of x has the dtype"):
+            xai.explain(model, x, "occlusion", data=data)
+
+
+@pytest.mark.parametrize("code", [-1, 99, 0.5, np.nan])
+def test_a_removal_of_ones_own_that_makes_up_a_code(mixed, code):
+    with pytest.raises(ValueError, match=r"column '(town|grade)' the value .*codes from 0 to 2"):
+        xai.explain(
+            mixed.pipeline, mixed.x[["age", "income", "town", "grade"]], "occlusion",
+            data=mixed.data, removal=lambda x, kept: np.where(kept | (np.arange(4) < 2), x, code),
+        )  # fmt: skip
+
+
+@pytest.mark.parametrize("code", [-1, 99])
+def test_a_removal_of_ones_own_that_makes_up_a_token(code):
+    with pytest.raises(ValueError, match="codes from 0 to 3"):
+        xai.explain(
+            lengths, ["good film"], "occlusion", removal=lambda x, kept: np.where(kept, x, code)
+        )
+
+
+def test_a_removal_of_ones_own_that_returns_no_rows(line):
+    with pytest.raises(TypeError, match="returned a list"):
+        explain(line, removal=lambda x, kept: x.tolist())
+
+
+def test_a_uniform_range_without_an_integer():
+    with pytest.raises(ValueError, match=r"no integer lies between 0\.2 and 0\.8"):
+        xai.explain(total, np.array([[1, 2]]), "ime", removal=Uniform(0.2, 0.8))

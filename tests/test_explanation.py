@@ -292,3 +292,141 @@ def test_data_and_arrays_are_not_shared_with_the_caller(large):
     explanation = xai.explain(large.model, x, "occlusion", data=large.data)
     x[:] = 0
     np.testing.assert_array_equal(explanation.data, large.x)
+
+
+# ------------------------------------------------------------------- names of outputs and words
+
+
+def test_shaps_outputs_are_named_as_the_columns_are():
+    pytest.importorskip("shap")
+    explanation = xai.explain(
+        lambda x: x, np.array([[0.0, 1.0, 5.0], [5.0, 1.0, 0.0]]), "occlusion",
+        removal=Baseline(0.0), target=xai.Top(2), output_names=["low", "mid", "high"],
+    )  # fmt: skip
+    assert list(explanation[0].to_shap().output_names) == ["high", "mid"]
+    assert list(explanation[1].to_shap().output_names) == ["low", "mid"]
+    assert list(explanation.to_shap().output_names) == ["top 1", "top 2"]
+
+
+def test_shaps_outputs_of_all_keep_their_names(sampled):
+    pytest.importorskip("shap")
+    assert list(sampled.to_shap().output_names) == ["no", "yes"]
+
+
+def lengths(texts):
+    return np.array([float(len(text)) for text in texts])
+
+
+def test_a_row_of_texts_has_its_own_words():
+    pytest.importorskip("pandas")
+    texts = ["a good film", "bad film"]
+    both = xai.explain(lengths, texts, "shapley")
+    assert both.feature_names == ["0", "1", "2"]
+    assert both[0].feature_names == xai.explain(lengths, texts[:1], "shapley").feature_names
+    assert both[0].feature_names == ["a", "good", "film"]
+    assert both[1:].feature_names == ["bad", "film", ""]
+    assert both.to_frame()["feature"].tolist() == ["a", "good", "film", "bad", "film", ""]
+    assert both[1].to_frame()["feature"].tolist() == ["bad", "film", ""]
+
+
+def test_given_names_of_words_stay():
+    both = xai.explain(lengths, ["good film", "bad film"], "shapley", feature_names=["p", "q"])
+    assert both[1].feature_names == both.feature_names == ["p", "q"]
+
+
+# ---------------------------------------------------------------------- data come back as they were
+
+
+def saved(data, path):
+    """What an explanation's data are once they have been written and read."""
+    from dataclasses import replace
+
+    explanation = xai.explain(
+        lambda x: x[:, 0], np.eye(data.shape[0]), "occlusion", removal=Baseline(0.0)
+    )
+    replace(explanation, data=data).save(path)
+    with np.load(path, allow_pickle=False) as file:
+        assert all(file[name].dtype != object for name in file.files)
+    return xai.load(path).data
+
+
+@pytest.mark.parametrize("index", [[10, 20], ["p", "q"], "dates", "pairs", None])
+def test_a_frame_comes_back_with_its_dtypes_and_index(index, tmp_path):
+    pd = pytest.importorskip("pandas")
+    frame = pd.DataFrame(
+        {
+            "int": np.array([2**60 + 1, 1]),
+            "half": np.array([1, np.nan], np.float32),
+            "word": ["x", None],
+            "object": pd.Series([1.5, "1.5"], dtype=object),
+            "cell": pd.Series([None, (1, True)], dtype=object),
+            "category": pd.Categorical(["u", None], categories=["v", "u"], ordered=True),
+            "number": pd.Categorical([3, 1]),
+            "day": pd.to_datetime(["2020-01-01", None]),
+            "zone": pd.to_datetime(["2020-01-01", "2020-07-01"]).tz_localize("Europe/Berlin"),
+            "Int64": pd.array([1, None], dtype="Int64"),
+            "boolean": pd.array([True, None], dtype="boolean"),
+        }
+    )
+    if index == "dates":
+        frame.index = pd.Index(pd.to_datetime(["2020-01-01", "2021-01-01"]), name="when")
+    elif index == "pairs":
+        frame.index = pd.MultiIndex.from_tuples([("a", 1), ("b", 2)], names=["x", None])
+    elif index is not None:
+        frame.index = pd.Index(index, name="id")
+    pd.testing.assert_frame_equal(saved(frame, tmp_path / "one"), frame, check_index_type=True)
+
+
+def test_labels_of_columns_come_back(tmp_path):
+    pd = pytest.importorskip("pandas")
+    for labels in ([0, 1], pd.MultiIndex.from_tuples([("a", 1), ("b", 2)])):
+        frame = pd.DataFrame([[1, 2.5]], columns=labels)
+        pd.testing.assert_frame_equal(saved(frame, tmp_path / "one"), frame)
+
+
+def test_a_polars_frame_comes_back(tmp_path):
+    pl = pytest.importorskip("polars")
+    frame = pl.DataFrame({"a": [1, None], "c": pl.Series(["u", "v"], dtype=pl.Categorical)})
+    assert saved(frame, tmp_path / "one").equals(frame)
+    assert saved(frame, tmp_path / "one").schema == frame.schema
+
+
+def test_objects_come_back_with_their_types(tmp_path):
+    array = np.array([["a", 1.5, None], [True, np.float32(2), 3]], object)
+    back = saved(array, tmp_path / "one")
+    assert back.tolist() == array.tolist()
+    assert [type(cell) for cell in back.ravel()] == [type(cell) for cell in array.ravel()]
+
+
+@pytest.mark.parametrize("kind", ["csr_matrix", "csr_array"])
+def test_sparse_rows_keep_dtype_and_class(kind, tmp_path):
+    from scipy import sparse
+
+    data = getattr(sparse, kind)(np.eye(2, dtype=np.int32))
+    back = saved(data, tmp_path / "one")
+    assert type(back) is type(data) and back.dtype == data.dtype
+
+
+def test_a_half_tensor_comes_back_as_an_array(tmp_path):
+    torch = pytest.importorskip("torch")
+    back = saved(torch.full((1, 2), 0.5, dtype=torch.bfloat16), tmp_path / "one")
+    np.testing.assert_array_equal(back, [[0.5, 0.5]])
+
+
+def test_what_would_not_come_back_is_refused_by_name(tmp_path):
+    pd = pytest.importorskip("pandas")
+    months = pd.DataFrame({"month": pd.period_range("2020", periods=2, freq="M")})
+    sets = pd.DataFrame({"month": [{1}, {2}]})
+    for data in (months, sets):
+        with pytest.raises(TypeError, match=r"'month'.*data=None"):
+            saved(data, tmp_path / "one")
+    assert saved(np.eye(1), tmp_path / "one") is not None
+
+
+def test_an_explanation_without_its_data_can_be_saved(plain, tmp_path):
+    from dataclasses import replace
+
+    replace(plain, data=None).save(tmp_path / "one")
+    loaded = xai.load(tmp_path / "one")
+    assert loaded.data is None and loaded[1].data is None
+    np.testing.assert_array_equal(loaded.values, plain.values)

@@ -629,3 +629,199 @@ def test_integer_outputs_are_numbers():
         removal=Baseline(0.0),
     )  # fmt: skip
     np.testing.assert_array_equal(explanation.values, [[1.0, 0.0]])
+
+
+def test_an_object_may_have_predict_proba_or_decision_function_alone():
+    class Probabilities:
+        def predict_proba(self, x):
+            return np.stack([1 - x[:, 0], x[:, 0]], axis=1)
+
+    class Scores:
+        def decision_function(self, x):
+            return x[:, 0]
+
+    x = np.array([[0.75, 1.0]])
+    for model in (Probabilities(), Scores()):
+        explanation = xai.explain(model, x, "occlusion", removal=Baseline(0.0), target=1)
+        np.testing.assert_allclose(explanation.values, [[0.75, 0.0]])
+
+
+def test_numpy_integers_are_integers(line):
+    explanation = xai.explain(
+        lambda x: x, line.x[:2], "occlusion", data=line.data, target=xai.Top(np.int64(2))
+    )
+    assert explanation.values.shape == (2, 4, 2)
+    game = xai.Game.from_function(lambda S: S.all(axis=1) * 1.0, n_players=np.int64(3))
+    np.testing.assert_allclose(xai.summary.Shapley()(game).values, 1 / 3)
+
+
+# ------------------------------------------------------------------- categories, dates, words
+
+
+def is_missing(frame):
+    return frame["c"].isna().to_numpy() * 1.0
+
+
+@pytest.mark.parametrize(
+    ("x", "data"), [(["u"], ["zzz"]), ([1], [2]), ([1.5], [2]), ([True], ["no"])]
+)
+def test_a_value_that_is_no_category_of_x_reaches_the_model(pd, x, data):
+    """A background of another dtype: its values become categories, and never missing ones."""
+    x = pd.DataFrame({"c": pd.Categorical(x)})
+    seen = []
+
+    def model(frame):
+        seen.extend(frame["c"].tolist())
+        return is_missing(frame)
+
+    for keywords in ({"data": pd.DataFrame({"c": data})}, {"removal": Baseline(data)}):
+        seen.clear()
+        explanation = xai.explain(model, x, "occlusion", **keywords)
+        assert explanation.base_values.tolist() == [0.0]
+        assert data[0] in seen
+
+
+def test_missing_dates_are_one_value_and_stay_missing(pd):
+    x = pd.DataFrame({"c": pd.to_datetime(["2024-05-01", None])})
+    data = pd.DataFrame({"c": pd.to_datetime([None, None, "2024-01-01"])})
+    explanation = xai.explain(is_missing, x, "occlusion", data=data)
+    np.testing.assert_allclose(explanation.values, [[-2 / 3], [1 / 3]])
+    pl = pytest.importorskip("polars")
+    explanation = xai.explain(
+        lambda frame: frame["c"].is_null().to_numpy() * 1.0, pl.from_pandas(x), "occlusion",
+        data=pl.from_pandas(data),
+    )  # fmt: skip
+    np.testing.assert_allclose(explanation.values, [[-2 / 3], [1 / 3]])
+
+
+def test_a_series_keeps_values_that_its_dtypes_cannot_hold(pd):
+    data = pd.DataFrame({"a": [1, 2], "c": pd.Categorical(["u", "v"])})
+    x = pd.Series({"a": 2.5, "c": "w"})
+
+    def model(frame):
+        return frame["a"].to_numpy() * 1.0 + 10 * is_missing(frame)
+
+    explanation = xai.explain(model, x, "occlusion", data=data)
+    assert explanation.predictions.tolist() == [2.5]
+
+
+# ---------------------------------------------------------------------------------- sparse, torch
+
+
+def test_nan_in_a_sparse_row_can_be_removed():
+    from scipy import sparse
+
+    x = np.array([[np.nan, 1.0, 2.0]])
+
+    def model(rows):
+        assert sparse.issparse(rows)
+        return np.isnan(rows.toarray()).sum(axis=1) * 1.0
+
+    explanation = xai.explain(model, sparse.csr_array(x), "occlusion", removal=Baseline(0))
+    np.testing.assert_array_equal(explanation.values, [[1.0, 0.0, 0.0]])
+
+
+def test_a_permutation_test_of_sparse_rows_keeps_its_budget(line):
+    from scipy import sparse
+
+    def model(rows):
+        return np.asarray(rows @ line.w).ravel() + 2
+
+    x, data = line.x[:4], line.data
+    keywords = {"y": line.x[:4, 0], "budget": 100}
+    dense = xai.explain(model, x, "permutation_test", data=data, **keywords)
+    thin = xai.explain(
+        model, sparse.csr_array(x), "permutation_test", data=sparse.csr_array(data), **keywords
+    )
+    np.testing.assert_allclose(thin.values, dense.values, atol=1e-12)
+    assert thin.evaluations == dense.evaluations <= 100
+
+
+@pytest.mark.parametrize(
+    "kind", ["coo_matrix", "coo_array", "dia_matrix", "bsr_array", "lil_array"]
+)
+def test_rows_can_be_taken_from_sparse_data_of_any_format(kind):
+    from scipy import sparse
+
+    x = getattr(sparse, kind)(np.diag([1.0, 2.0, 3.0]))
+    explanation = xai.explain(
+        lambda rows: np.asarray(rows.sum(axis=1)).ravel(), x, "occlusion", removal=Baseline(0)
+    )
+    assert isinstance(explanation.data, sparse.spmatrix) == isinstance(x, sparse.spmatrix)
+    np.testing.assert_array_equal(explanation[1].data.toarray(), [[0.0, 2.0, 0.0]])
+    assert "occlusion" in explanation._repr_html_()
+
+
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_no_thread_computes_gradients(torch, jobs):
+    class Net(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.layer, self.seen = torch.nn.Linear(4, 2), []
+
+        def forward(self, x):
+            self.seen.append(torch.is_grad_enabled())
+            return self.layer(x)
+
+    net = Net()
+    xai.explain(
+        net, torch.ones(2, 4), "permutation_shap", data=torch.zeros(30, 4), n_jobs=jobs,
+        batch_size=20,
+    )  # fmt: skip
+    assert len(net.seen) > 10 and not any(net.seen)
+
+
+@pytest.mark.parametrize("kind", ["array", "frame"])
+def test_a_module_takes_columns_of_codes(torch, kind):
+    x, data = np.array([[0.0, 1.0]]), np.array([[1.0, 2.0], [0.0, 5.0]])
+    column = 0
+    if kind == "frame":
+        pd = pytest.importorskip("pandas")
+        x, data = (pd.DataFrame(rows, columns=["a", "b"]) for rows in (x, data))
+        column = "a"
+    explanation = xai.explain(
+        torch.nn.Linear(2, 1), x, "occlusion", data=data, categorical=[column]
+    )
+    assert np.isfinite(explanation.values).all()
+
+
+# ------------------------------------------------------------------------------------------ texts
+
+
+def lengths(texts):
+    assert isinstance(texts, list)
+    return np.array([float(len(text)) for text in texts])
+
+
+def test_a_tuple_of_texts_is_a_batch_of_texts():
+    explanation = xai.explain(lengths, ("good film", "bad film"), "shapley")
+    assert explanation[1].data == ["bad film"]
+
+
+@pytest.mark.parametrize("kind", ["list", "array", "object array", "pandas", "polars"])
+def test_a_text_pipeline_takes_its_texts_in_any_container(kind):
+    from sklearn.feature_extraction.text import TfidfVectorizer
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.pipeline import make_pipeline
+
+    texts = ["good film", "bad film"]
+    model = make_pipeline(TfidfVectorizer(), LogisticRegression()).fit(texts, [1, 0])
+    x = {"list": list, "array": np.array, "object array": lambda v: np.array(v, object)}.get(kind)
+    x = (x or pytest.importorskip(kind).Series)(texts)
+    explanation = xai.explain(model, x, "shapley", target=1)
+    assert explanation.data == texts
+    assert explanation.values[0, 0] > 0 > explanation.values[1, 0]
+
+
+def test_a_series_of_numbers_without_an_index_is_one_row():
+    pl = pytest.importorskip("polars")
+    explanation = xai.explain(
+        lambda rows: rows.sum(axis=1), pl.Series([1.0, 2.0]), "occlusion", removal=Baseline(0.0)
+    )
+    np.testing.assert_array_equal(explanation[0].data, [[1.0, 2.0]])
+
+
+def test_a_removal_in_place_of_one_that_is_not_for_texts():
+    one = xai.explain(lengths, ["good film"], "ime", removal=Baseline(0))
+    other = xai.explain(lengths, ["good film"], "shapley")
+    np.testing.assert_array_equal(one.values, other.values)

@@ -350,3 +350,156 @@ def test_too_many_players_for_enumeration_name_a_method_that_samples():
             lambda x: x.sum(axis=1), np.ones((1, 40)), "exact_shapley",
             removal=Baseline(0.0), budget=1_000_000,
         )  # fmt: skip
+
+
+# ------------------------------------------------------------------------- dtypes, kind by kind
+
+
+def total(x):
+    return np.asarray(x.sum(axis=1)).ravel() * 1.0
+
+
+@pytest.mark.parametrize(
+    "value", [np.float64(0.5), np.float32(0.5), np.float16(0.5), np.array(0.5), 0.5], ids=repr
+)
+def test_a_baseline_may_be_any_kind_of_number(value):
+    explanation = xai.explain(total, np.eye(3), "occlusion", removal=Baseline(value))
+    np.testing.assert_allclose(explanation.values, np.eye(3) - 0.5)
+
+
+def test_a_baseline_may_be_an_integer_or_a_tensor_of_one_number():
+    torch = pytest.importorskip("torch")
+    for value in (np.int64(1), torch.tensor(1.0), torch.tensor(1)):
+        explanation = xai.explain(total, np.eye(3), "occlusion", removal=Baseline(value))
+        np.testing.assert_allclose(explanation.base_values, 3.0)
+
+
+@pytest.mark.parametrize("kind", ["array", "sparse", "tensor", "frame"])
+@pytest.mark.parametrize("value", [0.5, 300])
+def test_a_number_that_xs_integers_cannot_hold_is_not_cut(kind, value):
+    x = np.array([[1, 2], [3, 4]], np.uint8)
+    if kind == "sparse":
+        from scipy import sparse
+
+        x = sparse.csr_array(x)
+    elif kind == "tensor":
+        x = pytest.importorskip("torch").tensor(x)
+    elif kind == "frame":
+        x = pytest.importorskip("pandas").DataFrame(x, columns=["a", "b"])
+
+    def model(rows):
+        rows = rows.toarray() if kind == "sparse" else np.asarray(rows)
+        return rows.astype(float).sum(axis=1)
+
+    explanation = xai.explain(model, x, "occlusion", removal=Baseline(value))
+    np.testing.assert_allclose(explanation.values, np.array([[1, 2], [3, 4]]) - value)
+
+
+def test_a_function_may_give_an_integer_column_fractions():
+    pd = pytest.importorskip("pandas")
+    x = pd.DataFrame({"a": [1, 2], "b": [3, 4]})
+
+    def halve(rows, kept):
+        return np.where(kept, rows, 0.5)
+
+    frame = xai.explain(lambda rows: total(rows.to_numpy()), x, "shapley", removal=halve)
+    array = xai.explain(total, x.to_numpy(), "shapley", removal=halve)
+    np.testing.assert_array_equal(frame.values, array.values)
+    np.testing.assert_array_equal(frame.base_values, 1.0)
+
+
+@pytest.mark.parametrize("columns", [{"a": np.float32}, {"a": np.float32, "b": int}])
+def test_a_background_more_precise_than_x_is_not_rounded(columns):
+    pd = pytest.importorskip("pandas")
+    x = pd.DataFrame({name: np.zeros(1, dtype) for name, dtype in columns.items()})
+    data = pd.DataFrame({name: [1 / 3] if name == "a" else [1] for name in columns})
+    for keywords in ({"data": data}, {"removal": Baseline(data)}, {"removal": Marginal(data)}):
+        explanation = xai.explain(
+            lambda rows: rows["a"].to_numpy() * 1.0, x, "occlusion", **keywords
+        )
+        np.testing.assert_array_equal(explanation.base_values, 1 / 3)
+
+
+# x is far from the range, so that what is drawn can be told from it
+def drawn(x, removal, **keywords):
+    seen = []
+
+    def model(rows):
+        seen.append(np.asarray(rows).ravel())
+        return np.asarray(rows).astype(float).sum(axis=1)
+
+    xai.explain(model, x, "ime", removal=removal, **keywords)
+    values = np.unique(np.concatenate(seen))
+    return values[values < 100].tolist()
+
+
+@pytest.mark.parametrize("kind", ["array", "tensor", "frame"])
+def test_uniform_draws_of_integers_lie_inside_the_range(kind):
+    x = np.array([[1000, 1001]])
+    if kind == "tensor":
+        x = pytest.importorskip("torch").tensor(x)
+    elif kind == "frame":
+        x = pytest.importorskip("pandas").DataFrame(x, columns=["a", "b"])
+    assert drawn(x, Uniform(0.5, 2.5)) == [1, 2]
+    assert drawn(x, Uniform(0, 1)) == [0, 1]
+
+
+def test_uniform_draws_beyond_xs_dtype_do_not_wrap():
+    x = np.zeros((1, 2), np.uint8)
+    explanation = xai.explain(total, x, "ime", removal=Uniform(300, 300))
+    np.testing.assert_array_equal(explanation.base_values, 600.0)
+
+
+@pytest.mark.parametrize("kind", ["array", "tensor"])
+def test_uniform_draws_only_categories_that_were_seen(kind):
+    x, data = np.array([[1000.0]]), np.array([[0.0], [5.0], [7.0]])
+    if kind == "tensor":
+        torch = pytest.importorskip("torch")
+        x, data = torch.tensor(x), torch.tensor(data)
+    assert drawn(x, None, data=data, categorical=[0]) == [0, 5, 7]
+
+
+# --------------------------------------------------------------------- a removal's own background
+
+
+@pytest.fixture
+def town_pipeline(mixed):
+    """The mixed table's rows of one town, explained with a background of all others."""
+    first = mixed.frame["town"].iloc[0]
+    others = mixed.frame[mixed.frame["town"] != first]
+    return mixed.pipeline, mixed.frame.iloc[:1], others
+
+
+def test_a_removals_own_background_may_have_categories_that_x_lacks(town_pipeline):
+    pipeline, x, others = town_pipeline
+    expected = xai.explain(pipeline, x, "shapley", data=others)
+    for explained in (x, x.iloc[0]):
+        one = xai.explain(pipeline, explained, "shapley", removal=Marginal(others))
+        np.testing.assert_allclose(one.values, expected.values, atol=1e-12)
+    method = xai.Method(removal=Marginal(others))
+    np.testing.assert_allclose(xai.explain(pipeline, x, method).values, expected.values, atol=1e-12)
+
+
+def test_a_baseline_may_be_a_row_of_words(town_pipeline):
+    pipeline, x, others = town_pipeline
+    expected = xai.explain(pipeline, x, "shapley", data=others.iloc[:1]).values
+    row = others.iloc[0]
+    for value in (others.iloc[:1], row, row[::-1], row.to_numpy(), row.tolist()):
+        one = xai.explain(pipeline, x, "shapley", removal=Baseline(value))
+        np.testing.assert_allclose(one.values, expected, atol=1e-12)
+    named = xai.explain(pipeline, x, "shapley", removal="baseline", value=row)
+    np.testing.assert_allclose(named.values, expected, atol=1e-12)
+
+
+def test_a_baseline_row_of_other_columns_is_refused(town_pipeline):
+    pipeline, x, others = town_pipeline
+    with pytest.raises(ValueError, match="town"):
+        xai.explain(pipeline, x, "shapley", removal=Baseline(others.iloc[0].drop("town")))
+
+
+def test_an_array_of_objects_knows_the_removals_words():
+    x, own = (np.array([[word, 1.5]], object) for word in "ac")
+    explanation = xai.explain(
+        lambda rows: (rows[:, 0] == "c") * 1.0, x, "occlusion", removal=Marginal(own)
+    )
+    np.testing.assert_array_equal(explanation.values, [[-1.0, 0.0]])

@@ -7,8 +7,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
+import narwhals as nw
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from scipy import sparse
 
 from xai import behavior as behaviors
 from xai import removal as removals
@@ -18,7 +20,7 @@ from xai.explanation import Explanation
 from xai.game import DatasetGame, Game, ModelGame
 from xai.inputs import Inputs, is_tensor, read
 from xai.methods import Method, find
-from xai.model import Model, check_model, to_model_device, wanted_columns, wrap
+from xai.model import Model, check_model, takes_texts, to_model_device, wanted_columns, wrap
 from xai.players import Partition, Patches, as_players, column_index
 from xai.progress import Progress
 from xai.removal.base import Context
@@ -60,15 +62,16 @@ def explain(
     model : fitted estimator, Pipeline, torch.nn.Module, or callable
         A callable takes a batch of the kind `x` is, and gives (n,) or (n, k).
     x : (n, …) array, tensor, sparse matrix, DataFrame, or list of strings
-        The rows to explain; 1-D or a Series is a batch of one. Never modified.
+        The rows to explain; 1-D or a Series is a batch of one, except strings for a Pipeline that
+        begins with a text vectorizer: they are texts. Never modified.
     method : str or Method
-        A name from `xai.methods()`, or a triple. "auto": Shapley values, exact where they fit
-        the budget.
+        A name from `xai.methods()`, or a triple. "auto": Shapley values, in closed form where
+        the model has one, exact where they fit the budget.
     target : "predicted", "all", int, label, Label, Top or one index per row
         Which output; an int is an index, never a label.
     y : (n,) true labels, for behaviors that need them
         As `classes_` has them; class indices for modules and callables.
-    data : (m, …) background rows, used whole
+    data : (m, …) background rows, used whole; texts have none
     players : what is removed together; None for every element (pixels of images)
     removal, behavior, summary : a part, or its name, in place of the method's own
     budget : int
@@ -78,7 +81,7 @@ def explain(
     batch_size : int
         Most rows in one model call; chosen from memory where None.
     n_jobs : int
-        Threads that call the model.
+        Threads that call the model, or walk its trees for a closed form.
     seed : int or numpy.random.Generator
     progress : bool
         None: a bar when the work is long and somebody is looking.
@@ -114,8 +117,15 @@ def explain(
     _check_counts(budget=budget, batch_size=batch_size, n_jobs=n_jobs)
     check_model(model)
     recipe = find("shapley" if isinstance(method, str) and method == "auto" else method)
+    recipe = _whole(recipe)
     axis = options.pop("channel_axis", None)
-    inputs = read(x, data, accepts=wanted_columns(model))
+    inputs = read(
+        x,
+        data,
+        accepts=wanted_columns(model),
+        own=_own_rows(recipe.removal if removal is None else removal, options),
+        texts=takes_texts(model),
+    )
     if categorical is not None:
         inputs = _with_categories(inputs, categorical, feature_names)
     wrapped = wrap(model, inputs)
@@ -142,7 +152,7 @@ def explain(
                 *_labels(y, wrapped, inputs),
             )
             values = recipe.behavior.bind(view)
-            recipe = _with_repeats(recipe, inputs.n, partition, data, budget)
+            recipe = _with_repeats(recipe, inputs, partition, data, budget)
             draws = recipe.removal.bind(Context(inputs, data, seed, axis))
             games = _games(
                 recipe, wrapped, inputs, partition, draws, values, outputs, batch_size, n_jobs, bar
@@ -171,6 +181,29 @@ def _check_counts(**counts: int | None) -> None:
 # The triple
 
 
+def _whole(recipe: Method) -> Method:
+    """The method with its parts as objects: a user may have given their names."""
+    parts = {
+        "removal": _part(recipe.removal, removals.NAMES, removals.Removal, "removal"),
+        "behavior": _part(recipe.behavior, behaviors.NAMES, behaviors.Behavior, "behavior"),
+        "summary": _part(recipe.summary, summaries.NAMES, summaries.Summary, "summary"),
+    }
+    for what, part in parts.items():
+        if part is None:
+            raise TypeError(f"method {recipe.name!r} has no {what}: it is None")
+    return replace(recipe, **parts)
+
+
+def _own_rows(removal: Any, options: dict[str, Any]) -> list[Any]:
+    """A removal's own rows, where it has some: their values are values of x's columns, too."""
+    own = [options.get("value")]
+    if isinstance(removal, removals.Removal):
+        own.append(getattr(removal, "data", None))
+    if isinstance(removal, removals.Baseline):
+        own.append(removal.value)
+    return own
+
+
 def _compose(
     recipe: Method,
     inputs: Inputs,
@@ -185,9 +218,12 @@ def _compose(
     """The method with parts replaced, and the players it uses where none are given."""
     players = None
     default = recipe.removal
-    is_text = isinstance(inputs.decode(inputs.block[:1]), list)
-    if is_text:
-        default = removals.Baseline(0)
+    if inputs.is_text:
+        if removal is None:
+            _refuse_texts(recipe)
+        tabular = removals.Marginal, removals.Neighbourhood
+        if isinstance(default, tabular) and default.data is None:
+            default = removals.Baseline(0)
     elif axis is not None and recipe.image is not None:
         default, players = recipe.image
         side = min(s for a, s in enumerate(inputs.shape, start=1) if a != axis)
@@ -207,12 +243,22 @@ def _compose(
         summary=_part(summary, summaries.NAMES, summaries.Summary, "summary") or recipe.summary,
         budget=recipe.budget if summary is None else None,
     )
-    if isinstance(composed.removal, removals.Permuted) and not composed.of_data_set:
+    permuted = isinstance(composed.removal, removals.Permuted)
+    if permuted and not composed.of_data_set and not inputs.is_text:  # which refuses texts
         raise ValueError(
             "permuted removal pairs the rows of a data set with one another, so that no row has "
             "an explanation of its own: use removal='marginal', or behavior='dataset_loss'"
         )
     return composed, players
+
+
+def _refuse_texts(recipe: Method) -> None:
+    if "text" not in recipe.inputs:
+        kinds = recipe.inputs.partition(";")[0]
+        raise ValueError(
+            f"method {recipe.name!r} is for {kinds}, not for texts: choose another, such as "
+            "'shapley', or pass removal=xai.removal.Baseline(0), which leaves tokens out"
+        )
 
 
 def _part(given: Any, names: dict[str, Any], kind: Any, what: str) -> Any:
@@ -247,7 +293,7 @@ def _with_options(recipe: Method, options: dict[str, Any]) -> Method:
 
 
 def _with_repeats(
-    recipe: Method, n: int, partition: Partition, data: Any, budget: int | None
+    recipe: Method, inputs: Inputs, partition: Partition, data: Any, budget: int | None
 ) -> Method:
     """As many permutations as the budget allows, where their number is left open.
 
@@ -259,7 +305,8 @@ def _with_repeats(
     if not isinstance(recipe.summary, summaries.RemoveIndividual | summaries.IncludeIndividual):
         return recipe
     background = data if removal.data is None else removal.data
-    m = n if background is None else len(background)
+    n = inputs.n
+    m = n if background is None else int(inputs.encode(background, "data").shape[0])
     apart = not partition.covers(np.arange(n)).all()  # rows with nothing left are not shared
     repeats = (budget - n - m) // (n * (int(partition.counts.max()) + apart))
     return replace(recipe, removal=replace(removal, repeats=max(1, repeats)))
@@ -328,9 +375,13 @@ def _channel_axis(inputs: Inputs, model: Model, given: int | None) -> int | None
     """The axis of an image batch's channels; None where x is no batch of images."""
     if len(inputs.shape) != 3:
         if given is not None:
-            raise ValueError(f"channel_axis={given}: x has rows of shape {inputs.shape}, no images")
+            raise ValueError(
+                f"channel_axis={given!r}: x has rows of shape {inputs.shape}, no images"
+            )
         return None
     if given is not None:
+        if isinstance(given, bool) or not isinstance(given, int | np.integer):
+            raise TypeError(f"channel_axis must be 1 (channels first) or -1 (last), not {given!r}")
         if given % 4 not in (1, 3):
             raise ValueError(f"channel_axis={given}: expected 1 (channels first) or -1 (last)")
         return int(given % 4)
@@ -507,7 +558,7 @@ class _Run:
             converged=self._converged(results, n),
             interactions=None,
             info={key: cut(self._info(results, key, n), False) for key in first.info},
-            data=_own_copy(self.x),
+            data=_own_copy(self.x, self.inputs),
             feature_names=self._feature_names(feature_names),
             output_names=list(self.values.names),
             target=target if keep else target[:, 0],
@@ -521,6 +572,7 @@ class _Run:
                 self.partition.owner, (self.inputs.n, *self.inputs.shape)
             ).copy(),
             channel_axis=self.axis,
+            ran=", ".join(sorted({result.ran for _, result in results})),
         )
 
     @property
@@ -561,15 +613,20 @@ def _spent(game: Game) -> int:
     return game.evaluations + rows
 
 
-def _own_copy(x: Any) -> Any:
-    """The explained rows, as a batch, safe from later changes by the caller."""
-    if isinstance(x, list):
-        return list(x) if x and isinstance(x[0], str) else np.atleast_2d(np.array(x))
+def _own_copy(x: Any, inputs: Inputs) -> Any:
+    """The explained rows, as a batch that rows can be taken from, safe from later changes."""
+    if inputs.is_text:
+        return [str(text) for text in x]
+    if isinstance(x, list | tuple):
+        return np.atleast_2d(np.array(x))
     if is_tensor(x):
         copied = x.detach().clone()
         return copied[None] if copied.ndim == 1 else copied
-    if hasattr(x, "to_frame") and hasattr(x, "index"):
-        return x.to_frame().T
+    if sparse.issparse(x):
+        kind = sparse.csr_matrix if isinstance(x, sparse.spmatrix) else sparse.csr_array
+        return kind(x.reshape(1, -1) if x.ndim == 1 else x, copy=True)
+    if nw.dependencies.is_into_series(x):
+        return x.to_frame().T if hasattr(x, "index") else np.array(x.to_numpy())[None]
     copied = x.clone() if hasattr(x, "clone") else x.copy() if hasattr(x, "copy") else np.array(x)
     return copied[None] if isinstance(copied, np.ndarray) and copied.ndim == 1 else copied
 

@@ -14,6 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xai._version import __version__
+from xai.archive import as_array, pack, require, unpack
+from xai.text import words_of
 
 if TYPE_CHECKING:
     import pandas
@@ -49,6 +51,8 @@ class Explanation:
         What was explained and how, with `versions`.
     element_players : (n, *shape) int array
         The player that owns each element of x; -1 where none does.
+    ran : str
+        What computed the values, where the summary had a choice: a closed form, enumeration, walks.
 
     Examples
     --------
@@ -81,6 +85,7 @@ class Explanation:
     seed: int
     element_players: NDArray[np.intp]
     channel_axis: int | None = None
+    ran: str = ""
     versions: dict[str, str] = field(default_factory=versions)
 
     def __len__(self) -> int:
@@ -110,6 +115,7 @@ class Explanation:
         same = len(self.element_players) == len(self)
         return replace(
             self,
+            feature_names=self.names_of(int(index[0])) if len(index) == 1 else self.feature_names,
             values=self.values[index],
             base_values=self.base_values[index],
             predictions=self.predictions[index],
@@ -121,6 +127,18 @@ class Explanation:
             target=self.target[index],
             element_players=pick(self.element_players) if same else self.element_players,
         )
+
+    def names_of(self, row: int) -> list[str]:
+        """Names of a row's players: its words where rows are texts, else `feature_names`.
+
+        Names that were given stay; where a text has fewer words than others, "" fills up.
+        """
+        names = list(self.feature_names)
+        worded = isinstance(self.data, list) and self.players == "Tokens()"
+        if not worded or names != [str(i) for i in range(len(names))]:
+            return names
+        words = words_of(self.data[row])
+        return words + [""] * (len(names) - len(words))
 
     def map(self) -> Floats:
         """Values over the input's shape: `(n, *x.shape[1:][, k])`.
@@ -152,7 +170,7 @@ class Explanation:
 
     def to_frame(self) -> pandas.DataFrame:
         """A long pandas table: row, output, feature, value, std_error, base value, prediction."""
-        pandas = _require("pandas", "pandas")
+        pandas = require("pandas", "pandas")
         flat = self._per_player()
         n, d = flat.shape[:2]
         errors = None if self.std_error is None else self.std_error.reshape(n, d, -1)
@@ -160,13 +178,13 @@ class Explanation:
         k = columns.shape[2]
         target = self.target.reshape(n, k) if self.target.size == n * k else np.zeros((n, k), int)
         row, player, output = (a.ravel() for a in np.indices((n, d, k)))
-        names = np.array([*self.feature_names], object)
+        names = np.array([self.names_of(i) for i in range(n)], object).reshape(n, -1)
         outputs = np.array([*self.output_names], object)
         return pandas.DataFrame(
             {
                 "row": row,
                 "output": outputs[target[row, output]],
-                "feature": names[player] if len(names) == d else player,
+                "feature": names[row, player] if names.shape[1] == d else player,
                 "value": columns.ravel(),
                 "std_error": np.nan if errors is None else errors.ravel(),
                 "base_value": self.base_values.reshape(n, k)[row, output],
@@ -175,8 +193,11 @@ class Explanation:
         )
 
     def to_shap(self) -> shap.Explanation:
-        """The same numbers as a `shap.Explanation`, so that all of shap's plots work."""
-        shap = _require("shap", "shap")
+        """The same numbers as a `shap.Explanation`, so that all of shap's plots work.
+
+        Its outputs are named "top 1", "top 2", … where rows differ in the outputs explained.
+        """
+        shap = require("shap", "shap")
         data = as_array(self.data)
         fits = data is not None and data.shape == self.values.shape[: data.ndim]
         return shap.Explanation(
@@ -184,15 +205,28 @@ class Explanation:
             base_values=np.array(self.base_values),
             data=data if fits else None,
             feature_names=list(self.feature_names) if self.feature_names else None,
-            output_names=list(self.output_names) if self._has_outputs else None,
+            output_names=self._names_of_outputs() if self._has_outputs else None,
         )
 
+    def _names_of_outputs(self) -> list[str]:
+        """One name for each place on the last axis of `values`."""
+        target = self.target.reshape(-1, self.values.shape[-1])
+        if len(target) == 0 or (target != target[0]).any():
+            return [f"top {place + 1}" for place in range(target.shape[1])]
+        return [self.output_names[index] for index in target[0]]
+
     def save(self, path: str | PathLike[str]) -> None:
-        """Write one npz file at that very path: arrays, and JSON for the rest; no pickle."""
+        """Write one npz file at that very path: arrays, and JSON for the rest; no pickle.
+
+        Raises
+        ------
+        TypeError
+            Explained rows hold something that would not come back as it is.
+        """
         arrays = {name: getattr(self, name) for name in _ARRAYS if getattr(self, name) is not None}
         arrays |= {f"info/{key}": np.asarray(value) for key, value in self.info.items()}
         meta = {name: getattr(self, name) for name in _TEXTS}
-        meta["data"], data_arrays = _pack(self.data)
+        meta["data"], data_arrays = pack(self.data)
         with open(path, "wb") as file:
             np.savez_compressed(
                 file, allow_pickle=False, json=np.array(json.dumps(meta)), **arrays, **data_arrays
@@ -211,10 +245,11 @@ class Explanation:
 
     def __repr__(self) -> str:
         players = "×".join(map(str, self.values.shape[1:]))
+        ran = f" (ran: {self.ran})" if self.ran else ""
         return (
             f"Explanation(method={self.method!r}, rows={len(self)}, values={players}, "
             f"evaluations={self.evaluations}, removal={self.removal}, behavior={self.behavior}, "
-            f"summary={self.summary}, seed={self.seed})"
+            f"summary={self.summary}{ran}, seed={self.seed})"
         )
 
 
@@ -239,6 +274,7 @@ _TEXTS = (
     "summary",
     "seed",
     "channel_axis",
+    "ran",
     "versions",
 )
 
@@ -246,7 +282,8 @@ _TEXTS = (
 def load(path: str | PathLike[str]) -> Explanation:
     """Read an explanation that `Explanation.save` wrote.
 
-    Data come back as NumPy arrays (a DataFrame as a pandas one where pandas is installed).
+    Data come back as they were, with their dtypes, index and categories; tensors as arrays, and
+    sparse matrices of any format as CSR.
     """
     refusal = f"{path} is no explanation: it was not written by Explanation.save"
     try:
@@ -257,7 +294,7 @@ def load(path: str | PathLike[str]) -> Explanation:
     if "json" not in arrays:
         raise ValueError(refusal)
     meta = json.loads(str(arrays["json"]))
-    data = _unpack(meta.pop("data"), arrays)
+    data = unpack(meta.pop("data"), arrays)
     info = {key[5:]: value for key, value in arrays.items() if key.startswith("info/")}
     read: dict[str, Any] = {name: arrays.get(name) for name in _ARRAYS} | meta
     return Explanation(data=data, info=info, **read)
@@ -265,67 +302,10 @@ def load(path: str | PathLike[str]) -> Explanation:
 
 def take_rows(data: Any, index: NDArray[np.intp]) -> Any:
     """The chosen rows of an array, tensor, sparse matrix, DataFrame or list."""
+    if data is None:
+        return None
     if isinstance(data, list):
         return [data[i] for i in index]
     if hasattr(data, "iloc"):
         return data.iloc[index]
     return data[index]
-
-
-def as_array(data: Any) -> NDArray[Any] | None:
-    """Explained data as one NumPy array, where they are a block of numbers or objects."""
-    if data is None or isinstance(data, list):
-        return None
-    if hasattr(data, "toarray"):
-        return np.asarray(data.toarray())
-    if hasattr(data, "detach"):
-        return np.asarray(data.detach().cpu().numpy())
-    return np.asarray(data.to_numpy() if hasattr(data, "to_numpy") else data)
-
-
-def _pack(data: Any) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
-    """Split explained data into JSON and plain arrays."""
-    if isinstance(data, list):
-        return {"kind": "list", "items": data}, {}
-    columns = [str(c) for c in data.columns] if hasattr(data, "columns") else None
-    if hasattr(data, "toarray"):
-        coo = data.tocoo()
-        parts = {"data/row": coo.row, "data/col": coo.col, "data/value": coo.data}
-        return {"kind": "sparse", "shape": list(data.shape)}, parts
-    if columns is not None:
-        series = [data[c] for c in data.columns]
-        cells = [np.asarray(s.to_numpy()) for s in series]
-        plain = [c if c.dtype.kind in "biuf" else c.astype(str) for c in cells]
-        return {"kind": "frame", "columns": columns}, {f"data/{i}": c for i, c in enumerate(plain)}
-    array = as_array(data)
-    assert array is not None
-    if array.dtype.kind not in "biufcU":
-        return {"kind": "array"}, {"data": array.astype(str)}
-    return {"kind": "array"}, {"data": array}
-
-
-def _unpack(meta: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> Any:
-    if meta["kind"] == "list":
-        return meta["items"]
-    if meta["kind"] == "sparse":
-        from scipy import sparse
-
-        places = (arrays["data/row"], arrays["data/col"])
-        return sparse.csr_matrix((arrays["data/value"], places), shape=tuple(meta["shape"]))
-    if meta["kind"] == "frame":
-        pandas = _require("pandas", "pandas")
-        return pandas.DataFrame(
-            {name: arrays[f"data/{i}"] for i, name in enumerate(meta["columns"])}
-        )
-    return arrays["data"]
-
-
-def _require(module: str, extra: str) -> Any:
-    """Import an optional package, or say how to install it."""
-    from importlib import import_module
-
-    try:
-        return import_module(module)
-    except ImportError as error:
-        name = f"xai-removal[{extra}]" if extra != module or module == "shap" else module
-        raise ImportError(f'this needs {module}: pip install "{name}"') from error

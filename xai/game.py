@@ -38,6 +38,22 @@ BLOCK_BYTES = 2**25
 """Most bytes of coalitions, or of values, in one such block."""
 
 
+@dataclass(frozen=True)
+class ClosedForm:
+    """Shapley values that need no coalitions.
+
+    Attributes
+    ----------
+    kind : str
+        Of model, for people.
+    values : () -> (n, d, k), or None
+        Evaluates the game's ends; None where these show that the closed form does not hold.
+    """
+
+    kind: str
+    values: Callable[[], NDArray[np.float64] | None]
+
+
 class Game(ABC):
     """A set function for each explained row.
 
@@ -141,6 +157,10 @@ class Game(ABC):
         both = self.grid(rows, np.array([[False] * d, [True] * d], bool).reshape(2, d), None)
         return both[:, 0], both[:, 1]
 
+    def closed_form(self) -> ClosedForm | None:
+        """Shapley values in closed form, where the model's structure has one."""
+        return None
+
     def regressors(self, rows: Indices, draws: Indices) -> NDArray[np.float64] | None:
         """What a linear fit regresses on instead of coalitions, (B, d); None: coalitions."""
         return None
@@ -172,10 +192,11 @@ class FunctionGame(Game):
     """A game given as a set function; one row, one draw."""
 
     def __init__(self, v: Callable[[Any], Any], n_players: int) -> None:
-        if isinstance(n_players, bool) or not isinstance(n_players, int) or n_players < 1:
+        whole = isinstance(n_players, int | np.integer) and not isinstance(n_players, bool)
+        if not whole or n_players < 1:
             raise ValueError(f"n_players must be a positive integer, not {n_players!r}")
         self._v = v
-        self.n_players = n_players
+        self.n_players = n_players = int(n_players)
         self.evaluations = 0
         ends = self._call(np.array([[False] * n_players, [True] * n_players]))
         self.flat = ends.ndim == 1
@@ -269,6 +290,19 @@ class ModelGame(Game):
         row += 8 * int(self.full_outputs.shape[1])
         most = ENSEMBLE_BATCH_ROWS if self.model.is_ensemble else BATCH_ROWS
         return max(1, min(most, BATCH_BYTES // row))
+
+    @property
+    def explained(self) -> Indices:
+        """The rows of `inputs` that are the game's, (n_rows,)."""
+        return self._rows
+
+    def closed_form(self) -> ClosedForm | None:
+        """As `xai.exact` finds it: of tree ensembles and linear models, where values commute."""
+        if not self.commutes:
+            return None
+        from xai.exact import closed_form
+
+        return closed_form(self)
 
     # -- evaluation ---------------------------------------------------------------------------
 

@@ -34,11 +34,13 @@ class Column:
 
     Attributes
     ----------
+    name : what messages call it
     dtype : NumPy dtype of a column of numbers
     nullable : pandas' own dtype for such numbers ("Int64"), where the column has one
     integral : whether its numbers are (and stay) integers or booleans
     """
 
+    name: str
     dtype: Any
     pool: Any = None
     integral: bool = False
@@ -47,11 +49,34 @@ class Column:
     def decode(self, codes: NDArray[Any]) -> Any:
         """Values of the column's own dtype; float where a replacement of an integer is none."""
         if self.pool is not None:
-            return self.pool.take(codes.astype(np.intp))
+            return self.pool.take(as_codes(codes, len(self.pool), f"column {self.name!r}"))
         if not self.integral and self.dtype.kind != "f":
             return codes
-        values = codes.astype(self.dtype)
+        with np.errstate(invalid="ignore", over="ignore"):  # looked at in the next line
+            values = codes.astype(self.dtype)
+        if self.integral and not np.array_equal(values, codes):
+            return codes  # a user's removal may give an integer column fractions at any time
         return values if self.nullable is None else self.nullable(values)
+
+    def widen(self, dtype: np.dtype[Any]) -> None:
+        """Hold floats as precise as replacements of this dtype, as a NumPy array would."""
+        if self.pool is None and self.dtype.kind == "f" and dtype.kind in "biuf":
+            wider = np.result_type(self.dtype, dtype)
+            self.nullable = self.nullable if wider == self.dtype else None
+            self.dtype = wider
+
+
+def as_codes(codes: NDArray[Any], count: int, what: str) -> NDArray[np.intp]:
+    """Codes as indices, or an error where a removal made some that stand for nothing."""
+    with np.errstate(invalid="ignore"):
+        whole = codes.astype(np.intp)
+    bad = (whole != codes) | (whole < 0) | (whole >= count)
+    if bad.any():
+        raise ValueError(
+            f"the removal gave {what} the value {codes[bad].flat[0]}, but its values are codes "
+            f"from 0 to {count - 1}: a function must return codes that it was given"
+        )
+    return whole
 
 
 @dataclass
@@ -70,6 +95,8 @@ class Inputs:
         Column names of a table.
     categorical : (columns,) bool
         Columns whose numbers are codes (of categories), never amounts.
+    columns : how a table's columns are encoded, where they are
+    is_text : whether the rows are texts, whose codes are tokens
     """
 
     block: Block
@@ -78,6 +105,7 @@ class Inputs:
     names: list[str] | None = None
     categorical: NDArray[np.bool_] = field(default_factory=lambda: np.zeros(0, bool))
     columns: list[Column] | None = None
+    is_text: bool = False
 
     @property
     def n(self) -> int:
@@ -89,22 +117,37 @@ class Inputs:
         """Shape of one row."""
         return tuple(int(s) for s in self.block.shape[1:])
 
-    def admit(self, replacement: NDArray[Any]) -> NDArray[Any]:
+    @property
+    def worded(self) -> list[str]:
+        """Names of the columns that hold strings or categories, which only decoding brings back."""
+        return [column.name for column in self.columns or () if column.pool is not None]
+
+    def admit(self, replacement: Block) -> Block:
         """Fit replacement rows to the block's dtype.
 
         Integers (and booleans) stay what they are where every replacement is one of them;
         otherwise their column becomes float.
         """
-        if is_tensor(self.block) or sparse.issparse(self.block):
-            return replacement
+        if is_tensor(self.block):
+            return _admit_tensor(self.block, replacement)
         if self.columns is not None:
             for j, column in enumerate(self.columns):
                 if column.integral and not _integral(replacement[:, j], column.dtype):
                     column.integral = False
         dtype = self.block.dtype
         if dtype.kind in "iub":
-            return replacement.astype(dtype) if _integral(replacement, dtype) else replacement
+            values = replacement.data if sparse.issparse(replacement) else replacement
+            return replacement.astype(dtype) if _integral(values, dtype) else replacement
         return replacement.astype(np.result_type(dtype, replacement.dtype), copy=False)
+
+
+def _admit_tensor(block: Any, replacement: Any) -> Any:
+    if block.is_floating_point() or replacement.dtype == block.dtype:
+        return replacement
+    dtype = np.dtype(str(block.dtype).removeprefix("torch."))
+    values = replacement.double() if replacement.is_floating_point() else replacement
+    fits = _integral(values.detach().cpu().numpy(), dtype)
+    return replacement.to(block.dtype) if fits else replacement
 
 
 def _integral(values: NDArray[Any], dtype: np.dtype[Any]) -> bool:
@@ -117,14 +160,23 @@ def _integral(values: NDArray[Any], dtype: np.dtype[Any]) -> bool:
     return bool(values.min() >= low and values.max() <= high)
 
 
-def read(x: Any, data: Any = None, *, accepts: Sequence[str] | None = None) -> Inputs:
+def read(
+    x: Any,
+    data: Any = None,
+    *,
+    accepts: Sequence[str] | None = None,
+    own: Sequence[Any] = (),
+    texts: bool = False,
+) -> Inputs:
     """Encode the explained rows.
 
     Parameters
     ----------
     x : (n, …) array, tensor, sparse matrix, DataFrame or list; 1-D or a Series is a batch of one
-    data : background rows, for a column's values and a Series' dtypes
+    data : background rows, for a column's values and a Series' dtypes; their columns are checked
     accepts : the column names a fitted estimator wants, where it knows them
+    own : what a removal brings itself: rows whose values a column may have, too
+    texts : whether the model takes texts, so that an array or Series of strings is a list of them
 
     Raises
     ------
@@ -135,30 +187,79 @@ def read(x: Any, data: Any = None, *, accepts: Sequence[str] | None = None) -> I
     """
     if isinstance(x, str | bytes):
         raise TypeError("x is a plain string; pass a list of strings, one per row to explain")
-    inputs = _read(x, data, accepts)
+    inputs = _read(x, data, accepts, [rows for rows in own if _is_rows(rows)], texts)
     if inputs.n == 0:
         raise ValueError("x has no rows: there is nothing to explain")
     if 0 in inputs.shape:
         raise ValueError(f"x has rows of shape {inputs.shape}: there is nothing to remove")
+    if data is not None and inputs.columns is None:
+        inputs.encode(data, "data")  # refused also where the removal does not use it
     return inputs
 
 
-def _read(x: Any, data: Any, accepts: Sequence[str] | None) -> Inputs:
+def as_texts(x: Any, *, texts: bool) -> list[str] | None:
+    """The strings of a batch of texts; None where x is none.
+
+    An array or Series of strings is one row of string columns, unless the model takes texts.
+    """
+    if isinstance(x, list | tuple):
+        return list(x) if _all_strings(x) else None
+    if not texts:
+        return None
+    strings = _strings(x)
+    if strings is None:
+        raise TypeError(
+            "the model takes texts: pass x as a list of strings, one per row to explain, "
+            f"not {type(x).__name__}"
+        )
+    return strings
+
+
+def _strings(x: Any) -> list[str] | None:
+    """What a 1-D array or a Series of strings holds; None where x is none."""
+    if isinstance(x, np.ndarray):
+        items = x.tolist() if x.ndim == 1 and x.dtype.kind in "OU" else []
+    else:
+        items = list(x) if nw.dependencies.is_into_series(x) else []
+    return items if _all_strings(items) else None
+
+
+def _all_strings(items: Sequence[Any]) -> bool:
+    return len(items) > 0 and all(isinstance(item, str) for item in items)
+
+
+def _is_rows(value: Any) -> bool:
+    """Whether what a removal brings is one row or many, rather than a number or a word."""
+    return isinstance(value, list | tuple) or len(getattr(value, "shape", ())) > 0
+
+
+def _read(x: Any, data: Any, accepts: Sequence[str] | None, own: list[Any], texts: bool) -> Inputs:
+    strings = as_texts(x, texts=texts)
+    if strings is not None:
+        if data is not None:
+            raise ValueError(
+                "data= is of no use for texts: they lose tokens by leaving them out; leave it out"
+            )
+        from xai.text import read_text
+
+        return read_text(strings)
     if is_tensor(x):
         return _read_tensor(x)
     if sparse.issparse(x):
         return _read_sparse(x)
     if isinstance(x, dict):
         raise TypeError("x is a dict; pass a DataFrame or an array of rows")
+    rows = [data, *own] if data is not None else own
+    if not rows and _strings(x) is not None:
+        raise TypeError(
+            f"x is a 1-D {type(x).__name__} of strings: that is one row of string columns, which "
+            "needs data= to be replaced from. For texts pass a list: list(x)"
+        )
     if nw.dependencies.is_into_series(x):
-        x = _row_of_series(x, data)
+        x = _row_of_series(x, next(filter(nw.dependencies.is_into_dataframe, rows), None))
     if nw.dependencies.is_into_dataframe(x):
-        return _read_frame(x, data, accepts)
-    if isinstance(x, list | tuple) and len(x) and all(isinstance(item, str) for item in x):
-        from xai.text import read_text
-
-        return read_text(list(x))
-    return _read_array(x, data)
+        return _read_frame(x, data, accepts, own)
+    return _read_array(x, data, own)
 
 
 def _read_tensor(x: Any) -> Inputs:
@@ -185,9 +286,9 @@ def _read_sparse(x: Any) -> Inputs:
     matrix = isinstance(x, sparse.spmatrix)
 
     def encode(rows: Any, what: str) -> Any:
-        dense = np.atleast_2d(rows.toarray() if sparse.issparse(rows) else np.asarray(rows))
-        other = sparse.csr_array(rows) if sparse.issparse(rows) else sparse.csr_array(dense)
-        return _check_shape(other, block, what)
+        _refuse_names(rows, what)
+        other = rows if sparse.issparse(rows) else np.atleast_2d(_dense(rows, what))
+        return _check_shape(sparse.csr_array(other), block, what)
 
     def decode(batch: Any) -> Any:
         return sparse.csr_matrix(batch) if matrix else batch
@@ -195,12 +296,12 @@ def _read_sparse(x: Any) -> Inputs:
     return Inputs(block, decode, encode, categorical=np.zeros(block.shape[1], bool))
 
 
-def _read_array(x: Any, data: Any) -> Inputs:
+def _read_array(x: Any, data: Any, own: list[Any]) -> Inputs:
     if isinstance(x, np.ma.MaskedArray):
         raise TypeError(
             "x is a masked array; fill it (x.filled(value)) or pass NaN for what is missing"
         )
-    array = np.asarray(x)
+    array = _dense(x, "x")
     if array.ndim == 0:
         raise TypeError(f"x must be a batch of rows, not {type(x).__name__}")
     if nw.dependencies.is_into_dataframe(data) and array.ndim <= 2:
@@ -210,13 +311,13 @@ def _read_array(x: Any, data: Any) -> Inputs:
         )
     array = array[None] if array.ndim == 1 else array
     if array.dtype.kind in "OUS":
-        return _read_objects(array, data)
+        return _read_objects(array, data, own)
     if array.dtype.kind not in "biuf":
         raise TypeError(f"x has dtype {array.dtype}: expected numbers, strings or categories")
 
     def encode(rows: Any, what: str) -> NDArray[Any]:
         _refuse_names(rows, what)
-        other = _dense(rows)
+        other = _dense(rows, what)
         if other.dtype.kind not in "biuf":
             raise TypeError(f"{what} has dtype {other.dtype}, but x is numeric ({array.dtype})")
         return np.asarray(_check_shape(other, array, what))
@@ -225,10 +326,15 @@ def _read_array(x: Any, data: Any) -> Inputs:
     return Inputs(array, lambda b: b, encode, categorical=np.zeros(columns, bool))
 
 
-def _dense(rows: Any) -> NDArray[Any]:
+def _dense(rows: Any, what: str) -> NDArray[Any]:
     if sparse.issparse(rows):
         return np.asarray(rows.toarray())
-    return np.asarray(rows.detach().cpu() if is_tensor(rows) else rows)
+    try:
+        return np.asarray(rows.detach().cpu() if is_tensor(rows) else rows)
+    except ValueError as error:
+        sizes = sorted({np.size(row) for row in rows}) if isinstance(rows, list | tuple) else []
+        told = f": they hold {' or '.join(map(str, sizes))} values" if len(sizes) > 1 else ""
+        raise ValueError(f"the rows of {what} do not have the same shape{told}") from error
 
 
 def _refuse_names(rows: Any, what: str) -> None:
@@ -281,11 +387,13 @@ def _encode_columns(
 def _missing(value: object) -> bool:
     if value is None or type(value).__name__ in ("NAType", "NaTType"):
         return True
+    if isinstance(value, np.datetime64 | np.timedelta64):
+        return bool(np.isnat(value))
     return isinstance(value, float | np.floating) and bool(np.isnan(value))
 
 
 def _pool_encoder(
-    columns: list[Column], pools: list[list[Any] | None], names: Sequence[str]
+    columns: list[Column], pools: list[list[Any] | None]
 ) -> Callable[[list[Any], str], NDArray[np.float64]]:
     """Encode further rows, given as columns, with values that are already known."""
     lookups = [
@@ -303,7 +411,7 @@ def _pool_encoder(
                 key = None if _missing(value) else value
                 if key not in lookup:
                     raise ValueError(
-                        f"{what}: column {names[j]!r} has the value {value!r}, "
+                        f"{what}: column {columns[j].name!r} has the value {value!r}, "
                         "which occurs neither in x nor in data"
                     )
                 out[i, j] = lookup[key]
@@ -312,32 +420,30 @@ def _pool_encoder(
     return encode
 
 
-def _read_objects(array: NDArray[Any], data: Any) -> Inputs:
+def _read_objects(array: NDArray[Any], data: Any, own: list[Any]) -> Inputs:
     """A NumPy array of strings or mixed objects."""
     if array.ndim != 2:
         raise TypeError(f"x has dtype {array.dtype} and {array.ndim} dimensions: expected a table")
     d = array.shape[1]
-    other = None
-    if data is not None:
-        _refuse_names(data, "data")
-        other = np.asarray(data)
-        other = other[None] if other.ndim == 1 else other
-        _check_shape(other, array, "data")
-    tables = [array] if other is None else [array, other]
-    numeric = [all(_is_number(v) for t in tables for v in t[:, j]) for j in range(d)]
-    blocks, pools = _encode_columns([[t[:, j] for j in range(d)] for t in tables], numeric)
+
+    def table_of(rows: Any, what: str) -> list[NDArray[Any]]:
+        _refuse_names(rows, what)
+        values = _check_shape(_dense(rows, what), array, what)
+        return [values[:, j] for j in range(d)]
+
+    tables = [[array[:, j] for j in range(d)]]
+    tables += [] if data is None else [table_of(data, "data")]
+    tables += [table_of(rows, "the removal") for rows in own]
+    numeric = [all(_is_number(v) for table in tables for v in table[j]) for j in range(d)]
+    blocks, pools = _encode_columns(tables, numeric)
     columns = [
-        Column(array.dtype, None if pool is None else _object_array(pool, array.dtype))
-        for pool in pools
+        Column(str(j), array.dtype, None if pool is None else _object_array(pool, array.dtype))
+        for j, pool in enumerate(pools)
     ]
-    encode_columns = _pool_encoder(columns, pools, [str(j) for j in range(d)])
+    encode_columns = _pool_encoder(columns, pools)
 
     def encode(rows: Any, what: str) -> NDArray[np.float64]:
-        _refuse_names(rows, what)
-        values = np.asarray(rows)
-        values = values[None] if values.ndim == 1 else values
-        _check_shape(values, array, what)
-        return encode_columns([values[:, j] for j in range(d)], what)
+        return encode_columns(table_of(rows, what), what)
 
     def decode(batch: NDArray[Any]) -> NDArray[Any]:
         out = np.empty(batch.shape, array.dtype)
@@ -345,7 +451,7 @@ def _read_objects(array: NDArray[Any], data: Any) -> Inputs:
             out[:, j] = column.decode(batch[:, j])
         return out
 
-    return Inputs(blocks[0], decode, encode, categorical=~np.array(numeric))
+    return Inputs(blocks[0], decode, encode, categorical=~np.array(numeric), columns=columns)
 
 
 def _is_number(value: object) -> bool:
@@ -375,16 +481,39 @@ def _match(frame: Any, wanted: list[Any], what: str, of: str) -> Any:
     return frame[wanted]
 
 
-def _row_of_series(x: Any, data: Any) -> Any:
-    """A Series as a table of one row; its dtypes come from `data`."""
+def _row_of_series(x: Any, like: Any) -> Any:
+    """A Series as a table of one row; its dtypes are those of the frame `like`."""
     if not hasattr(x, "index"):
         return np.asarray(x.to_numpy())[None]
     frame = x.to_frame().T
-    if nw.dependencies.is_into_dataframe(data):
-        matched = _match(frame, [c for c in _labels(frame) if c in _labels(data)], "x", "x")
-        frame = matched.astype({c: data[c].dtype for c in _labels(matched)})
-        return frame if len(_labels(frame)) == len(x) else x.to_frame().T.infer_objects()
-    return frame.infer_objects()
+    labels = _labels(frame)
+    if not hasattr(like, "iloc") or not set(labels) <= set(_labels(like)):
+        return frame.infer_objects()
+    import pandas
+
+    return pandas.DataFrame({c: _cast_exactly(frame[c], like[c].dtype) for c in labels})
+
+
+def _cast_exactly(cell: Any, dtype: Any) -> Any:
+    """A Series of one cell in another dtype; in its own where that would change the value."""
+    import pandas
+
+    value = cell.iloc[0]
+    if isinstance(dtype, pandas.CategoricalDtype):
+        known = list(dtype.categories)
+        new = [] if _missing(value) or value in known else [value]
+        return cell.astype(pandas.CategoricalDtype([*known, *new], ordered=dtype.ordered))
+    try:
+        cast = cell.astype(dtype)
+    except (TypeError, ValueError):
+        return cell.infer_objects()
+    if _missing(value):
+        kept = _missing(cast.iloc[0])
+    elif isinstance(value, str):
+        kept = not pandas.api.types.is_bool_dtype(dtype)  # every word would be True
+    else:
+        kept = bool(cast.iloc[0] == value)
+    return cast if kept else cell.infer_objects()
 
 
 def _cells(frame: Any) -> list[Any]:
@@ -404,48 +533,56 @@ def _numeric(series: Any) -> bool:
     return len(column) == 0 or dtype == nw.Boolean or abs(column.to_numpy()).max() < 2**53
 
 
-def _read_frame(x: Any, data: Any, accepts: Sequence[str] | None) -> Inputs:
+def _read_frame(x: Any, data: Any, accepts: Sequence[str] | None, own: list[Any]) -> Inputs:
     labels = _labels(x)
     if accepts is not None:
         _match(x, list(accepts), "x", "the model")
     x = _match(x, labels, "x", "x")
-    tables = [x]
-    if data is not None:
-        if not nw.dependencies.is_into_dataframe(data):
-            raise ValueError(
-                f"x is a DataFrame but data is {type(data).__name__}: pass data as a DataFrame "
-                "too, so that columns are matched by name and never by position"
-            )
-        tables.append(_match(data, labels, "data", "x"))
-    numeric = [all(_numeric(t[c]) for t in tables) for c in labels]
+    if data is not None and not nw.dependencies.is_into_dataframe(data):
+        raise ValueError(
+            f"x is a DataFrame but data is {type(data).__name__}: pass data as a DataFrame "
+            "too, so that columns are matched by name and never by position"
+        )
+    frames = [x] if data is None else [x, _match(data, labels, "data", "x")]
+
+    def table_of(rows: Any, what: str) -> list[NDArray[Any]]:
+        return _table_like(x, rows, what)
+
+    tables = [_cells(frame) for frame in frames]
+    tables += [table_of(rows, "the removal") for rows in own]
+    numeric = [all(_numeric(frame[c]) for frame in frames) for c in labels]
+    numeric = [
+        known and all(_numeric_cells(table[j]) for table in tables[len(frames) :])
+        for j, known in enumerate(numeric)
+    ]
     dtypes = [_numpy_dtype(x[c]) for c in labels]
     one = dtypes[0] if len(set(map(str, dtypes))) == 1 and all(numeric) else None
     native_floats = one is not None and one.kind == "f" and not any(_nullable(x[c]) for c in labels)
+    pools: list[list[Any] | None] = [None] * len(labels)
     if native_floats:
-        blocks: list[NDArray[Any]] = [np.column_stack(_cells(t)) for t in tables]
-        pools: list[list[Any] | None] = [None] * len(labels)
+        block: NDArray[Any] = np.column_stack(tables[0])
     else:
-        blocks, pools = _encode_columns([_cells(t) for t in tables], numeric)
+        blocks, pools = _encode_columns(tables, numeric)
+        block = blocks[0]
     columns = [
         Column(
+            str(c),
             dtype,
-            None if pool is None else _native_pool(tables, c, pool),
+            None if pool is None else _native_pool(x[c], frames, c, pool),
             integral=pool is None and dtype.kind in "iub",
             nullable=None if pool is not None else _nullable(x[c]),
         )
         for c, dtype, pool in zip(labels, dtypes, pools, strict=True)
     ]
-    encode_columns = _pool_encoder(columns, pools, [str(c) for c in labels])
+    encode_columns = _pool_encoder(columns, pools)
 
     def encode(rows: Any, what: str) -> NDArray[Any]:
-        if nw.dependencies.is_into_dataframe(rows):
-            rows = _match(rows, labels, what, "x")
-            return encode_columns(_cells(rows), what).astype(blocks[0].dtype)
-        values = np.asarray(rows)
-        values = values[None] if values.ndim == 1 else values
-        _check_shape(values, blocks[0], what)
-        table = [values[:, j] for j in range(len(labels))]
-        return encode_columns(table, what).astype(blocks[0].dtype)
+        table = table_of(rows, what)
+        for column, cells in zip(columns, table, strict=True):
+            column.widen(cells.dtype)
+        dtype = np.result_type(block.dtype, *(column.dtype for column in columns))
+        encoded = encode_columns(table, what)
+        return encoded.astype(dtype) if native_floats else encoded
 
     order = [labels.index(c) for c in accepts] if accepts is not None else range(len(labels))
     build = _frame_builder(x, [labels[j] for j in order])
@@ -456,13 +593,46 @@ def _read_frame(x: Any, data: Any, accepts: Sequence[str] | None) -> Inputs:
         return build(None, [columns[j].decode(batch[:, j]) for j in order])
 
     return Inputs(
-        blocks[0],
+        block,
         decode,
         encode,
         names=[str(c) for c in labels],
         categorical=~np.array(numeric),
         columns=columns,
     )
+
+
+def _table_like(x: Any, rows: Any, what: str) -> list[NDArray[Any]]:
+    """Further rows as x's columns: by name where they have names, else by position."""
+    labels = _labels(x)
+    if nw.dependencies.is_into_series(rows):
+        rows = _row_of_series(rows, x)
+    if nw.dependencies.is_into_dataframe(rows):
+        return _cells(_match(rows, labels, what, "x"))
+    # a list of numbers and words would become an array of words
+    values = np.array(rows, object) if isinstance(rows, list | tuple) else _dense(rows, what)
+    values = values[None] if values.ndim == 1 else values
+    if values.ndim != 2 or values.shape[1] != len(labels):
+        raise ValueError(
+            f"{what} has rows of shape {values.shape[1:]}, "
+            f"but the rows of x have shape {(len(labels),)}"
+        )
+    if len(values) == 0:
+        raise ValueError(f"{what} has no rows")
+    return [_natural(values[:, j]) for j in range(len(labels))]
+
+
+def _natural(cells: NDArray[Any]) -> NDArray[Any]:
+    """Numbers in an array of objects as an array of numbers."""
+    numbers = cells.dtype == object and all(_is_number(cell) for cell in cells)
+    return np.array(cells.tolist()) if numbers else cells
+
+
+def _numeric_cells(cells: NDArray[Any]) -> bool:
+    """Whether cells given without a DataFrame are numbers."""
+    if cells.dtype.kind in "iu":
+        return len(cells) == 0 or bool(np.abs(cells).max() < 2**53)
+    return cells.dtype.kind in "bf" or all(_is_number(cell) for cell in cells)
 
 
 def _numpy_dtype(series: Any) -> np.dtype[Any]:
@@ -487,32 +657,53 @@ class _Pool:
     def __init__(self, values: Any) -> None:
         self.values = values
 
+    def __len__(self) -> int:
+        return len(self.values)
+
     def take(self, codes: NDArray[np.intp]) -> Any:
         if hasattr(self.values, "array"):
             return self.values.array.take(codes)
         return self.values.gather(codes) if hasattr(self.values, "gather") else self.values[codes]
 
 
-def _native_pool(tables: list[Any], label: Any, pool: list[Any]) -> _Pool:
-    """The distinct values of a column as a native Series of the column's own dtype."""
-    own = tables[0][label]
-    if hasattr(own, "iloc"):
-        import pandas
+def _native_pool(own: Any, frames: list[Any], label: Any, pool: list[Any]) -> _Pool:
+    """The distinct values of a column as a native Series of the column's own dtype.
 
-        dtype = own.dtype
-        if isinstance(dtype, pandas.CategoricalDtype):
-            known = list(dtype.categories)
-            for table in tables[1:]:
-                other = table[label].dtype
-                if isinstance(other, pandas.CategoricalDtype):
-                    known += [c for c in other.categories if c not in known]
-            dtype = pandas.CategoricalDtype(known, ordered=dtype.ordered)
-        return _Pool(pandas.Series(pool, dtype=dtype))
-    backend = nw.get_native_namespace(own)
-    series = nw.new_series(
-        "pool", pool, nw.from_native(own, series_only=True).dtype, backend=backend
+    A value that the dtype cannot hold is refused: it would reach the model as another, or as a
+    missing one.
+    """
+    refusal = (
+        f"column {label!r} of x has the dtype {own.dtype}, which cannot hold every value that "
+        f"data or the removal has for it: give both the same dtype"
     )
-    return _Pool(series.to_native())
+    try:
+        values = _native_values(own, frames, label, pool)
+    except Exception as error:  # each library of DataFrames raises errors of its own
+        raise ValueError(f"{refusal} ({error})") from error
+    for before, after in zip(pool, np.asarray(values.to_numpy()), strict=True):
+        if _missing(before) != _missing(after) or not (_missing(before) or before == after):
+            raise ValueError(f"{refusal} ({before!r} would become {after!r})")
+    return _Pool(values)
+
+
+def _native_values(own: Any, frames: list[Any], label: Any, pool: list[Any]) -> Any:
+    if not hasattr(own, "iloc"):
+        dtype = nw.from_native(own, series_only=True).dtype
+        backend = nw.get_native_namespace(own)
+        dates = all(isinstance(value, np.datetime64 | np.timedelta64) for value in pool)
+        values = np.array(pool) if dates else pool  # only an array may hold NaT
+        return nw.new_series("pool", values, dtype, backend=backend).to_native()
+    import pandas
+
+    dtype = own.dtype
+    if isinstance(dtype, pandas.CategoricalDtype):
+        # categories in their own order, though no row may have them, then values of other dtypes
+        others = [frame[label].dtype for frame in frames]
+        named = [d.categories for d in others if isinstance(d, pandas.CategoricalDtype)]
+        values = [value for value in pool if not _missing(value)]
+        known = dict.fromkeys(value for part in [*named, values] for value in part)
+        dtype = pandas.CategoricalDtype(list(known), ordered=dtype.ordered)
+    return pandas.Series(pool, dtype=dtype)
 
 
 def _frame_builder(x: Any, labels: list[Any]) -> Callable[[Any, list[Any] | None], Any]:

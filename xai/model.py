@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal, TypeAlias
 
 import numpy as np
@@ -30,6 +30,7 @@ class Model:
     labels : the classes' labels, where the model knows them
     module : the torch module, where it is one
     is_ensemble : whether a call runs many members one by one, so that few large calls pay
+    estimator : the fitted estimator, where `call` is its method
     """
 
     call: Callable[[Any], Any]
@@ -38,6 +39,7 @@ class Model:
     labels: Sequence[Any] = ()
     module: Any = None
     is_ensemble: bool = False
+    estimator: Any = None
 
     @property
     def classifies(self) -> bool:
@@ -62,23 +64,25 @@ class Model:
 
     @contextmanager
     def session(self) -> Iterator[None]:
-        """Evaluate a torch module in eval mode without gradients, and restore its modes."""
+        """Evaluate a torch module in eval mode, and restore its modes."""
         if self.module is None:
             yield
             return
-        import torch
-
         modes = [(part, part.training) for part in self.module.modules()]
         self.module.eval()
         try:
-            with torch.no_grad():
-                yield
+            yield
         finally:
             for part, mode in modes:
                 part.training = mode
 
 
 def _as_array(out: Any) -> NDArray[np.floating]:
+    if out is None:
+        raise TypeError(
+            "the model returned None; it must return one number, or k, for each row of its batch: "
+            "is there a return missing?"
+        )
     if is_tensor(out):
         out = out.detach().cpu()
         out = out.float() if out.dtype.itemsize < 4 and out.dtype.is_floating_point else out
@@ -106,10 +110,29 @@ def is_module(model: object) -> bool:
 
 def wanted_columns(model: Any) -> list[str] | None:
     """Column names an estimator was fitted with, where it knows them."""
-    if is_module(model) or not hasattr(model, "predict"):
+    if is_module(model) or not _predicts(model):
         return None
     names = getattr(model, "feature_names_in_", None)
     return None if names is None else list(names)
+
+
+_PREDICTIONS = ("predict_proba", "decision_function", "predict")
+
+
+def _predicts(model: Any) -> bool:
+    """Whether it is called as an estimator is, rather than as a function."""
+    return any(hasattr(model, name) for name in _PREDICTIONS)
+
+
+def takes_texts(model: Any) -> bool:
+    """Whether an estimator begins with one of scikit-learn's text vectorizers."""
+    if hasattr(model, "best_estimator_"):
+        return takes_texts(model.best_estimator_)
+    if getattr(model, "steps", None):
+        return takes_texts(model.steps[0][1])
+    if getattr(model, "transformer_list", None):
+        return takes_texts(model.transformer_list[0][1])
+    return hasattr(model, "build_analyzer")
 
 
 def check_model(model: Any) -> None:
@@ -126,7 +149,7 @@ def check_model(model: Any) -> None:
         raise TypeError(f"{model.__name__} is a class; pass a fitted instance of it")
     if is_module(model):
         return
-    if not callable(model) and not hasattr(model, "predict"):
+    if not callable(model) and not _predicts(model):
         raise TypeError(
             f"{type(model).__name__} is no model: pass a fitted estimator, a torch module, "
             "or a callable from a batch to (n,) or (n, k)"
@@ -142,8 +165,9 @@ def wrap(model: Any, inputs: Inputs) -> Model:
     """Find how to call `model` on rows like `inputs`, and what its outputs mean."""
     check_model(model)
     if is_module(model):
-        return Model(model, _module_inputs(model, inputs), "module", module=model)
-    if not hasattr(model, "predict"):
+        call = _without_gradients(model)
+        return Model(call, _module_inputs(model, inputs), "module", module=model)
+    if not _predicts(model):
         return Model(model, inputs.decode, "callable")
     prepare = _estimator_inputs(model, inputs)
     labels = getattr(model, "classes_", None)
@@ -154,10 +178,13 @@ def wrap(model: Any, inputs: Inputs) -> Model:
                 "one array (n, k), for example lambda x: model.predict_proba(x)[0]"
             )
         many = _is_ensemble(model)
-        return Model(model.predict_proba, prepare, "probability", _labels(labels), is_ensemble=many)
+        return Model(
+            model.predict_proba, prepare, "probability", _labels(labels),
+            is_ensemble=many, estimator=model,
+        )  # fmt: skip
     if hasattr(model, "decision_function") and (labels is not None or not _is_regressor(model)):
         scale: Scale = "score"
-        return Model(model.decision_function, prepare, scale, _labels(labels))
+        return Model(model.decision_function, prepare, scale, _labels(labels), estimator=model)
     if labels is not None and not _is_regressor(model):
         known = np.asarray(labels)
 
@@ -166,7 +193,19 @@ def wrap(model: Any, inputs: Inputs) -> Model:
             return np.asarray(predicted[:, None] == known[None, :], np.float64)
 
         return Model(indicate, prepare, "indicator", _labels(labels))
-    return Model(model.predict, prepare, "amount", is_ensemble=_is_ensemble(model))
+    many = _is_ensemble(model)
+    return Model(model.predict, prepare, "amount", is_ensemble=many, estimator=model)
+
+
+def _without_gradients(module: Any) -> Callable[[Any], Any]:
+    """The module's forward pass without gradients, which torch switches thread by thread."""
+    import torch
+
+    def call(batch: Any) -> Any:
+        with torch.no_grad():
+            return module(batch)
+
+    return call
 
 
 def _is_ensemble(model: Any) -> bool:
@@ -196,10 +235,9 @@ def _estimator_inputs(model: Any, inputs: Inputs) -> Callable[[Block], Any]:
     wanted = getattr(model, "n_features_in_", None)
     names = getattr(model, "feature_names_in_", None)
     width = inputs.shape[0] if len(inputs.shape) == 1 else None
-    is_text = isinstance(inputs.decode(inputs.block[:1]), list)
-    if wanted is not None and width is not None and width != wanted and not is_text:
+    if wanted is not None and width is not None and width != wanted and not inputs.is_text:
         raise ValueError(f"x has {width} columns, but the model was fitted on {wanted}")
-    if wanted is None or is_text:
+    if wanted is None or inputs.is_text:
         return inputs.decode
     if names is None and inputs.names is not None:
 
@@ -225,13 +263,23 @@ def _module_inputs(module: Any, inputs: Inputs) -> Callable[[Block], Any]:
     """Batches as tensors of the module's own dtype, on its own device."""
     import torch
 
+    if inputs.is_text:
+        raise TypeError(
+            "a torch module takes numbers, but x holds texts: pass a function from a list of "
+            "strings to (n,) or (n, k) that tokenizes and calls the module"
+        )
+    if inputs.worded:
+        raise TypeError(
+            f"a torch module takes numbers, but column {inputs.worded[0]!r} of x (or of data) "
+            "holds strings or categories: encode them as numbers, and name columns of codes in "
+            "categorical="
+        )
+
     first = next((p for p in module.parameters() if p.is_floating_point()), None)
     if first is None:
         first = next((b for b in module.buffers() if b.is_floating_point()), torch.empty(0))
     if hasattr(inputs.block, "tocsr"):
         return lambda block: torch.as_tensor(block.toarray()).to(first.device, first.dtype)
-    if inputs.names is not None and inputs.categorical.any():
-        raise TypeError("a torch module takes numbers: x has columns of strings or categories")
 
     def prepare(block: Block) -> Any:
         if is_tensor(block) and not block.is_floating_point() and _takes_codes(module):
@@ -263,4 +311,4 @@ def to_model_device(model: Model, inputs: Inputs) -> Inputs:
         encoded = outer(rows, what)
         return torch.as_tensor(encoded).to(block.device, block.dtype)
 
-    return Inputs(block, lambda b: b, encode, inputs.names, inputs.categorical)
+    return replace(inputs, block=block, decode=lambda b: b, encode=encode, columns=None)

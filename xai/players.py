@@ -216,9 +216,9 @@ class Tokens(Players):
 
     def encode(self, inputs: Inputs, channel_axis: int | None) -> Partition:
         """One player for each word; texts may differ in how many they have."""
-        from xai.text import PAD
+        from xai.text import PAD, words_of
 
-        if not isinstance(inputs.decode(inputs.block[:1]), list):
+        if not inputs.is_text:
             raise ValueError("Tokens() are for lists of strings")
         present = inputs.block != PAD
         owner = np.where(present, np.cumsum(present, axis=1) - 1, -1)
@@ -227,8 +227,10 @@ class Tokens(Players):
             raise ValueError(f"row {int(np.argmin(counts))} is an empty text: nothing to remove")
         d = int(counts.max())
         names = [str(i) for i in range(d)]
-        if inputs.n == 1:
-            names = [inputs.decode(inputs.block[:, [j]])[0].strip() for j in range(d)]
+        if inputs.names is not None:
+            names = inputs.names
+        elif inputs.n == 1:
+            names = words_of(inputs.decode(inputs.block)[0])
         return Partition(owner, counts, names, (d,), "Tokens()")
 
 
@@ -247,11 +249,10 @@ def column_index(column: Any, names: Sequence[str]) -> int:
 
 def as_players(players: Any, inputs: Inputs, channel_axis: int | None) -> Players:
     """What `explain(players=…)` accepts, as a `Players` object."""
-    is_text = isinstance(inputs.decode(inputs.block[:1]), list)
     if isinstance(players, Players):
         return players
     if players is None:
-        if is_text:
+        if inputs.is_text:
             return Tokens()
         return Pixels() if channel_axis is not None else Elements()
     if isinstance(players, str):

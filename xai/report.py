@@ -219,10 +219,11 @@ def _common_rows(explanations: Mapping[str, Explanation]) -> int:
 def _recipe(explanation: Explanation) -> str:
     """Say how the explanation was made and what it cost."""
     rows = f"{len(explanation)} row{'s' * (len(explanation) > 1)}"
+    ran = f" (ran: {explanation.ran})" if explanation.ran else ""
     return (
         f"method {explanation.method}, {rows}, {explanation.evaluations:,} model rows each, "
         f"removal {explanation.removal}, behavior {explanation.behavior}, "
-        f"summary {explanation.summary}, seed {explanation.seed}"
+        f"summary {explanation.summary}{ran}, seed {explanation.seed}"
     )
 
 

@@ -14,7 +14,7 @@ _GOLDEN = np.uint64(0x9E3779B97F4A7C15)
 _MIX_1 = np.uint64(0xBF58476D1CE4E5B9)
 _MIX_2 = np.uint64(0x94D049BB133111EB)
 
-PERMUTATION, COALITION, DRAW, REPLACEMENT, SIZE = range(5)
+PERMUTATION, COALITION, DRAW, REPLACEMENT, SIZE, STRATUM, JITTER, SIGN, FLIP = range(9)
 """Streams: numbers drawn for one purpose never meet those of another."""
 
 

@@ -92,7 +92,8 @@ def resolve(
     if isinstance(target, str) and target == "all":
         return Resolved(np.tile(np.arange(k), (n, 1)), axis=True)
     if isinstance(target, Top):
-        if isinstance(target.k, bool) or not isinstance(target.k, int) or not 1 <= target.k <= k:
+        whole = isinstance(target.k, int | np.integer) and not isinstance(target.k, bool)
+        if not whole or not 1 <= target.k <= k:
             raise ValueError(f"Top({target.k!r}): the model has {k} outputs; ask for 1 to {k}")
         order = np.argsort(-outputs, axis=1, kind="stable")[:, : target.k]
         return Resolved(order.astype(np.intp), axis=True)

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from xai.inputs import Inputs
+from xai.inputs import Inputs, as_codes
 
 REMOVED, PAD = 0, 1
 """Codes of a removed token and of the places after a text's end: both decode to nothing."""
@@ -28,9 +28,22 @@ def read_text(texts: list[str]) -> Inputs:
     words = np.array(["", "", *pool], object)
 
     def decode(batch: NDArray[Any]) -> list[str]:
-        return ["".join(row) for row in words[batch]]
+        codes = as_codes(batch, len(words), "a token")
+        return ["".join(row) for row in words[codes]]
 
     def encode(value: Any, what: str) -> NDArray[Any]:
         raise ValueError(f"{what}: texts lose tokens by leaving them out; pass no {what}")
 
-    return Inputs(block, decode, encode, names=None, categorical=np.ones(width, bool))
+    categorical = np.ones(width, bool)
+    return Inputs(block, decode, encode, categorical=categorical, is_text=True)
+
+
+def words_of(text: str) -> list[str]:
+    """The players of a text, as `Tokens()` names them.
+
+    Examples
+    --------
+    >>> words_of("a good  film ")
+    ['a', 'good', 'film']
+    """
+    return [token.strip() for token in _TOKEN.findall(text)]

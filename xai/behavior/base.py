@@ -41,6 +41,27 @@ class View:
     y_given: NDArray[Any] | None = None
 
 
+@dataclass(frozen=True, eq=False)
+class Linear:
+    """Values as weighted sums of the model's outputs on a scale.
+
+    Attributes
+    ----------
+    scale : "raw" (the outputs as they stand), "log_odds" or "logit"
+    places, weights : (n, k, s)
+        Value k of row i is the sum of ``weights[i, k]`` times the outputs ``places[i, k]``.
+    """
+
+    scale: str
+    places: NDArray[np.intp]
+    weights: NDArray[np.float64]
+
+    @property
+    def contrasts(self) -> bool:
+        """Whether what is common to all outputs cancels out."""
+        return not self.weights.sum(axis=2).any()
+
+
 @dataclass(frozen=True)
 class Values:
     """A bound behavior.
@@ -55,6 +76,7 @@ class Values:
     names : names of the outputs that `target` indexes
     own_target : whether the values are of something else than the model's outputs (a loss)
     remedy : what to do where values are infinite
+    linear : what `output` computes as a weighted sum, where it is one
     """
 
     output: Step
@@ -62,6 +84,7 @@ class Values:
     names: Sequence[str]
     own_target: bool = False
     remedy: str = ""
+    linear: Linear | None = None
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import expit, log_expit, log_softmax, softmax
 
-from xai.behavior.base import Behavior, Floats, Step, Values, View, pick
+from xai.behavior.base import Behavior, Floats, Linear, Step, Values, View, pick
 from xai.model import Scale
 from xai.suggest import unknown
 from xai.targets import one_index
@@ -95,6 +95,21 @@ def log_probability(scale: Scale) -> Callable[[Floats], Floats]:
     return _log
 
 
+def _linear(
+    output: str, scale: Scale, places: NDArray[np.intp], weights: list[float]
+) -> Linear | None:
+    """The weighted sum of outputs at `places` (n, k, s), on the scale on which it is one."""
+    as_they_stand = (
+        output in ("auto", "raw")
+        or (output == "probability" and scale == "probability")
+        or (output == "logit" and scale == "score")
+    )
+    if not as_they_stand and scale != "probability":
+        return None
+    known = "raw" if as_they_stand else output
+    return Linear(known, places, np.broadcast_to(np.array(weights), places.shape))
+
+
 @dataclass(frozen=True)
 class Prediction(Behavior):
     """The explained class's output, row by row.
@@ -115,8 +130,13 @@ class Prediction(Behavior):
     def bind(self, view: View) -> Values:
         """Transform, then keep the explained outputs; commutes with the mean over draws."""
         to_scale, keep = transform(self.output, view.scale), pick(view.target)
-        remedy = _remedy(self.output, view.scale)
-        return Values(lambda rows, out: keep(rows, to_scale(out)), None, view.names, remedy=remedy)
+        return Values(
+            lambda rows, out: keep(rows, to_scale(out)),
+            None,
+            view.names,
+            remedy=_remedy(self.output, view.scale),
+            linear=_linear(self.output, view.scale, view.target[..., None], [1.0]),
+        )
 
 
 @dataclass(frozen=True)
@@ -149,14 +169,18 @@ class Contrast(Behavior):
         if len(view.names) < 2:
             raise ValueError("a contrast needs at least two outputs; the model has one")
         to_scale = transform(self.output, view.scale)
-        keep, leave = pick(view.target), pick(self._others(view))
+        others = self._others(view)
+        keep, leave = pick(view.target), pick(others)
 
         def output(rows: Any, out: Floats) -> Floats:
             scaled = to_scale(out)
             with np.errstate(invalid="ignore"):  # inf − inf: the game says what to do
                 return keep(rows, scaled) - leave(rows, scaled)
 
-        return Values(output, None, view.names, remedy=_remedy(self.output, view.scale))
+        pairs = np.stack([view.target, others], axis=-1)
+        linear = _linear(self.output, view.scale, pairs, [1.0, -1.0])
+        remedy = _remedy(self.output, view.scale)
+        return Values(output, None, view.names, remedy=remedy, linear=linear)
 
     def _others(self, view: View) -> NDArray[np.intp]:
         """The other class of each explained output, (n, t)."""

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from xai.explanation import as_array
+from xai.archive import as_array
 from xai.plots.row import locate, read
 from xai.plots.style import diverging, title
 

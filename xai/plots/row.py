@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from xai.explanation import as_array
-from xai.text import read_text
+from xai.archive import as_array
 
 if TYPE_CHECKING:
     from xai.explanation import Explanation
@@ -128,7 +127,7 @@ def mean_size(explanation: Explanation, output: int | str | None = None) -> Row:
     return Row(
         method=explanation.method,
         output=names.pop() if len(names) == 1 else "each row's own output",
-        names=_names(ones[0], len(sizes[0])),
+        names=_names(explanation, len(sizes[0])),
         cells=[""] * len(sizes[0]),
         values=np.mean(sizes, axis=0),
         std_error=None,
@@ -174,11 +173,8 @@ def locate(one: Explanation, output: int | str | None) -> tuple[int | None, str]
 
 
 def _names(one: Explanation, count: int) -> list[str]:
-    """Name each player of a single row, on one line."""
+    """Name each player, on one line."""
     names = one.feature_names
-    if isinstance(one.data, list) and one.players == "Tokens()":
-        names = _words(one.data[0])
-        names += [""] * (count - len(names))
     if len(names) != count or names == [str(j) for j in range(count)]:
         return [f"feature {j}" for j in range(count)]
     return [" ".join(str(name).split()) for name in names]
@@ -187,12 +183,6 @@ def _names(one: Explanation, count: int) -> list[str]:
 def per_row(explanation: Explanation) -> bool:
     """Whether each row was explained on its own, rather than a whole data set at once."""
     return len(explanation.element_players) == len(explanation)
-
-
-def _words(text: str) -> list[str]:
-    """Split a text as `Tokens()` does: it names them itself only where there is one text."""
-    tokens = read_text([text])
-    return [tokens.decode(tokens.block[:, [j]])[0] for j in range(tokens.block.shape[1])]
 
 
 def _cells(one: Explanation, count: int) -> list[str]:

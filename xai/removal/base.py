@@ -56,17 +56,26 @@ class Context:
 
     def background(self, own: Any, removal: str) -> Block:
         """The removal's own rows, or `explain`'s `data`, encoded like x."""
+        self.refuse_texts(removal)
         rows = self.data if own is None else own
         if rows is None:
             raise ValueError(
                 f"{removal} needs background rows: pass data=, or a removal that needs none, "
                 "such as removal=xai.removal.Baseline(0)"
             )
-        block = self.inputs.encode(rows, "data")
-        return block if is_tensor(block) or sparse.issparse(block) else self.inputs.admit(block)
+        return self.inputs.admit(self.inputs.encode(rows, "data"))
+
+    def refuse_texts(self, removal: str) -> None:
+        """Refuse texts, where a removal puts other values in place of x's."""
+        if self.inputs.is_text:
+            raise ValueError(
+                f"{removal} is not for texts: they lose tokens by leaving them out, which is "
+                "removal=xai.removal.Baseline(0)"
+            )
 
     def numeric(self, removal: str) -> None:
         """Refuse columns of categories, where a removal computes with amounts."""
+        self.refuse_texts(removal)
         bad = np.flatnonzero(self.inputs.categorical)
         if len(bad) and len(self.inputs.shape) == 1:
             names = self.inputs.names or [str(j) for j in range(self.inputs.shape[0])]
@@ -104,8 +113,7 @@ def compose(
     if is_tensor(x):
         return _compose_tensors(x, replacement, rows, index, masks)
     if sparse.issparse(x):
-        kept = x[rows].multiply(masks)
-        return sparse.csr_array(kept + replacement[index].multiply(~masks))
+        return _entries(x[rows], masks) + _entries(replacement[index], ~masks)
     if x.ndim == 2:
         from xai.kernels.compose import compose_rows
 
@@ -113,6 +121,14 @@ def compose(
         compose_rows(x, replacement, rows, index, masks, out)
         return out
     return np.where(masks, x[rows], replacement[index])
+
+
+def _entries(block: Block, chosen: NDArray[np.bool_]) -> Block:
+    """The chosen entries of a sparse block: selected, since NaN times 0 would stay NaN."""
+    entries = block.tocoo()
+    at = np.broadcast_to(chosen, block.shape)[entries.row, entries.col]
+    places = (entries.row[at], entries.col[at])
+    return sparse.csr_array((entries.data[at], places), shape=block.shape)
 
 
 def _compose_tensors(x: Any, replacement: Any, rows: Indices, index: Indices, masks: Any) -> Any:

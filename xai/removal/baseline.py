@@ -44,48 +44,66 @@ class Baseline(Removal):
         return Draws(source, 1, key=lambda rows, draws: source(rows, draws)[1])
 
     def _block(self, context: Context) -> Block:
-        inputs = context.inputs
-        if isinstance(self.value, str):
-            if self.value not in _STATISTICS:
-                raise ValueError(
-                    f"Baseline({self.value!r}): expected a number, an array or one of {_STATISTICS}"
-                )
-            context.numeric(f"Baseline({self.value!r})")
-            if context.channel_axis is not None:
-                return _own_statistic(inputs.block, self.value, context.channel_axis)
-            background = context.background(None, f"Baseline({self.value!r})")
-            return _admit(context, _statistic(background, self.value))
-        if np.ndim(self.value) == 0 and not hasattr(self.value, "shape"):
-            if not isinstance(inputs.decode(inputs.block[:1]), list):  # texts: 0 leaves a token out
-                context.numeric(f"Baseline({self.value!r})")
-            if not isinstance(self.value, int | float | np.number):
-                raise TypeError(f"Baseline({self.value!r}): expected a number, an array or a word")
-            return _constant(context, float(self.value))
-        block = inputs.encode(self.value, "the baseline")
+        inputs, value = context.inputs, _plain(self.value)
+        if isinstance(value, str):
+            return self._statistic(context, value)
+        if not isinstance(value, list | tuple) and not hasattr(value, "shape"):
+            return self._constant(context, value)
+        context.refuse_texts("a Baseline of rows")
+        block = inputs.encode(value, "the baseline")
         if block.shape[0] not in (1, inputs.n):
             raise ValueError(
                 f"the baseline has {block.shape[0]} rows: expected one, or one for each of the "
                 f"{inputs.n} explained rows"
             )
-        return _admit(context, block)
+        return inputs.admit(block)
+
+    def _statistic(self, context: Context, name: str) -> Block:
+        if name not in _STATISTICS:
+            raise ValueError(
+                f"Baseline({name!r}): expected a number, an array or one of {_STATISTICS}"
+            )
+        context.numeric(f"Baseline({name!r})")
+        if context.channel_axis is not None:
+            return _own_statistic(context.inputs.block, name, context.channel_axis)
+        background = context.background(None, f"Baseline({name!r})")
+        return context.inputs.admit(_statistic(background, name))
+
+    def _constant(self, context: Context, value: Any) -> Block:
+        if not isinstance(value, int | float):
+            raise TypeError(f"Baseline({self.value!r}): expected a number, an array or a word")
+        if not context.inputs.is_text:
+            context.numeric(f"Baseline({value!r})")
+        elif value != 0:
+            raise ValueError(
+                f"Baseline({value!r}): texts lose tokens by leaving them out, which is Baseline(0)"
+            )
+        return _constant(context, value)
 
 
-def _admit(context: Context, block: Block) -> Block:
-    if is_tensor(block) or sparse.issparse(block):
-        return block
-    return context.inputs.admit(block)
+def _plain(value: Any) -> Any:
+    """A NumPy or torch number as Python's own; anything else as it is."""
+    is_number = isinstance(value, np.generic | np.ndarray) or is_tensor(value)
+    return value.item() if is_number and value.ndim == 0 else value
 
 
 def _constant(context: Context, value: float) -> Block:
+    """One row of a number: in x's own precision, or as itself where x holds integers."""
     x, shape = context.inputs.block, (1, *context.inputs.shape)
     if is_tensor(x):
-        whole = x.is_floating_point() or float(value).is_integer()
-        return x.new_full(shape, value) if whole else x.new_full(shape, value).float() + value
-    if sparse.issparse(x):
-        return sparse.csr_array(np.full(shape, value, x.dtype))
-    whole = float(value).is_integer()
-    dtype = x.dtype if x.dtype.kind == "f" or whole else np.dtype(np.float64)
-    return context.inputs.admit(np.full(shape, value, dtype))
+        own = x.is_floating_point()
+        return context.inputs.admit(
+            x.new_full(shape, value, dtype=x.dtype if own else _kind(value))
+        )
+    row = np.full(shape, value, x.dtype if x.dtype.kind == "f" else None)
+    row = row.astype(np.float64) if row.dtype == object else row  # beyond 64 bits
+    return context.inputs.admit(sparse.csr_array(row) if sparse.issparse(x) else row)
+
+
+def _kind(value: float) -> Any:
+    import torch
+
+    return torch.int64 if float(value).is_integer() else torch.get_default_dtype()
 
 
 def _statistic(block: Block, name: str) -> Block:

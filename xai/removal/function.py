@@ -22,6 +22,7 @@ class Function(Removal):
     function : callable
         Takes a batch of rows (B, *shape), encoded as numbers, and a bool array or tensor of the
         same shape, True where an element is kept; returns the rows with the others replaced.
+        Strings and categories are codes, and only codes that occur may be returned for them.
         It must not change its arguments, and must give the same answer every time.
 
     Examples
@@ -42,6 +43,11 @@ class Function(Removal):
             out = self.function(
                 batch, batch.new_tensor(kept).bool() if hasattr(x, "clone") else kept
             )
+            if not hasattr(out, "shape"):
+                raise TypeError(
+                    f"the removal function returned a {type(out).__name__}; expected rows like "
+                    "those it was given"
+                )
             if tuple(out.shape) != tuple(batch.shape):
                 raise ValueError(
                     f"the removal function returned shape {tuple(out.shape)} "

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from xai import streams
-from xai.inputs import Block, is_tensor
+from xai.inputs import Block, Inputs, is_tensor
 from xai.removal.base import Context, Draws, Indices, Removal
 
 REPEATS = 10
@@ -71,6 +71,7 @@ class Permuted(Removal):
 
     def bind(self, context: Context) -> Draws:
         """One draw for each permutation; replacement rows differ between explained rows."""
+        context.refuse_texts("permuted removal")
         repeats = REPEATS if self.repeats is None else self.repeats
         _positive("repeats", repeats)
         own = self.data if self.data is not None else context.data
@@ -145,28 +146,36 @@ class Uniform(Removal):
         inputs = context.inputs
         if sparse.issparse(inputs.block):
             raise TypeError("uniform removal needs dense x: pass x.toarray()")
-        low, high = (self._limit(context, side) for side in ("low", "high"))
+        block = None
+        if self.low is None or self.high is None:
+            block = context.background(self.data, "uniform removal")
+        low, high = (self._limit(context, side, block) for side in ("low", "high"))
         if np.any(high < low):
             raise ValueError("Uniform: high must not be below low")
-        whole = _whole_columns(context)
+        whole = _whole_elements(inputs, block)
+        first, last = _whole_range(low, high, whole)
+        kind = inputs.admit(_rows_like(inputs.block, np.concatenate([first, last])))
+        seen = _seen_categories(inputs, block)
 
         def generate(draws: Indices) -> Block:
             u = streams.uniforms(
                 context.seed, streams.REPLACEMENT, draws, int(np.prod(inputs.shape))
             )
             u = u.reshape(len(draws), *inputs.shape)
-            values = np.where(whole, np.floor(low + u * (high - low + 1)), low + u * (high - low))
-            return _like(inputs.block, values)
+            integers = np.minimum(np.floor(first + u * (last - first + 1)), last)
+            values = np.where(whole, integers, low + u * (high - low))
+            for j, codes in seen.items():
+                values[:, j] = codes[np.floor(u[:, j] * len(codes)).astype(np.intp)]
+            return _cast(kind, values)
 
         return endless(generate, self.n_draws)
 
-    def _limit(self, context: Context, side: str) -> NDArray[np.float64]:
+    def _limit(self, context: Context, side: str, block: Block) -> NDArray[np.float64]:
         given = getattr(self, side)
         if given is not None:
             context.numeric("Uniform(low, high)")
             rows = np.broadcast_to(np.asarray(given, np.float64), context.inputs.shape)
             return rows[None]
-        block = context.background(self.data, "uniform removal")
         array = np.asarray(block.detach().cpu() if is_tensor(block) else block, np.float64)
         return np.asarray(array.min(0) if side == "low" else array.max(0))[None]
 
@@ -200,22 +209,60 @@ def _positive(name: str, value: int) -> None:
         raise ValueError(f"{name} must be a positive integer, not {value!r}")
 
 
-def _whole_columns(context: Context) -> NDArray[np.bool_]:
-    """Columns whose draws are whole numbers: categories' codes, integers."""
-    inputs = context.inputs
-    whole = np.zeros(inputs.shape, bool)
-    if not is_tensor(inputs.block) and inputs.block.dtype.kind in "iub":
-        whole[...] = True
+def _whole_elements(inputs: Inputs, background: Block | None) -> NDArray[np.bool_]:
+    """Elements whose draws are integers: those that are in x and, where it is used, in data."""
+    whole = np.full(inputs.shape, _is_whole(inputs.block))
+    if background is not None and not _is_whole(background):
+        whole[...] = False
     if inputs.columns is not None:
         whole |= np.array([column.integral for column in inputs.columns])
-    if len(inputs.shape) == 1:
-        whole |= inputs.categorical
     return whole
 
 
-def _like(block: Block, values: NDArray[np.float64]) -> Block:
-    if is_tensor(block):
-        import torch
+def _is_whole(block: Block) -> bool:
+    return not block.is_floating_point() if is_tensor(block) else block.dtype.kind in "iub"
 
-        return torch.as_tensor(values).to(block.device, block.dtype)
-    return values.astype(block.dtype)
+
+def _whole_range(
+    low: NDArray[np.float64], high: NDArray[np.float64], whole: NDArray[np.bool_]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """The first and last number to draw: integers inside the range where elements are whole."""
+    first, last = np.where(whole, np.ceil(low), low), np.where(whole, np.floor(high), high)
+    empty = np.argwhere(last < first)
+    if len(empty):
+        at = tuple(empty[0])
+        raise ValueError(
+            f"Uniform: no integer lies between {low[at]:g} and {high[at]:g}, and x holds integers: "
+            "widen the range, or pass x as floats"
+        )
+    return first, last
+
+
+def _seen_categories(inputs: Inputs, background: Block | None) -> dict[int, NDArray[np.float64]]:
+    """The background's distinct codes of each column of categories."""
+    if background is None or len(inputs.shape) != 1:
+        return {}
+    array = np.asarray(background.detach().cpu() if is_tensor(background) else background)
+    return {
+        int(j): np.unique(array[:, j]).astype(np.float64)
+        for j in np.flatnonzero(inputs.categorical)
+    }
+
+
+def _rows_like(block: Block, values: NDArray[np.float64]) -> Block:
+    """Rows on x's device; in its precision where it holds floats."""
+    if not is_tensor(block):
+        return values.astype(block.dtype) if block.dtype.kind == "f" else values
+    import torch
+
+    rows = torch.as_tensor(values, device=block.device)
+    return rows.to(block.dtype) if block.is_floating_point() else rows
+
+
+def _cast(kind: Block, values: NDArray[np.float64]) -> Block:
+    """Drawn numbers in the dtype and on the device of other rows."""
+    if not is_tensor(kind):
+        return values.astype(kind.dtype)
+    import torch
+
+    return torch.as_tensor(values).to(kind.device, kind.dtype)

@@ -61,6 +61,7 @@ class Attribution:
     evaluations : model rows per explained row, rounded up
     converged : (n,) bool, or None where no tolerance was given
     info : further arrays, (n,) or (n, k)
+    ran : what computed the values, where the summary had a choice
     """
 
     values: Floats
@@ -71,6 +72,7 @@ class Attribution:
     converged: NDArray[np.bool_] | None = None
     interactions: Floats | None = None
     info: dict[str, NDArray[Any]] = field(default_factory=dict)
+    ran: str = ""
 
 
 @dataclass(frozen=True)
@@ -194,6 +196,7 @@ def _squeezed(result: Attribution, evaluations: int, *, flat: bool) -> Attributi
         converged=result.converged,
         interactions=cut(result.interactions),
         info=result.info,
+        ran=result.ran,
     )
 
 
@@ -231,6 +234,7 @@ def finish(
     full: Floats,
     tolerance: float | None,
     info: dict[str, NDArray[Any]] | None = None,
+    ran: str = "",
 ) -> Attribution:
     """Assemble the result, with the cost and the verdict on the tolerance."""
     met = None if tolerance is None else within(values, std_error, tolerance)
@@ -242,6 +246,7 @@ def finish(
         evaluations=-(-game.evaluations // game.n_rows),
         converged=met,
         info=info or {},
+        ran=ran,
     )
 
 

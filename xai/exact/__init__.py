@@ -1,0 +1,116 @@
+"""Shapley values in closed form, for models that are a sum of small terms: found, or None.
+
+A closed form is what the model's structure says; it is believed only where it meets the model's
+own outputs at both ends of the game, which cost their usual model rows and nothing more.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from xai.exact.base import Additive, Floats, Indices, Part
+from xai.exact.boosters import read_boosters
+from xai.exact.linear import read_linear
+from xai.exact.path import Way, follow
+from xai.exact.trees import read_trees
+
+if TYPE_CHECKING:
+    from xai.game import ClosedForm, ModelGame
+
+TOLERANCE = 1e-6
+"""How far (times max(1, |value|)) a closed form may lie from the model's own outputs."""
+CHUNK = 2**22
+"""Most (row, draw) pairs, or numbers of transformed rows, in one chunk of explained rows."""
+
+
+def closed_form(game: ModelGame) -> ClosedForm | None:
+    """How to compute the Shapley values of a game without its coalitions, where that is known.
+
+    Only for values that are linear in an additive output, of rows that are mixtures of x and a
+    finite number of replacement rows.
+    """
+    from xai.game import ClosedForm
+
+    linear, draws, model = game.values.linear, game.draws, game.model
+    mixes = draws.inputs is None and draws.regressors is None and not draws.endless
+    if linear is None or model.estimator is None or not mixes or len(game.inputs.shape) != 1:
+        return None
+    one = model.prepare(game.inputs.block[np.arange(1)])
+    way = follow(model.estimator, one, game.inputs)
+    if way is None:
+        return None
+    for read in (read_linear, read_trees, read_boosters):
+        additive = read(way.last, model.scale, linear.scale, game.full_outputs.shape[1])
+        if additive is None or (additive.only_contrasts and not linear.contrasts):
+            continue
+        if way.transform(one).shape[1] != len(way.sources):
+            return None  # some step does not keep columns apart as its class promises
+        return ClosedForm(additive.kind, partial(_values, game, way, additive))
+    return None
+
+
+def _values(game: ModelGame, way: Way, additive: Additive) -> Floats | None:
+    """Shapley values (n, d, k), or None where they do not meet the game's ends."""
+    base, full = game.ends(np.arange(game.n_rows))
+    phi = np.empty((game.n_rows, game.n_players, game.n_outputs))
+    own = np.empty_like(base)
+    for rows, part in _parts(game, way, additive):
+        phi[rows], own[rows] = additive.shapley(part)
+    gap = full - base - phi.sum(axis=1)
+    room = _room(game, np.maximum(np.abs(full), np.abs(base)))
+    met = not additive.offset_known or (np.abs(own - full) <= room).all()
+    if not met or not (np.abs(gap) <= room).all():
+        return None
+    return _spread(phi, gap)
+
+
+def _room(game: ModelGame, size: Floats) -> Floats:
+    """How far values of this size may lie from the model's own, which are rounded, too."""
+    assert game.values.linear is not None
+    eps = float(np.finfo(game.full_outputs.dtype).eps)
+    room = max(TOLERANCE, 64 * eps) * np.maximum(1, size)
+    if game.values.linear.scale == "raw":
+        return np.asarray(room)
+    # a logarithm of odds magnifies a probability's rounding by 1 / (p (1 − p))
+    return np.asarray(room + 4 * eps * np.exp(np.minimum(size, 40)))
+
+
+def _parts(game: ModelGame, way: Way, additive: Additive) -> Iterator[tuple[Indices, Part]]:
+    """The game's rows as the last estimator sees them, some at a time."""
+    linear, m = game.values.linear, game.n_draws
+    assert linear is not None
+    latest: tuple[Any, Any] = (None, None)  # all removals so far have one block of replacements
+    step = max(1, CHUNK // max(m, len(way.sources), game.n_players * game.n_outputs))
+    for start in range(0, game.n_rows, step):
+        at = np.arange(start, min(start + step, game.n_rows))
+        rows = game.explained[at]
+        block, index = game.draws.source(np.repeat(rows, m), np.tile(np.arange(m), len(rows)))
+        if latest[0] is not block:
+            latest = (block, way.transform(game.model.prepare(block)))
+        owner = game.partition.owner if game.partition.shared else game.partition.owner[rows]
+        places = linear.places[rows]
+        yield (
+            at,
+            Part(
+                x=way.transform(game.model.prepare(game.inputs.block[rows])),
+                data=latest[1],
+                index=np.asarray(index).reshape(len(rows), m),
+                owner=np.ascontiguousarray(owner[:, way.sources]),
+                places=additive.places[places],
+                weights=linear.weights[rows] * additive.factors[places],
+                n_players=game.n_players,
+                n_jobs=game.n_jobs,
+            ),
+        )
+
+
+def _spread(phi: Floats, gap: Floats) -> Floats:
+    """Values that sum up to float precision: what rounding left, by size; a 0 stays 0."""
+    size = np.abs(phi)
+    total = size.sum(axis=1, keepdims=True)
+    share = size / np.where(total > 0, total, 1.0)
+    return np.asarray(phi + share * gap[:, None])

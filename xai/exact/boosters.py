@@ -1,0 +1,88 @@
+"""XGBoost, LightGBM and CatBoost: their trees as shap reads them, where shap is installed."""
+
+from __future__ import annotations
+
+import warnings
+from importlib.util import find_spec
+from typing import Any
+
+import numpy as np
+from scipy import sparse
+
+from xai.exact.base import Additive, Floats, Part, outputs_of
+from xai.exact.trees import join_trees
+from xai.kernels.tree_shapley import NODE
+
+_DTYPES: dict[str, type[np.floating[Any]]] = {
+    "xgboost": np.float32,
+    "lightgbm": np.float64,
+    "catboost": np.float32,
+}
+"""What each library casts x to before it compares."""
+
+
+def read_boosters(estimator: Any, scale: str, asked: str, n_outputs: int) -> Additive | None:
+    """A booster as an additive model; None where it is none, or shap cannot read it."""
+    modules = (cls.__module__.split(".")[0] for cls in type(estimator).__mro__)
+    library = next((module for module in modules if module in _DTYPES), None)
+    if library is None or find_spec("shap") is None or _takes_zeros_as_gaps(estimator):
+        return None
+    read = _read(estimator)
+    if read is None:
+        return None
+    nodes, values = [], []
+    for left, right, missing, column, threshold, value in zip(
+        read.children_left,
+        read.children_right,
+        read.children_default,
+        read.features,
+        read.thresholds,
+        read.values,
+        strict=True,
+    ):
+        tree = np.zeros(len(left), NODE)
+        tree["left"], tree["right"], tree["bits"] = left, right, -1
+        tree["column"], tree["threshold"] = np.where(left < 0, -1, column), threshold
+        tree["missing_left"] = missing == left
+        nodes.append(tree)
+        values.append(value)
+    constant = np.broadcast_to(np.ravel(read.base_offset), values[0].shape[1]).astype(np.float64)
+    outputs = outputs_of(scale, asked, len(constant), n_outputs, margin=True)
+    if outputs is None:
+        return None
+    places, factors, only_contrasts = outputs
+    every = np.full(len(nodes), -1)
+    forest = join_trees(nodes, values, every, int(read.max_depth), constant, _DTYPES[library])
+
+    def shapley(part: Part) -> tuple[Floats, Floats]:
+        phi, own = forest.shapley(part)
+        if library != "xgboost" and (_has_gaps(part.x) or _has_gaps(part.data)):
+            phi[:] = np.nan  # where gaps go depends on more than shap reads: no values, so sampled
+        return phi, own
+
+    # shap 0.51 drops CatBoost's constant, and reads one of xgboost 3's where it has one per class
+    return Additive("trees", places, factors, shapley, only_contrasts, offset_known=False)
+
+
+def _takes_zeros_as_gaps(estimator: Any) -> bool:
+    booster = getattr(estimator, "booster_", None)  # LightGBM's
+    return booster is not None and "'missing_type': 'Zero'" in str(booster.dump_model())
+
+
+def _has_gaps(rows: Any) -> bool:
+    return bool(np.isnan(rows.data if sparse.issparse(rows) else rows).any())
+
+
+def _read(estimator: Any) -> Any:
+    """The trees, as arrays of shap's; None for those that it refuses (categorical splits, …)."""
+    import shap
+
+    refusals = (AssertionError, AttributeError, IndexError, KeyError, NotImplementedError)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # on how shap's own explainer would treat them
+        try:
+            read = shap.TreeExplainer(estimator).model
+        except (*refusals, TypeError, ValueError):
+            return None
+    complete = all(hasattr(read, name) for name in ("children_left", "values", "base_offset"))
+    return read if complete else None
