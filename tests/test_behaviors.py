@@ -103,6 +103,19 @@ def test_an_infinite_log_odds_is_not_silently_clipped(trees):
         explain(certain, trees.x, Prediction("log_odds"), target=1)
 
 
+@pytest.mark.parametrize("behavior", [Prediction, Contrast, Margin])
+@pytest.mark.parametrize("output", ["log_odds", "logit"])
+def test_an_infinite_value_says_what_to_do(cancer, behavior, output):
+    """A forest gives probabilities of exactly 0 and 1."""
+    certain = cancer.forest.predict_proba(cancer.x).max(axis=1) == 1
+    x = cancer.x[certain][:1]
+    with pytest.raises(ValueError, match=r"row 0 .*exactly 0 or 1: use output='probability'"):
+        xai.explain(
+            cancer.forest, x, "occlusion", data=cancer.x[:5], behavior=behavior(output=output),
+            target=1,
+        )  # fmt: skip
+
+
 def test_an_unknown_output_names_the_nearest(trees):
     with pytest.raises(ValueError, match="logit"):
         explain(trees.model, trees.x, Prediction("logits"))
@@ -136,6 +149,44 @@ def test_a_contrast_to_an_unknown_class_is_refused(trees):
         explain(trees.model, trees.x, Contrast(to="ceder"), target=0)
     with pytest.raises(ValueError, match="7"):
         explain(trees.model, trees.x, Contrast(to=7), target=0)
+
+
+@pytest.mark.parametrize("behavior", [Contrast(), "contrast"])
+@pytest.mark.parametrize("target", ["predicted", 0, "all"])
+def test_a_contrast_to_none_is_to_the_runner_up_of_the_unmasked_row(trees, behavior, target):
+    p = trees.model.predict_proba(trees.x)
+    explanation = explain(trees.model, trees.x, behavior, target=target)
+    for i, row in enumerate(p):
+        own = {"predicted": [row.argmax()], 0: [0], "all": [0, 1, 2]}[target]
+        for at, c in enumerate(own):
+            other = max((j for j in range(3) if j != c), key=lambda j, row=row: row[j])
+
+            def value(x, c=c, other=other):
+                p = trees.model.predict_proba(x)
+                return p[:, c] - p[:, other]
+
+            found = explanation.values[i].reshape(4, -1)[:, at]
+            np.testing.assert_allclose(found, occlude(value, trees.x)[i], atol=1e-12)
+            alone = explain(trees.model, trees.x[i : i + 1], behavior, target=target)
+            np.testing.assert_allclose(found, alone.values.reshape(4, -1)[:, at], atol=1e-12)
+
+
+def test_a_contrast_with_itself_is_refused(trees):
+    with pytest.raises(ValueError, match=r"row 0 .*itself.*to=1"):
+        explain(trees.model, trees.x, Contrast(to=1), target=1)
+    p = trees.model.predict_proba(trees.x).argmax(axis=1)
+    with pytest.raises(ValueError, match=rf"row {p.tolist().index(2)} .*itself.*to='cedar'"):
+        explain(trees.model, trees.x, Contrast(to="cedar"))
+    every = explain(trees.model, trees.x, Contrast(to=1), target="all")
+    assert np.all(every.values[..., 1] == 0) and np.all(np.abs(every.values[..., 0]).max(1) > 0)
+
+
+@pytest.mark.parametrize("to", [None, 0])
+def test_a_contrast_of_one_output_is_refused(line, to):
+    with pytest.raises(ValueError, match="two outputs"):
+        xai.explain(
+            line.model, line.x[:2], "occlusion", removal=Baseline(0.0), behavior=Contrast(to)
+        )
 
 
 def test_a_margin_is_the_gap_to_the_best_other_class(trees):
@@ -252,6 +303,135 @@ def test_cross_entropy_is_not_for_regressors(line):
             line.model, line.x[:3], "occlusion", removal=Baseline(0.0),
             behavior=PredictionLoss("cross_entropy"), y=np.zeros(3),
         )  # fmt: skip
+
+
+@pytest.mark.parametrize("target", [99, -1, "nonsense", xai.Label("nonsense"), xai.Top(9), 1.5])
+@pytest.mark.parametrize("behavior", [PredictionLoss(), DatasetLoss(), Prediction(), Margin()])
+def test_a_bad_target_is_refused_by_every_behavior(trees, behavior, target):
+    with pytest.raises((TypeError, ValueError), match=r"target|label|Top"):
+        explain(trees.model, trees.x, behavior, y=trees.y, target=target)
+
+
+@pytest.mark.parametrize(("target", "shape"), [("all", (3, 4, 1)), (xai.Top(2), (3, 4, 1)),
+                                               ("predicted", (3, 4)), (1, (3, 4))])  # fmt: skip
+def test_a_loss_has_one_value_and_keeps_the_axis_that_was_asked_for(trees, target, shape):
+    explanation = explain(trees.model, trees.x, PredictionLoss(), y=trees.y, target=target)
+    assert explanation.values.shape == shape
+    plain = explain(trees.model, trees.x, PredictionLoss(), y=trees.y)
+    np.testing.assert_array_equal(explanation.values.reshape(3, 4), plain.values)
+
+
+def test_error_is_the_0_1_loss_of_a_classifier_and_the_squared_one_of_a_regressor(trees, line):
+    keywords = {"y": trees.y}
+    one = explain(trees.model, trees.x, PredictionLoss("error"), **keywords)
+    other = explain(trees.model, trees.x, PredictionLoss("0-1"), **keywords)
+    np.testing.assert_array_equal(one.values, other.values)
+    assert "0-1" in str(one.output_names)
+    amounts = {"removal": Baseline(0.0), "y": np.array([1.0, 2.0])}
+    one, other = (
+        xai.explain(line.model, line.x[:2], "occlusion", behavior=PredictionLoss(loss), **amounts)
+        for loss in ("error", "squared")
+    )
+    np.testing.assert_array_equal(one.values, other.values)
+
+
+@pytest.mark.parametrize("clip", [-0.1, 1, 2.0])
+def test_a_clip_that_is_no_probability(trees, clip):
+    with pytest.raises(ValueError, match="clip"):
+        explain(trees.model, trees.x, PredictionLoss(clip=clip), y=trees.y)
+
+
+@pytest.mark.parametrize("loss", ["squared", "0-1", lambda y, out: out[:, 0]])
+def test_a_clip_without_effect_is_refused(trees, loss):
+    with pytest.raises(ValueError, match=r"clip=0.1 has no effect"):
+        explain(trees.model, trees.x, PredictionLoss(loss, clip=0.1), y=trees.y)
+
+
+# ------------------------------------------- what labels are, where a model does not know them
+
+
+def network(outputs):
+    torch = pytest.importorskip("torch")
+    torch.manual_seed(0)
+    module = torch.nn.Linear(4, outputs)
+
+    def call(x):
+        with torch.no_grad():
+            return module(torch.as_tensor(np.asarray(x)).float()).numpy().astype(float)
+
+    return module, call
+
+
+@pytest.mark.parametrize("loss", ["auto", "error", "squared"])
+def test_floats_are_amounts_for_a_module_of_one_output(trees, loss):
+    module, call = network(1)
+    y = np.array([0.5, 1.0, -3.0])
+    explanation = explain(module, trees.x, PredictionLoss(loss), y=y)
+    np.testing.assert_allclose(
+        explanation.predictions, -((call(trees.x)[:, 0] - y) ** 2), rtol=1e-5
+    )
+
+
+def test_integers_are_classes_of_the_one_logit_of_a_module(trees):
+    module, call = network(1)
+    p = 1 / (1 + np.exp(-call(trees.x)[:, 0]))
+    y = np.array([0, 1, 1])
+    own = np.where(y == 1, p, 1 - p)
+    for dtype in (int, bool, np.uint8):
+        explanation = explain(module, trees.x, PredictionLoss(), y=y.astype(dtype))
+        np.testing.assert_allclose(explanation.predictions, np.log(own), rtol=1e-4)
+    brier = explain(module, trees.x, PredictionLoss("squared"), y=y)
+    np.testing.assert_allclose(brier.predictions, -2 * (1 - own) ** 2, rtol=1e-4)
+
+
+@pytest.mark.parametrize("dtype", [int, float])
+def test_the_one_output_of_a_callable_is_an_amount(trees, dtype):
+    y = np.array([5, 0, 2]).astype(dtype)
+    explanation = explain(lambda x: x[:, 0] * x[:, 2], trees.x, PredictionLoss(), y=y)
+    expected = -((trees.x[:, 0] * trees.x[:, 2] - y) ** 2)
+    np.testing.assert_allclose(explanation.predictions, expected, rtol=1e-12)
+
+
+@pytest.mark.parametrize("kind", ["module", "callable"])
+@pytest.mark.parametrize("loss", ["auto", "squared", "0-1", "cross_entropy"])
+def test_floats_are_no_class_indices(trees, kind, loss):
+    model = network(3)[kind == "callable"]
+    with pytest.raises(TypeError, match=r"float64.*integers from 0 to 2.*loss=f"):
+        explain(model, trees.x, PredictionLoss(loss), y=np.array([0.0, 1.0, 2.0]))
+
+
+def test_class_indices_out_of_range_say_what_they_may_be(trees):
+    with pytest.raises(ValueError, match=r"index 5; .* classes 0 to 1; .*astype\(float\)"):
+        explain(network(1)[0], trees.x, PredictionLoss(), y=np.array([0, 1, 5]))
+    with pytest.raises(ValueError, match=r"index 3; .* classes 0 to 2$"):
+        explain(network(3)[0], trees.x, PredictionLoss(), y=np.array([0, 1, 3]))
+    with pytest.raises(ValueError, match=r"cross_entropy.*class indices: y.astype\(int\)"):
+        explain(network(1)[0], trees.x, PredictionLoss("cross_entropy"), y=np.array([0.0, 1, 1]))
+
+
+def test_a_loss_of_ones_own_takes_labels_as_they_are(trees):
+    """Amounts for a model of several outputs, words for a callable."""
+    module, call = network(2)
+    y = np.array([0.5, 2.0, -1.0])
+    explanation = explain(
+        module, trees.x, PredictionLoss(lambda y, out: (out.sum(axis=1) - y) ** 2), y=y
+    )
+    expected = -((call(trees.x).sum(axis=1) - y) ** 2)
+    np.testing.assert_allclose(explanation.predictions, expected, rtol=1e-4)
+    words = explain(
+        call, trees.x, PredictionLoss(lambda y, out: (y == "a") * 1.0), y=["a", "b", "a"]
+    )
+    np.testing.assert_array_equal(words.predictions, [-1, 0, -1])
+
+
+def test_one_amount_for_several_outputs_of_a_regressor_is_refused():
+    from sklearn.linear_model import LinearRegression
+
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(20, 4))
+    model = LinearRegression().fit(x, x[:, :2])
+    with pytest.raises(ValueError, match=r"2 outputs.*loss=f"):
+        explain(model, x[:3], PredictionLoss(), y=np.zeros(3))
 
 
 def test_an_unknown_loss_names_the_nearest(trees):

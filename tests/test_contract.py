@@ -422,6 +422,11 @@ def test_an_unknown_option_names_the_nearest(line, method, wrong, right):
         xai.explain(line.model, line.x[:1], method, data=line.data, **{wrong: 3})
 
 
+def test_an_unknown_option_without_a_near_name_reads_well(line):
+    with pytest.raises(TypeError, match=r"option 'zzzzz' for method 'lime'\. Known: alpha, "):
+        xai.explain(line.model, line.x[:1], "lime", data=line.data, zzzzz=1)
+
+
 def test_an_option_of_a_part_is_named_too(line):
     with pytest.raises(TypeError, match="regularizer"):
         xai.explain(line.model, line.x[:1], "lime", data=line.data, regulariser="lasso")

@@ -86,7 +86,7 @@ TREES = {
     "forest, contrast": (
         ensemble.RandomForestClassifier(7, random_state=0),
         "three",
-        xai.behavior.Contrast(to=1),
+        xai.behavior.Contrast(to=0),
     ),
     "regression forest": (ensemble.RandomForestRegressor(7, **SMALL), "amount", None),
     "extra trees": (ensemble.ExtraTreesClassifier(7, **SMALL), "three", None),
@@ -148,6 +148,7 @@ def test_every_output_at_once(rows):
     forest = ensemble.RandomForestClassifier(7, random_state=0).fit(rows.X, rows.three)
     for target in ("all", xai.Top(2), "predicted", [2, 1, 0, 1]):
         check(forest, rows.x, rows.data, "trees", target=target)
+        check(forest, rows.x, rows.data, "trees", target=target, behavior="contrast")
     amounts = ensemble.ExtraTreesRegressor(5, random_state=0).fit(rows.X, rows.amounts)
     check(amounts, rows.x, rows.data, "trees", target="all")
     boosting = ensemble.HistGradientBoostingClassifier(max_iter=5).fit(rows.X, rows.three)
@@ -430,9 +431,8 @@ def test_groups_of_columns(rows, kind, ids):
         xai.removal.Baseline(0),
         xai.removal.Baseline("mean"),
         xai.removal.Baseline(np.arange(20.0).reshape(4, 5) / 9 - 1),
-        xai.removal.Permuted(repeats=5),
     ],
-    ids=["zero", "mean", "per row", "permuted"],
+    ids=["zero", "mean", "per row"],
 )
 def test_removals(rows, kind, removal):
     model = BOTH[kind].fit(rows.X, rows.amount)
@@ -535,7 +535,8 @@ def test_permutation_walks_stay_walks(rows):
     walked = xai.explain(model, rows.x, "permutation_shap", data=rows.data, budget=200)
     assert walked.ran == "walks" and walked.std_error is not None
     exact = xai.explain(model, rows.x, data=rows.data)
-    assert np.all(np.abs(walked.values - exact.values) <= 6 * walked.std_error + 1e-12)
+    largest = walked.std_error.max(axis=1, keepdims=True)
+    assert np.all(np.abs(walked.values - exact.values) <= 6 * largest)
 
 
 REFUSED = {

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import tracemalloc
 
 import pytest
+
+import xai
 
 SCRIPT = """
 import resource
@@ -49,3 +52,19 @@ def test_a_wide_table_and_a_long_background_stay_under_a_gigabyte(method):
     before, after, evaluations = map(float, done.stdout.split())
     assert evaluations > 2500  # neighbourhoods that rows share cost each of them half
     assert after - before < 1000, f"{after - before:.0f} MB"
+
+
+@pytest.mark.parametrize("method", ["exact_shapley", "banzhaf", "mean_when_included"])
+def test_enumeration_holds_little_more_than_its_table(method):
+    """The table of all coalitions takes 2^d d bytes; no array of 8-byte numbers is that long."""
+    d = 17
+    players = xai.Game.from_function(lambda Z: Z.sum(axis=1) * 1.0, n_players=d)
+    summary = next(record for record in xai.methods() if record.name == method).summary
+    part = eval(summary, vars(xai.summary))
+    part(xai.Game.from_function(lambda Z: Z.sum(axis=1) * 1.0, n_players=3))  # imports
+    tracemalloc.start()
+    found = part(players, budget=2**d)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert found.std_error is None
+    assert peak < 2**d * d * 8

@@ -156,6 +156,97 @@ def test_lime_around_a_point_of_a_linear_model_is_its_slope(line):
     )
 
 
+@pytest.mark.parametrize("discretise", [True, False])
+def test_limes_players_may_be_columns_in_another_order(large, discretise):
+    order = np.array([3, 1, 0, 2, 7, 6, 5, 4])
+    plain, turned = (
+        xai.explain(
+            large.model, large.x, "lime", data=large.data, discretise=discretise, players=players
+        ).values
+        for players in (None, order)
+    )
+    np.testing.assert_allclose(turned[:, order], plain, rtol=1e-9, atol=1e-12)
+
+
+def test_limes_groups_may_differ_from_row_to_row(large):
+    ids = np.array([[0, 0, 1, 1, 2, 2, -1, -1], [2, 1, 0, 0, 0, 1, 2, 2], [0, 0, 0, 0, 1, 1, 2, 2]])
+    together = xai.explain(large.model, large.x, "lime", data=large.data, players=ids).values
+    for i in range(3):
+        alone = xai.explain(
+            large.model, large.x[i : i + 1], "lime", data=large.data, players=ids[i]
+        ).values
+        np.testing.assert_allclose(together[i], alone[0], rtol=1e-9, atol=1e-12)
+
+
+@pytest.fixture(scope="module")
+def half_categories():
+    rng = np.random.default_rng(0)
+    data = np.stack([rng.normal(size=300) * 2, rng.integers(0, 3, 300)], axis=1)
+    return data, np.array([[0.5, 1.0], [-1.0, 2.0]])
+
+
+def test_continuous_lime_takes_the_same_category_as_near(half_categories):
+    """A narrow kernel sees only rows of x's own category, where the slope is another."""
+    data, x = half_categories
+
+    def model(z):
+        return z[:, 0] * np.array([7.0, 1.0, -4.0])[z[:, 1].astype(int)]
+
+    explanation = xai.explain(
+        model, x, "lime", data=data, discretise=False, categorical=[1], width=0.15, samples=4000,
+        regularizer=None,
+    )  # fmt: skip
+    scale = data[:, 0].std()
+    np.testing.assert_allclose(explanation.values[:, 0], [scale, -4 * scale], rtol=0.02)
+
+
+def test_continuous_lime_of_an_additive_model(half_categories):
+    """Per standard deviation of a number, and for having x's own category, with their signs."""
+    data, x = half_categories
+
+    def model(z):
+        return 3 * z[:, 0] + 5.0 * (z[:, 1] == 1)
+
+    explanation = xai.explain(
+        model, x[:1], "lime", data=data, discretise=False, categorical=[1], alpha=1e-8
+    )
+    np.testing.assert_allclose(explanation.values, [[3 * data[:, 0].std(), 5.0]], atol=1e-6)
+    intercept = model(x[:1]) - 5.0
+    np.testing.assert_allclose(explanation.info["intercept"], intercept, atol=1e-6)
+
+
+@pytest.mark.parametrize("kernel", ["cosine", lambda S: np.ones(len(S))])
+def test_a_kernel_of_coalitions_is_refused_where_there_are_distances(half_categories, kernel):
+    data, x = half_categories
+    with pytest.raises(ValueError, match="distances from x: use kernel='exponential' or 'uniform'"):
+        xai.explain(
+            lambda z: z[:, 0], x, "lime", data=data, discretise=False, categorical=[1],
+            kernel=kernel,
+        )  # fmt: skip
+    xai.explain(lambda z: z[:, 0], x, "lime", data=data, kernel=kernel)  # the same bin or not
+
+
+def test_lime_of_a_text_hardly_shrinks():
+    """Few words, so that all coalitions are known: as near the truth as 5,000 samples come."""
+    explanation = xai.explain(
+        lambda texts: np.array([len(text) for text in texts], float), ["good film x"], "lime"
+    )
+    assert explanation.std_error is None
+    np.testing.assert_allclose(explanation.values, [[5, 5, 1]], rtol=0.005)
+
+
+@pytest.mark.parametrize("option", [{"p": 0.3}, {"alpha": 0.5, "regularizer": None}])
+def test_an_option_of_lime_without_effect_is_refused(large, run, method_table, option):
+    with pytest.raises(ValueError, match="has no effect"):
+        run(method_table["lime"], large, **option)
+
+
+@pytest.mark.parametrize("samples", [0, 2, 200.5, True, "abc"])
+def test_a_number_of_samples_that_lime_cannot_take(large, run, method_table, samples):
+    with pytest.raises(ValueError, match=f"samples={samples!r}: .* at least 3"):
+        run(method_table["lime"], large, samples=samples)
+
+
 def test_lime_takes_categories_by_their_frequencies(mixed):
     explanation = xai.explain(mixed.pipeline, mixed.x, "lime", data=mixed.data, target=1)
     assert explanation.values.shape == (3, 4)
@@ -197,6 +288,30 @@ def test_a_permutation_test_agrees_with_scikit_learn():
     ).importances_mean
     explanation = xai.explain(model, X, "permutation_test", y=y, data=X, budget=200_000)
     np.testing.assert_allclose(explanation.values[0], reference, rtol=0.03, atol=0.02)
+
+
+def test_a_permutation_test_of_a_forest_is_the_rise_of_its_errors(cancer):
+    """Breiman's measure: by default, though the forest gives some classes probability 0."""
+    from sklearn.inspection import permutation_importance
+
+    x, y = cancer.x[100:300], cancer.y[100:300]
+    explanation = xai.explain(cancer.forest, x, "permutation_test", y=y, repeats=40)
+    accuracy = (cancer.forest.predict(x) == y).mean()
+    np.testing.assert_allclose(explanation.predictions, accuracy - 1, atol=1e-12)
+    reference = permutation_importance(
+        cancer.forest, x, y, scoring="accuracy", n_repeats=40, random_state=0
+    ).importances_mean
+    assert reference.max() > 0.05
+    np.testing.assert_allclose(explanation.values[0], reference, atol=0.01)
+
+
+@pytest.mark.parametrize("behavior", ["prediction", "margin", "prediction_loss"])
+@pytest.mark.parametrize("data", [None, "large"])
+def test_permuted_rows_have_no_explanation_of_their_own(large, behavior, data):
+    """A row's partner would be another explained row, and itself where it is alone."""
+    keywords = {"y": large.y, "data": None if data is None else large.data}
+    with pytest.raises(ValueError, match=r"data set.*removal='marginal'.*behavior='dataset_loss'"):
+        xai.explain(large.model, large.rows, "permutation_test", behavior=behavior, **keywords)
 
 
 @pytest.mark.parametrize("method", ["permutation_test", "sage"])

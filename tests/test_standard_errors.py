@@ -273,6 +273,8 @@ def test_a_loose_tolerance_stops_early(sampling_case, large, run):
     x = large.rows if sampling_case.data_set else large.x[:1]
     if sampling_case.name == "permutation_test":
         pytest.skip("its error is that of the given rows, and they are few: see below")
+    if sampling_case.name == "loss_shap":
+        pytest.skip("a regression of 8 players enumerates most sizes before it stops: see below")
     budget = (
         40_000 if sampling_case.data_set else 2000 if sampling_case.name == "kernel_shap" else 4500
     )
@@ -281,6 +283,21 @@ def test_a_loose_tolerance_stops_early(sampling_case, large, run):
     loose = run(sampling_case, large, x=x, budget=budget, tolerance=float(errors[0]) * 3)
     assert loose.converged.all()
     assert loose.evaluations < 0.6 * full.evaluations
+
+
+@pytest.mark.parametrize("estimator", ["gp", "leverage", "kernel", "permutation"])
+def test_a_set_functions_estimate_stops_early(set_function, estimator):
+    d = 16
+    v = set_function(d, seed=3)
+    game = xai.Game.from_function(lambda Z: (Z @ np.arange(d) / 50) ** 3 + 0.1 * v(Z), d)
+    summary = Shapley(estimator=estimator)
+    full = summary(game, budget=8000)
+    wanted = 3 * full.std_error.max() / np.ptp(full.values)
+    loose = summary(game, budget=8000, tolerance=wanted)
+    assert loose.converged.all() and loose.evaluations < 0.6 * full.evaluations
+    strict = summary(game, budget=8000, tolerance=1e-9)
+    assert not strict.converged.any()
+    np.testing.assert_allclose(strict.values, full.values, rtol=0, atol=1e-12)
 
 
 def test_a_permutation_test_stops_before_it_has_seen_all_rows():

@@ -247,7 +247,8 @@ def test_sampled_shapley_values_sum_to_the_whole(set_function, summary, k):
 
 def test_a_sampled_walk_gives_a_dummy_exactly_nothing(set_function):
     v = set_function(11)
-    attribution = Shapley()(game_of(lambda Z: v(Z[:, :11]), 12), budget=300)
+    game = game_of(lambda Z: v(Z[:, :11]), 12)
+    attribution = Shapley(estimator="permutation")(game, budget=300)
     assert attribution.values[11] == 0
     assert attribution.std_error[11] == 0
     assert np.all(attribution.values[:11] != 0)
@@ -284,16 +285,107 @@ def test_individual_removal_names_the_least_budget(set_function):
 
 
 def test_ridge_shrinks_as_its_closed_form(set_function, oracle):
-    """argmin sum w (v - b0 - Z b)^2 + alpha |b|^2, the intercept free."""
+    """argmin sum w (v - b0 - Z b)^2 + alpha |b|^2, the intercept free; over as many samples as
+    the budget buys beside both ends, all coalitions alike."""
     d, alpha = 4, 2.0
     v = set_function(d)
     Z = oracle.subsets(d).astype(float)
-    w = kernel_weights(Z)
+    w = kernel_weights(Z) * (16 - 2) / 2**d
     A = np.column_stack([np.ones(len(Z)), Z])
     penalty = np.diag([0.0] + [alpha] * d)
     beta = np.linalg.solve(A.T @ (w[:, None] * A) + penalty, A.T @ (w * v(Z.astype(bool))))
     summary = LinearFit(kernel=kernel_weights, regularizer="ridge", alpha=alpha)
     np.testing.assert_allclose(summary(game_of(v, d), budget=16).values, beta[1:], atol=1e-10)
+
+
+@pytest.mark.parametrize("samples", [20, 5000])
+def test_ridge_over_all_coalitions_is_what_sampling_as_many_tends_to(set_function, samples):
+    """Three players: eight coalitions stand for 5,000 samples, and shrink no more than these."""
+    from sklearn.linear_model import Ridge
+
+    d, v = 3, set_function(3)
+    summary = LinearFit("exponential", "ridge", samples=samples)
+    found = summary(game_of(v, d))
+    assert found.std_error is None and found.evaluations == 2**d
+    rng, slowly = np.random.default_rng(0), []
+    for _ in range(400):
+        S = rng.random((samples, d)) < 0.5
+        weights = np.exp(-(~S).sum(axis=1) / (2 * 0.75**2 * d))
+        slowly.append(Ridge(alpha=1.0).fit(S, v(S), sample_weight=weights).coef_)
+    error = np.std(slowly, axis=0, ddof=1) / np.sqrt(len(slowly))
+    bias = 1 / samples  # of a sampled fit, whose expected inverse is not the inverse's
+    assert np.all(np.abs(np.mean(slowly, axis=0) - found.values) <= 4 * error + bias)
+
+
+def test_the_fit_does_not_jump_where_enumeration_begins():
+    """Additive, so that only the penalty moves the values from the truth."""
+    w = np.array([4.0, -2.0, 1.0, 3.0, 0.0, 1.0])
+    summary = LinearFit("exponential", "ridge")
+
+    def fit(budget, seed=0):
+        return summary(game_of(lambda Z: Z @ w, 6), budget=budget, seed=seed).values
+
+    sampled = np.mean([fit(63, seed) for seed in range(100)], axis=0)
+    np.testing.assert_allclose(fit(64), sampled, rtol=0.03, atol=0.03)
+    gaps = [np.abs(fit(budget) - w).max() for budget in (64, 128, 1000, 100_000)]
+    assert np.all(np.diff(gaps) < 0) and gaps[-1] < 1e-3
+
+
+@pytest.mark.parametrize(
+    ("summary", "option"),
+    [
+        (LinearFit("shapley", None, p=0.3), "p=0.3"),
+        (LinearFit("shapley", None, alpha=2.0), "alpha=2.0"),
+        (LinearFit("shapley", None, width=0.5), "width=0.5"),
+        (LinearFit("uniform", width=0.5), "width=0.5"),
+        (LinearFit(kernel_weights, width=0.5), "width=0.5"),
+        (LinearFit("exponential", None, alpha=0.5), "alpha=0.5"),
+        (Shapley("exact", samples=10), "samples=10"),
+    ],
+)
+def test_an_option_without_effect_is_refused(set_function, summary, option):
+    with pytest.raises(ValueError, match=f"{option} has no effect"):
+        summary(game_of(set_function(4), 4))
+
+
+@pytest.mark.parametrize("samples", ["abc", 200.5, True, 0, -3])
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda samples: Shapley(samples=samples),
+        lambda samples: Banzhaf(samples=samples),
+        lambda samples: MeanWhenIncluded(samples=samples),
+        lambda samples: LinearFit(samples=samples),
+        lambda samples: LinearFit("shapley", None, samples=samples),
+    ],
+    ids=["shapley", "banzhaf", "mean", "lime", "kernel"],
+)
+@pytest.mark.parametrize("d", [3, 12])
+def test_a_number_of_samples_of_no_use(set_function, make, samples, d):
+    with pytest.raises(ValueError, match=rf"samples={samples!r}: .* integer of at least \d"):
+        make(samples)(game_of(set_function(d), d))
+
+
+def test_too_few_samples_are_named_as_they_were_given(set_function):
+    game = game_of(set_function(12), 12)
+    with pytest.raises(ValueError, match="samples=2: a linear fit needs an integer of at least 3"):
+        LinearFit(samples=2)(game)
+    with pytest.raises(ValueError, match=r"samples=23: KernelSHAP needs .* at least 24"):
+        LinearFit("shapley", None, samples=23)(game)
+    assert LinearFit("shapley", None, samples=24)(game).evaluations == 26
+
+
+@pytest.mark.parametrize("d", [26, 40, 64, 200])
+def test_too_many_players_to_enumerate_name_a_sampler(d):
+    def game():
+        return game_of(lambda Z: Z.sum(axis=1), d)
+
+    with pytest.raises(ValueError, match=f"{2**d:,} coalitions.*permutation_shap") as error:
+        Shapley("exact")(game())
+    assert "kernel_shap" in str(error.value) and "players=" in str(error.value)
+    with pytest.raises(ValueError, match=f"{2**d:,} coalitions"):
+        Shapley("exact")(game(), budget=500)
+    np.testing.assert_allclose(Shapley()(game(), budget=1000).values, 1.0, atol=1e-12)
 
 
 def test_lasso_leaves_out_what_does_nothing():

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
@@ -26,7 +26,7 @@ from xai.progress import Progress
 from xai.removal.base import Context
 from xai.streams import as_seed
 from xai.suggest import unknown
-from xai.summary.base import Attribution, Budget
+from xai.summary.base import Attribution, Budget, BudgetError
 from xai.targets import Label, Resolved, Target, resolve
 
 _NOT_OPTIONS = ("model", "x", "options")
@@ -70,6 +70,7 @@ def explain(
     target : "predicted", "all", int, label, Label, Top or one index per row
         Which output; an int is an index, never a label.
     y : (n,) true labels, for behaviors that need them
+        As `classes_` has them; class indices for modules and callables.
     data : (m, …) background rows, used whole; texts have none
     players : what is removed together; None for every element (pixels of images)
     removal, behavior, summary : a part, or its name, in place of the method's own
@@ -146,8 +147,9 @@ def explain(
                 wrapped.scale,
                 wrapped.labels,
                 names,
+                outputs,
                 resolved.index,
-                *_labels(y, wrapped, inputs, outputs.shape[1]),
+                *_labels(y, wrapped, inputs),
             )
             values = recipe.behavior.bind(view)
             recipe = _with_repeats(recipe, inputs, partition, data, budget)
@@ -156,9 +158,7 @@ def explain(
                 recipe, wrapped, inputs, partition, draws, values, outputs, batch_size, n_jobs, bar
             )
             rule = recipe.budget if isinstance(recipe.budget, Budget) else None
-            results = [
-                (rows, recipe.summary(game, budget, tolerance, seed, rule)) for rows, game in games
-            ]
+            results = _summed_up(recipe.summary, games, budget, tolerance, seed, rule)
     finally:
         bar.close()
     run = _Run(x, inputs, recipe, partition, values, resolved, axis, seed)
@@ -171,6 +171,8 @@ def _check_counts(**counts: int | None) -> None:
             continue
         if isinstance(value, bool) or not isinstance(value, int | np.integer):
             raise TypeError(f"{name} must be an integer, not {value!r}")
+        if name == "budget":  # too small a one is the summary's to refuse, which knows the least
+            continue
         if value < 1 and not (name == "n_jobs" and value < 0):
             raise ValueError(f"{name} must be positive, not {value}")
 
@@ -233,15 +235,21 @@ def _compose(
             and not isinstance(default, type(recipe.removal))
         ):
             default = recipe.removal
-    chosen = _part(removal, removals.NAMES, removals.Removal, "removal") or default
-    return replace(
+    composed = replace(
         recipe,
-        removal=chosen,
+        removal=_part(removal, removals.NAMES, removals.Removal, "removal") or default,
         behavior=_part(behavior, behaviors.NAMES, behaviors.Behavior, "behavior")
         or recipe.behavior,
         summary=_part(summary, summaries.NAMES, summaries.Summary, "summary") or recipe.summary,
         budget=recipe.budget if summary is None else None,
-    ), players
+    )
+    permuted = isinstance(composed.removal, removals.Permuted)
+    if permuted and not composed.of_data_set and not inputs.is_text:  # which refuses texts
+        raise ValueError(
+            "permuted removal pairs the rows of a data set with one another, so that no row has "
+            "an explanation of its own: use removal='marginal', or behavior='dataset_loss'"
+        )
+    return composed, players
 
 
 def _refuse_texts(recipe: Method) -> None:
@@ -287,20 +295,56 @@ def _with_options(recipe: Method, options: dict[str, Any]) -> Method:
 def _with_repeats(
     recipe: Method, inputs: Inputs, partition: Partition, data: Any, budget: int | None
 ) -> Method:
-    """As many permutations as the budget allows, where their number is left open."""
+    """As many permutations as the budget allows, where their number is left open.
+
+    Not for summaries that sample coalitions: they spend the budget themselves.
+    """
     removal = recipe.removal
     if budget is None or not isinstance(removal, removals.Permuted) or removal.repeats is not None:
         return recipe
+    if not isinstance(recipe.summary, summaries.RemoveIndividual | summaries.IncludeIndividual):
+        return recipe
     background = data if removal.data is None else removal.data
-    m = inputs.n if background is None else int(inputs.encode(background, "data").shape[0])
-    rows = inputs.n if recipe.of_data_set else 1
-    repeats = (budget - rows - m) // (rows * int(partition.counts.max()))
+    n = inputs.n
+    m = n if background is None else int(inputs.encode(background, "data").shape[0])
+    apart = not partition.covers(np.arange(n)).all()  # rows with nothing left are not shared
+    repeats = (budget - n - m) // (n * (int(partition.counts.max()) + apart))
     return replace(recipe, removal=replace(removal, repeats=max(1, repeats)))
+
+
+def _summed_up(
+    summary: summaries.Summary,
+    games: list[tuple[NDArray[np.intp], Game]],
+    budget: int | None,
+    tolerance: float | None,
+    seed: int,
+    rule: Budget | None,
+) -> list[tuple[NDArray[np.intp], Attribution]]:
+    """The attributions of every kind of row; a budget too small names what all of them need."""
+    results = []
+    for rows, game in games:
+        try:
+            results.append((rows, summary(game, budget, tolerance, seed, rule)))
+        except BudgetError as error:
+            most = max([error, *_shortages(summary, games)], key=lambda short: short.least)
+            raise BudgetError(most.what, most.least, error.budget) from None
+    return results
+
+
+def _shortages(
+    summary: summaries.Summary, games: list[tuple[NDArray[np.intp], Game]]
+) -> Iterator[BudgetError]:
+    """What each game says to a budget of nothing: the least that it needs."""
+    for _, game in games:
+        try:
+            summary(game, 0)
+        except BudgetError as error:
+            yield error
 
 
 def _unknown_option(name: str, choices: list[str], method: str) -> str:
     close = difflib.get_close_matches(name, choices, n=1, cutoff=0.4)
-    hint = f"; did you mean {close[0]!r}?" if close else ""
+    hint = f"; did you mean {close[0]!r}?" if close else "."
     known = ", ".join(sorted(set(choices)))
     return f"unknown option {name!r} for method {method!r}{hint} Known: {known}"
 
@@ -389,17 +433,19 @@ def _resolve(
     names: list[str],
     recipe: Method,
 ) -> Resolved:
-    if isinstance(recipe.behavior, behaviors.PredictionLoss | behaviors.DatasetLoss):
-        # a loss has one value, whatever is predicted; "all" keeps its axis
-        asked_all = isinstance(target, str) and target == "all"
-        return Resolved(np.zeros((len(outputs), 1), np.intp), axis=asked_all)
-    return resolve(target, outputs, model.labels, names, classifies=model.classifies)
+    loss = isinstance(recipe.behavior, behaviors.PredictionLoss | behaviors.DatasetLoss)
+    classifies = model.classifies or loss  # a loss does not ask which output is predicted
+    resolved = resolve(target, outputs, model.labels, names, classifies=classifies)
+    if not loss:
+        return resolved
+    # a loss has one value, whatever is predicted; "all" and Top keep its axis
+    return Resolved(np.zeros((len(outputs), 1), np.intp), axis=resolved.axis)
 
 
 def _labels(
-    y: ArrayLike | None, model: Model, inputs: Inputs, k: int
+    y: ArrayLike | None, model: Model, inputs: Inputs
 ) -> tuple[NDArray[Any] | None, NDArray[Any] | None]:
-    """True labels as class indices (or amounts), and as given."""
+    """True labels as class indices, where the model knows its labels, and as given."""
     if y is None:
         return None, None
     given = np.asarray(y)
@@ -407,16 +453,7 @@ def _labels(
     if given.shape != (inputs.n,):
         raise ValueError(f"y has shape {given.shape}; expected one label per row, ({inputs.n},)")
     if not len(model.labels):
-        if model.scale in ("amount",) or given.dtype.kind == "f":
-            if given.dtype.kind not in "biuf" or not np.isfinite(given).all():
-                raise ValueError("y must hold finite numbers")
-            return given, given
-        if given.dtype.kind not in "iub":
-            raise TypeError(f"y must hold class indices for this model, not {given.dtype}")
-        if k > 1 and (given.min() < 0 or given.max() >= k):
-            bad = given[(given < 0) | (given >= k)][0]
-            raise ValueError(f"y holds the class index {bad}; the model has outputs 0 to {k - 1}")
-        return given.astype(np.intp), given
+        return given, given  # what they must be depends on the loss, which checks them
     index = {label: i for i, label in enumerate(model.labels)}
     missing = [v for v in given.tolist() if v not in index]
     if missing:
@@ -451,7 +488,8 @@ def _games(
             raise ValueError("a data-set method needs the same players in every row")
         return [(np.zeros(1, np.intp), DatasetGame(game(np.arange(inputs.n))))]
     kinds = 2 * partition.counts + partition.covers(np.arange(inputs.n))
-    groups = [np.flatnonzero(kinds == kind) for kind in np.unique(kinds)]
+    # most players first: what a budget is too small for is found before anything is spent
+    groups = [np.flatnonzero(kinds == kind) for kind in np.unique(kinds)[::-1]]
     return [(rows, game(rows)) for rows in groups]
 
 

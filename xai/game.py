@@ -314,7 +314,7 @@ class ModelGame(Game):
 
     def _output(self, rows: Indices, out: Floats) -> Floats:
         values = self.values.output(rows, out)
-        _refuse_infinite(values, rows, "the behavior's values are")
+        _refuse_infinite(values, rows, "the behavior's values are", self.values.remedy)
         return values
 
     def _reduced(self, rows: Indices, means: Floats) -> Floats:
@@ -376,9 +376,9 @@ class ModelGame(Game):
         full, empty = (kind[which] for kind in _ends_of(table))
         shared = empty & self._has_shared_empty
         rest = ~(full | shared)
-        if rest.all():
+        if len(rest) and rest.all():
             return self._model(rows, table, which, draws)
-        width = self._full(rows[:1]).shape[1]
+        width = self._full(self._rows[:1]).shape[1]  # there may be no rows to look at
         out = np.empty((len(rows), width))
         if full.any():
             out[full] = self._full(rows[full])
@@ -448,7 +448,7 @@ class ModelGame(Game):
             flat = self._means(each, coalitions, which)
         else:
             flat = self._reduced(each, self._samples(each, coalitions, which, draws[which]))
-        return flat.reshape(r, c, -1)
+        return flat.reshape(r, c, flat.shape[1])
 
     @property
     def base_cost(self) -> int:
@@ -473,14 +473,16 @@ class ModelGame(Game):
         if self.draws.regressors is None:
             return None
         columns = self.draws.regressors(self._rows[rows], draws)
-        owner = self.partition.owner[0]
-        if self.n_players == columns.shape[1]:
-            return columns
+        owner = self.partition.owner
+        owner = owner if self.partition.shared else owner[self._rows[rows]]
+        d = self.n_players
+        if ((owner >= 0).sum(axis=1) == d).all():  # a column for each player
+            place = np.argsort(owner, axis=1)[:, -d:]
+            return np.take_along_axis(columns, np.broadcast_to(place, (len(columns), d)), axis=1)
         if not np.isin(columns, (0.0, 1.0)).all():
             raise ValueError("a continuous neighbourhood fits columns, not groups of them")
-        return np.stack(
-            [columns[:, owner == i].all(axis=1) for i in range(self.n_players)], axis=1
-        ).astype(np.float64)
+        same = [np.where(owner == i, columns, 1.0).all(axis=1) for i in range(d)]
+        return np.stack(same, axis=1).astype(np.float64)
 
 
 def _ends_of(coalitions: Coalitions) -> tuple[Coalitions, Coalitions]:
@@ -494,16 +496,19 @@ def _mean(values: Floats) -> Floats:
     return np.asarray(first[:, 0] + (values - first).mean(axis=1))
 
 
-def _refuse_infinite(values: Floats, rows: Indices, what: str) -> None:
+def _refuse_infinite(values: Floats, rows: Indices, what: str, remedy: str = "") -> None:
     # one sum finds any NaN or inf, without an array of booleans
-    if np.isfinite(values.sum()):
-        return
+    with np.errstate(invalid="ignore"):  # inf − inf
+        if np.isfinite(values.sum()):
+            return
     bad = ~np.isfinite(values).all(axis=1)
     if not bad.any():
         return
     named = ", ".join(str(i) for i in np.unique(rows[bad])[:5])
     kinds = "NaN" if np.isnan(values).any() else "inf"
-    raise ValueError(f"{what} {kinds} while explaining row {named} (0-based) of x")
+    raise ValueError(
+        f"{what} {kinds} while explaining row {named} (0-based) of x" + f"; {remedy}" * bool(remedy)
+    )
 
 
 @dataclass(eq=False)
@@ -560,8 +565,8 @@ class DatasetGame(Game):
 
     @property
     def shares_empty(self) -> bool:
-        """As the rows' own games."""
-        return self.inner.shares_empty
+        """Always: each row's v(∅), its mean over the inner draws, is kept."""
+        return True
 
     @property
     def full_cost(self) -> int:

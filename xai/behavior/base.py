@@ -26,14 +26,16 @@ class View:
     scale : what the model's outputs are
     labels : classes' labels, where known
     names : one name per output
+    outputs : (n, K) the model's outputs on the unmasked rows
     target : (n, t) explained outputs
-    y : (n,) class indices or amounts, or None
+    y : (n,) class indices where the model knows its labels, else as given; or None
     y_given : (n,) as the user passed them, or None
     """
 
     scale: Scale
     labels: Sequence[Any]
     names: Sequence[str]
+    outputs: Floats
     target: NDArray[np.intp]
     y: NDArray[Any] | None = None
     y_given: NDArray[Any] | None = None
@@ -73,6 +75,7 @@ class Values:
         one draw for each coalition.
     names : names of the outputs that `target` indexes
     own_target : whether the values are of something else than the model's outputs (a loss)
+    remedy : what to do where values are infinite
     linear : what `output` computes as a weighted sum, where it is one
     """
 
@@ -80,6 +83,7 @@ class Values:
     reduce: Step | None
     names: Sequence[str]
     own_target: bool = False
+    remedy: str = ""
     linear: Linear | None = None
 
 

@@ -14,9 +14,9 @@ from xai.behavior.prediction import _checked, _probability
 from xai.suggest import unknown
 
 Loss: TypeAlias = (
-    "Literal['auto', 'cross_entropy', 'squared', '0-1'] | Callable[[Any, Floats], Any]"
+    "Literal['auto', 'error', 'cross_entropy', 'squared', '0-1'] | Callable[[Any, Floats], Any]"
 )
-LOSSES = ("auto", "cross_entropy", "squared", "0-1")
+LOSSES = ("auto", "error", "cross_entropy", "squared", "0-1")
 
 
 @dataclass(frozen=True)
@@ -25,16 +25,19 @@ class PredictionLoss(Behavior):
 
     Parameters
     ----------
-    loss : {"auto", "cross_entropy", "squared", "0-1"} or callable
-        "auto": cross entropy for classifiers, squared for regressors. "squared" is the Brier
-        score for classifiers. A callable takes (y (B,), mean outputs (B, K)) and returns (B,).
+    loss : {"auto", "error", "cross_entropy", "squared", "0-1"} or callable
+        "auto": cross entropy for classifiers, squared for regressors. "error": the 0-1 loss for
+        classifiers, squared for regressors. "squared" is the Brier score for classifiers. A
+        callable takes (y (B,) as given, mean outputs (B, K)) and returns (B,).
     clip : float
         Smallest probability that cross entropy sees; 0 (the default) clips nothing, and a
         probability of 0 for the true class is an error that says so.
 
     Notes
     -----
-    LossSHAP (Lundberg et al. 2020). Needs `y`.
+    LossSHAP (Lundberg et al. 2020). Needs `y`. For modules and callables with several outputs
+    labels are class indices. One output of a callable is an amount, and so is one output of a
+    module where `y` holds floats; where `y` holds integers it is the logit of class 1 against 0.
 
     Examples
     --------
@@ -92,35 +95,94 @@ def _loss(
     """(scale of each model row, loss of means, its name)."""
     if view.y is None or view.y_given is None:
         raise ValueError("a loss needs the true labels: pass y=")
-    classifies = view.scale != "amount" and not (view.scale == "callable" and len(view.names) == 1)
-    if loss == "auto":
-        loss = (
-            "cross_entropy"
-            if classifies and view.scale not in ("score", "indicator")
-            else "squared"
-        )
-        loss = "0-1" if view.scale == "indicator" else loss
-    if callable(loss):
-        return _user_loss(loss, view)
-    if loss not in LOSSES:
+    if isinstance(loss, str) and loss not in LOSSES:
         raise ValueError(unknown("loss", loss, LOSSES))
-    y = view.y
-    if not classifies:
-        if loss != "squared":
-            raise ValueError(f"loss={loss!r} needs a classifier; for amounts use 'squared'")
-        truth = y.astype(np.float64)
+    chosen = _chosen(loss, view) if isinstance(loss, str) else loss
+    _check_clip(clip, chosen)
+    if not isinstance(chosen, str):
+        return _user_loss(chosen, view)
+    if not _classifies(view):
+        if chosen != "squared":
+            raise ValueError(
+                f"loss={chosen!r} needs a classifier{_AS_INTEGERS * (view.scale == 'module')}; "
+                "for amounts use 'squared'"
+            )
+        truth = _amounts(view)
         return _same, lambda rows, means: (means[:, 0] - truth[rows]) ** 2, "squared"
-    if view.scale == "score" and loss != "0-1":
+    if view.scale == "score" and chosen != "0-1":
         raise ValueError(
-            f"loss={loss!r} needs probabilities, which decision_function does not give; use "
+            f"loss={chosen!r} needs probabilities, which decision_function does not give; use "
             "loss='0-1', or calibrate the model (CalibratedClassifierCV)"
         )
     to_scale = _same
     if view.scale == "module":
         to_scale = _probability_of_classes
-    elif view.scale == "callable" and loss != "0-1":
+    elif view.scale == "callable" and chosen != "0-1":
         to_scale = _checked
-    return to_scale, _class_losses(str(loss), clip, y), str(loss)
+    return to_scale, _class_losses(chosen, clip, _classes(view)), chosen
+
+
+_AS_INTEGERS = ", whose labels are class indices: y.astype(int)"
+
+
+def _classifies(view: View) -> bool:
+    """Whether outputs are of classes and labels are their indices; else amounts."""
+    if view.scale in ("module", "callable") and len(view.names) == 1:
+        return view.scale == "module" and view.y is not None and view.y.dtype.kind in "iub"
+    return view.scale != "amount"
+
+
+def _chosen(loss: str, view: View) -> str:
+    """The loss that "auto" and "error" stand for."""
+    if loss not in ("auto", "error"):
+        return loss
+    if not _classifies(view):
+        return "squared"
+    if loss == "error" or view.scale == "indicator":
+        return "0-1"
+    return "squared" if view.scale == "score" else "cross_entropy"
+
+
+def _check_clip(clip: float, loss: Any) -> None:
+    if not 0 <= clip < 1:
+        raise ValueError(f"clip must be a probability below 1, not {clip!r}")
+    if clip and loss != "cross_entropy":
+        raise ValueError(f"clip={clip!r} has no effect with loss={loss!r}: it is cross entropy's")
+
+
+def _amounts(view: View) -> NDArray[np.float64]:
+    """True amounts (n,) of a model with one output."""
+    y = view.y
+    assert y is not None
+    if len(view.names) > 1:
+        raise ValueError(
+            f"the model has {len(view.names)} outputs, and y one amount for each row: pass a loss "
+            "of your own, loss=f with f(y, outputs) -> one loss for each row"
+        )
+    if y.dtype.kind not in "biuf" or not np.isfinite(y).all():
+        raise ValueError("y must hold finite numbers")
+    return y.astype(np.float64)
+
+
+def _classes(view: View) -> NDArray[np.intp]:
+    """Class indices (n,)."""
+    y = view.y
+    assert y is not None
+    if len(view.labels):
+        return y  # found among the labels already
+    k = max(2, len(view.names))  # one logit is of two classes
+    if y.dtype.kind not in "iub":
+        raise TypeError(
+            f"y holds {y.dtype}, but labels are class indices for this model: integers from 0 to "
+            f"{k - 1}; for several amounts pass a loss of your own, loss=f with f(y, outputs)"
+        )
+    bad = y[(y < 0) | (y >= k)]
+    if len(bad):
+        amounts = "; if y holds amounts, pass floats: y.astype(float)" * (len(view.names) == 1)
+        raise ValueError(
+            f"y holds the class index {bad[0]}; the model has the classes 0 to {k - 1}{amounts}"
+        )
+    return y.astype(np.intp)
 
 
 def _same(out: Floats) -> Floats:

@@ -81,6 +81,13 @@ def _logit(out: Floats) -> Floats:
         return np.asarray(np.log(p) - np.log1p(-p))
 
 
+def _remedy(output: str, scale: Scale) -> str:
+    """What to do where the values are infinite."""
+    if output not in ("logit", "log_odds") or scale in ("module", "score"):
+        return ""
+    return "a probability is exactly 0 or 1: use output='probability'"
+
+
 def log_probability(scale: Scale) -> Callable[[Floats], Floats]:
     """Log-probabilities from a module's logits, stable in both tails."""
     if scale == "module":
@@ -123,8 +130,13 @@ class Prediction(Behavior):
     def bind(self, view: View) -> Values:
         """Transform, then keep the explained outputs; commutes with the mean over draws."""
         to_scale, keep = transform(self.output, view.scale), pick(view.target)
-        linear = _linear(self.output, view.scale, view.target[..., None], [1.0])
-        return Values(lambda rows, out: keep(rows, to_scale(out)), None, view.names, linear=linear)
+        return Values(
+            lambda rows, out: keep(rows, to_scale(out)),
+            None,
+            view.names,
+            remedy=_remedy(self.output, view.scale),
+            linear=_linear(self.output, view.scale, view.target[..., None], [1.0]),
+        )
 
 
 @dataclass(frozen=True)
@@ -134,8 +146,14 @@ class Contrast(Behavior):
     Parameters
     ----------
     to : int, label, `Label` or None
-        The other class; None: the largest output of the unmasked row that is not explained.
+        The other class; None: the row's runner-up, which is the largest output of the unmasked
+        row beside the explained one, fixed before anything is removed.
     output : the scale, as for `Prediction`
+
+    Notes
+    -----
+    A contrast of a class with itself is refused, unless it is one of several explained ones
+    (`target` "all" or `Top`), where it is 0.
 
     Examples
     --------
@@ -148,19 +166,37 @@ class Contrast(Behavior):
 
     def bind(self, view: View) -> Values:
         """The difference of two outputs; commutes with the mean over draws."""
-        k = len(view.names)
-        if self.to is None:
-            raise ValueError("Contrast needs the other class: behavior=xai.behavior.Contrast(to=…)")
-        other = one_index(self.to, view.labels, view.names, k)
-        to_scale, keep = transform(self.output, view.scale), pick(view.target)
+        if len(view.names) < 2:
+            raise ValueError("a contrast needs at least two outputs; the model has one")
+        to_scale = transform(self.output, view.scale)
+        others = self._others(view)
+        keep, leave = pick(view.target), pick(others)
 
         def output(rows: Any, out: Floats) -> Floats:
             scaled = to_scale(out)
-            return keep(rows, scaled) - scaled[:, [other]]
+            with np.errstate(invalid="ignore"):  # inf − inf: the game says what to do
+                return keep(rows, scaled) - leave(rows, scaled)
 
-        pairs = np.stack([view.target, np.full_like(view.target, other)], axis=-1)
+        pairs = np.stack([view.target, others], axis=-1)
         linear = _linear(self.output, view.scale, pairs, [1.0, -1.0])
-        return Values(output, None, view.names, linear=linear)
+        remedy = _remedy(self.output, view.scale)
+        return Values(output, None, view.names, remedy=remedy, linear=linear)
+
+    def _others(self, view: View) -> NDArray[np.intp]:
+        """The other class of each explained output, (n, t)."""
+        if self.to is None:
+            explained = np.arange(len(view.names)) == view.target[..., None]
+            others = np.where(explained, -np.inf, view.outputs[:, None, :])
+            return np.asarray(others.argmax(axis=2))
+        other = one_index(self.to, view.labels, view.names, len(view.names))
+        same = np.flatnonzero((view.target == other).all(axis=1))
+        if len(same):
+            raise ValueError(
+                f"row {same[0]} (0-based) of x would be contrasted with itself: its explained "
+                f"class is to={self.to!r}; pass another target=, or to=None for each row's "
+                "runner-up"
+            )
+        return np.full_like(view.target, other)
 
 
 @dataclass(frozen=True)
@@ -192,4 +228,4 @@ class Margin(Behavior):
             return np.asarray(own - others.max(axis=2))
 
         step: Step = lambda rows, out: to_scale(out)  # noqa: E731 — one expression, named for its type
-        return Values(step, reduce, view.names)
+        return Values(step, reduce, view.names, remedy=_remedy(self.output, view.scale))

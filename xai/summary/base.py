@@ -93,6 +93,7 @@ class Plan:
 
     def room(self, game: Game, samples: int | None, unit: int) -> int:
         """Model rows per explained row: the budget, or what an explicit count or the rule asks."""
+        check_samples("a summary", samples, least=1)
         if self.budget is not None:
             return self.budget
         if samples is not None:
@@ -111,19 +112,13 @@ class Plan:
         samples : an explicit count, which raises the default budget
         least : the fewest samples that work
         """
-        ends = game.ends_cost
+        ends, whole = game.ends_cost, enumeration_cost(game)
+        check_samples(what, samples, least=least)
         if samples is not None:
-            if (
-                isinstance(samples, bool)
-                or not isinstance(samples, int | np.integer)
-                or samples < least
-            ):
-                raise ValueError(
-                    f"samples={samples!r}: {what} needs an integer of at least {least}"
-                )
-            needs(f"{what} with samples={samples}", ends + int(samples) * unit, self.budget)
+            asked = f"{what} with samples={samples}"
+            needs(asked, min(ends + int(samples) * unit, whole), self.budget)
             return int(samples)
-        needs(what, min(ends + least * unit, enumeration_cost(game)), self.budget)
+        needs(what, min(ends + least * unit, whole), self.budget)
         return max(least, (self.room(game, None, unit) - ends) // unit)
 
 
@@ -205,13 +200,29 @@ def _squeezed(result: Attribution, evaluations: int, *, flat: bool) -> Attributi
     )
 
 
-def needs(what: str, least: int, budget: int | None) -> None:
-    """Refuse a budget (None: no limit) below the least that works."""
-    if budget is not None and budget < least:
-        raise ValueError(
+class BudgetError(ValueError):
+    """A budget below `least`, the least that works for `what`."""
+
+    def __init__(self, what: str, least: int, budget: int) -> None:
+        self.what, self.least, self.budget = what, least, budget
+        super().__init__(
             f"budget={budget} is too small: {what} needs at least {least} model rows "
             "per explained row"
         )
+
+
+def needs(what: str, least: int, budget: int | None) -> None:
+    """Refuse a budget (None: no limit) below the least that works."""
+    if budget is not None and budget < least:
+        raise BudgetError(what, least, budget)
+
+
+def check_samples(what: str, samples: object, *, least: int) -> None:
+    """Refuse a number of samples (None: left open) that is no integer, or too small."""
+    if samples is None:
+        return
+    if isinstance(samples, bool) or not isinstance(samples, int | np.integer) or samples < least:
+        raise ValueError(f"samples={samples!r}: {what} needs an integer of at least {least}")
 
 
 def finish(
@@ -251,20 +262,47 @@ def within(values: Floats, std_error: Floats | None, tolerance: float) -> NDArra
 # Exact answers
 
 
+MOST_PLAYERS = 25
+"""Most players whose coalitions are enumerated: the table of 2^25 takes 0.8 GB."""
+
+
 def all_coalitions(d: int) -> Coalitions:
     """Every coalition of `d` players, (2^d, d): bit i of the index is player i."""
-    return (np.arange(2**d)[:, None] >> np.arange(d)[None, :] & 1).astype(bool)
+    index, table = np.arange(2**d), np.empty((2**d, d), bool)
+    for i in range(d):  # one player at a time: no (2^d, d) array of integers is made
+        table[:, i] = index >> i & 1
+    return table
+
+
+def empty_again(game: Game) -> int:
+    """Model rows of v(∅) beside the game's ends, where `exact` meets it: draw by draw, unshared."""
+    again = game.sampled_draws and game.commutes and not game.shares_empty
+    return game.value_cost if again else 0
 
 
 def enumeration_cost(game: Game) -> int:
     """Model rows per explained row of the values of all coalitions."""
-    again = game.sampled_draws and game.commutes and not game.shares_empty
-    return int((2**game.n_players - 2 + again) * game.value_cost + game.ends_cost)
+    inner = (2**game.n_players - 2) * game.value_cost
+    return int(inner + empty_again(game) + game.ends_cost)
 
 
 def enumerates(game: Game, budget: int) -> bool:
     """Whether all coalitions, times the draws, fit the budget."""
-    return game.n_players <= 30 and enumeration_cost(game) <= budget
+    return game.n_players <= MOST_PLAYERS and enumeration_cost(game) <= budget
+
+
+def enumeration_needs(what: str, game: Game, samples: int | None, plan: Plan) -> None:
+    """Refuse what a summary that always enumerates cannot do."""
+    d = game.n_players
+    if samples is not None:
+        raise ValueError(f"samples={samples!r} has no effect: {what} enumerates, and samples none")
+    if d > MOST_PLAYERS:
+        raise ValueError(
+            f"{what}: {d} players have {2**d:,} coalitions, and at most {2**MOST_PLAYERS:,} "
+            f"({MOST_PLAYERS} players) are enumerated; sample instead, with "
+            "method='permutation_shap' or 'kernel_shap', or group the columns with players="
+        )
+    needs(what, enumeration_cost(game), plan.budget)
 
 
 def exact(
@@ -286,6 +324,11 @@ def exact(
     -------
     values, std_error : (n, d, k)
         The error is None, unless the draws are themselves a sample: then it is their spread.
+
+    Notes
+    -----
+    Memory: the values of all C coalitions for one row (8Ck bytes) beside the coalitions
+    themselves (Cd bytes) and what `linear` makes of them; the rest is in blocks.
     """
     values, errors = [], []
     spread = game.sampled_draws and game.commutes
@@ -293,11 +336,23 @@ def exact(
         if spread:
             value, error = _over_draws(game, rows, coalitions, linear, step, plan)
         else:
-            value = linear(game.grid(rows, coalitions, None))
+            value = linear(grid_in_parts(game, rows, coalitions, None))
             error = np.full_like(value, np.nan)
         values.append(value)
         errors.append(error)
     return np.concatenate(values), np.concatenate(errors) if game.sampled_draws else None
+
+
+def grid_in_parts(
+    game: Game, rows: Indices, coalitions: Coalitions, draws: Indices | None
+) -> Floats:
+    """`game.grid`, (R, C, k), in blocks that fit memory."""
+    room = max(1, game.room // len(rows))
+    parts = [
+        game.grid(rows, coalitions[a : a + room], None if draws is None else draws[a : a + room])
+        for a in range(0, len(coalitions), room)
+    ]
+    return np.concatenate(parts, axis=1)
 
 
 def _over_draws(
@@ -319,7 +374,7 @@ def _over_draws(
         while done < stop:
             draws = order[done : min(done + step, stop)]
             tiled = np.tile(coalitions, (len(draws), 1))
-            v = game.grid(rows[active], tiled, np.repeat(draws, c))
+            v = grid_in_parts(game, rows[active], tiled, np.repeat(draws, c))
             phi = linear(v.reshape(len(active), len(draws), c, -1))
             if sums is None:
                 sums = _Sums(phi[:, 0])

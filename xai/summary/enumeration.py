@@ -27,14 +27,14 @@ def enumerated(game: Game, weights: NDArray[np.float64], tolerance: float | None
     """
     d = game.n_players
     coalitions = all_coalitions(d)
-    index, sizes = np.arange(2**d), coalitions.sum(axis=1)
-    without = [index[~coalitions[:, i]] for i in range(d)]
+    weight = np.append(weights, 0.0)[coalitions.sum(axis=1)]
 
     def linear(v: Floats) -> Floats:
-        parts = [
-            np.einsum("...ck,c->...k", v[..., S | 1 << i, :] - v[..., S, :], weights[sizes[S]])
-            for i, S in enumerate(without)
-        ]
+        parts = []
+        for i in range(d):  # bit i of a coalition's place is player i: an axis of its own
+            v_i = v.reshape(*v.shape[:-2], -1, 2, 2**i, v.shape[-1])
+            gain = v_i[..., 1, :, :] - v_i[..., 0, :, :]
+            parts.append(np.einsum("...abk,ab->...k", gain, weight.reshape(-1, 2, 2**i)[:, 0]))
         return np.stack(parts, axis=-2)
 
     if game.progress is not None:

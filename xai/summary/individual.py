@@ -8,7 +8,16 @@ from typing import ClassVar
 import numpy as np
 
 from xai.game import Coalitions, Floats, Game
-from xai.summary.base import Attribution, Budget, Plan, Summary, exact, finish, needs
+from xai.summary.base import (
+    Attribution,
+    Budget,
+    Plan,
+    Summary,
+    empty_again,
+    exact,
+    finish,
+    needs,
+)
 
 
 @dataclass(frozen=True)
@@ -69,9 +78,11 @@ def _one_by_one(
 ) -> Attribution:
     """±(v(S_i) − v(S_0)) for the first coalition S_0 and the others S_i."""
     changed = 0 if game.n_players == 1 else game.n_players  # one player: both are ends of the game
-    needs(type(summary).__name__, changed * game.value_cost + game.ends_cost, plan.budget)
+    cost = changed * game.value_cost
+    cost += 0 if coalitions.any(axis=1).all() else empty_again(game)
+    needs(type(summary).__name__, cost + game.ends_cost, plan.budget)
     if game.progress is not None:
-        game.progress.expect(game.n_rows * changed * game.value_cost)
+        game.progress.expect(game.n_rows * cost)
 
     def linear(v: Floats) -> Floats:
         return sign * (v[..., 1:, :] - v[..., :1, :])

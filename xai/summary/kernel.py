@@ -17,7 +17,6 @@ from xai.summary.base import (
     Attribution,
     Plan,
     enumerates,
-    enumeration_cost,
     finish,
     within,
 )
@@ -84,19 +83,25 @@ class ShapleyKernel:
         bases, fulls = np.empty((n, k)), np.empty((n, k))
         if game.progress is not None:
             game.progress.expect(n * self.pairs * self.pair_cost + game.base_cost)
-        for rows, _ in game.blocks(2 * self.pairs):
+        design = self._design()
+        draws, level = self._draws(design), design.level(self.seed)
+        shares = self._shares(level)
+        for rows, _ in game.blocks(2 * len(level)):
             bases[rows], fulls[rows] = game.ends(rows)
-            active, variance = rows, np.zeros((n, d, k))
-            for start, stop in self._stages():
-                design = self._design(start, stop - start)
-                y, total = self._centred(active, design, start), fulls[active] - bases[active]
-                phi, var = self._solve(design, y, total)
-                old, new = start / stop, (stop - start) / stop
-                values[active] = old * values[active] + new * phi
-                variance[active] = old**2 * variance[active] + new**2 * var
-                errors[active] = np.sqrt(variance[active])
+            active, done = np.arange(len(rows)), 0.0
+            y = np.empty((len(rows), len(level), k))
+            for share in shares:
+                new, so_far = (level >= done) & (level < share), level < share
+                known = rows[active]
+                own = None if draws is None else draws[new]
+                y[np.ix_(active, new)] = self._centred(known, design.S[new], own)
+                done = share
+                part = design if share == 1 else design.part(so_far)
+                total = fulls[known] - bases[known]
+                values[known], variance = self._solve(part, y[np.ix_(active, so_far)], total)
+                errors[known] = np.sqrt(variance)
                 if self.tolerance is not None:
-                    active = active[~within(values[active], errors[active], self.tolerance)]
+                    active = active[~within(values[known], errors[known], self.tolerance)]
                     if len(active) == 0:
                         break
         ran = "a Gaussian process" if self.process else "regression"
@@ -111,50 +116,45 @@ class ShapleyKernel:
             return plain, variance
         z = np.where(design.S, 1.0, -1.0)
         line = design.S.sum(axis=1) / self.game.n_players - 0.5
-        drawn = design.sampled
+        drawn = design.left_out > 0
         for r, j in np.ndindex(total.shape):
             odd = np.asarray(y[r, :, j] + line * total[r, j], np.float64)
-            fitted = z @ plain[r, :, j] / 2
-            misfit = np.abs(odd - fitted)
+            misfit = np.abs(odd - z @ plain[r, :, j] / 2)
             if misfit.max() <= 1e-9 * np.abs(odd).max():
                 continue  # additive: nothing is left to learn
             first = plain[r, :, j].astype(np.float64)
-            fit = fit_odd(z, odd, drawn, float(total[r, j]), first, self.process)
-            if np.mean((odd - fit.values)[drawn] ** 2) > np.mean(misfit[drawn] ** 2):
+            fit = fit_odd(z, odd, design.left_out, float(total[r, j]), first, self.process)
+            if np.mean((odd - fit.unseen)[drawn] ** 2) > np.mean(misfit[drawn] ** 2):
                 continue  # coalitions say nothing of one another beyond the players' own parts
             rest = np.array([[total[r, j] - fit.total]])
-            left = (odd - fit.values - line * rest[0, 0])[None, :, None]
-            phi, var = design.solve(left, rest)
+            left = np.stack([odd - fit.values, odd - fit.unseen]) - line * rest[0]
+            (phi, _), (_, var) = (design.solve(part[None, :, None], rest) for part in left)
             plain[r, :, j], variance[r, :, j] = fit.phi + phi[0, :, 0], var[0, :, 0]
         return plain, variance
 
-    def _stages(self) -> list[tuple[int, int]]:
-        """Ranges of pairs, each enough to be solved by itself: the same for every batch size.
-
-        Near enumeration there is one range: parts would lose what drawing without replacement
-        gains.
-        """
-        stops = [self.pairs]
-        near = enumeration_cost(self.game) <= 2 * self.pairs * self.pair_cost
+    def _shares(self, level: NDArray[np.float64]) -> list[float]:
+        """Shares of the pairs at which a tolerance is checked: the same for every batch size."""
+        shares = [1.0]
+        least = max(16, 3 * self.game.n_players)
         while (
             self.tolerance is not None
-            and not near
-            and stops[0] // 2 >= max(16, 2 * self.game.n_players)
+            and least <= (level < shares[0] / 2).sum() < 0.75 * (level < shares[0]).sum()
         ):
-            stops.insert(0, stops[0] // 2)
-        return list(zip([0, *stops[:-1]], stops, strict=True))
+            shares.insert(0, shares[0] / 2)
+        return shares
 
-    def _design(self, start: int, pairs: int) -> Design:
+    def _design(self) -> Design:
         game = self.game
         draws = None
         if self.spreads:
             draws = np.inf if game.sampled_draws else float(game.n_draws)
-        return Design.make(game.n_players, pairs, self.seed, start, draws, leverage=self.leverage)
+        return Design.make(game.n_players, self.pairs, self.seed, draws, leverage=self.leverage)
 
-    def _centred(self, rows: NDArray[np.intp], design: Design, start: int) -> Floats:
+    def _centred(
+        self, rows: NDArray[np.intp], S: Coalitions, draws: NDArray[np.intp] | None
+    ) -> Floats:
         """Odd part (v(S) − v(N∖S))/2 at each pair's draw, its line taken off: (R, P, k)."""
-        game, d, S = self.game, self.game.n_players, design.S
-        draws = self._draws(design, start)
+        game, d = self.game, self.game.n_players
         parts = []
         room = max(1, game.room // (2 * len(rows)))
         for a in range(0, len(S), room):
@@ -162,7 +162,7 @@ class ShapleyKernel:
             own = None if draws is None else np.concatenate([draws[a : a + room]] * 2)
             v = game.grid(rows, np.concatenate([part, ~part]), own)
             parts.append((v[:, : len(part)] - v[:, len(part) :]) / 2)
-        if self.spreads and draws is not None:
+        if draws is not None:
             none, every = (np.full((len(S), d), kept) for kept in (False, True))
             total = game.grid(rows, every, draws) - game.grid(rows, none, draws)
         else:
@@ -171,11 +171,11 @@ class ShapleyKernel:
         share = S.sum(axis=1)[None, :, None] / d
         return np.asarray(np.concatenate(parts, axis=1) - (share - 0.5) * total)
 
-    def _draws(self, design: Design, start: int) -> NDArray[np.intp] | None:
+    def _draws(self, design: Design) -> NDArray[np.intp] | None:
         """Each pair's draw: copies of a coalition get different ones, the rest use all evenly."""
         if not self.spreads:
             return None
-        pairs = start + np.arange(len(design.S))
+        pairs = np.arange(len(design.S))
         if self.game.endless:
             return pairs
         m = self.game.n_draws
@@ -195,8 +195,6 @@ class Design:
     ----------
     S : (P, d) bool
         One coalition of each pair; the game is evaluated at it and at its complement.
-    weight : (P,)
-        The kernel's mass that a pair stands for.
     strata : list of (slice, copies, factor)
         Pairs of one kind: how many times in a row each coalition stands (0: drawn ones), and the
         share of each pair's spread that is error (a finite-population correction).
@@ -214,7 +212,6 @@ class Design:
         d: int,
         pairs: int,
         seed: int,
-        start: int,
         draws: float | None,
         *,
         leverage: bool = False,
@@ -235,9 +232,9 @@ class Design:
             count = comb(d, int(s)) // (2 if 2 * s == d else 1)
             fair = left * often[at] / often[at:].sum()
             if fair < count and (at > 0 or left < count):
-                u = streams.uniforms(seed, streams.SIZE, np.array([start]), 1)[0, 0]
+                u = streams.uniforms(seed, streams.SIZE, np.zeros(1, np.intp), 1)[0, 0]
                 size = _drawn_sizes(sizes[at:], often[at:], left, u)
-                drawn, left_out = _drawn(d, size, seed, start, distinct=draws is None)
+                drawn, left_out = _drawn(d, size, seed, distinct=draws is None)
                 share = 1 / (size * (d - size)) if leverage else np.ones(left)
                 weight = mass[at:].sum() * share / share.sum()
                 design._add(drawn, weight, copies=0, factor=left_out)
@@ -265,39 +262,80 @@ class Design:
         self.weights.append(weight)
         self.strata.append((slice(start, start + len(S)), copies, factor))
 
+    def level(self, seed: int) -> NDArray[np.float64]:
+        """An order of the pairs (P,), in [0, 1): those below any share are a smaller design.
+
+        First copies of enumerated coalitions are at 0, drawn coalitions in random order.
+        """
+        out = np.empty(len(self.S))
+        for stratum, copies, _ in self.strata:
+            place = np.arange(stratum.stop - stratum.start)
+            if copies:
+                out[stratum] = place % copies / copies
+            else:
+                key = streams.bits(seed, streams.SIGN, place, 1)[:, 0]
+                out[stratum.start + np.argsort(key)] = place / len(place)
+        return out
+
+    def part(self, chosen: NDArray[np.bool_]) -> Design:
+        """The smaller design of the pairs (P,) below some share of `level`."""
+        design = Design(self.d, None if self.draws is None else np.inf)
+        for (stratum, copies, factor), weight in zip(self.strata, self.weights, strict=True):
+            inside = chosen[stratum]
+            share = inside.sum() / len(inside)
+            left_out = 1 - (1 - factor[inside]) * share
+            scaled = weight[inside] * weight.sum() / weight[inside].sum()
+            kept = round(copies * share)
+            design._add(self.S[stratum][inside], scaled, copies=kept, factor=left_out)
+        return design
+
     @cached_property
     def S(self) -> Coalitions:  # noqa: N802 — the papers' letter
         """Coalitions (P, d)."""
         return np.concatenate(self.parts)
 
-    @property
-    def sampled(self) -> NDArray[np.bool_]:
-        """Pairs (P,) whose spread is error."""
-        sampled = np.zeros(len(self.S), bool)
-        for part, _, factor in self.strata:
-            sampled[part] = factor > 0
-        return sampled
+    @cached_property
+    def left_out(self) -> NDArray[np.float64]:
+        """Share (P,) of each pair's spread that is error."""
+        return np.concatenate([factor for _, _, factor in self.strata])
+
+    @cached_property
+    def weight(self) -> NDArray[np.float64]:
+        """The kernel's mass (P,) that each pair stands for."""
+        return np.concatenate(self.weights)
+
+    @cached_property
+    def solver(self) -> Floats:
+        """From Σ w z y to values: least squares (d, d) among vectors that sum to 0."""
+        gram, _ = weighted_moments(self._signs, self.weight, np.empty((len(self.S), 0)))
+        basis = helmert(self.d)  # the line has taken the total off
+        return np.asarray(basis.T @ np.linalg.pinv(basis @ gram @ basis.T, hermitian=True) @ basis)
+
+    @cached_property
+    def leverage(self) -> NDArray[np.float64]:
+        """How far each pair (P,) draws the fit to itself."""
+        out = np.empty(len(self.S))
+        for part in streams.parts(len(out), self.d):
+            z = self._signs(part)
+            out[part] = self.weight[part] * np.einsum("pd,pd->p", z @ self.solver, z)
+        return out
 
     def solve(self, y: Floats, total: Floats) -> tuple[Floats, Floats]:
         """Constrained fit of y (R, P, k) for totals (R, k): values, variances (R, d, k)."""
         r, count, k = y.shape
         flat = np.moveaxis(y, 1, 0).reshape(count, r * k)
-        weight = np.concatenate(self.weights)
-        gram, moment = weighted_moments(self._signs, weight, flat)
-        basis = helmert(self.d)  # of the vectors that sum to 0: the line has taken the total off
-        solver = basis.T @ np.linalg.pinv(basis @ gram @ basis.T, hermitian=True) @ basis
-        phi = solver @ moment
-        leverage, residual = np.empty(count), np.empty_like(flat)
+        moment, residual = np.zeros((self.d, r * k)), np.empty_like(flat)
         for part in streams.parts(count, self.d):
-            z = self._signs(part)
-            leverage[part] = weight[part] * np.einsum("pd,pd->p", z @ solver, z)
-            residual[part] = flat[part] - z @ phi
-        sampled = self.sampled
-        if sampled.any() and np.median(leverage[sampled]) > HEAVY:
+            moment += (self._signs(part) * self.weight[part, None]).T @ flat[part]
+        phi = self.solver @ moment
+        for part in streams.parts(count, self.d):
+            residual[part] = flat[part] - self._signs(part) @ phi
+        sampled = self.left_out > 0
+        if sampled.any() and np.median(self.leverage[sampled]) > HEAVY:
             variance = np.full_like(phi, np.nan)
         else:
-            residual *= (weight / np.sqrt(np.maximum(1 - leverage, 1e-12)))[:, None]
-            variance = self._variance(solver, residual)
+            spare = np.sqrt(np.maximum(1 - self.leverage, 1e-12))
+            variance = self._variance(self.solver, residual * (self.weight / spare)[:, None])
         shape = (self.d, r, k)
         phi, variance = (np.moveaxis(a.reshape(shape), 0, 1) for a in (phi, variance))
         return phi + total[:, None] / self.d, variance
@@ -388,21 +426,21 @@ def _drawn_sizes(
 
 
 def _drawn(
-    d: int, size: NDArray[np.intp], seed: int, start: int, *, distinct: bool
+    d: int, size: NDArray[np.intp], seed: int, *, distinct: bool
 ) -> tuple[Coalitions, NDArray[np.float64]]:
     """Random coalitions of given sizes, and the share of all others of the size that are left out.
 
     Where `distinct`, coalitions of a size are drawn without replacement wherever a second one of
     a kind is likely.
     """
-    S = streams.subsets(seed, start + np.arange(len(size)), size, d)
+    S = streams.subsets(seed, np.arange(len(size)), size, d)
     left_out = np.ones(len(size))
     for s in np.unique(size) if distinct else ():
         there = np.flatnonzero(size == s)
         every = comb(d, int(s)) // (2 if 2 * s == d else 1)
         if every > max(2**12, 4 * len(there)) or every < len(there):
             continue
-        key = streams.bits(seed, streams.SIZE, start + np.arange(every), 2)[:, 1]
+        key = streams.bits(seed, streams.STRATUM, np.arange(every), int(s))[:, -1]
         S[there] = _whole_size(d, int(s))[np.argsort(key)[: len(there)]]
         left_out[there] = 1 - len(there) / every
     return S, left_out

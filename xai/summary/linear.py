@@ -18,20 +18,25 @@ from xai.summary.base import (
     Plan,
     Summary,
     all_coalitions,
+    check_samples,
     enumerates,
     enumeration_cost,
     exact,
     finish,
+    grid_in_parts,
     needs,
     stops,
     within,
 )
-from xai.summary.kernel import ShapleyKernel
+from xai.summary.kernel import ShapleyKernel, weighted_moments
 from xai.summary.semivalue import own_draws
+from xai.summary.shapley import Shapley
 
 Kernel: TypeAlias = "Literal['exponential', 'cosine', 'shapley', 'uniform'] | Callable[[Any], Any]"
 KERNELS = ("exponential", "cosine", "shapley", "uniform")
 REGULARIZERS = ("ridge", "lasso", None)
+LEAST = 3
+"""Fewest samples of a fit."""
 
 
 @dataclass(frozen=True)
@@ -47,7 +52,8 @@ class LinearFit(Summary):
         distance of the removal's own regressors), w = `width`·√d. "cosine": the same with D the
         cosine distance to all players and w = `width`. "shapley": Shapley's kernel with
         efficiency as a hard constraint, so that the fit is the Shapley value (no penalty). A
-        callable takes coalitions (B, d) and gives weights (B,).
+        callable takes coalitions (B, d) and gives weights (B,); it and "cosine" are refused where
+        the removal's regressors are distances.
     regularizer : {"ridge", "lasso", None}
         The penalty: alpha‖phi‖² or alpha·Σπ·‖phi‖₁ (scikit-learn's scales); None: plain weighted
         least squares. The intercept is not penalised.
@@ -58,12 +64,16 @@ class LinearFit(Summary):
     p : float in (0, 1)
         Chance to keep a player, where kernels other than Shapley's sample coalitions.
     samples : int, optional
-        Number of coalitions.
+        Number of coalitions; Shapley's kernel takes them in pairs.
     loss : "value"
         What is matched: the game's values.
 
     Notes
     -----
+    The penalty weighs against the samples' sum of squares, so that it matters less the more there
+    are. Where all coalitions are enumerated they stand for as many samples as `samples`, or the
+    budget, would have bought: the fit is what sampling that many tends to.
+
     LIME (Ribeiro, Singh & Guestrin 2016, Eq. 1–2); KernelSHAP (Lundberg & Lee 2017, Theorem 2).
 
     Examples
@@ -86,7 +96,12 @@ class LinearFit(Summary):
     def attribute(self, game: Game, plan: Plan) -> Attribution:
         """Fit: Shapley's kernel by its own sampler, others on independent coalitions."""
         self._check()
+        self._check_idle(game)
         if self.kernel == "shapley":
+            check_samples("KernelSHAP", self.samples, least=2 * game.n_players)
+            if game.n_players == 1:  # no coalition lies between nothing and everything: no fit
+                pairs = None if self.samples is None else self.samples // 2
+                return Shapley(samples=pairs).attribute(game, plan)
             return ShapleyKernel(game, self.samples, plan).run()
         if game.has_regressors and not game.commutes:
             raise ValueError(
@@ -94,7 +109,7 @@ class LinearFit(Summary):
                 "use removal='marginal'"
             )
         if not game.has_regressors and enumerates(game, plan.room(game, self.samples, _unit(game))):
-            return self._enumerate(game, plan.tolerance)
+            return self._enumerate(game, plan)
         return self._sample(game, plan)
 
     def _check(self) -> None:
@@ -113,10 +128,26 @@ class LinearFit(Summary):
             raise ValueError(f"p must lie between 0 and 1, not {self.p!r}")
         if self.alpha < 0 or (self.width is not None and self.width <= 0):
             raise ValueError("alpha must not be negative, and width must be positive")
+        check_samples("a linear fit", self.samples, least=LEAST)
+
+    def _check_idle(self, game: Game) -> None:
+        """Refuse settings that would change nothing."""
+        idle = []
+        if self.kernel == "shapley":
+            idle += [("p", "Shapley's kernel"), ("width", "Shapley's kernel")]
+        elif game.has_regressors:
+            idle.append(("p", "a neighbourhood of x, in which no player is kept"))
+        if callable(self.kernel) or self.kernel == "uniform":
+            idle.append(("width", f"kernel={self.kernel!r}"))
+        if self.regularizer is None:
+            idle.append(("alpha", "regularizer=None"))
+        for name, reason in idle:
+            if getattr(self, name) != getattr(type(self), name):
+                raise ValueError(f"{name}={getattr(self, name)!r} has no effect with {reason}")
 
     # -- weights ------------------------------------------------------------------------------
 
-    def _weights(self, z: NDArray[np.float64], distance2: NDArray[np.float64]) -> Floats:
+    def _weights(self, z: NDArray[Any], distance2: NDArray[np.float64]) -> Floats:
         """Weights (B,) of regressors (B, d) at squared distances (B,) from all players kept."""
         d = z.shape[1]
         if callable(self.kernel):
@@ -137,11 +168,12 @@ class LinearFit(Summary):
 
     # -- all coalitions -----------------------------------------------------------------------
 
-    def _enumerate(self, game: Game, tolerance: float | None) -> Attribution:
+    def _enumerate(self, game: Game, plan: Plan) -> Attribution:
         S = all_coalitions(game.n_players)
-        z = S.astype(np.float64)
-        mass = np.prod(np.where(S, self.p, 1 - self.p), axis=1) * len(S)
-        weights = self._weights(z, (~S).sum(axis=1).astype(np.float64)) * mass
+        size = S.sum(axis=1)
+        removed = game.n_players - size
+        mass = self.p**size * (1 - self.p) ** removed * self._count(game, plan)
+        weights = self._weights(S, removed.astype(np.float64)) * mass
         if game.progress is not None:
             game.progress.expect(game.n_rows * enumeration_cost(game))
         d, k = game.n_players, game.n_outputs
@@ -150,7 +182,7 @@ class LinearFit(Summary):
             if self.regularizer == "lasso":  # not linear: only the mean of v is of use
                 phi = np.full((*v.shape[:-2], d, k), np.nan)
             else:
-                flat = [self._fit(z, weights, one).phi for one in v.reshape(-1, len(z), k)]
+                flat = [self._fit(S, weights, one).phi for one in v.reshape(-1, len(S), k)]
                 phi = np.stack(flat).reshape(*v.shape[:-2], d, k)
             return np.concatenate([phi, v], axis=-2)
 
@@ -158,14 +190,14 @@ class LinearFit(Summary):
         result.base, result.full = game.ends(np.arange(game.n_rows))
         both, errors = exact(game, S, linear)
         for row, v in enumerate(both[:, d:]):
-            result.store(row, self._fit(z, weights, v))
+            result.store(row, self._fit(S, weights, v))
         return finish(
             game,
             result.phi,
             None if errors is None else errors[:, :d],
             base=result.base,
             full=result.full,
-            tolerance=tolerance,
+            tolerance=plan.tolerance,
             info=result.info(),
         )
 
@@ -190,7 +222,8 @@ class LinearFit(Summary):
             active, done = rows, 0
             v = np.empty((len(rows), 0, k))
             for stop in stops(count, tolerance, first=64):
-                new = _values(game, active, S[done:stop], draws[done:stop])
+                own = draws[done:stop] if game.commutes else None
+                new = grid_in_parts(game, active, S[done:stop], own)
                 v, done = np.concatenate([v, new], axis=1), stop
                 for at, row in enumerate(active):
                     z = self._regressors(game, row, S[:done], draws[:done])
@@ -212,13 +245,15 @@ class LinearFit(Summary):
         )
 
     def _count(self, game: Game, plan: Plan) -> int:
-        if not (game.has_regressors and game.shares_empty):
-            what = "a linear fit"
-            return plan.count(what, game, samples=self.samples, unit=_unit(game), least=3)
-        # the samples are draws of the empty coalition, whose value has paid for the first of them
-        count = self.samples or plan.room(game, None, 1) - game.ends_cost
-        needs(f"a linear fit with {count} samples", max(count, game.n_draws, 3) + 1, plan.budget)
-        return max(3, int(count))
+        what, samples = "a linear fit", self.samples
+        if not game.has_regressors:
+            return plan.count(what, game, samples=samples, unit=_unit(game), least=LEAST)
+        # the samples are draws of the empty coalition; where shared, its value has paid the first
+        paid = game.n_draws if game.shares_empty else 0
+        what += "" if samples is None else f" with samples={samples}"
+        least = LEAST if samples is None else int(samples)
+        needs(what, game.ends_cost + max(0, least - paid), plan.budget)
+        return max(least, 0 if samples else plan.room(game, None, 1) - game.ends_cost)
 
     def _regressors(
         self, game: Game, row: int, S: Coalitions, draws: Indices
@@ -228,35 +263,49 @@ class LinearFit(Summary):
 
     def _fit_sample(self, z: NDArray[np.float64], v: Floats, full: Floats, game: Game) -> _Fit:
         """Fit the samples and x itself, which is known exactly."""
-        binary = not game.has_regressors or bool(np.isin(z, (0.0, 1.0)).all())
-        here = np.ones((1, z.shape[1])) if binary else np.zeros((1, z.shape[1]))
+        here = np.ones((1, z.shape[1]))
+        if game.has_regressors:  # 1: "the same"; 0 in the columns of distances from x
+            here[0] = np.isin(z, (0.0, 1.0)).all(axis=0)
+        if not here.all() and (callable(self.kernel) or self.kernel == "cosine"):
+            raise ValueError(
+                f"kernel={self.kernel!r} weighs coalitions, and a neighbourhood with "
+                "discretise=False has distances from x: use kernel='exponential' or 'uniform'"
+            )
         z, v = np.concatenate([here, z]), np.concatenate([full[None], v])
         distance2 = ((z - here) ** 2).sum(axis=1)
         return self._fit(z, self._weights(z, distance2), v, errors=True)
 
-    def _fit(self, z: Floats, weights: Floats, v: Floats, *, errors: bool = False) -> _Fit:
+    def _fit(self, z: NDArray[Any], weights: Floats, v: Floats, *, errors: bool = False) -> _Fit:
         """Fit v (C, k) on z (C, d): coefficients, errors, intercept, R²."""
         if weights.sum() == 0:
             raise ValueError("every sample has weight 0: widen the kernel (width=)")
         weights = weights.astype(np.float64)
-        z_mean = weights @ z / weights.sum()
+        parts = streams.parts(*z.shape)
+        z_mean = np.sum([weights[part] @ z[part] for part in parts], axis=0) / weights.sum()
         v_mean = weights @ v / weights.sum()
-        zc, vc = z - z_mean, v - v_mean
+        vc = v - v_mean
+
+        def centred(part: slice) -> Floats:  # some rows at a time, where neither error nor lasso
+            return np.asarray(z[part] - z_mean)
+
+        everything = slice(None)
         if self.regularizer == "lasso":
-            phi = self._lasso(zc, weights, vc)
-            error = self._jackknife(zc, weights, vc) if errors else np.full_like(phi, np.nan)
+            phi = self._lasso(centred(everything), weights, vc)
         else:
-            gram = (zc * weights[:, None]).T @ zc
+            gram, moment = weighted_moments(centred, weights, vc)
             if self.regularizer == "ridge":
                 gram[np.diag_indices_from(gram)] += self.alpha
             inverse = np.linalg.pinv(gram, hermitian=True)
-            phi = inverse @ ((zc * weights[:, None]).T @ vc)
-            error = (
-                _sandwich(zc, weights, vc, phi, inverse) if errors else np.full_like(phi, np.nan)
-            )
-        left = (weights @ (vc - zc @ phi) ** 2, weights @ vc**2)
-        fitted = 1 - left[0] / np.where(left[1] > 0, left[1], 1.0)
-        return _Fit(phi, error, v_mean - z_mean @ phi, np.where(left[1] > 0, fitted, np.nan))
+            phi = inverse @ moment
+        error = np.full_like(phi, np.nan)
+        if errors and self.regularizer == "lasso":
+            error = self._jackknife(centred(everything), weights, vc)
+        elif errors:
+            error = _sandwich(centred(everything), weights, vc, phi, inverse)
+        left = [weights[part] @ (vc[part] - centred(part) @ phi) ** 2 for part in parts]
+        spread = weights @ vc**2
+        fitted = 1 - np.sum(left, axis=0) / np.where(spread > 0, spread, 1.0)
+        return _Fit(phi, error, v_mean - z_mean @ phi, np.where(spread > 0, fitted, np.nan))
 
     def _lasso(self, zc: Floats, weights: Floats, vc: Floats) -> Floats:
         from sklearn.linear_model import Lasso
@@ -314,17 +363,6 @@ class _Results:
 def _unit(game: Game) -> int:
     """Model rows of one sampled coalition."""
     return game.sample_cost if game.commutes else game.value_cost
-
-
-def _values(game: Game, rows: Indices, S: Coalitions, draws: Indices) -> Floats:
-    """Values (R, C, k) of samples, in blocks that fit memory."""
-    room = max(1, game.room // len(rows))
-    own = draws if game.commutes else None
-    parts = [
-        game.grid(rows, S[a : a + room], None if own is None else own[a : a + room])
-        for a in range(0, len(S), room)
-    ]
-    return np.concatenate(parts, axis=1)
 
 
 def _sandwich(zc: Floats, weights: Floats, vc: Floats, phi: Floats, inverse: Floats) -> Floats:

@@ -28,20 +28,23 @@ class Fit:
     Attributes
     ----------
     phi : (d,) Shapley values, exact, of the mean function
-    values : (P,) of pairs: where coalitions were drawn, as predicted from all other pairs; else
-        the mean of these predictions' functions
+    values : (P,) what is taken off each pair: the mean function where all coalitions of its size
+        are known; where a share of them is left out, by that share the prediction from all other
+        pairs
+    unseen : (P,) these predictions, whose misses say how far coalitions left out are off
     total : the mean function's g(N) − g(∅)
     """
 
     phi: NDArray[np.float64]
     values: NDArray[np.float64]
+    unseen: NDArray[np.float64]
     total: float
 
 
 def fit_odd(
     z: NDArray[np.float64],
     odd: NDArray[np.float64],
-    drawn: NDArray[np.bool_],
+    left_out: NDArray[np.float64],
     total: float,
     importance: NDArray[np.float64],
     size: int,
@@ -58,7 +61,7 @@ def fit_odd(
     ----------
     z : (P, d) ±1, one coalition of each pair
     odd : (P,) o(S); total : v(N) − v(∅), which is 2 o(N)
-    drawn : (P,) whether the coalition was drawn at random, not one of an enumerated size
+    left_out : (P,) share of the coalitions of a pair's size that were not drawn
     importance : (d,) first estimates, for the relative sizes of λ
     size : most pairs to fit to; the others are predicted
 
@@ -72,21 +75,23 @@ def fit_odd(
     y = np.concatenate([[total / 2], odd[used]])
     lam, noise = _choose(points, y, importance)
     gram = odd_kernel(points, points, lam)
-    kernel = gram.copy()
+    seen = gram.copy()
     gram[np.diag_indices_from(gram)] += noise * gram.diagonal().mean()
     factor = cho_factor(gram, lower=True)
     alpha = cho_solve(factor, y)
     inverse, _ = dpotri(factor[0], lower=1)
     # without pair p, alpha changes by the p-th column of the inverse times this
+    drawn = left_out > 0
     change = np.where(np.concatenate([[False], drawn[used]]), alpha / inverse.diagonal(), 0.0)
     mean = alpha - cho_solve(factor, change) / max(int(drawn.sum()), 1)
-    values = np.empty(count)
+    unseen, values = np.empty(count), np.empty(count)
+    unseen[used], values[used] = (y - alpha / inverse.diagonal())[1:], (seen @ mean)[1:]
     left = np.setdiff1d(np.arange(count), used)
     for part in np.array_split(left, 1 + len(left) * len(points) // 2**22):
         cross = odd_kernel(z[part], points, lam)
-        values[part] = np.where(drawn[part], cross @ alpha, cross @ mean)
-    values[used] = np.where(drawn[used], (y - alpha / inverse.diagonal())[1:], (kernel @ mean)[1:])
-    return Fit(_shapley(points, lam).T @ mean, values, float(2 * kernel[0] @ mean))
+        unseen[part], values[part] = cross @ alpha, cross @ mean
+    values += left_out * (unseen - values)
+    return Fit(_shapley(points, lam).T @ mean, values, unseen, float(2 * seen[0] @ mean))
 
 
 def odd_kernel(

@@ -377,11 +377,12 @@ class MeanWhenIncluded(Summary):
 
     def _enumerate(self, game: Game, tolerance: float | None) -> Attribution:
         S = all_coalitions(game.n_players)
-        weight = np.prod(np.where(S, self.p, 1 - self.p), axis=1)
-        matrix = (S * weight[:, None]).T / self.p
+        size = S.sum(axis=1)
+        weight = self.p ** (size - 1) * (1 - self.p) ** (game.n_players - size)
 
-        def linear(v: Floats) -> Floats:
-            return np.asarray(np.einsum("dc,...ck->...dk", matrix, v))
+        def linear(v: Floats) -> Floats:  # one player at a time: no (2^d, d) array of floats
+            means = [np.einsum("c,...ck->...k", weight * kept, v) for kept in S.T]
+            return np.stack(means, axis=-2)
 
         base, full = game.ends(np.arange(game.n_rows))
         values, errors = exact(game, S, linear)

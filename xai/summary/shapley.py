@@ -15,7 +15,7 @@ from xai.summary.base import (
     Plan,
     Summary,
     enumerates,
-    enumeration_cost,
+    enumeration_needs,
     finish,
     needs,
 )
@@ -93,7 +93,7 @@ class Shapley(Summary):
         if known is not None:
             return known
         if self.estimator == "exact":
-            needs("Shapley(estimator='exact')", enumeration_cost(game), plan.budget)
+            enumeration_needs("Shapley(estimator='exact')", game, self.samples, plan)
             return enumerated(game, shapley_weights(game.n_players), plan.tolerance)
         if self._averages(game, plan):
             return ShapleyKernel(game, self.samples, plan, leverage=True, process=self.size).run()

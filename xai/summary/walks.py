@@ -283,7 +283,7 @@ def _within(
     residual = phi - means[:, by_slot.place]
     squares = np.einsum("rpdk,rpdk->rdk", residual, residual)
     used = 2 if len(by_slot.counts) == 1 else 4
-    if spare < 4 * used:
+    if spare < 12 * used:
         return nothing, _pooled(squares / spare, means, spare)
     trend = _positions(ranks.shape[1])[ranks]  # (P, d, 2)
     of_draw = by_slot.mean(trend[None])[0]
@@ -303,13 +303,13 @@ def _within(
     return shift, _pooled(noise, means, spare - used)
 
 
-def _pooled(noise: Floats, means: Floats, spare: int, weight: int = 4) -> Floats:
+def _pooled(noise: Floats, means: Floats, spare: int, weight: int = 6) -> Floats:
     """Variance within draws; from few pairs also by what a player's spread over draws suggests.
 
     By chance a few pairs may agree for one player. The share of the spread that lies within draws
     is estimated over all players, and counts as `weight` further pairs.
     """
-    if means.shape[1] < 3 or spare >= 32:
+    if means.shape[1] < 3 or spare >= 64:
         return noise
     spread = means.var(axis=1, ddof=1)
     ratio = noise.sum(axis=1) / _positive(spread.sum(axis=1))

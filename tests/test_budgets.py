@@ -1,0 +1,141 @@
+"""The least budget that works: what the error names works, and one row less does not."""
+
+from __future__ import annotations
+
+import re
+
+import numpy as np
+import pytest
+
+import xai
+from xai.removal import Baseline, Neighbourhood, Permuted, ProductOfMarginals, Uniform
+
+RNG = np.random.default_rng(2)
+X, Y = RNG.normal(size=(4, 4)), np.array([0, 1, 1, 0])
+DATA = RNG.normal(size=(3, 4))
+
+REMOVALS = {
+    "own": None,
+    "marginal": "marginal",
+    "uniform": Uniform(n_draws=5),
+    "product": ProductOfMarginals(n_draws=5),
+    "baseline": Baseline(0.0),
+    "baselines": Baseline(RNG.normal(size=(4, 4))),
+    "function": lambda x, kept: x * kept,
+}
+PLAYERS = {
+    "columns": None,
+    "one": np.zeros(4, int),
+    "one apart": np.array([-1, -1, 0, 0]),
+    "two apart": np.array([1, 2, -1, 1]),
+    "by row": np.array([[0, 0, 0, 0], [0, 1, 2, 3], [0, 1, 1, 0], [0, -1, 1, -1]]),
+}
+
+
+def model(x):
+    s = 0.3 + x[:, 0] * x[:, 1] + x[:, 2] * x[:, 3] + 0.5 * x[:, 0]
+    p = s * s / (1 + s * s)
+    return np.stack([1 - p, p], axis=1)
+
+
+def least(explain):
+    """The budget that the error names."""
+    with pytest.raises(ValueError, match=r"budget=0 is too small: .* at least \d+") as error:
+        explain(0)
+    return int(re.search(r"at least (\d+)", str(error.value))[1])
+
+
+def check(counting, method, **keywords):
+    counted = counting(model)
+
+    def explain(budget):
+        return xai.explain(counted, X, method, data=DATA, budget=budget, **keywords)
+
+    enough = least(explain)
+    with pytest.raises(ValueError, match=f"at least {enough} "):
+        explain(enough - 1)
+    for budget in (enough, enough + 5, 3 * enough):
+        counted.rows = 0
+        explanation = explain(budget)
+        assert explanation.evaluations == -(-counted.rows // len(explanation)) <= budget
+
+
+@pytest.mark.parametrize("players", PLAYERS)
+@pytest.mark.parametrize("removal", REMOVALS)
+def test_the_least_that_is_named_works(case, counting, removal, players):
+    if case.data_set and players == "by row":
+        pytest.skip("a data set has the same players in every row")
+    keywords = {"y": Y} if case.needs_y else {}
+    check(
+        counting, case.name, removal=REMOVALS[removal], players=PLAYERS[players], **keywords
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("players", ["columns", "one apart", "two apart", "by row"])
+@pytest.mark.parametrize("removal", ["marginal", "uniform", "function"])
+@pytest.mark.parametrize("behavior", ["margin", "prediction_loss"])
+@pytest.mark.parametrize("summary", sorted(xai.summary.NAMES))
+def test_the_least_of_what_is_taken_of_the_mean(counting, summary, behavior, removal, players):
+    check(
+        counting, "shapley", summary=summary, behavior=behavior, removal=REMOVALS[removal],
+        players=PLAYERS[players], y=Y,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("players", ["columns", "one", "one apart", "two apart"])
+@pytest.mark.parametrize("removal", [Permuted(), Permuted(repeats=3), "marginal", "uniform"])
+@pytest.mark.parametrize("summary", sorted(xai.summary.NAMES))
+def test_the_least_of_a_data_set(counting, summary, removal, players):
+    check(
+        counting, "permutation_test", summary=summary, removal=removal, players=PLAYERS[players],
+        y=Y,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("discretise", [True, False])
+@pytest.mark.parametrize("samples", [None, 3, 7, 50])
+@pytest.mark.parametrize("summary", ["linear_fit", "kernel"])
+def test_the_least_of_a_neighbourhood(counting, discretise, samples, summary):
+    options = {"removal": Neighbourhood(discretise=discretise, n_draws=20)}
+    if summary == "kernel":
+        options["summary"] = xai.summary.LinearFit("uniform", None, samples=samples)
+    elif samples is not None:
+        options["samples"] = samples
+    check(counting, "lime", **options)
+
+
+@pytest.mark.parametrize(
+    ("method", "samples"),
+    [("shapley", 1), ("kernel_shap", 8), ("banzhaf", 1), ("banzhaf", 40), ("lime", 6),
+     ("mean_when_included", 1), ("mean_when_included", 100), ("shapley", 30)],
+)  # fmt: skip
+@pytest.mark.parametrize("removal", ["marginal", "uniform", "baseline"])
+@pytest.mark.parametrize("players", ["columns", "two apart"])
+def test_the_least_of_an_explicit_count(counting, method, samples, removal, players):
+    check(
+        counting, method, samples=samples, removal=REMOVALS[removal], players=PLAYERS[players]
+    )  # fmt: skip
+
+
+def test_rows_with_other_players_are_asked_before_anything_is_spent(counting):
+    """The row of most players needs most, though it is not the first."""
+    counted = counting(model)
+    with pytest.raises(ValueError, match="at least 46 "):  # (2^4 - 1) 3 + 1
+        xai.explain(counted, X, "exact_shapley", data=DATA, players=PLAYERS["by row"], budget=4)
+    assert counted.rows == len(X)
+
+
+def test_a_budget_of_no_row_or_less_names_the_least_too():
+    for budget in (0, -5):
+        with pytest.raises(ValueError, match=f"budget={budget} is too small.* at least 16 "):
+            xai.explain(model, X, "occlusion", data=DATA, budget=budget)
+
+
+@pytest.mark.parametrize("method", ["permutation_shap", "shapley", "kernel_shap"])
+def test_a_single_player_that_owns_part_of_the_row(method):
+    """Nothing lies between nothing and everything: both ends say it all."""
+    keywords = {"data": DATA, "removal": "uniform", "players": PLAYERS["one apart"]}
+    explanation = xai.explain(model, X, method, budget=140, **keywords)
+    change = explanation.predictions - explanation.base_values
+    np.testing.assert_allclose(explanation.values[:, 0], change, atol=1e-12)
+    assert explanation.evaluations <= 140
