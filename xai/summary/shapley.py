@@ -21,6 +21,7 @@ from xai.summary.base import (
 )
 from xai.summary.enumeration import enumerated, shapley_weights
 from xai.summary.kernel import ShapleyKernel
+from xai.summary.nulls import without_nulls
 from xai.summary.walks import Walks, pair_cost, spreads
 
 Estimator: TypeAlias = "Literal['auto', 'exact', 'permutation', 'kernel', 'leverage', 'gp']"
@@ -64,7 +65,8 @@ class Shapley(Summary):
     -----
     Shapley (1953); Castro, Gómez & Tejada (2009) and Mitchell et al. (2022) for walks; Lundberg &
     Lee (2017), Covert & Lee (2021) and Musco & Witter (2025) for regressions. All are efficient to
-    float precision; walks leave dummies at 0.
+    float precision; walks leave dummies at 0, and so does everything for players that equal
+    their replacement at every draw: they are left out of the game.
 
     Examples
     --------
@@ -92,6 +94,9 @@ class Shapley(Summary):
         known = _known(game, plan) if self.estimator in ("auto", "exact") else None
         if known is not None:
             return known
+        return without_nulls(game, lambda part: self._estimate(part, plan), plan.tolerance)
+
+    def _estimate(self, game: Game, plan: Plan) -> Attribution:
         if self.estimator == "exact":
             enumeration_needs("Shapley(estimator='exact')", game, self.samples, plan)
             return enumerated(game, shapley_weights(game.n_players), plan.tolerance)
