@@ -112,8 +112,8 @@ class Game(ABC):
         ----------
         rows : (R,) int
         coalitions : (C, d) bool
-        draws : (C,) int, or None
-            One draw for each coalition, or None for the mean over all of them.
+        draws : (C,) or (R, C) int, or None
+            One draw for each coalition (of each row), or None for the mean over all of them.
         """
 
     @abstractmethod
@@ -472,7 +472,8 @@ class ModelGame(Game):
         if draws is None:
             flat = self._means(each, coalitions, which)
         else:
-            flat = self._reduced(each, self._samples(each, coalitions, which, draws[which]))
+            own = draws[which] if draws.ndim == 1 else draws.reshape(-1)
+            flat = self._reduced(each, self._samples(each, coalitions, which, own))
         return flat.reshape(r, c, flat.shape[1])
 
     @property
@@ -576,7 +577,7 @@ class DatasetGame(Game):
         """Values (1, C, k)."""
         if draws is None:
             return self.value(rows, coalitions)[None]
-        return self.sample(rows, coalitions, draws)[None]
+        return self.sample(rows, coalitions, draws.reshape(-1))[None]
 
     @property
     def base_cost(self) -> int:
