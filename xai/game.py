@@ -10,17 +10,19 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from xai.behavior.base import Values
-from xai.inputs import Inputs
+from xai.composition import Composer, Table, composer
+from xai.inputs import Block, Inputs
 from xai.model import Model
 from xai.players import Partition
 from xai.progress import Progress
-from xai.removal.base import Draws, compose
+from xai.removal.base import Draws
 
 Floats = NDArray[np.floating]
 Indices = NDArray[np.intp]
@@ -32,6 +34,8 @@ BATCH_ROWS = 2**14
 """Most rows in one model call, where `batch_size` is not given; more spill a network's cache."""
 ENSEMBLE_BATCH_ROWS = 2**16
 """The same for ensembles, which pay once per call for each member."""
+DEVICE_BATCH_BYTES, DEVICE_BATCH_ROWS = 2**27, 2**17
+"""The same for tensors on an accelerator, which small calls leave idle."""
 BLOCK = 2**17
 """Most (row, coalition) pairs that a summary asks for at once."""
 BLOCK_BYTES = 2**25
@@ -291,6 +295,8 @@ class ModelGame(Game):
         itemsize = getattr(self.inputs.block, "dtype", None)
         row = int(np.prod(self.inputs.shape)) * max(1, int(getattr(itemsize, "itemsize", 8)))
         row += 8 * int(self.full_outputs.shape[1])
+        if getattr(getattr(self.inputs.block, "device", None), "type", "cpu") != "cpu":
+            return max(1, min(DEVICE_BATCH_ROWS, DEVICE_BATCH_BYTES // row))
         most = ENSEMBLE_BATCH_ROWS if self.model.is_ensemble else BATCH_ROWS
         return max(1, min(most, BATCH_BYTES // row))
 
@@ -309,6 +315,13 @@ class ModelGame(Game):
 
     # -- evaluation ---------------------------------------------------------------------------
 
+    @cached_property
+    def _composer(self) -> Composer:
+        return composer(self.inputs, self.partition, self.draws)
+
+    def _table(self, coalitions: Any) -> Table:
+        return Table(np.asarray(coalitions, bool), self._composer)
+
     def _full(self, rows: Indices) -> Floats:
         return self._output(rows, self.full_outputs[rows])
 
@@ -320,14 +333,17 @@ class ModelGame(Game):
     def _reduced(self, rows: Indices, means: Floats) -> Floats:
         return means if self.values.reduce is None else self.values.reduce(rows, means)
 
-    def _model(self, rows: Indices, table: Coalitions, which: Indices, draws: Indices) -> Floats:
+    def _model(self, rows: Indices, table: Table, which: Indices, draws: Indices) -> Floats:
         """Model outputs (B, K), in batches, in the order of the stream."""
         batches = [slice(s, s + self._batch) for s in range(0, len(rows), self._batch)]
+        compose = table.compose
+
+        def inputs_of(batch: slice) -> Block:
+            return compose(rows[batch], which[batch], draws[batch])
 
         def run(batch: slice) -> Floats:
-            masks = self.partition.masks(rows[batch], table[which[batch]])
-            block = compose(self.inputs, self.draws, rows[batch], masks, draws[batch])
-            return self._output(rows[batch], self._call(block, rows[batch], "the model returned"))
+            out = self._call(inputs_of(batch), rows[batch], "the model returned")
+            return self._output(rows[batch], out)
 
         return self._collect(run, batches, len(rows))
 
@@ -367,13 +383,12 @@ class ModelGame(Game):
         if self.progress is not None:
             self.progress.update(rows)
 
-    def _samples(self, rows: Indices, table: Coalitions, which: Indices, draws: Indices) -> Floats:
-        """Behavior outputs (B, j) of rows, coalitions and draws.
+    def _samples(self, rows: Indices, table: Table, which: Indices, draws: Indices) -> Floats:
+        """Behavior outputs (B, j) of rows, coalitions and draws, all (B,).
 
-        A coalition is its place `which` in `table`, so that it is looked at once, however many
-        rows and draws it meets. All three are of length B.
+        A coalition is its place `which` in `table`.
         """
-        full, empty = (kind[which] for kind in _ends_of(table))
+        full, empty = table.full[which], table.empty[which]
         shared = empty & self._has_shared_empty
         rest = ~(full | shared)
         if len(rest) and rest.all():
@@ -394,21 +409,21 @@ class ModelGame(Game):
         keys = self.draws.key(rows, draws)
         distinct, first, place = np.unique(keys, return_index=True, return_inverse=True)
         missing = [i for i, key in enumerate(distinct) if int(key) not in self._empty]
+        nothing = self._table(np.zeros((1, self.n_players), bool))
         for start in range(0, len(missing), self._batch):
             part = np.array(missing[start : start + self._batch])
             at = first[part]
-            masks = self.partition.masks(rows[at], np.zeros((len(at), self.n_players), bool))
-            block = compose(self.inputs, self.draws, rows[at], masks, draws[at])
+            block = nothing.compose(rows[at], np.zeros_like(at), draws[at])
             out = self._call(block, rows[at], "with every feature removed, the model returned")
             for key, line in zip(distinct[part], out, strict=True):
                 self._empty[int(key)] = line
             self._count(len(part))
         return self._output(rows, np.stack([self._empty[int(k)] for k in distinct])[place])
 
-    def _means(self, rows: Indices, table: Coalitions, which: Indices) -> Floats:
+    def _means(self, rows: Indices, table: Table, which: Indices) -> Floats:
         """Outputs averaged over all draws, then reduced: (B, k)."""
         m = self.n_draws
-        full, empty = (kind[which] for kind in _ends_of(table))
+        full, empty = table.full[which], table.empty[which]
         out = np.empty((len(rows), self.n_outputs))
         if full.any():
             out[full] = self._reduced(rows[full], self._full(rows[full]))
@@ -430,24 +445,26 @@ class ModelGame(Game):
 
     def value(self, rows: Any, coalitions: Any) -> Floats:
         """Mean over the removal's draws: rows (B,), coalitions (B, d) -> (B, k)."""
-        table = np.asarray(coalitions, bool)
-        return self._means(self._rows[np.asarray(rows)], table, np.arange(len(table)))
+        table = self._table(coalitions)
+        which = np.arange(len(table.coalitions))
+        return self._means(self._rows[np.asarray(rows)], table, which)
 
     def sample(self, rows: Any, coalitions: Any, draws: Any) -> Floats:
         """Value at one draw each: (B, k)."""
-        rows, table = self._rows[np.asarray(rows)], np.asarray(coalitions, bool)
-        values = self._samples(rows, table, np.arange(len(table)), np.asarray(draws))
+        rows, table = self._rows[np.asarray(rows)], self._table(coalitions)
+        which = np.arange(len(table.coalitions))
+        values = self._samples(rows, table, which, np.asarray(draws))
         return self._reduced(rows, values)
 
     def grid(self, rows: Indices, coalitions: Coalitions, draws: Indices | None) -> Floats:
         """Values of rows × coalitions: (R, C, k)."""
         r, c = len(rows), len(coalitions)
         which = np.tile(np.arange(c), r)
-        each = np.repeat(self._rows[np.asarray(rows)], c)
+        each, table = np.repeat(self._rows[np.asarray(rows)], c), self._table(coalitions)
         if draws is None:
-            flat = self._means(each, coalitions, which)
+            flat = self._means(each, table, which)
         else:
-            flat = self._reduced(each, self._samples(each, coalitions, which, draws[which]))
+            flat = self._reduced(each, self._samples(each, table, which, draws[which]))
         return flat.reshape(r, c, flat.shape[1])
 
     @property
@@ -483,11 +500,6 @@ class ModelGame(Game):
             raise ValueError("a continuous neighbourhood fits columns, not groups of them")
         same = [np.where(owner == i, columns, 1.0).all(axis=1) for i in range(d)]
         return np.stack(same, axis=1).astype(np.float64)
-
-
-def _ends_of(coalitions: Coalitions) -> tuple[Coalitions, Coalitions]:
-    """Which coalitions keep everything, and which keep nothing."""
-    return np.asarray(coalitions.all(axis=1)), np.asarray(~coalitions.any(axis=1))
 
 
 def _mean(values: Floats) -> Floats:
