@@ -8,8 +8,10 @@ import pytest
 import xai
 from xai import composition, streams
 from xai.inputs import read
+from xai.kernels import odd_process, pairs
 from xai.kernels.compose import compose_owned, compose_table
 from xai.removal.base import Context
+from xai.summary.process import odd_kernel
 
 FORMS = {
     "compiled": (compose_table, compose_owned),
@@ -285,3 +287,56 @@ def test_torch_draws_the_same_sample_whatever_its_neighbours(torch, width):
     whole = tensors.bits(3, streams.DRAW, torch.arange(20), width)
     parts = [tensors.bits(3, streams.DRAW, part, width) for part in torch.arange(20).split(7)]
     assert torch.equal(torch.cat(parts), whole)
+
+
+# ------------------------------------------------------------------------- other loops
+
+
+@pytest.mark.parametrize("kernel", [pairs.slot_means, pairs.slot_means.py_func])
+def test_slot_means(kernel):
+    rng = np.random.default_rng(0)
+    values, slots = rng.normal(size=(2, 7, 3)), np.array([0, 1, 2, 0, 1, 2, 0])
+    out = np.empty((2, 3, 3))
+    kernel(values, slots, np.bincount(slots), out)
+    expected = np.stack([values[:, slots == g].mean(axis=1) for g in range(3)], axis=1)
+    np.testing.assert_allclose(out, expected, rtol=0, atol=1e-15)
+    kernel(np.full((2, 7, 3), 0.1), slots, np.bincount(slots), out)
+    assert (out == 0.1).all()
+
+
+@pytest.mark.parametrize("kernel", [pairs.residual_sums, pairs.residual_sums.py_func])
+def test_residual_sums(kernel):
+    rng = np.random.default_rng(0)
+    slots = np.array([0, 1, 0, 1, 1])
+    phi, means, scaled = rng.normal(size=(2, 5, 3, 2)), *rng.normal(size=(2, 2, 2, 3, 2))
+    trend = rng.normal(size=(5, 3, 2))
+    squares, gram, moment = np.zeros((2, 3, 2)), np.zeros((2, 3, 2, 3, 3)), np.zeros((2, 3, 2, 4))
+    kernel(phi, means, scaled, trend, slots, squares, gram, moment)
+    e, f = phi - means[:, slots], scaled[:, slots]
+    a, b = (trend[None, :, :, None, c] for c in (0, 1))
+    np.testing.assert_allclose(squares, (e**2).sum(axis=1))
+    products = [a * a + 0 * e, a * b + 0 * e, b * b + 0 * e]
+    expected = [[(p * f**q).sum(axis=1) for q in range(3)] for p in products]
+    np.testing.assert_allclose(gram, np.moveaxis(np.array(expected), (0, 1), (-2, -1)))
+    expected = [(e * t).sum(axis=1) for t in (a, b, a * f, b * f)]
+    np.testing.assert_allclose(moment, np.stack(expected, axis=-1))
+
+
+@pytest.mark.parametrize(
+    "kernel", [odd_process.shapley_of_kernel, odd_process.shapley_of_kernel.py_func]
+)
+def test_shapley_values_of_the_odd_kernel(kernel):
+    """Those of the function S -> k(S, z) by enumeration."""
+    rng = np.random.default_rng(0)
+    d = 5
+    z, lam = np.where(rng.random((3, d)) < 0.5, 1.0, -1.0), rng.uniform(0.1, 0.6, d)
+    nodes, weights = np.polynomial.legendre.leggauss(8)
+    out = np.empty((3, d))
+    kernel(z, lam, (nodes + 1) / 2, weights / 2, out)
+    for p in range(3):
+
+        def v(S, point=z[p : p + 1]):
+            return odd_kernel(np.where(np.atleast_2d(S), 1.0, -1.0), point, lam)[:, 0]
+
+        game = xai.Game.from_function(v, n_players=d)
+        np.testing.assert_allclose(out[p], xai.summary.Shapley("exact")(game).values, atol=1e-14)

@@ -15,10 +15,11 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import sparse
 
 from xai.behavior.base import Values
 from xai.composition import Composer, Table, composer
-from xai.inputs import Block, Inputs
+from xai.inputs import Block, Inputs, is_tensor
 from xai.model import Model
 from xai.players import Partition
 from xai.progress import Progress
@@ -167,6 +168,10 @@ class Game(ABC):
         """Shapley values in closed form, where the model's structure has one."""
         return None
 
+    def null_players(self) -> NDArray[np.bool_] | None:
+        """Players (n, d) whose removal changes no input at any draw; None: none, or unknown."""
+        return None
+
     def regressors(self, rows: Indices, draws: Indices) -> NDArray[np.float64] | None:
         """What a linear fit regresses on instead of coalitions, (B, d); None: coalitions."""
         return None
@@ -312,6 +317,27 @@ class ModelGame(Game):
         from xai.exact import closed_form
 
         return closed_form(self)
+
+    def null_players(self) -> NDArray[np.bool_] | None:
+        """Players all of whose elements equal their replacement at every draw."""
+        if self.endless or self.draws.inputs is not None or sparse.issparse(self.inputs.block):
+            return None
+        changed: Any = False
+        own = self.inputs.block[self._rows]
+        for draw in range(self.n_draws):
+            block, places = self.draws.source(self._rows, np.full(self.n_rows, draw))
+            other = block[places]
+            differs = (own != other) & ((own == own) | (other == other))  # NaN equals NaN
+            changed = changed | differs  # where x lives
+            if changed.all():
+                return None
+        changed = np.asarray(changed.cpu() if is_tensor(changed) else changed)
+        owner = self.partition.owner
+        owner = np.broadcast_to(owner, (len(owner), *self.inputs.shape))
+        nulls = np.ones((self.n_rows, self.n_players + 1), bool)
+        for row, at in enumerate(self._rows):
+            nulls[row, owner[0 if self.partition.shared else at][changed[row]]] = False
+        return nulls[:, :-1] if nulls[:, :-1].any() else None
 
     # -- evaluation ---------------------------------------------------------------------------
 

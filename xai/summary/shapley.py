@@ -21,12 +21,11 @@ from xai.summary.base import (
 )
 from xai.summary.enumeration import enumerated, shapley_weights
 from xai.summary.kernel import ShapleyKernel
+from xai.summary.nulls import without_nulls
 from xai.summary.walks import Walks, pair_cost, spreads
 
 Estimator: TypeAlias = "Literal['auto', 'exact', 'permutation', 'kernel', 'leverage', 'gp']"
 ESTIMATORS = ("auto", "exact", "permutation", "kernel", "leverage", "gp")
-FEW_DRAWS = 4
-"""Up to so many draws "auto" averages over all of them for each coalition."""
 MANY_PLAYERS = 1024
 """From so many players "auto" walks: a regression costs the square of their number a pair."""
 
@@ -49,8 +48,9 @@ class Shapley(Summary):
         - "leverage": the same with all sizes of coalitions equally often;
         - "gp": each coalition's mean over all draws; a Gaussian process over coalitions is fitted
           to pairs, and regression explains what it leaves;
-        - "auto": "gp" for games of one draw (a baseline, a set function), or of at most four, and
-          for behaviors of the mean over draws; else "permutation".
+        - "auto": "gp" where the budget holds 3 d pairs of coalitions and as many as players times
+          draws (a baseline, a set function, a loss, few background rows), else "permutation";
+          `benchmarks/README.md` has the evidence.
     samples : int, optional
         Number of antithetic pairs of walks; of coalitions for the regressions.
     size : int
@@ -64,7 +64,8 @@ class Shapley(Summary):
     -----
     Shapley (1953); Castro, Gómez & Tejada (2009) and Mitchell et al. (2022) for walks; Lundberg &
     Lee (2017), Covert & Lee (2021) and Musco & Witter (2025) for regressions. All are efficient to
-    float precision; walks leave dummies at 0.
+    float precision; walks leave dummies at 0, and so does everything for players that equal
+    their replacement at every draw: they are left out of the game.
 
     Examples
     --------
@@ -92,6 +93,9 @@ class Shapley(Summary):
         known = _known(game, plan) if self.estimator in ("auto", "exact") else None
         if known is not None:
             return known
+        return without_nulls(game, lambda part: self._estimate(part, plan), plan.tolerance)
+
+    def _estimate(self, game: Game, plan: Plan) -> Attribution:
         if self.estimator == "exact":
             enumeration_needs("Shapley(estimator='exact')", game, self.samples, plan)
             return enumerated(game, shapley_weights(game.n_players), plan.tolerance)
@@ -110,11 +114,12 @@ class Shapley(Summary):
         """Whether a Gaussian process is fitted to means over draws."""
         if self.estimator != "auto":
             return self.estimator == "gp"
-        if spreads(game) and (game.endless or game.n_draws > FEW_DRAWS):
+        if (spreads(game) and game.endless) or game.n_players > MANY_PLAYERS:
             return False
-        unit = 2 * game.value_cost
         room = plan.room(game, self.samples, pair_cost(game)) - game.ends_cost
-        return game.n_players <= MANY_PLAYERS and room // unit >= max(16, 3 * game.n_players)
+        draws = game.n_draws if spreads(game) else 1
+        least = max(16, game.n_players * max(3, draws))
+        return room // (2 * game.value_cost) >= least
 
 
 def _known(game: Game, plan: Plan) -> Attribution | None:

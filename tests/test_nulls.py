@@ -1,0 +1,96 @@
+"""Players that equal their replacement at every draw are left out of the game."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+import xai
+
+D = 12
+
+
+def model(x):
+    """(n, 12) -> (n,): products of three, and a threshold."""
+    return x[:, 0] * x[:, 1] * x[:, 2] + (x[:, 3:8].sum(axis=1) > 0) + np.sin(x[:, 8] * x[:, 11])
+
+
+@pytest.fixture(scope="module")
+def table():
+    """Three rows: two with columns that equal the whole background, one without."""
+    rng = np.random.default_rng(0)
+    data = rng.normal(size=(7, D))
+    data[:, [2, 5, 9]] = [1.0, -0.5, np.nan]
+    x = rng.normal(size=(3, D))
+    x[0, [2, 9]] = [1.0, np.nan]
+    x[1, [2, 5, 9]] = [1.0, -0.5, np.nan]
+    return x, data
+
+
+ESTIMATORS = ["permutation", "kernel", "leverage", "gp", "exact"]
+
+
+@pytest.mark.parametrize("estimator", ESTIMATORS)
+def test_nulls_get_exactly_nothing_and_cost_nothing(table, estimator):
+    x, data = table
+    rows = []
+
+    def counted(batch):
+        rows.append(len(batch))
+        return model(batch)
+
+    budget = None if estimator == "exact" else 3000
+    e = xai.explain(counted, x, "shapley", data=data, estimator=estimator, budget=budget)
+    assert np.all(e.values[0, [2, 9]] == 0) and np.all(e.values[1, [2, 5, 9]] == 0)
+    assert e.values[2, 2] != 0
+    total = e.values.sum(axis=1) + e.base_values
+    np.testing.assert_allclose(total, e.predictions, rtol=0, atol=1e-12)
+    assert e.evaluations == -(-sum(rows) // 3)
+    if estimator == "exact":  # 9 players of 12 are left to enumerate for row 1
+        assert sum(rows) == 3 + 7 + 7 * (2**10 - 2 + 2**9 - 2 + 2**12 - 2)
+
+
+@pytest.mark.parametrize("estimator", ESTIMATORS)
+def test_a_row_alone_is_the_same(table, estimator):
+    x, data = table
+    keywords = {"data": data, "estimator": estimator, "budget": 40_000}
+    together = xai.explain(model, x, "shapley", **keywords)
+    for i in range(3):
+        alone = xai.explain(model, x[i : i + 1], "shapley", **keywords)
+        np.testing.assert_allclose(together.values[i], alone.values[0], rtol=1e-9, atol=1e-12)
+
+
+def test_values_are_those_of_the_whole_game(table):
+    x, data = table
+    e = xai.explain(model, x, "exact_shapley", data=data)
+
+    def exact(row):
+        def v(S):
+            return np.stack([model(np.where(S, row, b)) for b in data]).mean(axis=0)
+
+        return xai.summary.Shapley()(xai.Game.from_function(v, D), budget=2**D).values
+
+    whole = np.stack([exact(row) for row in x])
+    np.testing.assert_allclose(e.values, whole, rtol=0, atol=1e-12)
+
+
+def test_a_row_that_is_the_background_gets_nothing(table):
+    _, data = table
+    e = xai.explain(model, data[:1], "shapley", data=data[:1], tolerance=0.1)
+    assert np.all(e.values == 0) and e.std_error is None and e.converged.all()
+    assert e.ran == "nothing changes" and e.evaluations == 2
+
+
+def test_groups_and_images():
+    rng = np.random.default_rng(1)
+    image = rng.random((1, 8, 8, 1))
+    image[:, :4] = 0
+
+    def score(batch):
+        return batch.sum(axis=(1, 2, 3)) ** 3
+
+    e = xai.explain(
+        score, image, "shapley", removal=xai.removal.Baseline(0), players=xai.players.Patches(2)
+    )
+    assert np.all(e.values[0, :8] == 0) and np.all(e.values[0, 8:] > 0)
+    assert e.std_error is None  # 8 patches of 16 are left: 256 coalitions

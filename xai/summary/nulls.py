@@ -1,0 +1,135 @@
+"""Players that no draw changes: they get exactly 0, and the others share a smaller game."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from xai.game import Coalitions, Floats, Game, Indices
+from xai.summary.base import Attribution, finish
+
+
+@dataclass(eq=False)
+class SubGame(Game):
+    """Some rows and players of a game; the other players change nothing.
+
+    Parameters
+    ----------
+    inner : Game
+    rows : (n,) int, players : (d,) int
+    """
+
+    inner: Game
+    rows: Indices
+    players: Indices
+
+    def __post_init__(self) -> None:
+        inner = self.inner
+        self.n_rows, self.n_players = len(self.rows), len(self.players)
+        self.n_outputs, self.n_draws = inner.n_outputs, inner.n_draws
+        self.sampled_draws, self.endless = inner.sampled_draws, inner.endless
+        self.commutes, self.progress = inner.commutes, inner.progress
+        self.player_names = [inner.player_names[i] for i in self.players]
+
+    @property
+    def evaluations(self) -> int:  # type: ignore[override] # a count that lives in the inner game
+        """Model rows spent by the inner game."""
+        return self.inner.evaluations
+
+    def _whole(self, coalitions: Any) -> Coalitions:
+        """Coalitions of all players: the others stay, unless nothing does."""
+        some = np.asarray(coalitions, bool)
+        out = np.empty((len(some), self.inner.n_players), bool)
+        out[:] = np.asarray(some.any(axis=1))[:, None]
+        out[:, self.players] = some
+        return out
+
+    def grid(self, rows: Indices, coalitions: Coalitions, draws: Indices | None) -> Floats:
+        """Values of rows × coalitions, (R, C, k)."""
+        return self.inner.grid(self.rows[np.asarray(rows)], self._whole(coalitions), draws)
+
+    def value(self, rows: Any, coalitions: Any) -> Floats:
+        """Value of each pair, (B, k)."""
+        return self.inner.value(self.rows[np.asarray(rows)], self._whole(coalitions))
+
+    def sample(self, rows: Any, coalitions: Any, draws: Any) -> Floats:
+        """The same at one draw each, (B, k)."""
+        return self.inner.sample(self.rows[np.asarray(rows)], self._whole(coalitions), draws)
+
+    @property
+    def base_cost(self) -> int:
+        """As the inner game's."""
+        return self.inner.base_cost
+
+    @property
+    def full_cost(self) -> int:
+        """As the inner game's."""
+        return self.inner.full_cost
+
+    @property
+    def value_cost(self) -> int:
+        """As the inner game's."""
+        return self.inner.value_cost
+
+    @property
+    def sample_cost(self) -> int:
+        """As the inner game's."""
+        return self.inner.sample_cost
+
+    @property
+    def shares_empty(self) -> bool:
+        """As the inner game's."""
+        return self.inner.shares_empty
+
+
+def without_nulls(
+    game: Game, attribute: Callable[[Game], Attribution], tolerance: float | None
+) -> Attribution:
+    """Attributions by `attribute`, of games that leave out each row's null players.
+
+    Rows are taken together where they have the same null players, so a row's answer does not
+    depend on the others.
+    """
+    nulls = game.null_players()
+    if nulls is None:
+        return attribute(game)
+    patterns, place = np.unique(nulls, axis=0, return_inverse=True)
+    parts = []
+    for at, pattern in enumerate(patterns):
+        rows, players = np.flatnonzero(place.ravel() == at), np.flatnonzero(~pattern)
+        if len(players):
+            parts.append((rows, players, attribute(SubGame(game, rows, players))))
+        else:
+            parts.append((rows, players, _nothing(game, rows, tolerance)))
+    return _together(game, parts)
+
+
+def _nothing(game: Game, rows: Indices, tolerance: float | None) -> Attribution:
+    """Rows that equal the whole background: everybody gets 0."""
+    base, full = game.ends(rows)
+    values = np.zeros((len(rows), 0, game.n_outputs))
+    met = None if tolerance is None else np.ones(len(rows), bool)
+    return Attribution(values, None, base, full, 0, met, ran="nothing changes")
+
+
+def _together(game: Game, parts: list[tuple[Indices, Indices, Attribution]]) -> Attribution:
+    n, d, k = game.n_rows, game.n_players, game.n_outputs
+    values, errors = np.zeros((n, d, k)), np.zeros((n, d, k))
+    base, full = np.empty((n, k)), np.empty((n, k))
+    converged = None if parts[0][2].converged is None else np.empty(n, bool)
+    for rows, players, part in parts:
+        values[np.ix_(rows, players)] = part.values
+        if part.std_error is not None:
+            errors[np.ix_(rows, players)] = part.std_error
+        base[rows], full[rows] = part.base_value, part.prediction
+        if converged is not None and part.converged is not None:
+            converged[rows] = part.converged
+    exact = all(part.std_error is None for *_, part in parts)
+    ran = "; ".join(dict.fromkeys(part.ran for *_, part in parts))
+    whole = finish(
+        game, values, None if exact else errors, base=base, full=full, tolerance=None, ran=ran
+    )
+    return replace(whole, converged=converged)

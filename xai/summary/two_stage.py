@@ -1,0 +1,187 @@
+"""Estimates from pairs of walks on several draws, and their errors: two-stage sampling."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from xai.game import Floats
+
+
+@dataclass(frozen=True)
+class Population:
+    """The draws that those visited stand for.
+
+    Attributes
+    ----------
+    size : int
+    several : whether values differ between draws
+    sampled : whether the draws are a sample themselves
+    endless : whether there is no end to them
+    """
+
+    size: int
+    several: bool
+    sampled: bool
+    endless: bool
+
+
+def by_slot(values: Floats, slots: NDArray[np.intp]) -> Floats:
+    """Means (R, D, …) of values (R, P, …) over the pairs of each slot (P,) of 0..D-1."""
+    from xai.kernels.pairs import slot_means
+
+    counts = np.bincount(slots)
+    flat = np.ascontiguousarray(values).reshape(*values.shape[:2], -1)
+    out = np.empty((len(values), len(counts), flat.shape[2]), values.dtype)
+    slot_means(flat, slots, counts, out)
+    return out.reshape(len(values), len(counts), *values.shape[2:])
+
+
+def within_draws(
+    phi: Floats, means: Floats, slots: NDArray[np.intp], ranks: NDArray[np.intp]
+) -> tuple[Floats, Floats | None]:
+    """What positions out of balance add to the mean over draws, and the noise left within draws.
+
+    A player's contribution depends on its own position, and the more so the larger it is at a
+    draw: trends over positions, and the same times the draw's own mean, are regressed out. Their
+    means over all orders are known to be 0.
+
+    Parameters
+    ----------
+    phi : (R, P, d, k), means : (R, D, d, k) by slot, slots : (P,), ranks : (P, d)
+
+    Returns
+    -------
+    shift : (R, d, k), what is known to be too much in the mean over draws
+    noise : (R, d, k), variance of that mean from within draws; None where it is unknown
+    """
+    from xai.kernels.pairs import residual_sums
+
+    counts = np.bincount(slots)
+    shift = np.zeros_like(means[:, 0])
+    spare = len(slots) - len(counts)
+    if spare < 1:
+        return shift, None
+    trend = _positions(ranks.shape[1])[ranks]
+    of_draw = np.asarray(by_slot(trend[None], slots)[0])
+    trend = np.ascontiguousarray(trend - of_draw[slots], np.float64)
+    scaled = means / _positive(np.sqrt((means**2).mean(axis=1))[:, None])
+    squares, shape = np.zeros_like(shift), shift.shape
+    products, moment = np.zeros((*shape, 3, 3)), np.zeros((*shape, 4))
+    residual_sums(phi, means, scaled, trend, slots, squares, products, moment)
+    used = 2 if len(counts) == 1 else 4
+    noise: Floats = squares / spare
+    if spare >= 12 * used:
+        gram = _gram(products)[..., :used, :used]
+        ridge = 1e-9 * np.trace(gram, axis1=-2, axis2=-1)[..., None, None] + 1e-300
+        slope = np.linalg.solve(gram + ridge * np.eye(used), moment[..., :used, None])[..., 0]
+        explained = np.einsum("rdkj,rdkj->rdk", slope, moment[..., :used])
+        tied = np.einsum("gdj,rgdk->rdkj", of_draw, scaled) / len(counts)
+        plain = np.broadcast_to(of_draw.mean(axis=0)[None, :, None], tied.shape)
+        shift = np.einsum("rdkj,rdkj->rdk", slope, np.concatenate([plain, tied], -1)[..., :used])
+        spare -= used
+        noise = np.asarray(np.maximum(squares - explained, 0) / spare)
+    noise = _pooled(noise, means, spare)
+    return shift, noise * (1 / counts).sum() / len(counts) ** 2
+
+
+def _gram(products: Floats) -> Floats:
+    """Σ z zᵀ (…, 4, 4) from sums of (t_0², t_0 t_1, t_1²) × (1, f, f²), (…, 3, 3)."""
+    blocks = products[..., [[0, 1], [1, 2]], :]
+    top = np.concatenate([blocks[..., 0], blocks[..., 1]], axis=-1)
+    return np.concatenate([top, np.concatenate([blocks[..., 1], blocks[..., 2]], axis=-1)], axis=-2)
+
+
+def _pooled(noise: Floats, means: Floats, spare: int, weight: int = 6) -> Floats:
+    """Variance within draws; from few pairs also by what a player's spread over draws suggests.
+
+    By chance a few pairs may agree for one player. The share of the spread that lies within draws
+    is estimated over all players, and counts as `weight` further pairs.
+    """
+    if means.shape[1] < 3 or spare >= 64:
+        return noise
+    spread = means.var(axis=1, ddof=1)
+    ratio = noise.sum(axis=1) / _positive(spread.sum(axis=1))
+    return np.asarray((spare * noise + weight * ratio[:, None] * spread) / (spare + weight))
+
+
+def _positive(scale: Floats) -> Floats:
+    """Scales to divide by: 1 where they are 0."""
+    return np.where(scale > 0, scale, 1.0)
+
+
+def _positions(d: int) -> NDArray[np.float64]:
+    """Two trends (d, 2) over a walk's positions, by distance from its middle, with mean 0."""
+    distance = np.abs(2 * np.arange(d) - (d - 1)) / max(d - 1, 1)
+    trend = np.stack([distance, distance**2], axis=1)
+    return np.asarray(trend - trend.mean(axis=0))
+
+
+def two_stage(
+    draws: Population,
+    means: Floats,
+    t: Floats,
+    shift: Floats,
+    noise: Floats | None,
+    total: Floats,
+) -> tuple[Floats, Floats]:
+    """Mean over draws with v(N) − v(∅) regressed out, and its error: two-stage sampling.
+
+    Parameters
+    ----------
+    means : (R, D, d, k), t : (R, D, k) of each draw; total : (R, k), the mean of t over all draws
+    shift : (R, d, k), what is known to be too much in their mean
+    noise : (R, d, k) variance of the mean of `means` that comes from within draws; None: unknown
+    """
+    count, several = means.shape[1], draws.several
+    phi, t_mean = _mean(means), _mean(t)
+    spare = max(count - 1, 1)
+    centred, t_centred = means - phi[:, None], t - t_mean[:, None]
+    var = np.einsum("rgdk,rgdk->rdk", centred, centred) / spare
+    cov = np.einsum("rgdk,rgk->rdk", centred, t_centred) / spare
+    var_t = np.einsum("rgk,rgk->rk", t_centred, t_centred) / spare
+    gap = total - t_mean
+    share = _share(var if count > 1 else np.zeros_like(var), phi)
+    prior = (8 / count) * np.maximum(var_t, gap**2)[:, None]
+    scale = var_t[:, None] + prior
+    safe = _positive(scale)
+    c = np.where(scale > 0, cov + prior * share, share) / safe
+    values = phi + c * gap[:, None] - shift
+    if noise is not None:  # what the shifts add up to falls on those that walks leave uncertain
+        values = values + _share(noise, phi) * (total - values.sum(axis=1))[:, None]
+    unknown = np.full_like(values, np.nan)
+    if not several:  # one draw (or means over all draws): only the noise of walks
+        return values, unknown if noise is None else np.sqrt(noise)
+    whole = not draws.sampled and count == draws.size
+    if count < 2 or (noise is None and whole):
+        return values, unknown
+    residual = np.maximum(var - 2 * c * cov + c**2 * var_t[:, None], 0)
+    # what the fitted slope costs: a share of a degree of freedom, and its own error at the gap
+    fitted = np.where(scale > 0, var_t[:, None], 0.0) / safe
+    residual = residual * (count - 1) / np.maximum(count - 1 - fitted, 1e-12)
+    slope = residual * (fitted * gap[:, None] ** 2 / safe) / spare
+    if draws.sampled:
+        extra = c**2 * var_t[:, None] / draws.size if not draws.endless else 0.0
+        return values, np.sqrt(residual / count + slope + extra)
+    left = 1 / count - 1 / draws.size  # draws are taken without replacement
+    if noise is None:
+        return values, np.sqrt(residual / count + slope)
+    between = np.maximum(residual - noise * count, 0)
+    return values, np.sqrt(noise + left * between + slope * (left > 0))
+
+
+def _mean(values: Floats) -> Floats:
+    """Mean over axis 1, exact where all values are equal."""
+    first = values[:, :1]
+    return np.asarray(first[:, 0] + (values - first).mean(axis=1))
+
+
+def _share(var: Floats, phi: Floats) -> Floats:
+    """How to spread a gap before its slope is known: by variance, else by size, else evenly."""
+    share = np.full_like(phi, 1 / phi.shape[1])
+    for size in (phi**2, var):
+        total = size.sum(axis=1, keepdims=True)
+        share = np.where(total > 0, size / _positive(total), share)
+    return share
