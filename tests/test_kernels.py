@@ -1,27 +1,295 @@
-"""The compiled loops, and the same functions as plain Python, against one line of NumPy."""
+"""Compiled loops and torch's operations against NumPy, element by element and bit by bit."""
+
+from __future__ import annotations
 
 import numpy as np
 import pytest
 
 import xai
+from xai import composition, streams
+from xai.inputs import read
 from xai.kernels import odd_process, pairs
-from xai.kernels.compose import compose_rows
+from xai.kernels.compose import compose_owned, compose_table
+from xai.removal.base import Context
 from xai.summary.process import odd_kernel
 
-FORMS = {"compiled": compose_rows, "plain": compose_rows.py_func}
+FORMS = {
+    "compiled": (compose_table, compose_owned),
+    "plain": (compose_table.py_func, compose_owned.py_func),
+}
+
+
+@pytest.fixture(scope="module")
+def torch():
+    return pytest.importorskip("torch")
+
+
+@pytest.fixture
+def problem():
+    rng = np.random.default_rng(0)
+    rows, places, which = (rng.integers(size, size=20) for size in (3, 4, 7))
+    return rng, rows, places, which
 
 
 @pytest.mark.parametrize("form", FORMS)
 @pytest.mark.parametrize("dtype", [np.float64, np.float32, np.int64])
-def test_compose_rows(form, dtype):
-    rng = np.random.default_rng(0)
-    x = rng.integers(-9, 9, size=(3, 5)).astype(dtype)
-    replacement = rng.integers(-9, 9, size=(4, 5)).astype(dtype)
-    rows, places = rng.integers(3, size=20), rng.integers(4, size=20)
-    masks = rng.random((20, 5)) < 0.5
-    out = np.empty((20, 5), dtype)
-    FORMS[form](x, replacement, rows, places, masks, out)
-    np.testing.assert_array_equal(out, np.where(masks, x[rows], replacement[places]))
+def test_compose_table(form, dtype, problem):
+    rng, rows, places, which = problem
+    x, replacement = (rng.integers(-9, 9, size=(n, 5)).astype(dtype) for n in (3, 4))
+    table, out = rng.random((7, 5)) < 0.5, np.empty((20, 5), dtype)
+    FORMS[form][0](x, replacement, rows, places, table, which, out)
+    np.testing.assert_array_equal(out, np.where(table[which], x[rows], replacement[places]))
+
+
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("lines", [1, 3])
+def test_compose_owned(form, lines, problem):
+    """Three channels share the owners of five places, for each row its own or one for all."""
+    rng, rows, places, which = problem
+    x, replacement = rng.normal(size=(3, 15)), rng.normal(size=(4, 15))
+    table, owner = rng.random((7, 4)) < 0.5, rng.integers(-1, 4, size=(lines, 5)).astype(np.int32)
+    out = np.empty((20, 15))
+    FORMS[form][1](x, replacement, rows, places, table, which, owner, out)
+    own = owner[rows] if lines > 1 else np.repeat(owner, 20, axis=0)
+    kept = np.tile((own < 0) | np.take_along_axis(table[which], np.maximum(own, 0), 1), 3)
+    np.testing.assert_array_equal(out, np.where(kept, x[rows], replacement[places]))
+
+
+# ------------------------------------------------------------------------------ players by kind
+
+IMAGES, TABLE = (3, 2, 6, 5), (3, 6)
+PLAYERS = {
+    "table": (TABLE, lambda rng: "elements"),
+    "columns": (TABLE, lambda rng: [[5, 0], [1], [2, 3, 4]]),
+    "groups with -1": (TABLE, lambda rng: np.array([0, -1, 1, 1, 2, -1])),
+    "groups by row": (TABLE, lambda rng: np.array([rng.permutation([0, -1, 1, 1, 2, 3])] * 3)),
+    "elements": (IMAGES, lambda rng: "elements"),
+    "pixels": (IMAGES, lambda rng: xai.players.Pixels()),
+    "patches": (IMAGES, lambda rng: xai.players.Patches(2)),
+    "regions with -1": (IMAGES, lambda rng: rng.integers(-1, 3, size=IMAGES[1:])),
+    "regions by row": (IMAGES, lambda rng: (np.arange(180) % 7 - 1).reshape(IMAGES)),
+}
+REMOVALS = {
+    "rows": lambda data: xai.removal.Marginal(data),
+    "a number": lambda data: xai.removal.Baseline(0.5),
+    "own colour": lambda data: xai.removal.Baseline("mean"),
+    "endless": lambda data: xai.removal.ProductOfMarginals(data),
+    "range": lambda data: xai.removal.Uniform(-1.0, 2.0),
+    "function": lambda data: xai.removal.Function(lambda x, kept: x * kept),
+}
+
+
+def composed(x, data, players, removal, channel_axis, table, rows, which, places):
+    """The same inputs from a block of any kind, by `composer`."""
+    inputs = read(x, data)
+    bound = xai.players.as_players(players, inputs, channel_axis).encode(inputs, channel_axis)
+    draws = REMOVALS[removal](data).bind(Context(inputs, data, 3, channel_axis))
+    make = composition.composer(inputs, bound, draws)(table[:, : int(bound.counts[0])])
+    return make(rows, which, places), bound
+
+
+def by_definition(x, replacement, owner, table, rows, which):
+    """np.where over whole masks: kept where the coalition has the owner, or nobody owns it."""
+    own = np.broadcast_to(owner, (len(x), *x.shape[1:]))[rows]
+    padded = np.concatenate([table[which], np.ones((len(which), 1), bool)], axis=1)
+    flat = own.reshape(len(own), -1)
+    kept = np.take_along_axis(padded, np.where(flat < 0, padded.shape[1] - 1, flat), axis=1)
+    return np.where(kept.reshape(own.shape), x[rows], replacement)
+
+
+@pytest.mark.parametrize("last", [False, True], ids=["channels first", "channels last"])
+@pytest.mark.parametrize("kind", PLAYERS)
+def test_arrays_are_composed_by_definition(kind, last):
+    rng = np.random.default_rng(1)
+    shape, players = PLAYERS[kind]
+    players, axis = players(rng), 1 if len(shape) == 4 else None
+    x, data = rng.normal(size=shape), rng.normal(size=(4, *shape[1:]))
+    if last and axis is not None:
+        x, data, axis = np.moveaxis(x, 1, 3), np.moveaxis(data, 1, 3), 3
+        if isinstance(players, np.ndarray):
+            players = np.moveaxis(players, -3, -1)
+    rows, which, places = (rng.integers(size, size=30) for size in (3, 9, 4))
+    table = rng.random((9, 200)) < 0.5
+    out, bound = composed(x, data, players, "rows", axis, table, rows, which, places)
+    expected = by_definition(x, data[places], bound.owner, table, rows, which)
+    np.testing.assert_array_equal(out, expected)
+
+
+@pytest.mark.parametrize("removal", REMOVALS)
+@pytest.mark.parametrize("kind", PLAYERS)
+@pytest.mark.parametrize("host", [True, False], ids=["host", "device"])
+def test_tensors_are_composed_as_arrays_are(torch, kind, removal, host, monkeypatch):
+    """Both in memory that NumPy shares, and as on a device, where all of it is torch's."""
+    rng = np.random.default_rng(2)
+    shape, players = PLAYERS[kind]
+    players, axis = players(rng), 1 if len(shape) == 4 else None
+    if removal == "own colour" and axis is None:
+        pytest.skip("a table's mean is that of the background")
+    x, data = (rng.normal(size=(n, *shape[1:])) for n in (3, 4))
+    rows, which = (rng.integers(size, size=30) for size in (3, 9))
+    places = np.zeros(30, np.intp) if removal == "function" else rng.integers(4, size=30)
+    rest = (players, removal, axis, rng.random((9, 200)) < 0.5, rows, which, places)
+    arrays, _ = composed(x, data, *rest)
+    monkeypatch.setattr(composition, "_on_host", lambda block: host)
+    tensors, _ = composed(torch.tensor(x), torch.tensor(data), *rest)
+    assert isinstance(tensors, torch.Tensor)
+    np.testing.assert_allclose(tensors.numpy(), arrays, atol=1e-15)  # as their means do
+
+
+def test_one_row_and_one_baseline_are_shared_by_all_inputs(torch):
+    from xai.kernels import tensors
+
+    x, zero = torch.ones(2, 3), torch.zeros(1, 3)
+    owners = tensors.Owners.of(np.array([[0, 1, -1]]), x.device, identity=False)
+    table = owners.table(np.array([[True, False], [False, True]]), x.device)
+    one, nought = np.ones(2, np.intp), np.zeros(2, np.intp)
+    out = tensors.compose(x, zero, owners, table, one, np.arange(2), nought)
+    assert out.tolist() == [[1, 0, 1], [0, 1, 1]]
+
+
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
+def test_half_precision_stays_what_it_is(torch, dtype):
+    x = torch.rand(2, 3, 4, 4).to(getattr(torch, dtype))
+    seen = []
+
+    def model(batch):
+        seen.append(batch.dtype)
+        return batch.float().sum(dim=(1, 2, 3))
+
+    patches = {"players": xai.players.Patches(2), "channel_axis": 1}
+    e = xai.explain(model, x, "occlusion", removal=xai.removal.Baseline(0), **patches)
+    assert set(seen) == {x.dtype}
+    own = x.double().numpy().sum(1).reshape(2, 2, 2, 2, 2).sum(axis=(2, 4)).reshape(2, 4)
+    np.testing.assert_allclose(e.values, own, rtol=0.02, atol=0.02)
+
+
+def test_an_array_of_a_dtype_that_numba_lacks(small):
+    """Half precision is composed by NumPy."""
+    half, data = small.x.astype(np.float16), small.data.astype(np.float16)
+
+    def model(rows):
+        assert rows.dtype == np.float16
+        return rows.astype(float) @ np.arange(5.0)
+
+    e = xai.explain(model, half, "shapley", data=data)
+    gap = half.astype(float) - data.astype(float).mean(axis=0)
+    np.testing.assert_allclose(e.values, gap * np.arange(5.0), atol=1e-9)
+
+
+# ------------------------------------------------------------------------------- on one device
+
+
+@pytest.fixture
+def network(torch):
+    torch.manual_seed(0)
+    layers = (torch.nn.Conv2d(2, 4, 3), torch.nn.ReLU(), torch.nn.Flatten(), torch.nn.Linear(48, 3))
+    return torch.nn.Sequential(*layers).double()
+
+
+def test_batches_change_no_input(torch, network, monkeypatch):
+    """Every batch size, and composition on the host or as on a device: the same values."""
+    x, data = torch.rand(2, 2, 6, 5).double(), torch.rand(5, 2, 6, 5).double()
+    found = []
+    for host in (True, False):
+        monkeypatch.setattr(composition, "_on_host", lambda block, host=host: host)
+        for batch_size in (1, 7, None):
+            for removal in ("marginal", "uniform"):
+                e = xai.explain(
+                    network, x, "permutation_shap", data=data, removal=removal, budget=200,
+                    players=xai.players.Patches(2), batch_size=batch_size,
+                )  # fmt: skip
+                found.append((removal, e.values, e.evaluations))
+    for removal, values, evaluations in found[2:]:
+        first = found[0 if removal == "marginal" else 1]
+        np.testing.assert_allclose(values, first[1], atol=1e-12)
+        assert evaluations == first[2]
+
+
+@pytest.mark.parametrize("removal", ["marginal", "uniform", "qii"])
+def test_only_outputs_leave_the_device(torch, network, removal, monkeypatch):
+    """Once per model call, as many numbers as the model returns; and no mask is sent there."""
+    x, data = torch.rand(2, 2, 6, 5).double(), torch.rand(5, 2, 6, 5).double()
+    monkeypatch.setattr(composition, "_on_host", lambda block: False)
+    calls, left, sent = [], [], []
+    network.register_forward_hook(lambda module, args, out: calls.append(out.numel()))
+    real_cpu, real_tensor = torch.Tensor.cpu, torch.as_tensor
+    monkeypatch.setattr(
+        torch.Tensor, "cpu", lambda self: (left.append(self.numel()), real_cpu(self))[1]
+    )
+
+    def as_tensor(values, *args, **options):
+        if isinstance(values, np.ndarray):
+            sent.append(values)
+        return real_tensor(values, *args, **options)
+
+    method = {"qii": "qii"}.get(removal, "permutation_shap")
+    given = {} if removal == "qii" else {"removal": removal}
+    game = {"data": data, "budget": 200, "players": xai.players.Patches(2), "progress": False}
+    xai.explain(network, x, method, **game, **given)  # whatever is read before the game
+    calls.clear(), left.clear()
+    monkeypatch.setattr(torch, "as_tensor", as_tensor)
+    e = xai.explain(network, x, method, **game, **given)
+    reading = 3 if removal == "uniform" else 0  # the background's range and its dtype
+    assert len(left) <= len(calls) + reading
+    assert sum(left) <= sum(calls) + reading * data.numel()
+    assert e.evaluations > 100
+    assert not any(a.dtype == bool and a.shape[1:] == (1, 6, 5) for a in sent)
+
+
+def test_a_device_is_never_mixed_with_another(torch):
+    """Fake tensors of a GPU refuse to meet those of the host."""
+    from torch._subclasses import FakeTensorMode
+
+    from xai.kernels import tensors
+
+    table = np.random.default_rng(0).random((9, 6)) < 0.5
+    owner = np.arange(6).reshape(1, 1, 2, 3)
+    rows, which, places = np.zeros(8, np.intp), np.arange(8), np.arange(8) % 4
+    with FakeTensorMode(), pytest.MonkeyPatch.context() as patch:
+        patch.setattr(torch.Tensor, "pin_memory", lambda self: self)
+        x, data = (torch.empty(n, 3, 2, 3, device="cuda") for n in (2, 4))
+        for identity in (True, False):
+            owners = tensors.Owners.of(owner, x.device, identity=identity)
+            kept = owners.table(table, x.device)
+            out = tensors.compose(x, data, owners, kept, rows, which, places)
+            assert out.device.type == "cuda" and out.shape == (8, 3, 2, 3)
+        u = tensors.uniforms(0, 1, torch.arange(4, device="cuda"), 5)
+        assert u.device.type == "cuda" and u.dtype == torch.float64
+
+
+# ---------------------------------------------------------------------------- random numbers
+
+SEEDS = [0, 7, -1, 2**63 - 1, 2**64 + 5]
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+@pytest.mark.parametrize("stream", [streams.PERMUTATION, streams.REPLACEMENT, streams.FLIP])
+def test_torch_draws_the_same_numbers(torch, seed, stream):
+    from xai.kernels import tensors
+
+    samples = np.array([0, 1, 2, 1000, 2**40, 2**62])
+    there = torch.tensor(samples)
+    own = tensors.bits(seed, stream, there, 33).numpy().view(np.uint64)
+    np.testing.assert_array_equal(own, streams.bits(seed, stream, samples, 33))
+    for name, args in {"uniforms": (33,), "integers": (33, 17), "ranks": (50,)}.items():
+        expected = getattr(streams, name)(seed, stream, samples, *args)
+        found = getattr(tensors, name)(seed, stream, there, *args).numpy()
+        assert found.dtype == expected.dtype
+        np.testing.assert_array_equal(found, expected)
+    kept = tensors.kept(seed, there, 40, 0.3).numpy()
+    np.testing.assert_array_equal(kept, streams.kept(seed, samples, 40, 0.3))
+
+
+@pytest.mark.parametrize("width", [1, 5])
+def test_torch_draws_the_same_sample_whatever_its_neighbours(torch, width):
+    from xai.kernels import tensors
+
+    whole = tensors.bits(3, streams.DRAW, torch.arange(20), width)
+    parts = [tensors.bits(3, streams.DRAW, part, width) for part in torch.arange(20).split(7)]
+    assert torch.equal(torch.cat(parts), whole)
+
+
+# ------------------------------------------------------------------------- other loops
 
 
 @pytest.fixture

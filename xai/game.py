@@ -8,8 +8,10 @@ as one stream of model rows, cut into batches that fit memory.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -17,11 +19,12 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from xai.behavior.base import Values
-from xai.inputs import Inputs, is_tensor
+from xai.composition import Composer, Table, composer
+from xai.inputs import Block, Inputs, is_tensor
 from xai.model import Model
 from xai.players import Partition
 from xai.progress import Progress
-from xai.removal.base import Draws, compose
+from xai.removal.base import Draws
 
 Floats = NDArray[np.floating]
 Indices = NDArray[np.intp]
@@ -33,6 +36,8 @@ BATCH_ROWS = 2**14
 """Most rows in one model call, where `batch_size` is not given; more spill a network's cache."""
 ENSEMBLE_BATCH_ROWS = 2**16
 """The same for ensembles, which pay once per call for each member."""
+DEVICE_BATCH_BYTES, DEVICE_BATCH_ROWS = 2**27, 2**17
+"""The same for tensors on an accelerator, which small calls leave idle."""
 BLOCK = 2**17
 """Most (row, coalition) pairs that a summary asks for at once."""
 BLOCK_BYTES = 2**25
@@ -296,6 +301,8 @@ class ModelGame(Game):
         itemsize = getattr(self.inputs.block, "dtype", None)
         row = int(np.prod(self.inputs.shape)) * max(1, int(getattr(itemsize, "itemsize", 8)))
         row += 8 * int(self.full_outputs.shape[1])
+        if getattr(getattr(self.inputs.block, "device", None), "type", "cpu") != "cpu":
+            return max(1, min(DEVICE_BATCH_ROWS, DEVICE_BATCH_BYTES // row))
         most = ENSEMBLE_BATCH_ROWS if self.model.is_ensemble else BATCH_ROWS
         return max(1, min(most, BATCH_BYTES // row))
 
@@ -316,15 +323,16 @@ class ModelGame(Game):
         """Players all of whose elements equal their replacement at every draw."""
         if self.endless or self.draws.inputs is not None or sparse.issparse(self.inputs.block):
             return None
-        changed = np.zeros((self.n_rows, *self.inputs.shape), bool)
+        changed: Any = False
         own = self.inputs.block[self._rows]
         for draw in range(self.n_draws):
             block, places = self.draws.source(self._rows, np.full(self.n_rows, draw))
             other = block[places]
             differs = (own != other) & ((own == own) | (other == other))  # NaN equals NaN
-            changed |= np.asarray(differs.cpu() if is_tensor(differs) else differs)
+            changed = changed | differs  # where x lives
             if changed.all():
                 return None
+        changed = np.asarray(changed.cpu() if is_tensor(changed) else changed)
         owner = self.partition.owner
         owner = np.broadcast_to(owner, (len(owner), *self.inputs.shape))
         nulls = np.ones((self.n_rows, self.n_players + 1), bool)
@@ -333,6 +341,13 @@ class ModelGame(Game):
         return nulls[:, :-1] if nulls[:, :-1].any() else None
 
     # -- evaluation ---------------------------------------------------------------------------
+
+    @cached_property
+    def _composer(self) -> Composer:
+        return composer(self.inputs, self.partition, self.draws)
+
+    def _table(self, coalitions: Any) -> Table:
+        return Table(np.asarray(coalitions, bool), self._composer)
 
     def _full(self, rows: Indices) -> Floats:
         return self._output(rows, self.full_outputs[rows])
@@ -345,16 +360,23 @@ class ModelGame(Game):
     def _reduced(self, rows: Indices, means: Floats) -> Floats:
         return means if self.values.reduce is None else self.values.reduce(rows, means)
 
-    def _model(self, rows: Indices, table: Coalitions, which: Indices, draws: Indices) -> Floats:
+    def _model(self, rows: Indices, table: Table, which: Indices, draws: Indices) -> Floats:
         """Model outputs (B, K), in batches, in the order of the stream."""
         batches = [slice(s, s + self._batch) for s in range(0, len(rows), self._batch)]
+        compose = table.compose
 
-        def run(batch: slice) -> Floats:
-            masks = self.partition.masks(rows[batch], table[which[batch]])
-            block = compose(self.inputs, self.draws, rows[batch], masks, draws[batch])
+        def inputs_of(batch: slice) -> Block:
+            return compose(rows[batch], which[batch], draws[batch])
+
+        def outputs_of(batch: slice, block: Block) -> Floats:
             return self._output(rows[batch], self._call(block, rows[batch], "the model returned"))
 
-        return self._collect(run, batches, len(rows))
+        if self.n_jobs in (None, 1):
+            # a user's function of rows and masks is called in this thread, as the model is
+            blocks = map(inputs_of, batches) if self.draws.inputs else ahead(inputs_of, batches)
+            return self._collect(map(outputs_of, batches, blocks), batches, len(rows))
+        results = self._parallel(lambda batch: outputs_of(batch, inputs_of(batch)), batches)
+        return self._collect(results, batches, len(rows))
 
     def _call(self, block: Any, rows: Indices, what: str) -> Floats:
         """Outputs (B, K) of one batch, checked."""
@@ -368,8 +390,7 @@ class ModelGame(Game):
         _refuse_infinite(out, rows, what)
         return out
 
-    def _collect(self, run: Callable[[slice], Floats], batches: list[slice], total: int) -> Floats:
-        results = self._map(run, batches)
+    def _collect(self, results: Iterable[Floats], batches: list[slice], total: int) -> Floats:
         out: Floats | None = None
         for batch, values in zip(batches, results, strict=True):
             if out is None:
@@ -379,26 +400,25 @@ class ModelGame(Game):
         assert out is not None
         return out
 
-    def _map(self, run: Callable[[slice], Floats], batches: list[slice]) -> Any:
-        if self.n_jobs in (None, 1) or len(batches) < 2:
-            return map(run, batches)
+    def _parallel(self, run: Callable[[slice], Floats], batches: list[slice]) -> Iterable[Floats]:
+        """Results in order, from joblib's workers: threads, or what `parallel_config` names."""
         from joblib import Parallel, delayed
 
         workers = Parallel(n_jobs=self.n_jobs, prefer="threads", return_as="generator")
-        return workers(delayed(run)(batch) for batch in batches)
+        results: Iterable[Floats] = workers(delayed(run)(batch) for batch in batches)
+        return results
 
     def _count(self, rows: int) -> None:
         self.evaluations += rows
         if self.progress is not None:
             self.progress.update(rows)
 
-    def _samples(self, rows: Indices, table: Coalitions, which: Indices, draws: Indices) -> Floats:
-        """Behavior outputs (B, j) of rows, coalitions and draws.
+    def _samples(self, rows: Indices, table: Table, which: Indices, draws: Indices) -> Floats:
+        """Behavior outputs (B, j) of rows, coalitions and draws, all (B,).
 
-        A coalition is its place `which` in `table`, so that it is looked at once, however many
-        rows and draws it meets. All three are of length B.
+        A coalition is its place `which` in `table`.
         """
-        full, empty = (kind[which] for kind in _ends_of(table))
+        full, empty = table.full[which], table.empty[which]
         shared = empty & self._has_shared_empty
         rest = ~(full | shared)
         if len(rest) and rest.all():
@@ -419,21 +439,21 @@ class ModelGame(Game):
         keys = self.draws.key(rows, draws)
         distinct, first, place = np.unique(keys, return_index=True, return_inverse=True)
         missing = [i for i, key in enumerate(distinct) if int(key) not in self._empty]
+        nothing = self._table(np.zeros((1, self.n_players), bool))
         for start in range(0, len(missing), self._batch):
             part = np.array(missing[start : start + self._batch])
             at = first[part]
-            masks = self.partition.masks(rows[at], np.zeros((len(at), self.n_players), bool))
-            block = compose(self.inputs, self.draws, rows[at], masks, draws[at])
+            block = nothing.compose(rows[at], np.zeros_like(at), draws[at])
             out = self._call(block, rows[at], "with every feature removed, the model returned")
             for key, line in zip(distinct[part], out, strict=True):
                 self._empty[int(key)] = line
             self._count(len(part))
         return self._output(rows, np.stack([self._empty[int(k)] for k in distinct])[place])
 
-    def _means(self, rows: Indices, table: Coalitions, which: Indices) -> Floats:
+    def _means(self, rows: Indices, table: Table, which: Indices) -> Floats:
         """Outputs averaged over all draws, then reduced: (B, k)."""
         m = self.n_draws
-        full, empty = (kind[which] for kind in _ends_of(table))
+        full, empty = table.full[which], table.empty[which]
         out = np.empty((len(rows), self.n_outputs))
         if full.any():
             out[full] = self._reduced(rows[full], self._full(rows[full]))
@@ -455,25 +475,27 @@ class ModelGame(Game):
 
     def value(self, rows: Any, coalitions: Any) -> Floats:
         """Mean over the removal's draws: rows (B,), coalitions (B, d) -> (B, k)."""
-        table = np.asarray(coalitions, bool)
-        return self._means(self._rows[np.asarray(rows)], table, np.arange(len(table)))
+        table = self._table(coalitions)
+        which = np.arange(len(table.coalitions))
+        return self._means(self._rows[np.asarray(rows)], table, which)
 
     def sample(self, rows: Any, coalitions: Any, draws: Any) -> Floats:
         """Value at one draw each: (B, k)."""
-        rows, table = self._rows[np.asarray(rows)], np.asarray(coalitions, bool)
-        values = self._samples(rows, table, np.arange(len(table)), np.asarray(draws))
+        rows, table = self._rows[np.asarray(rows)], self._table(coalitions)
+        which = np.arange(len(table.coalitions))
+        values = self._samples(rows, table, which, np.asarray(draws))
         return self._reduced(rows, values)
 
     def grid(self, rows: Indices, coalitions: Coalitions, draws: Indices | None) -> Floats:
         """Values of rows × coalitions: (R, C, k)."""
         r, c = len(rows), len(coalitions)
         which = np.tile(np.arange(c), r)
-        each = np.repeat(self._rows[np.asarray(rows)], c)
+        each, table = np.repeat(self._rows[np.asarray(rows)], c), self._table(coalitions)
         if draws is None:
-            flat = self._means(each, coalitions, which)
+            flat = self._means(each, table, which)
         else:
             own = draws[which] if draws.ndim == 1 else draws.reshape(-1)
-            flat = self._reduced(each, self._samples(each, coalitions, which, own))
+            flat = self._reduced(each, self._samples(each, table, which, own))
         return flat.reshape(r, c, flat.shape[1])
 
     @property
@@ -511,9 +533,17 @@ class ModelGame(Game):
         return np.stack(same, axis=1).astype(np.float64)
 
 
-def _ends_of(coalitions: Coalitions) -> tuple[Coalitions, Coalitions]:
-    """Which coalitions keep everything, and which keep nothing."""
-    return np.asarray(coalitions.all(axis=1)), np.asarray(~coalitions.any(axis=1))
+def ahead(make: Callable[[slice], Block], batches: list[slice]) -> Iterator[Block]:
+    """Make each batch's inputs in a thread of its own while the model is at the one before."""
+    if len(batches) < 2:
+        yield from map(make, batches)
+        return
+    with ThreadPoolExecutor(1) as worker:
+        coming = worker.submit(make, batches[0])
+        for batch in batches[1:]:
+            ready, coming = coming.result(), worker.submit(make, batch)
+            yield ready
+        yield coming.result()
 
 
 def _mean(values: Floats) -> Floats:

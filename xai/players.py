@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -41,6 +42,12 @@ class Partition:
         """Whether all rows have the same players."""
         return len(self.owner) == 1
 
+    @cached_property
+    def is_identity(self) -> bool:
+        """Whether the i-th of an owner's places is player i, in every row."""
+        owner = self.owner.reshape(len(self.owner), -1)
+        return self.shared and bool((owner == np.arange(owner.shape[1])).all())
+
     def covers(self, rows: NDArray[np.intp]) -> NDArray[np.bool_]:
         """For each row, whether its players own all of it."""
         owner = self.owner if self.shared else self.owner[rows]
@@ -50,18 +57,13 @@ class Partition:
     def masks(self, rows: NDArray[np.intp], coalitions: NDArray[np.bool_]) -> NDArray[np.bool_]:
         """Element masks (B, *shape), True where kept, of coalitions (B, d)."""
         if self.shared:
-            owner = self.owner[0]
-            if owner.ndim == 1 and len(owner) == coalitions.shape[1] and _is_identity(owner):
-                return coalitions
-            return _always_kept(coalitions)[:, owner]
+            if self.is_identity:
+                return coalitions.reshape(len(coalitions), *self.owner.shape[1:])
+            return _always_kept(coalitions)[:, self.owner[0]]
         padded = _always_kept(coalitions)
         owner = self.owner[rows]
         flat = np.take_along_axis(padded, owner.reshape(len(rows), -1) % padded.shape[1], axis=1)
         return flat.reshape(owner.shape)
-
-
-def _is_identity(owner: NDArray[np.intp]) -> bool:
-    return bool((owner == np.arange(len(owner))).all())
 
 
 def _always_kept(coalitions: NDArray[np.bool_]) -> NDArray[np.bool_]:

@@ -10,17 +10,17 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-_GOLDEN = np.uint64(0x9E3779B97F4A7C15)
-_MIX_1 = np.uint64(0xBF58476D1CE4E5B9)
-_MIX_2 = np.uint64(0x94D049BB133111EB)
+GOLDEN = np.uint64(0x9E3779B97F4A7C15)
+MIX_1 = np.uint64(0xBF58476D1CE4E5B9)
+MIX_2 = np.uint64(0x94D049BB133111EB)
 
 PERMUTATION, COALITION, DRAW, REPLACEMENT, SIZE, STRATUM, JITTER, SIGN, FLIP = range(9)
 """Streams: numbers drawn for one purpose never meet those of another."""
 
 
 def _mix(z: NDArray[np.uint64]) -> NDArray[np.uint64]:
-    z = (z ^ (z >> np.uint64(30))) * _MIX_1
-    z = (z ^ (z >> np.uint64(27))) * _MIX_2
+    z = (z ^ (z >> np.uint64(30))) * MIX_1
+    z = (z ^ (z >> np.uint64(27))) * MIX_2
     return z ^ (z >> np.uint64(31))
 
 
@@ -39,13 +39,17 @@ def as_seed(seed: int | np.integer | np.random.Generator) -> int:
     return int(seed)
 
 
+def key(seed: int, stream: int) -> NDArray[np.uint64]:
+    """Hash a seed and a stream: where the Weyl sequence of their samples begins, (1,)."""
+    start = [seed % 2**64, (stream + 1) * int(GOLDEN) % 2**64]
+    first = _mix(np.array(start[:1], np.uint64) + GOLDEN)
+    return _mix(first ^ np.array(start[1:], np.uint64))
+
+
 def bits(seed: int, stream: int, samples: NDArray[np.integer], width: int) -> NDArray[np.uint64]:
     """64 random bits for each (sample, position): shape `(len(samples), width)`."""
-    start = [seed % 2**64, (stream + 1) * int(_GOLDEN) % 2**64]
-    key = _mix(np.array(start[:1], np.uint64) + _GOLDEN)
-    key = _mix(key ^ np.array(start[1:], np.uint64))
-    row = _mix(key + (np.asarray(samples).astype(np.uint64) + np.uint64(1)) * _GOLDEN)
-    column = np.arange(1, width + 1, dtype=np.uint64) * _GOLDEN
+    row = _mix(key(seed, stream) + (np.asarray(samples).astype(np.uint64) + np.uint64(1)) * GOLDEN)
+    column = np.arange(1, width + 1, dtype=np.uint64) * GOLDEN
     return _mix(row[:, None] + column[None, :])
 
 

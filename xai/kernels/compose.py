@@ -1,4 +1,7 @@
-"""Model inputs from explained rows, replacement rows and masks, in one pass over memory."""
+"""Model inputs from explained rows, replacement rows and coalitions, in one pass over memory.
+
+Both values are read before one is chosen: a choice between two numbers is no branch to mispredict.
+"""
 
 from __future__ import annotations
 
@@ -11,22 +14,64 @@ from xai.kernels.compiled import compiled
 
 
 @compiled()
-def compose_rows(
+def compose_table(
     x: NDArray[Any],
     replacement: NDArray[Any],
     rows: NDArray[np.intp],
     places: NDArray[np.intp],
-    masks: NDArray[np.bool_],
+    table: NDArray[np.bool_],
+    which: NDArray[np.intp],
     out: NDArray[Any],
 ) -> None:
-    """Fill ``out[b, e] = x[rows[b], e] if masks[b, e] else replacement[places[b], e]``.
+    """Compose inputs whose every element is a player of its own.
+
+    ``out[b, e] = x[rows[b], e] if table[which[b], e] else replacement[places[b], e]``
 
     Parameters
     ----------
-    x : (n, e), replacement : (m, e), rows, places : (B,) int, masks : (B, e) bool
+    x : (n, e), replacement : (m, e), table : (c, e) bool
+    rows, places, which : (B,) int
     out : (B, e), written
     """
     for b in range(out.shape[0]):
-        row, place = rows[b], places[b]
+        row, place, coalition = rows[b], places[b], which[b]
         for e in range(out.shape[1]):
-            out[b, e] = x[row, e] if masks[b, e] else replacement[place, e]
+            own, other = x[row, e], replacement[place, e]
+            out[b, e] = own if table[coalition, e] else other
+
+
+@compiled()
+def compose_owned(
+    x: NDArray[Any],
+    replacement: NDArray[Any],
+    rows: NDArray[np.intp],
+    places: NDArray[np.intp],
+    table: NDArray[np.bool_],
+    which: NDArray[np.intp],
+    owner: NDArray[np.int32],
+    out: NDArray[Any],
+) -> None:
+    """Compose inputs whose elements belong to players.
+
+    Parameters
+    ----------
+    x : (n, c · e), replacement : (m, c · e), table : (coalitions, d) bool
+    rows, places, which : (B,) int
+    owner : (n or 1, e)
+        The player of each place, -1 where x's own value always stays; c channels share it.
+    out : (B, c · e), written
+    """
+    size = owner.shape[1]
+    channels = out.shape[1] // size
+    kept = np.empty(size, np.bool_)
+    for b in range(out.shape[0]):
+        row, place, coalition = rows[b], places[b], which[b]
+        line = row if owner.shape[0] > 1 else 0
+        for e in range(size):
+            player = owner[line, e]
+            kept[e] = player < 0 or table[coalition, player]
+        for channel in range(channels):
+            first = channel * size
+            for e in range(size):
+                own, other = x[row, first + e], replacement[place, first + e]
+                out[b, first + e] = own if kept[e] else other

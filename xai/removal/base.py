@@ -1,4 +1,4 @@
-"""How features are taken away: what a removal is, and how its draws become model inputs."""
+"""How features are taken away: what a removal is, and what it tells of its draws."""
 
 from __future__ import annotations
 
@@ -9,9 +9,8 @@ from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import sparse
 
-from xai.inputs import Block, Inputs, is_tensor
+from xai.inputs import Block, Inputs
 
 Indices: TypeAlias = NDArray[np.intp]
 Source: TypeAlias = Callable[[Indices, Indices], "tuple[Block, Indices]"]
@@ -32,7 +31,8 @@ class Draws:
     key : (rows, draws) -> ints, or None
         Equal keys are equal inputs once every feature is removed, so those are evaluated once.
     inputs : (rows, masks, draws) -> block, or None
-        Composition that is no mixture of row and replacement (a user's function).
+        Composition that is no mixture of row and replacement (a user's function); the masks are
+        a tensor where x is one.
     regressors : (rows, draws) -> (B, columns) float, or None
         What a linear fit regresses on where that is not the coalition: LIME's neighbourhoods.
     """
@@ -41,7 +41,7 @@ class Draws:
     n_draws: int
     endless: bool = False
     key: Callable[[Indices, Indices], Indices] | None = None
-    inputs: Callable[[Indices, NDArray[np.bool_], Indices], Block] | None = None
+    inputs: Callable[[Indices, Any, Indices], Block] | None = None
     regressors: Callable[[Indices, Indices], NDArray[np.float64]] | None = None
 
 
@@ -92,48 +92,3 @@ class Removal(ABC):
     @abstractmethod
     def bind(self, context: Context) -> Draws:
         """Prepare the draws for the rows in `context`."""
-
-
-def compose(
-    inputs: Inputs, draws: Draws, rows: Indices, masks: NDArray[np.bool_], places: Indices
-) -> Block:
-    """Model inputs: x's rows where kept, the draw's replacement elsewhere.
-
-    Parameters
-    ----------
-    rows, places : (B,) int
-        Explained row and draw of each input.
-    masks : (B, *shape or broadcastable) bool
-        True where the element is kept.
-    """
-    if draws.inputs is not None:
-        return draws.inputs(rows, masks, places)
-    replacement, index = draws.source(rows, places)
-    x = inputs.block
-    if is_tensor(x):
-        return _compose_tensors(x, replacement, rows, index, masks)
-    if sparse.issparse(x):
-        return _entries(x[rows], masks) + _entries(replacement[index], ~masks)
-    if x.ndim == 2:
-        from xai.kernels.compose import compose_rows
-
-        out = np.empty((len(rows), x.shape[1]), np.result_type(x.dtype, replacement.dtype))
-        compose_rows(x, replacement, rows, index, masks, out)
-        return out
-    return np.where(masks, x[rows], replacement[index])
-
-
-def _entries(block: Block, chosen: NDArray[np.bool_]) -> Block:
-    """The chosen entries of a sparse block: selected, since NaN times 0 would stay NaN."""
-    entries = block.tocoo()
-    at = np.broadcast_to(chosen, block.shape)[entries.row, entries.col]
-    places = (entries.row[at], entries.col[at])
-    return sparse.csr_array((entries.data[at], places), shape=block.shape)
-
-
-def _compose_tensors(x: Any, replacement: Any, rows: Indices, index: Indices, masks: Any) -> Any:
-    import torch
-
-    kept = torch.as_tensor(masks, device=x.device)
-    places = torch.as_tensor(index, device=x.device)
-    return torch.where(kept, x[torch.as_tensor(rows, device=x.device)], replacement[places])

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from xai.inputs import Block
+from xai.inputs import Block, is_tensor
 from xai.removal.base import Context, Draws, Indices, Removal
 
 
@@ -37,12 +37,11 @@ class Function(Removal):
         """One draw, made by the function."""
         x = context.inputs.block
 
-        def inputs(rows: Indices, masks: NDArray[np.bool_], draws: Indices) -> Block:
-            batch = x[rows].clone() if hasattr(x, "clone") else x[rows]
-            kept = np.broadcast_to(masks, batch.shape).copy()
-            out = self.function(
-                batch, batch.new_tensor(kept).bool() if hasattr(x, "clone") else kept
-            )
+        def inputs(rows: Indices, masks: Any, draws: Indices) -> Block:
+            batch = x[rows]  # a copy, as is the mask: the function may do with them what it wants
+            tensor = is_tensor(masks)
+            kept = masks.expand(batch.shape).clone() if tensor else _whole(masks, batch)
+            out = self.function(batch, kept)
             if not hasattr(out, "shape"):
                 raise TypeError(
                     f"the removal function returned a {type(out).__name__}; expected rows like "
@@ -59,3 +58,7 @@ class Function(Removal):
             raise AssertionError("a function composes its inputs itself")
 
         return Draws(source, 1, inputs=inputs)
+
+
+def _whole(masks: NDArray[np.bool_], batch: Block) -> NDArray[np.bool_]:
+    return np.broadcast_to(masks, batch.shape).copy()

@@ -156,17 +156,12 @@ class Uniform(Removal):
         first, last = _whole_range(low, high, whole)
         kind = inputs.admit(_rows_like(inputs.block, np.concatenate([first, last])))
         seen = _seen_categories(inputs, block)
+        spread = _Spread(first, last, low, high, whole, seen).on(kind)
+        size = int(np.prod(inputs.shape))
 
         def generate(draws: Indices) -> Block:
-            u = streams.uniforms(
-                context.seed, streams.REPLACEMENT, draws, int(np.prod(inputs.shape))
-            )
-            u = u.reshape(len(draws), *inputs.shape)
-            integers = np.minimum(np.floor(first + u * (last - first + 1)), last)
-            values = np.where(whole, integers, low + u * (high - low))
-            for j, codes in seen.items():
-                values[:, j] = codes[np.floor(u[:, j] * len(codes)).astype(np.intp)]
-            return _cast(kind, values)
+            u = _uniforms(kind, context.seed, draws, size).reshape(len(draws), *inputs.shape)
+            return _cast(kind, spread(u))
 
         return endless(generate, self.n_draws)
 
@@ -183,14 +178,77 @@ class Uniform(Removal):
 def independent_rows(block: Block, seed: int, draws: Indices) -> Block:
     """One row for each draw, every column (element) from a background row of its own."""
     m, width = int(block.shape[0]), int(np.prod(block.shape[1:]))
-    pick = streams.integers(seed, streams.REPLACEMENT, draws, width, m)
+    u = _uniforms(block, seed, draws, width)
+    lines = block.reshape(m, width)
     if is_tensor(block):
+        drawn = lines.gather(0, (u * m).long().to(block.device))
+    else:
+        drawn = np.take_along_axis(lines, (u * m).astype(np.intp), axis=0)
+    return drawn.reshape(len(draws), *block.shape[1:])
+
+
+def _uniforms(kind: Block, seed: int, draws: Indices, width: int) -> Block:
+    """Uniform numbers (draws, width) in 64 bits: where `kind` lives, if it can hold them."""
+    if not is_tensor(kind):
+        return streams.uniforms(seed, streams.REPLACEMENT, draws, width)
+    import torch
+
+    from xai.kernels import tensors
+
+    samples = torch.as_tensor(draws).to(_place(kind))
+    return tensors.uniforms(seed, streams.REPLACEMENT, samples, width)
+
+
+def _place(kind: Block) -> Any:
+    """The device of a tensor, or the host where the device has no float64."""
+    return "cpu" if kind.device.type == "mps" else kind.device
+
+
+@dataclass(frozen=True)
+class _Spread:
+    """From uniform numbers u (B, *shape) to values in a range, in NumPy or in torch.
+
+    Attributes
+    ----------
+    first, last, low, high, whole : (1, *shape) or (*shape)
+        Whole elements are integers from first to last, others lie between low and high.
+    seen : the codes that a column of categories draws from
+    """
+
+    first: Any
+    last: Any
+    low: Any
+    high: Any
+    whole: Any
+    seen: dict[int, Any]
+
+    def on(self, kind: Block) -> _Spread:
+        """The same where `kind` lives."""
+        if not is_tensor(kind):
+            return self
         import torch
 
-        index = torch.as_tensor(pick, device=block.device)
-        return block.reshape(m, width).gather(0, index).reshape(len(draws), *block.shape[1:])
-    flat = np.take_along_axis(block.reshape(m, width), pick, axis=0)
-    return flat.reshape(len(draws), *block.shape[1:])
+        def there(array: NDArray[Any]) -> Any:
+            return torch.tensor(array, device=_place(kind))
+
+        return _Spread(
+            there(self.first), there(self.last), there(self.low), there(self.high),
+            there(self.whole), {j: there(codes) for j, codes in self.seen.items()},
+        )  # fmt: skip
+
+    def __call__(self, u: Block) -> Block:
+        """Values (B, *shape) in 64 bits."""
+        library: Any = np
+        if is_tensor(u):
+            import torch as library
+        integers = library.floor(self.first + u * (self.last - self.first + 1))
+        values = library.where(
+            self.whole, library.minimum(integers, self.last), self.low + u * (self.high - self.low)
+        )
+        for j, codes in self.seen.items():
+            place = u[:, j] * len(codes)
+            values[:, j] = codes[place.long() if is_tensor(u) else place.astype(np.intp)]
+        return values
 
 
 def endless(generate: Callable[[Indices], Block], n_draws: int) -> Draws:
@@ -259,10 +317,8 @@ def _rows_like(block: Block, values: NDArray[np.float64]) -> Block:
     return rows.to(block.dtype) if block.is_floating_point() else rows
 
 
-def _cast(kind: Block, values: NDArray[np.float64]) -> Block:
+def _cast(kind: Block, values: Block) -> Block:
     """Drawn numbers in the dtype and on the device of other rows."""
-    if not is_tensor(kind):
-        return values.astype(kind.dtype)
-    import torch
-
-    return torch.as_tensor(values).to(kind.device, kind.dtype)
+    if is_tensor(kind):
+        return values.to(kind.device, kind.dtype)
+    return values.astype(kind.dtype)

@@ -1,0 +1,213 @@
+"""Model inputs from coalitions: where players and removals meet.
+
+`composer` prepares once what never changes in a game (which player owns which element, on the
+device where x lives); a `Table` what never changes for its coalitions. Of a batch only indices
+are left: explained rows, coalitions and draws.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import sparse
+
+from xai.inputs import Block, Inputs, is_tensor
+from xai.players import Partition
+from xai.removal.base import Draws
+
+Indices: TypeAlias = NDArray[np.intp]
+Coalitions: TypeAlias = NDArray[np.bool_]
+Compose: TypeAlias = Callable[[Indices, Indices, Indices], Block]
+"""(rows, which, draws) -> model inputs: row, place in the table and draw of each, all (B,)."""
+Composer: TypeAlias = Callable[[Coalitions], Compose]
+"""Coalitions (C, d) -> how inputs are made of them."""
+
+
+@dataclass(eq=False)
+class Table:
+    """Coalitions that meet many rows and draws, and are looked at once."""
+
+    coalitions: Coalitions
+    composer: Composer
+
+    @cached_property
+    def full(self) -> Coalitions:
+        """Which coalitions keep everything, (C,)."""
+        return np.asarray(self.coalitions.all(axis=1))
+
+    @cached_property
+    def empty(self) -> Coalitions:
+        """Which keep nothing, (C,)."""
+        return np.asarray(~self.coalitions.any(axis=1))
+
+    @cached_property
+    def compose(self) -> Compose:
+        """How inputs are made of these coalitions."""
+        return self.composer(self.coalitions)
+
+
+def composer(inputs: Inputs, partition: Partition, draws: Draws) -> Composer:
+    """How coalitions become model inputs: x's rows where kept, the draw's replacement elsewhere."""
+    x = inputs.block
+    if is_tensor(x):
+        if draws.inputs is not None:
+            return _function_of_tensors(x, partition, draws)
+        return _dense(x, partition, draws) if _on_host(x) else _on_device(x, partition, draws)
+    if draws.inputs is None and not sparse.issparse(x) and _compiles(x.dtype):
+        return _dense(x, partition, draws)
+    return _by_masks(x, partition, draws)
+
+
+def _by_masks(x: Block, partition: Partition, draws: Draws) -> Composer:
+    """Element masks on the host: for functions, sparse rows, and numbers Numba does not know."""
+
+    def of(table: Coalitions) -> Compose:
+        def compose(rows: Indices, which: Indices, places: Indices) -> Block:
+            masks = partition.masks(rows, table[which])
+            if draws.inputs is not None:
+                return draws.inputs(rows, masks, places)
+            replacement, index = draws.source(rows, places)
+            if sparse.issparse(x):
+                return _entries(x[rows], masks) + _entries(replacement[index], ~masks)
+            return np.where(masks, x[rows], replacement[index])
+
+        return compose
+
+    return of
+
+
+def _entries(block: Block, chosen: Coalitions) -> Block:
+    """The chosen entries of a sparse block: selected, since NaN times 0 would stay NaN."""
+    entries = block.tocoo()
+    at = np.broadcast_to(chosen, block.shape)[entries.row, entries.col]
+    places = (entries.row[at], entries.col[at])
+    return sparse.csr_array((entries.data[at], places), shape=block.shape)
+
+
+# --------------------------------------------------------------------------- arrays on the host
+
+
+def _dense(x: Block, partition: Partition, draws: Draws) -> Composer:
+    """One compiled pass from rows, table and replacements to the inputs."""
+    from xai.kernels.compose import compose_owned, compose_table
+
+    shape = tuple(int(s) for s in x.shape[1:])
+    array = _array(x)
+    lines = (array if array.ndim == 2 else np.ascontiguousarray(array)).reshape(len(array), -1)
+    alone = partition.is_identity and partition.owner.size == lines.shape[1]
+    owner = None if alone else _owner_of_places(partition, shape)
+
+    def of(table: Coalitions) -> Compose:
+        def compose(rows: Indices, which: Indices, places: Indices) -> Block:
+            replacement, index = draws.source(rows, places)
+            out = np.empty((len(rows), lines.shape[1]), _mixed(x, replacement))  # in large pages
+            other, index = _lines(_array(replacement), index)
+            if owner is None:
+                compose_table(lines, other, rows, index, table, which, out)
+            else:
+                compose_owned(lines, other, rows, index, table, which, owner, out)
+            return _like(x, out.reshape(len(rows), *shape))
+
+        return compose
+
+    return of
+
+
+def _owner_of_places(partition: Partition, shape: tuple[int, ...]) -> NDArray[np.int32]:
+    """Owners (n or 1, e) of e places, which x's leading axes share where owners' are 1."""
+    owner = partition.owner.astype(np.int32)
+    first = 0
+    while first < len(shape) and owner.shape[1 + first] == 1:
+        first += 1
+    inner = owner.reshape(len(owner), *owner.shape[1 + first :])
+    inner = np.broadcast_to(inner, (len(owner), *shape[first:]))
+    return np.ascontiguousarray(inner.reshape(len(owner), -1))
+
+
+def _lines(array: NDArray[Any], index: Indices) -> tuple[NDArray[Any], Indices]:
+    """Rows as lines of numbers; scattered ones are first gathered, a batch at a time."""
+    if array.ndim > 2 and not array.flags.c_contiguous:
+        array, index = array[index], np.arange(len(index))
+    return array.reshape(len(array), -1), index
+
+
+def _mixed(x: Block, replacement: Block) -> np.dtype[Any]:
+    """The dtype of inputs that hold x's values and the replacements'."""
+    if not is_tensor(x):
+        return np.result_type(x.dtype, replacement.dtype)
+    import torch
+
+    both = torch.result_type(x[:1], replacement[:1])
+    return torch.empty(0, dtype=both).numpy().dtype
+
+
+def _like(x: Block, array: NDArray[Any]) -> Block:
+    """An array as what x is."""
+    if not is_tensor(x):
+        return array
+    import torch
+
+    return torch.from_numpy(array)
+
+
+def _array(block: Block) -> NDArray[Any]:
+    """An array, or a tensor's memory as one."""
+    return np.asarray(block.numpy() if is_tensor(block) else block)
+
+
+def _compiles(dtype: np.dtype[Any]) -> bool:
+    """Whether Numba knows such numbers."""
+    return dtype.kind in "biu" or dtype in (np.float32, np.float64)
+
+
+# --------------------------------------------------------------------------------------- tensors
+
+
+def _on_host(x: Any) -> bool:
+    """Whether a tensor's memory is an array that Numba knows."""
+    import torch
+
+    known = (torch.float32, torch.float64, torch.int64, torch.int32, torch.uint8, torch.bool)
+    return x.device.type == "cpu" and x.layout == torch.strided and x.dtype in known
+
+
+def _on_device(x: Any, partition: Partition, draws: Draws) -> Composer:
+    """Composition in torch, where x lives."""
+    from xai.kernels import tensors
+
+    owners = tensors.Owners.of(partition.owner, x.device, identity=partition.is_identity)
+
+    def of(table: Coalitions) -> Compose:
+        kept = owners.table(table, x.device)
+
+        def compose(rows: Indices, which: Indices, places: Indices) -> Block:
+            replacement, index = draws.source(rows, places)
+            return tensors.compose(x, replacement, owners, kept, rows, which, index)
+
+        return compose
+
+    return of
+
+
+def _function_of_tensors(x: Any, partition: Partition, draws: Draws) -> Composer:
+    """A user's function of rows and masks, both on x's device."""
+    from xai.kernels import tensors
+
+    owners = tensors.Owners.of(partition.owner, x.device, identity=partition.is_identity)
+    assert draws.inputs is not None
+    function = draws.inputs
+
+    def of(table: Coalitions) -> Compose:
+        kept = owners.table(table, x.device)
+
+        def compose(rows: Indices, which: Indices, places: Indices) -> Block:
+            return function(rows, tensors.masks(owners, kept, rows, which), places)
+
+        return compose
+
+    return of

@@ -1,0 +1,170 @@
+"""Composition and random numbers in torch, on the device where a model's inputs live.
+
+Of a batch only indices go to the device: the explained row, the coalition and the replacement row
+of each input. Players, the table of coalitions and the rows themselves are there already.
+The random numbers are `xai.streams`' own, bit for bit.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from xai import streams
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+Indices = NDArray[np.intp]
+
+
+# ------------------------------------------------------------------------------- composition
+
+
+@dataclass(frozen=True, eq=False)
+class Owners:
+    """The player of each element, on a device.
+
+    Attributes
+    ----------
+    places : (n or 1, e) int, or None
+        One more than the player of each place; 0 where x's own value always stays. None: element
+        i is player i.
+    shape : of one row of places; its axes are as long as x's, or 1
+    """
+
+    places: Tensor | None
+    shape: tuple[int, ...]
+
+    @classmethod
+    def of(cls, owner: NDArray[np.intp], device: Any, *, identity: bool) -> Owners:
+        """Copy owners (n or 1, *shape) to a device, in four bytes each."""
+        import torch
+
+        shape = owner.shape[1:]
+        if identity:
+            return cls(None, shape)
+        flat = (owner.reshape(len(owner), -1) + 1).astype(np.int32)
+        return cls(torch.as_tensor(flat).to(device), shape)
+
+    def table(self, coalitions: NDArray[np.bool_], device: Any) -> Tensor:
+        """Coalitions (c, d) on a device, behind a first player that is always kept."""
+        import torch
+
+        if self.places is None:
+            return torch.as_tensor(coalitions).to(device)
+        always = np.ones((len(coalitions), 1), bool)
+        return torch.as_tensor(np.concatenate([always, coalitions], axis=1)).to(device)
+
+    def masks(self, table: Tensor, rows: Tensor, which: Tensor) -> Tensor:
+        """Element masks (B, *shape), True where kept, of rows (B,) and places in the table."""
+        kept = table.index_select(0, which)
+        if self.places is not None:
+            own = self.places if len(self.places) == 1 else self.places.index_select(0, rows)
+            kept = kept.gather(1, own.long().expand(len(kept), -1))
+        return kept.reshape(len(kept), *self.shape)
+
+
+def indices(device: Any, parts: Sequence[Indices]) -> Sequence[Tensor]:
+    """Arrays of one length on a device, in one copy that the device's queue does not wait for."""
+    import torch
+
+    packed = torch.as_tensor(np.stack(parts))
+    if device.type == "cuda":
+        packed = packed.pin_memory()
+    return packed.to(device, non_blocking=True).unbind()
+
+
+def masks(owners: Owners, table: Tensor, rows: Indices, which: Indices) -> Tensor:
+    """Element masks (B, *shape) of rows and coalitions that the host knows by index."""
+    return owners.masks(table, *indices(table.device, [rows, which]))
+
+
+def compose(
+    x: Tensor,
+    replacement: Tensor,
+    owners: Owners,
+    table: Tensor,
+    rows: Indices,
+    which: Indices,
+    places: Indices,
+) -> Tensor:
+    """Model inputs (B, *shape): x where kept, replacement rows elsewhere.
+
+    Parameters
+    ----------
+    x : (n, *shape), replacement : (m, *shape), on one device; table : as `Owners.table` makes it
+    rows, which, places : (B,) int
+        Explained row, coalition and replacement row of each input.
+    """
+    import torch
+
+    own, coalition, other = indices(x.device, [rows, which, places])
+    kept = owners.masks(table, own, coalition)
+    return torch.where(kept, _take(x, rows, own), _take(replacement, places, other))
+
+
+def _take(block: Tensor, on_host: Indices, on_device: Tensor) -> Tensor:
+    """Rows by index; one alone stays one, for every input to share."""
+    first = int(on_host[0])
+    same = (on_host == first).all()
+    return block.narrow(0, first, 1) if same else block.index_select(0, on_device)
+
+
+# -------------------------------------------------------------------------------- random numbers
+
+
+def bits(seed: int, stream: int, samples: Tensor, width: int) -> Tensor:
+    """`streams.bits` on the samples' device: the same 64 bits, in signed integers."""
+    import torch
+
+    key, golden = _signed(streams.key(seed, stream)[0]), _signed(streams.GOLDEN)
+    row = _mix(key + (samples.long() + 1) * golden)
+    column = torch.arange(1, width + 1, device=samples.device) * golden
+    return _mix(row.unsqueeze(1) + column)
+
+
+def uniforms(seed: int, stream: int, samples: Tensor, width: int) -> Tensor:
+    """`streams.uniforms` on the samples' device."""
+    return _shift(bits(seed, stream, samples, width), 11).double() * 2.0**-53
+
+
+def integers(seed: int, stream: int, samples: Tensor, width: int, high: int) -> Tensor:
+    """`streams.integers` on the samples' device."""
+    return (uniforms(seed, stream, samples, width) * high).long()
+
+
+def ranks(seed: int, stream: int, samples: Tensor, d: int) -> Tensor:
+    """`streams.ranks` on the samples' device."""
+    import torch
+
+    unsigned = bits(seed, stream, samples, d) ^ _signed(1 << 63)  # as signed integers sort
+    order = torch.argsort(unsigned, dim=1, stable=True)
+    places = torch.arange(d, device=samples.device).expand_as(order)
+    return torch.empty_like(order).scatter_(1, order, places)
+
+
+def kept(seed: int, samples: Tensor, d: int, p: float) -> Tensor:
+    """`streams.kept` on the samples' device."""
+    return uniforms(seed, streams.COALITION, samples, d) < p
+
+
+def _mix(z: Tensor) -> Tensor:
+    """SplitMix64's finaliser; products of signed integers wrap as those of unsigned ones do."""
+    z = (z ^ _shift(z, 30)) * _signed(streams.MIX_1)
+    z = (z ^ _shift(z, 27)) * _signed(streams.MIX_2)
+    return z ^ _shift(z, 31)
+
+
+def _shift(z: Tensor, by: int) -> Tensor:
+    """Shift right, filling up with zeros rather than copies of the sign."""
+    return (z >> by) & ((1 << (64 - by)) - 1)
+
+
+def _signed(word: int | np.uint64) -> int:
+    """The signed integer of the same 64 bits."""
+    return (int(word) ^ (1 << 63)) - (1 << 63)
