@@ -403,7 +403,8 @@ def main() -> None:
             result["machine"] = f"{machine}, Python {platform.python_version()}"
             result[part] = lines
             file.write_text(json.dumps(result, indent=1) + "\n")
-            plot(result, HERE / "shapley.png")
+            if {"errors", "baseline"} & set(result):
+                plot(result, HERE / "shapley.png")
 
 
 if __name__ == "__main__":
