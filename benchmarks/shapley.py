@@ -366,12 +366,18 @@ def plot(result: dict[str, Any], file: Path) -> None:
             style = {"lw": 2.2, "marker": "o"} if mine else {"lw": 1, "marker": "x", "ls": "--"}
             x, y = zip(*[(o["model_rows"], o["relative_rmse"]) for o in own], strict=True)
             (handles[name],) = ax.loglog(x, y, color=colors[name], ms=5, **style)
+        budgets = sorted({line["budget"] for line in lines if line["game"] == game})
+        ax.set_xticks(budgets, [f"{budget:,}" for budget in budgets])
+        ax.set_xticks([], minor=True)
         ax.set_title(game, fontsize=9)
         ax.grid(alpha=0.3, which="major")
         ax.set_xlabel("model rows per explained row", fontsize=8)
     for row in axes:
         row[0].set_ylabel("relative RMSE", fontsize=8)
-    figure.legend(handles.values(), handles.keys(), loc="outside lower center", ncols=5, fontsize=8)
+    shown = [name for name in names if name in handles]
+    figure.legend(
+        [handles[name] for name in shown], shown, loc="outside lower center", ncols=5, fontsize=8
+    )
     figure.savefig(file, dpi=120)
     plt.close(figure)
 
