@@ -307,34 +307,53 @@ def test_torch_draws_the_same_sample_whatever_its_neighbours(torch, width):
 # ------------------------------------------------------------------------- other loops
 
 
-@pytest.mark.parametrize("kernel", [pairs.slot_means, pairs.slot_means.py_func])
-def test_slot_means(kernel):
+@pytest.fixture
+def walked():
+    """Contributions (2, 5, 3, 2) of five pairs, their slots by row, a trend (5, 3, 2)."""
     rng = np.random.default_rng(0)
-    values, slots = rng.normal(size=(2, 7, 3)), np.array([0, 1, 2, 0, 1, 2, 0])
-    out = np.empty((2, 3, 3))
-    kernel(values, slots, np.bincount(slots), out)
-    expected = np.stack([values[:, slots == g].mean(axis=1) for g in range(3)], axis=1)
-    np.testing.assert_allclose(out, expected, rtol=0, atol=1e-15)
-    kernel(np.full((2, 7, 3), 0.1), slots, np.bincount(slots), out)
+    slots = np.array([[0, 1, 0, 1, 1], [0, 0, 0, 1, 0]])
+    return rng.normal(size=(2, 5, 3, 2)), slots, rng.normal(size=(5, 3, 2)), rng
+
+
+def mean_by_slot(values, slots):
+    """(R, 2, …) by definition."""
+    return np.array(
+        [[v[s == g].mean(axis=0) for g in (0, 1)] for v, s in zip(values, slots, strict=True)]
+    )
+
+
+@pytest.mark.parametrize("kernel", [pairs.slot_means, pairs.slot_means.py_func])
+def test_slot_means(kernel, walked):
+    phi, slots, *_ = walked
+    flat, out, counts = phi.reshape(2, 5, 6), np.empty((2, 2, 6)), np.empty((2, 2), np.intp)
+    kernel(flat, slots, out, counts)
+    np.testing.assert_allclose(out, mean_by_slot(flat, slots), rtol=0, atol=1e-15)
+    assert counts.tolist() == [[2, 3], [4, 1]]
+    kernel(np.full((2, 5, 6), 0.1), slots, out, counts)
     assert (out == 0.1).all()
 
 
-@pytest.mark.parametrize("kernel", [pairs.residual_sums, pairs.residual_sums.py_func])
-def test_residual_sums(kernel):
-    rng = np.random.default_rng(0)
-    slots = np.array([0, 1, 0, 1, 1])
-    phi, means, scaled = rng.normal(size=(2, 5, 3, 2)), *rng.normal(size=(2, 2, 2, 3, 2))
-    trend = rng.normal(size=(5, 3, 2))
-    squares, gram, moment = np.zeros((2, 3, 2)), np.zeros((2, 3, 2, 3, 3)), np.zeros((2, 3, 2, 4))
-    kernel(phi, means, scaled, trend, slots, squares, gram, moment)
-    e, f = phi - means[:, slots], scaled[:, slots]
-    a, b = (trend[None, :, :, None, c] for c in (0, 1))
-    np.testing.assert_allclose(squares, (e**2).sum(axis=1))
+def test_trends_and_what_they_leave(walked):
+    phi, slots, trend, rng = walked
+    means, scaled = mean_by_slot(phi, slots), rng.normal(size=(2, 2, 3, 2))
+    of_slot, slope = mean_by_slot([trend, trend], slots), rng.normal(size=(2, 3, 2, 4))
+    row = np.arange(2)[:, None]
+    e, f = phi - means[row, slots], scaled[row, slots]
+    a, b = np.moveaxis(trend - of_slot[row, slots], -1, 0)[..., None]
     products = [a * a + 0 * e, a * b + 0 * e, b * b + 0 * e]
-    expected = [[(p * f**q).sum(axis=1) for q in range(3)] for p in products]
-    np.testing.assert_allclose(gram, np.moveaxis(np.array(expected), (0, 1), (-2, -1)))
-    expected = [(e * t).sum(axis=1) for t in (a, b, a * f, b * f)]
-    np.testing.assert_allclose(moment, np.stack(expected, axis=-1))
+    gram = np.array([[(p * f**q).sum(axis=1) for q in range(3)] for p in products])
+    regressors = np.stack([a + 0 * e, b + 0 * e, a * f, b * f], axis=-1)
+    moment = (e[..., None] * regressors).sum(axis=1)
+    left = (e - (regressors * slope[:, None]).sum(axis=-1)) ** 2
+    squares = [[left[r][slots[r] == g].sum(axis=0) for g in (0, 1)] for r in (0, 1)]
+    for form in (lambda k: k, lambda k: k.py_func):
+        found = np.zeros((2, 3, 2, 3, 3)), np.zeros((2, 3, 2, 4)), np.zeros((2, 2, 3, 2))
+        given = (phi, means, scaled, trend, of_slot, slots)
+        form(pairs.trend_sums)(*given, *found[:2])
+        form(pairs.slot_squares)(*given, slope, found[2])
+        np.testing.assert_allclose(found[0], np.moveaxis(gram, (0, 1), (-2, -1)))
+        np.testing.assert_allclose(found[1], moment)
+        np.testing.assert_allclose(found[2], squares)
 
 
 @pytest.mark.parametrize(

@@ -5,8 +5,10 @@ from __future__ import annotations
 import random
 import re
 
+import joblib
 import numpy as np
 import pytest
+from sklearn.linear_model import LogisticRegression
 
 import xai
 
@@ -38,6 +40,17 @@ def test_batch_size_changes_nothing(case, large, run, counting, batch_size):
     assert model.largest <= batch_size
     assert batched.evaluations == default.evaluations
     assert_agree(batched, default)
+
+
+def test_workers_may_be_processes(large):
+    """joblib's backend of the moment makes the model calls: processes here, dask elsewhere."""
+    model = LogisticRegression().fit(large.rows, large.y)
+    keywords = {"data": large.data, "batch_size": 200, "budget": 1500}
+    one = xai.explain(model, large.x, "permutation_shap", **keywords)
+    with joblib.parallel_config(backend="loky"):
+        two = xai.explain(model, large.x, "permutation_shap", n_jobs=2, **keywords)
+    assert_agree(one, two)
+    assert one.evaluations == two.evaluations
 
 
 def test_n_jobs_changes_nothing(case, large, run):

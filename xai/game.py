@@ -8,7 +8,8 @@ as one stream of model rows, cut into batches that fit memory.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -118,8 +119,8 @@ class Game(ABC):
         ----------
         rows : (R,) int
         coalitions : (C, d) bool
-        draws : (C,) int, or None
-            One draw for each coalition, or None for the mean over all of them.
+        draws : (C,) or (R, C) int, or None
+            One draw for each coalition (of each row), or None for the mean over all of them.
         """
 
     @abstractmethod
@@ -372,11 +373,15 @@ class ModelGame(Game):
         def inputs_of(batch: slice) -> Block:
             return compose(rows[batch], which[batch], draws[batch])
 
-        def run(batch: slice) -> Floats:
-            out = self._call(inputs_of(batch), rows[batch], "the model returned")
-            return self._output(rows[batch], out)
+        def outputs_of(batch: slice, block: Block) -> Floats:
+            return self._output(rows[batch], self._call(block, rows[batch], "the model returned"))
 
-        return self._collect(run, batches, len(rows))
+        if self.n_jobs in (None, 1):
+            # a user's function of rows and masks is called in this thread, as the model is
+            blocks = map(inputs_of, batches) if self.draws.inputs else ahead(inputs_of, batches)
+            return self._collect(map(outputs_of, batches, blocks), batches, len(rows))
+        results = self._parallel(lambda batch: outputs_of(batch, inputs_of(batch)), batches)
+        return self._collect(results, batches, len(rows))
 
     def _call(self, block: Any, rows: Indices, what: str) -> Floats:
         """Outputs (B, K) of one batch, checked."""
@@ -390,8 +395,7 @@ class ModelGame(Game):
         _refuse_infinite(out, rows, what)
         return out
 
-    def _collect(self, run: Callable[[slice], Floats], batches: list[slice], total: int) -> Floats:
-        results = self._map(run, batches)
+    def _collect(self, results: Iterable[Floats], batches: list[slice], total: int) -> Floats:
         out: Floats | None = None
         for batch, values in zip(batches, results, strict=True):
             if out is None:
@@ -401,13 +405,13 @@ class ModelGame(Game):
         assert out is not None
         return out
 
-    def _map(self, run: Callable[[slice], Floats], batches: list[slice]) -> Any:
-        if self.n_jobs in (None, 1) or len(batches) < 2:
-            return map(run, batches)
+    def _parallel(self, run: Callable[[slice], Floats], batches: list[slice]) -> Iterable[Floats]:
+        """Results in order, from joblib's workers: threads, or what `parallel_config` names."""
         from joblib import Parallel, delayed
 
         workers = Parallel(n_jobs=self.n_jobs, prefer="threads", return_as="generator")
-        return workers(delayed(run)(batch) for batch in batches)
+        results: Iterable[Floats] = workers(delayed(run)(batch) for batch in batches)
+        return results
 
     def _count(self, rows: int) -> None:
         self.evaluations += rows
@@ -495,7 +499,8 @@ class ModelGame(Game):
         if draws is None:
             flat = self._means(each, table, which)
         else:
-            flat = self._reduced(each, self._samples(each, table, which, draws[which]))
+            own = draws[which] if draws.ndim == 1 else draws.reshape(-1)
+            flat = self._reduced(each, self._samples(each, table, which, own))
         return flat.reshape(r, c, flat.shape[1])
 
     @property
@@ -531,6 +536,19 @@ class ModelGame(Game):
             raise ValueError("a continuous neighbourhood fits columns, not groups of them")
         same = [np.where(owner == i, columns, 1.0).all(axis=1) for i in range(d)]
         return np.stack(same, axis=1).astype(np.float64)
+
+
+def ahead(make: Callable[[slice], Block], batches: list[slice]) -> Iterator[Block]:
+    """Make each batch's inputs in a thread of its own while the model is at the one before."""
+    if len(batches) < 2:
+        yield from map(make, batches)
+        return
+    with ThreadPoolExecutor(1) as worker:
+        coming = worker.submit(make, batches[0])
+        for batch in batches[1:]:
+            ready, coming = coming.result(), worker.submit(make, batch)
+            yield ready
+        yield coming.result()
 
 
 def _mean(values: Floats) -> Floats:
@@ -594,7 +612,7 @@ class DatasetGame(Game):
         """Values (1, C, k)."""
         if draws is None:
             return self.value(rows, coalitions)[None]
-        return self.sample(rows, coalitions, draws)[None]
+        return self.sample(rows, coalitions, draws.reshape(-1))[None]
 
     @property
     def base_cost(self) -> int:

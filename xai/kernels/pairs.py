@@ -12,8 +12,8 @@ from xai.kernels.compiled import compiled
 def slot_means(
     values: NDArray[np.floating],
     slots: NDArray[np.intp],
-    counts: NDArray[np.intp],
     out: NDArray[np.floating],
+    counts: NDArray[np.intp],
 ) -> None:
     """Fill ``out[r, g]`` with the mean of ``values[r, p]`` over the pairs p of slot g.
 
@@ -21,58 +21,60 @@ def slot_means(
 
     Parameters
     ----------
-    values : (R, P, c), slots : (P,) int, counts : (D,) pairs of each slot
-    out : (R, D, c), written
+    values : (R, P, c), slots : (R, P) int
+    out : (R, D, c), counts : (R, D) int, both written
     """
     rows, pairs, columns = values.shape
-    first = np.full(len(counts), -1)
-    for p in range(pairs):
-        if first[slots[p]] < 0:
-            first[slots[p]] = p
+    first = np.empty(out.shape[1], np.intp)
     for r in range(rows):
-        for g in range(len(counts)):
+        for g in range(out.shape[1]):
+            counts[r, g] = 0
             for c in range(columns):
                 out[r, g, c] = 0.0
         for p in range(pairs):
-            g = slots[p]
+            g = slots[r, p]
+            if counts[r, g] == 0:
+                first[g] = p
+            counts[r, g] += 1
             for c in range(columns):
                 out[r, g, c] += values[r, p, c] - values[r, first[g], c]
-        for g in range(len(counts)):
-            for c in range(columns):
-                out[r, g, c] = values[r, first[g], c] + out[r, g, c] / counts[g]
+        for g in range(out.shape[1]):
+            if counts[r, g] > 0:
+                for c in range(columns):
+                    out[r, g, c] = values[r, first[g], c] + out[r, g, c] / counts[r, g]
 
 
 @compiled()
-def residual_sums(
+def trend_sums(
     phi: NDArray[np.floating],
     means: NDArray[np.floating],
     scaled: NDArray[np.floating],
     trend: NDArray[np.float64],
+    of_slot: NDArray[np.float64],
     slots: NDArray[np.intp],
-    squares: NDArray[np.floating],
     gram: NDArray[np.floating],
     moment: NDArray[np.floating],
 ) -> None:
-    """Sums of residuals around slots' means, and of their products with two trends.
+    """Sums over pairs of two trends' products with one another and with residuals.
 
-    The regressors are the trends t_0, t_1, and the same times a slot's scaled mean f.
+    Within slots: a trend is taken less its slot's mean, phi likewise. The regressors are the
+    trends t_0, t_1, and the same times a slot's scaled mean f.
 
     Parameters
     ----------
-    phi : (R, P, d, k), means, scaled : (R, D, d, k), trend : (P, d, 2), slots : (P,)
-    squares : (R, d, k) Σ e²
+    phi : (R, P, d, k), means, scaled : (R, D, d, k)
+    trend : (P, d, 2), of_slot : (R, D, d, 2), slots : (R, P)
     gram : (R, d, k, 3, 3), Σ of (t_0², t_0 t_1, t_1²) × (1, f, f²)
-    moment : (R, d, k, 4), Σ e (t_0, t_1, t_0 f, t_1 f); all three are added to
+    moment : (R, d, k, 4), Σ e (t_0, t_1, t_0 f, t_1 f); both are added to
     """
     rows, pairs, players, outputs = phi.shape
     for r in range(rows):
         for p in range(pairs):
-            g = slots[p]
+            g = slots[r, p]
             for i in range(players):
-                a, b = trend[p, i, 0], trend[p, i, 1]
+                a, b = trend[p, i, 0] - of_slot[r, g, i, 0], trend[p, i, 1] - of_slot[r, g, i, 1]
                 for j in range(outputs):
                     e, f = phi[r, p, i, j] - means[r, g, i, j], scaled[r, g, i, j]
-                    squares[r, i, j] += e * e
                     moment[r, i, j, 0] += e * a
                     moment[r, i, j, 1] += e * b
                     moment[r, i, j, 2] += e * a * f
@@ -83,3 +85,33 @@ def residual_sums(
                         gram[r, i, j, 1, q] += a * b * weight
                         gram[r, i, j, 2, q] += b * b * weight
                         weight *= f
+
+
+@compiled()
+def slot_squares(
+    phi: NDArray[np.floating],
+    means: NDArray[np.floating],
+    scaled: NDArray[np.floating],
+    trend: NDArray[np.float64],
+    of_slot: NDArray[np.float64],
+    slots: NDArray[np.intp],
+    slope: NDArray[np.floating],
+    out: NDArray[np.floating],
+) -> None:
+    """Add to ``out[r, g]`` the squares of residuals that the trends leave, (R, D, d, k).
+
+    Parameters
+    ----------
+    slope : (R, d, k, 4), of t_0, t_1, t_0 f, t_1 f; the others as for `trend_sums`
+    """
+    rows, pairs, players, outputs = phi.shape
+    for r in range(rows):
+        for p in range(pairs):
+            g = slots[r, p]
+            for i in range(players):
+                a, b = trend[p, i, 0] - of_slot[r, g, i, 0], trend[p, i, 1] - of_slot[r, g, i, 1]
+                for j in range(outputs):
+                    f, s = scaled[r, g, i, j], slope[r, i, j]
+                    e = phi[r, p, i, j] - means[r, g, i, j]
+                    e -= a * (s[0] + s[2] * f) + b * (s[1] + s[3] * f)
+                    out[r, g, i, j] += e * e

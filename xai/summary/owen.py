@@ -64,7 +64,7 @@ class Owen(Summary):
         pairs = plan.count(what, game, samples=self.samples, unit=unit)
         keys = _keys(tree, game.n_players)
 
-        def orders(seed: int, pairs: int, slots: int) -> Indices:
+        def orders(seed: int, pairs: int) -> Indices:
             return _ranks(seed, np.arange(pairs), keys)
 
         return Walks(game, pairs, plan, orders).run()

@@ -98,9 +98,11 @@ def odd_kernel(
     a: NDArray[np.float64], b: NDArray[np.float64], lam: NDArray[np.float64]
 ) -> NDArray[np.float64]:
     """The kernel between signs a (A, d) and b (B, d): (A, B)."""
-    agreement = (a * (np.log1p(lam) - np.log1p(-lam))) @ b.T
-    constant = np.log1p(-(lam**2)).sum() / 2
-    return np.asarray(np.exp(constant) * np.sinh(agreement / 2))
+    power = (a * ((np.log1p(lam) - np.log1p(-lam)) / 2)) @ b.T
+    np.exp(power, out=power)  # sinh by one exponential, which NumPy vectorises
+    power -= 1 / power
+    power *= np.exp(np.log1p(-(lam**2)).sum() / 2) / 2
+    return np.asarray(power)
 
 
 def _choose(

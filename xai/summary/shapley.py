@@ -77,7 +77,7 @@ class Shapley(Summary):
 
     estimator: Estimator = "auto"
     samples: int | None = None
-    size: int = 512
+    size: int = 1024
     order: Literal[1, 2] = 1
     index: Literal["k-SII", "SII"] = "k-SII"
     default_budget: ClassVar[Budget | str] = Budget(rows=8192, per_player=32)

@@ -1,75 +1,52 @@
-"""Which walks are made: players' positions, stratified within every draw and over all of them."""
+"""Which walks are made, and on which draws: stratified positions, and more walks where they pay."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from xai import streams
 
-Orders = Callable[[int, int, int], "NDArray[np.intp]"]
-"""(seed, pairs, slots) -> the position of each player in each walk, (pairs, d)."""
+Orders = Callable[[int, int], "NDArray[np.intp]"]
+"""(seed, pairs) -> the position of each player in each walk, (pairs, d)."""
+
+FLOOR = 0.3
+"""Share of the walks that is spread evenly over draws, whatever these promise."""
 
 
-@dataclass(frozen=True)
-class Design:
-    """Pairs of walks: the players' positions, and the slot (of a draw) that each pair uses.
-
-    Attributes
-    ----------
-    first : place of the first pair among those of all chunks
-    ranks : (P, d) position of each player in each walk
-    slots : (P,)
-    """
-
-    first: int
-    ranks: NDArray[np.intp]
-    slots: NDArray[np.intp]
-
-    @property
-    def count(self) -> int:
-        """Number of pairs."""
-        return len(self.slots)
-
-    @classmethod
-    def make(
-        cls, seed: int, first: int, pairs: int, d: int, draws: int | None, orders: Orders | None
-    ) -> Design:
-        """Spend `pairs` pairs on `draws` draws (None: endless ones, each used once).
-
-        Below two pairs for each draw, some pairs (one in eight, or what is left over) are second
-        ones on their draw: the noise within draws is then known, at little cost to their number.
-        """
-        slots = pairs if draws is None else draws
-        if draws is not None and pairs < 2 * draws:
-            again = max(pairs - draws, pairs // 8, min(pairs // 2, 4), min(pairs // 3, 16))
-            slots = max(1, pairs - again)
-        key = int(streams.bits(seed, streams.PERMUTATION, np.array([first]), 1)[0, 0])
-        ranks = orders(key, pairs, slots) if orders else stratified_ranks(key, pairs, slots, d)
-        return cls(first, ranks, np.arange(pairs) % slots)
-
-
-def stratified_ranks(seed: int, pairs: int, slots: int, d: int) -> NDArray[np.intp]:
+def stratified_ranks(seed: int, pairs: int, d: int) -> NDArray[np.intp]:
     """Positions (pairs, d) of d players in random walks, each order equally likely.
 
-    Pair p uses slot p mod `slots`. A player's key is (1 ± w)/2, and keys give the order. The w of
-    one player fill strata evenly within each slot, and over slots; the signs of one power of two
-    of pairs are orthogonal between players.
+    A player's key is (1 ± w)/2, and keys give the order. The w of one player are a van der Corput
+    sequence whose cells and places are both scrambled (Owen 1995), so that any run of pairs has
+    them spread evenly; the signs of a power of two of pairs are orthogonal between players.
     """
-    cycles = -(-pairs // slots)
-    shape = (cycles, slots, d)
-    every = np.arange(cycles * slots)
-    coarse = streams.uniforms(seed, streams.PERMUTATION, every, d).reshape(shape).argsort(axis=0)
-    fine = streams.uniforms(seed, streams.STRATUM, every, d).reshape(shape).argsort(axis=1)
-    # in each slot the c-th stratum of w falls into one cycle; there its place among slots is fine
-    place = np.take_along_axis(fine, coarse, axis=0).reshape(-1, d)[:pairs]
-    jitter = streams.uniforms(seed, streams.JITTER, every[:pairs], d)
-    w = (coarse.reshape(-1, d)[:pairs] + (place + jitter) / slots) / cycles
+    w = _scrambled(seed, pairs, d)
     keys = np.where(_signs(seed, pairs, d), 1 + w, 1 - w)
     return np.argsort(np.argsort(keys, axis=1, kind="stable"), axis=1)
+
+
+def _scrambled(seed: int, pairs: int, d: int) -> NDArray[np.float64]:
+    """Numbers (pairs, d) in [0, 1): any 2^k pairs from a multiple of 2^k fill 2^k equal cells.
+
+    Each player's cells are taken in an order of its own: the halves of every such run are swapped
+    at random, and so are the halves of every cell.
+    """
+    levels = max(1, int(pairs - 1).bit_length())
+    place, player = np.repeat(np.arange(pairs)[:, None], d, axis=1), np.arange(d)
+    for level in range(levels):
+        run = np.arange(pairs) >> (level + 1)
+        swaps = streams.bits(seed, streams.SIZE, np.arange(run[-1] + 1) + (level << 40), d)
+        place ^= (swaps[run] >> np.uint64(63)).astype(np.intp) << level
+    w = np.zeros((pairs, d))
+    for level in range(levels):
+        cells = np.arange(2**level)
+        flips = streams.bits(seed, streams.STRATUM, cells + 2**level, d) >> np.uint64(63)
+        digit = (place >> level & 1) ^ flips[place % 2**level, player].astype(np.intp)
+        w += digit * 0.5 ** (level + 1)
+    return w + streams.uniforms(seed, streams.JITTER, np.arange(pairs), d) * 0.5**levels
 
 
 def _signs(seed: int, pairs: int, d: int) -> NDArray[np.bool_]:
@@ -82,3 +59,49 @@ def _signs(seed: int, pairs: int, d: int) -> NDArray[np.bool_]:
     flips = streams.bits(seed, streams.FLIP, blocks, d) >> np.uint64(63)
     parity = np.bitwise_count(row[:, None] & columns[block]) & 1
     return np.asarray((parity ^ flips[block].astype(np.uint8)) == 1)
+
+
+def even_slots(pairs: int, draws: int) -> NDArray[np.intp]:
+    """A slot (pairs,) of 0, 1, … for each pair, all used alike, one after the other.
+
+    Below two pairs for each draw, some (one in eight, or what is left over) are second ones in
+    their slot: the noise within draws is then known, at little cost to their number.
+    """
+    slots = draws
+    if pairs < 2 * draws:
+        slots = max(
+            1, pairs - max(pairs - draws, pairs // 8, min(pairs // 2, 4), min(pairs // 3, 16))
+        )
+    return np.arange(pairs) % slots
+
+
+def promising_slots(
+    pairs: int, gaps: NDArray[np.floating]
+) -> tuple[NDArray[np.intp], NDArray[np.float64]]:
+    """A draw (R, pairs) for each row's pairs, in ascending order: more where more is at stake.
+
+    The spread of walks at a draw grows with its gap |v(N) − v(∅)|, which is known beforehand;
+    visits in proportion to the spread leave the least variance (Neyman 1934). Every draw is
+    visited once, or twice where there are three pairs a draw.
+
+    Parameters
+    ----------
+    gaps : (R, m), nonnegative
+
+    Returns
+    -------
+    slots : (R, pairs), spread : (R, m), how large the spread of walks is taken to be
+    """
+    m = gaps.shape[1]
+    least = 2 if pairs >= 3 * m else 1
+    # whole numbers, so that the last digit of a gap decides nothing
+    top = np.maximum(gaps.max(axis=1, keepdims=True), 1e-300)
+    stake = np.floor(gaps / top * 1024 + 0.382).astype(np.intp)
+    mean = np.maximum(stake.mean(axis=1, keepdims=True), 1e-300)
+    wanted = (FLOOR + (1 - FLOOR) * np.where(stake.any(axis=1)[:, None], stake / mean, 1.0)) / m
+    extra = np.maximum(wanted * pairs - least, 0)
+    extra *= (pairs - least * m) / extra.sum(axis=1, keepdims=True)
+    visits = least + np.floor(extra).astype(np.intp)
+    rest = np.argsort(np.argsort(np.floor(extra) - extra, axis=1, kind="stable"), axis=1)
+    visits += rest < (pairs - visits.sum(axis=1))[:, None]
+    return np.stack([np.repeat(np.arange(m), row) for row in visits]), wanted

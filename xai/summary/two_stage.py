@@ -28,19 +28,29 @@ class Population:
     endless: bool
 
 
-def by_slot(values: Floats, slots: NDArray[np.intp]) -> Floats:
-    """Means (R, D, …) of values (R, P, …) over the pairs of each slot (P,) of 0..D-1."""
+def by_slot(values: Floats, slots: NDArray[np.intp], count: int) -> tuple[Floats, NDArray[np.intp]]:
+    """Means (R, D, …) of values (R, P, …) over the pairs of each slot, and their numbers (R, D).
+
+    Parameters
+    ----------
+    slots : (R, P) of 0..D-1; count : D
+    """
     from xai.kernels.pairs import slot_means
 
-    counts = np.bincount(slots)
     flat = np.ascontiguousarray(values).reshape(*values.shape[:2], -1)
-    out = np.empty((len(values), len(counts), flat.shape[2]), values.dtype)
-    slot_means(flat, slots, counts, out)
-    return out.reshape(len(values), len(counts), *values.shape[2:])
+    out = np.empty((len(values), count, flat.shape[2]), values.dtype)
+    counts = np.empty((len(values), count), np.intp)
+    slot_means(flat, slots, out, counts)
+    return out.reshape(len(values), count, *values.shape[2:]), counts
 
 
 def within_draws(
-    phi: Floats, means: Floats, slots: NDArray[np.intp], ranks: NDArray[np.intp]
+    phi: Floats,
+    means: Floats,
+    counts: NDArray[np.intp],
+    slots: NDArray[np.intp],
+    ranks: NDArray[np.intp],
+    spread: NDArray[np.float64],
 ) -> tuple[Floats, Floats | None]:
     """What positions out of balance add to the mean over draws, and the noise left within draws.
 
@@ -50,41 +60,55 @@ def within_draws(
 
     Parameters
     ----------
-    phi : (R, P, d, k), means : (R, D, d, k) by slot, slots : (P,), ranks : (P, d)
+    phi : (R, P, d, k), means : (R, D, d, k) by slot, counts : (R, D), slots : (R, P)
+    ranks : (P, d)
+    spread : (R, D), how large the spread of walks is taken to be, where it cannot be seen
 
     Returns
     -------
     shift : (R, d, k), what is known to be too much in the mean over draws
     noise : (R, d, k), variance of that mean from within draws; None where it is unknown
     """
-    from xai.kernels.pairs import residual_sums
+    from xai.kernels.pairs import slot_squares, trend_sums
 
-    counts = np.bincount(slots)
+    rows, slot_count = counts.shape
     shift = np.zeros_like(means[:, 0])
-    spare = len(slots) - len(counts)
+    spare = slots.shape[1] - slot_count
     if spare < 1:
         return shift, None
     trend = _positions(ranks.shape[1])[ranks]
-    of_draw = np.asarray(by_slot(trend[None], slots)[0])
-    trend = np.ascontiguousarray(trend - of_draw[slots], np.float64)
+    repeated = np.repeat(trend[None], rows, axis=0)
+    of_slot = np.asarray(by_slot(repeated, slots, slot_count)[0], np.float64)
     scaled = means / _positive(np.sqrt((means**2).mean(axis=1))[:, None])
-    squares, shape = np.zeros_like(shift), shift.shape
-    products, moment = np.zeros((*shape, 3, 3)), np.zeros((*shape, 4))
-    residual_sums(phi, means, scaled, trend, slots, squares, products, moment)
-    used = 2 if len(counts) == 1 else 4
-    noise: Floats = squares / spare
-    if spare >= 12 * used:
+    slope = np.zeros((*shift.shape, 4))
+    used = 2 if slot_count == 1 else 4
+    if spare >= max(12 * used, slot_count):
+        products, moment = np.zeros((*shift.shape, 3, 3)), np.zeros((*shift.shape, 4))
+        trend_sums(phi, means, scaled, trend, of_slot, slots, products, moment)
         gram = _gram(products)[..., :used, :used]
         ridge = 1e-9 * np.trace(gram, axis1=-2, axis2=-1)[..., None, None] + 1e-300
-        slope = np.linalg.solve(gram + ridge * np.eye(used), moment[..., :used, None])[..., 0]
-        explained = np.einsum("rdkj,rdkj->rdk", slope, moment[..., :used])
-        tied = np.einsum("gdj,rgdk->rdkj", of_draw, scaled) / len(counts)
-        plain = np.broadcast_to(of_draw.mean(axis=0)[None, :, None], tied.shape)
-        shift = np.einsum("rdkj,rdkj->rdk", slope, np.concatenate([plain, tied], -1)[..., :used])
-        spare -= used
-        noise = np.asarray(np.maximum(squares - explained, 0) / spare)
-    noise = _pooled(noise, means, spare)
-    return shift, noise * (1 / counts).sum() / len(counts) ** 2
+        solved = np.linalg.solve(gram + ridge * np.eye(used), moment[..., :used, None])
+        slope[..., :used] = solved[..., 0]
+        if slot_count == 1:
+            shift = np.einsum("rdj,rdkj->rdk", of_slot[:, 0], slope[..., :2])
+    else:
+        used = 0
+    squares = np.zeros_like(means)
+    slot_squares(phi, means, scaled, trend, of_slot, slots, slope, squares)
+    noise = _noise(squares, counts, spread) * spare / (spare - used)
+    return shift, _pooled(noise, means, spare - used)
+
+
+def _noise(squares: Floats, counts: NDArray[np.intp], spread: NDArray[np.float64]) -> Floats:
+    """Variance (R, d, k) of the mean over draws, from each draw's own squares (R, D, d, k).
+
+    At draws visited once, it is that of all others, in proportion to the spread (R, D) squared.
+    """
+    free = np.maximum(counts - 1, 0)[:, :, None, None]
+    visits, square = counts[:, :, None, None], spread[:, :, None, None] ** 2
+    own = (squares / np.maximum(free, 1) / visits).sum(axis=1)
+    unit = squares.sum(axis=1) / (free * square).sum(axis=1)
+    return np.asarray((own + unit * (square * (free == 0)).sum(axis=1)) / counts.shape[1] ** 2)
 
 
 def _gram(products: Floats) -> Floats:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from xai import streams
 from xai.game import Floats, Game, Indices
 from xai.summary.base import Attribution, Plan, finish, stops, within
-from xai.summary.strata import Design, Orders
+from xai.summary.strata import Orders, even_slots, promising_slots, stratified_ranks
 from xai.summary.two_stage import Population, by_slot, two_stage, within_draws
 
 CHUNK = 2**22
@@ -34,11 +34,10 @@ class Walks:
     """Antithetic pairs of permutation walks on all rows of a game.
 
     A pair is a walk and its reverse on one draw (Mitchell et al. 2022): exact for games of order
-    two. Draws are visited evenly, and a player's distances from the walk's middle are stratified
-    within each draw and over all of them (sliced Latin hypercubes, Qian 2012), the halves it
-    stands in balanced between players (Hadamard signs). Each draw visited counts the same; where
-    not all of them are, the known mean of v(N) − v(∅) is regressed out, which makes values
-    efficient to float precision and leaves dummies at 0.
+    two. Every row has the same walks: a player's distances from their middle are stratified, the
+    halves it stands in balanced between players. Draws are visited the more often the more is at
+    stake, and each counts the same; where not all of them are visited, the known mean of
+    v(N) − v(∅) is regressed out. Values are efficient to float precision, and dummies get 0.
 
     Attributes
     ----------
@@ -59,15 +58,16 @@ class Walks:
         bases, fulls = np.empty((n, k)), np.empty((n, k))
         if game.progress is not None:
             game.progress.expect(n * self.pairs * pair_cost(game) + game.base_cost)
-        chunks = self._chunks()
-        per_row = max(1, CHUNK // (chunks[0].count * d * k))
+        most = max(2, CHUNK // (d * k))
+        chunks = np.array_split(np.arange(self.pairs), -(-self.pairs // most))
+        per_row = max(1, CHUNK // (len(chunks[0]) * d * k))
         for start in range(0, n, per_row):
             rows = np.arange(start, min(start + per_row, n))
             ends = game.ends(rows)
             bases[rows], fulls[rows] = ends
             for chunk in chunks:
-                share = chunk.count / self.pairs
-                phi, error = self._chunk(rows, ends, chunk)
+                share = len(chunk) / self.pairs
+                phi, error = self._chunk(rows, ends, int(chunk[0]), len(chunk))
                 values[rows] += share * phi
                 variances[rows] += (share * error) ** 2
         errors = np.sqrt(variances)
@@ -75,94 +75,106 @@ class Walks:
             game, values, errors, base=bases, full=fulls, tolerance=self.plan.tolerance, ran="walks"
         )
 
-    def _chunks(self) -> list[Design]:
-        """Parts of the pairs, each a design of its own; nearly always there is one."""
-        game, d = self.game, self.game.n_players
-        most = max(2, CHUNK // (d * game.n_outputs))
-        parts = np.array_split(np.arange(self.pairs), -(-self.pairs // most))
-        draws = 1 if not spreads(game) else None if game.endless else game.n_draws
-        return [
-            Design.make(self.plan.seed, int(part[0]), len(part), d, draws, self.orders)
-            for part in parts
-        ]
-
     def _chunk(
-        self, rows: Indices, ends: tuple[Floats, Floats], design: Design
+        self, rows: Indices, ends: tuple[Floats, Floats], first: int, count: int
     ) -> tuple[Floats, Floats]:
-        """Estimates and errors (R, d, k) of some rows; rows that meet the tolerance stop."""
+        """Estimates and errors (R, d, k) of some rows; rows that meet the tolerance stop.
+
+        A chunk of pairs is a design of its own. Nearly always there is one.
+        """
+        game, d, tolerance = self.game, self.game.n_players, self.plan.tolerance
         base, full = ends
-        total, tolerance = full - base, self.plan.tolerance
-        values = np.empty((len(rows), self.game.n_players, total.shape[1]))
-        errors = np.empty_like(values)
-        phi = np.empty((len(rows), design.count, *values.shape[1:]))
-        t = np.empty((len(rows), design.count, values.shape[2]))
+        seed = int(streams.bits(self.plan.seed, streams.PERMUTATION, np.array([first]), 1)[0, 0])
+        ranks = (self.orders or (lambda s, p: stratified_ranks(s, p, d)))(seed, count)
+        slots, draws, spread = self._places(rows, first, count)
+        phi = np.empty((len(rows), count, d, game.n_outputs))
+        t = np.empty((len(rows), count, game.n_outputs))
+        values, errors = (
+            np.empty((len(rows), *phi.shape[2:])),
+            np.empty((len(rows), *phi.shape[2:])),
+        )
         active, done = np.arange(len(rows)), 0
-        for stop in stops(design.count, tolerance, first=8):
-            step = max(1, self.game.room // (2 * max(1, self.game.n_players - 1) * len(active)))
+        for stop in stops(count, tolerance, first=8):
+            step = max(1, game.room // (2 * max(1, d - 1) * len(active)))
             while done < stop:
                 part = slice(done, min(done + step, stop))
                 phi[active, part], t[active, part] = self._walk(
-                    rows[active], (base[active], full[active]), design, part
+                    rows[active], (base[active], full[active]), ranks[part], draws[active, part]
                 )
                 done = part.stop
             values[active], errors[active] = self._estimate(
-                phi[active, :done], t[active, :done], design, total[active]
-            )
+                phi[active, :done], t[active, :done], slots[active, :done], ranks[:done],
+                spread[active], (full - base)[active],
+            )  # fmt: skip
             if tolerance is not None:
                 active = active[~within(values[active], errors[active], tolerance)]
                 if len(active) == 0:
                     break
         return values, errors
 
+    def _places(
+        self, rows: Indices, first: int, count: int
+    ) -> tuple[Indices, Indices, NDArray[np.float64]]:
+        """Slot and draw (R, P) of each pair, and the spread (R, D) expected at each slot."""
+        game, shape = self.game, (len(rows), count)
+        if not spreads(game):
+            nothing = np.zeros(shape, np.intp)
+            return nothing, nothing, np.ones((len(rows), 1))
+        if game.endless:
+            slots = np.broadcast_to(np.arange(count), shape)
+            return slots, first + slots, np.ones(shape)
+        m = game.n_draws
+        even = self.plan.tolerance is not None or self.orders is not None or game.sampled_draws
+        if even or not game.shares_empty or count - m < max(m // 4, 8):
+            slots = np.broadcast_to(even_slots(count, m), shape)
+            draws = streams.cycles(self.plan.seed, np.arange(m), m)[slots]
+            return slots, draws, np.ones((len(rows), int(slots.max()) + 1))
+        none, every = (np.full((m, game.n_players), kept) for kept in (False, True))
+        gap = game.grid(rows, every, np.arange(m)) - game.grid(rows, none, np.arange(m))
+        slots, spread = promising_slots(count, np.sqrt((gap**2).sum(axis=2)))
+        return slots, slots, spread
+
     def _walk(
-        self, rows: Indices, ends: tuple[Floats, Floats], design: Design, part: slice
+        self,
+        rows: Indices,
+        ends: tuple[Floats, Floats],
+        ranks: NDArray[np.intp],
+        draws: Indices,
     ) -> tuple[Floats, Floats]:
         """Contributions (R, P, d, k) of some pairs, and their v(N) − v(∅), (R, P, k)."""
         game, d = self.game, self.game.n_players
-        ranks = design.ranks[part]
         forward = ranks[:, None, :] < np.arange(1, d)[None, :, None]
         coalitions = np.concatenate([forward, ~forward], axis=1).reshape(-1, d)
-        own = self._draws(design, part) if game.commutes else None
-        draws = None if own is None else np.repeat(own, 2 * (d - 1))
+        own = np.repeat(draws, 2 * (d - 1), axis=1) if game.commutes else None
         shape = (len(rows), len(ranks), 2, d - 1, game.n_outputs)
-        inner = game.grid(rows, coalitions, draws).reshape(shape) if d > 1 else np.empty(shape)
-        low, high = self._ends(rows, ends, own, len(ranks))
+        inner = game.grid(rows, coalitions, own).reshape(shape) if d > 1 else np.empty(shape)
+        if spreads(game):
+            none, every = (np.full((len(ranks), d), kept) for kept in (False, True))
+            low, high = game.grid(rows, none, draws), game.grid(rows, every, draws)
+        else:
+            low, high = (np.repeat(end[:, None], len(ranks), axis=1) for end in ends)
         return contributions(inner, low, high, ranks), high - low
-
-    def _draws(self, design: Design, part: slice) -> Indices:
-        """The draw of each pair; slots take the background's rows in random order."""
-        game, slots = self.game, design.slots[part]
-        if not spreads(game):
-            return np.zeros(len(slots), np.intp)
-        if game.endless:
-            return design.first + slots
-        return streams.cycles(self.plan.seed, slots, game.n_draws)
-
-    def _ends(
-        self, rows: Indices, ends: tuple[Floats, Floats], own: Indices | None, count: int
-    ) -> tuple[Floats, Floats]:
-        """Values of nothing and of everything at each pair's draw, (R, P, k) each."""
-        if own is not None and spreads(self.game):
-            none, every = (np.full((count, self.game.n_players), kept) for kept in (False, True))
-            return self.game.grid(rows, none, own), self.game.grid(rows, every, own)
-        base, full = (np.repeat(end[:, None], count, axis=1) for end in ends)
-        return base, full
 
     # -- estimates ----------------------------------------------------------------------------
 
     def _estimate(
-        self, phi: Floats, t: Floats, design: Design, total: Floats
+        self,
+        phi: Floats,
+        t: Floats,
+        slots: Indices,
+        ranks: NDArray[np.intp],
+        spread: NDArray[np.float64],
+        total: Floats,
     ) -> tuple[Floats, Floats]:
         """Values and standard errors (R, d, k) from contributions (R, P, d, k)."""
-        count = phi.shape[1]
-        slots, ranks = design.slots[:count], design.ranks[:count]
-        means = by_slot(phi, slots)
-        shift, noise = within_draws(phi, means, slots, ranks)
+        game, count = self.game, int(slots.max()) + 1
+        slots = np.ascontiguousarray(slots)
+        means, visits = by_slot(phi, slots, count)
+        shift, noise = within_draws(phi, means, visits, slots, ranks, spread[:, :count])
         if self.orders is not None:  # positions are not uniform: their trends have other means
             shift = np.zeros_like(shift)
-        game = self.game
         draws = Population(game.n_draws, spreads(game), game.sampled_draws, game.endless)
-        return two_stage(draws, means, by_slot(t, slots), shift, noise, total)
+        return two_stage(draws, means, by_slot(t, slots, count)[0], shift, noise, total)
 
 
 def contributions(inner: Floats, low: Floats, high: Floats, ranks: NDArray[np.intp]) -> Floats:

@@ -1,0 +1,65 @@
+"""Which walks are made: every order equally likely, positions spread evenly, visits that add up."""
+
+from __future__ import annotations
+
+from itertools import permutations
+
+import numpy as np
+import pytest
+
+from xai.summary import strata
+
+
+def test_every_order_is_equally_likely():
+    """Pair 5 of 8 in 3,000 designs of 4 players: 24 orders, 125 of each within 5 sigma."""
+    orders = [tuple(strata.stratified_ranks(seed, 8, 4)[5]) for seed in range(3000)]
+    counts = np.array([orders.count(order) for order in permutations(range(4))])
+    assert np.all(np.abs(counts - 125) < 5 * np.sqrt(125))
+
+
+def test_pairs_are_independent_enough():
+    """Two players' order in pair 3 says nothing of that in pair 4, nor of two others' in pair 3."""
+    first = np.array([strata.stratified_ranks(seed, 8, 4)[[3, 4]] for seed in range(2000)])
+    before = first[..., 0] < first[..., 1]
+    other = first[..., 2] < first[..., 3]
+    for a, b in ((before[:, 0], before[:, 1]), (before[:, 0], other[:, 0])):
+        assert abs(np.corrcoef(a, b)[0, 1]) < 0.11
+
+
+@pytest.mark.parametrize("pairs", [1, 2, 7, 64, 100])
+def test_every_run_fills_its_cells(pairs):
+    w = strata._scrambled(3, pairs, 5)
+    assert w.shape == (pairs, 5) and np.all((w >= 0) & (w < 1))
+    for size in (2, 4, 8, 16):
+        for start in range(0, pairs - size + 1, size):
+            cells = np.sort((w[start : start + size] * size).astype(int), axis=0)
+            np.testing.assert_array_equal(cells, np.repeat(np.arange(size)[:, None], 5, axis=1))
+
+
+def test_signs_are_orthogonal_between_players():
+    signs = np.where(strata._signs(1, 32, 30), 1, -1)
+    np.testing.assert_array_equal(signs.T @ signs, 32 * np.eye(30))
+
+
+@pytest.mark.parametrize(("pairs", "draws"), [(1, 5), (2, 1), (4, 9), (30, 20), (47, 40), (200, 9)])
+def test_even_slots(pairs, draws):
+    counts = np.bincount(strata.even_slots(pairs, draws))
+    assert counts.sum() == pairs and len(counts) <= draws and np.ptp(counts) <= 1
+    if pairs > 3:
+        assert counts.max() > 1
+
+
+@pytest.mark.parametrize("pairs", [13, 29, 30, 500])
+def test_visits_follow_what_is_at_stake(pairs):
+    gaps = np.array([np.linspace(0, 1, 10), np.zeros(10), np.eye(10)[4]])
+    slots, spread = strata.promising_slots(pairs, gaps)
+    counts = np.stack([np.bincount(row, minlength=10) for row in slots])
+    assert np.all(counts.sum(axis=1) == pairs)
+    assert counts.min() == (2 if pairs >= 30 else 1) or pairs == 500
+    assert np.all(np.diff(slots, axis=1) >= 0)
+    assert np.all(np.diff(counts[0]) >= -1) and np.ptp(counts[1]) <= 1
+    np.testing.assert_allclose(spread.sum(axis=1), 1)
+    if pairs == 500:
+        np.testing.assert_allclose(counts, spread * 500, atol=1.5)
+    again, _ = strata.promising_slots(pairs, gaps * (1 + 1e-13))
+    np.testing.assert_array_equal(slots, again)
