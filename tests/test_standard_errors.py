@@ -112,12 +112,22 @@ def test_endless_draws(table, oracle, method, budget):
 
 SUMMARIES = [
     Shapley(),
+    Shapley("permutation"),
+    Shapley("leverage"),
     Banzhaf(),
     MeanWhenIncluded(),
     LinearFit(kernel="shapley", regularizer=None),
     LinearFit(kernel=lambda Z: np.asarray(Z).mean(axis=1) + 0.1, regularizer=None),
 ]
-IDS = ["Shapley", "Banzhaf", "MeanWhenIncluded", "LinearFit shapley", "LinearFit own kernel"]
+IDS = [
+    "Shapley",
+    "walks",
+    "leverage",
+    "Banzhaf",
+    "MeanWhenIncluded",
+    "LinearFit shapley",
+    "LinearFit own kernel",
+]
 
 
 @pytest.mark.parametrize("summary", SUMMARIES, ids=IDS)

@@ -82,7 +82,7 @@ def within_draws(
     scaled = means / _positive(np.sqrt((means**2).mean(axis=1))[:, None])
     slope = np.zeros((*shift.shape, 4))
     used = 2 if slot_count == 1 else 4
-    if spare >= max(12 * used, slot_count):
+    if spare >= (6 * used if slot_count == 1 else max(12 * used, slot_count)):
         products, moment = np.zeros((*shift.shape, 3, 3)), np.zeros((*shift.shape, 4))
         trend_sums(phi, means, scaled, trend, of_slot, slots, products, moment)
         gram = _gram(products)[..., :used, :used]
