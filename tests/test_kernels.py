@@ -163,17 +163,32 @@ def test_half_precision_stays_what_it_is(torch, dtype):
     np.testing.assert_allclose(e.values, own, rtol=0.02, atol=0.02)
 
 
-def test_an_array_of_a_dtype_that_numba_lacks(small):
-    """Half precision is composed by NumPy."""
-    half, data = small.x.astype(np.float16), small.data.astype(np.float16)
+@pytest.mark.parametrize("dtype", ["float16", "longdouble", ">i4", ">f8"])
+def test_arrays_of_a_dtype_that_numba_lacks(small, dtype):
+    """NumPy composes them."""
+    x, data = (np.round(10 * rows).astype(dtype) for rows in (small.x, small.data))
 
     def model(rows):
-        assert rows.dtype == np.float16
+        assert rows.dtype.newbyteorder("=") == np.dtype(dtype).newbyteorder("=")
         return rows.astype(float) @ np.arange(5.0)
 
-    e = xai.explain(model, half, "shapley", data=data)
-    gap = half.astype(float) - data.astype(float).mean(axis=0)
+    e = xai.explain(model, x, "shapley", data=data)
+    gap = x.astype(float) - data.astype(float).mean(axis=0)
     np.testing.assert_allclose(e.values, gap * np.arange(5.0), atol=1e-9)
+
+
+def test_replacements_of_a_dtype_that_numba_lacks(torch):
+    """Integers that make room for half precision or for long doubles."""
+    rows, places, which = np.zeros(4, np.intp), np.zeros(4, np.intp), np.arange(4)
+    table = np.eye(4, 6, dtype=bool)
+    for x, data in (
+        (np.ones((1, 2, 3), int), np.full((1, 2, 3), 0.5, np.longdouble)),
+        (np.ones((1, 2, 3), int), np.full((1, 2, 3), 0.5, np.float16)),
+        (torch.ones(1, 2, 3, dtype=torch.int64), torch.full((1, 2, 3), 0.5).bfloat16()),
+    ):
+        out, _ = composed(x, data, "elements", "rows", None, table, rows, which, places)
+        expected = np.where(np.eye(4, 6, dtype=bool), 1, 0.5).reshape(4, 2, 3)
+        np.testing.assert_array_equal(np.asarray(out.tolist()), expected)
 
 
 # ------------------------------------------------------------------------------- on one device

@@ -54,13 +54,14 @@ class Table:
 def composer(inputs: Inputs, partition: Partition, draws: Draws) -> Composer:
     """How coalitions become model inputs: x's rows where kept, the draw's replacement elsewhere."""
     x = inputs.block
-    if is_tensor(x):
-        if draws.inputs is not None:
-            return _function_of_tensors(x, partition, draws)
-        return _dense(x, partition, draws) if _on_host(x) else _on_device(x, partition, draws)
-    if draws.inputs is None and not sparse.issparse(x) and _compiles(x.dtype):
-        return _dense(x, partition, draws)
-    return _by_masks(x, partition, draws)
+    if is_tensor(x) and draws.inputs is not None:
+        return _function_of_tensors(x, partition, draws)
+    compiles = draws.inputs is None and not sparse.issparse(x) and _compiles(x)
+    return (_dense if compiles else _uncompiled)(x, partition, draws)
+
+
+def _uncompiled(x: Block, partition: Partition, draws: Draws) -> Composer:
+    return (_on_device if is_tensor(x) else _by_masks)(x, partition, draws)
 
 
 def _by_masks(x: Block, partition: Partition, draws: Draws) -> Composer:
@@ -105,6 +106,8 @@ def _dense(x: Block, partition: Partition, draws: Draws) -> Composer:
     def of(table: Coalitions) -> Compose:
         def compose(rows: Indices, which: Indices, places: Indices) -> Block:
             replacement, index = draws.source(rows, places)
+            if not _compiles(replacement):
+                return _uncompiled(x, partition, draws)(table)(rows, which, places)
             out = np.empty((len(rows), lines.shape[1]), _mixed(x, replacement))  # in large pages
             other, index = _lines(_array(replacement), index)
             if owner is None:
@@ -157,12 +160,15 @@ def _like(x: Block, array: NDArray[Any]) -> Block:
 
 def _array(block: Block) -> NDArray[Any]:
     """An array, or a tensor's memory as one."""
-    return np.asarray(block.numpy() if is_tensor(block) else block)
+    return np.asarray(block.detach().numpy() if is_tensor(block) else block)
 
 
-def _compiles(dtype: np.dtype[Any]) -> bool:
-    """Whether Numba knows such numbers."""
-    return dtype.kind in "biu" or dtype in (np.float32, np.float64)
+def _compiles(block: Block) -> bool:
+    """Whether Numba knows such numbers, and they are in the host's memory."""
+    if is_tensor(block):
+        return _on_host(block)
+    known = block.dtype.kind in "biu" or block.dtype in (np.float32, np.float64)
+    return bool(known and block.dtype.isnative)
 
 
 # --------------------------------------------------------------------------------------- tensors

@@ -36,6 +36,8 @@ BATCH_ROWS = 2**14
 """Most rows in one model call, where `batch_size` is not given; more spill a network's cache."""
 ENSEMBLE_BATCH_ROWS = 2**16
 """The same for ensembles, which pay once per call for each member."""
+TENSOR_BATCH_BYTES, TENSOR_BATCH_ROWS = 2**22, 2**13
+"""The same for tensors: a network's layers are many times as large as its input."""
 DEVICE_BATCH_BYTES, DEVICE_BATCH_ROWS = 2**27, 2**17
 """The same for tensors on an accelerator, which small calls leave idle."""
 BLOCK = 2**17
@@ -298,13 +300,16 @@ class ModelGame(Game):
         self._batch = self.batch_size or self._choose_batch()
 
     def _choose_batch(self) -> int:
-        itemsize = getattr(self.inputs.block, "dtype", None)
-        row = int(np.prod(self.inputs.shape)) * max(1, int(getattr(itemsize, "itemsize", 8)))
+        block = self.inputs.block
+        dtype = getattr(block, "dtype", None)
+        row = int(np.prod(self.inputs.shape)) * max(1, int(getattr(dtype, "itemsize", 8)))
         row += 8 * int(self.full_outputs.shape[1])
-        if getattr(getattr(self.inputs.block, "device", None), "type", "cpu") != "cpu":
-            return max(1, min(DEVICE_BATCH_ROWS, DEVICE_BATCH_BYTES // row))
-        most = ENSEMBLE_BATCH_ROWS if self.model.is_ensemble else BATCH_ROWS
-        return max(1, min(most, BATCH_BYTES // row))
+        size, most = BATCH_BYTES, ENSEMBLE_BATCH_ROWS if self.model.is_ensemble else BATCH_ROWS
+        if is_tensor(block):
+            size, most = TENSOR_BATCH_BYTES, TENSOR_BATCH_ROWS
+            if block.device.type != "cpu":
+                size, most = DEVICE_BATCH_BYTES, DEVICE_BATCH_ROWS
+        return max(1, min(most, size // row))
 
     @property
     def explained(self) -> Indices:

@@ -342,7 +342,7 @@ class Design:
 
     def _signs(self, part: slice) -> Floats:
         """±1/2 for kept and removed players of some pairs."""
-        return np.where(self.S[part], 0.5, -0.5)
+        return np.subtract(self.S[part], 0.5)
 
     def _variance(self, solver: Floats, residual: Floats) -> Floats:
         """Sum over strata of the spread of the pairs' influences within them, (d, columns).
