@@ -21,7 +21,7 @@ TRIAL = 160
 TRIPLES_OF = 30
 """Among so many players, those that matter most, triples may get a variance of their own."""
 POINTS_A_TRIPLE = 8
-"""One triple for so many points."""
+"""One triple for so many points, where there are 100 of them."""
 _NODES, _WEIGHTS = np.polynomial.legendre.leggauss(8)
 _NODES, _WEIGHTS = (_NODES + 1) / 2, _WEIGHTS / 2
 
@@ -161,7 +161,8 @@ def _triples(
     scores = [_products(points, part).T @ alpha for part in np.array_split(members, 8)]
     beta = lam[members].prod(axis=1) * np.concatenate(scores)
     scale = max(float(y @ alpha) / len(y), 1e-300)
-    kept = np.argsort(-np.abs(beta), kind="stable")[: len(y) // POINTS_A_TRIPLE]
+    most = len(y) // POINTS_A_TRIPLE if len(y) >= 100 else 0
+    kept = np.argsort(-np.abs(beta), kind="stable")[:most]
     return _Triples(members[kept], 2 * beta[kept] ** 2 / scale)
 
 
