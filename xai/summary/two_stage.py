@@ -71,14 +71,14 @@ def within_draws(
     """
     from xai.kernels.pairs import slot_squares, trend_sums
 
-    rows, slot_count = counts.shape
+    slot_count = counts.shape[1]
     shift = np.zeros_like(means[:, 0])
     spare = slots.shape[1] - slot_count
     if spare < 1:
         return shift, None
     trend = _positions(ranks.shape[1])[ranks]
-    repeated = np.repeat(trend[None], rows, axis=0)
-    of_slot = np.asarray(by_slot(repeated, slots, slot_count)[0], np.float64)
+    own = [by_slot(trend[None], row[None], slot_count)[0] for row in slots]
+    of_slot = np.asarray(np.concatenate(own), np.float64)
     scaled = means / _positive(np.sqrt((means**2).mean(axis=1))[:, None])
     slope = np.zeros((*shift.shape, 4))
     used = 2 if slot_count == 1 else 4

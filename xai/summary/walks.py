@@ -14,7 +14,7 @@ from xai.summary.strata import Orders, even_slots, promising_slots, stratified_r
 from xai.summary.two_stage import Population, by_slot, two_stage, within_draws
 
 CHUNK = 2**22
-"""Most contributions (pairs × players × outputs) of one row that are held at once."""
+"""Most numbers of 8 bytes that some rows' contributions (pairs × players × outputs) take."""
 
 
 def spreads(game: Game) -> bool:
@@ -60,9 +60,11 @@ class Walks:
             game.progress.expect(n * self.pairs * pair_cost(game) + game.base_cost)
         most = max(2, CHUNK // (d * k))
         chunks = np.array_split(np.arange(self.pairs), -(-self.pairs // most))
-        per_row = max(1, CHUNK // (len(chunks[0]) * d * k))
-        for start in range(0, n, per_row):
-            rows = np.arange(start, min(start + per_row, n))
+        # contributions, their means by draw, and the trends over positions by draw
+        per_row = len(chunks[0]) * d * k + min(len(chunks[0]), game.n_draws) * d * (k + 4)
+        together = max(1, CHUNK // per_row)
+        for start in range(0, n, together):
+            rows = np.arange(start, min(start + together, n))
             ends = game.ends(rows)
             bases[rows], fulls[rows] = ends
             for chunk in chunks:
