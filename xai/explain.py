@@ -81,7 +81,8 @@ def explain(
     batch_size : int
         Most rows in one model call; chosen from memory where None.
     n_jobs : int
-        Threads that call the model, or walk its trees for a closed form.
+        Workers that call the model (threads, or what `joblib.parallel_config` names), or threads
+        that walk its trees for a closed form.
     seed : int or numpy.random.Generator
     progress : bool
         None: a bar when the work is long and somebody is looking.

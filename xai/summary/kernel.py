@@ -16,6 +16,7 @@ from xai.game import Coalitions, Floats, Game
 from xai.summary.base import (
     Attribution,
     Plan,
+    check_samples,
     enumerates,
     finish,
     within,
@@ -64,11 +65,13 @@ class ShapleyKernel:
         # an endless removal's draw is new, and so is its empty coalition; one for each pair
         again = self.spreads and (game.endless or not game.shares_empty)
         self.pair_cost = 2 * unit + again
-        pairs = None if samples is None else samples // 2
+        name = "a Gaussian process" if process else "leverage" if leverage else "KernelSHAP"
+        check_samples(name, samples, least=2 * game.n_players)
+        pairs = None if samples is None else int(samples) // 2
         self.exact = enumerates(game, plan.room(game, pairs, self.pair_cost))
         self.pairs = 0
         if not self.exact:
-            what = "KernelSHAP (pairs of coalitions)"
+            what = f"{name} (pairs of coalitions)"
             self.pairs = plan.count(
                 what, game, samples=pairs, unit=self.pair_cost, least=game.n_players
             )
@@ -85,21 +88,25 @@ class ShapleyKernel:
             game.progress.expect(n * self.pairs * self.pair_cost + game.base_cost)
         design = self._design()
         draws, level = self._draws(design), design.level(self.seed)
-        shares = self._shares(level)
+        designs = {
+            share: design if share == 1 else design.part(level < share)
+            for share in self._shares(level)
+        }
+        # where pairs share draws that are a sample themselves
+        unknown = game.sampled_draws and game.commutes and not (self.spreads and game.endless)
         for rows, _ in game.blocks(2 * len(level)):
             bases[rows], fulls[rows] = game.ends(rows)
             active, done = np.arange(len(rows)), 0.0
             y = np.empty((len(rows), len(level), k))
-            for share in shares:
+            for share, part in designs.items():
                 new, so_far = (level >= done) & (level < share), level < share
                 known = rows[active]
                 own = None if draws is None else draws[new]
                 y[np.ix_(active, new)] = self._centred(known, design.S[new], own)
                 done = share
-                part = design if share == 1 else design.part(so_far)
                 total = fulls[known] - bases[known]
                 values[known], variance = self._solve(part, y[np.ix_(active, so_far)], total)
-                errors[known] = np.sqrt(variance)
+                errors[known] = np.nan if unknown else np.sqrt(variance)
                 if self.tolerance is not None:
                     active = active[~within(values[known], errors[known], self.tolerance)]
                     if len(active) == 0:
@@ -124,7 +131,8 @@ class ShapleyKernel:
                 continue  # additive: nothing is left to learn
             first = plain[r, :, j].astype(np.float64)
             fit = fit_odd(z, odd, design.left_out, float(total[r, j]), first, self.process)
-            if np.mean((odd - fit.unseen)[drawn] ** 2) > np.mean(misfit[drawn] ** 2):
+            missed = (odd - fit.unseen)[drawn]
+            if drawn.any() and np.mean(missed**2) > np.mean(misfit[drawn] ** 2):
                 continue  # coalitions say nothing of one another beyond the players' own parts
             rest = np.array([[total[r, j] - fit.total]])
             left = np.stack([odd - fit.values, odd - fit.unseen]) - line * rest[0]
@@ -147,7 +155,7 @@ class ShapleyKernel:
         game = self.game
         draws = None
         if self.spreads:
-            draws = np.inf if game.sampled_draws else float(game.n_draws)
+            draws = np.inf if game.endless else float(game.n_draws)
         return Design.make(game.n_players, self.pairs, self.seed, draws, leverage=self.leverage)
 
     def _centred(
@@ -183,9 +191,16 @@ class ShapleyKernel:
         for part, copies, _ in design.strata:
             if copies:
                 first = pairs[part][::copies]
-                order = np.argsort(streams.bits(self.seed, streams.DRAW, first + m, m), axis=1)
-                draws[part] = order[:, np.arange(copies) % m].ravel()
+                draws[part] = np.concatenate(
+                    [self._distinct(first[some], copies) for some in streams.parts(len(first), m)]
+                )
         return draws
+
+    def _distinct(self, first: NDArray[np.intp], copies: int) -> NDArray[np.intp]:
+        """Different draws for the copies of some coalitions, one after the other."""
+        m = self.game.n_draws
+        order = np.argsort(streams.bits(self.seed, streams.DRAW, first + m, m), axis=1)
+        return np.asarray(order[:, np.arange(copies) % m].ravel())
 
 
 class Design:
@@ -198,10 +213,13 @@ class Design:
     strata : list of (slice, copies, factor)
         Pairs of one kind: how many times in a row each coalition stands (0: drawn ones), and the
         share of each pair's spread that is error (a finite-population correction).
+    uncovered : bool
+        Whether there are sizes without any pair, so that the error is unknown.
     """
 
     def __init__(self, d: int, draws: float | None) -> None:
         self.d, self.draws = d, draws
+        self.uncovered = False
         self.parts: list[Coalitions] = []
         self.weights: list[NDArray[np.float64]] = []
         self.strata: list[tuple[slice, int, NDArray[np.float64]]] = []
@@ -246,6 +264,7 @@ class Design:
             design._add(whole, weight, copies=copies, factor=np.full(len(whole), factor))
             left -= count * copies
             if left <= 0:
+                design.uncovered = at + 1 < len(sizes)
                 break
         return design
 
@@ -280,6 +299,7 @@ class Design:
     def part(self, chosen: NDArray[np.bool_]) -> Design:
         """The smaller design of the pairs (P,) below some share of `level`."""
         design = Design(self.d, None if self.draws is None else np.inf)
+        design.uncovered = self.uncovered
         for (stratum, copies, factor), weight in zip(self.strata, self.weights, strict=True):
             inside = chosen[stratum]
             share = inside.sum() / len(inside)
@@ -331,7 +351,7 @@ class Design:
         for part in streams.parts(count, self.d):
             residual[part] = flat[part] - self._signs(part) @ phi
         sampled = self.left_out > 0
-        if sampled.any() and np.median(self.leverage[sampled]) > HEAVY:
+        if self.uncovered or (sampled.any() and np.median(self.leverage[sampled]) > HEAVY):
             variance = np.full_like(phi, np.nan)
         else:
             spare = np.sqrt(np.maximum(1 - self.leverage, 1e-12))

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from xai.game import Coalitions, Floats, Game, Indices
-from xai.summary.base import Attribution, finish
+from xai.summary.base import Attribution, Plan, finish, needs
 
 
 @dataclass(eq=False)
@@ -85,9 +85,7 @@ class SubGame(Game):
         return self.inner.shares_empty
 
 
-def without_nulls(
-    game: Game, attribute: Callable[[Game], Attribution], tolerance: float | None
-) -> Attribution:
+def without_nulls(game: Game, attribute: Callable[[Game], Attribution], plan: Plan) -> Attribution:
     """Attributions by `attribute`, of games that leave out each row's null players.
 
     Rows are taken together where they have the same null players, so a row's answer does not
@@ -98,20 +96,22 @@ def without_nulls(
         return attribute(game)
     patterns, place = np.unique(nulls, axis=0, return_inverse=True)
     parts = []
-    for at, pattern in enumerate(patterns):
-        rows, players = np.flatnonzero(place.ravel() == at), np.flatnonzero(~pattern)
+    # most players first: a budget too small for them is refused before anything is spent
+    for at in np.argsort(patterns.sum(axis=1), kind="stable"):
+        rows, players = np.flatnonzero(place.ravel() == at), np.flatnonzero(~patterns[at])
         if len(players):
             parts.append((rows, players, attribute(SubGame(game, rows, players))))
         else:
-            parts.append((rows, players, _nothing(game, rows, tolerance)))
+            parts.append((rows, players, _nothing(game, rows, plan)))
     return _together(game, parts)
 
 
-def _nothing(game: Game, rows: Indices, tolerance: float | None) -> Attribution:
+def _nothing(game: Game, rows: Indices, plan: Plan) -> Attribution:
     """Rows that equal the whole background: everybody gets 0."""
+    needs("the value of nothing and of everything", game.ends_cost, plan.budget)
     base, full = game.ends(rows)
     values = np.zeros((len(rows), 0, game.n_outputs))
-    met = None if tolerance is None else np.ones(len(rows), bool)
+    met = None if plan.tolerance is None else np.ones(len(rows), bool)
     return Attribution(values, None, base, full, 0, met, ran="nothing changes")
 
 

@@ -22,8 +22,8 @@ TRIPLES_OF = 30
 """Among so many players, those that matter most, triples may get a variance of their own."""
 POINTS_A_TRIPLE = 8
 """One triple for so many points, where there are 100 of them."""
-_NODES, _WEIGHTS = np.polynomial.legendre.leggauss(8)
-_NODES, _WEIGHTS = (_NODES + 1) / 2, _WEIGHTS / 2
+REACH = 300.0
+"""Largest sum of artanh λ: beyond, the kernel's numbers would overflow."""
 
 
 @dataclass(frozen=True)
@@ -188,6 +188,7 @@ def _choose(
     best, chosen = np.inf, (shape * SCALES[0], NOISES[0])
     for scale in SCALES:
         lam = scale * shape
+        lam *= min(1.0, REACH / np.arctanh(lam).sum())
         gram = odd_kernel(points[some], points[some], lam)
         power, basis = np.linalg.eigh(gram / gram.diagonal().mean())
         along = basis.T @ y[some]
@@ -203,6 +204,9 @@ def _shapley(points: NDArray[np.float64], lam: NDArray[np.float64]) -> Floats:
     """Shapley values (P, d) of the kernel at each point."""
     from xai.kernels.odd_process import shapley_of_kernel
 
+    # exact for polynomials of degree d − 1; fewer nodes do where most λ are small
+    count = min((len(lam) + 1) // 2, 8 + int(np.log1p(lam).sum()))
+    nodes, weights = np.polynomial.legendre.leggauss(count)
     out = np.empty(points.shape)
-    shapley_of_kernel(points, lam, _NODES, _WEIGHTS, out)
+    shapley_of_kernel(points, lam, (nodes + 1) / 2, weights / 2, out)
     return out

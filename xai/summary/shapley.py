@@ -39,9 +39,8 @@ class Shapley(Summary):
     Parameters
     ----------
     estimator : {"auto", "exact", "permutation", "kernel", "leverage", "gp"}
-        All but "permutation" take a closed form where the model has one ("auto" and "exact"), or
-        enumerate where that fits the budget ("exact" raises the default budget to what it
-        needs). Otherwise
+        "auto" and "exact" take a closed form where the model has one. All enumerate where that
+        fits the budget ("exact" raises the default budget to what it needs). Otherwise
 
         - "permutation": antithetic pairs of walks, each on its own draw;
         - "kernel": regression on pairs of coalitions by Shapley's kernel, each on its own draw;
@@ -52,7 +51,7 @@ class Shapley(Summary):
           draws (a baseline, a set function, a loss, few background rows), else "permutation";
           `benchmarks/README.md` has the evidence.
     samples : int, optional
-        Number of antithetic pairs of walks; of coalitions for the regressions.
+        Number of antithetic pairs of walks ("auto", "permutation"), or of coalitions.
     size : int
         Most pairs that a Gaussian process is fitted to; time grows with its cube.
     order : {1, 2}
@@ -84,8 +83,7 @@ class Shapley(Summary):
 
     def attribute(self, game: Game, plan: Plan) -> Attribution:
         """A closed form where there is one; enumerate where that fits, else estimate."""
-        if self.estimator not in ESTIMATORS:
-            raise ValueError(unknown("estimator", self.estimator, ESTIMATORS))
+        self._check()
         if self.order != 1:
             from xai.summary.interactions import of_shapley  # which imports this file
 
@@ -93,7 +91,27 @@ class Shapley(Summary):
         known = _known(game, plan) if self.estimator in ("auto", "exact") else None
         if known is not None:
             return known
-        return without_nulls(game, lambda part: self._estimate(part, plan), plan.tolerance)
+        return without_nulls(game, lambda part: self._estimate(part, plan), plan)
+
+    def _check(self) -> None:
+        if self.estimator not in ESTIMATORS:
+            raise ValueError(unknown("estimator", self.estimator, ESTIMATORS))
+        whole = isinstance(self.size, int | np.integer) and not isinstance(self.size, bool)
+        if not whole or self.size < 1:
+            raise ValueError(f"size={self.size!r}: a Gaussian process needs a positive integer")
+        used = self.order == 1 and self.estimator in ("auto", "gp")
+        if self.size != type(self).size and not used:
+            raise ValueError(
+                f"size={self.size} has no effect: only estimator='gp' (and 'auto') with order=1 "
+                "fits a Gaussian process"
+            )
+        if self.order != 1 and self.estimator in ("kernel", "leverage", "gp"):
+            raise ValueError(
+                f"estimator={self.estimator!r} knows no interactions: with order=2 use 'auto', "
+                "'permutation' or 'exact'"
+            )
+        if self.order == 1 and self.index != "k-SII":
+            raise ValueError(f"index={self.index!r} has no effect: order=1 has no interactions")
 
     def _estimate(self, game: Game, plan: Plan) -> Attribution:
         if self.estimator == "exact":
@@ -101,7 +119,7 @@ class Shapley(Summary):
             return enumerated(game, shapley_weights(game.n_players), plan.tolerance)
         if self._averages(game, plan):
             return ShapleyKernel(game, self.samples, plan, leverage=True, process=self.size).run()
-        if self.estimator in ("kernel", "leverage"):
+        if self.estimator in ("kernel", "leverage") and game.n_players > 1:
             leverage = self.estimator == "leverage"
             return ShapleyKernel(game, self.samples, plan, leverage=leverage).run()
         if enumerates(game, plan.room(game, self.samples, pair_cost(game))):
@@ -113,8 +131,10 @@ class Shapley(Summary):
     def _averages(self, game: Game, plan: Plan) -> bool:
         """Whether a Gaussian process is fitted to means over draws."""
         if self.estimator != "auto":
-            return self.estimator == "gp"
-        if (spreads(game) and game.endless) or game.n_players > MANY_PLAYERS:
+            return self.estimator == "gp" and game.n_players > 1
+        if self.samples is not None or game.n_players > MANY_PLAYERS:  # samples are of walks here
+            return False
+        if spreads(game) and game.sampled_draws:
             return False
         room = plan.room(game, self.samples, pair_cost(game)) - game.ends_cost
         draws = game.n_draws if spreads(game) else 1

@@ -19,13 +19,11 @@ class Population:
     size : int
     several : whether values differ between draws
     sampled : whether the draws are a sample themselves
-    endless : whether there is no end to them
     """
 
     size: int
     several: bool
     sampled: bool
-    endless: bool
 
 
 def by_slot(values: Floats, slots: NDArray[np.intp], count: int) -> tuple[Floats, NDArray[np.intp]]:
@@ -51,22 +49,25 @@ def within_draws(
     slots: NDArray[np.intp],
     ranks: NDArray[np.intp],
     spread: NDArray[np.float64],
+    *,
+    trends: bool = True,
 ) -> tuple[Floats, Floats | None]:
     """What positions out of balance add to the mean over draws, and the noise left within draws.
 
     A player's contribution depends on its own position, and the more so the larger it is at a
-    draw: trends over positions, and the same times the draw's own mean, are regressed out. Their
-    means over all orders are known to be 0.
+    draw: trends over positions, and the same times the draw's own mean, are regressed out, since
+    stratified positions have averaged them out; on one draw, what is left of them is taken off.
 
     Parameters
     ----------
     phi : (R, P, d, k), means : (R, D, d, k) by slot, counts : (R, D), slots : (R, P)
     ranks : (P, d)
     spread : (R, D), how large the spread of walks is taken to be, where it cannot be seen
+    trends : whether positions are stratified
 
     Returns
     -------
-    shift : (R, d, k), what is known to be too much in the mean over draws
+    shift : (R, d, k), what is known to be too much in the mean over draws; 0 for several draws
     noise : (R, d, k), variance of that mean from within draws; None where it is unknown
     """
     from xai.kernels.pairs import slot_squares, trend_sums
@@ -82,7 +83,8 @@ def within_draws(
     scaled = means / _positive(np.sqrt((means**2).mean(axis=1))[:, None])
     slope = np.zeros((*shift.shape, 4))
     used = 2 if slot_count == 1 else 4
-    if spare >= (6 * used if slot_count == 1 else max(12 * used, slot_count)):
+    least = 6 * used if slot_count == 1 else max(12 * used, slot_count)
+    if trends and spare >= least:
         products, moment = np.zeros((*shift.shape, 3, 3)), np.zeros((*shift.shape, 4))
         trend_sums(phi, means, scaled, trend, of_slot, slots, products, moment)
         gram = _gram(products)[..., :used, :used]
@@ -187,7 +189,7 @@ def two_stage(
     residual = residual * (count - 1) / np.maximum(count - 1 - fitted, 1e-12)
     slope = residual * (fitted * gap[:, None] ** 2 / safe) / spare
     if draws.sampled:
-        extra = c**2 * var_t[:, None] / draws.size if not draws.endless else 0.0
+        extra = c**2 * var_t[:, None] / draws.size  # the known mean is one of a sample, too
         return values, np.sqrt(residual / count + slope + extra)
     left = 1 / count - 1 / draws.size  # draws are taken without replacement
     if noise is None:

@@ -129,7 +129,7 @@ class Walks:
         even = self.plan.tolerance is not None or self.orders is not None or game.sampled_draws
         if even or not game.shares_empty or count - m < max(m // 4, 8):
             slots = np.broadcast_to(even_slots(count, m), shape)
-            draws = streams.cycles(self.plan.seed, np.arange(m), m)[slots]
+            draws = streams.cycles(self.plan.seed, np.arange(m), m)[(first + slots) % m]
             return slots, draws, np.ones((len(rows), int(slots.max()) + 1))
         none, every = (np.full((m, game.n_players), kept) for kept in (False, True))
         gap = game.grid(rows, every, np.arange(m)) - game.grid(rows, none, np.arange(m))
@@ -172,10 +172,10 @@ class Walks:
         game, count = self.game, int(slots.max()) + 1
         slots = np.ascontiguousarray(slots)
         means, visits = by_slot(phi, slots, count)
-        shift, noise = within_draws(phi, means, visits, slots, ranks, spread[:, :count])
-        if self.orders is not None:  # positions are not uniform: their trends have other means
-            shift = np.zeros_like(shift)
-        draws = Population(game.n_draws, spreads(game), game.sampled_draws, game.endless)
+        shift, noise = within_draws(
+            phi, means, visits, slots, ranks, spread[:, :count], trends=self.orders is None
+        )
+        draws = Population(game.n_draws, spreads(game), game.sampled_draws)
         return two_stage(draws, means, by_slot(t, slots, count)[0], shift, noise, total)
 
 
