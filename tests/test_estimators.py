@@ -40,7 +40,7 @@ def test_a_process_finds_what_pairs_leave():
     """Three-way terms among players that matter: a tenth of the error of regression alone."""
     rng = np.random.default_rng(0)
     d = 30
-    members, beta = rng.integers(15, d, size=(40, 3)), rng.normal(size=40)
+    members, beta = rng.integers(15, d, size=(40, 3)), 0.1 * rng.normal(size=40)
 
     def v(S):
         z = np.where(S, 1.0, -1.0)
