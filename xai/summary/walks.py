@@ -95,8 +95,8 @@ class Walks:
             np.empty((len(rows), *phi.shape[2:])),
             np.empty((len(rows), *phi.shape[2:])),
         )
-        active, done = np.arange(len(rows)), 0
-        for stop in stops(count, tolerance, first=8):
+        active, done, met_before = np.arange(len(rows)), 0, np.zeros(len(rows), bool)
+        for stop in stops(count, tolerance, first=24):
             step = max(1, game.room // (2 * max(1, d - 1) * len(active)))
             while done < stop:
                 part = slice(done, min(done + step, stop))
@@ -108,8 +108,9 @@ class Walks:
                 phi[active, :done], t[active, :done], slots[active, :done], ranks[:done],
                 spread[active], (full - base)[active],
             )  # fmt: skip
-            if tolerance is not None:
-                active = active[~within(values[active], errors[active], tolerance)]
+            if tolerance is not None:  # met twice: once may be a small error by chance
+                met = within(values[active], errors[active], tolerance)
+                active, met_before = active[~(met & met_before)], met[~(met & met_before)]
                 if len(active) == 0:
                     break
         return values, errors
