@@ -134,9 +134,9 @@ def against_a_network(turns: int) -> dict[str, Any]:
 
     torch.manual_seed(0)
     layers: list[Any] = []
-    for channels in ((3, 32), (32, 64), (64, 128)):
+    for channels in ((3, 64), (64, 128), (128, 256)):
         layers += [torch.nn.Conv2d(*channels, 3, stride=2, padding=1), torch.nn.ReLU()]
-    pooled = [torch.nn.AdaptiveAvgPool2d(1), torch.nn.Flatten(), torch.nn.Linear(128, 10)]
+    pooled = [torch.nn.AdaptiveAvgPool2d(1), torch.nn.Flatten(), torch.nn.Linear(256, 10)]
     network = torch.nn.Sequential(*layers, *pooled).eval()
     x = torch.rand(1, 3, 112, 112)
     seen: list[Any] = []
