@@ -48,7 +48,7 @@ CASES = {
         Case("mean_when_included", change=False),
         Case("lime"),
         Case("permutation_test", data_set=True, needs_y=True, dummies=True),
-        Case("loss_shap", needs_y=True, sums=True),  # means over draws: regression
+        Case("loss_shap", needs_y=True, sums=True, dummies=True),
         Case("sage", data_set=True, needs_y=True, sums=True, dummies=True),
         Case("ime", sums=True, dummies=True, default_removal="Uniform"),
         Case("qii", sums=True, dummies=True, default_removal="ProductOfMarginals"),

@@ -63,8 +63,8 @@ def check(counting, method, **keywords):
 @pytest.mark.parametrize("players", PLAYERS)
 @pytest.mark.parametrize("removal", REMOVALS)
 def test_the_least_that_is_named_works(case, counting, removal, players):
-    if case.data_set and players == "by row":
-        pytest.skip("a data set has the same players in every row")
+    if case.data_set and players == "by row":  # a data set has the same players in every row
+        players = next(iter(PLAYERS))
     keywords = {"y": Y} if case.needs_y else {}
     check(
         counting, case.name, removal=REMOVALS[removal], players=PLAYERS[players], **keywords

@@ -283,8 +283,6 @@ def test_a_loose_tolerance_stops_early(sampling_case, large, run):
     x = large.rows if sampling_case.data_set else large.x[:1]
     if sampling_case.name == "permutation_test":
         pytest.skip("its error is that of the given rows, and they are few: see below")
-    if sampling_case.name == "loss_shap":
-        pytest.skip("a regression of 8 players enumerates most sizes before it stops: see below")
     budget = (
         40_000 if sampling_case.data_set else 2000 if sampling_case.name == "kernel_shap" else 4500
     )

@@ -107,7 +107,8 @@ _METHODS = (
     Method(Permuted(), DatasetLoss("error", average="loss"), RemoveIndividual(),
            "permutation_test",
            budget="10dn + m + n", inputs=_TABLE, paper="Breiman 2001, Random forests"),
-    Method(Marginal(), PredictionLoss(), Shapley(), "loss_shap", inputs=_TABLE_IMAGE,
+    # walks: a dummy gets exactly 0
+    Method(Marginal(), PredictionLoss(), Shapley("permutation"), "loss_shap", inputs=_TABLE_IMAGE,
            paper="Lundberg et al. 2020, From local explanations to global understanding",
            image=_MEAN),
     Method(Marginal(), DatasetLoss(), Shapley(), "sage", budget=Budget(rows=2**19),

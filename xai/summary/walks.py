@@ -96,7 +96,10 @@ class Walks:
             np.empty((len(rows), *phi.shape[2:])),
         )
         active, done, met_before = np.arange(len(rows)), 0, np.zeros(len(rows), bool)
-        for stop in stops(count, tolerance, first=24):
+        checks = stops(count, tolerance, first=24 if count >= 48 else 8)
+        # met twice: once may be a small error by chance; few pairs allow no second look
+        met_before |= len(checks) < 3
+        for stop in checks:
             step = max(1, game.room // (2 * max(1, d - 1) * len(active)))
             while done < stop:
                 part = slice(done, min(done + step, stop))
@@ -108,9 +111,10 @@ class Walks:
                 phi[active, :done], t[active, :done], slots[active, :done], ranks[:done],
                 spread[active], (full - base)[active],
             )  # fmt: skip
-            if tolerance is not None:  # met twice: once may be a small error by chance
+            if tolerance is not None:
                 met = within(values[active], errors[active], tolerance)
-                active, met_before = active[~(met & met_before)], met[~(met & met_before)]
+                left = ~(met & met_before)
+                active, met_before = active[left], met[left]
                 if len(active) == 0:
                     break
         return values, errors
