@@ -54,8 +54,8 @@ class Partition:
         whole = owner.reshape(len(owner), -1).min(axis=1) >= 0
         return np.broadcast_to(whole, rows.shape)
 
-    def masks(self, rows: NDArray[np.intp], coalitions: NDArray[np.bool_]) -> NDArray[np.bool_]:
-        """Element masks (B, *shape), True where kept, of coalitions (B, d)."""
+    def masks(self, rows: NDArray[np.intp], coalitions: NDArray[Any]) -> NDArray[Any]:
+        """Element masks (B, *shape), True where kept, of coalitions (B, d); floats of soft ones."""
         if self.shared:
             if self.is_identity:
                 return coalitions.reshape(len(coalitions), *self.owner.shape[1:])
@@ -66,9 +66,9 @@ class Partition:
         return flat.reshape(owner.shape)
 
 
-def _always_kept(coalitions: NDArray[np.bool_]) -> NDArray[np.bool_]:
+def _always_kept(coalitions: NDArray[Any]) -> NDArray[Any]:
     """Coalitions with a last player that is always kept: the owner -1."""
-    return np.concatenate([coalitions, np.ones((len(coalitions), 1), bool)], axis=1)
+    return np.concatenate([coalitions, np.ones((len(coalitions), 1), coalitions.dtype)], axis=1)
 
 
 class Players(ABC):
