@@ -95,6 +95,7 @@ class Replicates(Moments):
 
 
 def host(sums: Tensor) -> Floats:
+    """A tensor as a float64 array."""
     return np.asarray(sums.double().cpu().numpy())
 
 
