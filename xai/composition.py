@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from xai.inputs import Block, Inputs, is_tensor
-from xai.players import Partition
+from xai.partition import Partition
 from xai.removal.base import Draws
 
 Indices: TypeAlias = NDArray[np.intp]
@@ -53,6 +53,9 @@ class Table:
 
 def composer(inputs: Inputs, partition: Partition, draws: Draws) -> Composer:
     """How coalitions become model inputs: x's rows where kept, the draw's replacement elsewhere."""
+    if partition.overlap is not None:
+        of, pieces = composer(inputs, partition.apart, draws), partition.overlap.pieces
+        return lambda table: of(pieces(table))
     x = inputs.block
     if is_tensor(x) and draws.inputs is not None:
         return _function_of_tensors(x, partition, draws)

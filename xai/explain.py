@@ -21,7 +21,8 @@ from xai.game import DatasetGame, Game, ModelGame
 from xai.inputs import Inputs, is_tensor, read
 from xai.methods import Method, find
 from xai.model import Model, check_model, takes_texts, to_model_device, wanted_columns, wrap
-from xai.players import Partition, Patches, as_players, column_index
+from xai.partition import Partition
+from xai.players import Patches, as_players, column_index
 from xai.progress import Progress
 from xai.removal.base import Context
 from xai.streams import as_seed
@@ -573,6 +574,7 @@ class _Run:
                 self.partition.owner, (self.inputs.n, *self.inputs.shape)
             ).copy(),
             channel_axis=self.axis,
+            spans=None if self.partition.overlap is None else self.partition.overlap.spans,
             ran=", ".join(sorted({result.ran for _, result in results})),
         )
 
