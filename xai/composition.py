@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from xai.inputs import Block, Inputs, is_tensor
-from xai.players import Partition
+from xai.partition import Partition
 from xai.removal.base import Draws
 
 Indices: TypeAlias = NDArray[np.intp]
@@ -56,6 +56,9 @@ def composer(inputs: Inputs, partition: Partition, draws: Draws) -> Composer:
 
     A float coalition is a soft one: of each player as large a part stays as its mask in [0, 1].
     """
+    if partition.overlap is not None:
+        whole, pieces = composer(inputs, partition.apart, draws), partition.overlap.pieces
+        return lambda table: whole(pieces(table))
     hard = _hard(inputs.block, partition, draws)
 
     def of(table: Coalitions) -> Compose:

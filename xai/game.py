@@ -22,7 +22,7 @@ from xai.behavior.base import Values
 from xai.composition import Composer, Table, composer
 from xai.inputs import Block, Inputs, is_tensor
 from xai.model import Model
-from xai.players import Partition
+from xai.partition import Partition
 from xai.progress import Progress
 from xai.removal.base import Draws
 
@@ -349,10 +349,12 @@ class ModelGame(Game):
         changed = np.asarray(changed.cpu() if is_tensor(changed) else changed)
         owner = self.partition.owner
         owner = np.broadcast_to(owner, (len(owner), *self.inputs.shape))
-        nulls = np.ones((self.n_rows, self.n_players + 1), bool)
+        nulls = np.ones((self.n_rows, max(self.n_players, int(owner.max()) + 1) + 1), bool)
         for row, at in enumerate(self._rows):
             nulls[row, owner[0 if self.partition.shared else at][changed[row]]] = False
-        return nulls[:, :-1] if nulls[:, :-1].any() else None
+        nulls, overlap = nulls[:, :-1], self.partition.overlap
+        nulls = nulls[:, : self.n_players] if overlap is None else overlap.windows(nulls)
+        return nulls if nulls.any() else None
 
     # -- evaluation ---------------------------------------------------------------------------
 
