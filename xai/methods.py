@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from html import escape
 
 from xai.behavior import Behavior, DatasetLoss, Prediction, PredictionLoss
-from xai.players import Patches, Players
+from xai.players import ActivationMaps, Channels, Patches, Players, Units
 from xai.removal import (
     Baseline,
     Marginal,
@@ -22,6 +22,7 @@ from xai.summary import (
     Banzhaf,
     BetaShapley,
     Budget,
+    ChannelGradient,
     Gradient,
     IncludeIndividual,
     IntegratedGradient,
@@ -77,6 +78,7 @@ _LIME = LinearFit(kernel="exponential", regularizer="ridge")
 _MEAN = (Baseline("mean"), None)
 _LUNDBERG = "Lundberg & Lee 2017, A unified approach to interpreting model predictions"
 _TABLE = "table; any model"
+_NETWORK = "image; torch"
 _TORCH = "table, image; torch"
 _TABLE_IMAGE = "table, image; any model"
 
@@ -127,6 +129,20 @@ _METHODS = (
     Method(Marginal(), Prediction(), Gradient("path", "mask"), "expected_gradients",
            budget="64 + m + 1", inputs=_TORCH,
            paper="Erion et al. 2021, Improving performance of deep learning models"),
+    Method(Baseline(0), Prediction(), IntegratedGradient(), "layer_integrated_gradients",
+           inputs=_NETWORK, image=(Baseline(0), Units()),
+           paper="Dhamdhere, Sundararajan & Yan 2019, How important is a neuron?"),
+    Method(Baseline(0), Prediction(), ChannelGradient(), "gradcam", inputs=_NETWORK,
+           image=(Baseline(0), Channels("auto")),
+           paper="Selvaraju et al. 2017, Grad-CAM"),
+    Method(Baseline(0), Prediction(), ChannelGradient(plus_plus=True), "gradcam++",
+           inputs=_NETWORK, image=(Baseline(0), Channels("auto")),
+           paper="Chattopadhyay et al. 2018, Grad-CAM++"),
+    Method(Baseline(0), Prediction(), RemoveIndividual(), "ablation_cam", inputs=_NETWORK,
+           image=(Baseline(0), Channels("auto")), paper="Desai & Ramaswamy 2020, Ablation-CAM"),
+    Method(Baseline(0), Prediction(), IncludeIndividual(softmax=True), "score_cam",
+           inputs=_NETWORK, image=(Baseline(0), ActivationMaps()),
+           paper="Wang et al. 2020, Score-CAM"),
     Method(ProductOfMarginals(), Prediction(), Shapley(), "qii", inputs=_TABLE_IMAGE,
            paper="Datta, Sen & Zick 2016, Quantitative input influence"),
 )  # fmt: skip
