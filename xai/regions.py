@@ -229,7 +229,6 @@ class Superpixels(Players):
         _height_width(self, inputs, channel_axis)
         assert channel_axis is not None
         settings = self._settings()
-        require("skimage", "image")
         find = _slic if self.method == "slic" else _quickshift
         regions = []
         for i in range(inputs.n):
@@ -273,10 +272,8 @@ def _stretched(image: NDArray[Any], row: int) -> NDArray[np.float64]:
 
 
 def _slic(image: NDArray[np.float64], n: int, compactness: float, sigma: float) -> Indices:
-    from skimage.segmentation import slic
-
     colour = image.shape[-1] == 3
-    labels = slic(
+    labels = require("skimage.segmentation", "image").slic(
         image,
         n_segments=n,
         compactness=compactness if colour else compactness / 100,  # Lab's numbers go up to 100
@@ -291,10 +288,8 @@ def _slic(image: NDArray[np.float64], n: int, compactness: float, sigma: float) 
 def _quickshift(
     image: NDArray[np.float64], kernel_size: float, max_dist: float, ratio: float
 ) -> Indices:
-    from skimage.segmentation import quickshift
-
     colour = image.shape[-1] == 3
-    labels = quickshift(
+    labels = require("skimage.segmentation", "image").quickshift(
         image if colour else image * 100,
         ratio=ratio,
         kernel_size=kernel_size,
