@@ -123,7 +123,7 @@ class Windows(Players):
         sizes = _sides("Windows(size)", self.size)
         half = (max(1, sizes[0] // 2), max(1, sizes[1] // 2))
         strides = half if self.stride is None else _sides("Windows(stride)", self.stride)
-        if strides[0] > sizes[0] or strides[1] > sizes[1]:
+        if any(map(lambda n, size, stride: stride > size < n, lengths, sizes, strides)):
             raise ValueError(
                 f"{self}: a stride beyond the size leaves pixels in no window; expected at most "
                 f"{sizes}"
@@ -172,7 +172,7 @@ class Channels(Players):
 # ------------------------------------------------------------------------------------ superpixels
 
 _SETTINGS: dict[str, dict[str, Any]] = {
-    "slic": {"n": 50, "compactness": 10.0, "sigma": 1.0},
+    "slic": {"n": 50, "compactness": 20.0, "sigma": 1.0},
     "quickshift": {"kernel_size": 4.0, "max_dist": 200.0, "ratio": 0.2},
 }
 """What each segmentation can be told, and what it is told where nothing is given."""
@@ -190,7 +190,7 @@ class Superpixels(Players):
         About how many; 50 where None. SLIC only: quickshift finds its own number.
     method : "slic" or "quickshift"
     compactness, sigma : float, optional
-        SLIC: nearness against likeness of colour (10), and pixels of blur before (1).
+        SLIC: nearness against likeness of colour (20), and pixels of blur before (1): those of ACE.
     kernel_size, max_dist, ratio : float, optional
         Quickshift: width of its kernel (4), the farthest link (200), likeness of colour against
         nearness (0.2): the lime package's.
@@ -208,8 +208,8 @@ class Superpixels(Players):
 
     Examples
     --------
-    >>> Superpixels(30, compactness=20.0)
-    Superpixels(n=30, compactness=20.0)
+    >>> Superpixels(30, compactness=40.0)
+    Superpixels(n=30, compactness=40.0)
     """
 
     n: int | None = None
