@@ -72,6 +72,8 @@ def explain(
     y : (n,) true labels, for behaviors that need them
         As `classes_` has them; class indices for modules and callables.
     data : (m, …) background rows, used whole; texts have none
+        Values that x's dtype cannot hold are never rounded to it: batches that hold some are then
+        of a wider dtype, float64 for float32. Modules take everything in their own dtype.
     players : what is removed together; None for every element (pixels of images)
     removal, behavior, summary : a part, or its name, in place of the method's own
     budget : int

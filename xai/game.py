@@ -385,7 +385,12 @@ class ModelGame(Game):
 
     def _call(self, block: Any, rows: Indices, what: str) -> Floats:
         """Outputs (B, K) of one batch, checked."""
-        out = self.model(block)
+        try:
+            out = self.model(block)
+        except Exception as error:
+            if told := self.inputs.widened(block):
+                error.add_note(told)
+            raise
         k = self.full_outputs.shape[1]
         if out.shape[1] != k:
             raise ValueError(
