@@ -521,7 +521,9 @@ class _Run:
     ) -> Explanation:
         n = 1 if self.recipe.of_data_set else self.inputs.n
         spent = sum(_spent(game) for _, game in games)
-        exact = all(result.std_error is None for _, result in results)
+        exact, runs = np.empty(n, bool), np.empty(n, object)
+        for rows, result in results:
+            exact[rows], runs[rows] = result.exact, result.runs
         shape = self.partition.shape
         first = results[0][1]
 
@@ -540,7 +542,7 @@ class _Run:
             return out
 
         values = gather("values")
-        errors = None if exact else gather("std_error")
+        errors = None if exact.all() else gather("std_error")
         keep = self.resolved.axis
 
         def cut(array: NDArray[Any] | None, players: bool) -> Any:
@@ -575,7 +577,8 @@ class _Run:
                 self.partition.owner, (self.inputs.n, *self.inputs.shape)
             ).copy(),
             channel_axis=self.axis,
-            ran=", ".join(sorted({result.ran for _, result in results})),
+            exact=exact,
+            runs=runs.astype(str),
         )
 
     @property

@@ -54,12 +54,12 @@ class ClosedForm:
     ----------
     kind : str
         Of model, for people.
-    values : () -> (n, d, k), or None
-        Evaluates the game's ends; None where these show that the closed form does not hold.
+    values : () -> rows (r,), values (r, d, k)
+        Evaluates the game's ends; only of rows where these show that the closed form holds.
     """
 
     kind: str
-    values: Callable[[], NDArray[np.float64] | None]
+    values: Callable[[], tuple[Indices, NDArray[np.float64]]]
 
 
 class Game(ABC):

@@ -59,9 +59,10 @@ class Attribution:
     values, std_error : attributions, and their Monte-Carlo errors (None: exact; NaN: unknown)
     base_value, prediction : values of the empty and of the full coalition
     evaluations : model rows per explained row, rounded up
+    exact : (n,) bool, rows without an error: it is 0 where others' is not
+    runs : (n,) str, what computed each row's values, where the summary had a choice
     converged : (n,) bool, or None where no tolerance was given
     info : further arrays, (n,) or (n, k)
-    ran : what computed the values, where the summary had a choice
     """
 
     values: Floats
@@ -69,10 +70,16 @@ class Attribution:
     base_value: Floats
     prediction: Floats
     evaluations: int
+    exact: NDArray[np.bool_]
+    runs: NDArray[np.str_]
     converged: NDArray[np.bool_] | None = None
     interactions: Floats | None = None
     info: dict[str, NDArray[Any]] = field(default_factory=dict)
-    ran: str = ""
+
+    @property
+    def ran(self) -> str:
+        """What computed the values of any row."""
+        return ", ".join(sorted(set(self.runs.tolist())))
 
 
 @dataclass(frozen=True)
@@ -193,10 +200,11 @@ def _squeezed(result: Attribution, evaluations: int, *, flat: bool) -> Attributi
         base_value=cut(result.base_value),
         prediction=cut(result.prediction),
         evaluations=evaluations,
+        exact=result.exact,
+        runs=result.runs,
         converged=result.converged,
         interactions=cut(result.interactions),
         info=result.info,
-        ran=result.ran,
     )
 
 
@@ -244,9 +252,10 @@ def finish(
         base_value=base,
         prediction=full,
         evaluations=-(-game.evaluations // game.n_rows),
+        exact=np.full(len(values), std_error is None),
+        runs=np.full(len(values), ran),
         converged=met,
         info=info or {},
-        ran=ran,
     )
 
 
