@@ -523,7 +523,7 @@ class _Run:
         spent = sum(_spent(game) for _, game in games)
         exact, runs = np.empty(n, bool), np.empty(n, object)
         for rows, result in results:
-            exact[rows], runs[rows] = result.exact, result.runs
+            exact[rows], runs[rows] = result.by_row()
         shape = self.partition.shape
         first = results[0][1]
 

@@ -1,7 +1,7 @@
 """Shapley values in closed form, for models that are a sum of small terms: found, or None.
 
 A closed form is what the model's structure says; it is believed only where it meets the model's
-own outputs at both ends of the game, which cost their usual model rows and nothing more.
+own outputs at the row and at its draws, which cost their usual model rows and nothing more.
 """
 
 from __future__ import annotations

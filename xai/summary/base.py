@@ -59,10 +59,11 @@ class Attribution:
     values, std_error : attributions, and their Monte-Carlo errors (None: exact; NaN: unknown)
     base_value, prediction : values of the empty and of the full coalition
     evaluations : model rows per explained row, rounded up
-    exact : (n,) bool, rows without an error: it is 0 where others' is not
-    runs : (n,) str, what computed each row's values, where the summary had a choice
     converged : (n,) bool, or None where no tolerance was given
     info : further arrays, (n,) or (n, k)
+    ran : what computed the values, where the summary had a choice
+    exact, runs : (n,) bool and str, or None
+        Where rows differ: which are exact (their error is 0), and what computed each.
     """
 
     values: Floats
@@ -70,16 +71,18 @@ class Attribution:
     base_value: Floats
     prediction: Floats
     evaluations: int
-    exact: NDArray[np.bool_]
-    runs: NDArray[np.str_]
     converged: NDArray[np.bool_] | None = None
     interactions: Floats | None = None
     info: dict[str, NDArray[Any]] = field(default_factory=dict)
+    ran: str = ""
+    exact: NDArray[np.bool_] | None = None
+    runs: NDArray[np.str_] | None = None
 
-    @property
-    def ran(self) -> str:
-        """What computed the values of any row."""
-        return ", ".join(sorted(set(self.runs.tolist())))
+    def by_row(self) -> tuple[NDArray[np.bool_], NDArray[np.str_]]:
+        """Whether each row is exact, and what computed it, (n,) each."""
+        n = len(self.values)
+        exact = np.full(n, self.std_error is None) if self.exact is None else self.exact
+        return exact, np.full(n, self.ran) if self.runs is None else self.runs
 
 
 @dataclass(frozen=True)
@@ -200,11 +203,10 @@ def _squeezed(result: Attribution, evaluations: int, *, flat: bool) -> Attributi
         base_value=cut(result.base_value),
         prediction=cut(result.prediction),
         evaluations=evaluations,
-        exact=result.exact,
-        runs=result.runs,
         converged=result.converged,
         interactions=cut(result.interactions),
         info=result.info,
+        ran=result.ran,
     )
 
 
@@ -252,10 +254,9 @@ def finish(
         base_value=base,
         prediction=full,
         evaluations=-(-game.evaluations // game.n_rows),
-        exact=np.full(len(values), std_error is None),
-        runs=np.full(len(values), ran),
         converged=met,
         info=info or {},
+        ran=ran,
     )
 
 

@@ -124,8 +124,7 @@ def _nothing(game: Game, rows: Indices, plan: Plan) -> Attribution:
     base, full = game.ends(rows)
     values = np.zeros((len(rows), 0, game.n_outputs))
     met = None if plan.tolerance is None else np.ones(len(rows), bool)
-    result = finish(game, values, None, base=base, full=full, tolerance=None, ran="nothing changes")
-    return replace(result, converged=met)
+    return Attribution(values, None, base, full, 0, met, ran="nothing changes")
 
 
 def _together(game: Game, parts: list[Solved]) -> Attribution:
@@ -139,9 +138,10 @@ def _together(game: Game, parts: list[Solved]) -> Attribution:
         if part.std_error is not None:
             errors[np.ix_(rows, players)] = part.std_error
         base[rows], full[rows] = part.base_value, part.prediction
-        exact[rows], runs[rows] = part.exact, part.runs
+        exact[rows], runs[rows] = part.by_row()
         if converged is not None and part.converged is not None:
             converged[rows] = part.converged
     std_error = None if exact.all() else errors
-    whole = finish(game, values, std_error, base=base, full=full, tolerance=None)
-    return replace(whole, exact=exact, runs=runs.astype(str), converged=converged)
+    ran = ", ".join(sorted(set(runs)))
+    whole = finish(game, values, std_error, base=base, full=full, tolerance=None, ran=ran)
+    return replace(whole, converged=converged, exact=exact, runs=runs.astype(str))

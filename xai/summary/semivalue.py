@@ -322,8 +322,8 @@ def _by_pairs(
     assert found.std_error is not None
     cuts = np.cumsum(widths)[:-1]
     values, errors = (np.split(a, cuts, axis=1) for a in (found.values, found.std_error))
-    runs = np.full(game.n_rows, "regression on pairs")
-    return replace(found, values=values[0], std_error=errors[0], runs=runs), values, errors
+    ran = "regression on pairs"
+    return replace(found, values=values[0], std_error=errors[0], ran=ran), values, errors
 
 
 def interactions_by_pairs(game: Game, plan: Plan, count: int, index: str) -> Attribution:
