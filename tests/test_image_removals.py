@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 from scipy import stats
@@ -256,7 +258,7 @@ def test_more_cycles_converge_to_roads_equations(images, monkeypatch):
     for cycles in (1, 3, 6, 12, 24):
         monkeypatch.setattr(harmonic, "CYCLES", cycles)
         worst.append(abs(harmonic.filled(images[:1], kept[None, None])[0] - expected).max())
-    assert all(b < 0.6 * a for a, b in zip(worst, worst[1:], strict=False)), worst
+    assert all(b < 0.6 * a for a, b in pairwise(worst)), worst
     assert worst[-1] < 1e-4 * worst[0]
 
 
@@ -277,7 +279,7 @@ def test_inpainting_any_size_of_image(size):
 @pytest.mark.parametrize("kind", ["array", "tensor"])
 def test_what_is_removed_leaves_no_trace(torch, images, kind):
     """Other numbers in a hole give the same filling, unless nothing else is left."""
-    kept = np.stack([mask for mask in holes().values()])[:, None]
+    kept = np.stack(list(holes().values()))[:, None]
     other = np.where(kept, images[:1], 1e3 * np.random.default_rng(5).normal(size=images[:1].shape))
     same = np.repeat(images[:1], len(kept), axis=0)
     fill = harmonic.filled
