@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,6 +32,8 @@ class Partition:
     description : str
     overlap : Overlap, or None
         How players that overlap make up pieces that do not.
+    atlas : (rows (B,), coalitions (B, d)) -> pixel masks (B, e), or None
+        How a coalition of soft maps becomes a soft coalition of pixels, which owners are then.
     """
 
     owner: Indices
@@ -38,6 +42,7 @@ class Partition:
     shape: tuple[int, ...]
     description: str
     overlap: Overlap | None = None
+    atlas: Callable[[Indices, Any], Any] | None = None
 
     @property
     def shared(self) -> bool:
@@ -52,8 +57,8 @@ class Partition:
 
     @property
     def apart(self) -> Partition:
-        """The partition whose players are the pieces."""
-        return replace(self, overlap=None)
+        """The partition whose players are the pieces (or the pixels of an atlas)."""
+        return replace(self, overlap=None, atlas=None)
 
     def covers(self, rows: Indices) -> NDArray[np.bool_]:
         """For each row, whether its players own all of it."""
@@ -61,8 +66,8 @@ class Partition:
         whole = owner.reshape(len(owner), -1).min(axis=1) >= 0
         return np.broadcast_to(whole, rows.shape)
 
-    def masks(self, rows: Indices, coalitions: NDArray[np.bool_]) -> NDArray[np.bool_]:
-        """Element masks (B, *shape), True where kept, of coalitions (B, d)."""
+    def masks(self, rows: Indices, coalitions: NDArray[Any]) -> NDArray[Any]:
+        """Element masks (B, *shape), True where kept, of coalitions (B, d); floats of soft ones."""
         if self.overlap is not None:
             return self.apart.masks(rows, self.overlap.pieces(coalitions))
         if self.shared:
@@ -75,13 +80,16 @@ class Partition:
         return flat.reshape(owner.shape)
 
 
-def _always_kept(coalitions: NDArray[np.bool_]) -> NDArray[np.bool_]:
+def _always_kept(coalitions: NDArray[Any]) -> NDArray[Any]:
     """Coalitions with a last player that is always kept: the owner -1."""
-    return np.concatenate([coalitions, np.ones((len(coalitions), 1), bool)], axis=1)
+    return np.concatenate([coalitions, np.ones((len(coalitions), 1), coalitions.dtype)], axis=1)
 
 
 class Players(ABC):
     """A way to divide rows into players; `encode` meets the rows."""
+
+    layer: Any = None
+    """The layer of a network inside which they are, or None."""
 
     @abstractmethod
     def encode(self, inputs: Inputs, channel_axis: int | None) -> Partition:

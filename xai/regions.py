@@ -143,27 +143,29 @@ def _slide(length: int, size: int, stride: int) -> Line:
 
 @dataclass(frozen=True)
 class Channels(Players):
-    """The channels of an image (its colours).
+    """The channels of an image (its colours), or of a layer of a network.
 
     Parameters
     ----------
-    layer : a layer of the network, optional
-        Its channels, rather than the image's.
+    layer : str or module, optional
+        A layer of the model, whose output is the game's input then: features are removed there.
+        "auto": the last that has feature maps.
+
+    Examples
+    --------
+    >>> Channels("features.12")
+    Channels(layer='features.12')
     """
 
     layer: Any = None
 
     def encode(self, inputs: Inputs, channel_axis: int | None) -> Partition:
-        """One player for each channel of the image."""
-        if self.layer is not None:
-            raise ValueError(
-                f"{self}: the channels of a layer are players inside a network, of methods that "
-                "explain with a layer; Channels() are the image's own"
-            )
-        _height_width(self, inputs, channel_axis)
+        """One player for each channel of the image, or of the layer's output."""
+        if self.layer is None:
+            _height_width(self, inputs, channel_axis)
         assert channel_axis is not None
         d = inputs.shape[channel_axis - 1]
-        shape = tuple(d if a == channel_axis else 1 for a in (1, 2, 3))
+        shape = tuple(d if a == channel_axis else 1 for a in range(1, len(inputs.shape) + 1))
         names = [f"channel {i}" for i in range(d)]
         owner = np.arange(d).reshape(1, *shape)
         return Partition(owner, np.full(inputs.n, d), names, (d,), repr(self))

@@ -31,7 +31,10 @@ class Noise(Removal):
     data : (m, …) rows like x, optional
         The background of tables; `explain`'s `data` where None.
     n_draws : int
-        Draws that an expectation uses; walks take further ones.
+        Draws that an expectation uses; walks take further ones. Noise of 0 has one draw: x.
+    displacements : bool
+        Whether a linear fit regresses on the noise itself, so that its coefficients are slopes in
+        x's units (C-LIME, Agarwal et al. 2021), rather than on what is kept. For tables.
 
     Notes
     -----
@@ -47,6 +50,7 @@ class Noise(Removal):
     sigma: Any = None
     data: Any = field(default=None, repr=False)
     n_draws: int = 128
+    displacements: bool = False
 
     def bind(self, context: Context) -> Draws:
         """Endless draws, made from (seed, draw) and x."""
@@ -56,6 +60,8 @@ class Noise(Removal):
         if sparse.issparse(x):
             raise TypeError("Noise needs dense x: pass x.toarray()")
         sigma = self._deviations(context)
+        if not sigma.any():
+            return Draws(lambda rows, draws: (x, rows), 1)
         _make_room(context)
 
         def source(rows: Indices, draws: Indices) -> tuple[Block, Indices]:
@@ -65,7 +71,14 @@ class Noise(Removal):
             noisy = own + (sigma if len(sigma) == 1 else sigma[rows]) * noise
             return back(noisy, x), np.arange(len(rows))
 
-        return Draws(source, self.n_draws, endless=True)
+        def regressors(rows: Indices, draws: Indices) -> NDArray[np.float64]:
+            moved = source(rows, draws)[0] - x[rows]
+            return np.asarray(as_array(moved), np.float64)
+
+        if self.displacements and x.ndim != 2:
+            raise ValueError("Noise(displacements=True): slopes are fitted to tables, not images")
+        slopes = regressors if self.displacements else None
+        return Draws(source, self.n_draws, endless=True, regressors=slopes)
 
     def _deviations(self, context: Context) -> Block:
         """Sigma of each row and element, (n or 1, *shape or 1s), where x lives."""
