@@ -73,6 +73,10 @@ NETWORK_CASES = {
         Case("gradcam++", samples=False),
         Case("ablation_cam", samples=False),
         Case("score_cam", samples=False, change=False),
+        Case("deeplift", samples=False),
+        Case("lrp", samples=False),
+        Case("guided_backprop", samples=False),
+        Case("deconvnet", samples=False),
     ]
 }
 """Methods for torch networks and images: their laws are in test_network_laws.py."""

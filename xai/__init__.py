@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from xai.game import Game
     from xai.methods import Method, methods
     from xai.targets import Label, Top
+    from xai.torch_model import TorchModel
 
 _HOMES = {
     "explain": "xai.explain",
@@ -32,6 +33,7 @@ _HOMES = {
     "methods": "xai.methods",
     "Label": "xai.targets",
     "Top": "xai.targets",
+    "TorchModel": "xai.torch_model",
 }
 _MODULES = ("behavior", "datasets", "metrics", "players", "plots", "removal", "summary")
 
@@ -41,6 +43,7 @@ __all__ = [
     "Label",
     "Method",
     "Top",
+    "TorchModel",
     "__version__",
     "behavior",
     "datasets",

@@ -85,10 +85,10 @@ class Gradients:
         def make(batch: slice) -> tuple[Tensor, Tensor]:
             part = masks[batch]
             if not through:
-                return part, self._inputs(at[batch], part, draws[batch])
+                return part, self.inputs(at[batch], part, draws[batch])
             with torch.inference_mode(False), torch.enable_grad():
                 part = _leaf(_as_tensor(self._wide(part), game.inputs.block))
-                return part, self._inputs(at[batch], part, draws[batch])
+                return part, self.inputs(at[batch], part, draws[batch])
 
         # a graph is made in the thread that walks it back
         blocks = map(make, batches) if through else ahead(make, batches)
@@ -107,7 +107,7 @@ class Gradients:
         game, m = self.game, self.game.n_draws
         at = np.repeat(game.explained[np.asarray(rows)], m)
         draws = np.tile(np.arange(m), len(masks))
-        block = self._inputs(at, masks.repeat_interleave(m, 0), draws)
+        block = self.inputs(at, masks.repeat_interleave(m, 0), draws)
         values = game.values.output(at, game.model.tensor(block, at))
         game.count(len(block))
         means = values.reshape(len(masks), m, -1).mean(1)
@@ -130,7 +130,8 @@ class Gradients:
 
     # -- parts ---------------------------------------------------------------------------------
 
-    def _inputs(self, at: Indices, masks: Any, draws: Indices) -> Tensor:
+    def inputs(self, at: Indices, masks: Any, draws: Indices) -> Tensor:
+        """Model inputs of rows of `game.inputs`, soft masks and draws, (B,) each."""
         game = self.game
         table = self._wide(masks)
         if game.partition.overlap is not None:

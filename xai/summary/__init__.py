@@ -9,6 +9,7 @@ from xai.summary.individual import IncludeIndividual, RemoveIndividual
 from xai.summary.interactions import Interactions
 from xai.summary.linear import LinearFit
 from xai.summary.owen import Owen
+from xai.summary.propagation import Propagation
 from xai.summary.semivalue import Banzhaf, BetaShapley, MeanWhenIncluded, Semivalue
 from xai.summary.shapley import Shapley
 
@@ -22,6 +23,7 @@ NAMES = {
     "interactions": Interactions,
     "owen": Owen,
     "beta_shapley": BetaShapley,
+    "propagation": Propagation,
     "channel_gradient": ChannelGradient,
     "gradient": Gradient,
     "integrated_gradient": IntegratedGradient,
@@ -43,6 +45,7 @@ __all__ = [
     "MeanWhenIncluded",
     "Owen",
     "Plan",
+    "Propagation",
     "RemoveIndividual",
     "Semivalue",
     "Shapley",
