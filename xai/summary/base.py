@@ -139,6 +139,11 @@ class Summary(ABC):
     default_budget: ClassVar[Budget | str]
     """A rule, or the words for what a deterministic summary needs."""
 
+    @property
+    def differentiates(self) -> bool:
+        """Whether it needs the model's gradients."""
+        return False
+
     def __call__(
         self,
         game: Game,

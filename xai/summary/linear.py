@@ -29,6 +29,7 @@ from xai.summary.base import (
     within,
 )
 from xai.summary.fit import GROUPS, Fit, Regression, fitted
+from xai.summary.gradient import Gradient
 from xai.summary.kernel import ShapleyKernel
 from xai.summary.semivalue import own_draws
 from xai.summary.shapley import Shapley
@@ -66,8 +67,12 @@ class LinearFit(Summary):
         Chance to keep a player, where kernels other than Shapley's sample coalitions.
     samples : int, optional
         Number of coalitions; Shapley's kernel takes them in pairs.
-    loss : "value"
-        What is matched: the game's values.
+    loss : {"value", "gradient"}
+        What the fit matches: the game's values, or its gradients (Han et al. 2022, Eq. 3), whose
+        best fit is their mean: see `Gradient`. That takes kernel "uniform" and no penalty.
+    at : {"coalitions", "removed", "path", "kept"}
+        Where: at coalitions (values only); at the gradients' places, see `Gradient`: "removed"
+        is in the removal's noise, "path" and "kept" are in the masks.
 
     Notes
     -----
@@ -91,12 +96,15 @@ class LinearFit(Summary):
     width: float | None = None
     p: float = 0.5
     samples: int | None = None
-    loss: Literal["value"] = "value"
+    loss: Literal["value", "gradient"] = "value"
+    at: Literal["coalitions", "removed", "path", "kept"] = "coalitions"
     default_budget: ClassVar[Budget | str] = Budget(rows=8192, per_player=32)
 
     def attribute(self, game: Game, plan: Plan) -> Attribution:
         """Fit: Shapley's kernel by its own sampler, others on independent coalitions."""
         self._check()
+        if self.loss == "gradient":
+            return self._mean_gradient().attribute(game, plan)
         self._check_idle(game)
         if self.kernel == "shapley":
             check_samples("KernelSHAP", self.samples, least=2 * game.n_players)
@@ -118,8 +126,10 @@ class LinearFit(Summary):
             raise ValueError(unknown("kernel", self.kernel, KERNELS))
         if self.regularizer not in REGULARIZERS:
             raise ValueError(unknown("regularizer", self.regularizer, REGULARIZERS))
-        if self.loss != "value":
-            raise ValueError(unknown("loss", self.loss, ["value"]))
+        if self.loss not in ("value", "gradient"):
+            raise ValueError(unknown("loss", self.loss, ["value", "gradient"]))
+        if self.loss == "value" and self.at != "coalitions":
+            raise ValueError(f"at={self.at!r} is for loss='gradient': values are of coalitions")
         if self.kernel == "shapley" and self.regularizer is not None:
             raise ValueError(
                 "Shapley's kernel takes no penalty, which would break efficiency: "
@@ -130,6 +140,24 @@ class LinearFit(Summary):
         if self.alpha < 0 or (self.width is not None and self.width <= 0):
             raise ValueError("alpha must not be negative, and width must be positive")
         check_samples("a linear fit", self.samples, least=LEAST)
+
+    @property
+    def differentiates(self) -> bool:
+        """Whether gradients are matched."""
+        return self.loss == "gradient"
+
+    def _mean_gradient(self) -> Gradient:
+        """What minimises the gradient-matching loss."""
+        if self.at == "coalitions":
+            raise ValueError(
+                "loss='gradient' needs a place: at='removed' for noise around x, at='path' "
+                "or 'kept' for masks"
+            )
+        if self.kernel != "uniform" or self.regularizer is not None:
+            raise ValueError(
+                "loss='gradient' takes the mean gradient: pass kernel='uniform', regularizer=None"
+            )
+        return Gradient(self.at, "input" if self.at == "removed" else "mask", samples=self.samples)
 
     def _check_idle(self, game: Game) -> None:
         """Refuse settings that would change nothing."""

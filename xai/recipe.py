@@ -1,0 +1,166 @@
+"""A named method with a user's parts and options: the triple that is run."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Sequence
+from dataclasses import fields, replace
+from typing import Any
+
+import numpy as np
+
+from xai import behavior as behaviors
+from xai import removal as removals
+from xai import summary as summaries
+from xai.inputs import Inputs
+from xai.methods import Method
+from xai.partition import Partition
+from xai.players import Columns, Groups, Patches, Players
+from xai.suggest import unknown
+
+
+def whole(recipe: Method) -> Method:
+    """The method with its parts as objects: a user may have given their names."""
+    parts = {
+        "removal": _part(recipe.removal, removals.NAMES, removals.Removal, "removal"),
+        "behavior": _part(recipe.behavior, behaviors.NAMES, behaviors.Behavior, "behavior"),
+        "summary": _part(recipe.summary, summaries.NAMES, summaries.Summary, "summary"),
+    }
+    for what, part in parts.items():
+        if part is None:
+            raise TypeError(f"method {recipe.name!r} has no {what}: it is None")
+    return replace(recipe, **parts)
+
+
+def own_rows(removal: Any, options: dict[str, Any]) -> list[Any]:
+    """A removal's own rows, where it has some: their values are values of x's columns, too."""
+    own = [options.get("value")]
+    if isinstance(removal, removals.Removal):
+        own.append(getattr(removal, "data", None))
+    if isinstance(removal, removals.Baseline):
+        own.append(removal.value)
+    return own
+
+
+def composed(
+    recipe: Method,
+    inputs: Inputs,
+    axis: int | None,
+    removal: Any,
+    behavior: Any,
+    summary: Any,
+    data: Any,
+    *,
+    auto: bool,
+) -> tuple[Method, Any]:
+    """The method with parts replaced, and the players it uses where none are given."""
+    players = None
+    default = recipe.removal
+    if inputs.is_text:
+        if removal is None:
+            _refuse_texts(recipe)
+        tabular = removals.Marginal, removals.Neighbourhood
+        if isinstance(default, tabular) and default.data is None:
+            default = removals.Baseline(0)
+    elif axis is not None and recipe.image is not None:
+        default, players = recipe.image
+        side = min(s for a, s in enumerate(inputs.shape, start=1) if a != axis)
+        if isinstance(players, Patches) or auto:
+            players = Patches(max(1, side // 12))
+        if (
+            data is not None
+            and recipe.name != "lime"
+            and not isinstance(default, type(recipe.removal))
+        ):
+            default = recipe.removal
+    triple = replace(
+        recipe,
+        removal=_part(removal, removals.NAMES, removals.Removal, "removal") or default,
+        behavior=_part(behavior, behaviors.NAMES, behaviors.Behavior, "behavior")
+        or recipe.behavior,
+        summary=_part(summary, summaries.NAMES, summaries.Summary, "summary") or recipe.summary,
+        budget=recipe.budget if summary is None else None,
+    )
+    permuted = isinstance(triple.removal, removals.Permuted)
+    if permuted and not triple.of_data_set and not inputs.is_text:  # which refuses texts
+        raise ValueError(
+            "permuted removal pairs the rows of a data set with one another, so that no row has "
+            "an explanation of its own: use removal='marginal', or behavior='dataset_loss'"
+        )
+    return triple, players
+
+
+def _refuse_texts(recipe: Method) -> None:
+    if "text" not in recipe.inputs:
+        kinds = recipe.inputs.partition(";")[0]
+        raise ValueError(
+            f"method {recipe.name!r} is for {kinds}, not for texts: choose another, such as "
+            "'shapley', or pass removal=xai.removal.Baseline(0), which leaves tokens out"
+        )
+
+
+def _part(given: Any, names: dict[str, Any], kind: Any, what: str) -> Any:
+    """A part of the triple from an object, a name or (for removal) a function."""
+    if given is None or isinstance(given, kind):
+        return given
+    if isinstance(given, str):
+        if given not in names:
+            raise ValueError(unknown(what, given, names))
+        return names[given]()
+    if what == "removal" and callable(given) and not isinstance(given, type):
+        return removals.Function(given)
+    raise TypeError(f"{what} must be an xai.{what} object or one of {sorted(names)}, not {given!r}")
+
+
+def with_options(
+    recipe: Method, players: Players, options: dict[str, Any], known_names: Sequence[str]
+) -> tuple[Method, Players]:
+    """Hand each option to the part that has it, the players last; refuse what none has."""
+    parts: dict[str, Any] = {
+        "removal": recipe.removal,
+        "behavior": recipe.behavior,
+        "summary": recipe.summary,
+        "players": players,
+    }
+    known = {what: _settings(part) for what, part in parts.items()}
+    for name, value in options.items():
+        owner = next((what for what, names in known.items() if name in names), None)
+        if owner is None:
+            choices = [n for names in known.values() for n in names]
+            choices += [*known_names, "channel_axis"]
+            raise TypeError(_unknown_option(name, choices, recipe.name))
+        parts[owner] = replace(parts[owner], **{name: value})
+    players = parts.pop("players")
+    return replace(recipe, **parts), players
+
+
+def _settings(part: Any) -> list[str]:
+    """What an option may set; players made of the caller's own ids or columns have nothing."""
+    return [] if isinstance(part, Groups | Columns) else [f.name for f in fields(part)]
+
+
+def with_repeats(
+    recipe: Method, inputs: Inputs, partition: Partition, data: Any, budget: int | None
+) -> Method:
+    """As many permutations as the budget allows, where their number is left open.
+
+    Not for summaries that sample coalitions: they spend the budget themselves.
+    """
+    removal = recipe.removal
+    if budget is None or not isinstance(removal, removals.Permuted) or removal.repeats is not None:
+        return recipe
+    if not isinstance(recipe.summary, summaries.RemoveIndividual | summaries.IncludeIndividual):
+        return recipe
+    background = data if removal.data is None else removal.data
+    n = inputs.n
+    m = n if background is None else int(inputs.encode(background, "data").shape[0])
+    apart = not partition.covers(np.arange(n)).all()  # rows with nothing left are not shared
+    repeats = (budget - n - m) // (n * (int(partition.counts.max()) + apart))
+    return replace(recipe, removal=replace(removal, repeats=max(1, repeats)))
+
+
+def _unknown_option(name: str, choices: list[str], method: str) -> str:
+    close = difflib.get_close_matches(name, choices, n=1, cutoff=0.4)
+    hint = f"; did you mean {close[0]!r}?" if close else "."
+    known = ", ".join(sorted(set(choices)))
+    return f"unknown option {name!r} for method {method!r}{hint} Known: {known}"

@@ -1,0 +1,312 @@
+"""A model, its rows and the three answers, met: what summaries and metrics evaluate."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from xai import behavior as behaviors
+from xai import recipe as recipes
+from xai.behavior.base import Values, View
+from xai.game import DatasetGame, Game, ModelGame
+from xai.inputs import Inputs, is_tensor, read
+from xai.methods import Method, find
+from xai.model import Model, check_model, takes_texts, to_model_device, wanted_columns, wrap
+from xai.partition import Partition
+from xai.players import Players, as_players, column_index
+from xai.progress import Progress
+from xai.removal.base import Context, Draws
+from xai.suggest import unknown
+from xai.targets import Resolved, Target, resolve
+from xai.units import ActivationMaps
+
+if TYPE_CHECKING:
+    from xai.layers import Cut
+
+Indices = NDArray[np.intp]
+
+
+@dataclass(frozen=True, eq=False)
+class Setting:
+    """Everything that is fixed before anything is removed.
+
+    Attributes
+    ----------
+    recipe : the triple that runs, with its options
+    model, inputs : the model as the game calls it, and its rows
+    axis : of an image batch's channels, or None
+    partition, draws, values : players, removal and behavior, bound to the rows
+    resolved : which outputs are explained
+    outputs : (n, K) the model's, on the unmasked rows
+    seed : int
+    rows : the explained rows themselves, where `inputs` are a layer's activations of them
+    cut : the network in two, where players are inside it
+    """
+
+    recipe: Method
+    model: Model
+    inputs: Inputs
+    axis: int | None
+    partition: Partition
+    draws: Draws
+    values: Values
+    resolved: Resolved
+    outputs: NDArray[np.floating]
+    seed: int
+    rows: Inputs
+    cut: Cut | None = None
+
+    def games(
+        self, batch_size: int | None = None, n_jobs: int | None = None, bar: Progress | None = None
+    ) -> list[tuple[Indices, Game]]:
+        """One game for each kind of row: number of players, and whether these own all of it.
+
+        So a row's answer never depends on its neighbours.
+        """
+        everything = np.arange(self.inputs.n)
+        if self.recipe.of_data_set:
+            if not self.partition.shared:
+                raise ValueError("a data-set method needs the same players in every row")
+            return [
+                (np.zeros(1, np.intp), DatasetGame(self._game(everything, batch_size, n_jobs, bar)))
+            ]
+        kinds = 2 * self.partition.counts + self.partition.covers(everything)
+        # most players first: what a budget is too small for is found before anything is spent
+        groups = [np.flatnonzero(kinds == kind) for kind in np.unique(kinds)[::-1]]
+        return [(rows, self._game(rows, batch_size, n_jobs, bar)) for rows in groups]
+
+    def _game(
+        self, rows: Indices, batch_size: int | None, n_jobs: int | None, bar: Progress | None
+    ) -> ModelGame:
+        return ModelGame(
+            self.model, self.inputs, self.partition, self.draws, self.values, self.outputs,
+            batch_size, n_jobs, bar, rows, 0 if self.cut is None else self.cut.paid,
+        )  # fmt: skip
+
+
+@contextmanager
+def open_setting(
+    model: Any,
+    x: Any,
+    method: str | Method = "auto",
+    *,
+    target: Target = "predicted",
+    y: ArrayLike | None = None,
+    data: Any = None,
+    players: Any = None,
+    removal: Any = None,
+    behavior: Any = None,
+    summary: Any = None,
+    budget: int | None = None,
+    batch_size: int | None = None,
+    seed: int = 0,
+    feature_names: Sequence[str] | None = None,
+    output_names: Sequence[str] | None = None,
+    categorical: Sequence[str | int] | None = None,
+    options: dict[str, Any] | None = None,
+    option_names: Sequence[str] = (),
+    bar: Progress | None = None,
+) -> Iterator[Setting]:
+    """Bind the parts to model and rows; inside, a module is in eval mode, and restored after.
+
+    Parameters
+    ----------
+    model, x, method, target, y, … : as for `explain`
+    options : settings of the method's parts, and ``channel_axis``
+    option_names : further names that an unknown option may have meant
+    bar : counts the predictions
+    """
+    options = dict(options or {})
+    check_model(model)
+    recipe = find("shapley" if isinstance(method, str) and method == "auto" else method)
+    recipe = recipes.whole(recipe)
+    axis = options.pop("channel_axis", None)
+    inputs = read(
+        x,
+        data,
+        accepts=wanted_columns(model),
+        own=recipes.own_rows(recipe.removal if removal is None else removal, options),
+        texts=takes_texts(model),
+    )
+    if categorical is not None:
+        inputs = _with_categories(inputs, categorical, feature_names)
+    wrapped = wrap(model, inputs)
+    inputs = to_model_device(wrapped, inputs)
+    axis = _channel_axis(inputs, wrapped, axis)
+    auto = isinstance(method, str) and method == "auto"
+    recipe, default_players = recipes.composed(
+        recipe, inputs, axis, removal, behavior, summary, data, auto=auto
+    )
+    chosen = as_players(default_players if players is None else players, inputs, axis)
+    recipe, chosen = recipes.with_options(recipe, chosen, options, option_names)
+    if recipe.summary.differentiates:
+        _check_gradients(wrapped, inputs, recipe)
+    with wrapped.session():
+        rows, where, pieces = inputs, axis, None
+        if chosen.layer is None:
+            partition = chosen.encode(_named(inputs, feature_names), axis)
+            outputs = _predict(wrapped, inputs, batch_size, bar)
+        else:
+            pieces = _cut(wrapped, inputs, chosen, batch_size, bar)
+            outputs = pieces.outputs
+            if isinstance(chosen, ActivationMaps):
+                partition = chosen.over(inputs, axis, _maps(pieces))
+            else:
+                wrapped, inputs, where = pieces.model, pieces.inputs, pieces.axis
+                partition = chosen.encode(inputs, where)
+        names = _names(wrapped, outputs.shape[1], output_names)
+        resolved = _resolve(target, outputs, wrapped, names, recipe)
+        labels = _labels(y, wrapped, inputs)
+        view = View(wrapped.scale, wrapped.labels, names, outputs, resolved.index, *labels)
+        values = recipe.behavior.bind(view)
+        recipe = recipes.with_repeats(recipe, inputs, partition, data, budget)
+        draws = recipe.removal.bind(Context(inputs, data, seed, where))
+        yield Setting(
+            recipe, wrapped, inputs, axis, partition, draws, values, resolved, outputs, seed,
+            rows, pieces,
+        )  # fmt: skip
+
+
+def _check_gradients(model: Model, inputs: Inputs, recipe: Method) -> None:
+    """Refuse what has no gradients before anything is evaluated."""
+    if model.forward is None or not is_tensor(inputs.block):
+        raise TypeError(
+            f"method {recipe.name!r} needs gradients: of a torch module, or of a function of "
+            "tensors with x a tensor. Choose a method that removes features instead, such as "
+            "'shapley' or 'occlusion'"
+        )
+    if recipe.of_data_set:
+        raise ValueError(f"{type(recipe.summary).__name__} explains row by row, not a data set")
+
+
+def _cut(
+    model: Model, inputs: Inputs, players: Players, batch_size: int | None, bar: Progress | None
+) -> Cut:
+    """The network in two at the players' layer."""
+    from xai import layers
+
+    onto = isinstance(players, ActivationMaps)
+    return layers.cut(model, inputs, players.layer, batch_size, bar, goes_on=not onto)
+
+
+def _maps(pieces: Cut) -> NDArray[np.floating]:
+    if pieces.activations is None:
+        raise ValueError(
+            f"layer {pieces.name!r} has no feature maps to lay over an image: choose one whose "
+            "output has places"
+        )
+    return pieces.activations
+
+
+def _named(inputs: Inputs, feature_names: Sequence[str] | None) -> Inputs:
+    """Rows whose columns have the given names, where these are names of columns."""
+    if feature_names is None or list(inputs.shape) != [len(feature_names)]:
+        return inputs
+    return replace(inputs, names=[str(name) for name in feature_names])
+
+
+def _with_categories(
+    inputs: Inputs, categorical: Sequence[str | int], feature_names: Sequence[str] | None
+) -> Inputs:
+    if len(inputs.shape) != 1:
+        raise ValueError("categorical= names columns of a table; x has more than two dimensions")
+    names = list(feature_names or inputs.names or map(str, range(inputs.shape[0])))
+    marked = inputs.categorical.copy()
+    marked[[column_index(c, names) for c in categorical]] = True
+    return replace(inputs, categorical=marked)
+
+
+def _channel_axis(inputs: Inputs, model: Model, given: int | None) -> int | None:
+    """The axis of an image batch's channels; None where x is no batch of images."""
+    if len(inputs.shape) != 3:
+        if given is not None:
+            raise ValueError(
+                f"channel_axis={given!r}: x has rows of shape {inputs.shape}, no images"
+            )
+        return None
+    if given is not None:
+        if isinstance(given, bool) or not isinstance(given, int | np.integer):
+            raise TypeError(f"channel_axis must be 1 (channels first) or -1 (last), not {given!r}")
+        if given % 4 not in (1, 3):
+            raise ValueError(f"channel_axis={given}: expected 1 (channels first) or -1 (last)")
+        return int(given % 4)
+    if model.module is not None:
+        return 1
+    fits = [a for a in (1, 3) if inputs.shape[a - 1] in (1, 3, 4)]
+    if len(fits) != 1:
+        raise ValueError(
+            f"cannot tell which axis of x {(inputs.n, *inputs.shape)} holds the channels: "
+            "pass channel_axis=1 (first) or channel_axis=-1 (last)"
+        )
+    return fits[0]
+
+
+def _predict(
+    model: Model, inputs: Inputs, batch_size: int | None, bar: Progress | None
+) -> NDArray[np.floating]:
+    """Outputs (n, K) of the unmasked rows."""
+    row_bytes = int(np.prod(inputs.shape)) * 8
+    size = batch_size or max(1, min(2**14, 2**25 // row_bytes))
+    parts: list[NDArray[np.floating]] = []
+    for start in range(0, inputs.n, size):
+        out = model(inputs.block[np.arange(start, min(start + size, inputs.n))])  # a copy
+        if parts and out.shape[1] != parts[0].shape[1]:
+            raise ValueError("the model returned different numbers of outputs in two calls")
+        bad = np.flatnonzero(~np.isfinite(out).all(axis=1)) + start
+        if len(bad):
+            named = ", ".join(map(str, bad[:5]))
+            raise ValueError(f"the model returns NaN or inf for row {named} (0-based) of x")
+        parts.append(out)
+        if bar is not None:
+            bar.update(len(out))
+    return np.concatenate(parts)
+
+
+def _names(model: Model, k: int, given: Sequence[str] | None) -> list[str]:
+    if given is not None:
+        if len(given) != k:
+            raise ValueError(f"output_names has {len(given)} names for {k} outputs")
+        return [str(name) for name in given]
+    if len(model.labels) == k:
+        return [str(label) for label in model.labels]
+    return [f"output {i}" for i in range(k)] if k > 1 else ["output"]
+
+
+def _resolve(
+    target: Target,
+    outputs: NDArray[np.floating],
+    model: Model,
+    names: list[str],
+    recipe: Method,
+) -> Resolved:
+    loss = isinstance(recipe.behavior, behaviors.PredictionLoss | behaviors.DatasetLoss)
+    classifies = model.classifies or loss  # a loss does not ask which output is predicted
+    resolved = resolve(target, outputs, model.labels, names, classifies=classifies)
+    if not loss:
+        return resolved
+    # a loss has one value, whatever is predicted; "all" and Top keep its axis
+    return Resolved(np.zeros((len(outputs), 1), np.intp), axis=resolved.axis)
+
+
+def _labels(
+    y: ArrayLike | None, model: Model, inputs: Inputs
+) -> tuple[NDArray[Any] | None, NDArray[Any] | None]:
+    """True labels as class indices, where the model knows its labels, and as given."""
+    if y is None:
+        return None, None
+    given = np.asarray(y)
+    given = given[None] if given.ndim == 0 else given
+    if given.shape != (inputs.n,):
+        raise ValueError(f"y has shape {given.shape}; expected one label per row, ({inputs.n},)")
+    if not len(model.labels):
+        return given, given  # what they must be depends on the loss, which checks them
+    index = {label: i for i, label in enumerate(model.labels)}
+    missing = [v for v in given.tolist() if v not in index]
+    if missing:
+        raise ValueError(unknown("label in y:", missing[0], model.labels))
+    return np.array([index[v] for v in given.tolist()], np.intp), given
