@@ -112,7 +112,7 @@ def test_the_least_of_a_neighbourhood(counting, discretise, samples, summary):
 @pytest.mark.parametrize(
     ("method", "samples"),
     [("shapley", 1), ("kernel_shap", 8), ("banzhaf", 1), ("banzhaf", 40), ("lime", 6),
-     ("mean_when_included", 1), ("mean_when_included", 100), ("shapley", 30)],
+     ("mean_when_included", 2), ("mean_when_included", 100), ("shapley", 30)],
 )  # fmt: skip
 @pytest.mark.parametrize("removal", ["marginal", "uniform", "baseline"])
 @pytest.mark.parametrize("players", ["columns", "two apart"])

@@ -5,12 +5,13 @@ from __future__ import annotations
 from xai.summary.base import Attribution, Budget, Plan, Summary
 from xai.summary.cam import ChannelGradient
 from xai.summary.gradient import Gradient, IntegratedGradient
+from xai.summary.included import MeanWhenIncluded
 from xai.summary.individual import IncludeIndividual, RemoveIndividual
 from xai.summary.interactions import Interactions
 from xai.summary.linear import LinearFit
 from xai.summary.owen import Owen
 from xai.summary.propagation import Propagation
-from xai.summary.semivalue import Banzhaf, BetaShapley, MeanWhenIncluded, Semivalue
+from xai.summary.semivalue import Banzhaf, BetaShapley, Semivalue
 from xai.summary.shapley import Shapley
 
 NAMES = {
