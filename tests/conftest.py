@@ -30,6 +30,8 @@ class Case:
     dummies: bool = False  # exactly 0 for a player that does nothing, sampled or not
     change: bool = True  # measures change: zero on a constant model
     default_removal: str = "Marginal"
+    enumerates: bool = True  # exact once all coalitions fit the budget
+    least: int = 0  # model rows that one explained row of the `large` problem needs
     budget: int | None = 1500  # with the `large` problem below, too few rows to enumerate
 
 
@@ -46,12 +48,17 @@ CASES = {
         Case("beta_shapley", dummies=True),
         Case("owen", sums=True, dummies=True),
         Case("mean_when_included", change=False),
-        Case("lime"),
+        Case("lime", enumerates=False),
+        # four designs of eight neighbours, over 20 background rows
+        Case("sobol", dummies=True, enumerates=False, least=4 * 9 * 20 + 21),
+        Case("hsic"),
         Case("permutation_test", data_set=True, needs_y=True, dummies=True),
         Case("loss_shap", needs_y=True, sums=True, dummies=True),
         Case("sage", data_set=True, needs_y=True, sums=True, dummies=True),
-        Case("ime", sums=True, dummies=True, default_removal="Uniform"),
-        Case("qii", sums=True, dummies=True, default_removal="ProductOfMarginals"),
+        Case("ime", sums=True, dummies=True, enumerates=False, default_removal="Uniform"),
+        Case(
+            "qii", sums=True, dummies=True, enumerates=False, default_removal="ProductOfMarginals"
+        ),
     ]
 }
 

@@ -51,6 +51,8 @@ PAPERS = {
     "owen": ("Marginal", "Prediction", "Owen"),
     "mean_when_included": ("Marginal", "Prediction", "MeanWhenIncluded"),
     "lime": (None, "Prediction", "LinearFit"),
+    "sobol": ("Marginal", "Prediction", "Sobol"),
+    "hsic": ("Marginal", "Prediction", "HSIC"),
     "permutation_test": (None, "DatasetLoss", "RemoveIndividual"),
     "loss_shap": ("Marginal", "PredictionLoss", "Shapley"),
     "sage": ("Marginal", "DatasetLoss", "Shapley"),

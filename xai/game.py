@@ -33,6 +33,8 @@ T = TypeVar("T")
 Floats = NDArray[np.floating]
 Indices = NDArray[np.intp]
 Coalitions = NDArray[np.bool_]
+Masks = Coalitions | Floats
+"""Coalitions, or soft ones: floats in [0, 1]."""
 
 BATCH_BYTES = 2**25
 """Bytes of model input in one call, where `batch_size` is not given."""
@@ -106,7 +108,7 @@ class Game(ABC):
 
         Parameters
         ----------
-        v : bool (B, d) -> (B,) or (B, k)
+        v : bool (B, d) -> (B,) or (B, k); floats in [0, 1] where a summary uses soft masks
         n_players : int
 
         Examples
@@ -119,13 +121,13 @@ class Game(ABC):
         return FunctionGame(v, n_players)
 
     @abstractmethod
-    def grid(self, rows: Indices, coalitions: Coalitions, draws: Indices | None) -> Floats:
+    def grid(self, rows: Indices, coalitions: Masks, draws: Indices | None) -> Floats:
         """Values of rows × coalitions, shape (R, C, k).
 
         Parameters
         ----------
         rows : (R,) int
-        coalitions : (C, d) bool
+        coalitions : (C, d) bool, or floats in [0, 1]
         draws : (C,) or (R, C) int, or None
             One draw for each coalition (of each row), or None for the mean over all of them.
         """
@@ -259,7 +261,7 @@ class FunctionGame(Game):
         """The same: there is one draw."""
         return self.value(rows, coalitions)
 
-    def grid(self, rows: Indices, coalitions: Coalitions, draws: Indices | None) -> Floats:
+    def grid(self, rows: Indices, coalitions: Masks, draws: Indices | None) -> Floats:
         """Values (1, C, k)."""
         return self.value(rows, coalitions)[None]
 
@@ -532,7 +534,7 @@ class ModelGame(Game):
         parts = [g.cpu().numpy() for _, _, g in self.gradients.stream(rows, masks, draws, wrt)]
         return np.concatenate(parts)
 
-    def grid(self, rows: Indices, coalitions: Coalitions, draws: Indices | None) -> Floats:
+    def grid(self, rows: Indices, coalitions: Masks, draws: Indices | None) -> Floats:
         """Values of rows × coalitions: (R, C, k)."""
         r, c = len(rows), len(coalitions)
         which = np.tile(np.arange(c), r)
@@ -668,7 +670,7 @@ class DatasetGame(Game):
         """Value at one data row each: (B, k)."""
         return self.inner.value(draws, coalitions)
 
-    def grid(self, rows: Indices, coalitions: Coalitions, draws: Indices | None) -> Floats:
+    def grid(self, rows: Indices, coalitions: Masks, draws: Indices | None) -> Floats:
         """Values (1, C, k)."""
         if draws is None:
             return self.value(rows, coalitions)[None]

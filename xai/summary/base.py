@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xai import streams
-from xai.game import Coalitions, Floats, FunctionGame, Game, Indices
+from xai.game import Coalitions, Floats, FunctionGame, Game, Indices, Masks
 from xai.streams import as_seed
 
 
@@ -362,9 +362,7 @@ def exact(
     return np.concatenate(values), np.concatenate(errors) if game.sampled_draws else None
 
 
-def grid_in_parts(
-    game: Game, rows: Indices, coalitions: Coalitions, draws: Indices | None
-) -> Floats:
+def grid_in_parts(game: Game, rows: Indices, coalitions: Masks, draws: Indices | None) -> Floats:
     """`game.grid`, (R, C, k), in blocks that fit memory."""
     room = max(1, game.room // len(rows))
     parts = [

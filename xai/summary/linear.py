@@ -8,6 +8,7 @@ from typing import Any, ClassVar, Literal, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import gammaln
 
 from xai import streams
 from xai.game import Coalitions, Floats, Game, Indices
@@ -35,6 +36,8 @@ from xai.summary.shapley import Shapley
 Kernel: TypeAlias = "Literal['exponential', 'cosine', 'shapley', 'uniform'] | Callable[[Any], Any]"
 KERNELS = ("exponential", "cosine", "shapley", "uniform")
 REGULARIZERS = ("ridge", "lasso", None)
+Sampling: TypeAlias = "Literal['bernoulli', 'uniform_size']"
+SAMPLINGS = ("bernoulli", "uniform_size")
 LEAST = 3
 """Fewest samples of a fit."""
 
@@ -67,6 +70,13 @@ class LinearFit(Summary):
         Number of coalitions; Shapley's kernel takes them in pairs.
     loss : "value"
         What is matched: the game's values.
+    measure : {"bernoulli", "uniform_size"}
+        How often each coalition counts, before the kernel: as each player is kept with chance
+        `p`; or so that all sizes count alike, and the coalitions of one size.
+    sampling : {"bernoulli", "uniform_size"}, optional
+        How coalitions are drawn, as `measure` where None. Drawn by the other's measure they are
+        weighed by the ratio of the two, so that the fit tends to the same: with sizes drawn
+        uniformly, ``C(d, k) (d + 1) p^k (1 − p)^(d−k)`` for k players kept.
 
     Notes
     -----
@@ -75,6 +85,9 @@ class LinearFit(Summary):
     budget, would have bought: the fit is what sampling that many tends to.
 
     LIME (Ribeiro, Singh & Guestrin 2016, Eq. 1–2); KernelSHAP (Lundberg & Lee 2017, Theorem 2).
+    Of d players kept by tosses, nearly all coalitions keep some d/2. Sizes drawn uniformly show
+    the model nearly full and nearly empty inputs, too (Rashid et al. 2024); weighed back, some
+    √(πd)/(d + 1) of the samples count, and errors grow: what changes the answer is `measure`.
 
     Examples
     --------
@@ -91,6 +104,8 @@ class LinearFit(Summary):
     p: float = 0.5
     samples: int | None = None
     loss: Literal["value"] = "value"
+    measure: Sampling = "bernoulli"
+    sampling: Sampling | None = None
     default_budget: ClassVar[Budget | str] = Budget(rows=8192, per_player=32)
 
     def attribute(self, game: Game, plan: Plan) -> Attribution:
@@ -119,6 +134,10 @@ class LinearFit(Summary):
             raise ValueError(unknown("regularizer", self.regularizer, REGULARIZERS))
         if self.loss != "value":
             raise ValueError(unknown("loss", self.loss, ["value"]))
+        if self.measure not in SAMPLINGS:
+            raise ValueError(unknown("measure", self.measure, SAMPLINGS))
+        if self.sampling not in (None, *SAMPLINGS):
+            raise ValueError(unknown("sampling", self.sampling, SAMPLINGS))
         if self.kernel == "shapley" and self.regularizer is not None:
             raise ValueError(
                 "Shapley's kernel takes no penalty, which would break efficiency: "
@@ -133,10 +152,14 @@ class LinearFit(Summary):
     def _check_idle(self, game: Game) -> None:
         """Refuse settings that would change nothing."""
         idle = []
+        drawn = ("p", "measure", "sampling")
         if self.kernel == "shapley":
-            idle += [("p", "Shapley's kernel"), ("width", "Shapley's kernel")]
+            idle += [(name, "Shapley's kernel") for name in (*drawn, "width")]
         elif game.has_regressors:
-            idle.append(("p", "a neighbourhood of x, in which no player is kept"))
+            reason = "a neighbourhood of x, in which no player is kept"
+            idle += [(name, reason) for name in drawn]
+        elif self._by_size == (True, True):
+            idle.append(("p", "sizes that are drawn and count alike"))
         if callable(self.kernel) or self.kernel == "uniform":
             idle.append(("width", f"kernel={self.kernel!r}"))
         if self.regularizer is None:
@@ -144,6 +167,36 @@ class LinearFit(Summary):
         for name, reason in idle:
             if getattr(self, name) != getattr(type(self), name):
                 raise ValueError(f"{name}={getattr(self, name)!r} has no effect with {reason}")
+
+    # -- coalitions ---------------------------------------------------------------------------
+
+    @property
+    def _by_size(self) -> tuple[bool, bool]:
+        """Whether sizes count alike, and whether they are drawn alike."""
+        drawn = self.sampling or self.measure
+        return self.measure == "uniform_size", drawn == "uniform_size"
+
+    def _coalitions(self, seed: int, samples: Indices, d: int) -> Coalitions:
+        if not self._by_size[1]:
+            return streams.kept(seed, samples, d, self.p)
+        sizes = streams.integers(seed, streams.SIZE, samples, 1, d + 1)[:, 0]
+        return streams.subsets(seed, samples, sizes, d)
+
+    def _log_chance(self, S: Coalitions, *, uniform: bool) -> NDArray[np.float64]:
+        """Logarithm of each coalition's chance, (B,)."""
+        d, k = S.shape[1], S.sum(axis=1)
+        if uniform:
+            return np.asarray(-np.log(d + 1) - _log_choose(d, k))
+        return np.asarray(k * np.log(self.p) + (d - k) * np.log1p(-self.p))
+
+    def _ratio(self, S: Coalitions) -> NDArray[np.float64] | None:
+        """Weights (B,) that turn sampled coalitions into the measure's; None: all 1."""
+        counts, draws = self._by_size
+        if counts == draws:
+            return None
+        return np.asarray(
+            np.exp(self._log_chance(S, uniform=counts) - self._log_chance(S, uniform=draws))
+        )
 
     # -- weights ------------------------------------------------------------------------------
 
@@ -172,7 +225,7 @@ class LinearFit(Summary):
         S = all_coalitions(game.n_players)
         size = S.sum(axis=1)
         removed = game.n_players - size
-        mass = self.p**size * (1 - self.p) ** removed * self._count(game, plan)
+        mass = np.exp(self._log_chance(S, uniform=self._by_size[0])) * self._count(game, plan)
         weights = self._weights(S, removed.astype(np.float64)) * mass
         if game.progress is not None:
             game.progress.expect(game.n_rows * enumeration_cost(game))
@@ -206,11 +259,12 @@ class LinearFit(Summary):
     def _sample(self, game: Game, plan: Plan) -> Attribution:
         d, k, n = game.n_players, game.n_outputs, game.n_rows
         count, tolerance = self._count(game, plan), plan.tolerance
-        samples = np.arange(count)
+        samples, ratio = np.arange(count), None
         if game.has_regressors:
             S, draws = np.zeros((count, d), bool), samples
         else:
-            S = streams.kept(plan.seed, samples, d, self.p)
+            S = self._coalitions(plan.seed, samples, d)
+            ratio = self._ratio(S)
             drawn = own_draws(game, plan.seed, samples)
             draws = samples if drawn is None else drawn
         if game.progress is not None:
@@ -227,7 +281,8 @@ class LinearFit(Summary):
                 v, done = np.concatenate([v, new], axis=1), stop
                 for at, row in enumerate(active):
                     z = self._regressors(game, row, S[:done], draws[:done])
-                    result.store(row, self._fit_sample(z, v[at], result.full[row], game))
+                    more = None if ratio is None else ratio[:done]
+                    result.store(row, self._fit_sample(z, v[at], result.full[row], game, more))
                 if tolerance is None:
                     continue
                 left = ~within(result.phi[active], result.error[active], tolerance)
@@ -261,7 +316,14 @@ class LinearFit(Summary):
         own = game.regressors(np.full(len(S), row), draws)
         return S.astype(np.float64) if own is None else own
 
-    def _fit_sample(self, z: NDArray[np.float64], v: Floats, full: Floats, game: Game) -> _Fit:
+    def _fit_sample(
+        self,
+        z: NDArray[np.float64],
+        v: Floats,
+        full: Floats,
+        game: Game,
+        ratio: NDArray[np.float64] | None,
+    ) -> _Fit:
         """Fit the samples and x itself, which is known exactly."""
         here = np.ones((1, z.shape[1]))
         if game.has_regressors:  # 1: "the same"; 0 in the columns of distances from x
@@ -273,7 +335,10 @@ class LinearFit(Summary):
             )
         z, v = np.concatenate([here, z]), np.concatenate([full[None], v])
         distance2 = ((z - here) ** 2).sum(axis=1)
-        return self._fit(z, self._weights(z, distance2), v, errors=True)
+        weights = self._weights(z, distance2)
+        if ratio is not None:
+            weights = weights * np.concatenate([[1.0], ratio])
+        return self._fit(z, weights, v, errors=True)
 
     def _fit(self, z: NDArray[Any], weights: Floats, v: Floats, *, errors: bool = False) -> _Fit:
         """Fit v (C, k) on z (C, d): coefficients, errors, intercept, R²."""
@@ -358,6 +423,11 @@ class _Results:
 
     def info(self) -> dict[str, NDArray[Any]]:
         return {"intercept": self.intercept, "r2": self.r2}
+
+
+def _log_choose(d: int, k: NDArray[np.integer]) -> NDArray[np.float64]:
+    """Logarithms of the numbers of coalitions of k players."""
+    return np.asarray(gammaln(d + 1) - gammaln(k + 1) - gammaln(d - k + 1))
 
 
 def _unit(game: Game) -> int:

@@ -61,15 +61,15 @@ class SmoothGrid:
         shifts = streams.uniforms(seed, streams.SHIFT, samples, 2)
         down, across = (self._weights(n, shifts[:, axis]) for axis, n in enumerate(shape))
         masks = down @ z.astype(np.float32).reshape(-1, nodes, nodes) @ across.transpose(0, 2, 1)
-        return np.clip(masks, 0, 1, out=masks).reshape(len(samples), -1)
+        return np.asarray(np.clip(masks, 0, 1), np.float32).reshape(len(samples), -1)
 
     def _weights(self, n: int, shift: NDArray[np.float64]) -> NDArray[np.float32]:
         """What each node tells each of n places of one axis, (len(shift), n, nodes)."""
         place = np.arange(n) * (self.cells / n) + shift[:, None]
         behind = place[:, :, None] - np.arange(self.cells + 2)
         if not self.smooth:
-            return (np.floor(behind) == 0).astype(np.float32)
-        return np.maximum(0, 1 - np.abs(behind)).astype(np.float32)
+            return np.asarray(np.floor(behind) == 0, np.float32)
+        return np.asarray(np.maximum(0, 1 - np.abs(behind)), np.float32)
 
     def _check(self, shape: tuple[int, ...]) -> None:
         whole = isinstance(self.cells, int | np.integer) and not isinstance(self.cells, bool)

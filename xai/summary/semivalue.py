@@ -395,9 +395,7 @@ class MeanWhenIncluded(Summary):
         unit = game.sample_cost if game.commutes else game.value_cost
         count = plan.count("one mask", game, samples=self.samples, unit=unit, enumerates=False)
         draws = own_draws(game, plan.seed, np.arange(count))
-        return mean_under(
-            game, plan, count, draws, masks=masks, p=self.p, normalise=self.normalise
-        )
+        return mean_under(game, plan, count, draws, masks=masks, p=self.p, normalise=self.normalise)
 
     def _enumerate(self, game: Game, tolerance: float | None) -> Attribution:
         S = all_coalitions(game.n_players)
