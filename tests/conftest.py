@@ -28,6 +28,8 @@ class Case:
     samples: bool = True  # draws at random where `budget` is below full enumeration
     sums: bool = False  # efficiency: Shapley
     dummies: bool = False  # exactly 0 for a player that does nothing, sampled or not
+    any_model: bool = False  # of networks: needs no gradients
+    needs_data: bool = False  # background rows (of networks; the tables' methods all have them)
     change: bool = True  # measures change: zero on a constant model
     default_removal: str = "Marginal"
     enumerates: bool = True  # exact once all coalitions fit the budget
@@ -52,6 +54,7 @@ CASES = {
         # four designs of eight neighbours, over 20 background rows
         Case("sobol", dummies=True, enumerates=False, least=4 * 9 * 20 + 21),
         Case("hsic"),
+        Case("c_lime", default_removal="Noise", enumerates=False),
         Case("permutation_test", data_set=True, needs_y=True, dummies=True),
         Case("loss_shap", needs_y=True, sums=True, dummies=True),
         Case("sage", data_set=True, needs_y=True, sums=True, dummies=True),
@@ -62,12 +65,40 @@ CASES = {
     ]
 }
 
+NETWORK_CASES = {
+    case.name: case
+    for case in [
+        Case("gradient", samples=False),
+        Case("gradient_x_input", samples=False),
+        Case("smoothgrad", budget=33),
+        Case("squaregrad", budget=33),
+        Case("vargrad", budget=33),
+        Case("integrated_gradients", samples=False),
+        Case("blur_integrated_gradients", samples=False),
+        Case("expected_gradients", budget=47, needs_data=True),
+        Case("layer_integrated_gradients", samples=False),
+        Case("gradcam", samples=False),
+        Case("gradcam++", samples=False),
+        Case("ablation_cam", samples=False),
+        Case("score_cam", samples=False, change=False),
+        Case("rise", change=False, any_model=True, budget=40),
+    ]
+}
+"""Methods for images, and for torch networks: their laws are in test_network_laws.py."""
+
 FAMILIES: dict[str, Callable[[Case], bool]] = {
     "case": lambda case: True,
     "local_case": lambda case: not case.data_set,
     "sampling_case": lambda case: case.samples,
     "sum_case": lambda case: case.sums,
     "dummy_case": lambda case: case.dummies,
+}
+
+
+NETWORK_FAMILIES: dict[str, Callable[[Case], bool]] = {
+    "network_case": lambda case: True,
+    "sampling_network_case": lambda case: case.samples,
+    "torch_case": lambda case: not case.any_model,
 }
 
 
@@ -78,11 +109,15 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
             names = [record.name for record in xai.methods()]
             cases = [CASES[name] for name in names if name in CASES and belongs(CASES[name])]
             metafunc.parametrize(family, cases, ids=[case.name for case in cases])
+    for family, belongs in NETWORK_FAMILIES.items():
+        if family in metafunc.fixturenames:
+            cases = [case for case in NETWORK_CASES.values() if belongs(case)]
+            metafunc.parametrize(family, cases, ids=[case.name for case in cases])
 
 
 @pytest.fixture(scope="session")
 def method_table() -> dict[str, Case]:
-    return CASES
+    return CASES | NETWORK_CASES
 
 
 # -------------------------------------------------------------------------------- small problems

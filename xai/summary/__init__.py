@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from xai.summary.base import Attribution, Budget, Plan, Summary
+from xai.summary.cam import ChannelGradient
+from xai.summary.gradient import Gradient, IntegratedGradient
 from xai.summary.hsic import HSIC
 from xai.summary.individual import IncludeIndividual, RemoveIndividual
 from xai.summary.interactions import Interactions
@@ -23,6 +25,9 @@ NAMES = {
     "interactions": Interactions,
     "owen": Owen,
     "beta_shapley": BetaShapley,
+    "channel_gradient": ChannelGradient,
+    "gradient": Gradient,
+    "integrated_gradient": IntegratedGradient,
     "sobol": Sobol,
     "hsic": HSIC,
 }
@@ -35,7 +40,10 @@ __all__ = [
     "Banzhaf",
     "BetaShapley",
     "Budget",
+    "ChannelGradient",
+    "Gradient",
     "IncludeIndividual",
+    "IntegratedGradient",
     "Interactions",
     "LinearFit",
     "MeanWhenIncluded",
