@@ -61,7 +61,8 @@ class SmoothGrid:
         shifts = streams.uniforms(seed, streams.SHIFT, samples, 2)
         down, across = (self._weights(n, shifts[:, axis]) for axis, n in enumerate(shape))
         masks = down @ z.astype(np.float32).reshape(-1, nodes, nodes) @ across.transpose(0, 2, 1)
-        return np.asarray(np.clip(masks, 0, 1), np.float32).reshape(len(samples), -1)
+        np.minimum(masks, 1, out=masks)  # they are sums of weights that sum to 1, but for rounding
+        return np.asarray(masks, np.float32).reshape(len(samples), -1)
 
     def _weights(self, n: int, shift: NDArray[np.float64]) -> NDArray[np.float32]:
         """What each node tells each of n places of one axis, (len(shift), n, nodes)."""
