@@ -81,7 +81,7 @@ class Sobol(Summary):
             bases[rows], fulls[rows] = game.ends(rows)
             active, done = rows, 0
             y = np.empty((len(rows), 0, d + 1, k))
-            for stop in stops(count, plan.tolerance, first=16 * self.scrambles):
+            for stop in stops(count, plan.tolerance, first=2 * self.scrambles):
                 parts = [slice(a, min(a + step, stop)) for a in range(done, stop, step)]
                 new = [_evaluated(game, active, A[part], B[part]) for part in parts]
                 y, done = np.concatenate([y, *new], axis=1), stop
