@@ -55,7 +55,7 @@ class SmoothGrid:
         ValueError
             Players that are no grid of pixels, or cells that are no positive integer.
         """
-        self._check(shape)
+        self.check(shape)
         nodes = self.cells + 2  # a pixel reaches the next node, shifted by one at most
         z = streams.uniforms(seed, streams.COALITION, samples, nodes**2) < p
         shifts = streams.uniforms(seed, streams.SHIFT, samples, 2)
@@ -72,7 +72,8 @@ class SmoothGrid:
             return np.asarray(np.floor(behind) == 0, np.float32)
         return np.asarray(np.maximum(0, 1 - np.abs(behind)), np.float32)
 
-    def _check(self, shape: tuple[int, ...]) -> None:
+    def check(self, shape: tuple[int, ...]) -> None:
+        """Refuse players that are no grid of pixels, and cells that are no positive integer."""
         whole = isinstance(self.cells, int | np.integer) and not isinstance(self.cells, bool)
         if not whole or self.cells < 1:
             raise ValueError(f"SmoothGrid(cells={self.cells!r}): expected a positive integer")
@@ -103,6 +104,7 @@ def mean_under(
     draws : (count,) int, or None
         The removal's draw of each mask; None: values are means over all draws.
     """
+    masks.check(game.player_shape)
     n, d, k = game.n_rows, game.n_players, game.n_outputs
     values, errors = np.empty((n, d, k)), np.empty((n, d, k))
     bases, fulls = np.empty((n, k)), np.empty((n, k))
