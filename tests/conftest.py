@@ -28,9 +28,12 @@ class Case:
     samples: bool = True  # draws at random where `budget` is below full enumeration
     sums: bool = False  # efficiency: Shapley
     dummies: bool = False  # exactly 0 for a player that does nothing, sampled or not
+    any_model: bool = False  # of networks: needs no gradients
     needs_data: bool = False  # background rows (of networks; the tables' methods all have them)
     change: bool = True  # measures change: zero on a constant model
     default_removal: str = "Marginal"
+    enumerates: bool = True  # exact once all coalitions fit the budget
+    least: int = 0  # model rows that one explained row of the `large` problem needs
     budget: int | None = 1500  # with the `large` problem below, too few rows to enumerate
 
 
@@ -47,13 +50,18 @@ CASES = {
         Case("beta_shapley", dummies=True),
         Case("owen", sums=True, dummies=True),
         Case("mean_when_included", change=False),
-        Case("lime"),
-        Case("c_lime", default_removal="Noise"),
+        Case("lime", enumerates=False),
+        # four designs of eight neighbours, over 20 background rows
+        Case("sobol", dummies=True, enumerates=False, least=4 * 9 * 20 + 21),
+        Case("hsic"),
+        Case("c_lime", default_removal="Noise", enumerates=False),
         Case("permutation_test", data_set=True, needs_y=True, dummies=True),
         Case("loss_shap", needs_y=True, sums=True, dummies=True),
         Case("sage", data_set=True, needs_y=True, sums=True, dummies=True),
-        Case("ime", sums=True, dummies=True, default_removal="Uniform"),
-        Case("qii", sums=True, dummies=True, default_removal="ProductOfMarginals"),
+        Case("ime", sums=True, dummies=True, enumerates=False, default_removal="Uniform"),
+        Case(
+            "qii", sums=True, dummies=True, enumerates=False, default_removal="ProductOfMarginals"
+        ),
     ]
 }
 
@@ -77,9 +85,10 @@ NETWORK_CASES = {
         Case("lrp", samples=False),
         Case("guided_backprop", samples=False),
         Case("deconvnet", samples=False),
+        Case("rise", change=False, any_model=True, budget=40),
     ]
 }
-"""Methods for torch networks and images: their laws are in test_network_laws.py."""
+"""Methods for images, and for torch networks: their laws are in test_network_laws.py."""
 
 FAMILIES: dict[str, Callable[[Case], bool]] = {
     "case": lambda case: True,
@@ -93,6 +102,7 @@ FAMILIES: dict[str, Callable[[Case], bool]] = {
 NETWORK_FAMILIES: dict[str, Callable[[Case], bool]] = {
     "network_case": lambda case: True,
     "sampling_network_case": lambda case: case.samples,
+    "torch_case": lambda case: not case.any_model,
 }
 
 

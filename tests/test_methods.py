@@ -50,6 +50,8 @@ PAPERS = {
     "owen": ("Marginal", "Prediction", "Owen"),
     "mean_when_included": ("Marginal", "Prediction", "MeanWhenIncluded"),
     "lime": (None, "Prediction", "LinearFit"),
+    "sobol": ("Marginal", "Prediction", "Sobol"),
+    "hsic": ("Marginal", "Prediction", "HSIC"),
     "c_lime": ("Noise", "Prediction", "LinearFit"),
     "gradient": ("Noise", "Prediction", "Gradient"),
     "gradient_x_input": ("Baseline", "Prediction", "Gradient"),

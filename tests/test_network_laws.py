@@ -195,7 +195,7 @@ def test_maps_are_as_large_as_the_images(network_case, run):
 
 
 @pytest.mark.parametrize("model", ["forest", "function"])
-def test_models_without_gradients_are_refused_before_they_are_called(network_case, images, model):
+def test_models_without_gradients_are_refused_before_they_are_called(torch_case, images, model):
     calls = []
 
     def function(x):
@@ -204,7 +204,7 @@ def test_models_without_gradients_are_refused_before_they_are_called(network_cas
 
     x = images.numpy()
     with pytest.raises(TypeError, match="torch module"):
-        xai.explain(function, x, network_case.name, data=x, channel_axis=1)
+        xai.explain(function, x, torch_case.name, data=x, channel_axis=1)
     assert not calls
 
 

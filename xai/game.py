@@ -33,6 +33,8 @@ T = TypeVar("T")
 Floats = NDArray[np.floating]
 Indices = NDArray[np.intp]
 Coalitions = NDArray[np.bool_]
+Masks = Coalitions | Floats
+"""Coalitions, or soft ones: floats in [0, 1]."""
 
 BATCH_BYTES = 2**25
 """Bytes of model input in one call, where `batch_size` is not given."""
@@ -84,6 +86,8 @@ class Game(ABC):
     evaluations : int
         Model rows spent so far, over all rows.
     player_names : (d,) str, or none
+    player_shape : tuple of int
+        Of the players: (height, width) where they are pixels, else (d,).
     """
 
     n_rows: int = 1
@@ -96,6 +100,7 @@ class Game(ABC):
     evaluations: int = 0
     progress: Progress | None = None
     player_names: Sequence[str] = ()
+    player_shape: tuple[int, ...] = ()
 
     @staticmethod
     def from_function(v: Callable[[Any], Any], n_players: int) -> Game:
@@ -103,7 +108,7 @@ class Game(ABC):
 
         Parameters
         ----------
-        v : bool (B, d) -> (B,) or (B, k)
+        v : bool (B, d) -> (B,) or (B, k); floats in [0, 1] where a summary uses soft masks
         n_players : int
 
         Examples
@@ -116,13 +121,13 @@ class Game(ABC):
         return FunctionGame(v, n_players)
 
     @abstractmethod
-    def grid(self, rows: Indices, coalitions: Coalitions, draws: Indices | None) -> Floats:
+    def grid(self, rows: Indices, coalitions: Masks, draws: Indices | None) -> Floats:
         """Values of rows × coalitions, shape (R, C, k).
 
         Parameters
         ----------
         rows : (R,) int
-        coalitions : (C, d) bool
+        coalitions : (C, d) bool, or floats in [0, 1]
         draws : (C,) or (R, C) int, or None
             One draw for each coalition (of each row), or None for the mean over all of them.
         """
@@ -215,6 +220,7 @@ class FunctionGame(Game):
             raise ValueError(f"n_players must be a positive integer, not {n_players!r}")
         self._v = v
         self.n_players = n_players = int(n_players)
+        self.player_shape = (n_players,)
         self.evaluations = 0
         ends = self._call(np.array([[False] * n_players, [True] * n_players]))
         self.flat = ends.ndim == 1
@@ -255,7 +261,7 @@ class FunctionGame(Game):
         """The same: there is one draw."""
         return self.value(rows, coalitions)
 
-    def grid(self, rows: Indices, coalitions: Coalitions, draws: Indices | None) -> Floats:
+    def grid(self, rows: Indices, coalitions: Masks, draws: Indices | None) -> Floats:
         """Values (1, C, k)."""
         return self.value(rows, coalitions)[None]
 
@@ -295,6 +301,7 @@ class ModelGame(Game):
         self.evaluations = self.paid * self.n_rows
         self.n_players = int(self.partition.counts[self._rows[0]])
         self.player_names = self.partition.names
+        self.player_shape = self.partition.shape
         self.n_draws, self.endless = self.draws.n_draws, self.draws.endless
         self.sampled_draws = self.endless
         self.commutes = self.values.reduce is None
@@ -539,7 +546,7 @@ class ModelGame(Game):
         parts = [g.cpu().numpy() for _, _, g in self.gradients.stream(rows, masks, draws, wrt)]
         return np.concatenate(parts)
 
-    def grid(self, rows: Indices, coalitions: Coalitions, draws: Indices | None) -> Floats:
+    def grid(self, rows: Indices, coalitions: Masks, draws: Indices | None) -> Floats:
         """Values of rows × coalitions: (R, C, k)."""
         r, c = len(rows), len(coalitions)
         which = np.tile(np.arange(c), r)
@@ -659,6 +666,7 @@ class DatasetGame(Game):
         self.n_draws = self.inner.n_rows
         self.sampled_draws = True
         self.progress, self.player_names = self.inner.progress, self.inner.player_names
+        self.player_shape = self.inner.player_shape
 
     @property
     def evaluations(self) -> int:  # type: ignore[override] # a count that lives in the inner game
@@ -679,7 +687,7 @@ class DatasetGame(Game):
         """Value at one data row each: (B, k)."""
         return self.inner.value(draws, coalitions)
 
-    def grid(self, rows: Indices, coalitions: Coalitions, draws: Indices | None) -> Floats:
+    def grid(self, rows: Indices, coalitions: Masks, draws: Indices | None) -> Floats:
         """Values (1, C, k)."""
         if draws is None:
             return self.value(rows, coalitions)[None]

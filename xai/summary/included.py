@@ -10,8 +10,10 @@ import numpy as np
 
 from xai import streams
 from xai.game import Coalitions, Floats, Game, Indices
+from xai.suggest import unknown
 from xai.summary.base import Attribution, Budget, Plan, Summary, all_coalitions, exact, finish
-from xai.summary.semivalue import sample_count, sampled
+from xai.summary.masks import Normalise, SmoothGrid, mean_under
+from xai.summary.semivalue import own_draws, sample_count, sampled
 
 
 @dataclass(frozen=True)
@@ -24,7 +26,13 @@ class MeanWhenIncluded(Summary):
     ----------
     p : float in (0, 1)
     samples : int, optional
-        Number of coalitions, 1/p at least.
+        Number of coalitions, 1/p at least, or of masks.
+    masks : SmoothGrid, optional
+        Soft masks M to draw over an image's pixels, in place of coalitions: the mean is
+        ``Σ v(M) M_i / Σ M_i``.
+    normalise : {"sum", "expected"}
+        "expected": ``Σ v(M) M_i / (N p)`` instead, as RISE's paper has it; a constant v then
+        shows how often each pixel happened to be kept.
 
     Notes
     -----
@@ -42,12 +50,20 @@ class MeanWhenIncluded(Summary):
 
     p: float = 0.5
     samples: int | None = None
+    masks: SmoothGrid | None = None
+    normalise: Normalise = "sum"
     default_budget: ClassVar[Budget | str] = Budget(rows=8192, per_player=32)
 
     def attribute(self, game: Game, plan: Plan) -> Attribution:
-        """Enumerate where that fits, else average over random coalitions."""
+        """Enumerate where that fits, else average over random coalitions, or over masks."""
         if not 0 < self.p < 1:
             raise ValueError(f"p must lie between 0 and 1, not {self.p!r}")
+        if self.normalise not in ("sum", "expected"):
+            raise ValueError(unknown("normalise", self.normalise, ["sum", "expected"]))
+        if self.masks is not None:
+            return self._under(self.masks, game, plan)
+        if self.normalise != "sum":
+            raise ValueError("normalise='expected' is for masks: pass masks=SmoothGrid(), too")
         run = _run(self.p)
         what = f"a mean over coalitions, {run} of which together hold every player,"
         count = sample_count(what, game, plan, self.samples, per_sample=1, least=run)
@@ -61,6 +77,12 @@ class MeanWhenIncluded(Summary):
             return _mean_included(S, v, run, alone=run * self.p <= 1 + 1e-9)
 
         return sampled(game, count, plan, coalitions, estimate, paired=False)
+
+    def _under(self, masks: SmoothGrid, game: Game, plan: Plan) -> Attribution:
+        unit = game.sample_cost if game.commutes else game.value_cost
+        count = plan.count("one mask", game, samples=self.samples, unit=unit, enumerates=False)
+        draws = own_draws(game, plan.seed, np.arange(count))
+        return mean_under(game, plan, count, draws, masks=masks, p=self.p, normalise=self.normalise)
 
     def _enumerate(self, game: Game, tolerance: float | None) -> Attribution:
         S = all_coalitions(game.n_players)

@@ -369,20 +369,23 @@ def sampled(
     estimate: Estimator,
     *,
     paired: bool,
+    spread: bool = True,
     width: int | None = None,
 ) -> Attribution:
     """Evaluate samples for all rows, and estimate; rows that meet the tolerance stop.
 
     `width` numbers are estimated, the values first: one for each player where it is None.
+    Where `spread` is False, each value is the mean over all draws, whatever the game.
     """
     n, d, k = game.n_rows, game.n_players, game.n_outputs
     values, errors = np.empty((n, width or d, k)), np.empty((n, width or d, k))
     S = coalitions(np.arange(count))
-    draws = own_draws(game, plan.seed, np.arange(count))
+    draws = own_draws(game, plan.seed, np.arange(count)) if spread else None
     tolerance = plan.tolerance
     bases, fulls = np.empty((n, k)), np.empty((n, k))
     if game.progress is not None:
-        game.progress.expect(n * count * (1 + paired))
+        unit = 1 if spread else game.value_cost
+        game.progress.expect(n * count * (1 + paired) * unit)
     for rows, _ in game.blocks(count * (1 + paired)):
         bases[rows], fulls[rows] = game.ends(rows)
         active, parts, done = rows, [], 0
