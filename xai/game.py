@@ -22,7 +22,7 @@ from xai.behavior.base import Values
 from xai.composition import Composer, Table, composer
 from xai.inputs import Block, Inputs, is_tensor
 from xai.model import Model
-from xai.players import Partition
+from xai.partition import Partition
 from xai.progress import Progress
 from xai.removal.base import Draws
 
@@ -273,6 +273,8 @@ class ModelGame(Game):
     ----------
     full_outputs : (n, K)
         The model's outputs on the unmasked rows, evaluated beforehand; they count.
+    paid : int
+        Further model rows that each row has cost beforehand.
     """
 
     model: Model
@@ -285,11 +287,12 @@ class ModelGame(Game):
     n_jobs: int | None = None
     progress: Progress | None = None
     subset: Indices | None = None
+    paid: int = 0
 
     def __post_init__(self) -> None:
-        self.evaluations = 0
         self._rows = np.arange(self.inputs.n) if self.subset is None else self.subset
         self.n_rows = len(self._rows)
+        self.evaluations = self.paid * self.n_rows
         self.n_players = int(self.partition.counts[self._rows[0]])
         self.player_names = self.partition.names
         self.n_draws, self.endless = self.draws.n_draws, self.draws.endless
@@ -337,6 +340,8 @@ class ModelGame(Game):
         """Players all of whose elements equal their replacement at every draw."""
         if self.endless or self.draws.inputs is not None or sparse.issparse(self.inputs.block):
             return None
+        if self.partition.atlas is not None:
+            return None
         changed: Any = False
         own = self.inputs.block[self._rows]
         for draw in range(self.n_draws):
@@ -349,10 +354,12 @@ class ModelGame(Game):
         changed = np.asarray(changed.cpu() if is_tensor(changed) else changed)
         owner = self.partition.owner
         owner = np.broadcast_to(owner, (len(owner), *self.inputs.shape))
-        nulls = np.ones((self.n_rows, self.n_players + 1), bool)
+        nulls = np.ones((self.n_rows, max(self.n_players, int(owner.max()) + 1) + 1), bool)
         for row, at in enumerate(self._rows):
             nulls[row, owner[0 if self.partition.shared else at][changed[row]]] = False
-        return nulls[:, :-1] if nulls[:, :-1].any() else None
+        nulls, overlap = nulls[:, :-1], self.partition.overlap
+        nulls = nulls[:, : self.n_players] if overlap is None else overlap.windows(nulls)
+        return nulls if nulls.any() else None
 
     # -- evaluation ---------------------------------------------------------------------------
 
@@ -538,6 +545,11 @@ class ModelGame(Game):
             own = draws[which] if draws.ndim == 1 else draws.reshape(-1)
             flat = self._reduced(each, self._samples(each, table, which, own))
         return flat.reshape(r, c, flat.shape[1])
+
+    @property
+    def full_cost(self) -> int:
+        """One model row, and what was paid beforehand."""
+        return 1 + self.paid
 
     @property
     def base_cost(self) -> int:

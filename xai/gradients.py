@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from xai.composition import soft
+from xai.composition import Composer, soft
 from xai.inputs import is_tensor
 from xai.kernels import tensors
 
@@ -53,7 +53,9 @@ class Gradients:
     @cached_property
     def mixes(self) -> bool:
         """Whether masks mix x and a replacement, element by element."""
-        return self.game.draws.inputs is None
+        partition = self.game.partition
+        plain = partition.overlap is None and partition.atlas is None
+        return self.game.draws.inputs is None and plain
 
     def stream(
         self, rows: Indices, masks: Any, draws: Indices, wrt: Wrt
@@ -113,6 +115,11 @@ class Gradients:
         """Gradients in the inputs (B, *shape, k), summed over each player: (B, d, k)."""
         import torch
 
+        if self.game.partition.overlap is not None or self.game.partition.atlas is not None:
+            raise ValueError(
+                "a gradient in the inputs is summed over each player's elements, and players that "
+                "overlap share theirs: use Patches, or wrt='mask'"
+            )
         own = torch.as_tensor(self.game.explained[np.asarray(rows)], device=gradient.device)
         d = self.game.n_players
         return torch.stack([self.owners.sums(g, own, d) for g in gradient.unbind(-1)], dim=-1)
@@ -122,10 +129,17 @@ class Gradients:
     def _inputs(self, at: Indices, masks: Any, draws: Indices) -> Tensor:
         game = self.game
         table = self._wide(masks)
-        made: Tensor = soft(game.inputs, game.partition, game.draws)(table)(
-            at, np.arange(len(at)), draws
-        )
+        if game.partition.overlap is not None:
+            table = game.partition.overlap.pieces(table)
+        if game.partition.atlas is not None:
+            table = game.partition.atlas(at, table)
+        made: Tensor = self._soft(table)(at, np.arange(len(at)), draws)
         return made
+
+    @cached_property
+    def _soft(self) -> Composer:
+        game = self.game
+        return soft(game.inputs, game.partition.apart, game.draws)
 
     def _wide(self, masks: Any) -> Any:
         """One column for all players stays one only where the composition understands it."""

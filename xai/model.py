@@ -36,7 +36,7 @@ class Model:
         behind one of its layers
     """
 
-    call: Callable[[Any], Any]
+    call: Callable[..., Any]
     prepare: Callable[[Block], Any]
     scale: Scale
     labels: Sequence[Any] = ()
@@ -78,15 +78,16 @@ class Model:
         """
         if self.forward is None:
             raise TypeError(
-                "gradients need a torch module, and this model is none: choose a method that "
-                "removes features instead, such as 'shapley' or 'occlusion'"
+                "gradients need a torch module (or a function of tensors, with x a tensor), and "
+                "this model is none: choose a method that removes features instead, such as "
+                "'shapley' or 'occlusion'"
             )
         out = self.forward(self.prepare(block), *((rows,) if self.by_row else ()))
         if not is_tensor(out):
-            raise TypeError(f"the module returned a {type(out).__name__}; expected a tensor")
+            raise TypeError(f"the model returned a {type(out).__name__}; expected a tensor")
         if out.ndim not in (1, 2) or len(out) != len(block):
             raise ValueError(
-                f"the module returned a tensor of shape {tuple(out.shape)} for {len(block)} rows; "
+                f"the model returned a tensor of shape {tuple(out.shape)} for {len(block)} rows; "
                 f"expected ({len(block)},) or ({len(block)}, k)"
             )
         out = out.float() if out.dtype.itemsize < 4 else out
@@ -203,7 +204,8 @@ def wrap(model: Any, inputs: Inputs) -> Model:
         call, prepare = _without_gradients(model), _module_inputs(model, inputs)
         return Model(call, prepare, "module", module=model, forward=model)
     if not _predicts(model):
-        return Model(model, inputs.decode, "callable")
+        forward = model if is_tensor(inputs.block) else None
+        return Model(model, inputs.decode, "callable", forward=forward)
     prepare = _estimator_inputs(model, inputs)
     labels = getattr(model, "classes_", None)
     if hasattr(model, "predict_proba"):
@@ -335,7 +337,7 @@ def _takes_codes(module: Any) -> bool:
 
 def to_model_device(model: Model, inputs: Inputs) -> Inputs:
     """Keep rows as tensors where the module lives, so that batches are composed there."""
-    if model.module is None or hasattr(inputs.block, "tocsr") or inputs.names is not None:
+    if model.module is None or hasattr(inputs.block, "tocsr"):
         return inputs
     import torch
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from xai.summary.base import Attribution, Budget, Plan, Summary
+from xai.summary.cam import ChannelGradient
+from xai.summary.gradient import Gradient, IntegratedGradient
 from xai.summary.individual import IncludeIndividual, RemoveIndividual
 from xai.summary.interactions import Interactions
 from xai.summary.linear import LinearFit
@@ -20,6 +22,9 @@ NAMES = {
     "interactions": Interactions,
     "owen": Owen,
     "beta_shapley": BetaShapley,
+    "channel_gradient": ChannelGradient,
+    "gradient": Gradient,
+    "integrated_gradient": IntegratedGradient,
 }
 """Summaries that `explain(summary="…")` accepts by name."""
 
@@ -29,7 +34,10 @@ __all__ = [
     "Banzhaf",
     "BetaShapley",
     "Budget",
+    "ChannelGradient",
+    "Gradient",
     "IncludeIndividual",
+    "IntegratedGradient",
     "Interactions",
     "LinearFit",
     "MeanWhenIncluded",
