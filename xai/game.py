@@ -84,6 +84,7 @@ class Game(ABC):
     evaluations : int
         Model rows spent so far, over all rows.
     player_names : (d,) str, or none
+    pixels : (height, width), where players are the pixels of an image, row by row; or None
     """
 
     n_rows: int = 1
@@ -96,6 +97,7 @@ class Game(ABC):
     evaluations: int = 0
     progress: Progress | None = None
     player_names: Sequence[str] = ()
+    pixels: tuple[int, int] | None = None
 
     @staticmethod
     def from_function(v: Callable[[Any], Any], n_players: int) -> Game:
@@ -295,6 +297,7 @@ class ModelGame(Game):
         self.evaluations = self.paid * self.n_rows
         self.n_players = int(self.partition.counts[self._rows[0]])
         self.player_names = self.partition.names
+        self.pixels = None if self.model.by_row else self.partition.pixels
         self.n_draws, self.endless = self.draws.n_draws, self.draws.endless
         self.sampled_draws = self.endless
         self.commutes = self.values.reduce is None

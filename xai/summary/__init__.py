@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from xai.summary.base import Attribution, Budget, Plan, Summary
 from xai.summary.cam import ChannelGradient
+from xai.summary.extremal import ExtremalSubset
 from xai.summary.gradient import Gradient, IntegratedGradient
 from xai.summary.individual import IncludeIndividual, RemoveIndividual
 from xai.summary.interactions import Interactions
@@ -23,6 +24,7 @@ NAMES = {
     "owen": Owen,
     "beta_shapley": BetaShapley,
     "channel_gradient": ChannelGradient,
+    "extremal_subset": ExtremalSubset,
     "gradient": Gradient,
     "integrated_gradient": IntegratedGradient,
 }
@@ -35,6 +37,7 @@ __all__ = [
     "BetaShapley",
     "Budget",
     "ChannelGradient",
+    "ExtremalSubset",
     "Gradient",
     "IncludeIndividual",
     "IntegratedGradient",

@@ -217,12 +217,12 @@ def needs(what: str, least: int, budget: int | None) -> None:
         raise BudgetError(what, least, budget)
 
 
-def check_samples(what: str, samples: object, *, least: int) -> None:
+def check_samples(what: str, samples: object, *, least: int, name: str = "samples") -> None:
     """Refuse a number of samples (None: left open) that is no integer, or too small."""
     if samples is None:
         return
     if isinstance(samples, bool) or not isinstance(samples, int | np.integer) or samples < least:
-        raise ValueError(f"samples={samples!r}: {what} needs an integer of at least {least}")
+        raise ValueError(f"{name}={samples!r}: {what} needs an integer of at least {least}")
 
 
 def finish(

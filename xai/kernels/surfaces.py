@@ -1,0 +1,136 @@
+"""Masks made of parameters, in torch, where a model lives: pixel by pixel, or smooth over an image.
+
+Parameters (B, p) in [0, 1] become the masks (B, d) of d players, with gradients.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+SHARPNESS = 20.0
+"""Of the smooth maximum: Σ v·softmax(20 v)."""
+
+
+class Surface(Protocol):
+    """How parameters become masks.
+
+    Attributes
+    ----------
+    grid : shape of one row of parameters
+    """
+
+    grid: tuple[int, ...]
+
+    def masks(self, parameters: Tensor) -> Tensor:
+        """Masks (B, d) of parameters (B, p)."""
+
+
+@dataclass(frozen=True)
+class Plain:
+    """Each player's mask is a parameter."""
+
+    grid: tuple[int, ...]
+
+    def masks(self, parameters: Tensor) -> Tensor:
+        """The parameters themselves."""
+        return parameters
+
+
+@dataclass(frozen=True, eq=False)
+class Interpolated:
+    """Pixels between the points of a coarser grid, bilinearly.
+
+    Attributes
+    ----------
+    down, across : (H, h), (W, w)
+        Weights of the grid's lines and columns in each of the image's.
+    """
+
+    down: Tensor
+    across: Tensor
+
+    @classmethod
+    def of(cls, shape: tuple[int, int], step: float, like: Tensor) -> Interpolated:
+        """Grid points `step` pixels apart, centred on an image of that shape, over all of it."""
+        down, across = (_weights(side, step) for side in shape)
+        return cls(like.new_tensor(down), like.new_tensor(across))
+
+    @property
+    def grid(self) -> tuple[int, ...]:
+        """Lines and columns of the grid."""
+        return self.down.shape[1], self.across.shape[1]
+
+    def masks(self, parameters: Tensor) -> Tensor:
+        """Grid points (B, h·w) to pixels (B, H·W)."""
+        points = parameters.reshape(-1, *self.grid)
+        return (self.down @ points @ self.across.T).flatten(1)
+
+
+@dataclass(frozen=True, eq=False)
+class MaxConvolution:
+    """A smooth maximum of bumps on a grid: masks whose edges are smooth, whatever is learned.
+
+    ``M(u) = smax_i k(‖u − u_i‖ / σ) p_i``, with ``k(z) = exp(−2 max(0, z − ½)²)``, which is flat on
+    top, over the grid points u_i near u, and ``smax(v) = Σ v softmax(20 v)`` (Fong, Patrick &
+    Vedaldi 2019, Eq. 7). It is divided by what parameters of 1 would give, so that these give 1 up
+    to the image's borders; taken at the grid's points, and interpolated between them.
+
+    Attributes
+    ----------
+    weights : (1, w², 1)
+        k in a window of w × w grid points.
+    ones : (1, h·w)
+        The maxima of parameters of 1.
+    pixels : Interpolated
+    """
+
+    weights: Tensor
+    ones: Tensor
+    pixels: Interpolated
+
+    @classmethod
+    def of(cls, shape: tuple[int, int], step: float, sigma: float, like: Tensor) -> MaxConvolution:
+        """A grid of `step` pixels on an image of that shape, and bumps `sigma` pixels wide."""
+        pixels = Interpolated.of(shape, step, like)
+        reach = 1 + int(np.ceil(sigma / step))
+        line = np.arange(-reach, reach + 1) * step / sigma
+        k = np.exp(-2 * np.maximum(0, np.hypot(line[:, None], line) - 0.5) ** 2)
+        weights = like.new_tensor(k.reshape(1, -1, 1))
+        bare = cls(weights, like.new_ones(()), pixels)
+        return cls(weights, bare.maxima(like.new_ones(1, int(np.prod(pixels.grid)))), pixels)
+
+    @property
+    def grid(self) -> tuple[int, ...]:
+        """Lines and columns of the grid."""
+        return self.pixels.grid
+
+    def masks(self, parameters: Tensor) -> Tensor:
+        """Grid points (B, h·w) to pixels (B, H·W)."""
+        return self.pixels.masks(self.maxima(parameters))
+
+    def maxima(self, parameters: Tensor) -> Tensor:
+        """Smooth maxima at the grid's points, (B, h·w)."""
+        from torch.nn.functional import unfold
+
+        window = round(self.weights.shape[1] ** 0.5)
+        points = parameters.reshape(-1, 1, *self.grid)
+        v = unfold(points, window, padding=window // 2) * self.weights
+        return (v * (SHARPNESS * v).softmax(1)).sum(1) / self.ones
+
+
+def _weights(side: int, step: float) -> NDArray[np.float64]:
+    """Linear interpolation (side, points) from points `step` apart that reach both ends."""
+    points = 1 + max(1, int(np.ceil((side - 1) / step)))
+    start = ((side - 1) - (points - 1) * step) / 2
+    at = (np.arange(side) - start) / step
+    below = np.clip(np.floor(at), 0, points - 2).astype(int)
+    out, rows = np.zeros((side, points)), np.arange(side)
+    out[rows, below], out[rows, below + 1] = below + 1 - at, at - below
+    return out
