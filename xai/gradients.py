@@ -101,7 +101,7 @@ class Gradients:
         def make(batch: slice) -> tuple[Tensor, Tensor]:
             part = masks[batch]
             if through:
-                part = _leaf(_as_tensor(part, game.inputs.block))
+                part = _leaf(_as_tensor(self._wide(part), game.inputs.block))
             return part, self._inputs(at[batch], part, draws[batch])
 
         # a graph is made in the thread that walks it back
