@@ -6,11 +6,13 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from html import escape
 
-from xai.behavior import Behavior, DatasetLoss, Prediction, PredictionLoss
-from xai.players import ActivationMaps, Channels, Patches, Players, Units
+from xai.behavior import Behavior, DatasetLoss, Margin, Prediction, PredictionLoss
+from xai.players import ActivationMaps, Channels, Patches, Players, Superpixels, Units
 from xai.removal import (
     Baseline,
+    Blur,
     BlurPyramid,
+    Inpaint,
     Marginal,
     Neighbourhood,
     Noise,
@@ -25,12 +27,15 @@ from xai.summary import (
     BetaShapley,
     Budget,
     ChannelGradient,
+    ExtremalSubset,
     Gradient,
     IncludeIndividual,
     IntegratedGradient,
     LinearFit,
     MeanWhenIncluded,
+    MinimalSubset,
     Owen,
+    PenalizedSubset,
     RemoveIndividual,
     Shapley,
     Summary,
@@ -158,6 +163,15 @@ _METHODS = (
     Method(Baseline(0), Prediction(), IncludeIndividual(softmax=True), "score_cam",
            inputs=_NETWORK, image=(Baseline(0), ActivationMaps()),
            paper="Wang et al. 2020, Score-CAM"),
+    Method(BlurPyramid(), Prediction(), ExtremalSubset(), "extremal_perturbation", inputs=_NETWORK,
+           paper="Fong, Patrick & Vedaldi 2019, Understanding deep networks via extremal "
+                 "perturbations and smooth masks"),
+    Method(Blur(), Prediction("probability"), PenalizedSubset(), "meaningful_perturbation",
+           inputs=_NETWORK,
+           paper="Fong & Vedaldi 2017, Interpretable explanations of black boxes"),
+    Method(Inpaint(), Margin(), MinimalSubset(), "mir", inputs="image; any model",
+           image=(Inpaint(), Superpixels()),
+           paper="Zhou et al. 2015, Object detectors emerge in deep scene CNNs"),
     Method(ProductOfMarginals(), Prediction(), Shapley(), "qii", inputs=_TABLE_IMAGE,
            paper="Datta, Sen & Zick 2016, Quantitative input influence"),
 )  # fmt: skip

@@ -19,14 +19,11 @@ SHARPNESS = 20.0
 
 
 class Surface(Protocol):
-    """How parameters become masks.
+    """How parameters become masks."""
 
-    Attributes
-    ----------
-    grid : shape of one row of parameters
-    """
-
-    grid: tuple[int, ...]
+    @property
+    def grid(self) -> tuple[int, ...]:
+        """Shape of one row of parameters."""
 
     def masks(self, parameters: Tensor) -> Tensor:
         """Masks (B, d) of parameters (B, p)."""
@@ -79,20 +76,19 @@ class MaxConvolution:
 
     ``M(u) = smax_i k(‖u − u_i‖ / σ) p_i``, with ``k(z) = exp(−2 max(0, z − ½)²)``, which is flat on
     top, over the grid points u_i near u, and ``smax(v) = Σ v softmax(20 v)`` (Fong, Patrick &
-    Vedaldi 2019, Eq. 7). It is divided by what parameters of 1 would give, so that these give 1 up
-    to the image's borders; taken at the grid's points, and interpolated between them.
+    Vedaldi 2019, Eq. 7). It is divided by what parameters of 1 give, so that these give 1; taken
+    at the grid's points, and interpolated between them. Beyond the image the grid goes on with its
+    border's values: equal parameters give a mask that is equal everywhere, so that borders are
+    neither shunned nor sought.
 
     Attributes
     ----------
     weights : (1, w², 1)
         k in a window of w × w grid points.
-    ones : (1, h·w)
-        The maxima of parameters of 1.
     pixels : Interpolated
     """
 
     weights: Tensor
-    ones: Tensor
     pixels: Interpolated
 
     @classmethod
@@ -102,9 +98,7 @@ class MaxConvolution:
         reach = 1 + int(np.ceil(sigma / step))
         line = np.arange(-reach, reach + 1) * step / sigma
         k = np.exp(-2 * np.maximum(0, np.hypot(line[:, None], line) - 0.5) ** 2)
-        weights = like.new_tensor(k.reshape(1, -1, 1))
-        bare = cls(weights, like.new_ones(()), pixels)
-        return cls(weights, bare.maxima(like.new_ones(1, int(np.prod(pixels.grid)))), pixels)
+        return cls(like.new_tensor(k.reshape(1, -1, 1)), pixels)
 
     @property
     def grid(self) -> tuple[int, ...]:
@@ -117,12 +111,17 @@ class MaxConvolution:
 
     def maxima(self, parameters: Tensor) -> Tensor:
         """Smooth maxima at the grid's points, (B, h·w)."""
-        from torch.nn.functional import unfold
+        from torch.nn.functional import pad, unfold
 
         window = round(self.weights.shape[1] ** 0.5)
         points = parameters.reshape(-1, 1, *self.grid)
-        v = unfold(points, window, padding=window // 2) * self.weights
-        return (v * (SHARPNESS * v).softmax(1)).sum(1) / self.ones
+        around = pad(points, [window // 2] * 4, mode="replicate")
+        return _smax(unfold(around, window) * self.weights) / _smax(self.weights)
+
+
+def _smax(v: Tensor) -> Tensor:
+    """Smooth maximum over axis 1."""
+    return (v * (SHARPNESS * v).softmax(1)).sum(1)
 
 
 def _weights(side: int, step: float) -> NDArray[np.float64]:

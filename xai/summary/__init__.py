@@ -9,7 +9,9 @@ from xai.summary.gradient import Gradient, IntegratedGradient
 from xai.summary.individual import IncludeIndividual, RemoveIndividual
 from xai.summary.interactions import Interactions
 from xai.summary.linear import LinearFit
+from xai.summary.minimal import MinimalSubset
 from xai.summary.owen import Owen
+from xai.summary.penalized import PenalizedSubset
 from xai.summary.semivalue import Banzhaf, BetaShapley, MeanWhenIncluded, Semivalue
 from xai.summary.shapley import Shapley
 
@@ -27,6 +29,8 @@ NAMES = {
     "extremal_subset": ExtremalSubset,
     "gradient": Gradient,
     "integrated_gradient": IntegratedGradient,
+    "minimal_subset": MinimalSubset,
+    "penalized_subset": PenalizedSubset,
 }
 """Summaries that `explain(summary="…")` accepts by name."""
 
@@ -44,7 +48,9 @@ __all__ = [
     "Interactions",
     "LinearFit",
     "MeanWhenIncluded",
+    "MinimalSubset",
     "Owen",
+    "PenalizedSubset",
     "Plan",
     "RemoveIndividual",
     "Semivalue",

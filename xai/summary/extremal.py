@@ -10,7 +10,7 @@ import numpy as np
 
 from xai.game import Floats, Game, ModelGame
 from xai.summary.base import Attribution, Budget, Plan, Summary
-from xai.summary.masks import Momentum, Task, Variant, learned, planned
+from xai.summary.masks import TOLERANCE, Momentum, Task, Variant, learned, pixels_between, planned
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -18,8 +18,10 @@ if TYPE_CHECKING:
     from xai.kernels.surfaces import Surface
 
 ITERATIONS = 800
-PRESSURE, GROWTH = 30.0, 16.4
+PRESSURE, GROWTH = 6.0, 100.0
 """The area's weight λ at first, and how many times as large it is at last."""
+EQUAL = 1e-6
+"""Masks that differ by no more are equal: by rounding, chance would choose among them."""
 
 
 @dataclass(frozen=True)
@@ -48,9 +50,9 @@ class ExtremalSubset(Summary):
     Notes
     -----
     Fong, Patrick & Vedaldi (2019), Eq. 2–7, with the area taken on the pixels themselves, players
-    of equal mask sharing what r gives them, λ from 30 to 492, and the values' change from ∅ to N
-    as the unit of v: about their 300 to 4920 for an ImageNet network's logits. Contrastive
-    rewards are behaviors, `Contrast` and `Margin`.
+    of equal mask sharing what r gives them, and λ from 6 to 600 in units of v: its change from ∅
+    to N, or what its first gradient promises, if that is more. (Theirs, of logits in the tens, goes
+    from 300 to 4920.) Contrastive rewards are behaviors, `Contrast` and `Margin`.
 
     ``values`` is the mean mask over areas; ``info["masks"]`` (n, areas, *players) are the masks,
     ``info["area"]`` their means, ``info["score"]`` what v is under each (delete: without it; dual
@@ -70,7 +72,7 @@ class ExtremalSubset(Summary):
     mirror: bool = True
     default_budget: ClassVar[Budget | str] = "(iterations + 1) · areas + m + 1"
 
-    RATE: ClassVar[float] = 1e-4
+    RATE: ClassVar[float] = 5e-4
 
     def attribute(self, game: Game, plan: Plan) -> Attribution:
         """Learn the masks of all areas, of as many rows as fit a batch, together."""
@@ -82,7 +84,8 @@ class ExtremalSubset(Summary):
 
             def penalty(masks: Tensor, p: Tensor, kind: Tensor, done: float) -> Tensor:
                 best = closest(masks.detach(), targets[kind.cpu().numpy()])
-                return PRESSURE * GROWTH**done * (masks - best).square().mean(1)
+                weight = float(PRESSURE * GROWTH**done)
+                return weight * (masks - best).square().mean(1)
 
             return Task(
                 variant=self.variant,
@@ -92,7 +95,7 @@ class ExtremalSubset(Summary):
                 mirror=self.mirror,
                 start=1.0,
                 surface=self._surface,
-                optimizer=lambda p: Momentum.of(p, self.RATE * p.shape[1]),
+                optimizer=lambda p: Momentum.of(p, self.RATE),
                 penalty=penalty,
             )
 
@@ -110,13 +113,13 @@ class ExtremalSubset(Summary):
         if game.pixels is None:
             return Plain((game.n_players,))
         side = min(game.pixels) / 224
-        step = positive("step", self.step, max(1.0, 7 * side))
+        step = pixels_between("step", self.step, max(1.0, 7 * side))
         return MaxConvolution.of(
-            game.pixels, step, positive("smoothing", self.smoothing, max(1.0, 21 * side)), like
+            game.pixels,
+            step,
+            pixels_between("smoothing", self.smoothing, max(1.0, 21 * side)),
+            like,
         )
-
-
-TOLERANCE = 1e-3
 
 
 def closest(masks: Tensor, counts: Any) -> Tensor:
@@ -126,18 +129,7 @@ def closest(masks: Tensor, counts: Any) -> Tensor:
     out = []
     for mask, count in zip(masks, counts.tolist(), strict=True):
         edge = mask.kthvalue(len(mask) - count + 1).values
-        above, level = mask > edge, mask == edge
+        above, level = mask > edge + EQUAL, (mask - edge).abs() <= EQUAL
         share = (count - above.sum()) / level.sum()
         out.append(above + level * share)
     return torch.stack(out)
-
-
-def positive(name: str, given: float | None, default: float) -> float:
-    """A number of pixels."""
-    if given is None:
-        return default
-    if isinstance(given, bool) or not isinstance(given, int | float | np.number):
-        raise TypeError(f"{name} must be a number of pixels, not {given!r}")
-    if not 0 < given < np.inf:
-        raise ValueError(f"{name} must be positive and finite, not {given!r}")
-    return float(given)

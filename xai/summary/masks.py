@@ -23,6 +23,8 @@ Variant: TypeAlias = Literal["preserve", "delete", "dual"]
 VARIANTS = ("preserve", "delete", "dual")
 CHECK = 20
 """Iterations between two looks at whether a mask still changes; even, for mirrored inputs."""
+TOLERANCE = 1e-3
+"""A mask is at rest once it changes by no more than this between two looks, on average."""
 
 
 class Optimizer(Protocol):
@@ -46,9 +48,8 @@ class Task:
     start : the parameters' first value
     surface : (game, like) -> Surface
     optimizer : (parameters (B, p)) -> Optimizer
-    penalty : (masks (B, d), parameters (B, p), which of the `count` (B,), part of the iterations
-        done) -> (B,)
-        In units of the reward's scale.
+    penalty : (masks (B, d), parameters (B, *grid), which of the `count` (B,), the part of the
+        iterations that is done) -> (B,), in units of the reward's scale
     """
 
     variant: Variant
@@ -90,6 +91,17 @@ def planned(what: str, variant: str, iterations: int | None, default: int) -> Ca
     return count
 
 
+def pixels_between(name: str, given: float | None, default: float) -> float:
+    """A number of pixels."""
+    if given is None:
+        return default
+    if isinstance(given, bool) or not isinstance(given, int | float | np.number):
+        raise TypeError(f"{name} must be a number of pixels, not {given!r}")
+    if not 0 < given < np.inf:
+        raise ValueError(f"{name} must be positive and finite, not {given!r}")
+    return float(given)
+
+
 def learned(game: Game, plan: Plan, make: Callable[[ModelGame], Task]) -> Attribution:
     """Learn the masks of all rows; values are each row's mean mask.
 
@@ -120,7 +132,7 @@ def learned(game: Game, plan: Plan, make: Callable[[ModelGame], Task]) -> Attrib
         base_value=base,
         prediction=full,
         evaluations=-(-model.evaluations // model.n_rows),
-        converged=stopped.all(axis=(1, 2)),
+        converged=np.asarray(stopped.all(axis=(1, 2))),
         info=info,
     )
 
@@ -138,7 +150,7 @@ def _learn(game: ModelGame, task: Task, rows: Indices, span: Floats) -> dict[str
     with torch.inference_mode(False), torch.enable_grad():
         batch.run(span[rows[place[0]], place[2]])
         masks = batch.masks(batch.parameters).detach().clamp(0, 1)
-    told = _scores(game, task, batch.rows, batch.outputs, masks)
+    told: dict[str, NDArray[Any]] = {**_scores(game, task, batch.rows, batch.outputs, masks)}
     told |= {"area": masks.mean(1).cpu().numpy(), "iterations": batch.used}
     told |= {"stopped": batch.stopped}
     flat = masks.cpu().numpy().reshape(*shape, -1)
@@ -166,6 +178,7 @@ class _Batch:
         self.surface = self.task.surface(self.game, like)
         count = int(np.prod(self.surface.grid))
         self.parameters = like.new_full((len(self.rows), count), self.task.start)
+        self.share = _shares(self.surface, like.new_ones(1, count))
         self.used, self.stopped = np.zeros(len(self.rows), int), np.zeros(len(self.rows), bool)
 
     def masks(self, parameters: Tensor) -> Tensor:
@@ -190,10 +203,11 @@ class _Batch:
             if scale is None:
                 scale = self._scale(raw, own, gain, span)
             kind = torch.as_tensor(self.kinds[left], device=p.device)
-            penalty = task.penalty(raw, own, kind, step / task.iterations)
+            points = own.reshape(-1, *self.surface.grid)
+            penalty = task.penalty(raw, points, kind, step / task.iterations)
             loss = penalty.sum() - (raw * (gain / scale[at, None])).sum()
             (gradient,) = torch.autograd.grad(loss, own)
-            p[at] = (own.detach() + optimizer.step(gradient, at)).clamp(0, 1)
+            p[at] = (own.detach() + optimizer.step(gradient / self.share, at)).clamp(0, 1)
             self.used[left] += 1
             if step % CHECK:
                 continue
@@ -232,6 +246,20 @@ class _Batch:
         far = torch.as_tensor(span, device=own.device).to(own.dtype)
         scale = torch.maximum(slope.abs().sum(1), far)
         return torch.where(scale > 0, scale, 1)
+
+
+def _shares(surface: Surface, ones: Tensor) -> Tensor:
+    """How much of the mean mask each parameter moves, (1, p).
+
+    Gradients are taken per share: else parameters at the border, which move fewer pixels, would
+    lag behind, and masks end up there.
+    """
+    import torch
+
+    with torch.inference_mode(False), torch.enable_grad():
+        p = ones.requires_grad_()
+        (share,) = torch.autograd.grad(surface.masks(p).mean(), p)
+    return share
 
 
 def _scores(
@@ -282,7 +310,9 @@ class Adam:
     @classmethod
     def of(cls, parameters: Tensor, rate: float) -> Adam:
         """At rest."""
-        return cls(rate, parameters.new_zeros(parameters.shape), parameters.new_zeros(parameters.shape))
+        return cls(
+            rate, parameters.new_zeros(parameters.shape), parameters.new_zeros(parameters.shape)
+        )
 
     def step(self, gradient: Tensor, left: Tensor) -> Tensor:
         """Against the mean gradient, in units of its root mean square."""
