@@ -30,6 +30,9 @@ class Case:
     dummies: bool = False  # exactly 0 for a player that does nothing, sampled or not
     needs_data: bool = False  # background rows (of networks; the tables' methods all have them)
     change: bool = True  # measures change: zero on a constant model
+    ranks: bool = False  # an order of players: there is one on a constant model, too
+    gradients: bool = True  # of networks: needs a torch module
+    shares: bool = True  # of networks: all outputs use the same model rows
     default_removal: str = "Marginal"
     budget: int | None = 1500  # with the `large` problem below, too few rows to enumerate
 
@@ -73,6 +76,9 @@ NETWORK_CASES = {
         Case("gradcam++", samples=False),
         Case("ablation_cam", samples=False),
         Case("score_cam", samples=False, change=False),
+        Case("extremal_perturbation", samples=False, ranks=True, shares=False, budget=90),
+        Case("meaningful_perturbation", samples=False, change=False, shares=False, budget=40),
+        Case("mir", samples=False, ranks=True, shares=False, gradients=False, budget=None),
     ]
 }
 """Methods for torch networks and images: their laws are in test_network_laws.py."""
@@ -89,6 +95,9 @@ FAMILIES: dict[str, Callable[[Case], bool]] = {
 NETWORK_FAMILIES: dict[str, Callable[[Case], bool]] = {
     "network_case": lambda case: True,
     "sampling_network_case": lambda case: case.samples,
+    "amount_network_case": lambda case: not case.ranks,
+    "gradient_network_case": lambda case: case.gradients,
+    "sharing_network_case": lambda case: case.shares,
 }
 
 

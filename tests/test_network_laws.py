@@ -157,20 +157,20 @@ def test_an_array_is_as_good_as_a_tensor(network_case, run, images):
     assert_agree(run(network_case, x=images.numpy()), run(network_case))
 
 
-def test_all_outputs_cost_no_more_than_one_and_agree(network_case, run):
-    keywords = {"steps": 8} if "integrated" in network_case.name else {}
-    every = run(network_case, target="all", **keywords)
+def test_all_outputs_cost_no_more_than_one_and_agree(sharing_network_case, run):
+    keywords = {"steps": 8} if "integrated" in sharing_network_case.name else {}
+    every = run(sharing_network_case, target="all", **keywords)
     for target in range(3):
-        one = run(network_case, target=target, **keywords)
+        one = run(sharing_network_case, target=target, **keywords)
         assert one.evaluations == every.evaluations
         np.testing.assert_allclose(every.values[..., target], one.values, rtol=1e-9, atol=1e-12)
 
 
-def test_a_constant_network_is_explained_by_zeros(network_case, run):
+def test_a_constant_network_is_explained_by_zeros(amount_network_case, run):
     net = network()
     torch.nn.init.zeros_(net[9].weight)
-    explanation = run(network_case, net)
-    if network_case.change:
+    explanation = run(amount_network_case, net)
+    if amount_network_case.change:
         np.testing.assert_array_equal(explanation.values, 0)
     else:
         np.testing.assert_allclose(explanation.values, explanation.values.flat[0])
@@ -190,7 +190,9 @@ def test_maps_are_as_large_as_the_images(network_case, run):
 
 
 @pytest.mark.parametrize("model", ["forest", "function"])
-def test_models_without_gradients_are_refused_before_they_are_called(network_case, images, model):
+def test_models_without_gradients_are_refused_before_they_are_called(
+    gradient_network_case, images, model
+):
     calls = []
 
     def function(x):
@@ -199,7 +201,7 @@ def test_models_without_gradients_are_refused_before_they_are_called(network_cas
 
     x = images.numpy()
     with pytest.raises(TypeError, match="torch module"):
-        xai.explain(function, x, network_case.name, data=x, channel_axis=1)
+        xai.explain(function, x, gradient_network_case.name, data=x, channel_axis=1)
     assert not calls
 
 

@@ -28,6 +28,13 @@ class Surface(Protocol):
     def masks(self, parameters: Tensor) -> Tensor:
         """Masks (B, d) of parameters (B, p)."""
 
+    def shares(self, level: Tensor) -> Tensor:
+        """How much of the mean mask each parameter moves where all have a level (B,): (B, p).
+
+        Taken per share, gradients move equal parameters alike: those at an image's border move
+        fewer pixels, and would else lag behind, so that masks end up there.
+        """
+
 
 @dataclass(frozen=True)
 class Plain:
@@ -38,6 +45,10 @@ class Plain:
     def masks(self, parameters: Tensor) -> Tensor:
         """The parameters themselves."""
         return parameters
+
+    def shares(self, level: Tensor) -> Tensor:
+        """The same for all."""
+        return level.new_full((1, 1), 1 / int(np.prod(self.grid)))
 
 
 @dataclass(frozen=True, eq=False)
@@ -68,6 +79,10 @@ class Interpolated:
         """Grid points (B, h·w) to pixels (B, H·W)."""
         points = parameters.reshape(-1, *self.grid)
         return (self.down @ points @ self.across.T).flatten(1)
+
+    def shares(self, level: Tensor) -> Tensor:
+        """Mean weights of the grid's points, whatever the level."""
+        return self.down.mean(0).outer(self.across.mean(0)).reshape(1, -1)
 
 
 @dataclass(frozen=True, eq=False)
@@ -109,6 +124,19 @@ class MaxConvolution:
         """Grid points (B, h·w) to pixels (B, H·W)."""
         return self.pixels.masks(self.maxima(parameters))
 
+    def shares(self, level: Tensor) -> Tensor:
+        """Derivatives of the mean mask: the maxima's, weighed as they are interpolated."""
+        from torch.nn.functional import conv_transpose2d
+
+        window = round(self.weights.shape[1] ** 0.5)
+        v = level.detach()[:, None] * self.weights[..., 0]
+        chosen = (SHARPNESS * v).softmax(1)
+        slope = self.weights[..., 0] * chosen * (1 + SHARPNESS * (v - _smax(v)[:, None]))
+        of_maxima = self.pixels.shares(level).reshape(1, 1, *self.grid)
+        spread = conv_transpose2d(of_maxima, slope.reshape(1, -1, window, window))[0]
+        folded = _folded(_folded(spread, window // 2).mT, window // 2).mT
+        return folded.flatten(1) / _smax(self.weights)
+
     def maxima(self, parameters: Tensor) -> Tensor:
         """Smooth maxima at the grid's points, (B, h·w)."""
         from torch.nn.functional import pad, unfold
@@ -122,6 +150,15 @@ class MaxConvolution:
 def _smax(v: Tensor) -> Tensor:
     """Smooth maximum over axis 1."""
     return (v * (SHARPNESS * v).softmax(1)).sum(1)
+
+
+def _folded(lines: Tensor, margin: int) -> Tensor:
+    """What lies beyond both ends of the last axis, added to the ends."""
+    import torch
+
+    first = lines[..., : margin + 1].sum(-1, keepdim=True)
+    last = lines[..., -margin - 1 :].sum(-1, keepdim=True)
+    return torch.cat([first, lines[..., margin + 1 : -margin - 1], last], -1)
 
 
 def _weights(side: int, step: float) -> NDArray[np.float64]:

@@ -17,8 +17,9 @@ if TYPE_CHECKING:
 
     from xai.kernels.surfaces import Surface
 
-ITERATIONS = 800
-PRESSURE, GROWTH = 6.0, 100.0
+ITERATIONS = 400
+RATE = 2e-3
+PRESSURE, GROWTH = 1.0, 300.0
 """The area's weight λ at first, and how many times as large it is at last."""
 EQUAL = 1e-6
 """Masks that differ by no more are equal: by rounding, chance would choose among them."""
@@ -38,7 +39,7 @@ class ExtremalSubset(Summary):
         Shares of the players; of the pixels, where players are pixels.
     variant : {"preserve", "delete", "dual"}
     iterations : int, optional
-        At most so many, 800 where None; a mask that no longer changes stops sooner. Each costs a
+        At most so many, 400 where None; a mask that no longer changes stops sooner. Each costs a
         forward and a backward pass for each area (dual: two).
     step, smoothing : float, optional
         Pixels between a smooth mask's grid points, and the width of their bumps; 7 and 21 at a
@@ -50,9 +51,10 @@ class ExtremalSubset(Summary):
     Notes
     -----
     Fong, Patrick & Vedaldi (2019), Eq. 2–7, with the area taken on the pixels themselves, players
-    of equal mask sharing what r gives them, and λ from 6 to 600 in units of v: its change from ∅
-    to N, or what its first gradient promises, if that is more. (Theirs, of logits in the tens, goes
-    from 300 to 4920.) Contrastive rewards are behaviors, `Contrast` and `Margin`.
+    of equal mask sharing what r gives them, and λ from 1 to 300 in units of v: its change from ∅
+    to N, or what its first gradient promises, if that is more. (Theirs, from 300 to 4920 with
+    logits in the tens, starts at 6 or so: too firm to find the better masks.) Contrastive rewards
+    are behaviors, `Contrast` and `Margin`.
 
     ``values`` is the mean mask over areas; ``info["masks"]`` (n, areas, *players) are the masks,
     ``info["area"]`` their means, ``info["score"]`` what v is under each (delete: without it; dual
@@ -72,7 +74,10 @@ class ExtremalSubset(Summary):
     mirror: bool = True
     default_budget: ClassVar[Budget | str] = "(iterations + 1) · areas + m + 1"
 
-    RATE: ClassVar[float] = 5e-4
+    @property
+    def differentiates(self) -> bool:
+        """Whether it needs gradients."""
+        return True
 
     def attribute(self, game: Game, plan: Plan) -> Attribution:
         """Learn the masks of all areas, of as many rows as fit a batch, together."""
@@ -95,7 +100,7 @@ class ExtremalSubset(Summary):
                 mirror=self.mirror,
                 start=1.0,
                 surface=self._surface,
-                optimizer=lambda p: Momentum.of(p, self.RATE),
+                optimizer=lambda p: Momentum.of(p, RATE),
                 penalty=penalty,
             )
 

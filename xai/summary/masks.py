@@ -146,8 +146,8 @@ def _learn(game: ModelGame, task: Task, rows: Indices, span: Floats) -> dict[str
 
     shape = (len(rows), task.count, game.n_outputs)
     place = np.indices(shape).reshape(3, -1)
-    batch = _Batch(game, task, rows[place[0]], place[2], place[1])
     with torch.inference_mode(False), torch.enable_grad():
+        batch = _Batch(game, task, rows[place[0]], place[2], place[1])
         batch.run(span[rows[place[0]], place[2]])
         masks = batch.masks(batch.parameters).detach().clamp(0, 1)
     told: dict[str, NDArray[Any]] = {**_scores(game, task, batch.rows, batch.outputs, masks)}
@@ -178,7 +178,6 @@ class _Batch:
         self.surface = self.task.surface(self.game, like)
         count = int(np.prod(self.surface.grid))
         self.parameters = like.new_full((len(self.rows), count), self.task.start)
-        self.share = _shares(self.surface, like.new_ones(1, count))
         self.used, self.stopped = np.zeros(len(self.rows), int), np.zeros(len(self.rows), bool)
 
     def masks(self, parameters: Tensor) -> Tensor:
@@ -207,7 +206,8 @@ class _Batch:
             penalty = task.penalty(raw, points, kind, step / task.iterations)
             loss = penalty.sum() - (raw * (gain / scale[at, None])).sum()
             (gradient,) = torch.autograd.grad(loss, own)
-            p[at] = (own.detach() + optimizer.step(gradient / self.share, at)).clamp(0, 1)
+            gradient = gradient / self.surface.shares(own.detach().mean(1))
+            p[at] = (own.detach() + optimizer.step(gradient, at)).clamp(0, 1)
             self.used[left] += 1
             if step % CHECK:
                 continue
@@ -227,7 +227,7 @@ class _Batch:
         shown = {"preserve": [masks], "delete": [1 - masks], "dual": [masks, 1 - masks]}[variant]
         rows, outputs = (np.tile(a[left], len(shown)) for a in (self.rows, self.outputs))
         draws = np.full(len(rows), step if game.endless else step % game.n_draws)
-        mirror = self.task.mirror and game.pixels is not None and step % 2 == 0
+        mirror = self.task.mirror and game.pixels is not None and step % 2 == 1
         stream = game.gradients.stream(
             rows, torch.cat(shown), draws, "mask", outputs=outputs, mirror=mirror
         )
@@ -246,20 +246,6 @@ class _Batch:
         far = torch.as_tensor(span, device=own.device).to(own.dtype)
         scale = torch.maximum(slope.abs().sum(1), far)
         return torch.where(scale > 0, scale, 1)
-
-
-def _shares(surface: Surface, ones: Tensor) -> Tensor:
-    """How much of the mean mask each parameter moves, (1, p).
-
-    Gradients are taken per share: else parameters at the border, which move fewer pixels, would
-    lag behind, and masks end up there.
-    """
-    import torch
-
-    with torch.inference_mode(False), torch.enable_grad():
-        p = ones.requires_grad_()
-        (share,) = torch.autograd.grad(surface.masks(p).mean(), p)
-    return share
 
 
 def _scores(

@@ -59,11 +59,11 @@ class MinimalSubset(Summary):
         values, score = np.zeros((n * k, d)), full.ravel().copy()
         left = np.flatnonzero(score > self.threshold)
         for step in range(d):
+            if len(left) == 0:
+                break
             gone, reached = _least_missed(game, row[left], output[left], kept[left])
             stays = reached > self.threshold
             left, gone = left[stays], gone[stays]
-            if len(left) == 0:
-                break
             kept[left, gone] = False
             score[left], values[left, gone] = reached[stays], step
         steps = d - kept.sum(axis=1, keepdims=True)

@@ -63,6 +63,11 @@ class PenalizedSubset(Summary):
     mirror: bool = False
     default_budget: ClassVar[Budget | str] = "iterations + m + 2"
 
+    @property
+    def differentiates(self) -> bool:
+        """Whether it needs gradients."""
+        return True
+
     def attribute(self, game: Game, plan: Plan) -> Attribution:
         """Learn the masks of as many rows as fit a batch together."""
         for name in ("size", "smoothness"):
