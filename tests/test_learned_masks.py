@@ -162,12 +162,12 @@ def test_a_linear_model_has_one_mask_whatever_the_variant(images, other):
 def test_the_area_is_that_of_the_visible_mask(area):
     """Taken on a mask that is padded by 16 %, as in a reference implementation, it is half more."""
     model = Linear(square(side=32, at=(10, 12), size=10))
-    e = extremal(model, torch.ones(1, 2, 32, 32, dtype=torch.float64), area=area, iterations=300)
+    e = extremal(model, torch.ones(1, 2, 32, 32, dtype=torch.float64), area=area)
     visible = e.info["masks"][0, 0]
     assert visible.shape == (32, 32)
     assert e.info["area"][0, 0] == pytest.approx(visible.mean(), rel=1e-12)
-    assert visible.mean() == pytest.approx(area, rel=0.15)
-    assert (visible > 0.5).mean() == pytest.approx(area, rel=0.15)
+    assert visible.mean() == pytest.approx(area, rel=0.1)
+    assert (visible > 0.5).mean() == pytest.approx(area, rel=0.2)
 
 
 def test_masks_become_binary_and_their_area_exact_with_time():
@@ -179,8 +179,8 @@ def test_masks_become_binary_and_their_area_exact_with_time():
         e = extremal(model, x, area=(0.25, 0.5), iterations=iterations)
         reference = np.arange(40) >= 40 * (1 - np.array([0.25, 0.5]))[:, None]
         gaps.append(((np.sort(e.info["masks"]) - reference) ** 2).mean())
-    assert gaps[1] < 1e-6 < gaps[0]
-    np.testing.assert_allclose(e.info["area"], [[0.25, 0.5]] * 2, atol=1e-3)
+    assert gaps[1] < 1e-4 < 0.01 < gaps[0]
+    np.testing.assert_allclose(e.info["area"], [[0.25, 0.5]] * 2, rtol=0.01)
 
 
 @pytest.mark.parametrize("variant", VARIANTS)
@@ -231,6 +231,18 @@ def test_a_constant_model_prefers_no_pixel():
     """At the borders neither, where a bump of the mask covers fewer pixels."""
     e = extremal(Linear(np.zeros((2, 24, 24, 1))), torch.ones(1, 2, 24, 24).double(), area=0.3)
     np.testing.assert_allclose(e.values, 0.3, atol=0.01)
+
+
+@pytest.mark.parametrize("level", [1.0, 0.5, 0.1, 0.0])
+@pytest.mark.parametrize("shape", [(12, 12), (31, 17), (5, 1)])
+def test_shares_are_the_derivatives_of_the_mean_mask(shape, level):
+    like = torch.zeros((), dtype=torch.float64)
+    for surface in (Interpolated.of(shape, 3.0, like), MaxConvolution.of(shape, 3.0, 8.0, like)):
+        p = torch.full((1, int(np.prod(surface.grid))), level, dtype=torch.float64)
+        (expected,) = torch.autograd.grad(surface.masks(p.requires_grad_()).mean(), p)
+        shares = surface.shares(torch.tensor([level], dtype=torch.float64))
+        np.testing.assert_allclose(shares, expected, atol=1e-15)
+        assert (shares > 0).all()
 
 
 # --------------------------------------------------------------------------- batches and rewards
@@ -311,9 +323,13 @@ def test_every_other_input_is_mirrored_and_its_mask_is_not(images):
 
 
 def test_several_draws_take_turns_but_not_under_a_margin(images):
-    e = extremal(curved(), images, removal=xai.removal.Marginal(images[:2]), iterations=8)
-    assert np.isfinite(e.values).all()
-    assert e.evaluations == 4 * (8 + 2) + 2 + 1 or e.evaluations == 4 * (8 + 2) + 1 + 1
+    two = xai.removal.Marginal(images[:2])
+    e = extremal(curved(), images[2:], removal=two, iterations=40)
+    assert e.evaluations == 4 * (40 + 2) + 2 + 1  # a score is a mean over both
+    halves = [
+        extremal(curved(), images[2:], removal=Baseline(images[i]), iterations=40) for i in (0, 1)
+    ]
+    assert not any(np.allclose(e.values, half.values, atol=1e-3) for half in halves)
     with pytest.raises(ValueError, match="one baseline"):
         extremal(curved(), images, removal=xai.removal.Marginal(images[:2]), behavior="margin")
 

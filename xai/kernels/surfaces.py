@@ -91,7 +91,7 @@ class MaxConvolution:
 
     ``M(u) = smax_i k(‖u − u_i‖ / σ) p_i``, with ``k(z) = exp(−2 max(0, z − ½)²)``, which is flat on
     top, over the grid points u_i near u, and ``smax(v) = Σ v softmax(20 v)`` (Fong, Patrick &
-    Vedaldi 2019, Eq. 7). It is divided by what parameters of 1 give, so that these give 1; taken
+    Vedaldi 2019). It is divided by what parameters of 1 give, so that these give 1; taken
     at the grid's points, and interpolated between them. Beyond the image the grid goes on with its
     border's values: equal parameters give a mask that is equal everywhere, so that borders are
     neither shunned nor sought.

@@ -19,8 +19,10 @@ if TYPE_CHECKING:
 
 ITERATIONS = 400
 RATE = 2e-3
-PRESSURE, GROWTH = 1.0, 300.0
-"""The area's weight λ at first, and how many times as large it is at last."""
+PRESSURE, GROWTH, MEAN = 1.0, 300.0, 20.0
+"""The area's weight λ at first, how many times as large it is at last, and of it the mean's."""
+NEAR = 0.05
+"""How close to the area asked, relatively, a mask must be to come to rest."""
 EQUAL = 1e-6
 """Masks that differ by no more are equal: by rounding, chance would choose among them."""
 
@@ -30,8 +32,8 @@ class ExtremalSubset(Summary):
     """Masks of given areas under which the behavior is largest.
 
     For each area a the mask m that maximises ``v(m)`` (preserve), ``−v(1 − m)`` (delete: m is what
-    is taken away) or their sum (dual), less ``λ · mean((m − r)²)``, where r is 1 on the a·d
-    players with the largest masks and 0 on the others: so m becomes binary, and of area a.
+    is taken away) or their sum (dual), less ``λ (mean((m − r)²) + μ (mean(m) − a)²)``, where r is 1
+    on the a·d players with the largest masks and 0 on the others: m becomes binary, of area a.
 
     Parameters
     ----------
@@ -50,11 +52,15 @@ class ExtremalSubset(Summary):
 
     Notes
     -----
-    Fong, Patrick & Vedaldi (2019), Eq. 2–7, with the area taken on the pixels themselves, players
-    of equal mask sharing what r gives them, and λ from 1 to 300 in units of v: its change from ∅
-    to N, or what its first gradient promises, if that is more. (Theirs, from 300 to 4920 with
-    logits in the tens, starts at 6 or so: too firm to find the better masks.) Contrastive rewards
-    are behaviors, `Contrast` and `Margin`.
+    Fong, Patrick & Vedaldi (2019), with the area taken on the pixels themselves. Players of equal
+    mask share what r gives them. λ goes from 1 to 300, in units of v: its change from ∅ to N, or
+    what its first gradient promises, if that is more. (Theirs, from 300 to 4920 with logits in the
+    tens, starts at some 6 of these: too firm to find the better masks.) μ, from 0 to 20, is ours:
+    a smooth mask's edges add to its area. Contrastive rewards are behaviors, `Contrast`, `Margin`.
+
+    A mask is at rest once its area is within 5 % of what was asked, and it changes, on average, by
+    no more than `tolerance` in 20 iterations (0.001 where none is given). ``converged`` says
+    whether all of a row's masks came to rest.
 
     ``values`` is the mean mask over areas; ``info["masks"]`` (n, areas, *players) are the masks,
     ``info["area"]`` their means, ``info["score"]`` what v is under each (delete: without it; dual
@@ -89,8 +95,13 @@ class ExtremalSubset(Summary):
 
             def penalty(masks: Tensor, p: Tensor, kind: Tensor, done: float) -> Tensor:
                 best = closest(masks.detach(), targets[kind.cpu().numpy()])
+                off = masks.mean(1) - best.mean(1)
                 weight = float(PRESSURE * GROWTH**done)
-                return weight * (masks - best).square().mean(1)
+                return weight * ((masks - best).square().mean(1) + MEAN * done**2 * off.square())
+
+            def fits(masks: Tensor, kind: Tensor) -> Tensor:
+                asked = masks.new_tensor(targets / model.n_players)[kind]
+                return (masks.mean(1) - asked).abs() <= NEAR * asked
 
             return Task(
                 variant=self.variant,
@@ -102,6 +113,7 @@ class ExtremalSubset(Summary):
                 surface=self._surface,
                 optimizer=lambda p: Momentum.of(p, RATE),
                 penalty=penalty,
+                fits=fits,
             )
 
         return learned(game, plan, task)

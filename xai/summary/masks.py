@@ -50,6 +50,8 @@ class Task:
     optimizer : (parameters (B, p)) -> Optimizer
     penalty : (masks (B, d), parameters (B, *grid), which of the `count` (B,), the part of the
         iterations that is done) -> (B,), in units of the reward's scale
+    fits : (masks (B, d), which of the `count`) -> (B,) bool
+        Whether a mask is what was asked for, so that it may come to rest.
     """
 
     variant: Variant
@@ -61,6 +63,7 @@ class Task:
     surface: Callable[[ModelGame, Tensor], Surface]
     optimizer: Callable[[Tensor], Optimizer]
     penalty: Callable[[Tensor, Tensor, Tensor, float], Tensor]
+    fits: Callable[[Tensor, Tensor], Tensor]
 
     @property
     def sides(self) -> int:
@@ -212,9 +215,11 @@ class _Batch:
             if step % CHECK:
                 continue
             if before is not None:
-                moving = ((masks - before).abs().mean(1) > task.tolerance).cpu().numpy()
+                rests = (masks - before).abs().mean(1) <= task.tolerance
+                goes_on = ~(rests & task.fits(masks, kind))
+                moving = goes_on.cpu().numpy()
                 self.stopped[left[~moving]] = True
-                left, masks = left[moving], masks[torch.as_tensor(moving, device=p.device)]
+                left, masks = left[moving], masks[goes_on]
                 if len(left) == 0:
                     break
             before = masks
