@@ -31,6 +31,8 @@ class Case:
     any_model: bool = False  # of networks: needs no gradients
     needs_data: bool = False  # background rows (of networks; the tables' methods all have them)
     change: bool = True  # measures change: zero on a constant model
+    ranks: bool = False  # an order of players: there is one on a constant model, too
+    shares: bool = True  # of networks: all outputs use the same model rows
     default_removal: str = "Marginal"
     enumerates: bool = True  # exact once all coalitions fit the budget
     least: int = 0  # model rows that one explained row of the `large` problem needs
@@ -81,11 +83,14 @@ NETWORK_CASES = {
         Case("gradcam++", samples=False),
         Case("ablation_cam", samples=False),
         Case("score_cam", samples=False, change=False),
-        Case("deeplift", samples=False),
-        Case("lrp", samples=False),
-        Case("guided_backprop", samples=False),
-        Case("deconvnet", samples=False),
+        Case("deeplift", samples=False, shares=False),
+        Case("lrp", samples=False, shares=False),
+        Case("guided_backprop", samples=False, shares=False),
+        Case("deconvnet", samples=False, shares=False),
         Case("rise", change=False, any_model=True, budget=40),
+        Case("extremal_perturbation", samples=False, ranks=True, shares=False, budget=90),
+        Case("meaningful_perturbation", samples=False, change=False, shares=False, budget=40),
+        Case("mir", samples=False, ranks=True, shares=False, any_model=True, budget=None),
     ]
 }
 """Methods for images, and for torch networks: their laws are in test_network_laws.py."""
@@ -103,6 +108,8 @@ NETWORK_FAMILIES: dict[str, Callable[[Case], bool]] = {
     "network_case": lambda case: True,
     "sampling_network_case": lambda case: case.samples,
     "torch_case": lambda case: not case.any_model,
+    "amount_network_case": lambda case: not case.ranks,
+    "sharing_network_case": lambda case: case.shares,
 }
 
 

@@ -160,22 +160,20 @@ def test_an_array_is_as_good_as_a_tensor(network_case, run, images):
     assert_agree(run(network_case, x=images.numpy()), run(network_case))
 
 
-def test_all_outputs_cost_no_more_than_one_and_agree(network_case, run):
-    if network_case.name in ("deeplift", "lrp", "guided_backprop", "deconvnet"):
-        pytest.skip("captum propagates one output at a time")
-    keywords = {"steps": 8} if "integrated" in network_case.name else {}
-    every = run(network_case, target="all", **keywords)
+def test_all_outputs_cost_no_more_than_one_and_agree(sharing_network_case, run):
+    keywords = {"steps": 8} if "integrated" in sharing_network_case.name else {}
+    every = run(sharing_network_case, target="all", **keywords)
     for target in range(3):
-        one = run(network_case, target=target, **keywords)
+        one = run(sharing_network_case, target=target, **keywords)
         assert one.evaluations == every.evaluations
         np.testing.assert_allclose(every.values[..., target], one.values, rtol=1e-9, atol=1e-12)
 
 
-def test_a_constant_network_is_explained_by_zeros(network_case, run):
+def test_a_constant_network_is_explained_by_zeros(amount_network_case, run):
     net = network()
     torch.nn.init.zeros_(net[9].weight)
-    explanation = run(network_case, net)
-    if network_case.change:
+    explanation = run(amount_network_case, net)
+    if amount_network_case.change:
         np.testing.assert_array_equal(explanation.values, 0)
     else:
         np.testing.assert_allclose(explanation.values, explanation.values.flat[0])

@@ -6,11 +6,13 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from html import escape
 
-from xai.behavior import Behavior, DatasetLoss, Prediction, PredictionLoss
-from xai.players import ActivationMaps, Channels, Grid, Patches, Players, Units
+from xai.behavior import Behavior, DatasetLoss, Margin, Prediction, PredictionLoss
+from xai.players import ActivationMaps, Channels, Grid, Patches, Players, Superpixels, Units
 from xai.removal import (
     Baseline,
+    Blur,
     BlurPyramid,
+    Inpaint,
     Marginal,
     Neighbourhood,
     Noise,
@@ -26,12 +28,15 @@ from xai.summary import (
     BetaShapley,
     Budget,
     ChannelGradient,
+    ExtremalSubset,
     Gradient,
     IncludeIndividual,
     IntegratedGradient,
     LinearFit,
     MeanWhenIncluded,
+    MinimalSubset,
     Owen,
+    PenalizedSubset,
     Propagation,
     RemoveIndividual,
     Shapley,
@@ -182,6 +187,15 @@ _METHODS = (
     Method(Baseline(0), Prediction(), Propagation("deconvnet"), "deconvnet",
            inputs=_TORCH, budget="1 + 1",
            paper="Zeiler & Fergus 2014, Visualizing and understanding convolutional networks"),
+    Method(BlurPyramid(), Prediction(), ExtremalSubset(), "extremal_perturbation", inputs=_NETWORK,
+           paper="Fong, Patrick & Vedaldi 2019, Understanding deep networks via extremal "
+                 "perturbations and smooth masks"),
+    Method(Blur(), Prediction("probability"), PenalizedSubset(), "meaningful_perturbation",
+           inputs=_NETWORK,
+           paper="Fong & Vedaldi 2017, Interpretable explanations of black boxes"),
+    Method(Inpaint(), Margin(), MinimalSubset(), "mir", inputs="image; any model",
+           image=(Inpaint(), Superpixels()),
+           paper="Zhou et al. 2015, Object detectors emerge in deep scene CNNs"),
     Method(ProductOfMarginals(), Prediction(), Shapley(), "qii", inputs=_TABLE_IMAGE,
            paper="Datta, Sen & Zick 2016, Quantitative input influence"),
 )  # fmt: skip

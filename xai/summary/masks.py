@@ -104,7 +104,8 @@ def mean_under(
     draws : (count,) int, or None
         The removal's draw of each mask; None: values are means over all draws.
     """
-    masks.check(game.player_shape)
+    shape = game.pixels or (game.n_players,)
+    masks.check(shape)
     n, d, k = game.n_rows, game.n_players, game.n_outputs
     values, errors = np.empty((n, d, k)), np.empty((n, d, k))
     bases, fulls = np.empty((n, k)), np.empty((n, k))
@@ -119,7 +120,7 @@ def mean_under(
         for stop in stops(count, plan.tolerance, first=64):
             while done < stop:
                 part = np.arange(done, min(done + block, stop))
-                made = masks.draw(plan.seed, part, game.player_shape, p)
+                made = masks.draw(plan.seed, part, shape, p)
                 sums.add(made, game.grid(active, made, None if draws is None else draws[part]))
                 done += len(part)
             values[active], errors[active] = sums.means(normalise, p)
