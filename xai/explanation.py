@@ -53,6 +53,9 @@ class Explanation:
         The player that owns each element of x; -1 where none does.
     ran : str
         What computed the values, where the summary had a choice: a closed form, enumeration, walks.
+    recipe : dict, or None
+        The keywords that `explain` was given beside model, x and target, so that other rows can
+        be explained likewise; None after `load`.
 
     Examples
     --------
@@ -87,6 +90,7 @@ class Explanation:
     channel_axis: int | None = None
     ran: str = ""
     versions: dict[str, str] = field(default_factory=versions)
+    recipe: dict[str, Any] | None = field(default=None)
 
     def __len__(self) -> int:
         return len(self.values)
@@ -126,7 +130,16 @@ class Explanation:
             data=take_rows(self.data, index) if same else self.data,
             target=self.target[index],
             element_players=pick(self.element_players) if same else self.element_players,
+            recipe=self._recipe_of(index) if same else self.recipe,
         )
+
+    def _recipe_of(self, rows: NDArray[np.intp]) -> dict[str, Any] | None:
+        """The recipe for some of these rows, which may come more than once."""
+        if self.recipe is None:
+            return None
+        from xai.again import rows_of
+
+        return rows_of(self.recipe, rows, len(self), self.element_players.shape[1:])
 
     def names_of(self, row: int) -> list[str]:
         """Names of a row's players: its words where rows are texts, else `feature_names`.

@@ -1,0 +1,113 @@
+"""The table of metrics: what each measures, and which way is better. Data, not code.
+
+A metric is a function of this name in the module `home`, decorated with `xai.metrics.case.metric`,
+and a row here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from html import escape
+
+from xai.metrics.score import Better
+from xai.suggest import unknown
+
+
+@dataclass(frozen=True)
+class Record:
+    """One line of the table of metrics.
+
+    Attributes
+    ----------
+    name, home : the function, and its module in xai.metrics
+    category : what of an explanation is measured
+    better : "higher" or "lower"
+    says : the formula or the question, in a line
+    cost : model rows per explained row, or explanations ("ex")
+    needs : beside model, x and explanation
+    paper : str
+    """
+
+    name: str
+    home: str
+    category: str
+    better: Better
+    says: str
+    cost: str
+    needs: str = ""
+    paper: str = ""
+
+
+_CURVES, _AGREEMENT = "faithfulness by removal", "faithfulness by agreement"
+_SIMPLE = "simplicity"
+
+RECORDS: tuple[Record, ...] = (
+    Record("complexity", "simplicity", _SIMPLE, "lower", "entropy of |a|'s shares", "0",
+           paper="Bhatt, Weller & Moura 2020"),
+    Record("sparseness", "simplicity", _SIMPLE, "higher", "Gini index of |a|", "0",
+           paper="Chalasani et al. 2020"),
+    Record("effective_complexity", "simplicity", _SIMPLE, "lower",
+           "fewest features that hold 90 % of |a|", "0", paper="Nguyen & Martínez 2020"),
+)  # fmt: skip
+
+
+class Table(Sequence[Record]):
+    """Records that print as a table."""
+
+    _TITLES = ("metric", "category", "better", "cost per row", "needs", "says")
+
+    def __init__(self, records: Sequence[Record]) -> None:
+        self._records = tuple(records)
+
+    def __getitem__(self, index):  # type: ignore[no-untyped-def] # overloads add nothing here
+        return self._records[index]
+
+    def __len__(self) -> int:
+        return len(self._records)
+
+    def _rows(self) -> list[list[str]]:
+        return [[r.name, r.category, r.better, r.cost, r.needs, r.says] for r in self]
+
+    def __repr__(self) -> str:
+        rows = [list(self._TITLES), *self._rows()]
+        widths = [max(len(row[i]) for row in rows) for i in range(len(self._TITLES))]
+        lines = [
+            "  ".join(cell.ljust(w) for cell, w in zip(row, widths, strict=True)).rstrip()
+            for row in rows
+        ]
+        lines.insert(1, "  ".join("-" * w for w in widths))
+        return "\n".join([*lines, "K steps, d players, N samples, ex: explanations; paper: .paper"])
+
+    def _repr_html_(self) -> str:
+        head = "".join(f"<th>{title}</th>" for title in self._TITLES)
+        body = "".join(
+            "<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in row) + "</tr>"
+            for row in self._rows()
+        )
+        return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
+
+
+def names() -> Table:
+    """All metrics: category, direction, cost, needs, paper.
+
+    Examples
+    --------
+    >>> len({record.name for record in names()}) == len(names())
+    True
+    """
+    return Table(RECORDS)
+
+
+def find(name: str) -> Record:
+    """The record of a metric.
+
+    Raises
+    ------
+    ValueError
+        Unknown name, with the nearest right one.
+    """
+    for record in RECORDS:
+        if record.name == name:
+            return record
+    raise ValueError(unknown("metric", name, [record.name for record in RECORDS]))
