@@ -126,5 +126,5 @@ def _summed(elements: Floats, owner: NDArray[np.intp], counts: NDArray[np.intp],
     """Sums over each player's elements, (n, d)."""
     n = len(owner)
     place = np.where(owner < 0, d, owner).reshape(n, -1) + np.arange(n)[:, None] * (d + 1)
-    sums: Floats = np.bincount(place.ravel(), weights=elements.reshape(-1), minlength=n * (d + 1))
-    return _padded(sums.reshape(n, d + 1)[:, :d], counts, d)
+    sums = np.bincount(place.ravel(), weights=elements.reshape(-1), minlength=n * (d + 1))
+    return _padded(sums.astype(np.float64).reshape(n, d + 1)[:, :d], counts, d)

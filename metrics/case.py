@@ -119,8 +119,8 @@ class Scene:
         """Model rows spent so far, over all rows."""
         opened = self.n if "setting" in vars(self) else 0
         played = sum(game.evaluations for _, game in self.games) if "games" in vars(self) else 0
-        regrouped = [made for made in self._made.values() if isinstance(made, Scene)]
-        return opened + played + self.spent_elsewhere + sum(scene.spent for scene in regrouped)
+        changed = [made for made in self._made.values() if isinstance(made, Scene)]
+        return opened + played + self.spent_elsewhere + sum(scene.spent for scene in changed)
 
     def once(self, key: Hashable, make: Callable[[], Made]) -> Made:
         """What `make` gives, made when it is first asked for under this key."""
@@ -129,14 +129,14 @@ class Scene:
         made: Made = self._made[key]
         return made
 
-    def regrouped(self, key: Hashable, players: Any) -> Scene:
-        """The same with other players."""
+    def changed(self, key: Hashable, **parts: Any) -> Scene:
+        """The same with another removal or other players."""
 
         def make() -> Scene:
             common = {f.name: getattr(self, f.name) for f in fields(self) if f.init}
-            return self._stack.enter_context(Scene(**(common | {"players": players})))
+            return self._stack.enter_context(Scene(**(common | parts)))
 
-        return self.once(("players", key), make)
+        return self.once(("changed", key), make)
 
     @cached_property
     def predictions(self) -> Floats:
@@ -203,10 +203,10 @@ class Case:
         made: Made = self._made[key]
         return made
 
-    def regrouped(self, key: Hashable, players: Any) -> Case:
-        """The same attribution summed over other players."""
-        scene = self.scene.regrouped(key, players)
-        return self.once(("players", key), lambda: Case(scene, self.explanation))
+    def changed(self, key: Hashable, **parts: Any) -> Case:
+        """The same attribution with another removal, or summed over other players."""
+        scene = self.scene.changed(key, **parts)
+        return self.once(("changed", key), lambda: Case(scene, self.explanation))
 
 
 @dataclass(frozen=True)
