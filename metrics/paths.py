@@ -123,8 +123,12 @@ def reverse_curve(case: Case, K: int) -> Floats:
     return along(case, "kept", lambda d: d - cuts(d, K))
 
 
-def changes(case: Case, coalitions: Callable[[Game, Floats], Any]) -> Floats:
-    """``E|f(x) − f(x with players removed)|`` over draws, for coalitions (R, S, d): (n, S)."""
+def changes(
+    case: Case,
+    coalitions: Callable[[Game, Floats], Any],
+    size: Callable[[Floats], Floats] = np.abs,
+) -> Floats:
+    """``E size(f(x) − f(x with players removed))`` over draws, for coalitions (R, S, d): (n, S)."""
 
     def of(game: Game, a: Floats) -> Floats:
         S = coalitions(game, a)
@@ -136,8 +140,8 @@ def changes(case: Case, coalitions: Callable[[Game, Floats], Any]) -> Floats:
             each = np.repeat(S[rows].reshape(-1, game.n_players), m, axis=0)
             draws = np.tile(np.arange(m), len(rows) * count)
             values = game.sample(np.repeat(rows, count * m), each, draws)[:, 0]
-            gap = np.abs(values.reshape(len(rows), count, m) - full[rows, None, None])
-            out[rows] = gap.mean(axis=2)
+            gap = full[rows, None, None] - values.reshape(len(rows), count, m)
+            out[rows] = size(gap).mean(axis=2)
         return out
 
     return np.asarray(case.per_row(of))
