@@ -87,9 +87,7 @@ def faithfulness_estimate(case: Case, *, steps: int | None = None) -> Floats:
 
 
 @metric
-def sensitivity_n(
-    case: Case, *, subset_size: Amount | None = None, samples: int = 100
-) -> Result:
+def sensitivity_n(case: Case, *, subset_size: Amount | None = None, samples: int = 100) -> Result:
     """``corr_S(Σ_{i∈S} a_i, Δ_S)`` for each size n of S, averaged over sizes.
 
     Ancona et al. 2018. `subset_size`: the sizes; None: ten, evenly from 1 to 0.8 d.
@@ -188,7 +186,9 @@ def kind_of(explanation: Any) -> Kind:
     """Whether an attribution is a derivative in the inputs ("slope") or a difference of f."""
     if not isinstance(explanation, Explanation):
         return "effect"
-    derivative = explanation.summary.startswith("Gradient(") and "wrt='input'" in explanation.summary
+    derivative = (
+        explanation.summary.startswith("Gradient(") and "wrt='input'" in explanation.summary
+    )
     return "slope" if derivative or explanation.method == "c_lime" else "effect"
 
 
@@ -204,10 +204,12 @@ def _as_effect(case: Case, wanted: str) -> Case:
         fine = case.changed("elements", players="elements")
         effects = np.empty((case.scene.n, fine.values.shape[1]))
         for rows, game, a in fine.games():
-            gone = np.stack([
-                displacement(game, np.arange(game.n_rows), np.full(game.n_rows, t))  # type: ignore[arg-type] # a model's game
-                for t in range(game.n_draws)
-            ])
+            gone = np.stack(
+                [
+                    displacement(game, np.arange(game.n_rows), np.full(game.n_rows, t))  # type: ignore[arg-type] # a model's game
+                    for t in range(game.n_draws)
+                ]
+            )
             effects[rows] = a * gone.mean(axis=0)
         inputs = case.scene.setting.inputs
         return Case(case.scene, effects.reshape(inputs.n, *inputs.shape))

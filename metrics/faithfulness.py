@@ -65,9 +65,7 @@ def insertion(case: Case, *, steps: int | None = None) -> Result:
 
 
 @metric
-def comprehensiveness(
-    case: Case, *, k: Amount | None = None, steps: int | None = None
-) -> Result:
+def comprehensiveness(case: Case, *, k: Amount | None = None, steps: int | None = None) -> Result:
     """Mean fall when the k most important are removed: ``mean_k f(x) − D_k``.
 
     DeYoung et al. 2020 (ERASER), who take ``k=[.01, .05, .1, .2, .5]``; None: steps 1..K.
@@ -91,9 +89,7 @@ def _fall(case: Case, first: str, k: Amount | None, steps: int | None) -> Result
     if k is not None:
         gone = along(case, first, lambda d: amounts(k, d))
         return Result((case.scene.predictions[:, None] - gone).mean(axis=1))
-    curve = (deletion_curve if first == "removed" else insertion_curve)(
-        case, steps_of(case, steps)
-    )
+    curve = (deletion_curve if first == "removed" else insertion_curve)(case, steps_of(case, steps))
     return Result(case.scene.predictions - curve[:, 1:].mean(axis=1), curve)
 
 

@@ -81,7 +81,7 @@ def along(case: Case, first: str, sizes: Callable[[int], Sizes]) -> Floats:
     sizes : d -> (S,) numbers s
         What another metric has asked for already costs nothing.
     """
-    known = case.once("along", lambda: {})
+    known = case.once("along", dict)
     parts = []
     for place, (rows, game, a) in enumerate(case.games()):
         wanted = sizes(game.n_players)

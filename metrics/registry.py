@@ -40,7 +40,7 @@ class Record:
 
 
 _CURVES, _AGREEMENT = "faithfulness by removal", "faithfulness by agreement"
-_SIMPLE = "simplicity"
+_SIMPLE, _ROBUST = "simplicity", "robustness"
 
 RECORDS: tuple[Record, ...] = (
     Record("deletion", "faithfulness", _CURVES, "lower", "area under D", "K + 1",
@@ -85,6 +85,27 @@ RECORDS: tuple[Record, ...] = (
            paper="Han, Srinivas & Lakkaraju 2022"),
     Record("monotonicity_correlation", "agreement", _AGREEMENT, "higher",
            "rank correlation of |a_i| and EΔ_i²", "dm", paper="Nguyen & Martínez 2020"),
+    Record("max_sensitivity", "robustness", _ROBUST, "lower", "max ‖Δa‖/‖a‖", "N ex", "explain",
+           "Yeh et al. 2019; Bhatt, Weller & Moura 2020"),
+    Record("avg_sensitivity", "robustness", _ROBUST, "lower", "mean ‖Δa‖/‖a‖", "N ex", "explain",
+           "Yeh et al. 2019; Bhatt, Weller & Moura 2020"),
+    Record("local_lipschitz", "robustness", _ROBUST, "lower", "max ‖Δa‖/‖Δx‖", "N ex", "explain",
+           "Alvarez-Melis & Jaakkola 2018"),
+    Record("relative_input_stability", "robustness", _ROBUST, "lower",
+           "max (‖Δa‖/‖a‖)/(‖Δx‖/‖x‖)", "N ex + N", "explain", "Agarwal et al. 2022"),
+    Record("relative_output_stability", "robustness", _ROBUST, "lower",
+           "max (‖Δa‖/‖a‖)/(‖Δh‖/‖h‖), h the outputs", "N ex + N", "explain",
+           "Agarwal et al. 2022"),
+    Record("relative_representation_stability", "robustness", _ROBUST, "lower",
+           "the same with h a layer's", "N ex + 2N", "explain, torch, layer",
+           "Agarwal et al. 2022"),
+    Record("shift_consistency", "robustness", _ROBUST, "lower",
+           "‖a(½x + ½z) − ½a(x) − ½a(z)‖/‖a(x)‖", "2N ex", "explain, data", "Li et al. 2022 (DRE)"),
+    Record("worst_case_bound", "robustness", _ROBUST, "lower",
+           "first-order bound of ‖Δa‖ under attack", "2d ex", "explain", "Wang & Kong 2023"),
+    Record("consistency", "robustness", _ROBUST, "higher",
+           "same explanation, same class", "0", "several outputs",
+           "Dasgupta, Frost & Moshkovitz 2022"),
     Record("complexity", "simplicity", _SIMPLE, "lower", "entropy of |a|'s shares", "0",
            paper="Bhatt, Weller & Moura 2020"),
     Record("sparseness", "simplicity", _SIMPLE, "higher", "Gini index of |a|", "0",

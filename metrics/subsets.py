@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xai import streams
-from xai.game import Game, ModelGame
+from xai.game import ModelGame
 from xai.metrics.case import Case, Scene
 from xai.metrics.paths import Amount, amounts
 from xai.metrics.score import Floats
@@ -123,9 +123,7 @@ def perturbed(case: Case, samples: int) -> Fit:
     return Fit(said, done)
 
 
-def _moved(
-    game: ModelGame, rows: NDArray[np.intp], a: Floats, count: int
-) -> tuple[Floats, Floats]:
+def _moved(game: ModelGame, rows: NDArray[np.intp], a: Floats, count: int) -> tuple[Floats, Floats]:
     """``Iᵀa`` and ``f(x) − f(x − I)`` of some rows at draws 0..count − 1, (R, count) each."""
     d, draws = game.n_players, np.tile(np.arange(count), len(rows))
     each = np.repeat(rows, count)
