@@ -1,4 +1,4 @@
-"""Faithfulness by agreement: do attributions say what removing does to the prediction?
+"""Faithfulness by agreement: whether attributions say what removing does to the prediction.
 
 ``Δ_S = f(x) − f(x∖S)`` is what removing the players S takes away, ``Σ_{i∈S} a_i`` what the
 attribution says of it. The subsets are the same for all rows, and for all attributions that

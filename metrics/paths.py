@@ -81,11 +81,11 @@ def along(case: Case, first: str, sizes: Callable[[int], Sizes]) -> Floats:
     sizes : d -> (S,) numbers s
         What another metric has asked for already costs nothing.
     """
-    known = case.once("along", dict)
+    known = case.once("along", dict[int, dict[tuple[str, int], Floats]])
     parts = []
     for place, (rows, game, a) in enumerate(case.games()):
         wanted = sizes(game.n_players)
-        held: dict[tuple[str, int], Floats] = known.setdefault(place, {})
+        held = known.setdefault(place, {})
         missing = np.array([s for s in np.unique(wanted) if (first, s) not in held], np.intp)
         if len(missing):
             new = _evaluate(game, ranks(a), missing, kept=first == "kept")

@@ -49,7 +49,7 @@ def explained(
     model = scene.model if model is None else model
     target = scene.seen.resolved.index[index, 0] if target is None else target
     if explain is not None:
-        made = explain(model, x, target)
+        made = explain(model, _like(scene.x, x), target)
     else:
         made = _repeat(case, x, index, model, target, changed)
     if isinstance(made, Explanation):
@@ -62,6 +62,11 @@ def explained(
             f"explanation that is scored has {case.flat.shape[1]} numbers for each"
         )
     return flat
+
+
+def _like(given: Any, x: Any) -> Any:
+    """Rows as an array where x was one: for modules they are kept as tensors."""
+    return x if is_tensor(given) or not is_tensor(x) else x.detach().cpu().numpy()
 
 
 def _repeat(
@@ -150,7 +155,7 @@ def moved(inputs: Inputs, index: Indices, by: Floats) -> Any:
         import torch
 
         kind = block.dtype if block.is_floating_point() else torch.get_default_dtype()
-        return inputs.decode(block.to(kind) + torch.as_tensor(by).to(block.device, kind))
+        return inputs.decode(block.to(kind) + torch.tensor(by).to(block.device, kind))
     if block.dtype.kind == "f":
         return inputs.decode((block + by).astype(block.dtype))
     return inputs.decode(block + by)
@@ -165,7 +170,7 @@ def numbers(inputs: Inputs) -> Floats:
 def lengths(a: Floats) -> Floats:
     """Euclidean length of each row; padding counts as 0."""
     flat = a.reshape(len(a), -1)
-    return np.sqrt(np.nansum(flat * flat, axis=1))
+    return np.asarray(np.sqrt(np.nansum(flat * flat, axis=1)))
 
 
 def same_class(case: Case, x: Any) -> tuple[NDArray[np.bool_], NDArray[np.floating]]:

@@ -40,7 +40,8 @@ class Record:
 
 
 _CURVES, _AGREEMENT = "faithfulness by removal", "faithfulness by agreement"
-_SIMPLE, _ROBUST = "simplicity", "robustness"
+_SIMPLE, _ROBUST, _AXIOM = "simplicity", "robustness", "axioms"
+_RANDOM = "randomisation"
 
 RECORDS: tuple[Record, ...] = (
     Record("deletion", "faithfulness", _CURVES, "lower", "area under D", "K + 1",
@@ -112,6 +113,17 @@ RECORDS: tuple[Record, ...] = (
            paper="Chalasani et al. 2020"),
     Record("effective_complexity", "simplicity", _SIMPLE, "lower",
            "fewest features that hold 90 % of |a|", "0", paper="Nguyen & Martínez 2020"),
+    Record("completeness_gap", "axioms", _AXIOM, "lower", "|Σa − (v(N) − v(∅))|", "m + 1",
+           paper="Sundararajan, Taly & Yan 2017"),
+    Record("dummy_mass", "axioms", _AXIOM, "lower", "share of |a| on players without effect", "dm",
+           paper="Nguyen & Martínez 2020"),
+    Record("symmetry_gap", "axioms", _AXIOM, "lower",
+           "|a_i − a_j| of symmetric players, relative", "16 dm", paper="Shapley 1953"),
+    Record("input_invariance", "axioms", _AXIOM, "lower",
+           "change of a where x and model shift together", "1 ex", "explain",
+           "Kindermans et al. 2019"),
+    Record("linearity_gap", "axioms", _AXIOM, "lower", "a(αf + βg) − αa(f) − βa(g), relative",
+           "3 ex", "explain", "Shapley 1953"),
 )  # fmt: skip
 
 

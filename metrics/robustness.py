@@ -1,4 +1,4 @@
-"""Robustness: do like inputs get like explanations?
+"""Robustness: whether like inputs get like explanations.
 
 Copies of a row are moved uniformly within ``‖u‖∞ ≤ radius`` (a number, or one for each column, in
 x's own units). ``explain=`` is a function ``(model, x, target) -> array``; None repeats the

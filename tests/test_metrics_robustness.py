@@ -30,10 +30,15 @@ def rows():
     return np.random.default_rng(0).normal(size=(4, 4)) + 2
 
 
+STILL = (
+    "max_sensitivity", "avg_sensitivity", "local_lipschitz", "relative_input_stability",
+    "relative_output_stability", "worst_case_bound",
+)  # fmt: skip
+
+
 def test_the_gradient_of_a_linear_model_does_not_change(rows):
     a = gradient(None, rows, None)
-    for name in ("max_sensitivity", "avg_sensitivity", "local_lipschitz",
-                 "relative_input_stability", "relative_output_stability", "worst_case_bound"):  # fmt: skip
+    for name in STILL:
         score = getattr(metrics, name)(linear, rows, a, explain=gradient)
         assert_allclose(score.values, 0, err_msg=name)
         assert score.removal == ""
@@ -193,8 +198,8 @@ def test_representations_of_a_linear_layer():
 def test_consistency_counts_rows_with_the_same_explanation():
     a = np.array([[1.0, 0], [2, 0], [3, 0], [0, 1], [-1, 0]])
     outputs = np.array([[1.0, 0], [1, 0], [0, 1], [0, 1], [1, 0]])
-    score = metrics.consistency(lambda x: outputs[x[:, 0].astype(int)], np.arange(10.0).reshape(5, 2) // 2,
-                                a, k=1)  # fmt: skip
+    x = np.repeat(np.arange(5.0)[:, None], 2, axis=1)
+    score = metrics.consistency(lambda x: outputs[x[:, 0].astype(int)], x, a, k=1)
     assert_allclose(score.values, [0.5, 0.5, 0, np.nan, np.nan])
 
 
