@@ -124,6 +124,14 @@ RECORDS: tuple[Record, ...] = (
            "Kindermans et al. 2019"),
     Record("linearity_gap", "axioms", _AXIOM, "lower", "a(αf + βg) − αa(f) − βa(g), relative",
            "3 ex", "explain", "Shapley 1953"),
+    Record("parameter_randomization", "randomisation", _RANDOM, "lower",
+           "rank correlation with attributions of models drawn anew", "L ex", "explain, torch",
+           "Adebayo et al. 2018; Binder et al. 2023"),
+    Record("efficient_parameter_randomization", "randomisation", _RANDOM, "higher",
+           "(H(a_random) − H(a))/H(a)", "1 ex", "explain, torch", "Hedström et al. 2023"),
+    Record("random_logit", "randomisation", _RANDOM, "lower",
+           "correlation with another class's attribution", "1 ex", "explain, several outputs",
+           "Sixt, Granz & Landgraf 2020"),
 )  # fmt: skip
 
 
