@@ -318,6 +318,7 @@ def metric(core: Callable[..., Any]) -> Callable[..., Score]:
         ],
         return_annotation=Score,
     )
+    public.options = own_names  # type: ignore[attr-defined] # its own keywords
     public.core = core  # type: ignore[attr-defined] # for `evaluate`, which shares scenes
     public.__annotations__ = {}
     return public
