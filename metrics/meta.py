@@ -77,7 +77,7 @@ def meta_check(
     ----------
     explanations : as for `evaluate`
     metric : its name, or (name, options)
-    removals : two or more, to see whether they rank alike
+    removals : two or more, to see whether they rank alike; the first serves for the rest
     seeds : how often it is repeated with other random numbers
     randoms : random attributions to be told from
     explain, **common : as for `evaluate`
@@ -96,6 +96,8 @@ def meta_check(
     named = _named(explanations)
     ((label, (record, core, options)),) = _asked([metric], named, explain or {}).items()
     seed = int(common.get("seed") or 0)
+    if removals and common.get("removal") is None:
+        common["removal"] = removals[0]
 
     def scored(scene: Scene, attribution: Any, again: Any = None) -> Floats:
         own = dict(options)
