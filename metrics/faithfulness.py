@@ -11,7 +11,6 @@ from typing import Any
 
 import numpy as np
 
-from xai import removal as removals
 from xai.game import Game
 from xai.metrics.case import Case, Result, metric
 from xai.metrics.numerics import ratio, trapezoid
@@ -30,9 +29,12 @@ from xai.metrics.paths import (
 )
 from xai.metrics.score import Floats
 from xai.players import Patches, Superpixels
+from xai.removal import Inpaint
 
 PATCH = 8
 """Side of the patches that region perturbation and selectivity remove."""
+ROAD_NOISE = 0.01
+"""Of Rong et al.'s imputation, in each image's range."""
 SEGMENTS = 50
 """Superpixels that IROF removes."""
 
@@ -186,9 +188,8 @@ def road(case: Case, *, steps: int | None = None) -> Result:
     their neighbours (`removal.Inpaint`, the default for images), so that the mask itself tells
     nothing of the class.
     """
-    inpaint = getattr(removals, "Inpaint", None)
-    if case.scene.removal is None and case.scene.setting.axis is not None and inpaint is not None:
-        case = case.changed("inpaint", removal=inpaint())
+    if case.scene.removal is None and case.scene.seen.axis is not None:
+        case = case.changed("inpaint", removal=Inpaint(ROAD_NOISE), data=None)
     K = steps_of(case, steps)
 
     def sizes(d: int) -> Sizes:  # with nothing left there is nothing to impute from

@@ -16,6 +16,7 @@ from xai.game import ModelGame
 from xai.metrics.case import Case, Scene, padded
 from xai.metrics.paths import Amount, amounts
 from xai.metrics.score import Floats
+from xai.removal import Noise
 
 Removed = NDArray[np.bool_]
 
@@ -107,7 +108,7 @@ class Fit:
 
 def adds_noise(removal: Any) -> bool:
     """Whether a removal perturbs the input itself, so that attributions are read as slopes."""
-    return type(removal).__name__ == "Noise"
+    return isinstance(removal, Noise)
 
 
 def perturbed(case: Case, samples: int) -> Fit:
