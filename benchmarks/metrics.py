@@ -116,7 +116,8 @@ def lines(p: Problem) -> list[Line]:
     ]  # fmt: skip
     if not picture:
         return both
-    return both + [
+    return [
+        *both,
         Line("region_perturbation", {}, lambda q: q.RegionPerturbation(patch_size=8, **zero)),
         Line("irof", {}, lambda q: q.IROF(return_aggregate=False, disable_warnings=True)),
         Line("road", {"steps": 50}, lambda q: q.ROAD(disable_warnings=True)),

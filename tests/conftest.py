@@ -28,6 +28,7 @@ class Case:
     samples: bool = True  # draws at random where `budget` is below full enumeration
     sums: bool = False  # efficiency: Shapley
     dummies: bool = False  # exactly 0 for a player that does nothing, sampled or not
+    needs_data: bool = False  # background rows (of networks; the tables' methods all have them)
     change: bool = True  # measures change: zero on a constant model
     default_removal: str = "Marginal"
     budget: int | None = 1500  # with the `large` problem below, too few rows to enumerate
@@ -47,6 +48,7 @@ CASES = {
         Case("owen", sums=True, dummies=True),
         Case("mean_when_included", change=False),
         Case("lime"),
+        Case("c_lime", default_removal="Noise"),
         Case("permutation_test", data_set=True, needs_y=True, dummies=True),
         Case("loss_shap", needs_y=True, sums=True, dummies=True),
         Case("sage", data_set=True, needs_y=True, sums=True, dummies=True),
@@ -54,6 +56,26 @@ CASES = {
         Case("qii", sums=True, dummies=True, default_removal="ProductOfMarginals"),
     ]
 }
+
+NETWORK_CASES = {
+    case.name: case
+    for case in [
+        Case("gradient", samples=False),
+        Case("gradient_x_input", samples=False),
+        Case("smoothgrad", budget=33),
+        Case("squaregrad", budget=33),
+        Case("vargrad", budget=33),
+        Case("integrated_gradients", samples=False),
+        Case("blur_integrated_gradients", samples=False),
+        Case("expected_gradients", budget=47, needs_data=True),
+        Case("layer_integrated_gradients", samples=False),
+        Case("gradcam", samples=False),
+        Case("gradcam++", samples=False),
+        Case("ablation_cam", samples=False),
+        Case("score_cam", samples=False, change=False),
+    ]
+}
+"""Methods for torch networks and images: their laws are in test_network_laws.py."""
 
 FAMILIES: dict[str, Callable[[Case], bool]] = {
     "case": lambda case: True,
@@ -64,6 +86,12 @@ FAMILIES: dict[str, Callable[[Case], bool]] = {
 }
 
 
+NETWORK_FAMILIES: dict[str, Callable[[Case], bool]] = {
+    "network_case": lambda case: True,
+    "sampling_network_case": lambda case: case.samples,
+}
+
+
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """A test that asks for `case`, `local_case`, … runs once for each such method."""
     for family, belongs in FAMILIES.items():
@@ -71,11 +99,15 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
             names = [record.name for record in xai.methods()]
             cases = [CASES[name] for name in names if name in CASES and belongs(CASES[name])]
             metafunc.parametrize(family, cases, ids=[case.name for case in cases])
+    for family, belongs in NETWORK_FAMILIES.items():
+        if family in metafunc.fixturenames:
+            cases = [case for case in NETWORK_CASES.values() if belongs(case)]
+            metafunc.parametrize(family, cases, ids=[case.name for case in cases])
 
 
 @pytest.fixture(scope="session")
 def method_table() -> dict[str, Case]:
-    return CASES
+    return CASES | NETWORK_CASES
 
 
 # -------------------------------------------------------------------------------- small problems

@@ -60,11 +60,16 @@ def check(counting, method, **keywords):
         assert explanation.evaluations == -(-counted.rows // len(explanation)) <= budget
 
 
+SUMMARIES = sorted(name for name, kind in xai.summary.NAMES.items() if not kind().differentiates)
+
+
 @pytest.mark.parametrize("players", PLAYERS)
 @pytest.mark.parametrize("removal", REMOVALS)
 def test_the_least_that_is_named_works(case, counting, removal, players):
     if case.data_set and players == "by row":  # a data set has the same players in every row
         players = next(iter(PLAYERS))
+    if case.name == "c_lime" and removal == "own" and players != "columns":
+        pytest.skip("slopes are of columns, not of groups")
     keywords = {"y": Y} if case.needs_y else {}
     check(
         counting, case.name, removal=REMOVALS[removal], players=PLAYERS[players], **keywords
@@ -74,7 +79,7 @@ def test_the_least_that_is_named_works(case, counting, removal, players):
 @pytest.mark.parametrize("players", ["columns", "one apart", "two apart", "by row"])
 @pytest.mark.parametrize("removal", ["marginal", "uniform", "function"])
 @pytest.mark.parametrize("behavior", ["margin", "prediction_loss"])
-@pytest.mark.parametrize("summary", sorted(xai.summary.NAMES))
+@pytest.mark.parametrize("summary", SUMMARIES)
 def test_the_least_of_what_is_taken_of_the_mean(counting, summary, behavior, removal, players):
     check(
         counting, "shapley", summary=summary, behavior=behavior, removal=REMOVALS[removal],
@@ -84,7 +89,7 @@ def test_the_least_of_what_is_taken_of_the_mean(counting, summary, behavior, rem
 
 @pytest.mark.parametrize("players", ["columns", "one", "one apart", "two apart"])
 @pytest.mark.parametrize("removal", [Permuted(), Permuted(repeats=3), "marginal", "uniform"])
-@pytest.mark.parametrize("summary", sorted(xai.summary.NAMES))
+@pytest.mark.parametrize("summary", SUMMARIES)
 def test_the_least_of_a_data_set(counting, summary, removal, players):
     check(
         counting, "permutation_test", summary=summary, removal=removal, players=PLAYERS[players],

@@ -640,6 +640,75 @@ def test_a_model_that_is_not_its_trees_sum_is_sampled_and_nothing_is_paid_twice(
     assert enumerated.ran == "enumeration"
 
 
+def test_a_model_is_held_against_its_trees_at_every_background_row(rows):
+    """At the first row, and on average, a sharpened forest is its trees' mean."""
+    model = Sharpened(5, random_state=0).fit(rows.X, rows.two)
+    for method in ("shapley", "exact_shapley"):
+        found = xai.explain(model, rows.x[:1], method, data=rows.data)
+        np.testing.assert_array_equal(found.predictions, found.predictions.round())
+        oracle = xai.explain(model.predict_proba, rows.x[:1], "exact_shapley", data=rows.data)
+        np.testing.assert_allclose(found.values, oracle.values, rtol=0, atol=1e-9)
+
+
+class Capped(ensemble.RandomForestRegressor):
+    """A forest whose largest amounts are cut off."""
+
+    rows = 0
+
+    def predict(self, X):
+        self.rows += len(X)
+        return np.minimum(super().predict(X), 1.1)
+
+
+def capped(rows):
+    """Amounts below the cap in the background, and on both sides of it in x."""
+    model = Capped(10, random_state=0).fit(rows.X, rows.amount)
+    below = model.predict(rows.X) < 1
+    x = np.concatenate([rows.X[~below][:3], rows.X[below][-4:]])[[3, 0, 4, 5, 1, 2, 6]]
+    data = rows.X[below][:9].copy()
+    data[:, 4], x[4:, 4] = 0.5, 0.5  # a player less in the last rows
+    return model, x, data, [1, 4, 5]
+
+
+def single_precision(rows):
+    """A line of float32 numbers, and rows where its large terms cancel but for rounding."""
+    model = linear_model.Ridge().fit(rows.X.astype(np.float32), rows.amount.astype(np.float32))
+    x = rows.X[:5].astype(np.float32)
+    x[[1, 3], 0], x[[1, 3], 2] = 1e5, -1e5 * model.coef_[0] / model.coef_[2]
+    return model, x, rows.data.astype(np.float32), [1, 3]
+
+
+@pytest.mark.parametrize("method", ["shapley", "exact_shapley"])
+@pytest.mark.parametrize("make", [capped, single_precision])
+def test_a_row_whose_closed_form_fails_is_estimated_and_no_other(rows, make, method):
+    model, x, data, failing = make(rows)
+    model.rows = 0
+    keywords = {"data": data, "budget": 150, "tolerance": 0.05}
+    keywords |= {"budget": None} if method == "exact_shapley" else {}
+    found = xai.explain(model, x, method, **keywords)
+    estimated = np.flatnonzero(~np.char.startswith(found.runs, "closed"))
+    np.testing.assert_array_equal(estimated, failing)
+    if make is capped:
+        assert found.evaluations == -(-model.rows // len(x))
+    for i in range(len(x)):
+        alone = xai.explain(model, x[i : i + 1], method, **keywords)
+        assert_the_same_row(found[i], alone)
+        assert alone.evaluations <= (keywords["budget"] or np.inf)
+    total = found.values.sum(axis=1) + found.base_values
+    np.testing.assert_allclose(total, found.predictions, rtol=1e-6, atol=1e-6)
+
+
+def assert_the_same_row(one, alone):
+    """Whatever is said of a row does not depend on the rows beside it."""
+    atol = 1000 * np.finfo(one.data.dtype).eps * np.nanmax(np.abs(one.data))
+    np.testing.assert_allclose(one.values, alone.values, rtol=0, atol=atol)
+    assert (one.ran, one.exact.tolist()) == (alone.ran, alone.exact.tolist())
+    assert one.converged is None or one.converged.tolist() == alone.converged.tolist()
+    assert (one.std_error is None) == (alone.std_error is None)
+    if alone.std_error is not None:
+        np.testing.assert_allclose(one.std_error, alone.std_error, rtol=0, atol=atol)
+
+
 def test_the_explanation_keeps_what_ran(rows, tmp_path):
     model = ensemble.RandomForestClassifier(5, random_state=0).fit(rows.X, rows.two)
     found = xai.explain(model, rows.x, data=rows.data)
@@ -653,10 +722,20 @@ def test_the_explanation_keeps_what_ran(rows, tmp_path):
 BOOSTERS = {
     "xgboost": ("xgboost", "XGBRegressor", "amount", {}),
     "xgboost, log-odds": ("xgboost", "XGBClassifier", "two", {"behavior": LOG_ODDS}),
-    "xgboost of three": ("xgboost", "XGBClassifier", "three", {"behavior": LOGIT_CONTRAST}),
+    "xgboost of three": (
+        "xgboost",
+        "XGBClassifier",
+        "three",
+        {"behavior": LOGIT_CONTRAST, "target": 1},
+    ),
     "lightgbm": ("lightgbm", "LGBMRegressor", "amount", {}),
     "lightgbm, log-odds": ("lightgbm", "LGBMClassifier", "two", {"behavior": LOG_ODDS}),
-    "lightgbm of three": ("lightgbm", "LGBMClassifier", "three", {"behavior": LOGIT_CONTRAST}),
+    "lightgbm of three": (
+        "lightgbm",
+        "LGBMClassifier",
+        "three",
+        {"behavior": LOGIT_CONTRAST, "target": 1},
+    ),
     "catboost": ("catboost", "CatBoostRegressor", "amount", {}),
     "catboost, log-odds": ("catboost", "CatBoostClassifier", "two", {"behavior": LOG_ODDS}),
 }
@@ -690,6 +769,21 @@ def test_gaps_that_shap_does_not_read_are_sampled(rows, zero_as_missing):
         n_estimators=8, min_child_samples=5, verbose=-1, zero_as_missing=zero_as_missing
     ).fit(X, rows.amount)
     assert xai.explain(model, X[:4], data=X[10:22]).ran == "enumeration"
+
+
+def test_a_gap_in_one_row_is_no_gap_in_others(rows):
+    pytest.importorskip("shap")
+    lightgbm = pytest.importorskip("lightgbm")
+    X = rows.X.copy()
+    X[::7, 2] = np.nan
+    model = lightgbm.LGBMRegressor(n_estimators=8, min_child_samples=5, verbose=-1)
+    model.fit(X, rows.amount)
+    data = X[~np.isnan(X[:, 2])][:12]
+    found = xai.explain(model, X[:8], data=data)
+    sampled = np.flatnonzero(~np.char.startswith(found.runs, "closed"))
+    np.testing.assert_array_equal(sampled, [0, 7])
+    for i in range(8):
+        assert_the_same_row(found[i], xai.explain(model, X[i : i + 1], data=data))
 
 
 # ------------------------------------------------------------------------------------ the kernel

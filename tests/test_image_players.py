@@ -336,7 +336,7 @@ def test_a_picture_of_windows_is_their_map(images):
         (Windows(True), TypeError, "number of pixels"),
         (Patches((2, 0)), ValueError, "at least 1"),
         (Patches("4"), TypeError, "number of pixels"),
-        (Channels("conv1"), ValueError, "layer"),
+        (Channels("conv1"), TypeError, "torch module"),
         (Superpixels(method="felzenszwalb"), ValueError, "slic"),
         (Superpixels(30, method="quickshift"), ValueError, "n=30.*not for.*quickshift"),
         (Superpixels(ratio=0.5), ValueError, "ratio=0.5.*not for.*slic"),

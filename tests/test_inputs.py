@@ -72,6 +72,81 @@ def test_float64_values_are_not_rounded_to_float32(line):
     assert not np.array_equal(a, b)
 
 
+@pytest.fixture(params=["array", "tensor"])
+def kind(request):
+    """What makes rows of numbers, and what names their dtype."""
+    if request.param == "array":
+        return np.array
+    torch = pytest.importorskip("torch")
+    return lambda rows, dtype: torch.tensor(rows, dtype=getattr(torch, dtype))
+
+
+def first_column(counting):
+    """A model that hands numbers on as they are, and its counter."""
+    return counting(lambda rows: rows[:, 0])
+
+
+def dtypes_seen(model):
+    return {str(rows.dtype).removeprefix("torch.") for rows in model.seen}
+
+
+def test_replacements_that_float32_cannot_hold_are_not_rounded(counting, kind):
+    x, tenth = kind([[1.0, 2.0], [3.0, 4.0]], dtype="float32"), kind([0.1, 0.7], dtype="float64")
+    for keywords in [{"data": tenth[None]}, {"removal": Baseline(tenth)}]:
+        model = first_column(counting)
+        explanation = xai.explain(model, x, "occlusion", **keywords)
+        np.testing.assert_array_equal(explanation.values, [[1 - 0.1, 0], [3 - 0.1, 0]])
+        assert dtypes_seen(model) == {"float32", "float64"}  # x itself stays as it is
+
+
+def test_replacements_that_float32_holds_leave_it_alone(counting, kind):
+    x = kind([[1.0, 2.0], [3.0, 4.0]], dtype="float32")
+    plain = [[0.5, np.nan], [-3.0, 2.0**100]]
+    for data in [kind(plain, dtype="float64"), kind([[1, 2**24]], dtype="int64")]:
+        model = first_column(counting)
+        xai.explain(model, x, "shapley", data=data)
+        assert dtypes_seen(model) == {"float32"}
+
+
+def test_integers_beyond_float32_widen_it(counting, kind):
+    x, data = kind([[1.0, 2.0]], dtype="float32"), kind([[2**24 + 1, 0]], dtype="int64")
+    model = first_column(counting)
+    explanation = xai.explain(model, x, "occlusion", data=data)
+    np.testing.assert_array_equal(explanation.values, [[-(2.0**24), 0]])
+
+
+def test_integers_are_not_rounded_beside_a_fraction(counting, kind):
+    x, half = kind([[2**24 + 1, 2]], dtype="int64"), kind([0.5, 0.5], dtype="float32")
+    explanation = xai.explain(first_column(counting), x, "include_one", removal=Baseline(half))
+    np.testing.assert_array_equal(explanation.values, [[2**24 + 0.5, 0]])
+
+
+@pytest.mark.parametrize("method", ["lime", "qii", "permutation_shap"])
+def test_sampled_rows_of_a_wider_dtype(kind, method):
+    """Values of a float32 x beside a float64 background are those of a float64 x."""
+    rng = np.random.default_rng(0)
+    x, data = kind(rng.normal(size=(2, 6)), dtype="float32"), rng.normal(size=(20, 6))
+    data = kind(data, dtype="float64")
+    wide = x.double() if hasattr(x, "double") else x.astype(float)
+
+    def model(rows):
+        return rows[:, 0] * rows[:, 1] + rows[:, 2] * rows[:, 3]
+
+    one, other = (xai.explain(model, part, method, data=data, budget=300) for part in (x, wide))
+    np.testing.assert_allclose(one.values, other.values, rtol=0, atol=1e-6)
+
+
+def test_columns_of_a_frame_stay_float32_where_that_holds_all_of_data(counting):
+    pd = pytest.importorskip("pandas")
+    x = pd.DataFrame({"a": np.float32([1, 2]), "w": ["yes", "no"]})
+    for value, dtype in [(0.5, "float32"), (0.1, "float64")]:
+        model = counting(lambda frame: frame["a"].to_numpy())
+        data = pd.DataFrame({"a": [value], "w": ["no"]})
+        explanation = xai.explain(model, x, "occlusion", data=data)
+        np.testing.assert_array_equal(explanation.values, [[1 - value, 0], [2 - value, 0]])
+        assert str(model.seen[-1].dtypes["a"]) == dtype
+
+
 def test_nan_is_explained_where_the_model_takes_it():
     from sklearn.ensemble import HistGradientBoostingRegressor
 
@@ -524,6 +599,41 @@ def test_a_callable_receives_tensors_where_x_is_one(torch, rows):
     assert explanation.values.dtype == np.float64
     total = explanation.values.sum(axis=1) + explanation.base_values
     np.testing.assert_allclose(total, explanation.predictions, atol=1e-12)
+
+
+def test_pythons_numbers_take_the_dtype_of_x(torch, counting):
+    for dtype in (torch.float32, torch.float64):
+        x, model = torch.ones((1, 2), dtype=dtype), counting(lambda rows: rows[:, 0])
+        explanation = xai.explain(model, x, "occlusion", removal=Baseline([0.1, 0.2]))
+        tenth = torch.tensor(0.1, dtype=dtype).item()
+        np.testing.assert_allclose(explanation.values, [[1 - tenth, 0]], rtol=1e-7)
+        assert {rows.dtype for rows in model.seen} == {dtype}
+    np.testing.assert_array_equal(explanation.values, [[1 - 0.1, 0]])
+
+
+def test_a_model_that_refuses_the_wider_dtype_is_told_why(torch):
+    layer = torch.nn.Linear(5, 2)
+    x, data = torch.rand(2, 5), torch.rand(4, 5, dtype=torch.float64)
+    with pytest.raises(RuntimeError) as caught:
+        xai.explain(lambda rows: layer(rows).detach(), x, "shapley", data=data)
+    (note,) = caught.value.__notes__
+    assert "given torch.float64: x is torch.float32" in note and "data.to(x.dtype)" in note
+    xai.explain(lambda rows: layer(rows).detach(), x, "shapley", data=data.to(x.dtype))
+
+
+def test_codes_of_an_embedding_are_not_truncated(torch):
+    module = torch.nn.Sequential(torch.nn.EmbeddingBag(5, 3), torch.nn.Linear(3, 1))
+    x = torch.tensor([[0, 1, 4]])
+    whole = xai.explain(module, x, "occlusion", data=torch.tensor([[1.0, 2.0, 3.0]]))
+    assert np.isfinite(whole.values).all()
+    with pytest.raises(RuntimeError, match=r"(?i)long|int"):
+        xai.explain(module, x, "occlusion", data=torch.tensor([[1.5, 2.0, 3.0]]))
+
+
+def test_a_tensor_beside_a_frame_is_refused(torch):
+    pd = pytest.importorskip("pandas")
+    with pytest.raises(ValueError, match="data is a DataFrame but x has no column names"):
+        xai.explain(lambda t: t[:, 0], torch.ones(1, 2), data=pd.DataFrame({"a": [1], "b": [2]}))
 
 
 def test_images_are_channels_first_for_a_module(torch):

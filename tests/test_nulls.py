@@ -60,6 +60,44 @@ def test_a_row_alone_is_the_same(table, estimator):
         np.testing.assert_allclose(together.values[i], alone.values[0], rtol=1e-9, atol=1e-12)
 
 
+def test_a_row_that_is_exact_among_others_has_no_error_of_its_own(table, tmp_path):
+    """9 of 12 players are left in row 1, and their coalitions fit the budget."""
+    x, data = table
+    keywords = {"data": data, "budget": 4000, "tolerance": 0.2}
+    e = xai.explain(model, x, "permutation_shap", **keywords)
+    e.save(tmp_path / "e.npz")
+    for found in (e, xai.load(tmp_path / "e.npz")):
+        assert np.all(found.std_error[1] == 0) and found.std_error[2].max() > 0
+        assert found.exact.tolist() == [False, True, False]
+        assert found.runs.tolist() == ["walks", "enumeration", "walks"]
+        assert found.ran == "enumeration, walks"
+        assert found[1].std_error is None and found[1].ran == "enumeration"
+        assert found[[1, 2]].std_error.shape == (2, D) and found[[2]].ran == "walks"
+    for i in range(3):
+        alone = xai.explain(model, x[i : i + 1], "permutation_shap", **keywords)
+        assert (alone.std_error is None) == (e[i].std_error is None)
+        assert alone.ran == e[i].ran and alone.converged == e[i].converged
+
+
+def test_rows_of_many_players_beside_rows_of_few():
+    """Groups that differ between rows: the first row's coalitions are enumerated."""
+    x = np.arange(16.0).reshape(2, 8) + 1
+    ids = np.array([[0, 0, 0, 1, 1, 1, 2, 2], np.arange(8)])
+    keywords = {"removal": xai.removal.Baseline(0), "budget": 40}
+
+    def product(rows):
+        return np.log(rows + 2).prod(axis=1)
+
+    for method in ("permutation_shap", "banzhaf", "mean_when_included"):
+        e = xai.explain(product, x, method, players=ids, **keywords)
+        assert e.exact.tolist() == [True, False]
+        assert e[0].std_error is None and np.all(e.std_error[0, :3] == 0)
+        assert e[1].std_error is not None
+        alone = xai.explain(product, x[:1], method, players=ids[:1], **keywords)
+        np.testing.assert_array_equal(alone.values, e[0].values[:, :3])
+        assert alone.std_error is None
+
+
 def test_values_are_those_of_the_whole_game(table):
     x, data = table
     e = xai.explain(model, x, "exact_shapley", data=data)

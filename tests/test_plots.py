@@ -46,8 +46,10 @@ def linear(values: np.ndarray | None = None, **changes: Any) -> xai.Explanation:
             made, values=values, data=np.ones(values.shape), element_players=owners,
             feature_names=names, base_values=np.full(len(values), 3.0), evaluations=1,
             predictions=3 + np.nansum(values, axis=1), target=np.zeros(len(values), int),
+            exact=np.ones(len(values), bool), runs=np.full(len(values), "enumeration"),
         )  # fmt: skip
-    return replace(made, **changes)
+    exact = np.full(len(made), "std_error" not in changes)
+    return replace(made, exact=exact, **changes)
 
 
 def pictures(channels_first: bool, **keywords: Any) -> xai.Explanation:

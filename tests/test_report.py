@@ -70,7 +70,7 @@ def bars(text: str) -> list[tuple[float, float]]:
 
 def test_a_fragment_shows_rows_values_and_bars() -> None:
     errors = np.full((1, 4), 0.25)
-    text = linear(1, std_error=errors)._repr_html_()
+    text = linear(1, std_error=errors, exact=np.array([False]))._repr_html_()
     seen = Reader(text)
     assert "row 0, exact_shapley: output, prediction -2, base value 0" in seen.text
     for part in ("x3 = 1", "-4.00", "± 0.25", "x0 = 1", "+1.00"):

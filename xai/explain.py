@@ -63,6 +63,8 @@ def explain(
     y : (n,) true labels, for behaviors that need them
         As `classes_` has them; class indices for modules and callables.
     data : (m, …) background rows, used whole; texts have none
+        Values that x's dtype cannot hold are never rounded to it: batches that hold some are then
+        of a wider dtype, float64 for float32. Modules take everything in their own dtype.
     players : what is removed together; None for every element (pixels of images)
     removal, behavior, summary : a part, or its name, in place of the method's own
     budget : int
@@ -194,7 +196,9 @@ class _Run:
     ) -> Explanation:
         n = 1 if self.setting.recipe.of_data_set else self.setting.inputs.n
         spent = sum(_spent(game) for _, game in games)
-        exact = all(result.std_error is None for _, result in results)
+        exact, runs = np.empty(n, bool), np.empty(n, object)
+        for rows, result in results:
+            exact[rows], runs[rows] = result.by_row()
         shape = self.setting.partition.shape
         first = results[0][1]
 
@@ -213,7 +217,7 @@ class _Run:
             return out
 
         values = gather("values")
-        errors = None if exact else gather("std_error")
+        errors = None if exact.all() else gather("std_error")
         keep = self.setting.resolved.axis
 
         def cut(array: NDArray[Any] | None, players: bool) -> Any:
@@ -249,7 +253,8 @@ class _Run:
             layer="" if self.setting.cut is None else self.setting.cut.name,
             channel_axis=self.setting.axis,
             spans=self._spans,
-            ran=", ".join(sorted({result.ran for _, result in results})),
+            exact=exact,
+            runs=runs.astype(str),
         )
 
     def _element_players(self) -> NDArray[np.intp]:

@@ -41,7 +41,8 @@ class Explanation:
     base_values, predictions : (n,) or (n, k)
         The game's value with nothing and with everything kept.
     std_error : like `values`, or None
-        Monte-Carlo standard error; None where the answer is exact, NaN where unknown.
+        Monte-Carlo standard error; NaN where unknown, None where every row's answer is exact,
+        0 in a row that is exact among others: ``explanation[i]`` of such a row has None.
     evaluations : int
         Model rows used per explained row, rounded up.
     converged : (n,) bool, or None
@@ -57,8 +58,11 @@ class Explanation:
         Top, bottom, left and right of windows that overlap.
     activations : (n, channels, h, w) float array, or None
         Feature maps of the layer that the players are in, and `layer` its name.
-    ran : str
-        What computed the values, where the summary had a choice: a closed form, enumeration, walks.
+    exact : (n,) bool
+        Rows whose answer is exact.
+    runs : (n,) str
+        What computed each row's values, where the summary had a choice: a closed form, enumeration,
+        walks. `ran` is all of them in one string.
     recipe : dict, or None
         The keywords that `explain` was given beside model, x and target, so that other rows can
         be explained likewise; None after `load`.
@@ -93,8 +97,9 @@ class Explanation:
     summary: str
     seed: int
     element_players: NDArray[np.intp]
+    exact: NDArray[np.bool_]
+    runs: NDArray[np.str_]
     channel_axis: int | None = None
-    ran: str = ""
     spans: NDArray[np.intp] | None = None
     activations: Floats | None = None
     layer: str = ""
@@ -103,6 +108,11 @@ class Explanation:
 
     def __len__(self) -> int:
         return len(self.values)
+
+    @property
+    def ran(self) -> str:
+        """What computed the values of any row."""
+        return ", ".join(sorted(set(self.runs.tolist())))
 
     @property
     def _has_outputs(self) -> bool:
@@ -132,7 +142,9 @@ class Explanation:
             values=self.values[index],
             base_values=self.base_values[index],
             predictions=self.predictions[index],
-            std_error=pick(self.std_error),
+            std_error=None if self.exact[index].all() else pick(self.std_error),
+            exact=self.exact[index],
+            runs=self.runs[index],
             converged=pick(self.converged),
             interactions=pick(self.interactions),
             info={key: value[index] for key, value in self.info.items()},
@@ -339,6 +351,8 @@ _ARRAYS = (
     "element_players",
     "spans",
     "activations",
+    "exact",
+    "runs",
 )
 _TEXTS = (
     "evaluations",
@@ -351,7 +365,6 @@ _TEXTS = (
     "summary",
     "seed",
     "channel_axis",
-    "ran",
     "layer",
     "versions",
 )

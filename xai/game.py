@@ -58,12 +58,12 @@ class ClosedForm:
     ----------
     kind : str
         Of model, for people.
-    values : () -> (n, d, k), or None
-        Evaluates the game's ends; None where these show that the closed form does not hold.
+    values : () -> rows (r,), values (r, d, k)
+        Evaluates the game's ends; only of rows where these show that the closed form holds.
     """
 
     kind: str
-    values: Callable[[], NDArray[np.float64] | None]
+    values: Callable[[], tuple[Indices, NDArray[np.float64]]]
 
 
 class Game(ABC):
@@ -402,7 +402,12 @@ class ModelGame(Game):
 
     def _call(self, block: Any, rows: Indices, what: str) -> Floats:
         """Outputs (B, K) of one batch, checked."""
-        out = self.model(block, rows)
+        try:
+            out = self.model(block, rows)
+        except Exception as error:
+            if told := self.inputs.widened(block):
+                error.add_note(told)
+            raise
         k = self.full_outputs.shape[1]
         if out.shape[1] != k:
             raise ValueError(

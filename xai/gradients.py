@@ -73,6 +73,8 @@ class Gradients:
         ValueError
             NaN or inf in values or gradients; the message names the explained rows.
         """
+        import torch
+
         from xai.game import ahead
 
         game = self.game
@@ -82,9 +84,11 @@ class Gradients:
 
         def make(batch: slice) -> tuple[Tensor, Tensor]:
             part = masks[batch]
-            if through:
+            if not through:
+                return part, self._inputs(at[batch], part, draws[batch])
+            with torch.inference_mode(False), torch.enable_grad():
                 part = _leaf(_as_tensor(self._wide(part), game.inputs.block))
-            return part, self._inputs(at[batch], part, draws[batch])
+                return part, self._inputs(at[batch], part, draws[batch])
 
         # a graph is made in the thread that walks it back
         blocks = map(make, batches) if through else ahead(make, batches)
@@ -167,10 +171,11 @@ class Gradients:
                 "the module's output does not depend on its input by torch operations (is it "
                 "detached, or computed under no_grad?): choose a method that removes features"
             )
-        parts = [
-            torch.autograd.grad(values[:, j].sum(), leaf, retain_graph=j < k - 1)[0]
-            for j in range(k)
-        ]
+        with torch.inference_mode(False), torch.enable_grad():
+            sums = values.sum(0)
+            parts = [
+                torch.autograd.grad(sums[j], leaf, retain_graph=j < k - 1)[0] for j in range(k)
+            ]
         return torch.stack(parts, dim=-1) if k > 1 else parts[0].unsqueeze(-1)
 
     def _in_masks(self, gradient: Tensor, at: Indices, draws: Indices) -> Tensor:

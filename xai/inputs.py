@@ -58,10 +58,10 @@ class Column:
             return codes  # a user's removal may give an integer column fractions at any time
         return values if self.nullable is None else self.nullable(values)
 
-    def widen(self, dtype: np.dtype[Any]) -> None:
-        """Hold floats as precise as replacements of this dtype, as a NumPy array would."""
-        if self.pool is None and self.dtype.kind == "f" and dtype.kind in "biuf":
-            wider = np.result_type(self.dtype, dtype)
+    def widen(self, cells: NDArray[Any]) -> None:
+        """Hold replacements as they are: in a wider dtype, where these floats cannot."""
+        if self.pool is None and self.dtype.kind == "f" and cells.dtype.kind in "biuf":
+            wider = _dtype_of_both(self.dtype, cells)
             self.nullable = self.nullable if wider == self.dtype else None
             self.dtype = wider
 
@@ -123,10 +123,10 @@ class Inputs:
         return [column.name for column in self.columns or () if column.pool is not None]
 
     def admit(self, replacement: Block) -> Block:
-        """Fit replacement rows to the block's dtype.
+        """Fit replacement rows to the block's dtype, where that holds every value as it is.
 
-        Integers (and booleans) stay what they are where every replacement is one of them;
-        otherwise their column becomes float.
+        Otherwise they keep a wider dtype, which batches with x's rows then have: float for
+        integers (and booleans), float64 for float32. Nothing is ever rounded.
         """
         if is_tensor(self.block):
             return _admit_tensor(self.block, replacement)
@@ -135,19 +135,50 @@ class Inputs:
                 if column.integral and not _integral(replacement[:, j], column.dtype):
                     column.integral = False
         dtype = self.block.dtype
+        values = replacement.data if sparse.issparse(replacement) else replacement
         if dtype.kind in "iub":
-            values = replacement.data if sparse.issparse(replacement) else replacement
             return replacement.astype(dtype) if _integral(values, dtype) else replacement
-        return replacement.astype(np.result_type(dtype, replacement.dtype), copy=False)
+        return replacement.astype(_dtype_of_both(dtype, values), copy=False)
+
+    def widened(self, batch: Any) -> str:
+        """What to say of a batch whose dtype is not x's, because replacements needed another."""
+        own, now = getattr(self.block, "dtype", None), getattr(batch, "dtype", None)
+        if self.columns is not None or own is None or now is None or own == now:
+            return ""
+        cast = "to" if is_tensor(batch) else "astype"
+        return (
+            f"the model was given {now}: x is {own}, but data or the removal has values that it "
+            f"cannot hold; round them with data.{cast}(x.dtype), or widen x.{cast}(data.dtype)"
+        )
+
+
+def _dtype_of_both(dtype: np.dtype[Any], values: NDArray[Any]) -> np.dtype[Any]:
+    """A float dtype that holds values of this float dtype, and others, as they are."""
+    wider = np.result_type(dtype, values.dtype)
+    with np.errstate(over="ignore"):
+        kept = wider == dtype or np.array_equal(values.astype(dtype), values, equal_nan=True)
+    return dtype if kept else wider
 
 
 def _admit_tensor(block: Any, replacement: Any) -> Any:
-    if block.is_floating_point() or replacement.dtype == block.dtype:
+    if replacement.dtype == block.dtype:
         return replacement
+    if block.is_floating_point():
+        if _holds(replacement, block.dtype):
+            return replacement.to(block.dtype)
+        # torch itself would mix integers and float32 in float32
+        return replacement if replacement.is_floating_point() else replacement.double()
     dtype = np.dtype(str(block.dtype).removeprefix("torch."))
     values = replacement.double() if replacement.is_floating_point() else replacement
-    fits = _integral(values.detach().cpu().numpy(), dtype)
-    return replacement.to(block.dtype) if fits else replacement
+    if _integral(values.detach().cpu().numpy(), dtype):
+        return replacement.to(block.dtype)
+    fits = not replacement.is_floating_point() or _holds(block, replacement.dtype)
+    return replacement if fits else replacement.double()
+
+
+def _holds(values: Any, dtype: Any) -> bool:
+    """Whether a torch dtype holds all values of a tensor as they are."""
+    return bool(((values.to(dtype).to(values.dtype) == values) | (values != values)).all())
 
 
 def _integral(values: NDArray[Any], dtype: np.dtype[Any]) -> bool:
@@ -270,13 +301,21 @@ def _read_tensor(x: Any) -> Inputs:
     def encode(rows: Any, what: str) -> Any:
         import torch
 
-        other = torch.as_tensor(rows, device=block.device)
-        if other.dtype != block.dtype and not block.dtype.is_floating_point:
-            return _check_shape(other, block, what)
-        return _check_shape(other.to(block.dtype).detach(), block, what)
+        _refuse_names(rows, what)
+        # Python's numbers have no dtype of their own: they take x's, as Baseline(0.1) does
+        own = block.dtype if block.is_floating_point() and _plain(rows) else None
+        other = torch.as_tensor(rows, dtype=own, device=block.device).detach()
+        return _check_shape(other, block, what)
 
     columns = int(block.shape[1]) if block.ndim == 2 else 0
     return Inputs(block, lambda b: b, encode, categorical=np.zeros(columns, bool))
+
+
+def _plain(rows: Any) -> bool:
+    """Whether these are lists of Python's own numbers."""
+    if isinstance(rows, list | tuple):
+        return all(map(_plain, rows))
+    return isinstance(rows, int | float) and not isinstance(rows, np.generic)
 
 
 def _read_sparse(x: Any) -> Inputs:
@@ -579,7 +618,7 @@ def _read_frame(x: Any, data: Any, accepts: Sequence[str] | None, own: list[Any]
     def encode(rows: Any, what: str) -> NDArray[Any]:
         table = table_of(rows, what)
         for column, cells in zip(columns, table, strict=True):
-            column.widen(cells.dtype)
+            column.widen(cells)
         dtype = np.result_type(block.dtype, *(column.dtype for column in columns))
         encoded = encode_columns(table, what)
         return encoded.astype(dtype) if native_floats else encoded

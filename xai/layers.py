@@ -40,6 +40,7 @@ class Cut:
     axis : the activations' channels
     activations : (n, channels, h, w) feature maps on the host, or None where they have no places
     name : the layer's
+    paid : model rows that finding the way on has cost each explained row
     """
 
     model: Model
@@ -48,6 +49,7 @@ class Cut:
     axis: int
     activations: Floats | None
     name: str
+    paid: int = 0
 
 
 def cut(
@@ -64,8 +66,9 @@ def cut(
     The rest runs behind one image, batch 1, of which the layer's output is replaced by B rows:
     what skips the layer is then that image's own, and broadcasts. So it serves all rows where
     nothing skips the layer; else each row behind its own image; where a network cannot broadcast,
-    behind B copies. The first of these that meets the network's own outputs is taken, at one
-    forward pass of the rest for each explained row, which counts.
+    behind B copies. The first of these that meets the network's own outputs is taken, at two
+    forward passes of the rest for each explained row (two, since one alone always broadcasts);
+    these, and those of ways that failed, count as `paid`.
 
     Parameters
     ----------
@@ -134,9 +137,11 @@ def _pieces(
 
     axis = _channels(acts)
     found = Inputs(acts, lambda block: block, encode)
-    rest = _rest(model, probe, inputs.block, acts, outputs, size) if goes_on else model
     maps = feature_maps(acts, axis, inputs.shape)
-    return Cut(rest, found, outputs, axis, maps, probe.name)
+    if not goes_on:
+        return Cut(model, found, outputs, axis, maps, probe.name)
+    rest, paid = _rest(model, probe, inputs.block, acts, outputs, size)
+    return Cut(rest, found, outputs, axis, maps, probe.name, paid)
 
 
 def find_layer(module: Module, layer: LayerName) -> tuple[str, Module]:
@@ -281,8 +286,10 @@ class Probe:
 Way: TypeAlias = Callable[["Tensor", Indices], Any]
 
 
-def _rest(model: Model, probe: Probe, x: Tensor, acts: Tensor, outputs: Floats, size: int) -> Model:
-    """The rest of the network as a model, the first way that reproduces the outputs."""
+def _rest(
+    model: Model, probe: Probe, x: Tensor, acts: Tensor, outputs: Floats, size: int
+) -> tuple[Model, int]:
+    """The rest of the network as a model, the first way that reproduces the outputs; its cost."""
     import torch
 
     def behind_one(block: Tensor, rows: Indices) -> Any:
@@ -296,7 +303,7 @@ def _rest(model: Model, probe: Probe, x: Tensor, acts: Tensor, outputs: Floats, 
     def behind_copies(block: Tensor, rows: Indices) -> Any:
         return probe.go_on(x[torch.as_tensor(rows, device=x.device)], block)
 
-    rows = np.arange(len(acts))
+    paid = 0
     for way in (behind_one, behind_each, behind_copies):
         rest = replace(
             model,
@@ -305,26 +312,31 @@ def _rest(model: Model, probe: Probe, x: Tensor, acts: Tensor, outputs: Floats, 
             forward=way,
             by_row=True,
         )
-        # two rows at a time, so that one alone is met by a batch, too
-        if _meets(rest, acts, outputs, rows, size):
-            return rest
+        met, spent = _meets(rest, acts, outputs, size)
+        paid += -(-spent // len(acts))
+        if met:
+            return rest, paid
     raise ValueError(
         f"replacing the output of layer {probe.name!r} by itself does not reproduce the network's "
         "outputs: choose another layer"
     )
 
 
-def _meets(rest: Model, acts: Tensor, outputs: Floats, rows: Indices, size: int) -> bool:
+def _meets(rest: Model, acts: Tensor, outputs: Floats, size: int) -> tuple[bool, int]:
+    """Whether the rest reproduces the outputs, each row twice in a batch; and the rows spent."""
     scale = max(float(np.abs(outputs).max()), 1e-12)
-    for start in range(0, len(rows), size):
-        part = rows[start : start + size]
+    spent = 0
+    twice = np.repeat(np.arange(len(acts)), 2)
+    for start in range(0, len(twice), size):
+        part = twice[start : start + size]
         try:
-            out = rest(acts[start : start + size].clone(), part)
+            out = rest(acts[part].clone(), part)
         except (RuntimeError, ValueError):  # shapes that a network cannot broadcast
-            return False
+            return False, spent
+        spent += len(out)
         if out.shape != outputs[part].shape or np.abs(out - outputs[part]).max() > AGREE * scale:
-            return False
-    return True
+            return False, spent
+    return True, spent
 
 
 def _without_gradients(way: Way) -> Way:
@@ -358,7 +370,10 @@ def feature_maps(acts: Any, axis: int, shape: tuple[int, ...]) -> Floats | None:
     None where there are no places. Tokens make up a grid of the proportions of an image, whose
     `shape` is (channels, height, width).
     """
-    array = acts.detach().float().cpu().numpy() if is_tensor(acts) else np.asarray(acts)
+    if is_tensor(acts):
+        acts = acts.detach().cpu()
+        acts = (acts.float() if acts.dtype.itemsize < 4 else acts).numpy()
+    array = np.asarray(acts)
     if array.ndim == 4:
         return np.moveaxis(array, axis, 1)
     if array.ndim != 3 or len(shape) != 3:

@@ -345,7 +345,7 @@ def to_model_device(model: Model, inputs: Inputs) -> Inputs:
     outer = inputs.encode
 
     def encode(rows: Any, what: str) -> Any:
-        encoded = outer(rows, what)
-        return torch.as_tensor(encoded).to(block.device, block.dtype)
+        encoded = torch.as_tensor(outer(rows, what)).to(block.device)
+        return encoded.to(block.dtype) if block.is_floating_point() else encoded
 
     return replace(inputs, block=block, decode=lambda b: b, encode=encode, columns=None)

@@ -14,7 +14,7 @@ from xai import behavior as behaviors
 from xai import recipe as recipes
 from xai.behavior.base import Values, View
 from xai.game import DatasetGame, Game, ModelGame
-from xai.inputs import Inputs, read
+from xai.inputs import Inputs, is_tensor, read
 from xai.methods import Method, find
 from xai.model import Model, check_model, takes_texts, to_model_device, wanted_columns, wrap
 from xai.partition import Partition
@@ -85,7 +85,7 @@ class Setting:
     ) -> ModelGame:
         return ModelGame(
             self.model, self.inputs, self.partition, self.draws, self.values, self.outputs,
-            batch_size, n_jobs, bar, rows, int(self.model.by_row),
+            batch_size, n_jobs, bar, rows, 0 if self.cut is None else self.cut.paid,
         )  # fmt: skip
 
 
@@ -144,6 +144,8 @@ def open_setting(
     )
     chosen = as_players(default_players if players is None else players, inputs, axis)
     recipe, chosen = recipes.with_options(recipe, chosen, options, option_names)
+    if recipe.summary.differentiates:
+        _check_gradients(wrapped, inputs, recipe)
     with wrapped.session():
         rows, where, pieces = inputs, axis, None
         if chosen.layer is None:
@@ -168,6 +170,18 @@ def open_setting(
             recipe, wrapped, inputs, axis, partition, draws, values, resolved, outputs, seed,
             rows, pieces,
         )  # fmt: skip
+
+
+def _check_gradients(model: Model, inputs: Inputs, recipe: Method) -> None:
+    """Refuse what has no gradients before anything is evaluated."""
+    if model.forward is None or not is_tensor(inputs.block):
+        raise TypeError(
+            f"method {recipe.name!r} needs gradients: of a torch module, or of a function of "
+            "tensors with x a tensor. Choose a method that removes features instead, such as "
+            "'shapley' or 'occlusion'"
+        )
+    if recipe.of_data_set:
+        raise ValueError(f"{type(recipe.summary).__name__} explains row by row, not a data set")
 
 
 def _cut(

@@ -62,11 +62,12 @@ class ActivationMaps(Players):
         pixels = np.arange(sides[0] * sides[1]).reshape(sides)
         owner = np.expand_dims(pixels, channel_axis - 1)[None]
         d = maps.shape[1]
+        unit = _to_unit(maps)
 
         def masks(rows: Indices, coalitions: Any) -> NDArray[np.float32]:
             weights = np.asarray(coalitions, np.float32)
-            kept = (maps[rows] * weights[:, :, None, None]).max(axis=1)
-            large = _to_unit(resize(kept, sides[0], sides[1]))
+            kept = (unit[rows] * weights[:, :, None, None]).max(axis=1)
+            large = _to_unit(resize(kept, *sides)) * weights.max(axis=1)[:, None, None]
             out = np.array(large.reshape(len(rows), -1), np.float32)
             out[(weights == 1).all(axis=1)] = 1.0
             out[(weights == 0).all(axis=1)] = 0.0
@@ -78,6 +79,6 @@ class ActivationMaps(Players):
 
 def _to_unit(maps: NDArray[Any]) -> NDArray[Any]:
     """Each map stretched to [0, 1]; one without contrast is 0 everywhere."""
-    low = maps.min(axis=(1, 2), keepdims=True)
-    spread = maps.max(axis=(1, 2), keepdims=True) - low
+    low = maps.min(axis=(-2, -1), keepdims=True)
+    spread = maps.max(axis=(-2, -1), keepdims=True) - low
     return np.asarray((maps - low) / np.where(spread > 0, spread, 1.0))

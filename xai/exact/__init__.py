@@ -1,12 +1,13 @@
 """Shapley values in closed form, for models that are a sum of small terms: found, or None.
 
 A closed form is what the model's structure says; it is believed only where it meets the model's
-own outputs at both ends of the game, which cost their usual model rows and nothing more.
+own outputs at the row and at its draws, which cost their usual model rows and nothing more.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     from xai.game import ClosedForm, ModelGame
 
 TOLERANCE = 1e-6
-"""How far (times max(1, |value|)) a closed form may lie from the model's own outputs."""
+"""How far (times max(1, |value|)) a row's closed form may lie from the model's own outputs."""
 CHUNK = 2**22
 """Most (row, draw) pairs, or numbers of transformed rows, in one chunk of explained rows."""
 
@@ -53,19 +54,53 @@ def closed_form(game: ModelGame) -> ClosedForm | None:
     return None
 
 
-def _values(game: ModelGame, way: Way, additive: Additive) -> Floats | None:
-    """Shapley values (n, d, k), or None where they do not meet the game's ends."""
+def _values(game: ModelGame, way: Way, additive: Additive) -> tuple[Indices, Floats]:
+    """Rows (r,) of the game whose ends the closed form meets, and Shapley values (r, d, k)."""
     base, full = game.ends(np.arange(game.n_rows))
     phi = np.empty((game.n_rows, game.n_players, game.n_outputs))
-    own = np.empty_like(base)
+    meets = np.empty(base.shape, bool)
     for rows, part in _parts(game, way, additive):
-        phi[rows], own[rows] = additive.shapley(part)
-    gap = full - base - phi.sum(axis=1)
-    room = _room(game, np.maximum(np.abs(full), np.abs(base)))
-    met = not additive.offset_known or (np.abs(own - full) <= room).all()
-    if not met or not (np.abs(gap) <= room).all():
-        return None
-    return _spread(phi, gap)
+        phi[rows], own = additive.shapley(part)
+        room = _room(game, np.maximum(np.abs(full[rows]), np.abs(base[rows])))
+        missed, low, high = full[rows] - own, *_missed_draws(game, additive, rows, part)
+        meets[rows] = (low <= missed + room) & (missed - room <= high)  # NaN meets nothing
+        if additive.offset_known:
+            meets[rows] &= np.abs(missed) <= room
+        gap = full[rows] - base[rows] - phi[rows].sum(axis=1)
+        meets[rows] &= np.abs(gap) <= room
+    met = np.flatnonzero(meets.all(axis=1))
+    return met, _spread(phi[met], full[met] - base[met] - phi[met].sum(axis=1))
+
+
+def _missed_draws(
+    game: ModelGame, additive: Additive, rows: Indices, part: Part
+) -> tuple[Floats, Floats]:
+    """By how much the closed form misses the model at every draw, at least and at most, (r, k).
+
+    A model that is more than its class may well meet it at x, and on average. The draws' own
+    values are known where rows share them; elsewhere nothing is said.
+    """
+    low = np.full((len(rows), game.n_outputs), -np.inf)
+    high, draws = -low, np.arange(game.n_draws)
+    nothing = np.zeros((len(draws), game.n_players), bool)
+    for at, group in part.groups() if game.shares_empty else ():
+        targets = np.concatenate([group.places, group.weights], axis=2).reshape(len(at), -1)
+        _, first, which = np.unique(targets, axis=0, return_index=True, return_inverse=True)
+        for kind, i in enumerate(first):
+            alone = replace(
+                group,
+                x=group.data[group.index[i]],
+                index=np.zeros((len(draws), 1), np.intp),
+                owner=np.full_like(group.owner[:1], -1),  # nothing is ever removed
+                places=np.repeat(group.places[i : i + 1], len(draws), axis=0),
+                weights=np.repeat(group.weights[i : i + 1], len(draws), axis=0),
+                n_players=1,
+            )
+            value = game.sample(np.full(len(draws), rows[at[i]]), nothing, draws)
+            missed, room = value - additive.shapley(alone)[1], _room(game, np.abs(value))
+            same = at[which.ravel() == kind]
+            low[same], high[same] = (missed - room).max(axis=0), (missed + room).min(axis=0)
+    return low, high
 
 
 def _room(game: ModelGame, size: Floats) -> Floats:

@@ -7,6 +7,7 @@ from importlib.util import find_spec
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy import sparse
 
 from xai.exact.base import Additive, Floats, Part, outputs_of
@@ -56,8 +57,9 @@ def read_boosters(estimator: Any, scale: str, asked: str, n_outputs: int) -> Add
 
     def shapley(part: Part) -> tuple[Floats, Floats]:
         phi, own = forest.shapley(part)
-        if library != "xgboost" and (_has_gaps(part.x) or _has_gaps(part.data)):
-            phi[:] = np.nan  # where gaps go depends on more than shap reads: no values, so sampled
+        if library != "xgboost":
+            gaps = _have_gaps(part.x) | _have_gaps(part.data)[part.index].any(axis=1)
+            phi[gaps] = np.nan  # where gaps go depends on more than shap reads: such are sampled
         return phi, own
 
     # shap 0.51 drops CatBoost's constant, and reads one of xgboost 3's where it has one per class
@@ -69,8 +71,14 @@ def _takes_zeros_as_gaps(estimator: Any) -> bool:
     return booster is not None and "'missing_type': 'Zero'" in str(booster.dump_model())
 
 
-def _has_gaps(rows: Any) -> bool:
-    return bool(np.isnan(rows.data if sparse.issparse(rows) else rows).any())
+def _have_gaps(rows: Any) -> NDArray[np.bool_]:
+    """Which rows hold a NaN."""
+    if not sparse.issparse(rows):
+        return np.asarray(np.isnan(rows).any(axis=1))
+    entries = rows.tocoo()
+    out = np.zeros(rows.shape[0], bool)
+    out[entries.row[np.isnan(entries.data)]] = True
+    return out
 
 
 def _read(estimator: Any) -> Any:

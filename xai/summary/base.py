@@ -62,6 +62,8 @@ class Attribution:
     converged : (n,) bool, or None where no tolerance was given
     info : further arrays, (n,) or (n, k)
     ran : what computed the values, where the summary had a choice
+    exact, runs : (n,) bool and str, or None
+        Where rows differ: which are exact (their error is 0), and what computed each.
     """
 
     values: Floats
@@ -73,6 +75,14 @@ class Attribution:
     interactions: Floats | None = None
     info: dict[str, NDArray[Any]] = field(default_factory=dict)
     ran: str = ""
+    exact: NDArray[np.bool_] | None = None
+    runs: NDArray[np.str_] | None = None
+
+    def by_row(self) -> tuple[NDArray[np.bool_], NDArray[np.str_]]:
+        """Whether each row is exact, and what computed it, (n,) each."""
+        n = len(self.values)
+        exact = np.full(n, self.std_error is None) if self.exact is None else self.exact
+        return exact, np.full(n, self.ran) if self.runs is None else self.runs
 
 
 @dataclass(frozen=True)
@@ -128,6 +138,11 @@ class Summary(ABC):
 
     default_budget: ClassVar[Budget | str]
     """A rule, or the words for what a deterministic summary needs."""
+
+    @property
+    def differentiates(self) -> bool:
+        """Whether it needs the model's gradients."""
+        return False
 
     def __call__(
         self,

@@ -74,6 +74,11 @@ class Gradient(Summary):
     samples: int | None = None
     default_budget: ClassVar[Budget | str] = f"{SAMPLES} + 1"
 
+    @property
+    def differentiates(self) -> bool:
+        """Always."""
+        return True
+
     def attribute(self, game: Game, plan: Plan) -> Attribution:
         """Sample, in batches, and keep running moments where the model lives."""
         self._check()
@@ -197,6 +202,11 @@ class IntegratedGradient(Summary):
 
     steps: int | None = None
     default_budget: ClassVar[Budget | str] = "(16 to 1008)m + m + 1"
+
+    @property
+    def differentiates(self) -> bool:
+        """Always."""
+        return True
 
     FIRST: ClassVar[int] = 16
     MOST: ClassVar[int] = 512

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -85,20 +85,32 @@ class SubGame(Game):
         return self.inner.shares_empty
 
 
-def without_nulls(game: Game, attribute: Callable[[Game], Attribution], plan: Plan) -> Attribution:
+Solved = tuple[Indices, Indices, Attribution]
+"""Some rows and players of a game, and their attributions."""
+
+
+def without_nulls(
+    game: Game,
+    attribute: Callable[[Game], Attribution],
+    plan: Plan,
+    known: Sequence[Solved] = (),
+) -> Attribution:
     """Attributions by `attribute`, of games that leave out each row's null players.
 
     Rows are taken together where they have the same null players, so a row's answer does not
-    depend on the others.
+    depend on the others. Rows that are `known` are left as they are.
     """
     nulls = game.null_players()
-    if nulls is None:
+    if nulls is None and not known:
         return attribute(game)
-    patterns, place = np.unique(nulls, axis=0, return_inverse=True)
-    parts = []
+    if nulls is None:
+        nulls = np.zeros((game.n_rows, game.n_players), bool)
+    left = np.setdiff1d(np.arange(game.n_rows), [row for rows, *_ in known for row in rows])
+    patterns, place = np.unique(nulls[left], axis=0, return_inverse=True)
+    parts = list(known)
     # most players first: a budget too small for them is refused before anything is spent
     for at in np.argsort(patterns.sum(axis=1), kind="stable"):
-        rows, players = np.flatnonzero(place.ravel() == at), np.flatnonzero(~patterns[at])
+        rows, players = left[place.ravel() == at], np.flatnonzero(~patterns[at])
         if len(players):
             parts.append((rows, players, attribute(SubGame(game, rows, players))))
         else:
@@ -115,21 +127,21 @@ def _nothing(game: Game, rows: Indices, plan: Plan) -> Attribution:
     return Attribution(values, None, base, full, 0, met, ran="nothing changes")
 
 
-def _together(game: Game, parts: list[tuple[Indices, Indices, Attribution]]) -> Attribution:
+def _together(game: Game, parts: list[Solved]) -> Attribution:
     n, d, k = game.n_rows, game.n_players, game.n_outputs
     values, errors = np.zeros((n, d, k)), np.zeros((n, d, k))
     base, full = np.empty((n, k)), np.empty((n, k))
+    exact, runs = np.empty(n, bool), np.empty(n, object)
     converged = None if parts[0][2].converged is None else np.empty(n, bool)
     for rows, players, part in parts:
         values[np.ix_(rows, players)] = part.values
         if part.std_error is not None:
             errors[np.ix_(rows, players)] = part.std_error
         base[rows], full[rows] = part.base_value, part.prediction
+        exact[rows], runs[rows] = part.by_row()
         if converged is not None and part.converged is not None:
             converged[rows] = part.converged
-    exact = all(part.std_error is None for *_, part in parts)
-    ran = "; ".join(dict.fromkeys(part.ran for *_, part in parts))
-    whole = finish(
-        game, values, None if exact else errors, base=base, full=full, tolerance=None, ran=ran
-    )
-    return replace(whole, converged=converged)
+    std_error = None if exact.all() else errors
+    ran = ", ".join(sorted(set(runs)))
+    whole = finish(game, values, std_error, base=base, full=full, tolerance=None, ran=ran)
+    return replace(whole, converged=converged, exact=exact, runs=runs.astype(str))

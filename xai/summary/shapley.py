@@ -21,7 +21,7 @@ from xai.summary.base import (
 )
 from xai.summary.enumeration import enumerated, shapley_weights
 from xai.summary.kernel import ShapleyKernel
-from xai.summary.nulls import without_nulls
+from xai.summary.nulls import Solved, without_nulls
 from xai.summary.walks import Walks, pair_cost, spreads
 
 Estimator: TypeAlias = "Literal['auto', 'exact', 'permutation', 'kernel', 'leverage', 'gp']"
@@ -88,10 +88,10 @@ class Shapley(Summary):
             from xai.summary.interactions import of_shapley  # which imports this file
 
             return of_shapley(self, game, plan)
-        known = _known(game, plan) if self.estimator in ("auto", "exact") else None
-        if known is not None:
-            return known
-        return without_nulls(game, lambda part: self._estimate(part, plan), plan)
+        known = _known(game, plan) if self.estimator in ("auto", "exact") else []
+        if known and len(known[0][0]) == game.n_rows:
+            return known[0][2]
+        return without_nulls(game, lambda part: self._estimate(part, plan), plan, known)
 
     def _check(self) -> None:
         if self.estimator not in ESTIMATORS:
@@ -142,17 +142,18 @@ class Shapley(Summary):
         return room // (2 * game.value_cost) >= least
 
 
-def _known(game: Game, plan: Plan) -> Attribution | None:
-    """Values in closed form, for the cost of the game's ends; None where none holds."""
+def _known(game: Game, plan: Plan) -> list[Solved]:
+    """The rows whose closed form holds, for the cost of the game's ends: one part, or none."""
     form = game.closed_form()
     if form is None:
-        return None
+        return []
     needs(f"the closed form for {form.kind}", game.ends_cost, plan.budget)
     if game.progress is not None:
         game.progress.expect(game.n_rows * game.ends_cost)
-    values = form.values()
-    if values is None:
-        return None
-    base, full = game.ends(np.arange(game.n_rows))
+    rows, values = form.values()
+    if len(rows) == 0:
+        return []
+    base, full = game.ends(rows)
     ran = f"closed form for {form.kind}"
-    return finish(game, values, None, base=base, full=full, tolerance=plan.tolerance, ran=ran)
+    found = finish(game, values, None, base=base, full=full, tolerance=plan.tolerance, ran=ran)
+    return [(rows, np.arange(game.n_players), found)]

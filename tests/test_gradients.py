@@ -1,0 +1,547 @@
+"""Gradients against closed forms, finite differences, brute force and captum."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+import xai
+from xai.players import Channels, Units, Windows
+from xai.removal import Baseline, BlurPyramid, Function, Marginal, Noise
+from xai.setting import open_setting
+from xai.summary import Gradient, IntegratedGradient, LinearFit
+
+torch = pytest.importorskip("torch")
+nn = torch.nn
+
+RNG = np.random.default_rng(0)
+IMAGES = torch.tensor(RNG.normal(size=(3, 2, 8, 8)))
+OTHERS = torch.tensor(RNG.normal(size=(4, 2, 8, 8)))
+TABLE = RNG.normal(size=(40, 5))
+
+
+def convolutions(seed=0, middle=nn.Tanh):
+    torch.manual_seed(seed)
+    return nn.Sequential(
+        nn.Conv2d(2, 3, 3), middle(), nn.Conv2d(3, 4, 3), middle(),
+        nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 3),
+    ).double()  # fmt: skip
+
+
+def perceptron(seed=0, out=2):
+    torch.manual_seed(seed)
+    return nn.Sequential(nn.Linear(5, 12), nn.Tanh(), nn.Linear(12, out)).double()
+
+
+def predicted(net, x):
+    return net(x).argmax(1)
+
+
+# ------------------------------------------------------------------------------ the game's masks
+
+
+REMOVALS = {
+    "baseline": Baseline(0.3),
+    "marginal": Marginal(OTHERS),
+    "pyramid": BlurPyramid(sigma=2.0),
+    "function": Function(lambda x, kept: x * kept**2, soft=True),
+}
+PLAYERS = {
+    "pixels": None,
+    "elements": "elements",
+    "groups": np.arange(64).reshape(1, 8, 8).repeat(2, 0) // 7 - 1,
+    "windows": Windows(3, 2),
+}
+
+
+@pytest.mark.parametrize("players", PLAYERS)
+@pytest.mark.parametrize("removal", REMOVALS)
+def test_a_soft_game_has_the_gradient_of_its_values(removal, players):
+    with open_setting(
+        convolutions(), IMAGES, removal=REMOVALS[removal], players=PLAYERS[players], target="all"
+    ) as setting:
+        ((_, game),) = setting.games()
+        rows, draws = np.array([0, 2, 1, 2]), np.arange(4) % game.n_draws
+        masks = RNG.uniform(0.1, 0.9, size=(4, game.n_players))
+        gradient = game.gradient(rows, masks, draws)
+        assert gradient.shape == (4, game.n_players, 3)
+        for player in range(0, game.n_players, max(1, game.n_players // 5)):
+            step = np.zeros_like(masks)
+            step[:, player] = 1e-5
+            up, down = (game.sample(rows, masks + s * step, draws) for s in (1, -1))
+            np.testing.assert_allclose(
+                gradient[:, player], (up - down) / 2e-5, rtol=1e-5, atol=1e-9
+            )
+
+
+@pytest.mark.parametrize("removal", REMOVALS)
+def test_values_of_tensors_are_those_of_arrays_and_differentiable(removal):
+    with open_setting(convolutions(), IMAGES, removal=REMOVALS[removal]) as setting:
+        ((_, game),) = setting.games()
+        rows, masks = np.array([1, 2]), RNG.uniform(size=(2, 64))
+        leaf = torch.tensor(masks, requires_grad=True)
+        values = game.value(rows, leaf)
+        np.testing.assert_allclose(values.detach(), game.value(rows, masks), rtol=1e-12)
+        (slope,) = torch.autograd.grad(values.sum(), leaf)
+        every = [game.gradient(rows, masks, np.full(2, j))[..., 0] for j in range(game.n_draws)]
+        np.testing.assert_allclose(slope, np.mean(every, axis=0), rtol=1e-9, atol=1e-12)
+
+
+@pytest.mark.parametrize("removal", REMOVALS)
+@pytest.mark.parametrize("kind", ["tensor", "array"])
+def test_whole_masks_are_coalitions(removal, kind):
+    net = convolutions()
+    model = net if kind == "tensor" else lambda x: net(torch.tensor(x)).detach().numpy()
+    x = IMAGES if kind == "tensor" else IMAGES.numpy()
+    chosen = REMOVALS[removal]
+    if kind == "array" and removal == "marginal":
+        chosen = Marginal(OTHERS.numpy())
+    with open_setting(model, x, removal=chosen, options={"channel_axis": 1}) as setting:
+        ((_, game),) = setting.games()
+        coalitions = RNG.random((6, 64)) < 0.5
+        coalitions[0], coalitions[1] = True, False
+        rows = np.arange(6) % 3
+        np.testing.assert_allclose(
+            game.value(rows, coalitions.astype(float)), game.value(rows, coalitions), atol=1e-12
+        )
+
+
+@pytest.mark.parametrize("mask", [-0.1, 1.1, np.nan])
+def test_masks_outside_the_unit_interval_are_refused(mask):
+    with open_setting(convolutions(), IMAGES, removal=Baseline(0)) as setting:
+        ((_, game),) = setting.games()
+        with pytest.raises(ValueError, match=r"\[0, 1\]"):
+            game.value([0], np.full((1, 64), mask))
+
+
+def test_what_cannot_be_mixed_is_refused(mixed):
+    with open_setting(mixed.pipeline, mixed.x, data=mixed.data) as setting:
+        ((_, game),) = setting.games()
+        with pytest.raises(ValueError, match="categories"):
+            game.value([0], np.full((1, 4), 0.5))
+    with open_setting(lambda x: x.sum(1), TABLE, removal=lambda x, kept: x * kept) as setting:
+        ((_, game),) = setting.games()
+        with pytest.raises(ValueError, match="whole coalitions"):
+            game.value([0], np.full((1, 5), 0.5))
+
+
+# ------------------------------------------------------------------------------- linear networks
+
+
+@pytest.fixture(scope="module")
+def linear():
+    net = nn.Linear(5, 1).double()
+    return net, net.weight.detach().numpy()[0]
+
+
+def test_of_a_linear_network_each_method_is_known(linear):
+    net, w = linear
+    x, data = TABLE[:3], TABLE[3:]
+    known = {
+        "gradient": w + 0 * x,
+        "smoothgrad": w + 0 * x,
+        "squaregrad": w**2 + 0 * x,
+        "vargrad": 0 * x,
+        "gradient_x_input": w * x,
+        "integrated_gradients": w * x,
+        "expected_gradients": w * (x - data.mean(axis=0)),
+        "c_lime": w + 0 * x,
+    }
+    for method, values in known.items():
+        budget = len(data) + 1 + 2 * 8 * len(data) if method == "expected_gradients" else None
+        explanation = xai.explain(net, x, method, data=data, budget=budget)
+        np.testing.assert_allclose(explanation.values, values, atol=1e-9, err_msg=method)
+
+
+def test_a_data_frame_is_as_good_as_an_array():
+    pandas = pytest.importorskip("pandas")
+    names = list("abcde")
+    frame = pandas.DataFrame(TABLE, columns=names)
+    net = perceptron()
+    one = xai.explain(net, frame[:3], "expected_gradients", data=frame)
+    other = xai.explain(net, TABLE[:3], "expected_gradients", data=TABLE)
+    np.testing.assert_array_equal(one.values, other.values)
+    assert one.feature_names == names
+
+
+def test_a_function_of_tensors_has_gradients_too():
+    net = perceptron()
+    x = torch.tensor(TABLE[:3])
+    one = xai.explain(lambda t: net(t).softmax(1), x, "gradient")
+    other = xai.explain(net, x, "gradient", output="probability")
+    np.testing.assert_allclose(one.values, other.values, atol=1e-12)
+
+
+@pytest.mark.parametrize("behavior", ["prediction_loss", "margin", "contrast"])
+@pytest.mark.parametrize("output", ["probability", "log_odds", "logit"])
+def test_every_behavior_has_gradients(behavior, output):
+    keywords = {"y": np.array([0, 1, 1])} if behavior == "prediction_loss" else {"output": output}
+    net, x = perceptron(out=3), TABLE[:3]
+    gradient = xai.explain(net, x, "gradient", behavior=behavior, **keywords).values
+    for j in range(5):
+        step = np.zeros(5)
+        step[j] = 1e-6
+
+        def value(rows):
+            e = xai.explain(
+                net, rows, "gradient", behavior=behavior,
+                target=predicted(net, torch.tensor(x)).numpy(), **keywords,
+            )  # fmt: skip
+            return e.predictions
+
+        slope = (value(x + step) - value(x - step)) / 2e-6
+        np.testing.assert_allclose(gradient[:, j], slope, rtol=1e-4, atol=1e-8)
+
+
+# ----------------------------------------------------------------------- integrated and expected
+
+
+def test_integrated_gradients_double_their_steps_until_they_are_complete():
+    easy = xai.explain(convolutions(), IMAGES, "integrated_gradients")
+    gap, change = easy.info["completeness_gap"], easy.predictions - easy.base_values
+    assert easy.converged.all()
+    assert (np.abs(gap) <= 1e-3 * np.abs(change)).all()
+    np.testing.assert_allclose(easy.values.sum(axis=(1, 2)) - change, gap, atol=1e-12)
+    net = convolutions(middle=nn.ReLU)
+    strict = xai.explain(net, IMAGES, "integrated_gradients", tolerance=1e-9, budget=60)
+    assert not strict.converged.any()  # 16 + 32 steps, and kinks
+    assert (strict.info["steps"] == 32).all()
+    assert strict.evaluations <= 60
+
+
+def test_a_smooth_path_converges_at_once():
+    explanation = xai.explain(perceptron(), TABLE[:3], "integrated_gradients", steps=20)
+    np.testing.assert_allclose(explanation.info["completeness_gap"], 0, atol=1e-10)
+
+
+def test_expected_gradients_are_the_mean_of_integrated_ones_within_their_error():
+    net, x = perceptron(), TABLE[:4]
+    exact = xai.explain(net, x, "integrated_gradients", removal="marginal", data=TABLE, steps=24)
+    z = []
+    for seed in range(20):
+        e = xai.explain(net, x, "expected_gradients", data=TABLE, budget=1000, seed=seed)
+        z.append((e.values - exact.values) / e.std_error)
+    assert 0.7 < np.std(z) < 1.7  # Student's t with 7 degrees of freedom has 1.18
+
+
+@pytest.mark.parametrize("method", ["smoothgrad", "squaregrad", "vargrad"])
+def test_the_errors_of_noisy_gradients_are_right(method):
+    net, x = perceptron(), TABLE[:4]
+    truth = xai.explain(net, x, method, sigma=0.5, budget=100_001, seed=99).values
+    z = []
+    for seed in range(20):
+        e = xai.explain(net, x, method, sigma=0.5, budget=301, seed=seed)
+        z.append((e.values - truth) / e.std_error)
+    assert 0.75 < np.std(z) < 1.3
+
+
+def test_a_tolerance_stops_early():
+    net, x = perceptron(), TABLE[:4]
+    e = xai.explain(net, x, "smoothgrad", sigma=0.5, budget=5000, tolerance=0.05)
+    assert e.converged.all() and e.evaluations < 2000
+    spread = e.values.max(axis=1) - e.values.min(axis=1)
+    assert (e.std_error.max(axis=1) <= 0.05 * spread).all()
+
+
+# ------------------------------------------------------- the eight methods of Han et al. (2022)
+
+
+def fit(**keywords):
+    return LinearFit(kernel="uniform", regularizer=None, **keywords)
+
+
+def test_gradient_matching_fits_are_the_gradient_methods():
+    net, x = perceptron(), TABLE[:3]
+    pairs = [
+        ({"removal": Noise(0), "summary": fit(loss="gradient", at="removed")}, "gradient", {}),
+        ({"removal": Noise(0.3), "summary": fit(loss="gradient", at="removed")}, "smoothgrad",
+         {"sigma": 0.3}),
+        ({"removal": Baseline(0), "summary": fit(loss="gradient", at="kept")}, "gradient_x_input",
+         {}),
+    ]  # fmt: skip
+    for triple, direct, options in pairs:
+        one = xai.explain(net, x, xai.Method(**triple), budget=200)
+        other = xai.explain(net, x, direct, budget=200, **options)
+        np.testing.assert_array_equal(one.values, other.values, err_msg=direct)
+    path = xai.Method(removal=Baseline(0), summary=fit(loss="gradient", at="path"))
+    sampled = xai.explain(net, x, path, budget=4002)
+    exact = xai.explain(net, x, "integrated_gradients", steps=30)
+    np.testing.assert_allclose(sampled.values, exact.values, atol=5e-4)
+
+
+def test_value_matching_fits_are_the_perturbation_methods():
+    net, x, data = perceptron(), TABLE[:3], TABLE[20:]
+    one = xai.explain(
+        net, x, xai.Method(removal=Marginal(), summary=LinearFit("shapley", None)), data=data
+    )
+    np.testing.assert_allclose(
+        one.values, xai.explain(net, x, "exact_shapley", data=data).values, atol=1e-9
+    )
+    # one player removed at a time, the full row known: the slopes are what each removal takes
+    weights = lambda S: (S.sum(axis=1) >= S.shape[1] - 1) * 1.0  # noqa: E731
+    alone = xai.Method(removal=Marginal(), summary=LinearFit(weights, None))
+    np.testing.assert_allclose(
+        xai.explain(net, x, alone, data=data).values,
+        xai.explain(net, x, "occlusion", data=data).values,
+        atol=1e-9,
+    )
+    # C-LIME tends to SmoothGrad in the same noise (Agarwal et al. 2021)
+    lime = xai.explain(net, x, "c_lime", sigma=0.2, budget=40_000)
+    smooth = xai.explain(net, x, "smoothgrad", sigma=0.2, budget=20_000)
+    error = np.hypot(lime.std_error, smooth.std_error)
+    assert (np.abs(lime.values - smooth.values) < 5 * error).all()
+
+
+@pytest.mark.parametrize(
+    ("summary", "says"),
+    [
+        (fit(loss="gradient"), "at='removed'"),
+        (LinearFit(loss="gradient", at="path"), "uniform"),
+        (fit(at="path"), "gradient"),
+        (Gradient(at="path", moment="square"), "mean"),
+        (Gradient(at="path", samples=3), "even"),
+        (Gradient(at="nowhere"), "removed"),
+        (Gradient(moment="median"), "square"),
+        (IntegratedGradient(steps=0), "at least 1"),
+    ],
+)
+def test_settings_that_cannot_be_are_refused(summary, says):
+    with pytest.raises(ValueError, match=says):
+        xai.explain(perceptron(), TABLE[:2], xai.Method(removal=Baseline(0), summary=summary))
+
+
+def test_gradients_in_inputs_are_not_of_windows_that_overlap():
+    with pytest.raises(ValueError, match="overlap"):
+        xai.explain(convolutions(), IMAGES, "gradient", players=Windows(3, 2))
+
+
+# ------------------------------------------------------------------------------ against captum
+
+
+@pytest.mark.parametrize("name", ["gradient", "gradient_x_input", "integrated_gradients"])
+def test_as_captum(name):
+    attr = pytest.importorskip("captum.attr")
+    net, x = convolutions(), IMAGES.clone().requires_grad_()
+    t = predicted(net, x)
+    if name == "gradient":
+        theirs, options = attr.Saliency(net).attribute(x, t, abs=False), {}
+    elif name == "gradient_x_input":
+        theirs, options = attr.InputXGradient(net).attribute(x, t), {}
+    else:
+        theirs = attr.IntegratedGradients(net).attribute(
+            x, torch.zeros_like(x), t, n_steps=50, method="gausslegendre"
+        )
+        options = {"steps": 50}
+    ours = xai.explain(net, IMAGES, name, players="elements", **options)
+    np.testing.assert_allclose(ours.values, theirs.detach(), atol=1e-8)
+    pixels = xai.explain(net, IMAGES, name, **options)
+    np.testing.assert_allclose(pixels.values, theirs.detach().sum(1), atol=1e-8)
+
+
+def test_smoothgrad_is_captums_in_expectation():
+    attr = pytest.importorskip("captum.attr")
+    net, x = convolutions(), IMAGES
+    torch.manual_seed(0)
+    theirs = attr.NoiseTunnel(attr.Saliency(net)).attribute(
+        x, nt_type="smoothgrad", nt_samples=3000, nt_samples_batch_size=500, stdevs=0.5,
+        target=predicted(net, x), abs=False,
+    ).numpy()  # fmt: skip
+    ours = xai.explain(net, x, "smoothgrad", sigma=0.5, players="elements", budget=3001)
+    z = (ours.values - theirs) / (ours.std_error * np.sqrt(2))
+    assert 0.8 < z.std() < 1.2
+
+
+def test_layers_are_captums():
+    attr = pytest.importorskip("captum.attr")
+    functional = nn.functional
+    net, x = convolutions(), IMAGES
+    t = predicted(net, x)
+    theirs = attr.LayerGradCam(net, net[3]).attribute(x, t, relu_attributions=True)
+    large = functional.interpolate(theirs, (8, 8), mode="bilinear").detach()
+    ours = xai.explain(net, x, "gradcam", layer="3")
+    np.testing.assert_allclose(ours.map(), large.expand(-1, 2, -1, -1), atol=1e-9)
+    theirs = attr.LayerIntegratedGradients(net, net[1]).attribute(
+        x, torch.zeros_like(x), t, n_steps=32, method="gausslegendre"
+    )
+    ours = xai.explain(
+        net, x, "layer_integrated_gradients", layer="1", steps=32,
+        removal=Baseline(np.zeros((2, 8, 8))),
+    )  # fmt: skip
+    np.testing.assert_allclose(ours.values, theirs.detach(), atol=1e-9)
+
+
+# --------------------------------------------------------------------------- inside a network
+
+
+def test_gradcam_of_an_average_and_a_linear_head_is_its_closed_form():
+    net = convolutions()
+    explanation = xai.explain(net, IMAGES, "gradcam", layer=net[3])
+    acts = net[:4](IMAGES).detach().numpy()
+    w = net[6].weight.detach().numpy()[explanation.target]
+    places = acts.shape[2] * acts.shape[3]
+    np.testing.assert_allclose(explanation.values, w / places, atol=1e-12)
+    small = np.maximum(np.einsum("nc,nchw->nhw", w, acts), 0) / places
+    large = nn.functional.interpolate(torch.tensor(small)[:, None], (8, 8), mode="bilinear")
+    np.testing.assert_allclose(explanation.map(), large.expand(-1, 2, -1, -1), atol=1e-12)
+
+
+def test_gradcam_plus_plus_is_its_formula():
+    net = nn.Sequential(
+        nn.Conv2d(2, 3, 3), nn.Softplus(), nn.Flatten(), nn.Linear(108, 5), nn.Tanh(),
+        nn.Linear(5, 3),
+    ).double()  # fmt: skip
+    explanation = xai.explain(net, IMAGES, "gradcam++", layer="1", target=1)
+    acts = net[:2](IMAGES).detach().requires_grad_()
+    (g,) = torch.autograd.grad(net[2:](acts)[:, 1].sum(), acts)
+    for n in range(3):
+        for k in range(3):
+            weight = 0.0
+            for i in range(6):
+                for j in range(6):
+                    slope = g[n, k, i, j].item()
+                    below = 2 * slope**2 + acts[n, k].sum().item() * slope**3
+                    weight += slope**2 / below * max(slope, 0)
+            np.testing.assert_allclose(explanation.values[n, k], weight, rtol=1e-9)
+
+
+class Residual(nn.Module):
+    """A skip around a layer; a ReLU that is used three times; several outputs of the trunk."""
+
+    def __init__(self, how):
+        super().__init__()
+        self.one, self.two = nn.Conv2d(2, 4, 3, padding=1), nn.Conv2d(4, 4, 3, padding=1)
+        self.relu, self.head = nn.ReLU(), nn.Linear(4 if how == "add" else 8, 3)
+        self.how = how
+
+    def forward(self, x):
+        skip = self.relu(self.one(x))
+        h = self.relu(self.two(skip))
+        h = self.relu(h + skip) if self.how == "add" else torch.cat([h, skip], 1)
+        return self.head(h.mean((2, 3)))
+
+
+@pytest.mark.parametrize("how", ["add", "cat"])
+def test_channels_are_removed_behind_each_rows_own_image(how):
+    torch.manual_seed(1)
+    net = Residual(how).double()
+    explanation = xai.explain(net, IMAGES, "ablation_cam", layer="two")
+    full = net(IMAGES).detach().numpy()
+    target = full.argmax(1)
+    for k in range(4):
+
+        def without(_, __, out, k=k):
+            out = out.clone()
+            out[:, k] = 0
+            return out
+
+        handle = net.two.register_forward_hook(without)
+        left = net(IMAGES).detach().numpy()
+        handle.remove()
+        lost = (full - left)[np.arange(3), target]
+        np.testing.assert_allclose(explanation.values[:, k], lost, atol=1e-12)
+    alone = xai.explain(net, IMAGES[1:2], "ablation_cam", layer="two")
+    np.testing.assert_allclose(alone.values[0], explanation.values[1], atol=1e-12)
+
+
+def test_a_layer_that_is_used_again_is_its_last_use():
+    torch.manual_seed(1)
+    net = Residual("add").double()
+    explanation = xai.explain(net, IMAGES, "gradcam", layer="relu")
+    w = net.head.weight.detach().numpy()[explanation.target]
+    np.testing.assert_allclose(explanation.values, w / 64, atol=1e-12)
+    assert xai.explain(net, IMAGES, "gradcam").layer == "relu"
+
+
+def test_shapley_values_of_channels_are_any_other_games():
+    net = convolutions()
+    e = xai.explain(net, IMAGES, "shapley", players=Channels("3"), removal=Baseline(0))
+    acts = net[:4](IMAGES).detach().numpy()
+    w = net[6].weight.detach().numpy()[e.target]
+    np.testing.assert_allclose(e.values, w * acts.mean(axis=(2, 3)), atol=1e-12)  # a linear head
+    m = xai.explain(net, IMAGES, "shapley", players=Channels("3"), removal="marginal", data=OTHERS)
+    rest = net[:4](OTHERS).detach().numpy().mean(axis=(0, 2, 3))
+    np.testing.assert_allclose(m.values, w * (acts.mean(axis=(2, 3)) - rest), atol=1e-12)
+
+
+def test_score_cam_is_its_loop():
+    net = convolutions()
+    explanation = xai.explain(net, IMAGES, "score_cam", layer="3")
+    acts, full = net[:4](IMAGES).detach(), net(IMAGES)
+    target = full.argmax(1)
+    for n in range(3):
+        gains = []
+        for k in range(4):
+            up = nn.functional.interpolate(acts[n : n + 1, k : k + 1], (8, 8), mode="bilinear")
+            mask = (up - up.min()) / (up.max() - up.min())
+            gains.append(net(IMAGES[n : n + 1] * mask)[0, target[n]])
+        shares = torch.stack(gains).softmax(0).detach()
+        np.testing.assert_allclose(explanation.values[n], shares, rtol=1e-6)
+
+
+def test_a_map_without_contrast_masks_everything():
+    net = convolutions()
+    with torch.no_grad():
+        net[2].weight[1] = 0  # channel 1 is constant: its mask would be 0/0
+    explanation = xai.explain(net, IMAGES, "score_cam", layer="3")
+    assert np.isfinite(explanation.values).all()
+
+
+class Tokens(nn.Module):
+    """A small vision transformer: a class token before 4 × 4 patches; torch's own fused layers."""
+
+    def __init__(self, extra=1):
+        super().__init__()
+        self.patch = nn.Conv2d(2, 8, 2, stride=2)
+        self.extra = nn.Parameter(torch.randn(1, extra, 8)) if extra else None
+        self.block = nn.TransformerEncoderLayer(8, 2, 16, batch_first=True, norm_first=True)
+        self.last = nn.TransformerEncoderLayer(8, 2, 16, batch_first=True, norm_first=True)
+        self.head = nn.Linear(8, 3)
+
+    def forward(self, x):
+        t = self.patch(x).flatten(2).transpose(1, 2)
+        if self.extra is not None:
+            t = torch.cat([self.extra.expand(len(t), -1, -1), t], 1)
+        return self.head(self.last(self.block(t)).mean(1))
+
+
+@pytest.mark.parametrize("extra", [0, 1, 2, 5])
+def test_tokens_are_laid_over_the_image(extra):
+    torch.manual_seed(2)
+    net = Tokens(extra).double().eval()
+    fast = torch.backends.mha.get_fastpath_enabled()
+    e = xai.explain(net, IMAGES, "gradcam", layer="last.norm1")
+    assert torch.backends.mha.get_fastpath_enabled() == fast
+    assert e.values.shape == (3, 8) and e.activations.shape == (3, 8, 4, 4)
+    assert e.map().shape == IMAGES.shape and np.abs(e.map(signed=True)).max() > 0
+    seen = []
+    handle = net.last.norm1.register_forward_hook(lambda _, __, out: seen.append(out))
+    torch.backends.mha.set_fastpath_enabled(False)
+    try:
+        out = net(IMAGES)
+    finally:
+        handle.remove()
+        torch.backends.mha.set_fastpath_enabled(fast)
+    (g,) = torch.autograd.grad(out[np.arange(3), e.target].sum(), seen[0])
+    np.testing.assert_allclose(e.values, g.mean(1).detach(), atol=1e-12)
+    with pytest.raises(ValueError, match="name one"):
+        xai.explain(net, IMAGES, "gradcam")
+
+
+def test_units_of_a_layer_sum_over_channels_in_the_map():
+    e = xai.explain(convolutions(), IMAGES, "layer_integrated_gradients", layer="1")
+    small = torch.tensor(e.values.sum(axis=1, keepdims=True))
+    large = nn.functional.interpolate(small, (8, 8), mode="bilinear")
+    np.testing.assert_allclose(e.map(), large.expand(-1, 2, -1, -1), atol=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("players", "error", "says"),
+    [
+        (Channels("conv1"), ValueError, "layer"),
+        (Channels(nn.ReLU()), ValueError, "modules"),
+        (Units("5"), ValueError, "feature maps"),
+    ],
+)
+def test_layers_that_cannot_be_are_refused(players, error, says):
+    with pytest.raises(error, match=says):
+        xai.explain(convolutions(), IMAGES, "gradcam", players=players).map()

@@ -1,0 +1,214 @@
+"""The laws for methods of torch networks: each test runs over conftest.py's table of them."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+import xai
+
+torch = pytest.importorskip("torch")
+
+FIELDS = ("values", "base_values", "predictions", "std_error")
+
+
+class Counter(torch.nn.Module):
+    """Passes its input on, and counts the rows: those that reach the end of a network."""
+
+    def __init__(self):
+        super().__init__()
+        self.rows, self.largest = 0, 0
+
+    def forward(self, x):
+        self.rows += len(x)
+        self.largest = max(self.largest, len(x))
+        return x
+
+
+def network(seed=0):
+    """A net whose first and later ReLUs work in place, in double precision, with a counter."""
+    torch.manual_seed(seed)
+    net = torch.nn.Sequential(
+        torch.nn.ReLU(inplace=True),
+        torch.nn.Conv2d(2, 3, 3),
+        torch.nn.ReLU(inplace=True),
+        torch.nn.Conv2d(3, 4, 3, stride=2),
+        torch.nn.BatchNorm2d(4),
+        torch.nn.Tanh(),
+        torch.nn.AdaptiveAvgPool2d(1),
+        torch.nn.Flatten(),
+        Counter(),
+        torch.nn.Linear(4, 3),
+    )
+    return net.double()
+
+
+@pytest.fixture(scope="module")
+def images():
+    rng = np.random.default_rng(1)
+    return torch.tensor(rng.normal(size=(3, 2, 9, 9)))
+
+
+@pytest.fixture(scope="module")
+def background():
+    rng = np.random.default_rng(2)
+    return torch.tensor(rng.normal(size=(6, 2, 9, 9)))
+
+
+@pytest.fixture
+def run(images, background):
+    def call(case, net=None, x=None, **keywords):
+        given = {"budget": case.budget} | ({"data": background} if case.needs_data else {})
+        x = images if x is None else x
+        return xai.explain(net or network(), x, case.name, **(given | keywords))
+
+    return call
+
+
+def assert_agree(one, other, exactly=False):
+    for field in FIELDS:
+        a, b = getattr(one, field), getattr(other, field)
+        if a is None or b is None:
+            assert a is b is None, field
+        elif exactly:
+            np.testing.assert_array_equal(a, b, err_msg=field)
+        else:
+            np.testing.assert_allclose(a, b, rtol=1e-7, atol=1e-10, err_msg=field)
+
+
+@pytest.mark.parametrize("batch_size", [1, 2, 7, 1000])
+def test_batch_size_changes_nothing(network_case, run, batch_size):
+    net = network()
+    batched, default = run(network_case, net, batch_size=batch_size), run(network_case)
+    assert net[8].largest <= batch_size
+    assert batched.evaluations == default.evaluations
+    assert_agree(batched, default)
+
+
+def test_each_row_is_explained_alone(network_case, run, images):
+    together = run(network_case)
+    for i in range(len(images)):
+        alone = run(network_case, x=images[i : i + 1])
+        assert_agree(together[i], alone)
+        np.testing.assert_allclose(together[i].map(), alone.map(), rtol=1e-7, atol=1e-10)
+
+
+@pytest.mark.parametrize("n", [1, 3])
+def test_evaluations_are_the_rows_that_the_network_saw(network_case, run, images, n):
+    net = network()
+    explanation = run(network_case, net, x=images[:n])
+    assert explanation.evaluations == -(-net[8].rows // n)
+    assert network_case.budget is None or explanation.evaluations <= network_case.budget
+
+
+@pytest.mark.parametrize("budget", [12, 20, 101])
+def test_a_budget_is_never_exceeded(sampling_network_case, run, images, budget):
+    net = network()
+    explanation = run(sampling_network_case, net, x=images[:1], budget=budget)
+    assert net[8].rows == explanation.evaluations <= budget
+
+
+def test_a_budget_too_small_says_the_least_that_works(network_case, run, images):
+    with pytest.raises(ValueError, match=r"at least \d+") as refused:
+        run(network_case, budget=1)
+    least = int(str(refused.value).split("at least ")[1].split()[0])
+    assert run(network_case, x=images[:1], budget=least).evaluations <= least
+    with pytest.raises(ValueError, match="at least"):
+        run(network_case, budget=least - 1)
+
+
+def test_seeds_repeat_and_differ(network_case, run):
+    assert_agree(run(network_case, seed=3), run(network_case, seed=3), exactly=True)
+    one, other = run(network_case, seed=3), run(network_case, seed=4)
+    same = np.allclose(one.values, other.values, rtol=1e-9)
+    assert same != network_case.samples
+
+
+def test_a_network_is_left_as_it_was(network_case, run, images):
+    net = network().train()
+    net[1].requires_grad_(False)
+    net[4].eval()
+    modes = [part.training for part in net.modules()]
+    flags = [p.requires_grad for p in net.parameters()]
+    state = {k: v.clone() for k, v in net.state_dict().items()}
+    x = images.clone()
+    run(network_case, net, x=x)
+    assert torch.equal(x, images) and not x.requires_grad and x.grad is None
+    assert [part.training for part in net.modules()] == modes
+    assert [p.requires_grad for p in net.parameters()] == flags
+    assert all(p.grad is None for p in net.parameters())
+    assert all(not part._forward_hooks for part in net.modules())
+    assert all(torch.equal(state[k], v) for k, v in net.state_dict().items())
+
+
+@pytest.mark.parametrize("around", [torch.no_grad, torch.inference_mode])
+def test_gradients_are_off_around_it(network_case, run, around):
+    inside = network()
+    with around():
+        explanation = run(network_case, inside)
+    assert_agree(explanation, run(network_case))
+
+
+def test_a_frozen_network(network_case, run):
+    assert_agree(run(network_case, network().requires_grad_(False)), run(network_case))
+
+
+def test_an_array_is_as_good_as_a_tensor(network_case, run, images):
+    assert_agree(run(network_case, x=images.numpy()), run(network_case))
+
+
+def test_all_outputs_cost_no_more_than_one_and_agree(network_case, run):
+    keywords = {"steps": 8} if "integrated" in network_case.name else {}
+    every = run(network_case, target="all", **keywords)
+    for target in range(3):
+        one = run(network_case, target=target, **keywords)
+        assert one.evaluations == every.evaluations
+        np.testing.assert_allclose(every.values[..., target], one.values, rtol=1e-9, atol=1e-12)
+
+
+def test_a_constant_network_is_explained_by_zeros(network_case, run):
+    net = network()
+    torch.nn.init.zeros_(net[9].weight)
+    explanation = run(network_case, net)
+    if network_case.change:
+        np.testing.assert_array_equal(explanation.values, 0)
+    else:
+        np.testing.assert_allclose(explanation.values, explanation.values.flat[0])
+
+
+def test_what_is_saved_comes_back(network_case, run, tmp_path):
+    explanation = run(network_case)
+    explanation.save(tmp_path / "e.npz")
+    loaded = xai.load(tmp_path / "e.npz")
+    assert_agree(explanation, loaded, exactly=True)
+    np.testing.assert_array_equal(explanation.map(), loaded.map())
+
+
+def test_maps_are_as_large_as_the_images(network_case, run):
+    explanation = run(network_case, target="all")
+    assert explanation.map().shape == (3, 2, 9, 9, 3)
+
+
+@pytest.mark.parametrize("model", ["forest", "function"])
+def test_models_without_gradients_are_refused_before_they_are_called(network_case, images, model):
+    calls = []
+
+    def function(x):
+        calls.append(x)
+        return x.sum(axis=(1, 2, 3))
+
+    x = images.numpy()
+    with pytest.raises(TypeError, match="torch module"):
+        xai.explain(function, x, network_case.name, data=x, channel_axis=1)
+    assert not calls
+
+
+def test_nan_in_a_gradient_names_the_row(run, images):
+    class Root(torch.nn.Module):
+        def forward(self, x):
+            return x.flatten(1).sum(1, keepdim=True).abs().sqrt().expand(-1, 2) * 1.0
+
+    x = images.clone()
+    x[1] = 0
+    with pytest.raises(ValueError, match=r"row 1 \(0-based\)"):
+        xai.explain(Root(), x, "gradient", target=0)
