@@ -109,7 +109,7 @@ class _Attack:
         start = np.tile(self._noise(1, d, sample=0), (n, 1))
         delta = self._inside(start * self.radius / 4)
         best: Floats = goal(self.case.flat, index)
-        best_delta: Floats = np.zeros((n, d))
+        best_delta = np.zeros((n, d))
         for step in range(self.steps):
             uphill = self._gradient(goal, delta, step)
             # from long strides to short ones: the last refine what the first found
@@ -119,10 +119,8 @@ class _Attack:
             reached = goal(explained(self.case, x, index, self.explain), index)
             kept = self._kept(x)
             better = kept & (reached > best)
-            best, best_delta = (
-                np.where(better, reached, best),
-                np.where(better[:, None], tried, best_delta),
-            )
+            best = np.where(better, reached, best)
+            best_delta = np.where(better[:, None], tried, best_delta)
             delta = np.where(kept[:, None], tried, delta / 2)
         return best, best_delta
 
@@ -146,7 +144,7 @@ class _Attack:
         n, d = delta.shape
         axes = np.flatnonzero(self.free)
         if len(axes) <= self.directions:
-            V = np.eye(d)[axes]
+            V: Floats = np.eye(d)[axes]
         else:
             V = self._noise(self.directions, d, sample=1 + step * self.directions)
         h = self.radius * 1e-2
