@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from xai.explanation import Explanation, load
     from xai.game import Game
     from xai.methods import Method, methods
+    from xai.metrics.choosing import choose
+    from xai.metrics.evaluation import compare
     from xai.targets import Label, Top
     from xai.torch_model import TorchModel
 
@@ -34,6 +36,8 @@ _HOMES = {
     "Label": "xai.targets",
     "Top": "xai.targets",
     "TorchModel": "xai.torch_model",
+    "choose": "xai.metrics.choosing",
+    "compare": "xai.metrics.evaluation",
 }
 _MODULES = ("behavior", "datasets", "metrics", "players", "plots", "removal", "summary")
 
@@ -46,6 +50,8 @@ __all__ = [
     "TorchModel",
     "__version__",
     "behavior",
+    "choose",
+    "compare",
     "datasets",
     "explain",
     "load",
