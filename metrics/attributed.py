@@ -38,6 +38,8 @@ def own_keywords(explanation: Explanation, given: dict[str, Any], *, shown: bool
 
 def _own_players(explanation: Explanation) -> Any:
     """The explanation's players, for any batch of the same rows."""
+    if explanation.spans is not None:  # windows that overlap
+        return Pixels()
     owner = explanation.element_players
     first = owner[0]
     if (owner != first).any():
@@ -61,6 +63,8 @@ def per_player(explanation: Any, setting: Setting) -> Floats:
     n, shape = setting.inputs.n, setting.inputs.shape
     counts = setting.partition.counts
     d = int(counts.max())
+    if setting.partition.overlap is not None:
+        raise ValueError("attributions cannot be shared out among windows that overlap")
     owner = np.broadcast_to(setting.partition.owner, (n, *shape))
     if isinstance(explanation, Explanation):
         if len(explanation) != n:
@@ -68,6 +72,9 @@ def per_player(explanation: Any, setting: Setting) -> Floats:
         from xai.metrics.case import _numbers
 
         flat = _numbers(explanation).reshape(n, -1)
+        if explanation.spans is not None:
+            channels = 1 if setting.axis is None else shape[setting.axis - 1]
+            return _summed(np.asarray(explanation.map()) / channels, owner, counts, d)
         if np.array_equal(explanation.element_players, owner):
             return _padded(flat, counts, d)
         return _summed(_shared_out(flat, explanation.element_players), owner, counts, d)

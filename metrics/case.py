@@ -73,7 +73,8 @@ class Scene:
     feature_names: Any = None
     categorical: Any = None
     channel_axis: int | None = None
-    spent_elsewhere: int = field(default=0, init=False)
+    spent_elsewhere: int = field(default=0, init=False)  # model rows of explanations
+    looked: int = field(default=0, init=False)
     _made: dict[Hashable, Any] = field(default_factory=dict, init=False, repr=False)
     _stack: ExitStack = field(default_factory=ExitStack, init=False, repr=False)
 
@@ -86,15 +87,24 @@ class Scene:
     @cached_property
     def setting(self) -> Setting:
         """Model, rows, players, removal and output, bound; the unmasked rows are predicted."""
+        return self._open(self.removal)
+
+    @cached_property
+    def seen(self) -> Setting:
+        """The same for metrics that remove nothing, and so need no removal."""
+        return self.setting if "setting" in vars(self) else self._open(_untouched)
+
+    def _open(self, removal: Any) -> Setting:
         axis = {} if self.channel_axis is None else {"channel_axis": self.channel_axis}
         opened = open_setting(
             self.model, self.x, "shapley", y=self.y, data=self.data, players=self.players,
             target="predicted" if self.target is None else self.target,
-            removal=self.removal, behavior=self.behavior, batch_size=self.batch_size,
+            removal=removal, behavior=self.behavior, batch_size=self.batch_size,
             seed=as_seed(self.seed), feature_names=self.feature_names,
             categorical=self.categorical, options=axis,
         )  # fmt: skip
         setting = self._stack.enter_context(opened)
+        self.looked += 1
         if setting.recipe.of_data_set:
             raise ValueError(
                 "a metric scores rows one by one, but the behavior is of a data set: pass "
@@ -112,12 +122,19 @@ class Scene:
     @property
     def n(self) -> int:
         """Number of explained rows."""
-        return self.setting.inputs.n
+        return self.seen.inputs.n
+
+    @property
+    def removals(self) -> list[str]:
+        """The removals that were used."""
+        own = [repr(self.setting.recipe.removal)] if "games" in vars(self) else []
+        changed = [made for made in self._made.values() if isinstance(made, Scene)]
+        return sorted({*own, *(name for scene in changed for name in scene.removals)})
 
     @property
     def spent(self) -> int:
         """Model rows spent so far, over all rows."""
-        opened = self.n if "setting" in vars(self) else 0
+        opened = self.looked * len(self.seen.outputs) if self.looked else 0
         played = sum(game.evaluations for _, game in self.games) if "games" in vars(self) else 0
         changed = [made for made in self._made.values() if isinstance(made, Scene)]
         return opened + played + self.spent_elsewhere + sum(scene.spent for scene in changed)
@@ -146,6 +163,22 @@ class Scene:
             every = np.arange(game.n_rows)
             out[rows] = game.value(every, np.ones((game.n_rows, game.n_players), bool))[:, 0]
         return out
+
+
+def _untouched(x: Any, kept: Any) -> Any:
+    raise AssertionError("this metric removes nothing")
+
+
+def outputs(model: Any, x: Any, like: Scene) -> NDArray[np.floating]:
+    """The model's outputs (m, K) on other rows than the scene's."""
+    axis = {} if like.channel_axis is None else {"channel_axis": like.channel_axis}
+    opened = open_setting(
+        model, x, "shapley", removal=_untouched, target=0, batch_size=like.batch_size,
+        categorical=like.categorical, options=axis,
+    )  # fmt: skip
+    with opened as setting:
+        like.spent_elsewhere += setting.inputs.n
+        return setting.outputs
 
 
 @dataclass(eq=False)
@@ -248,12 +281,12 @@ def score(name: str, case: Case, core: Callable[..., Any], options: dict[str, An
     made = core(case, **options)
     result = made if isinstance(made, Result) else Result(made)
     spent = case.scene.spent - before
-    opened = "setting" in vars(case.scene)
+    scene = case.scene
     values = np.asarray(result.values, np.float64)
     return Score(
         values, name, record.better, record.category,
-        removal=repr(case.scene.setting.recipe.removal) if opened else "",
-        output=repr(case.scene.setting.recipe.behavior) if opened else "",
+        removal=", ".join(scene.removals),
+        output=repr(scene.seen.recipe.behavior) if scene.looked else "",
         evaluations=-(-spent // max(1, len(values))),
         curve=result.curve, info=result.info,
     )  # fmt: skip

@@ -17,6 +17,7 @@ from xai.metrics.case import Case, Result, metric
 from xai.metrics.numerics import ratio, trapezoid
 from xai.metrics.paths import (
     Amount,
+    Sizes,
     along,
     amounts,
     changes,
@@ -28,7 +29,7 @@ from xai.metrics.paths import (
     steps_of,
 )
 from xai.metrics.score import Floats
-from xai.players import Patches
+from xai.players import Patches, Superpixels
 
 PATCH = 8
 """Side of the patches that region perturbation and selectivity remove."""
@@ -65,9 +66,7 @@ def insertion(case: Case, *, steps: int | None = None) -> Result:
 
 
 @metric
-def comprehensiveness(
-    case: Case, *, k: Amount | None = None, steps: int | None = None
-) -> Result:
+def comprehensiveness(case: Case, *, k: Amount | None = None, steps: int | None = None) -> Result:
     """Mean fall when the k most important are removed: ``mean_k f(x) − D_k``.
 
     DeYoung et al. 2020 (ERASER), who take ``k=[.01, .05, .1, .2, .5]``; None: steps 1..K.
@@ -91,9 +90,7 @@ def _fall(case: Case, first: str, k: Amount | None, steps: int | None) -> Result
     if k is not None:
         gone = along(case, first, lambda d: amounts(k, d))
         return Result((case.scene.predictions[:, None] - gone).mean(axis=1))
-    curve = (deletion_curve if first == "removed" else insertion_curve)(
-        case, steps_of(case, steps)
-    )
+    curve = (deletion_curve if first == "removed" else insertion_curve)(case, steps_of(case, steps))
     return Result(case.scene.predictions - curve[:, 1:].mean(axis=1), curve)
 
 
@@ -152,8 +149,7 @@ def irof(case: Case, *, segments: int = SEGMENTS, steps: int | None = None) -> R
     table's own players. NaN where f(x) = 0.
     """
     if _of_pixels(case):
-        ids = case.scene.once(("slic", segments), lambda: superpixels(case.scene, segments))
-        case = case.changed(("slic", segments), players=ids)
+        case = case.changed(("slic", segments), players=Superpixels(segments))
     d = int(case.scene.setting.partition.counts.max())
     by_mean = case.once("by mean", lambda: _by_mean(case))
     curve = deletion_curve(by_mean, steps_of(case, d if steps is None else steps))
@@ -168,20 +164,6 @@ def _by_mean(case: Case) -> Case:
     d = case.values.shape[1]
     sizes = np.stack([np.bincount(row[row >= 0], minlength=d) for row in owner])
     return Case(case.scene, case.values / np.maximum(sizes, 1))
-
-
-def superpixels(scene: Any, segments: int) -> Any:
-    """Group ids (n, *shape) of SLIC's superpixels of each image."""
-    try:
-        from skimage.segmentation import slic
-    except ImportError as error:
-        raise ImportError(
-            "superpixels need scikit-image: pip install scikit-image, or pass players="
-        ) from error
-    block, axis = scene.setting.inputs.block, scene.setting.axis
-    images = np.asarray(block.detach().cpu() if hasattr(block, "detach") else block, np.float64)
-    ids = [slic(i, n_segments=segments, channel_axis=axis - 1, start_label=0) for i in images]
-    return np.broadcast_to(np.expand_dims(np.stack(ids), axis), images.shape).copy()
 
 
 @metric
@@ -210,7 +192,10 @@ def road(case: Case, *, steps: int | None = None) -> Result:
         case = case.changed("inpaint", removal=inpaint())
     K = steps_of(case, steps)
     inner = slice(1, K) if K > 1 else slice(1, None)  # with nothing left there is no imputing
-    sizes = lambda d: cuts(d, K)[inner]  # noqa: E731 — said once for both curves
+
+    def sizes(d: int) -> Sizes:
+        return cuts(d, K)[inner]
+
     most = along(case, "removed", sizes)
     least = along(case, "kept", lambda d: d - sizes(d))
     return Result((least - most).mean(axis=1) / 2, None, {"most": most, "least": least})
@@ -238,7 +223,7 @@ def pgi(case: Case, *, k: Amount = 0.25) -> Floats:
     def top(game: Game, a: Floats) -> Any:
         return ranks(a)[:, None, :] >= amounts(k, game.n_players)[:, None]
 
-    return changes(case, top).mean(axis=1)
+    return np.asarray(changes(case, top).mean(axis=1))
 
 
 @metric
@@ -251,4 +236,4 @@ def pgu(case: Case, *, k: Amount = 0.25) -> Floats:
     def bottom(game: Game, a: Floats) -> Any:
         return ranks(a)[:, None, :] < (game.n_players - amounts(k, game.n_players))[:, None]
 
-    return changes(case, bottom).mean(axis=1)
+    return np.asarray(changes(case, bottom).mean(axis=1))

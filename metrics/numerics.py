@@ -62,4 +62,4 @@ def ratio(above: Any, below: Any) -> Floats:
 
 def norms(a: Floats) -> Floats:
     """Euclidean length along the last axis, 0 where nothing is there."""
-    return np.sqrt(np.nansum(a * a, axis=-1))
+    return np.asarray(np.sqrt(np.nansum(a * a, axis=-1)))

@@ -81,11 +81,11 @@ def along(case: Case, first: str, sizes: Callable[[int], Sizes]) -> Floats:
     sizes : d -> (S,) numbers s
         What another metric has asked for already costs nothing.
     """
-    known = case.once("along", lambda: {})
+    known = case.once("along", dict[int, dict[tuple[str, int], Floats]])
     parts = []
     for place, (rows, game, a) in enumerate(case.games()):
         wanted = sizes(game.n_players)
-        held: dict[tuple[str, int], Floats] = known.setdefault(place, {})
+        held = known.setdefault(place, {})
         missing = np.array([s for s in np.unique(wanted) if (first, s) not in held], np.intp)
         if len(missing):
             new = _evaluate(game, ranks(a), missing, kept=first == "kept")
@@ -123,8 +123,12 @@ def reverse_curve(case: Case, K: int) -> Floats:
     return along(case, "kept", lambda d: d - cuts(d, K))
 
 
-def changes(case: Case, coalitions: Callable[[Game, Floats], Any]) -> Floats:
-    """``E|f(x) − f(x with players removed)|`` over draws, for coalitions (R, S, d): (n, S)."""
+def changes(
+    case: Case,
+    coalitions: Callable[[Game, Floats], Any],
+    size: Callable[[Floats], Floats] = np.abs,
+) -> Floats:
+    """``E size(f(x) − f(x with players removed))`` over draws, for coalitions (R, S, d): (n, S)."""
 
     def of(game: Game, a: Floats) -> Floats:
         S = coalitions(game, a)
@@ -136,8 +140,8 @@ def changes(case: Case, coalitions: Callable[[Game, Floats], Any]) -> Floats:
             each = np.repeat(S[rows].reshape(-1, game.n_players), m, axis=0)
             draws = np.tile(np.arange(m), len(rows) * count)
             values = game.sample(np.repeat(rows, count * m), each, draws)[:, 0]
-            gap = np.abs(values.reshape(len(rows), count, m) - full[rows, None, None])
-            out[rows] = gap.mean(axis=2)
+            gap = full[rows, None, None] - values.reshape(len(rows), count, m)
+            out[rows] = size(gap).mean(axis=2)
         return out
 
     return np.asarray(case.per_row(of))

@@ -164,7 +164,7 @@ def test_irof_is_relative_and_by_mean(images):
     score = metrics.irof(picture, images, images * WEIGHTS, segments=6, removal="baseline")
     assert_allclose(score.curve[:, 0], 1)
     assert_allclose(score.curve[:, -1], 0, atol=1e-12)
-    assert (score.values > 0.45).all()  # of a linear model, about a half
+    assert (score.values > 0.5).all()  # a half on average, by chance
     groups = [[0, 1, 2], [3], [4]]  # the mean of the large group is below its sum
     x = np.ones((1, 5))
     a = np.array([[2.0, 2.0, 2.0, 3.0, 0.0]])

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from xai.inputs import Block, Inputs, is_tensor
-from xai.players import Partition
+from xai.partition import Partition
 from xai.removal.base import Draws
 
 Indices: TypeAlias = NDArray[np.intp]
@@ -25,7 +25,7 @@ Coalitions: TypeAlias = NDArray[np.bool_]
 Compose: TypeAlias = Callable[[Indices, Indices, Indices], Block]
 """(rows, which, draws) -> model inputs: row, place in the table and draw of each, all (B,)."""
 Composer: TypeAlias = Callable[[Coalitions], Compose]
-"""Coalitions (C, d) -> how inputs are made of them."""
+"""Coalitions (C, d), or soft ones -> how inputs are made of them."""
 
 
 @dataclass(eq=False)
@@ -38,12 +38,12 @@ class Table:
     @cached_property
     def full(self) -> Coalitions:
         """Which coalitions keep everything, (C,)."""
-        return np.asarray(self.coalitions.all(axis=1))
+        return np.asarray((self.coalitions == 1).all(axis=1))
 
     @cached_property
     def empty(self) -> Coalitions:
         """Which keep nothing, (C,)."""
-        return np.asarray(~self.coalitions.any(axis=1))
+        return np.asarray((self.coalitions == 0).all(axis=1))
 
     @cached_property
     def compose(self) -> Compose:
@@ -52,12 +52,83 @@ class Table:
 
 
 def composer(inputs: Inputs, partition: Partition, draws: Draws) -> Composer:
-    """How coalitions become model inputs: x's rows where kept, the draw's replacement elsewhere."""
-    x = inputs.block
+    """How coalitions become model inputs: x's rows where kept, the draw's replacement elsewhere.
+
+    A float coalition is a soft one: of each player as large a part stays as its mask in [0, 1].
+    """
+    if partition.overlap is not None:
+        whole, pieces = composer(inputs, partition.apart, draws), partition.overlap.pieces
+        return lambda table: whole(pieces(table))
+    hard = _hard(inputs.block, partition, draws)
+
+    def of(table: Coalitions) -> Compose:
+        return hard(table) if table.dtype == bool else soft(inputs, partition, draws)(table)
+
+    return of
+
+
+def _hard(x: Block, partition: Partition, draws: Draws) -> Composer:
     if is_tensor(x) and draws.inputs is not None:
         return _function_of_tensors(x, partition, draws)
     compiles = draws.inputs is None and not sparse.issparse(x) and _compiles(x)
     return (_dense if compiles else _uncompiled)(x, partition, draws)
+
+
+def soft(inputs: Inputs, partition: Partition, draws: Draws) -> Composer:
+    """How soft coalitions, floats in [0, 1], become inputs between x and its replacement.
+
+    Raises
+    ------
+    ValueError
+        Values that cannot be mixed: categories, texts, sparse rows; a removal that takes whole
+        coalitions only.
+    """
+    x = inputs.block
+    if not draws.soft:
+        raise ValueError(
+            "this removal takes whole coalitions only, and the method keeps parts of features: "
+            "use another removal, such as Baseline or Blur"
+        )
+    if inputs.is_text or np.any(inputs.categorical) or sparse.issparse(x):
+        what = "texts" if inputs.is_text else "sparse rows" if sparse.issparse(x) else "categories"
+        raise ValueError(f"soft masks mix amounts, and x holds {what}: use a method without them")
+    return (_soft_tensors if is_tensor(x) else _soft_arrays)(x, partition, draws)
+
+
+def _soft_arrays(x: Block, partition: Partition, draws: Draws) -> Composer:
+    def of(table: Coalitions) -> Compose:
+        def compose(rows: Indices, which: Indices, places: Indices) -> Block:
+            masks = partition.masks(rows, table[which])
+            if draws.inputs is not None:
+                return draws.inputs(rows, masks, places)
+            replacement, index = draws.source(rows, places)
+            own, other = x[rows], replacement[index]
+            masks = masks.astype(np.result_type(own, other, np.float32), copy=False)
+            mixed = other + masks * (own - other)
+            return np.where(masks == 1, own, np.where(masks == 0, other, mixed))  # NaN stays out
+
+        return compose
+
+    return of
+
+
+def _soft_tensors(x: Any, partition: Partition, draws: Draws) -> Composer:
+    from xai.kernels import tensors
+
+    owners = tensors.Owners.of(partition.owner, x.device, identity=partition.is_identity)
+
+    def of(table: Coalitions) -> Compose:
+        kept = owners.table(table, x.device, x.dtype)
+
+        def compose(rows: Indices, which: Indices, places: Indices) -> Block:
+            if draws.inputs is not None:
+                return draws.inputs(rows, tensors.masks(owners, kept, rows, which), places)
+            replacement, index = draws.source(rows, places)
+            return tensors.mix(x, replacement, owners, kept, rows, which, index)
+
+        return compose
+
+    return of
 
 
 def _uncompiled(x: Block, partition: Partition, draws: Draws) -> Composer:

@@ -248,8 +248,14 @@ class _Run:
                 self.setting.partition.owner, (self.setting.inputs.n, *self.setting.inputs.shape)
             ).copy(),
             channel_axis=self.setting.axis,
+            spans=self._spans,
             ran=", ".join(sorted({result.ran for _, result in results})),
         )
+
+    @property
+    def _spans(self) -> NDArray[np.intp] | None:
+        overlap = self.setting.partition.overlap
+        return None if overlap is None else overlap.spans
 
     @property
     def _d(self) -> int:

@@ -50,7 +50,10 @@ class Explanation:
     data, feature_names, output_names, target, players, method, removal, behavior, summary, seed
         What was explained and how, with `versions`.
     element_players : (n, *shape) int array
-        The player that owns each element of x; -1 where none does.
+        The player that owns each element of x; -1 where none does. Where players overlap: the
+        piece of x, and `spans` are the players.
+    spans : (d, 4) int array, or None
+        Top, bottom, left and right of windows that overlap.
     ran : str
         What computed the values, where the summary had a choice: a closed form, enumeration, walks.
     recipe : dict, or None
@@ -89,6 +92,7 @@ class Explanation:
     element_players: NDArray[np.intp]
     channel_axis: int | None = None
     ran: str = ""
+    spans: NDArray[np.intp] | None = None
     versions: dict[str, str] = field(default_factory=versions)
     recipe: dict[str, Any] | None = field(default=None)
 
@@ -156,14 +160,16 @@ class Explanation:
     def map(self) -> Floats:
         """Values over the input's shape: `(n, *x.shape[1:][, k])`.
 
-        Every element carries its group's whole value (as captum's do); 0 where an element
-        belongs to no player.
+        Every element carries its group's whole value (as captum's do), or the mean of the windows
+        over it; 0 where an element belongs to no player.
         """
         if len(self.element_players) != len(self):
             raise ValueError(
                 "a data-set explanation has no map: its values are of all rows at once"
             )
         flat = self._per_player()
+        if self.spans is not None:
+            return self._mean_of_windows(flat, self.spans)
         owner = self.element_players.reshape(len(self), -1)
         out = np.take_along_axis(
             flat,
@@ -172,6 +178,19 @@ class Explanation:
         )
         out = np.where(owner[..., None] < 0 if flat.ndim == 3 else owner < 0, 0.0, out)
         return out.reshape(self.element_players.shape + flat.shape[2:])
+
+    def _mean_of_windows(self, flat: Floats, spans: NDArray[np.intp]) -> Floats:
+        """For each pixel the mean value of the windows over it, in all channels."""
+        axis = self.channel_axis
+        assert axis is not None  # only images have windows
+        places = np.delete(self.element_players.shape, axis)
+        total, count = np.zeros((*places, *flat.shape[2:])), np.zeros(places[1:], int)
+        for i, (top, bottom, left, right) in enumerate(spans):
+            total[:, top:bottom, left:right] += flat[:, i, None, None]
+            count[top:bottom, left:right] += 1
+        mean = total / (count if flat.ndim == 2 else count[..., None])
+        shape = self.element_players.shape + flat.shape[2:]
+        return np.broadcast_to(np.expand_dims(mean, axis), shape).astype(flat.dtype)
 
     def top(self, k: int) -> NDArray[np.intp]:
         """Indices of the `k` players largest by |value|: `(n, k)`, or `(n, k, outputs)`."""
@@ -275,6 +294,7 @@ _ARRAYS = (
     "interactions",
     "target",
     "element_players",
+    "spans",
 )
 _TEXTS = (
     "evaluations",

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,10 +22,14 @@ from xai.behavior.base import Values
 from xai.composition import Composer, Table, composer
 from xai.inputs import Block, Inputs, is_tensor
 from xai.model import Model
-from xai.players import Partition
+from xai.partition import Partition
 from xai.progress import Progress
 from xai.removal.base import Draws
 
+if TYPE_CHECKING:
+    from xai.gradients import Gradients, Wrt
+
+T = TypeVar("T")
 Floats = NDArray[np.floating]
 Indices = NDArray[np.intp]
 Coalitions = NDArray[np.bool_]
@@ -233,12 +237,12 @@ class FunctionGame(Game):
 
     def value(self, rows: Any, coalitions: Any) -> Floats:
         """Value of each coalition, (B, k); `rows` are all 0."""
-        coalitions = np.asarray(coalitions, bool)
+        coalitions = as_coalitions(coalitions)
         if coalitions.ndim != 2 or coalitions.shape[1] != self.n_players:
             raise ValueError(
                 f"coalitions have shape {coalitions.shape}; expected (B, {self.n_players})"
             )
-        full, empty = coalitions.all(axis=1), ~coalitions.any(axis=1)
+        full, empty = (coalitions == 1).all(axis=1), (coalitions == 0).all(axis=1)
         rest = np.flatnonzero(~(full | empty))
         out = np.empty((len(coalitions), self.n_outputs))
         out[empty], out[full] = self._ends
@@ -312,6 +316,11 @@ class ModelGame(Game):
         return max(1, min(most, size // row))
 
     @property
+    def batch(self) -> int:
+        """Most rows in one model call."""
+        return self._batch
+
+    @property
     def explained(self) -> Indices:
         """The rows of `inputs` that are the game's, (n_rows,)."""
         return self._rows
@@ -340,10 +349,12 @@ class ModelGame(Game):
         changed = np.asarray(changed.cpu() if is_tensor(changed) else changed)
         owner = self.partition.owner
         owner = np.broadcast_to(owner, (len(owner), *self.inputs.shape))
-        nulls = np.ones((self.n_rows, self.n_players + 1), bool)
+        nulls = np.ones((self.n_rows, max(self.n_players, int(owner.max()) + 1) + 1), bool)
         for row, at in enumerate(self._rows):
             nulls[row, owner[0 if self.partition.shared else at][changed[row]]] = False
-        return nulls[:, :-1] if nulls[:, :-1].any() else None
+        nulls, overlap = nulls[:, :-1], self.partition.overlap
+        nulls = nulls[:, : self.n_players] if overlap is None else overlap.windows(nulls)
+        return nulls if nulls.any() else None
 
     # -- evaluation ---------------------------------------------------------------------------
 
@@ -352,18 +363,19 @@ class ModelGame(Game):
         return composer(self.inputs, self.partition, self.draws)
 
     def _table(self, coalitions: Any) -> Table:
-        return Table(np.asarray(coalitions, bool), self._composer)
+        return Table(as_coalitions(coalitions), self._composer)
 
     def _full(self, rows: Indices) -> Floats:
         return self._output(rows, self.full_outputs[rows])
 
     def _output(self, rows: Indices, out: Floats) -> Floats:
-        values = self.values.output(rows, out)
+        values: Floats = self.values.output(rows, out)
         _refuse_infinite(values, rows, "the behavior's values are", self.values.remedy)
         return values
 
     def _reduced(self, rows: Indices, means: Floats) -> Floats:
-        return means if self.values.reduce is None else self.values.reduce(rows, means)
+        reduce = self.values.reduce
+        return means if reduce is None else cast(Floats, reduce(rows, means))
 
     def _model(self, rows: Indices, table: Table, which: Indices, draws: Indices) -> Floats:
         """Model outputs (B, K), in batches, in the order of the stream."""
@@ -385,7 +397,7 @@ class ModelGame(Game):
 
     def _call(self, block: Any, rows: Indices, what: str) -> Floats:
         """Outputs (B, K) of one batch, checked."""
-        out = self.model(block)
+        out = self.model(block, rows)
         k = self.full_outputs.shape[1]
         if out.shape[1] != k:
             raise ValueError(
@@ -401,7 +413,7 @@ class ModelGame(Game):
             if out is None:
                 out = np.empty((total, values.shape[1]))
             out[batch] = values
-            self._count(len(values))
+            self.count(len(values))
         assert out is not None
         return out
 
@@ -413,7 +425,8 @@ class ModelGame(Game):
         results: Iterable[Floats] = workers(delayed(run)(batch) for batch in batches)
         return results
 
-    def _count(self, rows: int) -> None:
+    def count(self, rows: int) -> None:
+        """Note model rows as spent."""
         self.evaluations += rows
         if self.progress is not None:
             self.progress.update(rows)
@@ -452,7 +465,7 @@ class ModelGame(Game):
             out = self._call(block, rows[at], "with every feature removed, the model returned")
             for key, line in zip(distinct[part], out, strict=True):
                 self._empty[int(key)] = line
-            self._count(len(part))
+            self.count(len(part))
         return self._output(rows, np.stack([self._empty[int(k)] for k in distinct])[place])
 
     def _means(self, rows: Indices, table: Table, which: Indices) -> Floats:
@@ -479,7 +492,12 @@ class ModelGame(Game):
     # -- the public forms ---------------------------------------------------------------------
 
     def value(self, rows: Any, coalitions: Any) -> Floats:
-        """Mean over the removal's draws: rows (B,), coalitions (B, d) -> (B, k)."""
+        """Mean over the removal's draws: rows (B,), coalitions (B, d) -> (B, k).
+
+        Float coalitions are soft masks in [0, 1]; a tensor of them gives a tensor with gradients.
+        """
+        if is_tensor(coalitions):
+            return cast(Floats, self.gradients.value(np.asarray(rows), coalitions))
         table = self._table(coalitions)
         which = np.arange(len(table.coalitions))
         return self._means(self._rows[np.asarray(rows)], table, which)
@@ -490,6 +508,26 @@ class ModelGame(Game):
         which = np.arange(len(table.coalitions))
         values = self._samples(rows, table, which, np.asarray(draws))
         return self._reduced(rows, values)
+
+    @cached_property
+    def gradients(self) -> Gradients:
+        """Values and gradients batch by batch, as tensors where the model lives; torch only."""
+        from xai.gradients import Gradients
+
+        return Gradients(self)
+
+    def gradient(self, rows: Any, masks: Any, draws: Any, wrt: Wrt = "mask") -> Floats:
+        """Gradients of `sample` in each player's mask, (B, d, k); of a torch module.
+
+        Parameters
+        ----------
+        rows, draws : (B,) int
+        masks : (B, d) floats in [0, 1]; or (B, 1), where all players share one
+        wrt : "mask", or "input": (B, *x.shape[1:], k), at the input that the mask gives
+        """
+        rows, draws = np.asarray(rows), np.asarray(draws)
+        parts = [g.cpu().numpy() for _, _, g in self.gradients.stream(rows, masks, draws, wrt)]
+        return np.concatenate(parts)
 
     def grid(self, rows: Indices, coalitions: Coalitions, draws: Indices | None) -> Floats:
         """Values of rows × coalitions: (R, C, k)."""
@@ -538,7 +576,25 @@ class ModelGame(Game):
         return np.stack(same, axis=1).astype(np.float64)
 
 
-def ahead(make: Callable[[slice], Block], batches: list[slice]) -> Iterator[Block]:
+def as_coalitions(given: Any) -> NDArray[Any]:
+    """Coalitions as bool; floats stay, as soft ones.
+
+    Raises
+    ------
+    ValueError
+        Masks outside [0, 1].
+    """
+    array = np.asarray(given)
+    if array.dtype.kind != "f":
+        return array.astype(bool, copy=False)
+    if array.size and not (array.min() >= 0 and array.max() <= 1):
+        raise ValueError(
+            f"masks must lie in [0, 1]; these go from {array.min():.3g} to {array.max():.3g}"
+        )
+    return array
+
+
+def ahead(make: Callable[[slice], T], batches: list[slice]) -> Iterator[T]:
     """Make each batch's inputs in a thread of its own while the model is at the one before."""
     if len(batches) < 2:
         yield from map(make, batches)
@@ -596,7 +652,7 @@ class DatasetGame(Game):
 
     def value(self, rows: Any, coalitions: Any) -> Floats:
         """Mean over all data rows: (B, k)."""
-        coalitions = np.asarray(coalitions, bool)
+        coalitions = as_coalitions(coalitions)
         n = self.inner.n_rows
         out = np.empty((len(coalitions), self.n_outputs))
         for i, coalition in enumerate(coalitions):

@@ -22,7 +22,9 @@ from xai.summary import (
     Banzhaf,
     BetaShapley,
     Budget,
+    Gradient,
     IncludeIndividual,
+    IntegratedGradient,
     LinearFit,
     MeanWhenIncluded,
     Owen,
@@ -75,6 +77,7 @@ _LIME = LinearFit(kernel="exponential", regularizer="ridge")
 _MEAN = (Baseline("mean"), None)
 _LUNDBERG = "Lundberg & Lee 2017, A unified approach to interpreting model predictions"
 _TABLE = "table; any model"
+_TORCH = "table, image; torch"
 _TABLE_IMAGE = "table, image; any model"
 
 _METHODS = (
@@ -116,6 +119,14 @@ _METHODS = (
            paper="Covert, Lundberg & Lee 2020, Understanding global feature contributions"),
     Method(Uniform(), Prediction(), Shapley(), "ime", inputs=_TABLE_IMAGE,
            paper="Štrumbelj & Kononenko 2010, Explanation of individual classifications"),
+    Method(Baseline(0), Prediction(), Gradient("kept", "mask"), "gradient_x_input",
+           budget="1 + 1", inputs=_TORCH,
+           paper="Shrikumar et al. 2016, Not just a black box"),
+    Method(Baseline(0), Prediction(), IntegratedGradient(), "integrated_gradients", inputs=_TORCH,
+           paper="Sundararajan, Taly & Yan 2017, Axiomatic attribution for deep networks"),
+    Method(Marginal(), Prediction(), Gradient("path", "mask"), "expected_gradients",
+           budget="64 + m + 1", inputs=_TORCH,
+           paper="Erion et al. 2021, Improving performance of deep learning models"),
     Method(ProductOfMarginals(), Prediction(), Shapley(), "qii", inputs=_TABLE_IMAGE,
            paper="Datta, Sen & Zick 2016, Quantitative input influence"),
 )  # fmt: skip

@@ -24,13 +24,16 @@ class Model:
 
     Attributes
     ----------
-    call : what `prepare` gives -> (n,) or (n, k)
+    call : what `prepare` gives -> (n,) or (n, k); (inputs, rows) where it goes `by_row`
     prepare : block -> what the model takes
     scale : Scale
     labels : the classes' labels, where the model knows them
     module : the torch module, where it is one
     is_ensemble : whether a call runs many members one by one, so that few large calls pay
     estimator : the fitted estimator, where `call` is its method
+    forward : as `call`, with gradients; where it is a torch module
+    by_row : whether the model must know the explained row of each input: the rest of a network
+        behind one of its layers
     """
 
     call: Callable[[Any], Any]
@@ -40,15 +43,18 @@ class Model:
     module: Any = None
     is_ensemble: bool = False
     estimator: Any = None
+    forward: Callable[..., Any] | None = None
+    by_row: bool = False
 
     @property
     def classifies(self) -> bool:
         """Whether the largest of several outputs is a prediction."""
         return self.scale != "amount"
 
-    def __call__(self, block: Block) -> NDArray[np.floating]:
-        """Outputs `(n, k)`, float32 or float64, for one batch."""
-        out = _as_array(self.call(self.prepare(block)))
+    def __call__(self, block: Block, rows: NDArray[np.intp] | None = None) -> NDArray[np.floating]:
+        """Outputs `(n, k)`, float32 or float64, for one batch of inputs made of `rows` (n,)."""
+        given = (rows,) if self.by_row else ()
+        out = _as_array(self.call(self.prepare(block), *given))
         n = int(block.shape[0])
         if out.ndim not in (1, 2) or out.shape[0] != n:
             raise ValueError(
@@ -62,19 +68,49 @@ class Model:
             out = np.concatenate([-out, out], axis=1)
         return out
 
+    def tensor(self, block: Any, rows: NDArray[np.intp]) -> Any:
+        """Outputs `(n, k)` of a torch module as a tensor with gradients.
+
+        Raises
+        ------
+        TypeError
+            The model is no torch module.
+        """
+        if self.forward is None:
+            raise TypeError(
+                "gradients need a torch module (or a function of tensors, with x a tensor), and "
+                "this model is none: choose a method that removes features instead, such as "
+                "'shapley' or 'occlusion'"
+            )
+        out = self.forward(self.prepare(block), *((rows,) if self.by_row else ()))
+        if not is_tensor(out):
+            raise TypeError(f"the model returned a {type(out).__name__}; expected a tensor")
+        if out.ndim not in (1, 2) or len(out) != len(block):
+            raise ValueError(
+                f"the model returned a tensor of shape {tuple(out.shape)} for {len(block)} rows; "
+                f"expected ({len(block)},) or ({len(block)}, k)"
+            )
+        out = out.float() if out.dtype.itemsize < 4 else out
+        return out[:, None] if out.ndim == 1 else out
+
     @contextmanager
     def session(self) -> Iterator[None]:
-        """Evaluate a torch module in eval mode, and restore its modes."""
+        """Put a torch module in eval mode and its parameters out of gradients; restore both."""
         if self.module is None:
             yield
             return
         modes = [(part, part.training) for part in self.module.modules()]
+        learns = [(p, p.requires_grad) for p in self.module.parameters()]
         self.module.eval()
         try:
+            for parameter, _ in learns:
+                parameter.requires_grad_(False)
             yield
         finally:
             for part, mode in modes:
                 part.training = mode
+            for parameter, flag in learns:
+                parameter.requires_grad_(flag)
 
 
 def _as_array(out: Any) -> NDArray[np.floating]:
@@ -165,10 +201,11 @@ def wrap(model: Any, inputs: Inputs) -> Model:
     """Find how to call `model` on rows like `inputs`, and what its outputs mean."""
     check_model(model)
     if is_module(model):
-        call = _without_gradients(model)
-        return Model(call, _module_inputs(model, inputs), "module", module=model)
+        call, prepare = _without_gradients(model), _module_inputs(model, inputs)
+        return Model(call, prepare, "module", module=model, forward=model)
     if not _predicts(model):
-        return Model(model, inputs.decode, "callable")
+        forward = model if is_tensor(inputs.block) else None
+        return Model(model, inputs.decode, "callable", forward=forward)
     prepare = _estimator_inputs(model, inputs)
     labels = getattr(model, "classes_", None)
     if hasattr(model, "predict_proba"):
@@ -300,7 +337,7 @@ def _takes_codes(module: Any) -> bool:
 
 def to_model_device(model: Model, inputs: Inputs) -> Inputs:
     """Keep rows as tensors where the module lives, so that batches are composed there."""
-    if model.module is None or hasattr(inputs.block, "tocsr") or inputs.names is not None:
+    if model.module is None or hasattr(inputs.block, "tocsr"):
         return inputs
     import torch
 

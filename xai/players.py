@@ -2,81 +2,33 @@
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from xai.inputs import Inputs
+from xai.partition import Partition, Players
+from xai.regions import Channels, Patches, Pixels, Superpixels, Windows
 from xai.suggest import unknown
 
-
-@dataclass(frozen=True, eq=False)
-class Partition:
-    """Players bound to rows.
-
-    Attributes
-    ----------
-    owner : (n or 1, *shape) int
-        The player of each element, -1 where an element is never removed. Axes may be 1 where
-        all elements along them belong together (channels).
-    counts : (n,) int
-        Number of players of each row.
-    names : list of str
-    shape : shape of one row's values
-    description : str
-    """
-
-    owner: NDArray[np.intp]
-    counts: NDArray[np.intp]
-    names: list[str]
-    shape: tuple[int, ...]
-    description: str
-
-    @property
-    def shared(self) -> bool:
-        """Whether all rows have the same players."""
-        return len(self.owner) == 1
-
-    @cached_property
-    def is_identity(self) -> bool:
-        """Whether the i-th of an owner's places is player i, in every row."""
-        owner = self.owner.reshape(len(self.owner), -1)
-        return self.shared and bool((owner == np.arange(owner.shape[1])).all())
-
-    def covers(self, rows: NDArray[np.intp]) -> NDArray[np.bool_]:
-        """For each row, whether its players own all of it."""
-        owner = self.owner if self.shared else self.owner[rows]
-        whole = owner.reshape(len(owner), -1).min(axis=1) >= 0
-        return np.broadcast_to(whole, rows.shape)
-
-    def masks(self, rows: NDArray[np.intp], coalitions: NDArray[np.bool_]) -> NDArray[np.bool_]:
-        """Element masks (B, *shape), True where kept, of coalitions (B, d)."""
-        if self.shared:
-            if self.is_identity:
-                return coalitions.reshape(len(coalitions), *self.owner.shape[1:])
-            return _always_kept(coalitions)[:, self.owner[0]]
-        padded = _always_kept(coalitions)
-        owner = self.owner[rows]
-        flat = np.take_along_axis(padded, owner.reshape(len(rows), -1) % padded.shape[1], axis=1)
-        return flat.reshape(owner.shape)
-
-
-def _always_kept(coalitions: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """Coalitions with a last player that is always kept: the owner -1."""
-    return np.concatenate([coalitions, np.ones((len(coalitions), 1), bool)], axis=1)
-
-
-class Players(ABC):
-    """A way to divide rows into players; `encode` meets the rows."""
-
-    @abstractmethod
-    def encode(self, inputs: Inputs, channel_axis: int | None) -> Partition:
-        """Find each element's player."""
+__all__ = [
+    "Channels",
+    "Columns",
+    "Elements",
+    "Groups",
+    "Partition",
+    "Patches",
+    "Pixels",
+    "Players",
+    "Superpixels",
+    "Tokens",
+    "Windows",
+    "as_players",
+    "column_index",
+]
 
 
 @dataclass(frozen=True)
@@ -89,48 +41,6 @@ class Elements(Players):
         owner = np.arange(size).reshape(1, *inputs.shape)
         names = inputs.names or [str(i) for i in range(size)]
         return Partition(owner, np.full(inputs.n, size), list(names), inputs.shape, "Elements()")
-
-
-@dataclass(frozen=True)
-class Pixels(Players):
-    """Every pixel, all channels together."""
-
-    def encode(self, inputs: Inputs, channel_axis: int | None) -> Partition:
-        """One player for each place of an image."""
-        return Patches(1).encode(inputs, channel_axis)
-
-
-@dataclass(frozen=True)
-class Patches(Players):
-    """Square patches of an image, all channels together; the last ones may be smaller.
-
-    Parameters
-    ----------
-    size : int
-        Side in pixels.
-
-    Examples
-    --------
-    >>> Patches(16)
-    Patches(size=16)
-    """
-
-    size: int
-
-    def encode(self, inputs: Inputs, channel_axis: int | None) -> Partition:
-        """One player for each patch, left to right, top to bottom."""
-        if channel_axis is None:
-            raise ValueError(f"{self} are for images (4-D batches); x has rows of {inputs.shape}")
-        if self.size < 1:
-            raise ValueError(f"Patches(size): expected at least 1 pixel, not {self.size!r}")
-        height, width = (s for a, s in enumerate(inputs.shape, start=1) if a != channel_axis)
-        across = -(-width // self.size)
-        row, column = np.arange(height) // self.size, np.arange(width) // self.size
-        grid = row[:, None] * across + column[None, :]
-        d = int(grid.max()) + 1
-        owner = np.expand_dims(grid, channel_axis - 1)[None]
-        shape = (height, width) if self.size == 1 else (d,)
-        return Partition(owner, np.full(inputs.n, d), [str(i) for i in range(d)], shape, repr(self))
 
 
 @dataclass(frozen=True, eq=False)

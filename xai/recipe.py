@@ -14,7 +14,8 @@ from xai import removal as removals
 from xai import summary as summaries
 from xai.inputs import Inputs
 from xai.methods import Method
-from xai.players import Partition, Patches
+from xai.partition import Partition
+from xai.players import Patches
 from xai.suggest import unknown
 
 

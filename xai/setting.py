@@ -17,7 +17,8 @@ from xai.game import DatasetGame, Game, ModelGame
 from xai.inputs import Inputs, read
 from xai.methods import Method, find
 from xai.model import Model, check_model, takes_texts, to_model_device, wanted_columns, wrap
-from xai.players import Partition, as_players, column_index
+from xai.partition import Partition
+from xai.players import as_players, column_index
 from xai.progress import Progress
 from xai.removal.base import Context, Draws
 from xai.suggest import unknown

@@ -10,11 +10,14 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from xai.behavior import arrays
 from xai.model import Scale
 
 Floats: TypeAlias = NDArray[np.floating]
-Step: TypeAlias = Callable[[NDArray[np.intp], Floats], Floats]
-"""(explained row of each line, lines) -> lines."""
+Array: TypeAlias = Any
+"""A NumPy array of floats, or a tensor with gradients."""
+Step: TypeAlias = Callable[[NDArray[np.intp], Array], Array]
+"""(explained row of each line, lines) -> lines; tensors in, tensors with gradients out."""
 
 
 @dataclass(frozen=True)
@@ -99,7 +102,7 @@ class Behavior(ABC):
 def pick(target: NDArray[np.intp]) -> Step:
     """Keep each row's explained outputs: (B, K) -> (B, t)."""
 
-    def step(rows: NDArray[np.intp], out: Floats) -> Floats:
-        return np.take_along_axis(out, target[rows], axis=1)
+    def step(rows: NDArray[np.intp], out: Array) -> Array:
+        return arrays.take(out, target[rows])
 
     return step

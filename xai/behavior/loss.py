@@ -9,12 +9,14 @@ from typing import Any, Literal, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from xai.behavior.base import Behavior, Floats, Step, Values, View
-from xai.behavior.prediction import _checked, _probability
+from xai.behavior import arrays
+from xai.behavior.base import Array, Behavior, Step, Values, View
+from xai.behavior.prediction import _checked
+from xai.inputs import is_tensor
 from xai.suggest import unknown
 
 Loss: TypeAlias = (
-    "Literal['auto', 'error', 'cross_entropy', 'squared', '0-1'] | Callable[[Any, Floats], Any]"
+    "Literal['auto', 'error', 'cross_entropy', 'squared', '0-1'] | Callable[[Any, Array], Any]"
 )
 LOSSES = ("auto", "error", "cross_entropy", "squared", "0-1")
 
@@ -52,7 +54,7 @@ class PredictionLoss(Behavior):
         """Probabilities (or amounts) per model row; the loss after their mean."""
         to_scale, score, name = _loss(self.loss, self.clip, view)
 
-        def reduce(rows: Any, means: Floats) -> Floats:
+        def reduce(rows: Any, means: Array) -> Array:
             return -score(rows, means)[:, None]
 
         return Values(lambda rows, out: to_scale(out), reduce, [f"-{name}"], own_target=True)
@@ -91,7 +93,7 @@ class DatasetLoss(Behavior):
 
 def _loss(
     loss: Loss, clip: float, view: View
-) -> tuple[Callable[[Floats], Floats], Callable[[Any, Floats], Floats], str]:
+) -> tuple[Callable[[Array], Array], Callable[[Any, Array], Array], str]:
     """(scale of each model row, loss of means, its name)."""
     if view.y is None or view.y_given is None:
         raise ValueError("a loss needs the true labels: pass y=")
@@ -108,7 +110,12 @@ def _loss(
                 "for amounts use 'squared'"
             )
         truth = _amounts(view)
-        return _same, lambda rows, means: (means[:, 0] - truth[rows]) ** 2, "squared"
+
+        def squared(rows: NDArray[np.intp], means: Array) -> Array:
+            off: Array = means[:, 0] - arrays.like(truth[rows], means)
+            return off * off
+
+        return _same, squared, "squared"
     if view.scale == "score" and chosen != "0-1":
         raise ValueError(
             f"loss={chosen!r} needs probabilities, which decision_function does not give; use "
@@ -185,53 +192,61 @@ def _classes(view: View) -> NDArray[np.intp]:
     return y.astype(np.intp)
 
 
-def _same(out: Floats) -> Floats:
+def _same(out: Array) -> Array:
     return out
 
 
-def _probability_of_classes(out: Floats) -> Floats:
+def _probability_of_classes(out: Array) -> Array:
     """Probabilities with a column for each class; a single logit becomes two."""
-    p = _probability(out)
-    return np.concatenate([1 - p, p], axis=1) if p.shape[1] == 1 else p
+    p = arrays.probability(out)
+    if p.shape[1] > 1:
+        return p
+    if is_tensor(p):
+        return (p - arrays.like(np.array([[1.0, 0.0]]), p).to(p.dtype)).abs()
+    return np.concatenate([1 - p, p], axis=1)
 
 
 def _class_losses(
     loss: str, clip: float, y: NDArray[Any]
-) -> Callable[[NDArray[np.intp], Floats], Floats]:
-    def cross_entropy(rows: NDArray[np.intp], p: Floats) -> Floats:
-        own = np.take_along_axis(p, y[rows][:, None], axis=1)[:, 0]
-        with np.errstate(divide="ignore"):
-            losses: Floats = -np.log(np.maximum(own, clip))
-        if not np.isfinite(losses).all():
-            row = int(rows[~np.isfinite(losses)][0])
+) -> Callable[[NDArray[np.intp], Array], Array]:
+    def cross_entropy(rows: NDArray[np.intp], p: Array) -> Array:
+        own = arrays.take(p, y[rows][:, None])[:, 0]
+        losses: Array = -arrays.log(own.clip(clip, None))
+        infinite = ~np.isfinite(losses.detach().cpu().numpy() if is_tensor(losses) else losses)
+        if infinite.any():
+            row = int(rows[infinite][0])
             raise ValueError(
                 f"cross entropy is infinite: the model gives row {row} probability 0 for its true "
                 "class; pass clip=1e-6 (say), or loss='squared'"
             )
         return losses
 
-    def squared(rows: NDArray[np.intp], p: Floats) -> Floats:
-        truth = np.arange(p.shape[1]) == y[rows][:, None]
-        return np.asarray(((p - truth) ** 2).sum(axis=1))
+    def squared(rows: NDArray[np.intp], p: Array) -> Array:
+        truth = (np.arange(p.shape[1]) == y[rows][:, None]).astype(np.float64)
+        off: Array = p - arrays.like(truth, p)
+        return (off * off).sum(1)
 
-    def zero_one(rows: NDArray[np.intp], p: Floats) -> Floats:
+    def zero_one(rows: NDArray[np.intp], p: Array) -> Array:
+        if is_tensor(p):
+            raise ValueError("the 0-1 loss has no gradient: use loss='cross_entropy' or 'squared'")
         return np.asarray(p.argmax(axis=1) != y[rows], np.float64)
 
     return {"cross_entropy": cross_entropy, "squared": squared, "0-1": zero_one}[loss]
 
 
 def _user_loss(
-    loss: Callable[[Any, Floats], Any], view: View
-) -> tuple[Callable[[Floats], Floats], Callable[[Any, Floats], Floats], str]:
+    loss: Callable[[Any, Array], Any], view: View
+) -> tuple[Callable[[Array], Array], Callable[[Any, Array], Array], str]:
     given = view.y_given
     assert given is not None
 
-    def score(rows: NDArray[np.intp], means: Floats) -> Floats:
-        losses = np.asarray(loss(given[rows], means), np.float64)
-        if losses.shape != (len(rows),):
+    def score(rows: NDArray[np.intp], means: Array) -> Array:
+        losses = loss(arrays.like(given[rows], means), means)
+        losses = losses if is_tensor(means) else np.asarray(losses, np.float64)
+        if tuple(losses.shape) != (len(rows),):
             raise ValueError(
-                f"the loss returned shape {losses.shape} for {len(rows)} rows; expected one loss "
-                f"per row, ({len(rows)},)"
+                f"the loss returned shape {tuple(losses.shape)} for {len(rows)} rows; expected "
+                f"one loss per row, ({len(rows)},)"
             )
         return losses
 

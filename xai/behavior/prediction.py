@@ -8,9 +8,10 @@ from typing import Any, Literal, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import expit, log_expit, log_softmax, softmax
 
-from xai.behavior.base import Behavior, Floats, Linear, Step, Values, View, pick
+from xai.behavior import arrays
+from xai.behavior.base import Array, Behavior, Linear, Step, Values, View, pick
+from xai.inputs import is_tensor
 from xai.model import Scale
 from xai.suggest import unknown
 from xai.targets import one_index
@@ -19,7 +20,7 @@ Output: TypeAlias = Literal["auto", "probability", "logit", "log_odds", "raw"]
 OUTPUTS = ("auto", "probability", "logit", "log_odds", "raw")
 
 
-def transform(output: str, scale: Scale) -> Callable[[Floats], Floats]:
+def transform(output: str, scale: Scale) -> Callable[[Array], Array]:
     """The function from the model's outputs (B, K) to the asked scale.
 
     "auto" and "raw" change nothing; "probability" is a `predict_proba`'s own, the softmax
@@ -40,45 +41,33 @@ def transform(output: str, scale: Scale) -> Callable[[Floats], Floats]:
             "not give; use output='raw', or calibrate it (CalibratedClassifierCV)"
         )
     if scale == "module":
-        return {"probability": _probability, "logit": lambda out: out, "log_odds": _log_odds}[
+        same: Callable[[Array], Array] = lambda out: out  # noqa: E731 — named for its type
+        return {"probability": arrays.probability, "logit": same, "log_odds": arrays.log_odds}[
             output
         ]
     return {"probability": _checked, "logit": _log, "log_odds": _logit}[output]
 
 
-def _probability(out: Floats) -> Floats:
-    return np.asarray(expit(out) if out.shape[1] == 1 else softmax(out, axis=1))
-
-
-def _log_odds(out: Floats) -> Floats:
-    if out.shape[1] == 1:
-        return out
-    # log p − log(1 − p): the others' logsumexp keeps precision where p is close to 1
-    wide = out.astype(np.float64)
-    others = np.where(np.eye(out.shape[1], dtype=bool), -np.inf, wide[:, None, :])
-    top = others.max(axis=2, keepdims=True)
-    rest = top[..., 0] + np.log(np.exp(others - top).sum(axis=2))
-    return np.asarray(wide - rest)
-
-
-def _checked(out: Floats) -> Floats:
-    if np.nanmin(out) < 0 or np.nanmax(out) > 1:
+def _checked(out: Array) -> Array:
+    low, high = (out.min().item(), out.max().item()) if is_tensor(out) else _range(out)
+    if low < 0 or high > 1:
         raise ValueError(
             "probabilities were asked for, but the callable returned values from "
-            f"{np.nanmin(out):.3g} to {np.nanmax(out):.3g}; use output='raw'"
+            f"{low:.3g} to {high:.3g}; use output='raw'"
         )
     return out
 
 
-def _log(out: Floats) -> Floats:
-    with np.errstate(divide="ignore"):
-        return np.asarray(np.log(_checked(out)))
+def _range(out: Array) -> tuple[float, float]:
+    return float(np.nanmin(out)), float(np.nanmax(out))
 
 
-def _logit(out: Floats) -> Floats:
-    p = _checked(out)
-    with np.errstate(divide="ignore"):
-        return np.asarray(np.log(p) - np.log1p(-p))
+def _log(out: Array) -> Array:
+    return arrays.log(_checked(out))
+
+
+def _logit(out: Array) -> Array:
+    return arrays.logit(_checked(out))
 
 
 def _remedy(output: str, scale: Scale) -> str:
@@ -86,13 +75,6 @@ def _remedy(output: str, scale: Scale) -> str:
     if output not in ("logit", "log_odds") or scale in ("module", "score"):
         return ""
     return "a probability is exactly 0 or 1: use output='probability'"
-
-
-def log_probability(scale: Scale) -> Callable[[Floats], Floats]:
-    """Log-probabilities from a module's logits, stable in both tails."""
-    if scale == "module":
-        return lambda out: np.asarray(log_expit(out) if out.shape[1] == 1 else log_softmax(out, 1))
-    return _log
 
 
 def _linear(
@@ -172,7 +154,7 @@ class Contrast(Behavior):
         others = self._others(view)
         keep, leave = pick(view.target), pick(others)
 
-        def output(rows: Any, out: Floats) -> Floats:
+        def output(rows: Any, out: Array) -> Array:
             scaled = to_scale(out)
             with np.errstate(invalid="ignore"):  # inf − inf: the game says what to do
                 return keep(rows, scaled) - leave(rows, scaled)
@@ -220,12 +202,9 @@ class Margin(Behavior):
             raise ValueError("a margin needs at least two outputs; the model has one")
         to_scale = transform(self.output, view.scale)
 
-        def reduce(rows: Any, means: Floats) -> Floats:
+        def reduce(rows: Any, means: Array) -> Array:
             target = view.target[rows]
-            own = np.take_along_axis(means, target, axis=1)
-            hidden = np.arange(means.shape[1]) == target[..., None]
-            others = np.where(hidden, -np.inf, means[:, None, :])
-            return np.asarray(own - others.max(axis=2))
+            return arrays.take(means, target) - arrays.largest_other(means, target)
 
         step: Step = lambda rows, out: to_scale(out)  # noqa: E731 — one expression, named for its type
         return Values(step, reduce, view.names, remedy=_remedy(self.output, view.scale))

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -51,22 +52,42 @@ class Owners:
         flat = (owner.reshape(len(owner), -1) + 1).astype(np.int32)
         return cls(torch.as_tensor(flat).to(device), shape)
 
-    def table(self, coalitions: NDArray[np.bool_], device: Any) -> Tensor:
-        """Coalitions (c, d) on a device, behind a first player that is always kept."""
+    def table(self, coalitions: Any, device: Any, dtype: Any = None) -> Tensor:
+        """Coalitions (c, d) on a device, behind a first player that is always kept.
+
+        One column for all players stays one, where no element is kept always.
+        """
         import torch
 
-        if self.places is None:
-            return torch.as_tensor(coalitions).to(device)
-        always = np.ones((len(coalitions), 1), bool)
-        return torch.as_tensor(np.concatenate([always, coalitions], axis=1)).to(device)
+        table = torch.as_tensor(coalitions).to(device, dtype)
+        if self.places is None or (table.shape[1] == 1 and self.all_owned):
+            return table
+        return torch.cat([table.new_ones(len(table), 1), table], dim=1)
+
+    @cached_property
+    def all_owned(self) -> bool:
+        """Whether every element has a player."""
+        return self.places is None or bool((self.places > 0).all())
 
     def masks(self, table: Tensor, rows: Tensor, which: Tensor) -> Tensor:
         """Element masks (B, *shape), True where kept, of rows (B,) and places in the table."""
         kept = table.index_select(0, which)
+        if kept.shape[1] == 1 and self.all_owned:
+            return kept.reshape(len(kept), *[1] * len(self.shape))
         if self.places is not None:
             own = self.places if len(self.places) == 1 else self.places.index_select(0, rows)
             kept = kept.gather(1, own.long().expand(len(kept), -1))
         return kept.reshape(len(kept), *self.shape)
+
+    def sums(self, values: Tensor, rows: Tensor, d: int) -> Tensor:
+        """Sums (B, d) of the elements' values (B, *x's shape) over each player of rows (B,)."""
+        together = [a for a, size in enumerate(self.shape, start=1) if size == 1]
+        values = (values.sum(together) if together else values).reshape(len(values), -1)
+        if self.places is None:
+            return values
+        own = self.places if len(self.places) == 1 else self.places.index_select(0, rows)
+        out = values.new_zeros(len(values), d + 1)
+        return out.scatter_add_(1, own.long().expand(len(values), -1), values)[:, 1:]
 
 
 def indices(device: Any, parts: Sequence[Indices]) -> Sequence[Tensor]:
@@ -106,6 +127,27 @@ def compose(
     own, coalition, other = indices(x.device, [rows, which, places])
     kept = owners.masks(table, own, coalition)
     return torch.where(kept, _take(x, rows, own), _take(replacement, places, other))
+
+
+def mix(
+    x: Tensor,
+    replacement: Tensor,
+    owners: Owners,
+    table: Tensor,
+    rows: Indices,
+    which: Indices,
+    places: Indices,
+) -> Tensor:
+    """As `compose`, of soft masks: of x the part that is kept, of the replacement the rest."""
+    own, coalition, other = indices(x.device, [rows, which, places])
+    kept = owners.masks(table, own, coalition)
+    return _take(replacement, places, other).lerp(_take(x, rows, own), kept)
+
+
+def difference(x: Tensor, replacement: Tensor, rows: Indices, places: Indices) -> Tensor:
+    """What each input loses where everything is removed: x less its replacement, (B, *shape)."""
+    own, other = indices(x.device, [rows, places])
+    return _take(x, rows, own) - _take(replacement, places, other)
 
 
 def _take(block: Tensor, on_host: Indices, on_device: Tensor) -> Tensor:

@@ -33,6 +33,8 @@ class Draws:
     inputs : (rows, masks, draws) -> block, or None
         Composition that is no mixture of row and replacement (a user's function); the masks are
         a tensor where x is one.
+    soft : bool
+        Whether masks in [0, 1], of which a part of each feature stays, are understood.
     regressors : (rows, draws) -> (B, columns) float, or None
         What a linear fit regresses on where that is not the coalition: LIME's neighbourhoods.
     """
@@ -43,6 +45,7 @@ class Draws:
     key: Callable[[Indices, Indices], Indices] | None = None
     inputs: Callable[[Indices, Any, Indices], Block] | None = None
     regressors: Callable[[Indices, Indices], NDArray[np.float64]] | None = None
+    soft: bool = True
 
 
 @dataclass(frozen=True)

@@ -22,6 +22,7 @@ class Function(Removal):
     function : callable
         Takes a batch of rows (B, *shape), encoded as numbers, and a bool array or tensor of the
         same shape, True where an element is kept; returns the rows with the others replaced.
+        With ``soft=True`` it may get floats in [0, 1] instead: how much of an element is kept.
         Strings and categories are codes, and only codes that occur may be returned for them.
         It must not change its arguments, and must give the same answer every time.
 
@@ -32,6 +33,7 @@ class Function(Removal):
     """
 
     function: Callable[[Any, Any], Any]
+    soft: bool = False
 
     def bind(self, context: Context) -> Draws:
         """One draw, made by the function."""
@@ -57,8 +59,8 @@ class Function(Removal):
         def source(rows: Indices, draws: Indices) -> tuple[Block, Indices]:
             raise AssertionError("a function composes its inputs itself")
 
-        return Draws(source, 1, inputs=inputs)
+        return Draws(source, 1, inputs=inputs, soft=self.soft)
 
 
-def _whole(masks: NDArray[np.bool_], batch: Block) -> NDArray[np.bool_]:
+def _whole(masks: NDArray[Any], batch: Block) -> NDArray[Any]:
     return np.broadcast_to(masks, batch.shape).copy()

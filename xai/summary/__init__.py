@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from xai.summary.base import Attribution, Budget, Plan, Summary
+from xai.summary.gradient import Gradient, IntegratedGradient
 from xai.summary.individual import IncludeIndividual, RemoveIndividual
 from xai.summary.interactions import Interactions
 from xai.summary.linear import LinearFit
@@ -20,6 +21,8 @@ NAMES = {
     "interactions": Interactions,
     "owen": Owen,
     "beta_shapley": BetaShapley,
+    "gradient": Gradient,
+    "integrated_gradient": IntegratedGradient,
 }
 """Summaries that `explain(summary="…")` accepts by name."""
 
@@ -29,7 +32,9 @@ __all__ = [
     "Banzhaf",
     "BetaShapley",
     "Budget",
+    "Gradient",
     "IncludeIndividual",
+    "IntegratedGradient",
     "Interactions",
     "LinearFit",
     "MeanWhenIncluded",

@@ -1,0 +1,205 @@
+"""A game's gradients, in the masks of its players or in the model's inputs; torch only."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from xai.composition import Composer, soft
+from xai.inputs import is_tensor
+from xai.kernels import tensors
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from xai.game import ModelGame
+
+Indices = NDArray[np.intp]
+Wrt: TypeAlias = Literal["mask", "input"]
+
+
+@dataclass(eq=False)
+class Gradients:
+    """Values and gradients of a game of a torch module.
+
+    Where masks mix x and its replacement r, the input is r + m·(x − r): the derivative in a mask
+    is the inputs' gradient times (x − r), summed over the player. So one backward pass to the
+    input serves both, whatever the number of players. Other removals are differentiated through.
+
+    Parameters
+    ----------
+    game : ModelGame
+    """
+
+    game: ModelGame
+
+    def __post_init__(self) -> None:
+        if self.game.model.forward is None:
+            self.game.model.tensor(self.game.inputs.block, np.zeros(0, np.intp))  # says why not
+        if not is_tensor(self.game.inputs.block):
+            raise TypeError("gradients need x as an array or a tensor of numbers, not a table")
+
+    @cached_property
+    def owners(self) -> tensors.Owners:
+        """The player of each element, where x lives."""
+        partition, x = self.game.partition, self.game.inputs.block
+        return tensors.Owners.of(partition.owner, x.device, identity=partition.is_identity)
+
+    @cached_property
+    def mixes(self) -> bool:
+        """Whether masks mix x and a replacement, element by element."""
+        return self.game.draws.inputs is None and self.game.partition.overlap is None
+
+    def stream(
+        self, rows: Indices, masks: Any, draws: Indices, wrt: Wrt
+    ) -> Iterator[tuple[slice, Tensor, Tensor]]:
+        """Batches of (place in the stream, values (b, k), gradients (b, d, k) or in inputs).
+
+        Parameters
+        ----------
+        rows, draws : (B,) int
+        masks : (B, d) floats in [0, 1], or (B, 1) where all players share one
+        wrt : "mask", or "input": (b, *shape, k)
+
+        Raises
+        ------
+        ValueError
+            NaN or inf in values or gradients; the message names the explained rows.
+        """
+        from xai.game import ahead
+
+        game = self.game
+        at = game.explained[np.asarray(rows)]
+        through = wrt == "mask" and not self.mixes
+        batches = [slice(s, s + game.batch) for s in range(0, len(at), game.batch)]
+
+        def make(batch: slice) -> tuple[Tensor, Tensor]:
+            part = masks[batch]
+            if through:
+                part = _leaf(_as_tensor(part, game.inputs.block))
+            return part, self._inputs(at[batch], part, draws[batch])
+
+        # a graph is made in the thread that walks it back
+        blocks = map(make, batches) if through else ahead(make, batches)
+        for batch, (part, block) in zip(batches, blocks, strict=True):
+            leaf, block = (part, block) if through else (_leaf(block),) * 2
+            values = self._values(block, at[batch])
+            gradient = self._back(values, leaf)
+            if wrt == "mask" and self.mixes:
+                gradient = self._in_masks(gradient, at[batch], draws[batch])
+            game.count(len(block))
+            _refuse(gradient, at[batch])
+            yield batch, values.detach(), gradient
+
+    def value(self, rows: Indices, masks: Tensor) -> Tensor:
+        """Means over draws (B, k) with gradients in `masks` (B, d): all in one call."""
+        game, m = self.game, self.game.n_draws
+        at = np.repeat(game.explained[np.asarray(rows)], m)
+        draws = np.tile(np.arange(m), len(masks))
+        block = self._inputs(at, masks.repeat_interleave(m, 0), draws)
+        values = game.values.output(at, game.model.tensor(block, at))
+        game.count(len(block))
+        means = values.reshape(len(masks), m, -1).mean(1)
+        reduce = game.values.reduce
+        out: Tensor = means if reduce is None else reduce(at[::m], means)
+        return out
+
+    def per_player(self, gradient: Tensor, rows: Indices) -> Tensor:
+        """Gradients in the inputs (B, *shape, k), summed over each player: (B, d, k)."""
+        import torch
+
+        if self.game.partition.overlap is not None:
+            raise ValueError(
+                "a gradient in the inputs is summed over each player's elements, and windows that "
+                "overlap share theirs: use Patches, or wrt='mask'"
+            )
+        own = torch.as_tensor(self.game.explained[np.asarray(rows)], device=gradient.device)
+        d = self.game.n_players
+        return torch.stack([self.owners.sums(g, own, d) for g in gradient.unbind(-1)], dim=-1)
+
+    # -- parts ---------------------------------------------------------------------------------
+
+    def _inputs(self, at: Indices, masks: Any, draws: Indices) -> Tensor:
+        game = self.game
+        table = self._wide(masks)
+        if game.partition.overlap is not None:
+            table = game.partition.overlap.pieces(table)
+        made: Tensor = self._soft(table)(at, np.arange(len(at)), draws)
+        return made
+
+    @cached_property
+    def _soft(self) -> Composer:
+        game = self.game
+        return soft(game.inputs, game.partition.apart, game.draws)
+
+    def _wide(self, masks: Any) -> Any:
+        """One column for all players stays one only where the composition understands it."""
+        if masks.shape[1] == 1 and not (self.mixes and self.owners.all_owned):
+            d = self.game.n_players
+            return masks.expand(-1, d) if is_tensor(masks) else np.repeat(masks, d, axis=1)
+        return masks
+
+    def _values(self, block: Tensor, at: Indices) -> Tensor:
+        import torch
+
+        game = self.game
+        with torch.inference_mode(False), torch.enable_grad():
+            # a copy: a module whose first layer works in place may not write on a leaf
+            values: Tensor = game.values.output(at, game.model.tensor(block.clone(), at))
+            return values if game.values.reduce is None else game.values.reduce(at, values)
+
+    def _back(self, values: Tensor, leaf: Tensor) -> Tensor:
+        """Gradients (b, …, k) of the values' sums over the batch, output by output."""
+        import torch
+
+        k = values.shape[1]
+        if not values.requires_grad:
+            raise ValueError(
+                "the module's output does not depend on its input by torch operations (is it "
+                "detached, or computed under no_grad?): choose a method that removes features"
+            )
+        parts = [
+            torch.autograd.grad(values[:, j].sum(), leaf, retain_graph=j < k - 1)[0]
+            for j in range(k)
+        ]
+        return torch.stack(parts, dim=-1) if k > 1 else parts[0].unsqueeze(-1)
+
+    def _in_masks(self, gradient: Tensor, at: Indices, draws: Indices) -> Tensor:
+        import torch
+
+        game = self.game
+        replacement, places = game.draws.source(at, draws)
+        lost = tensors.difference(game.inputs.block, replacement, at, places)
+        own = torch.as_tensor(at, device=gradient.device)
+        parts = [self.owners.sums(g * lost, own, game.n_players) for g in gradient.unbind(-1)]
+        return torch.stack(parts, dim=-1)
+
+
+def _as_tensor(masks: Any, like: Tensor) -> Tensor:
+    import torch
+
+    return torch.as_tensor(masks, dtype=like.dtype, device=like.device)
+
+
+def _leaf(block: Tensor) -> Tensor:
+    import torch
+
+    with torch.inference_mode(False):
+        own = block.clone() if block.is_inference() else block.detach()
+        return own.requires_grad_()
+
+
+def _refuse(gradient: Tensor, at: Indices) -> None:
+    import torch
+
+    if torch.isfinite(gradient.sum()):
+        return
+    lines = torch.isfinite(gradient).flatten(1).all(1).logical_not().cpu().numpy()
+    if lines.any():
+        named = ", ".join(map(str, np.unique(at[lines])[:5]))
+        raise ValueError(f"the gradient is NaN or inf while explaining row {named} (0-based) of x")

@@ -1,0 +1,196 @@
+"""Players bound to rows: which element belongs to which player, and what a coalition keeps."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from xai.inputs import Block, Inputs, is_tensor
+
+Indices = NDArray[np.intp]
+
+
+@dataclass(frozen=True, eq=False)
+class Partition:
+    """Players bound to rows.
+
+    Attributes
+    ----------
+    owner : (n or 1, *shape) int
+        The player of each element, -1 where an element is never removed. Axes may be 1 where
+        all elements along them belong together (channels). Where players overlap: the piece.
+    counts : (n,) int
+        Number of players of each row.
+    names : list of str
+    shape : shape of one row's values
+    description : str
+    overlap : Overlap, or None
+        How players that overlap make up pieces that do not.
+    """
+
+    owner: Indices
+    counts: Indices
+    names: list[str]
+    shape: tuple[int, ...]
+    description: str
+    overlap: Overlap | None = None
+
+    @property
+    def shared(self) -> bool:
+        """Whether all rows have the same players."""
+        return len(self.owner) == 1
+
+    @cached_property
+    def is_identity(self) -> bool:
+        """Whether the i-th of an owner's places is player (or piece) i, in every row."""
+        owner = self.owner.reshape(len(self.owner), -1)
+        return self.shared and bool((owner == np.arange(owner.shape[1])).all())
+
+    @property
+    def apart(self) -> Partition:
+        """The partition whose players are the pieces."""
+        return replace(self, overlap=None)
+
+    def covers(self, rows: Indices) -> NDArray[np.bool_]:
+        """For each row, whether its players own all of it."""
+        owner = self.owner if self.shared else self.owner[rows]
+        whole = owner.reshape(len(owner), -1).min(axis=1) >= 0
+        return np.broadcast_to(whole, rows.shape)
+
+    def masks(self, rows: Indices, coalitions: NDArray[Any]) -> NDArray[Any]:
+        """Element masks (B, *shape), True where kept, of coalitions (B, d); floats of soft ones."""
+        if self.overlap is not None:
+            return self.apart.masks(rows, self.overlap.pieces(coalitions))
+        if self.shared:
+            if self.is_identity:
+                return coalitions.reshape(len(coalitions), *self.owner.shape[1:])
+            return _always_kept(coalitions)[:, self.owner[0]]
+        padded = _always_kept(coalitions)
+        owner = self.owner[rows]
+        flat = np.take_along_axis(padded, owner.reshape(len(rows), -1) % padded.shape[1], axis=1)
+        return flat.reshape(owner.shape)
+
+
+def _always_kept(coalitions: NDArray[Any]) -> NDArray[Any]:
+    """Coalitions with a last player that is always kept: the owner -1."""
+    return np.concatenate([coalitions, np.ones((len(coalitions), 1), coalitions.dtype)], axis=1)
+
+
+class Players(ABC):
+    """A way to divide rows into players; `encode` meets the rows."""
+
+    @abstractmethod
+    def encode(self, inputs: Inputs, channel_axis: int | None) -> Partition:
+        """Find each element's player."""
+
+
+# ---------------------------------------------------------------------------- overlapping players
+
+
+@dataclass(frozen=True, eq=False)
+class Overlap:
+    """Windows on a grid that overlap, and the pieces that their edges cut an image into.
+
+    A piece is kept where every window over it is: a coalition of windows is one of pieces, whose
+    masks multiply where they are soft.
+
+    Attributes
+    ----------
+    down, across : Line
+        The windows' extents along the image's height and width.
+    """
+
+    down: Line
+    across: Line
+
+    @cached_property
+    def spans(self) -> Indices:
+        """Top, bottom, left and right of each window, left to right, top to bottom, (d, 4)."""
+        i, j = (index.ravel() for index in np.indices((self.down.count, self.across.count)))
+        down, across = self.down, self.across
+        return np.stack([down.starts[i], down.stops[i], across.starts[j], across.stops[j]], axis=1)
+
+    def pieces(self, coalitions: Block) -> Block:
+        """Coalitions of windows (B, d) as coalitions of pieces (B, e); arrays or tensors.
+
+        Differentiable in soft ones. Takes O(e log k) steps for each, where k windows overlap
+        along an axis; there are no more pieces than pixels.
+        """
+        grid = coalitions.reshape(-1, self.down.count, self.across.count)
+        grid = run_products(grid, *self.down.over, axis=1)
+        return run_products(grid, *self.across.over, axis=2).reshape(len(grid), -1)
+
+    def windows(self, pieces: NDArray[np.bool_]) -> NDArray[np.bool_]:
+        """For what holds for some pieces (B, e): which windows (B, d) it holds in everywhere."""
+        grid = pieces.reshape(-1, len(self.down.edges) - 1, len(self.across.edges) - 1)
+        grid = run_products(grid, *self.down.inside, axis=1)
+        whole: NDArray[np.bool_] = run_products(grid, *self.across.inside, axis=2)
+        return whole.reshape(len(grid), -1)
+
+
+@dataclass(frozen=True, eq=False)
+class Line:
+    """Extents of windows along one axis: ``starts[i] <= place < stops[i]``, both ascending."""
+
+    starts: Indices
+    stops: Indices
+
+    @property
+    def count(self) -> int:
+        """Number of windows."""
+        return len(self.starts)
+
+    @cached_property
+    def edges(self) -> Indices:
+        """Where pieces begin, and where the last one ends, (pieces + 1,)."""
+        return np.unique(np.concatenate([self.starts, self.stops]))
+
+    @property
+    def places(self) -> Indices:
+        """The piece of each place on the line."""
+        return np.repeat(np.arange(len(self.edges) - 1), np.diff(self.edges))
+
+    @property
+    def over(self) -> tuple[Indices, Indices]:
+        """The first window over each piece, and the first behind those over it."""
+        begin = self.edges[:-1]
+        first = np.searchsorted(self.stops, begin, "right")
+        return first, np.searchsorted(self.starts, begin, "right")
+
+    @property
+    def inside(self) -> tuple[Indices, Indices]:
+        """The first piece inside each window, and the first behind it."""
+        return np.searchsorted(self.edges, self.starts), np.searchsorted(self.edges, self.stops)
+
+
+def run_products(values: Block, first: Indices, last: Indices, axis: int) -> Block:
+    """Products of runs ``values[first[i]:last[i]]`` along an axis; of bools: whether all hold.
+
+    Products of 1, 2, 4, … neighbours make up each run, with no division: zeros and gradients are
+    right. Arrays or tensors.
+    """
+    n = int(values.shape[axis])
+    beyond = np.arange(n + 1)
+    run = _take(values, np.minimum(beyond, n - 1), axis)  # one more place, for what is beyond
+    run[(slice(None),) * axis + (n,)] = 1
+    place, left, length = first, last - first, 1
+    out = _take(run, np.where(left & length, place, n), axis)
+    while (left > length).any():
+        place = place + (left & length)
+        run = run * _take(run, np.minimum(beyond + length, n), axis)
+        length *= 2
+        out = out * _take(run, np.where(left & length, place, n), axis)
+    return out
+
+
+def _take(values: Block, index: Indices, axis: int) -> Block:
+    if not is_tensor(values):
+        return np.take(values, index, axis=axis)
+    import torch
+
+    return values.index_select(axis, torch.as_tensor(index, device=values.device))

@@ -1,0 +1,313 @@
+"""Players of images: pixels, patches, sliding windows, superpixels, colour channels."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from xai.archive import as_array, require
+from xai.inputs import Inputs
+from xai.partition import Indices, Line, Overlap, Partition, Players
+from xai.suggest import unknown
+
+
+def _sides(name: str, value: Any) -> tuple[int, int]:
+    """A height and a width from an int or a pair of them."""
+    pair = value if isinstance(value, tuple | list) else (value, value)
+    whole = [isinstance(side, int | np.integer) and not isinstance(side, bool) for side in pair]
+    if len(pair) != 2 or not all(whole):
+        raise TypeError(f"{name}: expected a number of pixels or (height, width), not {value!r}")
+    if min(pair) < 1:
+        raise ValueError(f"{name}: expected at least 1 pixel, not {value!r}")
+    return int(pair[0]), int(pair[1])
+
+
+def _height_width(players: Players, inputs: Inputs, channel_axis: int | None) -> tuple[int, int]:
+    if channel_axis is None:
+        raise ValueError(f"{players} are for images (4-D batches); x has rows of {inputs.shape}")
+    height, width = (s for a, s in enumerate(inputs.shape, start=1) if a != channel_axis)
+    return height, width
+
+
+def _bands(down: Indices, across: Indices, channel_axis: int | None) -> Indices:
+    """Owners (1, *shape) of a grid's cells, from the band of each line and of each column."""
+    assert channel_axis is not None
+    grid = down[:, None] * (int(across.max()) + 1) + across[None, :]
+    return np.asarray(np.expand_dims(grid, channel_axis - 1)[None])
+
+
+def _numbered(d: int) -> list[str]:
+    return [str(i) for i in range(d)]
+
+
+@dataclass(frozen=True)
+class Pixels(Players):
+    """Every pixel, all channels together."""
+
+    def encode(self, inputs: Inputs, channel_axis: int | None) -> Partition:
+        """One player for each place of an image."""
+        return Patches(1).encode(inputs, channel_axis)
+
+
+@dataclass(frozen=True)
+class Patches(Players):
+    """Rectangular patches of an image, all channels together; the last ones may be smaller.
+
+    Parameters
+    ----------
+    size : int or (height, width)
+        Sides in pixels.
+
+    Examples
+    --------
+    >>> Patches(16)
+    Patches(size=16)
+    """
+
+    size: int | tuple[int, int]
+
+    def encode(self, inputs: Inputs, channel_axis: int | None) -> Partition:
+        """One player for each patch, left to right, top to bottom."""
+        height, width = _height_width(self, inputs, channel_axis)
+        high, wide = _sides("Patches(size)", self.size)
+        owner = _bands(np.arange(height) // high, np.arange(width) // wide, channel_axis)
+        d = int(owner.max()) + 1
+        shape = (height, width) if (high, wide) == (1, 1) else (d,)
+        return Partition(owner, np.full(inputs.n, d), _numbered(d), shape, repr(self))
+
+
+@dataclass(frozen=True)
+class Windows(Players):
+    """Windows that slide over an image, all channels together; they may overlap.
+
+    A pixel is kept where all windows over it are; soft masks multiply. In `Explanation.map` a
+    pixel has the mean value of the windows over it.
+
+    Parameters
+    ----------
+    size : int or (height, width)
+        Sides in pixels.
+    stride : int or (down, across), optional
+        Pixels from one window to the next, at most `size`; half of `size` where None.
+
+    Notes
+    -----
+    Zeiler & Fergus (2014). Windows begin at 0, stride, 2 stride, … until the image is covered: the
+    last ones are cut off at its edges, so that every pixel is in some window. With ``stride=size``
+    they are `Patches`.
+
+    Examples
+    --------
+    >>> import xai
+    >>> f = lambda x: x[:, :4, :4].sum(axis=(1, 2, 3))
+    >>> x = np.ones((1, 6, 6, 1))
+    >>> e = xai.explain(f, x, "occlusion", players=Windows(4, stride=2))
+    >>> e.values.reshape(2, 2)
+    array([[16.,  8.],
+           [ 8.,  4.]])
+    >>> e.map()[0, ::2, ::2, 0]
+    array([[16.,  12.,   8.],
+           [12.,   9.,   6.],
+           [ 8.,   6.,   4.]])
+    """
+
+    size: int | tuple[int, int]
+    stride: int | tuple[int, int] | None = None
+
+    def encode(self, inputs: Inputs, channel_axis: int | None) -> Partition:
+        """One player for each window, left to right, top to bottom."""
+        lengths = _height_width(self, inputs, channel_axis)
+        sizes = _sides("Windows(size)", self.size)
+        half = (max(1, sizes[0] // 2), max(1, sizes[1] // 2))
+        strides = half if self.stride is None else _sides("Windows(stride)", self.stride)
+        if strides[0] > sizes[0] or strides[1] > sizes[1]:
+            raise ValueError(
+                f"{self}: a stride beyond the size leaves pixels in no window; expected at most "
+                f"{sizes}"
+            )
+        down, across = map(_slide, lengths, sizes, strides)
+        owner = _bands(down.places, across.places, channel_axis)
+        d = down.count * across.count
+        overlap = Overlap(down, across) if d < owner.max() + 1 else None
+        return Partition(owner, np.full(inputs.n, d), _numbered(d), (d,), repr(self), overlap)
+
+
+def _slide(length: int, size: int, stride: int) -> Line:
+    """Windows along one axis, the first at its beginning, the last one up to its end."""
+    starts = np.arange(1 + max(0, -(-(length - size) // stride))) * stride
+    return Line(starts, np.minimum(starts + size, length))
+
+
+@dataclass(frozen=True)
+class Channels(Players):
+    """The channels of an image (its colours).
+
+    Parameters
+    ----------
+    layer : a layer of the network, optional
+        Its channels, rather than the image's.
+    """
+
+    layer: Any = None
+
+    def encode(self, inputs: Inputs, channel_axis: int | None) -> Partition:
+        """One player for each channel of the image."""
+        if self.layer is not None:
+            raise ValueError(
+                f"{self}: the channels of a layer are players inside a network, of methods that "
+                "explain with a layer; Channels() are the image's own"
+            )
+        _height_width(self, inputs, channel_axis)
+        assert channel_axis is not None
+        d = inputs.shape[channel_axis - 1]
+        shape = tuple(d if a == channel_axis else 1 for a in (1, 2, 3))
+        names = [f"channel {i}" for i in range(d)]
+        owner = np.arange(d).reshape(1, *shape)
+        return Partition(owner, np.full(inputs.n, d), names, (d,), repr(self))
+
+
+# ------------------------------------------------------------------------------------ superpixels
+
+_SETTINGS: dict[str, dict[str, Any]] = {
+    "slic": {"n": 50, "compactness": 10.0, "sigma": 1.0},
+    "quickshift": {"kernel_size": 4.0, "max_dist": 200.0, "ratio": 0.2},
+}
+"""What each segmentation can be told, and what it is told where nothing is given."""
+
+
+@dataclass(frozen=True)
+class Superpixels(Players):
+    """Regions of similar colour, found in each image by scikit-image; all channels together.
+
+    Rows differ in how many they have.
+
+    Parameters
+    ----------
+    n : int, optional
+        About how many; 50 where None. SLIC only: quickshift finds its own number.
+    method : "slic" or "quickshift"
+    compactness, sigma : float, optional
+        SLIC: nearness against likeness of colour (10), and pixels of blur before (1).
+    kernel_size, max_dist, ratio : float, optional
+        Quickshift: width of its kernel (4), the farthest link (200), likeness of colour against
+        nearness (0.2): the lime package's.
+
+    Raises
+    ------
+    ImportError
+        scikit-image is missing.
+
+    Notes
+    -----
+    SLIC: Achanta et al. (2012); quickshift: Vedaldi & Soatto (2008). A copy of each image is
+    stretched to [0, 1], so that any range of numbers gives the same regions; one or three channels
+    are compared as colours in Lab, others as they are.
+
+    Examples
+    --------
+    >>> Superpixels(30, compactness=20.0)
+    Superpixels(n=30, compactness=20.0)
+    """
+
+    n: int | None = None
+    method: Literal["slic", "quickshift"] = "slic"
+    compactness: float | None = None
+    sigma: float | None = None
+    kernel_size: float | None = None
+    max_dist: float | None = None
+    ratio: float | None = None
+
+    def __repr__(self) -> str:
+        given = {k: v for k, v in vars(self).items() if v is not None and (k, v) != _DEFAULT}
+        return f"Superpixels({', '.join(f'{k}={v!r}' for k, v in given.items())})"
+
+    def encode(self, inputs: Inputs, channel_axis: int | None) -> Partition:
+        """One player for each region, in the order in which a reader meets them."""
+        _height_width(self, inputs, channel_axis)
+        assert channel_axis is not None
+        settings = self._settings()
+        require("skimage", "image")
+        find = _slic if self.method == "slic" else _quickshift
+        regions = []
+        for i in range(inputs.n):
+            row = as_array(inputs.block[i])
+            assert row is not None
+            image = _stretched(np.moveaxis(row, channel_axis - 1, -1), i)
+            regions.append(_in_order(find(image, **settings)))
+        counts = np.array([int(region.max()) + 1 for region in regions])
+        owner = np.expand_dims(np.stack(regions), channel_axis)
+        d = int(counts.max())
+        return Partition(owner, counts, _numbered(d), (d,), repr(self))
+
+    def _settings(self) -> dict[str, Any]:
+        """The method's settings; one that belongs to another method is refused."""
+        if self.method not in _SETTINGS:
+            raise ValueError(unknown("method of Superpixels", self.method, list(_SETTINGS)))
+        known = _SETTINGS[self.method]
+        given = {k: v for k, v in vars(self).items() if v is not None and k != "method"}
+        for name, value in given.items():
+            if name not in known:
+                raise ValueError(
+                    f"Superpixels({name}={value!r}) is not for method={self.method!r}, which "
+                    f"takes {', '.join(known)}"
+                )
+            if not value > 0 and not (name == "sigma" and value == 0):
+                raise ValueError(f"Superpixels({name}={value!r}): expected a positive number")
+        return known | given
+
+
+_DEFAULT = ("method", "slic")
+
+
+def _stretched(image: NDArray[Any], row: int) -> NDArray[np.float64]:
+    """A copy (H, W, channels) in [0, 1]; a grey one in three equal channels."""
+    image = image.astype(np.float64)
+    low, high = image.min(), image.max()
+    if not np.isfinite([low, high]).all():
+        raise ValueError(f"Superpixels: row {row} (0-based) of x holds NaN or inf")
+    image = (image - low) / (high - low) if high > low else np.zeros_like(image)
+    return np.repeat(image, 3, axis=-1) if image.shape[-1] == 1 else image
+
+
+def _slic(image: NDArray[np.float64], n: int, compactness: float, sigma: float) -> Indices:
+    from skimage.segmentation import slic
+
+    colour = image.shape[-1] == 3
+    labels = slic(
+        image,
+        n_segments=n,
+        compactness=compactness if colour else compactness / 100,  # Lab's numbers go up to 100
+        sigma=sigma,
+        convert2lab=colour,
+        start_label=0,
+        channel_axis=-1,
+    )
+    return np.asarray(labels)
+
+
+def _quickshift(
+    image: NDArray[np.float64], kernel_size: float, max_dist: float, ratio: float
+) -> Indices:
+    from skimage.segmentation import quickshift
+
+    colour = image.shape[-1] == 3
+    labels = quickshift(
+        image if colour else image * 100,
+        ratio=ratio,
+        kernel_size=kernel_size,
+        max_dist=max_dist,
+        convert2lab=colour,
+        rng=0,
+        channel_axis=-1,
+    )
+    return np.asarray(labels)
+
+
+def _in_order(labels: Indices) -> Indices:
+    """Regions numbered from 0 in the order in which they are met, left to right, top to bottom."""
+    _, first, inverse = np.unique(labels, return_index=True, return_inverse=True)
+    rank = np.argsort(np.argsort(first))
+    return np.asarray(rank[inverse.reshape(labels.shape)], np.intp)
