@@ -114,14 +114,19 @@ def _patterns(
 def _placed(shape: Floats, place: tuple[int, int], size: int) -> Floats:
     """A shape of cells on an image, its corner at a cell."""
     cell = size // 8
-    return _at(np.kron(shape, np.ones((cell, cell))), place[0] * cell, place[1] * cell, size)
+    return _at(_cells(shape, cell), place[0] * cell, place[1] * cell, size)
 
 
 def _moved(name: str, size: int, rng: np.random.Generator) -> Floats:
     """A shape turned by quarters and moved by pixels."""
-    turned = np.rot90(np.kron(SHAPES[name], np.ones((size // 8, size // 8))), rng.integers(4))
+    turned = np.rot90(_cells(SHAPES[name], size // 8), int(rng.integers(4)))
     top, left = (int(rng.integers(0, size - side + 1)) for side in turned.shape)
     return _at(turned, top, left, size)
+
+
+def _cells(shape: Floats, side: int) -> Floats:
+    """Each cell of a shape as `side` × `side` pixels."""
+    return np.repeat(np.repeat(shape, side, axis=0), side, axis=1)
 
 
 def _at(block: Floats, top: int, left: int, size: int) -> Floats:
