@@ -10,9 +10,11 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from xai.metrics import tasks
     from xai.metrics.registry import names
     from xai.metrics.score import Score
 
+_MODULES = ("tasks",)
 _HOMES = {"Score": "score", "names": "registry"}
 """What is no metric; metrics are the rows of `registry.RECORDS`."""
 
@@ -24,6 +26,8 @@ def _homes() -> dict[str, str]:
 
 
 def __getattr__(name: str) -> Any:
+    if name in _MODULES:
+        return import_module(f"xai.metrics.{name}")
     homes = {} if name.startswith("__") else _homes()
     if name not in homes:
         raise AttributeError(f"module 'xai.metrics' has no attribute {name!r}")
@@ -32,7 +36,7 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return sorted(_homes())
+    return sorted([*_homes(), *_MODULES])
 
 
-__all__ = ["Score", "names"]
+__all__ = ["Score", "names", "tasks"]

@@ -159,6 +159,9 @@ RECORDS: tuple[Record, ...] = (
            "reference", "Krishna et al. 2022"),
     Record("pairwise_rank_agreement", "reference", _TRUTH, "higher", "pairs ordered alike", "0",
            "reference", "Krishna et al. 2022"),
+    Record("simulatability", "student", "tasks", "higher",
+           "gain in predicting the model from seeing explanations", "1", "several outputs",
+           "Hase & Bansal 2020"),
 )  # fmt: skip
 
 
