@@ -17,6 +17,7 @@ from xai._version import __version__
 
 if TYPE_CHECKING:
     from xai import behavior, datasets, metrics, players, plots, removal, summary
+    from xai.aggregate import aggregate
     from xai.explain import explain
     from xai.explanation import Explanation, load
     from xai.game import Game
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from xai.targets import Label, Top
 
 _HOMES = {
+    "aggregate": "xai.aggregate",
     "explain": "xai.explain",
     "Explanation": "xai.explanation",
     "load": "xai.explanation",
@@ -42,6 +44,7 @@ __all__ = [
     "Method",
     "Top",
     "__version__",
+    "aggregate",
     "behavior",
     "datasets",
     "explain",
