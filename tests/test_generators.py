@@ -356,3 +356,12 @@ def test_explanations_of_the_suppressor_are_the_closed_forms():
     for method in ("occlusion", "shapley", "kernel_shap"):
         e = xai.explain(data.model, x, method, data=centred)
         assert_allclose(e.values, data.attributions["shapley"][:5], atol=1e-10)
+
+
+def test_read_only_rows_go_into_modules_without_a_warning():
+    torch = pytest.importorskip("torch")
+    data = datasets.suppressor2d(50)
+    module = torch.nn.Linear(2, 1).double()
+    e = xai.explain(module, data.data[:3], "shapley", data=data.data)
+    w = module.weight[0].detach().numpy()
+    assert_allclose(e.values, w * (data.data[:3] - data.data.mean(axis=0)), atol=1e-12)
