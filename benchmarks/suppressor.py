@@ -39,6 +39,8 @@ def closed_form(method: str, data: Dataset, x: np.ndarray, background: np.ndarra
         return w * x
     if method in SLOPE:
         return w
+    if method == "squaregrad":
+        return w**2
     if method == "mean_when_included":  # p = ½
         return (w * x + (w * x).sum(axis=1, keepdims=True)) / 2
     if method == "ime":  # uniform over the background's range
@@ -50,9 +52,14 @@ def closed_form(method: str, data: Dataset, x: np.ndarray, background: np.ndarra
     return None
 
 
+def record_of(method: str) -> Any:
+    """The line of `xai.methods()`."""
+    return next(r for r in xai.methods() if r.name == method.split(",")[0])
+
+
 def run(method: str, data: Dataset, background: np.ndarray, rows: int) -> tuple[Any, Any]:
     """Attributions (n, 2) of f, and their closed form."""
-    record = next(r for r in xai.methods() if r.name == method.split(",")[0])
+    record = record_of(method)
     of_data_set = "DatasetLoss" in record.behavior
     x = data.data if of_data_set else data.data[:rows]
     options: dict[str, Any] = {"progress": False}
@@ -60,7 +67,7 @@ def run(method: str, data: Dataset, background: np.ndarray, rows: int) -> tuple[
         options["y"] = (2.0 * data.target - 1)[: len(x)]
         if not of_data_set:
             options["loss"] = "squared"
-    if "Marginal" in record.removal or "Neighbourhood" in record.removal or method == "ime":
+    if "Permuted" not in record.removal:
         options["data"] = background
     if method == "lime, continuous":
         options["discretise"] = False
@@ -90,7 +97,8 @@ def line(name: str, a: Any, closed: Any) -> str:
         if values is None:
             return "–", "–", "–"
         first, second = np.abs(np.atleast_2d(values)).mean(axis=0)
-        return f"{first:.3f}", f"{second:.3f}", f"**{second / (first + second):.2f}**"
+        mass = f"**{second / (first + second):.2f}**" if first + second > 0 else "–"
+        return f"{first:.3f}", f"{second:.3f}", mass
 
     off = "–"
     if a is not None and closed is not None:
@@ -114,8 +122,7 @@ def main() -> None:
           "| relative RMSE |\n|---|---|---|---|---|---|---|---|")  # fmt: skip
     names = [r.name for r in xai.methods() if "table" in r.inputs]
     for name in [*names, "lime, continuous"]:
-        record = next(r for r in xai.methods() if r.name == name.split(",")[0])
-        if "torch" in record.inputs and importlib.util.find_spec("torch") is None:
+        if "torch" in record_of(name).inputs and importlib.util.find_spec("torch") is None:
             print(f"| `{name}` | needs torch |")
             continue
         print(line(name, *run(name, data, background, options.rows)), flush=True)

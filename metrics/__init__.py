@@ -11,11 +11,17 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from xai.metrics import tasks
+    from xai.metrics.evaluation import evaluate
+    from xai.metrics.meta import meta_check
     from xai.metrics.registry import names
+    from xai.metrics.report import Report
     from xai.metrics.score import Score
 
 _MODULES = ("tasks",)
-_HOMES = {"Score": "score", "names": "registry"}
+_HOMES = {
+    "Report": "report", "Score": "score", "evaluate": "evaluation", "meta_check": "meta",
+    "names": "registry",
+}  # fmt: skip
 """What is no metric; metrics are the rows of `registry.RECORDS`."""
 
 
@@ -39,4 +45,4 @@ def __dir__() -> list[str]:
     return sorted([*_homes(), *_MODULES])
 
 
-__all__ = ["Score", "names", "tasks"]
+__all__ = ["Report", "Score", "evaluate", "meta_check", "names", "tasks"]

@@ -13,7 +13,7 @@ import numpy as np
 
 from xai.explanation import Explanation
 from xai.game import Game
-from xai.metrics.case import Case, Result, metric
+from xai.metrics.case import Case, Result, metric, padded
 from xai.metrics.numerics import pearson, ratio, spearman
 from xai.metrics.paths import Amount, amounts, changes, cuts, ranks
 from xai.metrics.score import Floats
@@ -100,15 +100,14 @@ def sensitivity_n(case: Case, *, subset_size: Amount | None = None, samples: int
             return amounts(subset_size, d)
         return np.linspace(1, max(1, 0.8 * d), 10).round().astype(np.intp)
 
-    out: Any = None
+    parts = []
     for place, (rows, game, a) in enumerate(case.games()):
         d, columns = game.n_players, {}
         for s in np.unique(sizes(d)):
             S = of_size(d, int(s), samples, case.scene.seed)
             columns[int(s)] = pearson(a @ S.T.astype(float), drops(case.scene, place, S))
-        part = np.stack([columns[int(s)] for s in sizes(d)], axis=1)
-        out = np.full((case.scene.n, part.shape[1]), np.nan) if out is None else out
-        out[rows] = part
+        parts.append((rows, np.stack([columns[int(s)] for s in sizes(d)], axis=1)))
+    out = padded(parts, case.scene.n)
     return Result(out.mean(axis=1), None, {"correlations": out})
 
 
@@ -129,9 +128,9 @@ def infidelity(
     fit = _fit(case, subset_size, samples)
     said = fit.said
     if normalise:
-        factor = ratio((said * fit.done).mean(axis=1), (said**2).mean(axis=1))
+        factor = ratio(np.nansum(said * fit.done, axis=1), np.nansum(said**2, axis=1))
         said = np.where(np.isnan(factor), 0.0, factor)[:, None] * said
-    return np.asarray(((said - fit.done) ** 2).mean(axis=1))
+    return np.asarray(np.nanmean((said - fit.done) ** 2, axis=1))
 
 
 def _fit(case: Case, size: Amount | None, samples: int) -> Fit:
@@ -178,8 +177,9 @@ def lfa_error(
     wanted = "slope" if adds_noise(case.scene.setting.recipe.removal) else "effect"
     fit = _fit(case if kind == wanted else _as_effect(case, wanted), subset_size, samples)
     error = (fit.said - fit.done) ** 2
-    r2 = 1 - ratio(error.mean(axis=1), fit.done.var(axis=1))
-    return Result(error.mean(axis=1), None, {"r2": r2, "worst": error.max(axis=1)})
+    mean = np.nanmean(error, axis=1)
+    r2 = 1 - ratio(mean, np.nanvar(fit.done, axis=1))
+    return Result(mean, None, {"r2": r2, "worst": np.nanmax(error, axis=1)})
 
 
 def kind_of(explanation: Any) -> Kind:

@@ -222,12 +222,8 @@ class Case:
 
     def per_row(self, score: Callable[[Game, Floats], Any]) -> Any:
         """Results of ``score(game, attributions)`` of every kind of row as arrays of n rows."""
-        out: NDArray[np.float64] | None = None
-        for rows, game, a in self.games():
-            part = np.asarray(score(game, a), np.float64)
-            out = np.full((self.scene.n, *part.shape[1:]), np.nan) if out is None else out
-            out[rows] = part
-        return out
+        parts = [(rows, np.asarray(score(game, a))) for rows, game, a in self.games()]
+        return padded(parts, self.scene.n)
 
     def once(self, key: Hashable, make: Callable[[], Made]) -> Made:
         """What `make` gives, made when it is first asked for under this key."""
@@ -240,6 +236,15 @@ class Case:
         """The same attribution with another removal, or summed over other players."""
         scene = self.scene.changed(key, **parts)
         return self.once(("changed", key), lambda: Case(scene, self.explanation))
+
+
+def padded(parts: list[tuple[Indices, NDArray[Any]]], n: int) -> Floats:
+    """Results of some rows each as one array of n rows; NaN where others have more of them."""
+    shape = np.max([part.shape[1:] for _, part in parts], axis=0)
+    out = np.full((n, *np.asarray(shape, int)), np.nan)
+    for rows, part in parts:
+        out[np.ix_(rows, *map(np.arange, part.shape[1:]))] = part
+    return out
 
 
 @dataclass(frozen=True)
@@ -318,6 +323,7 @@ def metric(core: Callable[..., Any]) -> Callable[..., Score]:
         ],
         return_annotation=Score,
     )
+    public.options = own_names  # type: ignore[attr-defined] # its own keywords
     public.core = core  # type: ignore[attr-defined] # for `evaluate`, which shares scenes
     public.__annotations__ = {}
     return public

@@ -11,7 +11,6 @@ from typing import Any
 
 import numpy as np
 
-from xai import removal as removals
 from xai.game import Game
 from xai.metrics.case import Case, Result, metric
 from xai.metrics.numerics import ratio, trapezoid
@@ -30,9 +29,12 @@ from xai.metrics.paths import (
 )
 from xai.metrics.score import Floats
 from xai.players import Patches, Superpixels
+from xai.removal import Inpaint
 
 PATCH = 8
 """Side of the patches that region perturbation and selectivity remove."""
+ROAD_NOISE = 0.01
+"""Of Rong et al.'s imputation, in each image's range."""
 SEGMENTS = 50
 """Superpixels that IROF removes."""
 
@@ -89,9 +91,10 @@ def _fall(case: Case, first: str, k: Amount | None, steps: int | None) -> Result
         raise ValueError("pass k= or steps=, not both")
     if k is not None:
         gone = along(case, first, lambda d: amounts(k, d))
-        return Result((case.scene.predictions[:, None] - gone).mean(axis=1))
-    curve = (deletion_curve if first == "removed" else insertion_curve)(case, steps_of(case, steps))
-    return Result(case.scene.predictions - curve[:, 1:].mean(axis=1), curve)
+        return Result(np.nanmean(case.scene.predictions[:, None] - gone, axis=1))
+    follow = deletion_curve if first == "removed" else insertion_curve
+    curve = follow(case, steps_of(case, steps))
+    return Result(case.scene.predictions - np.nanmean(curve[:, 1:], axis=1), curve)
 
 
 @metric
@@ -112,7 +115,7 @@ def region_perturbation(case: Case, *, size: int = PATCH, steps: int | None = No
     ranked by the sum of their values; a table's own players.
     """
     curve = _of_patches(case, size, steps)
-    return Result(curve[:, 0] - curve[:, 1:].mean(axis=1), curve)
+    return Result(curve[:, 0] - np.nanmean(curve[:, 1:], axis=1), curve)
 
 
 @metric
@@ -128,8 +131,7 @@ def selectivity(case: Case, *, size: int = PATCH, steps: int | None = None) -> R
 def _of_patches(case: Case, size: int, steps: int | None) -> Floats:
     if _of_pixels(case):
         case = case.changed(("patches", size), players=Patches(size))
-    d = int(case.scene.setting.partition.counts.max())
-    return deletion_curve(case, steps_of(case, d if steps is None else steps))
+    return deletion_curve(case, steps_of(case, steps, all_players=True))
 
 
 def _of_pixels(case: Case) -> bool:
@@ -150,9 +152,8 @@ def irof(case: Case, *, segments: int = SEGMENTS, steps: int | None = None) -> R
     """
     if _of_pixels(case):
         case = case.changed(("slic", segments), players=Superpixels(segments))
-    d = int(case.scene.setting.partition.counts.max())
     by_mean = case.once("by mean", lambda: _by_mean(case))
-    curve = deletion_curve(by_mean, steps_of(case, d if steps is None else steps))
+    curve = deletion_curve(by_mean, steps_of(case, steps, all_players=True))
     relative = ratio(curve, curve[:, :1])
     return Result(1 - trapezoid(relative), relative)
 
@@ -176,7 +177,7 @@ def abpc(case: Case, *, steps: int | None = None) -> Result:
     K = steps_of(case, steps)
     most, least = deletion_curve(case, K), reverse_curve(case, K)
     gap = least - most
-    return Result(gap[:, 1:].mean(axis=1), gap, {"most": most, "least": least})
+    return Result(np.nanmean(gap[:, 1:], axis=1), gap, {"most": most, "least": least})
 
 
 @metric
@@ -187,18 +188,16 @@ def road(case: Case, *, steps: int | None = None) -> Result:
     their neighbours (`removal.Inpaint`, the default for images), so that the mask itself tells
     nothing of the class.
     """
-    inpaint = getattr(removals, "Inpaint", None)
-    if case.scene.removal is None and case.scene.setting.axis is not None and inpaint is not None:
-        case = case.changed("inpaint", removal=inpaint())
+    if case.scene.removal is None and case.scene.seen.axis is not None:
+        case = case.changed("inpaint", removal=Inpaint(ROAD_NOISE), data=None)
     K = steps_of(case, steps)
-    inner = slice(1, K) if K > 1 else slice(1, None)  # with nothing left there is no imputing
 
-    def sizes(d: int) -> Sizes:
-        return cuts(d, K)[inner]
+    def sizes(d: int) -> Sizes:  # with nothing left there is nothing to impute from
+        return cuts(d, K(d))[1:-1] if K(d) > 1 else cuts(d, 1)[1:]
 
     most = along(case, "removed", sizes)
     least = along(case, "kept", lambda d: d - sizes(d))
-    return Result((least - most).mean(axis=1) / 2, None, {"most": most, "least": least})
+    return Result(np.nanmean(least - most, axis=1) / 2, None, {"most": most, "least": least})
 
 
 @metric
@@ -208,9 +207,9 @@ def monotonicity(case: Case, *, steps: int | None = None) -> Result:
     Arya et al. 2019, from the baseline up. Falls below 1e-9 of the curve's size are rounding.
     """
     K = steps_of(case, steps)
-    curve = along(case, "removed", lambda d: d - cuts(d, K))
-    size = np.abs(curve).max(axis=1, keepdims=True)
-    return Result((np.diff(curve, axis=1) >= -1e-9 * size).all(axis=1) * 1.0, curve)
+    curve = along(case, "removed", lambda d: d - cuts(d, K(d)))
+    falls = np.diff(curve, axis=1) < -1e-9 * np.nanmax(np.abs(curve), axis=1, keepdims=True)
+    return Result(~falls.any(axis=1) * 1.0, curve)
 
 
 @metric

@@ -50,8 +50,8 @@ def spearman(a: Floats, b: Floats) -> Floats:
 
 
 def trapezoid(curve: Floats) -> Floats:
-    """Area under curves (n, K + 1) over [0, 1]."""
-    return np.asarray((curve[:, 1:] + curve[:, :-1]).mean(axis=1) / 2)
+    """Area under curves (n, K + 1) over [0, 1]; shorter ones are padded with NaN."""
+    return np.asarray(np.nanmean((curve[:, 1:] + curve[:, :-1]) / 2, axis=1))
 
 
 def ratio(above: Any, below: Any) -> Floats:

@@ -9,10 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xai.game import Game
-from xai.metrics.case import Case
+from xai.metrics.case import Case, padded
 from xai.metrics.score import Floats
 
 Sizes: TypeAlias = NDArray[np.intp]
+Steps: TypeAlias = Callable[[int], int]
 Amount: TypeAlias = int | float | Sequence[int | float]
 """So many players, or a fraction of them (rounded up), or several of these."""
 
@@ -39,15 +40,19 @@ def cuts(d: int, K: int) -> Sizes:
     return (2 * np.arange(K + 1) * d + K) // (2 * K)
 
 
-def steps_of(case: Case, steps: int | None) -> int:
-    """Number of steps K: as given, one player per step for tables, else 32; never above d."""
-    d = int(case.scene.setting.partition.counts.max())
+def steps_of(case: Case, steps: int | None, *, all_players: bool = False) -> Steps:
+    """D -> number of steps K, never above d.
+
+    As given; else one player per step for tables and where `all_players`, 32 for the others.
+    """
+    whole = isinstance(steps, int | np.integer) and not isinstance(steps, bool)
+    if steps is not None and not (whole and steps >= 1):
+        raise ValueError(f"steps={steps!r}: expected a positive integer")
     inputs = case.scene.setting.inputs
-    if steps is not None:
-        if isinstance(steps, bool) or not isinstance(steps, int | np.integer) or steps < 1:
-            raise ValueError(f"steps={steps!r}: expected a positive integer")
-        return min(int(steps), d)
-    return d if len(inputs.shape) == 1 and not inputs.is_text else min(IMAGE_STEPS, d)
+    if steps is None and (all_players or (len(inputs.shape) == 1 and not inputs.is_text)):
+        return lambda d: d
+    most = IMAGE_STEPS if steps is None else int(steps)
+    return lambda d: min(most, d)
 
 
 def amounts(k: Amount, d: int) -> Sizes:
@@ -79,7 +84,7 @@ def along(case: Case, first: str, sizes: Callable[[int], Sizes]) -> Floats:
     ----------
     first : "kept" (v of the top s) or "removed" (v of all but the top s)
     sizes : d -> (S,) numbers s
-        What another metric has asked for already costs nothing.
+        What another metric has asked for already costs nothing. NaN pads rows with fewer.
     """
     known = case.once("along", dict[int, dict[tuple[str, int], Floats]])
     parts = []
@@ -91,10 +96,7 @@ def along(case: Case, first: str, sizes: Callable[[int], Sizes]) -> Floats:
             new = _evaluate(game, ranks(a), missing, kept=first == "kept")
             held.update({(first, int(s)): new[:, i] for i, s in enumerate(missing)})
         parts.append((rows, np.stack([held[first, int(s)] for s in wanted], axis=1)))
-    out = np.empty((case.scene.n, parts[0][1].shape[1]))
-    for rows, part in parts:
-        out[rows] = part
-    return out
+    return padded(parts, case.scene.n)
 
 
 def _evaluate(game: Game, rank: NDArray[np.intp], sizes: Sizes, *, kept: bool) -> Floats:
@@ -108,19 +110,19 @@ def _evaluate(game: Game, rank: NDArray[np.intp], sizes: Sizes, *, kept: bool) -
     return out
 
 
-def deletion_curve(case: Case, K: int) -> Floats:
+def deletion_curve(case: Case, K: Steps) -> Floats:
     """Values as the most important players are removed, (n, K + 1)."""
-    return along(case, "removed", lambda d: cuts(d, K))
+    return along(case, "removed", lambda d: cuts(d, K(d)))
 
 
-def insertion_curve(case: Case, K: int) -> Floats:
+def insertion_curve(case: Case, K: Steps) -> Floats:
     """Values as the most important players are put back, (n, K + 1)."""
-    return along(case, "kept", lambda d: cuts(d, K))
+    return along(case, "kept", lambda d: cuts(d, K(d)))
 
 
-def reverse_curve(case: Case, K: int) -> Floats:
+def reverse_curve(case: Case, K: Steps) -> Floats:
     """Values as the least important players are removed, (n, K + 1)."""
-    return along(case, "kept", lambda d: d - cuts(d, K))
+    return along(case, "kept", lambda d: d - cuts(d, K(d)))
 
 
 def changes(

@@ -80,6 +80,17 @@ class Score:
         kept = self._defined
         return float(kept.std(ddof=1) / np.sqrt(len(kept))) if len(kept) > 1 else float("nan")
 
+    def gap(self, groups: Any) -> float:
+        """Largest difference between the means of `groups`, a label for each row.
+
+        Fairness of an explanation's quality (Dai et al. 2022): 0 where groups fare alike.
+        """
+        labels = np.asarray(groups)
+        if labels.shape != self.values.shape:
+            raise ValueError(f"groups has shape {labels.shape}: expected {self.values.shape}")
+        means = [np.nanmean(self.values[labels == label]) for label in np.unique(labels)]
+        return float(np.max(means) - np.min(means))
+
     def __repr__(self) -> str:
         spread = "" if np.isnan(self.std_error) else f" ± {self.std_error:.2g}"
         parts = [f"{self.mean():.4g}{spread}", f"{self.better} is better", f"rows={len(self)}"]

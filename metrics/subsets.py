@@ -13,9 +13,10 @@ from numpy.typing import NDArray
 
 from xai import streams
 from xai.game import ModelGame
-from xai.metrics.case import Case, Scene
+from xai.metrics.case import Case, Scene, padded
 from xai.metrics.paths import Amount, amounts
 from xai.metrics.score import Floats
+from xai.removal import Noise
 
 Removed = NDArray[np.bool_]
 
@@ -79,14 +80,16 @@ def drops(scene: Scene, place: int, removed: Removed) -> Floats:
 def by_subset(
     case: Case, removed: Callable[[int], Removed], score: Callable[[Floats, Floats], Any]
 ) -> Any:
-    """``score(Σ_{i∈S} a_i, f(x) − f(x∖S))``, both (R, C), as an array of n rows."""
-    out: Any = None
+    """``score(Σ_{i∈S} a_i, f(x) − f(x∖S))``, both (R, C), as an array of n rows.
+
+    NaN pads results of rows that have fewer subsets than others.
+    """
+    parts = []
     for place, (rows, game, a) in enumerate(case.games()):
         S = removed(game.n_players)
-        part = np.asarray(score(a @ S.T.astype(np.float64), drops(case.scene, place, S)))
-        out = np.full((case.scene.n, *part.shape[1:]), np.nan) if out is None else out
-        out[rows] = part
-    return out
+        said = a @ S.T.astype(np.float64)
+        parts.append((rows, np.asarray(score(said, drops(case.scene, place, S)))))
+    return padded(parts, case.scene.n)
 
 
 @dataclass(frozen=True)
@@ -96,7 +99,7 @@ class Fit:
     Attributes
     ----------
     said, done : (n, C)
-        ``Iᵀa`` and ``f(x) − f(x − I)``.
+        ``Iᵀa`` and ``f(x) − f(x − I)``; NaN where a row has fewer subsets than others.
     """
 
     said: Floats
@@ -105,7 +108,7 @@ class Fit:
 
 def adds_noise(removal: Any) -> bool:
     """Whether a removal perturbs the input itself, so that attributions are read as slopes."""
-    return type(removal).__name__ == "Noise"
+    return isinstance(removal, Noise)
 
 
 def perturbed(case: Case, samples: int) -> Fit:

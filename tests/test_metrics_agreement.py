@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from itertools import combinations
 
 import numpy as np
@@ -11,8 +10,8 @@ from numpy.testing import assert_allclose
 from scipy.stats import pearsonr, spearmanr
 
 from xai import metrics
-from xai.removal import Baseline
-from xai.removal.base import Context, Draws, Removal
+from xai.removal import Baseline, Noise
+from xai.removal.base import Context, Draws
 
 W = np.array([3.0, -1.0, 0.5, 2.0, -2.5, 1.5])
 
@@ -34,25 +33,6 @@ def rows():
 @pytest.fixture
 def a():
     return np.random.default_rng(1).normal(size=(5, 6))
-
-
-@dataclass(frozen=True)
-class Noise(Removal):
-    """x + sigma e; many draws shared by all rows."""
-
-    sigma: float = 0.5
-    count: int = 20000
-
-    def noise(self, shape):
-        return np.random.default_rng(1).normal(size=(self.count, *shape)) * self.sigma
-
-    def bind(self, context: Context) -> Draws:
-        x, noise = context.inputs.block, self.noise(context.inputs.shape)
-
-        def source(rows, draws):
-            return x[rows] + noise[draws], np.arange(len(rows))
-
-        return Draws(source, self.count)
 
 
 @pytest.mark.parametrize("size", [1, 2, 3, 5])
@@ -126,10 +106,12 @@ def test_infidelity_of_a_linear_model(rows, a):
     r = a - W * rows
     halves = metrics.infidelity(linear, rows, a, removal="baseline", samples=64)
     assert_allclose(halves.values, ((r**2).sum(1) + r.sum(1) ** 2) / 4)
-    noisy = metrics.infidelity(linear, rows, a, removal=Noise(), samples=20000)
+    noisy = metrics.infidelity(linear, rows, a, removal=Noise(0.5), samples=20000)
     assert_allclose(noisy.values, 0.25 * ((a - W) ** 2).sum(axis=1), rtol=0.05)
     assert_allclose(
-        metrics.infidelity(linear, rows, np.tile(W, (5, 1)), removal=Noise()).values, 0, atol=1e-20
+        metrics.infidelity(linear, rows, np.tile(W, (5, 1)), removal=Noise(0.5)).values,
+        0,
+        atol=1e-20,
     )
     scaled = metrics.infidelity(linear, rows, -3 * W * rows, removal="baseline", normalise=True)
     assert_allclose(scaled.values, 0, atol=1e-20)
@@ -143,7 +125,12 @@ def test_infidelity_equals_captums(normalise):
     net = torch.nn.Sequential(torch.nn.Linear(4, 8), torch.nn.Tanh(), torch.nn.Linear(8, 3))
     net = net.double()
     x, a = torch.randn(5, 4).double(), torch.randn(5, 4).double()
-    noise = torch.as_tensor(Noise(0.5, 40).noise((4,)))
+    noise = torch.randn(40, 4).double()
+
+    class Given(Noise):
+        def bind(self, context: Context) -> Draws:
+            own = context.inputs.block
+            return Draws(lambda rows, t: (own[rows] - noise[t], np.arange(len(rows))), 40)
 
     def perturb(inputs):
         moved = noise.repeat(len(inputs) // 40, 1)  # captum repeats each row 40 times
@@ -151,28 +138,14 @@ def test_infidelity_equals_captums(normalise):
 
     want = captum.infidelity(net, perturb, x, a, target=1, n_perturb_samples=40,
                              normalize=normalise)  # fmt: skip
-    got = metrics.infidelity(net, x, a, target=1, removal=_Minus(0.5, 40), samples=40,
+    got = metrics.infidelity(net, x, a, target=1, removal=Given(), samples=40,
                              normalise=normalise)  # fmt: skip
     assert_allclose(got.values, want.numpy(), rtol=1e-9)
 
 
-class _Minus(Noise):
-    def noise(self, shape):
-        return -super().noise(shape)
-
-    def bind(self, context: Context) -> Draws:
-        import torch
-
-        x, noise = context.inputs.block, torch.as_tensor(self.noise(context.inputs.shape))
-        return Draws(lambda rows, draws: (x[rows] + noise[draws], np.arange(len(rows))), self.count)
-
-
-_Minus.__name__ = "Noise"
-
-
 def test_surrogates_of_a_linear_model_are_perfect(rows, a):
     effect = metrics.lfa_error(linear, rows, W * rows, removal="baseline")
-    slope = metrics.lfa_error(linear, rows, np.tile(W, (5, 1)), kind="slope", removal=Noise())
+    slope = metrics.lfa_error(linear, rows, np.tile(W, (5, 1)), kind="slope", removal=Noise(0.5))
     as_effect = metrics.lfa_error(
         linear, rows, np.tile(W, (5, 1)), kind="slope", removal="baseline"
     )
@@ -184,7 +157,7 @@ def test_surrogates_of_a_linear_model_are_perfect(rows, a):
     variance = ((W * rows) ** 2).sum(1) / 4
     assert_allclose(bad.info["r2"], 1 - ((r**2).sum(1) + r.sum(1) ** 2) / 4 / variance)
     with pytest.raises(ValueError, match="slope"):
-        metrics.lfa_error(linear, rows, a, kind="effect", removal=Noise())
+        metrics.lfa_error(linear, rows, a, kind="effect", removal=Noise(0.5))
 
 
 def test_effects_of_a_background_average_over_it(rows):

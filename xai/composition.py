@@ -59,6 +59,8 @@ def composer(inputs: Inputs, partition: Partition, draws: Draws) -> Composer:
     if partition.overlap is not None:
         whole, pieces = composer(inputs, partition.apart, draws), partition.overlap.pieces
         return lambda table: whole(pieces(table))
+    if partition.atlas is not None:
+        return _by_atlas(soft(inputs, partition.apart, draws), partition.atlas)
     hard = _hard(inputs.block, partition, draws)
 
     def of(table: Coalitions) -> Compose:
@@ -72,6 +74,18 @@ def _hard(x: Block, partition: Partition, draws: Draws) -> Composer:
         return _function_of_tensors(x, partition, draws)
     compiles = draws.inputs is None and not sparse.issparse(x) and _compiles(x)
     return (_dense if compiles else _uncompiled)(x, partition, draws)
+
+
+def _by_atlas(of: Composer, atlas: Callable[[Indices, Any], Any]) -> Composer:
+    """Inputs of coalitions that are soft masks of their own in each row."""
+
+    def whole(table: Coalitions) -> Compose:
+        def compose(rows: Indices, which: Indices, places: Indices) -> Block:
+            return of(atlas(rows, table[which]))(rows, np.arange(len(rows)), places)
+
+        return compose
+
+    return whole
 
 
 def soft(inputs: Inputs, partition: Partition, draws: Draws) -> Composer:

@@ -234,7 +234,7 @@ class _Run:
             converged=self._converged(results, n),
             interactions=self._interactions(results, n),
             info={key: cut(self._info(results, key, n), False) for key in first.info},
-            data=_own_copy(self.x, self.setting.inputs),
+            data=_own_copy(self.x, self.setting.rows),
             feature_names=self._feature_names(feature_names),
             output_names=list(self.setting.values.names),
             target=target if keep else target[:, 0],
@@ -244,13 +244,19 @@ class _Run:
             behavior=repr(self.setting.recipe.behavior),
             summary=repr(self.setting.recipe.summary),
             seed=self.setting.seed,
-            element_players=np.broadcast_to(
-                self.setting.partition.owner, (self.setting.inputs.n, *self.setting.inputs.shape)
-            ).copy(),
+            element_players=self._element_players(),
+            activations=None if self.setting.cut is None else self.setting.cut.activations,
+            layer="" if self.setting.cut is None else self.setting.cut.name,
             channel_axis=self.setting.axis,
             spans=self._spans,
             ran=", ".join(sorted({result.ran for _, result in results})),
         )
+
+    def _element_players(self) -> NDArray[np.intp]:
+        rows, owner = self.setting.rows, self.setting.partition.owner
+        if self.setting.cut is not None:  # no element of x belongs to a player inside the network
+            return np.full((rows.n, *rows.shape), -1, np.intp)
+        return np.broadcast_to(owner, (rows.n, *rows.shape)).copy()
 
     @property
     def _spans(self) -> NDArray[np.intp] | None:

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from xai._version import __version__
 from xai.archive import as_array, pack, require, unpack
+from xai.resize import resize
 from xai.text import words_of
 
 if TYPE_CHECKING:
@@ -54,6 +55,8 @@ class Explanation:
         piece of x, and `spans` are the players.
     spans : (d, 4) int array, or None
         Top, bottom, left and right of windows that overlap.
+    activations : (n, channels, h, w) float array, or None
+        Feature maps of the layer that the players are in, and `layer` its name.
     ran : str
         What computed the values, where the summary had a choice: a closed form, enumeration, walks.
     recipe : dict, or None
@@ -93,6 +96,8 @@ class Explanation:
     channel_axis: int | None = None
     ran: str = ""
     spans: NDArray[np.intp] | None = None
+    activations: Floats | None = None
+    layer: str = ""
     versions: dict[str, str] = field(default_factory=versions)
     recipe: dict[str, Any] | None = field(default=None)
 
@@ -134,6 +139,7 @@ class Explanation:
             data=take_rows(self.data, index) if same else self.data,
             target=self.target[index],
             element_players=pick(self.element_players) if same else self.element_players,
+            activations=pick(self.activations),
             recipe=self._recipe_of(index) if same else self.recipe,
         )
 
@@ -157,12 +163,16 @@ class Explanation:
         words = words_of(self.data[row])
         return words + [""] * (len(names) - len(words))
 
-    def map(self) -> Floats:
+    def map(self, *, signed: bool = False) -> Floats:
         """Values over the input's shape: `(n, *x.shape[1:][, k])`.
 
         Every element carries its group's whole value (as captum's do), or the mean of the windows
-        over it; 0 where an element belongs to no player.
+        over it; 0 where an element belongs to no player. Of a layer's channels it is the sum of
+        their activation maps times their values, scaled up; negative parts are cut off, as class
+        activation maps do, unless `signed`. Of a layer's units, their values' sum.
         """
+        if self.layer:
+            return self._map_of_layer(signed=signed)
         if len(self.element_players) != len(self):
             raise ValueError(
                 "a data-set explanation has no map: its values are of all rows at once"
@@ -178,6 +188,39 @@ class Explanation:
         )
         out = np.where(owner[..., None] < 0 if flat.ndim == 3 else owner < 0, 0.0, out)
         return out.reshape(self.element_players.shape + flat.shape[2:])
+
+    def _map_of_layer(self, *, signed: bool) -> Floats:
+        """Values in a layer laid over the image."""
+        if self.activations is None or self.channel_axis is None:
+            raise ValueError(f"layer {self.layer!r} has no feature maps to lay over an image")
+        shape, axis, maps = self.element_players.shape, self.channel_axis, self.activations
+        values = self._per_player()
+        values = values if self._has_outputs else values[..., None]
+        if values.shape[1] == maps.shape[1]:
+            small = np.einsum("nck,nchw->nkhw", values, maps)
+            small = small if signed else np.maximum(small, 0)
+        else:
+            small = self._sum_of_units(values)
+        height, width = (s for a, s in enumerate(shape) if a not in (0, axis))
+        large = np.moveaxis(resize(small, height, width), 1, -1)
+        large = np.broadcast_to(np.expand_dims(large, axis), (*shape, large.shape[-1]))
+        return large if self._has_outputs else large[..., 0]
+
+    def _sum_of_units(self, values: Floats) -> Floats:
+        """Sums over channels (n, k, h, w) of units' values (n, d, k)."""
+        from xai.layers import feature_maps
+
+        assert self.activations is not None
+        assert self.channel_axis is not None
+        shape = self.values.shape[1:-1] if self._has_outputs else self.values.shape[1:]
+        sides = tuple(np.delete(self.element_players.shape[1:], self.channel_axis - 1))
+        axis = 1 if len(shape) == 3 and shape[0] == self.activations.shape[1] else len(shape)
+        parts = []
+        for k in range(values.shape[2]):
+            maps = feature_maps(values[..., k].reshape(-1, *shape), axis, (0, *sides))
+            assert maps is not None
+            parts.append(maps.sum(axis=1))
+        return np.stack(parts, axis=1)
 
     def _mean_of_windows(self, flat: Floats, spans: NDArray[np.intp]) -> Floats:
         """For each pixel the mean value of the windows over it, in all channels."""
@@ -295,6 +338,7 @@ _ARRAYS = (
     "target",
     "element_players",
     "spans",
+    "activations",
 )
 _TEXTS = (
     "evaluations",
@@ -308,6 +352,7 @@ _TEXTS = (
     "seed",
     "channel_axis",
     "ran",
+    "layer",
     "versions",
 )
 

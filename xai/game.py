@@ -273,6 +273,8 @@ class ModelGame(Game):
     ----------
     full_outputs : (n, K)
         The model's outputs on the unmasked rows, evaluated beforehand; they count.
+    paid : int
+        Further model rows that each row has cost beforehand.
     """
 
     model: Model
@@ -285,11 +287,12 @@ class ModelGame(Game):
     n_jobs: int | None = None
     progress: Progress | None = None
     subset: Indices | None = None
+    paid: int = 0
 
     def __post_init__(self) -> None:
-        self.evaluations = 0
         self._rows = np.arange(self.inputs.n) if self.subset is None else self.subset
         self.n_rows = len(self._rows)
+        self.evaluations = self.paid * self.n_rows
         self.n_players = int(self.partition.counts[self._rows[0]])
         self.player_names = self.partition.names
         self.n_draws, self.endless = self.draws.n_draws, self.draws.endless
@@ -336,6 +339,8 @@ class ModelGame(Game):
     def null_players(self) -> NDArray[np.bool_] | None:
         """Players all of whose elements equal their replacement at every draw."""
         if self.endless or self.draws.inputs is not None or sparse.issparse(self.inputs.block):
+            return None
+        if self.partition.atlas is not None:
             return None
         changed: Any = False
         own = self.inputs.block[self._rows]
@@ -540,6 +545,11 @@ class ModelGame(Game):
             own = draws[which] if draws.ndim == 1 else draws.reshape(-1)
             flat = self._reduced(each, self._samples(each, table, which, own))
         return flat.reshape(r, c, flat.shape[1])
+
+    @property
+    def full_cost(self) -> int:
+        """One model row, and what was paid beforehand."""
+        return 1 + self.paid
 
     @property
     def base_cost(self) -> int:

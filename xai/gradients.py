@@ -53,7 +53,9 @@ class Gradients:
     @cached_property
     def mixes(self) -> bool:
         """Whether masks mix x and a replacement, element by element."""
-        return self.game.draws.inputs is None and self.game.partition.overlap is None
+        partition = self.game.partition
+        plain = partition.overlap is None and partition.atlas is None
+        return self.game.draws.inputs is None and plain
 
     def stream(
         self, rows: Indices, masks: Any, draws: Indices, wrt: Wrt
@@ -81,7 +83,7 @@ class Gradients:
         def make(batch: slice) -> tuple[Tensor, Tensor]:
             part = masks[batch]
             if through:
-                part = _leaf(_as_tensor(part, game.inputs.block))
+                part = _leaf(_as_tensor(self._wide(part), game.inputs.block))
             return part, self._inputs(at[batch], part, draws[batch])
 
         # a graph is made in the thread that walks it back
@@ -113,9 +115,9 @@ class Gradients:
         """Gradients in the inputs (B, *shape, k), summed over each player: (B, d, k)."""
         import torch
 
-        if self.game.partition.overlap is not None:
+        if self.game.partition.overlap is not None or self.game.partition.atlas is not None:
             raise ValueError(
-                "a gradient in the inputs is summed over each player's elements, and windows that "
+                "a gradient in the inputs is summed over each player's elements, and players that "
                 "overlap share theirs: use Patches, or wrt='mask'"
             )
         own = torch.as_tensor(self.game.explained[np.asarray(rows)], device=gradient.device)
@@ -129,6 +131,8 @@ class Gradients:
         table = self._wide(masks)
         if game.partition.overlap is not None:
             table = game.partition.overlap.pieces(table)
+        if game.partition.atlas is not None:
+            table = game.partition.atlas(at, table)
         made: Tensor = self._soft(table)(at, np.arange(len(at)), draws)
         return made
 

@@ -7,11 +7,13 @@ from dataclasses import dataclass
 from html import escape
 
 from xai.behavior import Behavior, DatasetLoss, Prediction, PredictionLoss
-from xai.players import Patches, Players
+from xai.players import ActivationMaps, Channels, Patches, Players, Units
 from xai.removal import (
     Baseline,
+    BlurPyramid,
     Marginal,
     Neighbourhood,
+    Noise,
     Permuted,
     ProductOfMarginals,
     Removal,
@@ -22,6 +24,7 @@ from xai.summary import (
     Banzhaf,
     BetaShapley,
     Budget,
+    ChannelGradient,
     Gradient,
     IncludeIndividual,
     IntegratedGradient,
@@ -77,6 +80,7 @@ _LIME = LinearFit(kernel="exponential", regularizer="ridge")
 _MEAN = (Baseline("mean"), None)
 _LUNDBERG = "Lundberg & Lee 2017, A unified approach to interpreting model predictions"
 _TABLE = "table; any model"
+_NETWORK = "image; torch"
 _TORCH = "table, image; torch"
 _TABLE_IMAGE = "table, image; any model"
 
@@ -119,14 +123,41 @@ _METHODS = (
            paper="Covert, Lundberg & Lee 2020, Understanding global feature contributions"),
     Method(Uniform(), Prediction(), Shapley(), "ime", inputs=_TABLE_IMAGE,
            paper="Štrumbelj & Kononenko 2010, Explanation of individual classifications"),
+    Method(Noise(displacements=True), Prediction(), LinearFit("uniform", None), "c_lime",
+           budget=Budget(rows=5000), inputs=_TABLE,
+           paper="Agarwal et al. 2021, Towards the unification and robustness of explanations"),
+    Method(Noise(0), Prediction(), Gradient(), "gradient", budget="1 + 1", inputs=_TORCH,
+           paper="Simonyan, Vedaldi & Zisserman 2013, Deep inside convolutional networks"),
+    Method(Noise(), Prediction(), Gradient(), "smoothgrad", inputs=_TORCH,
+           paper="Smilkov et al. 2017, SmoothGrad"),
+    Method(Noise(), Prediction(), Gradient(moment="square"), "squaregrad", inputs=_TORCH,
+           paper="Hooker et al. 2019, A benchmark for interpretability methods"),
+    Method(Noise(), Prediction(), Gradient(moment="variance"), "vargrad", inputs=_TORCH,
+           paper="Adebayo et al. 2018, Sanity checks for saliency maps"),
     Method(Baseline(0), Prediction(), Gradient("kept", "mask"), "gradient_x_input",
            budget="1 + 1", inputs=_TORCH,
            paper="Shrikumar et al. 2016, Not just a black box"),
     Method(Baseline(0), Prediction(), IntegratedGradient(), "integrated_gradients", inputs=_TORCH,
            paper="Sundararajan, Taly & Yan 2017, Axiomatic attribution for deep networks"),
+    Method(BlurPyramid(), Prediction(), IntegratedGradient(), "blur_integrated_gradients",
+           inputs=_NETWORK, paper="Xu, Venugopalan & Sundararajan 2020, Attribution in scale"),
     Method(Marginal(), Prediction(), Gradient("path", "mask"), "expected_gradients",
            budget="64 + m + 1", inputs=_TORCH,
            paper="Erion et al. 2021, Improving performance of deep learning models"),
+    Method(Baseline(0), Prediction(), IntegratedGradient(), "layer_integrated_gradients",
+           inputs=_NETWORK, image=(Baseline(0), Units()),
+           paper="Dhamdhere, Sundararajan & Yan 2019, How important is a neuron?"),
+    Method(Baseline(0), Prediction(), ChannelGradient(), "gradcam", inputs=_NETWORK,
+           image=(Baseline(0), Channels("auto")),
+           paper="Selvaraju et al. 2017, Grad-CAM"),
+    Method(Baseline(0), Prediction(), ChannelGradient(plus_plus=True), "gradcam++",
+           inputs=_NETWORK, image=(Baseline(0), Channels("auto")),
+           paper="Chattopadhyay et al. 2018, Grad-CAM++"),
+    Method(Baseline(0), Prediction(), RemoveIndividual(), "ablation_cam", inputs=_NETWORK,
+           image=(Baseline(0), Channels("auto")), paper="Desai & Ramaswamy 2020, Ablation-CAM"),
+    Method(Baseline(0), Prediction(), IncludeIndividual(softmax=True), "score_cam",
+           inputs=_NETWORK, image=(Baseline(0), ActivationMaps()),
+           paper="Wang et al. 2020, Score-CAM"),
     Method(ProductOfMarginals(), Prediction(), Shapley(), "qii", inputs=_TABLE_IMAGE,
            paper="Datta, Sen & Zick 2016, Quantitative input influence"),
 )  # fmt: skip

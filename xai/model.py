@@ -36,7 +36,7 @@ class Model:
         behind one of its layers
     """
 
-    call: Callable[[Any], Any]
+    call: Callable[..., Any]
     prepare: Callable[[Block], Any]
     scale: Scale
     labels: Sequence[Any] = ()

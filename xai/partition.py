@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
@@ -31,6 +32,8 @@ class Partition:
     description : str
     overlap : Overlap, or None
         How players that overlap make up pieces that do not.
+    atlas : (rows (B,), coalitions (B, d)) -> pixel masks (B, e), or None
+        How a coalition of soft maps becomes a soft coalition of pixels, which owners are then.
     """
 
     owner: Indices
@@ -39,6 +42,7 @@ class Partition:
     shape: tuple[int, ...]
     description: str
     overlap: Overlap | None = None
+    atlas: Callable[[Indices, Any], Any] | None = None
 
     @property
     def shared(self) -> bool:
@@ -53,8 +57,8 @@ class Partition:
 
     @property
     def apart(self) -> Partition:
-        """The partition whose players are the pieces."""
-        return replace(self, overlap=None)
+        """The partition whose players are the pieces (or the pixels of an atlas)."""
+        return replace(self, overlap=None, atlas=None)
 
     def covers(self, rows: Indices) -> NDArray[np.bool_]:
         """For each row, whether its players own all of it."""
@@ -83,6 +87,9 @@ def _always_kept(coalitions: NDArray[Any]) -> NDArray[Any]:
 
 class Players(ABC):
     """A way to divide rows into players; `encode` meets the rows."""
+
+    layer: Any = None
+    """The layer of a network inside which they are, or None."""
 
     @abstractmethod
     def encode(self, inputs: Inputs, channel_axis: int | None) -> Partition:

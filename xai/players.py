@@ -13,8 +13,10 @@ from xai.inputs import Inputs
 from xai.partition import Partition, Players
 from xai.regions import Channels, Patches, Pixels, Superpixels, Windows
 from xai.suggest import unknown
+from xai.units import ActivationMaps, Units
 
 __all__ = [
+    "ActivationMaps",
     "Channels",
     "Columns",
     "Elements",
@@ -25,6 +27,7 @@ __all__ = [
     "Players",
     "Superpixels",
     "Tokens",
+    "Units",
     "Windows",
     "as_players",
     "column_index",

@@ -15,7 +15,7 @@ from xai import summary as summaries
 from xai.inputs import Inputs
 from xai.methods import Method
 from xai.partition import Partition
-from xai.players import Patches
+from xai.players import Columns, Groups, Patches, Players
 from xai.suggest import unknown
 
 
@@ -112,14 +112,17 @@ def _part(given: Any, names: dict[str, Any], kind: Any, what: str) -> Any:
     raise TypeError(f"{what} must be an xai.{what} object or one of {sorted(names)}, not {given!r}")
 
 
-def with_options(recipe: Method, options: dict[str, Any], known_names: Sequence[str]) -> Method:
-    """Hand each option to the part that has it; refuse what none has."""
+def with_options(
+    recipe: Method, players: Players, options: dict[str, Any], known_names: Sequence[str]
+) -> tuple[Method, Players]:
+    """Hand each option to the part that has it, the players last; refuse what none has."""
     parts: dict[str, Any] = {
         "removal": recipe.removal,
         "behavior": recipe.behavior,
         "summary": recipe.summary,
+        "players": players,
     }
-    known = {what: [f.name for f in fields(part)] for what, part in parts.items()}
+    known = {what: _settings(part) for what, part in parts.items()}
     for name, value in options.items():
         owner = next((what for what, names in known.items() if name in names), None)
         if owner is None:
@@ -127,7 +130,13 @@ def with_options(recipe: Method, options: dict[str, Any], known_names: Sequence[
             choices += [*known_names, "channel_axis"]
             raise TypeError(_unknown_option(name, choices, recipe.name))
         parts[owner] = replace(parts[owner], **{name: value})
-    return replace(recipe, **parts)
+    players = parts.pop("players")
+    return replace(recipe, **parts), players
+
+
+def _settings(part: Any) -> list[str]:
+    """What an option may set; players made of the caller's own ids or columns have nothing."""
+    return [] if isinstance(part, Groups | Columns) else [f.name for f in fields(part)]
 
 
 def with_repeats(

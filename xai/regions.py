@@ -123,7 +123,7 @@ class Windows(Players):
         sizes = _sides("Windows(size)", self.size)
         half = (max(1, sizes[0] // 2), max(1, sizes[1] // 2))
         strides = half if self.stride is None else _sides("Windows(stride)", self.stride)
-        if strides[0] > sizes[0] or strides[1] > sizes[1]:
+        if any(map(lambda n, size, stride: stride > size < n, lengths, sizes, strides)):
             raise ValueError(
                 f"{self}: a stride beyond the size leaves pixels in no window; expected at most "
                 f"{sizes}"
@@ -143,27 +143,29 @@ def _slide(length: int, size: int, stride: int) -> Line:
 
 @dataclass(frozen=True)
 class Channels(Players):
-    """The channels of an image (its colours).
+    """The channels of an image (its colours), or of a layer of a network.
 
     Parameters
     ----------
-    layer : a layer of the network, optional
-        Its channels, rather than the image's.
+    layer : str or module, optional
+        A layer of the model, whose output is the game's input then: features are removed there.
+        "auto": the last that has feature maps.
+
+    Examples
+    --------
+    >>> Channels("features.12")
+    Channels(layer='features.12')
     """
 
     layer: Any = None
 
     def encode(self, inputs: Inputs, channel_axis: int | None) -> Partition:
-        """One player for each channel of the image."""
-        if self.layer is not None:
-            raise ValueError(
-                f"{self}: the channels of a layer are players inside a network, of methods that "
-                "explain with a layer; Channels() are the image's own"
-            )
-        _height_width(self, inputs, channel_axis)
+        """One player for each channel of the image, or of the layer's output."""
+        if self.layer is None:
+            _height_width(self, inputs, channel_axis)
         assert channel_axis is not None
         d = inputs.shape[channel_axis - 1]
-        shape = tuple(d if a == channel_axis else 1 for a in (1, 2, 3))
+        shape = tuple(d if a == channel_axis else 1 for a in range(1, len(inputs.shape) + 1))
         names = [f"channel {i}" for i in range(d)]
         owner = np.arange(d).reshape(1, *shape)
         return Partition(owner, np.full(inputs.n, d), names, (d,), repr(self))
@@ -172,7 +174,7 @@ class Channels(Players):
 # ------------------------------------------------------------------------------------ superpixels
 
 _SETTINGS: dict[str, dict[str, Any]] = {
-    "slic": {"n": 50, "compactness": 10.0, "sigma": 1.0},
+    "slic": {"n": 50, "compactness": 20.0, "sigma": 1.0},
     "quickshift": {"kernel_size": 4.0, "max_dist": 200.0, "ratio": 0.2},
 }
 """What each segmentation can be told, and what it is told where nothing is given."""
@@ -190,7 +192,7 @@ class Superpixels(Players):
         About how many; 50 where None. SLIC only: quickshift finds its own number.
     method : "slic" or "quickshift"
     compactness, sigma : float, optional
-        SLIC: nearness against likeness of colour (10), and pixels of blur before (1).
+        SLIC: nearness against likeness of colour (20), and pixels of blur before (1): those of ACE.
     kernel_size, max_dist, ratio : float, optional
         Quickshift: width of its kernel (4), the farthest link (200), likeness of colour against
         nearness (0.2): the lime package's.
@@ -208,8 +210,8 @@ class Superpixels(Players):
 
     Examples
     --------
-    >>> Superpixels(30, compactness=20.0)
-    Superpixels(n=30, compactness=20.0)
+    >>> Superpixels(30, compactness=40.0)
+    Superpixels(n=30, compactness=40.0)
     """
 
     n: int | None = None
@@ -229,7 +231,6 @@ class Superpixels(Players):
         _height_width(self, inputs, channel_axis)
         assert channel_axis is not None
         settings = self._settings()
-        require("skimage", "image")
         find = _slic if self.method == "slic" else _quickshift
         regions = []
         for i in range(inputs.n):
@@ -273,10 +274,8 @@ def _stretched(image: NDArray[Any], row: int) -> NDArray[np.float64]:
 
 
 def _slic(image: NDArray[np.float64], n: int, compactness: float, sigma: float) -> Indices:
-    from skimage.segmentation import slic
-
     colour = image.shape[-1] == 3
-    labels = slic(
+    labels = require("skimage.segmentation", "image").slic(
         image,
         n_segments=n,
         compactness=compactness if colour else compactness / 100,  # Lab's numbers go up to 100
@@ -291,10 +290,8 @@ def _slic(image: NDArray[np.float64], n: int, compactness: float, sigma: float) 
 def _quickshift(
     image: NDArray[np.float64], kernel_size: float, max_dist: float, ratio: float
 ) -> Indices:
-    from skimage.segmentation import quickshift
-
     colour = image.shape[-1] == 3
-    labels = quickshift(
+    labels = require("skimage.segmentation", "image").quickshift(
         image if colour else image * 100,
         ratio=ratio,
         kernel_size=kernel_size,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -18,11 +18,15 @@ from xai.inputs import Inputs, read
 from xai.methods import Method, find
 from xai.model import Model, check_model, takes_texts, to_model_device, wanted_columns, wrap
 from xai.partition import Partition
-from xai.players import as_players, column_index
+from xai.players import Players, as_players, column_index
 from xai.progress import Progress
 from xai.removal.base import Context, Draws
 from xai.suggest import unknown
 from xai.targets import Resolved, Target, resolve
+from xai.units import ActivationMaps
+
+if TYPE_CHECKING:
+    from xai.layers import Cut
 
 Indices = NDArray[np.intp]
 
@@ -40,6 +44,8 @@ class Setting:
     resolved : which outputs are explained
     outputs : (n, K) the model's, on the unmasked rows
     seed : int
+    rows : the explained rows themselves, where `inputs` are a layer's activations of them
+    cut : the network in two, where players are inside it
     """
 
     recipe: Method
@@ -52,6 +58,8 @@ class Setting:
     resolved: Resolved
     outputs: NDArray[np.floating]
     seed: int
+    rows: Inputs
+    cut: Cut | None = None
 
     def games(
         self, batch_size: int | None = None, n_jobs: int | None = None, bar: Progress | None = None
@@ -77,7 +85,7 @@ class Setting:
     ) -> ModelGame:
         return ModelGame(
             self.model, self.inputs, self.partition, self.draws, self.values, self.outputs,
-            batch_size, n_jobs, bar, rows,
+            batch_size, n_jobs, bar, rows, int(self.model.by_row),
         )  # fmt: skip
 
 
@@ -134,21 +142,51 @@ def open_setting(
     recipe, default_players = recipes.composed(
         recipe, inputs, axis, removal, behavior, summary, data, auto=auto
     )
-    recipe = recipes.with_options(recipe, options, option_names)
     chosen = as_players(default_players if players is None else players, inputs, axis)
-    partition = chosen.encode(_named(inputs, feature_names), axis)
+    recipe, chosen = recipes.with_options(recipe, chosen, options, option_names)
     with wrapped.session():
-        outputs = _predict(wrapped, inputs, batch_size, bar)
+        rows, where, pieces = inputs, axis, None
+        if chosen.layer is None:
+            partition = chosen.encode(_named(inputs, feature_names), axis)
+            outputs = _predict(wrapped, inputs, batch_size, bar)
+        else:
+            pieces = _cut(wrapped, inputs, chosen, batch_size, bar)
+            outputs = pieces.outputs
+            if isinstance(chosen, ActivationMaps):
+                partition = chosen.over(inputs, axis, _maps(pieces))
+            else:
+                wrapped, inputs, where = pieces.model, pieces.inputs, pieces.axis
+                partition = chosen.encode(inputs, where)
         names = _names(wrapped, outputs.shape[1], output_names)
         resolved = _resolve(target, outputs, wrapped, names, recipe)
         labels = _labels(y, wrapped, inputs)
         view = View(wrapped.scale, wrapped.labels, names, outputs, resolved.index, *labels)
         values = recipe.behavior.bind(view)
         recipe = recipes.with_repeats(recipe, inputs, partition, data, budget)
-        draws = recipe.removal.bind(Context(inputs, data, seed, axis))
+        draws = recipe.removal.bind(Context(inputs, data, seed, where))
         yield Setting(
-            recipe, wrapped, inputs, axis, partition, draws, values, resolved, outputs, seed
+            recipe, wrapped, inputs, axis, partition, draws, values, resolved, outputs, seed,
+            rows, pieces,
+        )  # fmt: skip
+
+
+def _cut(
+    model: Model, inputs: Inputs, players: Players, batch_size: int | None, bar: Progress | None
+) -> Cut:
+    """The network in two at the players' layer."""
+    from xai import layers
+
+    onto = isinstance(players, ActivationMaps)
+    return layers.cut(model, inputs, players.layer, batch_size, bar, goes_on=not onto)
+
+
+def _maps(pieces: Cut) -> NDArray[np.floating]:
+    if pieces.activations is None:
+        raise ValueError(
+            f"layer {pieces.name!r} has no feature maps to lay over an image: choose one whose "
+            "output has places"
         )
+    return pieces.activations
 
 
 def _named(inputs: Inputs, feature_names: Sequence[str] | None) -> Inputs:

@@ -68,6 +68,27 @@ def uniforms(
     return np.asarray(top * 2.0**-53, np.float64)
 
 
+def normals(
+    seed: int, stream: int, samples: NDArray[np.integer], width: int
+) -> NDArray[np.float32]:
+    """Standard normal numbers, shape `(len(samples), width)`.
+
+    Two for each 64 bits (Box & Muller 1958), the cosines first; single precision is five times as
+    fast.
+
+    Examples
+    --------
+    >>> normals(0, DRAW, np.arange(2), 3).shape
+    (2, 3)
+    """
+    both = bits(seed, stream, samples, -(-width // 2))
+    u = ((both >> np.uint64(32)).astype(np.float32) + np.float32(0.5)) * np.float32(2.0**-32)
+    angle = (both & np.uint64(2**32 - 1)).astype(np.float32) * np.float32(2 * np.pi * 2.0**-32)
+    radius = np.sqrt(np.float32(-2) * np.log(u))
+    pairs = np.concatenate([radius * np.cos(angle), radius * np.sin(angle)], axis=1)
+    return np.asarray(pairs[:, :width], np.float32)
+
+
 def integers(
     seed: int, stream: int, samples: NDArray[np.integer], width: int, high: int
 ) -> NDArray[np.intp]:

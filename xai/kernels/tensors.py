@@ -175,6 +175,17 @@ def uniforms(seed: int, stream: int, samples: Tensor, width: int) -> Tensor:
     return _shift(bits(seed, stream, samples, width), 11).double() * 2.0**-53
 
 
+def normals(seed: int, stream: int, samples: Tensor, width: int) -> Tensor:
+    """`streams.normals` on the samples' device, up to the rounding of its functions."""
+    import torch
+
+    both = bits(seed, stream, samples, -(-width // 2))
+    u = (_shift(both, 32).float() + 0.5) * 2.0**-32
+    angle = (both & (2**32 - 1)).float() * (2 * np.pi * 2.0**-32)
+    radius = (-2 * u.log()).sqrt()
+    return torch.cat([radius * angle.cos(), radius * angle.sin()], dim=1)[:, :width]
+
+
 def integers(seed: int, stream: int, samples: Tensor, width: int, high: int) -> Tensor:
     """`streams.integers` on the samples' device."""
     return (uniforms(seed, stream, samples, width) * high).long()

@@ -10,7 +10,7 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from xai.inputs import Block, Inputs
+from xai.inputs import Block, Inputs, is_tensor
 
 Indices: TypeAlias = NDArray[np.intp]
 Source: TypeAlias = Callable[[Indices, Indices], "tuple[Block, Indices]"]
@@ -95,3 +95,23 @@ class Removal(ABC):
     @abstractmethod
     def bind(self, context: Context) -> Draws:
         """Prepare the draws for the rows in `context`."""
+
+
+def as_floats(block: Block) -> Block:
+    """A block in numbers to compute with: float32 for half precision, floats for integers."""
+    if not is_tensor(block):
+        if block.dtype.kind != "f":
+            return block.astype(np.float64)
+        return block.astype(np.float32) if block.dtype.itemsize < 4 else block
+    import torch
+
+    if not block.is_floating_point():
+        return block.to(torch.get_default_dtype())
+    return block.float() if block.itemsize < 4 else block
+
+
+def back(values: Block, x: Block) -> Block:
+    """Computed values in x's precision, where x holds floats."""
+    if is_tensor(x):
+        return values.to(x.dtype) if x.is_floating_point() else values
+    return values.astype(x.dtype, copy=False) if x.dtype.kind == "f" else values

@@ -73,7 +73,7 @@ class Permuted(Removal):
         """One draw for each permutation; replacement rows differ between explained rows."""
         context.refuse_texts("permuted removal")
         repeats = REPEATS if self.repeats is None else self.repeats
-        _positive("repeats", repeats)
+        positive("repeats", repeats)
         own = self.data if self.data is not None else context.data
         inputs = context.inputs
         block = inputs.block if own is None else context.background(own, "permuted removal")
@@ -253,7 +253,7 @@ class _Spread:
 
 def endless(generate: Callable[[Indices], Block], n_draws: int) -> Draws:
     """Draws that a generator makes from their numbers; each is made once for a batch."""
-    _positive("n_draws", n_draws)
+    positive("n_draws", n_draws)
 
     def source(rows: Indices, draws: Indices) -> tuple[Block, Indices]:
         distinct, index = np.unique(draws, return_inverse=True)
@@ -262,7 +262,8 @@ def endless(generate: Callable[[Indices], Block], n_draws: int) -> Draws:
     return Draws(source, n_draws, endless=True, key=lambda rows, draws: draws)
 
 
-def _positive(name: str, value: int) -> None:
+def positive(name: str, value: int) -> None:
+    """Refuse a count that is none."""
     if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < 1:
         raise ValueError(f"{name} must be a positive integer, not {value!r}")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from xai.summary.base import Attribution, Budget, Plan, Summary
+from xai.summary.cam import ChannelGradient
 from xai.summary.gradient import Gradient, IntegratedGradient
 from xai.summary.individual import IncludeIndividual, RemoveIndividual
 from xai.summary.interactions import Interactions
@@ -21,6 +22,7 @@ NAMES = {
     "interactions": Interactions,
     "owen": Owen,
     "beta_shapley": BetaShapley,
+    "channel_gradient": ChannelGradient,
     "gradient": Gradient,
     "integrated_gradient": IntegratedGradient,
 }
@@ -32,6 +34,7 @@ __all__ = [
     "Banzhaf",
     "BetaShapley",
     "Budget",
+    "ChannelGradient",
     "Gradient",
     "IncludeIndividual",
     "IntegratedGradient",

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar
 
 import numpy as np
+from scipy.special import softmax
 
 from xai.game import Coalitions, Floats, Game
 from xai.summary.base import (
@@ -50,6 +51,11 @@ class RemoveIndividual(Summary):
 class IncludeIndividual(Summary):
     """What is gained when one player is included alone: ``phi_i = v({i}) − v(∅)``.
 
+    Parameters
+    ----------
+    softmax : bool
+        Report shares that sum to 1, ``exp phi_i / Σ_j exp phi_j``, as Score-CAM weighs channels.
+
     Examples
     --------
     >>> import xai
@@ -58,6 +64,7 @@ class IncludeIndividual(Summary):
     array([1., 1.])
     """
 
+    softmax: bool = False
     default_budget: ClassVar[Budget | str] = "dm + m + 1"
 
     def attribute(self, game: Game, plan: Plan) -> Attribution:
@@ -65,7 +72,12 @@ class IncludeIndividual(Summary):
         alone = np.concatenate(
             [np.zeros((1, game.n_players), bool), np.eye(game.n_players, dtype=bool)]
         )
-        return _one_by_one(self, game, alone, plan, sign=1)
+        gains = _one_by_one(self, game, alone, plan, sign=1)
+        if not self.softmax:
+            return gains
+        shares = softmax(gains.values, axis=1)
+        errors = None if gains.std_error is None else np.full_like(shares, np.nan)
+        return replace(gains, values=shares, std_error=errors)
 
 
 def _one_by_one(

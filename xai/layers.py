@@ -1,0 +1,380 @@
+"""Players inside a network: a layer's output becomes the rows, what follows it the model."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from xai.inputs import Inputs, is_tensor
+from xai.model import Model
+from xai.progress import Progress
+from xai.suggest import unknown
+
+if TYPE_CHECKING:
+    from torch import Tensor
+    from torch.nn import Module
+
+Floats = NDArray[np.floating]
+Indices = NDArray[np.intp]
+LayerName: TypeAlias = "str | Module"
+
+AGREE = 1e-4
+"""How closely the rest of a network must meet the whole one, of the outputs' scale."""
+
+
+@dataclass(frozen=True, eq=False)
+class Cut:
+    """A network in two at a layer's output.
+
+    Attributes
+    ----------
+    model : what follows the layer, of activations (B, …)
+    inputs : the explained rows' activations
+    outputs : (n, K) of the whole network
+    axis : the activations' channels
+    activations : (n, channels, h, w) feature maps on the host, or None where they have no places
+    name : the layer's
+    """
+
+    model: Model
+    inputs: Inputs
+    outputs: Floats
+    axis: int
+    activations: Floats | None
+    name: str
+
+
+def cut(
+    model: Model,
+    inputs: Inputs,
+    layer: LayerName,
+    batch_size: int | None,
+    bar: Progress | None,
+    *,
+    goes_on: bool = True,
+) -> Cut:
+    """Run the rows through the network, keep the layer's output, and find how to go on from it.
+
+    The rest runs behind one image, batch 1, of which the layer's output is replaced by B rows:
+    what skips the layer is then that image's own, and broadcasts. So it serves all rows where
+    nothing skips the layer; else each row behind its own image; where a network cannot broadcast,
+    behind B copies. The first of these that meets the network's own outputs is taken, at one
+    forward pass of the rest for each explained row, which counts.
+
+    Parameters
+    ----------
+    layer : str or module
+        "auto": the last layer whose output has more than 1 × 1 places.
+    goes_on : bool
+        Whether the rest of the network is needed at all.
+
+    Raises
+    ------
+    TypeError
+        The model is no torch module.
+    ValueError
+        An unknown layer, one that does not run or gives no tensor, or of which no replacement
+        reproduces the network's outputs.
+    """
+    import torch
+
+    if model.module is None:
+        raise TypeError("players inside a network need a torch module")
+    auto = isinstance(layer, str) and layer == "auto"
+    probe = None if auto else Probe(model.module, *find_layer(model.module, layer))
+    size = batch_size or 32
+    kept, outs = [], []
+    for start in range(0, inputs.n, size):
+        block = inputs.block[start : start + size]
+        if probe is None:
+            last = LastMap()
+            with last.watching(model.module):
+                outs.append(model(block))
+            probe, activations = last.found(model.module)
+        else:
+            with probe.watching() as seen:
+                outs.append(model(block))
+            activations = probe.latest(seen)
+        kept.append(activations)
+        if bar is not None:
+            bar.update(len(block))
+    assert probe is not None
+    return _pieces(model, inputs, probe, torch.cat(kept), np.concatenate(outs), size, goes_on)
+
+
+def _pieces(
+    model: Model,
+    inputs: Inputs,
+    probe: Probe,
+    acts: Tensor,
+    outputs: Floats,
+    size: int,
+    goes_on: bool,
+) -> Cut:
+    import torch
+
+    if len(acts) != inputs.n:
+        raise ValueError(
+            f"layer {probe.name!r} gives {len(acts)} rows for {inputs.n} explained ones: choose a "
+            "layer that keeps the batch"
+        )
+
+    def encode(rows: Any, what: str) -> Any:
+        if hasattr(rows, "shape") and tuple(rows.shape[1:]) == tuple(acts.shape[1:]):
+            return torch.as_tensor(rows).to(acts.device, acts.dtype)
+        with probe.watching() as seen:
+            model(inputs.encode(rows, what))
+        return probe.latest(seen)
+
+    axis = _channels(acts)
+    found = Inputs(acts, lambda block: block, encode)
+    rest = _rest(model, probe, inputs.block, acts, outputs, size) if goes_on else model
+    maps = feature_maps(acts, axis, inputs.shape)
+    return Cut(rest, found, outputs, axis, maps, probe.name)
+
+
+def find_layer(module: Module, layer: LayerName) -> tuple[str, Module]:
+    """A layer by name, or as itself.
+
+    Raises
+    ------
+    ValueError
+        No layer of the module, with the nearest name.
+    """
+    names = {name: part for name, part in module.named_modules() if name}
+    if isinstance(layer, str):
+        if layer not in names:
+            raise ValueError(unknown("layer", layer, list(names)))
+        return layer, names[layer]
+    for name, part in names.items():
+        if part is layer:
+            return name, part
+    raise ValueError(f"{type(layer).__name__} is no layer of the model: pass one of its modules")
+
+
+@dataclass(eq=False)
+class LastMap:
+    """Finds, while the network runs, the last layer that gives feature maps of many places."""
+
+    ran: int = 0
+    at: int = -1
+    name: str = ""
+    calls: int = 0
+    output: Any = None
+
+    @contextmanager
+    def watching(self, module: Module) -> Iterator[None]:
+        """Watch all layers that hold no others; of the latest with maps a copy is kept."""
+        counts: dict[str, int] = {}
+
+        def watch(name: str) -> Callable[[Any, Any, Any], None]:
+            def note(_: Any, __: Any, out: Any) -> None:
+                out = out[0] if isinstance(out, tuple) and out else out
+                self.ran += 1
+                counts[name] = counts.get(name, 0) + 1
+                if is_tensor(out) and out.ndim == 4 and min(out.shape[2:]) > 1:
+                    self.at, self.name, self.calls = self.ran, name, counts[name]
+                    self.output = out.detach().clone()
+
+            return note
+
+        leaves = [(n, p) for n, p in module.named_modules() if n and not list(p.children())]
+        handles = [part.register_forward_hook(watch(name)) for name, part in leaves]
+        try:
+            yield
+        finally:
+            for handle in handles:
+                handle.remove()
+
+    def found(self, module: Module) -> tuple[Probe, Tensor]:
+        """The layer, and its output.
+
+        Raises
+        ------
+        ValueError
+            There is none in the network's later part: a layer must be named.
+        """
+        if self.at <= self.ran // 3:
+            raise ValueError(
+                "no later layer of the network gives feature maps (n, channels, height, width): "
+                "name one whose output has places, layer='…'; of a transformer the last block's "
+                "first norm"
+            )
+        layer = dict(module.named_modules())[self.name]
+        return Probe(module, self.name, layer, self.calls), self.output
+
+
+@dataclass(eq=False)
+class Probe:
+    """Watches a layer's output, or replaces it; hooks live no longer than one call."""
+
+    module: Module
+    name: str
+    layer: Module
+    calls: int = 0
+
+    @contextmanager
+    def watching(self) -> Iterator[list[Tensor]]:
+        """Collect copies of what the layer gives: later layers may write on it."""
+        seen: list[Tensor] = []
+        own = threading.get_ident()
+
+        def note(_: Any, __: Any, out: Any) -> None:
+            first = out[0] if isinstance(out, tuple) and out else out
+            if threading.get_ident() == own and is_tensor(first):
+                seen.append(first.detach().clone())
+
+        with self._hook(note):
+            yield seen
+
+    def latest(self, seen: list[Tensor]) -> Tensor:
+        """The output of the layer's last call: a module may be used many times."""
+        if not seen:
+            raise ValueError(
+                f"layer {self.name!r} did not run, or gave no tensor, when the model was called"
+            )
+        self.calls = len(seen)
+        return seen[-1]
+
+    def go_on(self, image: Tensor, block: Tensor) -> Any:
+        """The network's outputs on an image, with the layer's last output replaced."""
+        own, left = threading.get_ident(), self.calls
+
+        def put(_: Any, __: Any, out: Any) -> Any:
+            nonlocal left
+            if threading.get_ident() != own:
+                return None
+            left -= 1
+            if left:
+                return None
+            return (block, *out[1:]) if isinstance(out, tuple) else block
+
+        with self._hook(put):
+            return self.module(image)
+
+    @contextmanager
+    def _hook(self, function: Callable[[Any, Any, Any], Any]) -> Iterator[None]:
+        import torch
+
+        kinds = torch.nn.TransformerEncoderLayer, torch.nn.MultiheadAttention
+        # torch's fused transformer layers would pass over the hooks of what is inside them
+        fuses = torch.backends.mha.get_fastpath_enabled() and any(
+            isinstance(part, kinds) for part in self.module.modules()
+        )
+        handle = self.layer.register_forward_hook(function)
+        try:
+            if fuses:
+                torch.backends.mha.set_fastpath_enabled(False)
+            yield
+        finally:
+            handle.remove()
+            if fuses:
+                torch.backends.mha.set_fastpath_enabled(True)
+
+
+Way: TypeAlias = Callable[["Tensor", Indices], Any]
+
+
+def _rest(model: Model, probe: Probe, x: Tensor, acts: Tensor, outputs: Floats, size: int) -> Model:
+    """The rest of the network as a model, the first way that reproduces the outputs."""
+    import torch
+
+    def behind_one(block: Tensor, rows: Indices) -> Any:
+        return probe.go_on(x[:1], block)
+
+    def behind_each(block: Tensor, rows: Indices) -> Any:
+        cuts = np.flatnonzero(np.diff(rows)) + 1
+        parts = zip(torch.tensor_split(block, cuts.tolist()), rows[[0, *cuts]], strict=True)
+        return torch.cat([probe.go_on(x[row : row + 1], part) for part, row in parts])
+
+    def behind_copies(block: Tensor, rows: Indices) -> Any:
+        return probe.go_on(x[torch.as_tensor(rows, device=x.device)], block)
+
+    rows = np.arange(len(acts))
+    for way in (behind_one, behind_each, behind_copies):
+        rest = replace(
+            model,
+            call=_without_gradients(way),
+            prepare=lambda block: block,
+            forward=way,
+            by_row=True,
+        )
+        # two rows at a time, so that one alone is met by a batch, too
+        if _meets(rest, acts, outputs, rows, size):
+            return rest
+    raise ValueError(
+        f"replacing the output of layer {probe.name!r} by itself does not reproduce the network's "
+        "outputs: choose another layer"
+    )
+
+
+def _meets(rest: Model, acts: Tensor, outputs: Floats, rows: Indices, size: int) -> bool:
+    scale = max(float(np.abs(outputs).max()), 1e-12)
+    for start in range(0, len(rows), size):
+        part = rows[start : start + size]
+        try:
+            out = rest(acts[start : start + size].clone(), part)
+        except (RuntimeError, ValueError):  # shapes that a network cannot broadcast
+            return False
+        if out.shape != outputs[part].shape or np.abs(out - outputs[part]).max() > AGREE * scale:
+            return False
+    return True
+
+
+def _without_gradients(way: Way) -> Way:
+    import torch
+
+    def call(block: Tensor, rows: Indices) -> Any:
+        with torch.no_grad():
+            return way(block, rows)
+
+    return call
+
+
+# -------------------------------------------------------------------------------- feature maps
+
+
+def _channels(acts: Tensor) -> int:
+    """The axis of channels: the last of tokens (n, t, c) and of maps that end in it."""
+    if acts.ndim == 4:
+        return 3 if acts.shape[1] == acts.shape[2] != acts.shape[3] else 1
+    if acts.ndim not in (2, 3):
+        raise ValueError(
+            f"the layer's output has shape {tuple(acts.shape)}: expected (n, channels), "
+            "(n, tokens, channels) or feature maps"
+        )
+    return acts.ndim - 1
+
+
+def feature_maps(acts: Any, axis: int, shape: tuple[int, ...]) -> Floats | None:
+    """Activations as (n, channels, h, w); tokens that are no places, as a class's, left out.
+
+    None where there are no places. Tokens make up a grid of the proportions of an image, whose
+    `shape` is (channels, height, width).
+    """
+    array = acts.detach().float().cpu().numpy() if is_tensor(acts) else np.asarray(acts)
+    if array.ndim == 4:
+        return np.moveaxis(array, axis, 1)
+    if array.ndim != 3 or len(shape) != 3:
+        return None
+    n, tokens, channels = array.shape
+    for extra in range(min(tokens, 9)):  # a class token, a distillation token, registers
+        grid = _grid(tokens - extra, shape[1] / shape[2])
+        if grid is not None:
+            return np.moveaxis(array[:, extra:].reshape(n, *grid, channels), -1, 1)
+    return None
+
+
+def _grid(places: int, proportion: float) -> tuple[int, int] | None:
+    """Height and width of `places` tokens, where an image of such a proportion has so many."""
+    height = round(np.sqrt(places * proportion))
+    if height < 1 or places % height or places < 4:
+        return None
+    exact = abs(height / (places // height) - proportion) < 1e-6
+    return (height, places // height) if exact else None

@@ -1,0 +1,256 @@
+"""Replace removed pixels by a blurred image, or blur them the more the less they are kept."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from xai.inputs import Block, is_tensor
+from xai.removal.base import Context, Draws, Indices, Removal, as_floats, back
+
+SIGMA = 20 / 224
+"""Width of the blur where none is given, in shorter sides of the image (Fong et al. 2019)."""
+CHUNK_BYTES = 2**24
+"""Most bytes of images blurred at once."""
+PYRAMID_BYTES = 2**28
+"""Most bytes of blurred images that a pyramid keeps; one row's are kept whatever they take."""
+
+
+@dataclass(frozen=True)
+class Blur(Removal):
+    """Replace removed pixels by those of the image, blurred.
+
+    Parameters
+    ----------
+    sigma : float, optional
+        Standard deviation of the Gaussian in pixels; 20 at a shorter side of 224 where None, and
+        in proportion.
+
+    Notes
+    -----
+    Fong & Vedaldi (2017). Edges reflect, as `scipy.ndimage.gaussian_filter`'s do. The blurred
+    images take as much memory as x.
+
+    Examples
+    --------
+    >>> Blur(5)
+    Blur(sigma=5)
+    """
+
+    sigma: float | None = None
+
+    def bind(self, context: Context) -> Draws:
+        """One draw: each row's own blurred image."""
+        block = Blurs.of(context, [_width(context, self)]).all()
+
+        def source(rows: Indices, draws: Indices) -> tuple[Block, Indices]:
+            return block, rows
+
+        return Draws(source, 1, key=lambda rows, draws: rows)
+
+
+@dataclass(frozen=True)
+class BlurPyramid(Removal):
+    """Blur each pixel the more, the less of it is kept.
+
+    A mask's 1 is the image itself, its 0 the strongest blur; between them lie `levels` blurs in
+    equal steps, ``sigma_l = sigma (1 − l / (levels − 1))``, and values between two levels are
+    interpolated. Hard coalitions are as with ``Blur(sigma)``.
+
+    Parameters
+    ----------
+    sigma : float, optional
+        Of the strongest blur, as `Blur`'s.
+    levels : int
+        At least 2, the image itself among them.
+
+    Notes
+    -----
+    Fong, Patrick & Vedaldi (2019), extremal perturbations. Tensors are differentiable in soft
+    masks. A row's pyramid, `levels` times as large as its image, is computed once and kept while
+    all that are kept take no more than `PYRAMID_BYTES` (256 MB).
+
+    Examples
+    --------
+    >>> BlurPyramid(levels=4)
+    BlurPyramid(sigma=None, levels=4)
+    """
+
+    sigma: float | None = None
+    levels: int = 8
+
+    def bind(self, context: Context) -> Draws:
+        """One draw: the image where it is kept, its blurs elsewhere."""
+        whole = isinstance(self.levels, int | np.integer) and not isinstance(self.levels, bool)
+        if not whole or self.levels < 2:
+            raise ValueError(f"levels must be an integer of at least 2, not {self.levels!r}")
+        strongest = Blur(self.sigma).bind(context)
+        steps = 1 - np.arange(self.levels) / (self.levels - 1)
+        pyramid = Pyramid(Blurs.of(context, _width(context, self) * steps))
+        x = context.inputs.block
+
+        def inputs(rows: Indices, masks: Any, draws: Indices) -> Block:
+            if _is_hard(masks):
+                other, places = strongest.source(rows, draws)
+                return _where(masks, x[rows], other[places])
+            return pyramid.inputs(rows, masks)
+
+        return Draws(strongest.source, 1, key=strongest.key, inputs=inputs)
+
+
+def _width(context: Context, removal: Blur | BlurPyramid) -> float:
+    """Sigma in pixels, for images alone."""
+    sigma, shape, axis = removal.sigma, context.inputs.shape, context.channel_axis
+    if axis is None:
+        raise ValueError(f"{removal!r} is for images (4-D batches), not for rows of shape {shape}")
+    if sigma is None:
+        return SIGMA * min(side for a, side in enumerate(shape, start=1) if a != axis)
+    if isinstance(sigma, bool) or not isinstance(sigma, int | float | np.number):
+        raise TypeError(f"{removal!r}: sigma must be a number of pixels")
+    if not 0 <= sigma < np.inf:
+        raise ValueError(f"{removal!r}: sigma must be finite, and not negative")
+    return float(sigma)
+
+
+def _is_hard(masks: Any) -> bool:
+    return bool(str(masks.dtype).endswith("bool"))
+
+
+def _where(masks: Any, a: Block, b: Block) -> Block:
+    if not is_tensor(a):
+        return np.where(masks, a, b)
+    import torch
+
+    return torch.where(masks, a, b)
+
+
+# -------------------------------------------------------------------------------- blurred images
+
+
+@dataclass(frozen=True, eq=False)
+class Blurs:
+    """Gaussian blurs of a block's images.
+
+    Attributes
+    ----------
+    block : (n, *shape), with channels on `channel_axis`
+    down, across : (L, h, h), (L, w, w)
+        Blurs of one column and of one row of pixels, as matrices: along an axis a blur with any
+        treatment of edges is linear, and two products are faster than wide convolutions.
+    """
+
+    block: Block
+    channel_axis: int
+    down: Block
+    across: Block
+
+    @classmethod
+    def of(cls, context: Context, sigmas: Any) -> Blurs:
+        """Blurs of some widths, where x lives."""
+        x, axis = context.inputs.block, context.channel_axis
+        assert axis is not None
+        sides = [s for a, s in enumerate(context.inputs.shape, start=1) if a != axis]
+        like = as_floats(x[:1])
+        down, across = (_matrices(side, sigmas, like) for side in sides)
+        return cls(x, axis, down, across)
+
+    def all(self) -> Block:
+        """All images under the first blur: (n, *shape)."""
+        n = len(self.block)
+        step = max(1, CHUNK_BYTES // (8 * int(np.prod(self.block.shape[1:]))))
+        parts = [self._blurred(slice(a, a + step), 0) for a in range(0, n, step)]
+        if not is_tensor(self.block):
+            return np.concatenate(parts)
+        import torch
+
+        return torch.cat(parts)
+
+    def of_row(self, row: int) -> Block:
+        """One image under every blur: (L, *shape)."""
+        images = as_floats(self.block[row : row + 1])
+        return self._apply(images, self.down[:, None], self.across[:, None])
+
+    def _blurred(self, rows: slice, level: int) -> Block:
+        images = as_floats(self.block[rows])
+        return back(self._apply(images, self.down[level], self.across[level]), self.block)
+
+    def _apply(self, images: Block, down: Block, across: Block) -> Block:
+        """Blurs of images, with channels where x has them."""
+        if self.channel_axis == 1:
+            return down @ images @ across.swapaxes(-1, -2)
+        images = images.swapaxes(1, 3).swapaxes(2, 3)
+        if not is_tensor(images):
+            images = np.ascontiguousarray(images)  # else the product is no longer BLAS's
+        blurred = (down @ images @ across.swapaxes(-1, -2)).swapaxes(2, 3).swapaxes(1, 3)
+        return blurred if is_tensor(blurred) else np.ascontiguousarray(blurred)
+
+
+def _matrices(side: int, sigmas: Any, like: Block) -> Block:
+    """Gaussian blurs of a line of pixels with reflecting edges, (L, side, side)."""
+    from scipy.ndimage import gaussian_filter1d
+
+    line = np.eye(side)
+    blurs = [gaussian_filter1d(line, s, axis=0, mode="reflect") if s > 0 else line for s in sigmas]
+    matrices = np.stack(blurs)
+    return like.new_tensor(matrices) if is_tensor(like) else matrices.astype(like.dtype)
+
+
+@dataclass(eq=False)
+class Pyramid:
+    """Blurs of rows, level by level, kept while they take little memory.
+
+    Attributes
+    ----------
+    kept : row -> (L, *shape)
+        Ordered by last use. Replaced, never changed: workers of the model may share it.
+    """
+
+    blurs: Blurs
+    kept: dict[int, Block] = field(default_factory=dict)
+
+    def inputs(self, rows: Indices, masks: Any) -> Block:
+        """Model inputs (B, *shape) under soft masks, which broadcast to them; row by row."""
+        distinct, place = np.unique(rows, return_inverse=True)
+        if len(distinct) == 1:
+            return self._blend(int(distinct[0]), masks)
+        parts = [self._blend(int(row), masks[place == i]) for i, row in enumerate(distinct)]
+        back_again = np.argsort(np.argsort(place, kind="stable"))
+        if not is_tensor(masks):
+            return np.concatenate(parts)[back_again]
+        import torch
+
+        return torch.cat(parts)[back_again]
+
+    def _blend(self, row: int, masks: Any) -> Block:
+        """One row's inputs: between the levels below and above each mask's place."""
+        levels = self._levels(row)
+        most = len(levels) - 1
+        if is_tensor(masks):
+            place = most * masks.to(levels.dtype)
+            below = place.detach().clip(0, most - 1).long()
+        else:
+            place = most * masks.astype(levels.dtype)
+            below = place.clip(0, most - 1).astype(np.intp)
+        share = place - below
+        values = (1 - share) * _pick(levels, below) + share * _pick(levels, below + 1)
+        return back(values, self.blurs.block)
+
+    def _levels(self, row: int) -> Block:
+        """The row's pyramid, now the one last used."""
+        found = self.kept.get(row)
+        levels = self.blurs.of_row(row) if found is None else found
+        if next(reversed(self.kept), None) != row:
+            room = max(1, PYRAMID_BYTES // int(levels.nbytes))
+            others = [(r, block) for r, block in self.kept.items() if r != row]
+            self.kept = dict([*others[max(0, len(others) - room + 1) :], (row, levels)])
+        return levels
+
+
+def _pick(levels: Block, index: Any) -> Block:
+    """Pixels of the levels (L, *shape) that an index (B, *places) names: (B, *shape)."""
+    if not is_tensor(levels):
+        return np.take_along_axis(levels[None], index[:, None], axis=1)[:, 0]
+    whole = index.expand(len(index), *levels.shape[1:])[:, None]
+    return levels.expand(len(index), *levels.shape).gather(1, whole)[:, 0]

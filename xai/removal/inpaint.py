@@ -1,0 +1,120 @@
+"""Replace removed pixels by what the kept ones around them let expect."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from xai.inputs import Block, is_tensor
+from xai.removal.base import Context, Draws, Indices, Removal, as_floats, back
+from xai.removal.noise import normals, spans
+
+CHUNK_BYTES = 2**20
+"""Bytes of images filled at once on the host: they and what is left of each pass fit its cache."""
+DEVICE_CHUNK_BYTES = 2**26
+"""The same on an accelerator."""
+
+
+@dataclass(frozen=True)
+class Inpaint(Removal):
+    """Fill removed pixels in smoothly from the kept ones around them.
+
+    Each removed pixel becomes the weighted mean of its eight neighbours, 1/6 of each direct and
+    1/12 of each diagonal one, which are pixels kept or filled in; if nothing is kept, the image's
+    mean colour. For hard coalitions only.
+
+    Parameters
+    ----------
+    noise : float
+        Standard deviation of normal noise on what is filled in, in each image's max − min: a
+        model may tell a smooth filling from a picture.
+
+    Notes
+    -----
+    ROAD (Rong et al. 2022), who take a noise of 0.01; they solve a sparse system for each mask.
+    Here multigrid solves it for many masks together, in a fixed number of passes that leave errors
+    of less than 1 % of the image's range (root mean square).
+
+    Examples
+    --------
+    >>> Inpaint(noise=0.01)
+    Inpaint(noise=0.01)
+    """
+
+    noise: float = 0.0
+
+    def bind(self, context: Context) -> Draws:
+        """One draw, made from each coalition's own mask."""
+        x, axis = context.inputs.block, context.channel_axis
+        if axis is None:
+            raise ValueError(
+                f"{self} is for images (4-D batches), not for rows of shape {context.inputs.shape}"
+            )
+        if not 0 <= self.noise < np.inf:
+            raise ValueError(f"{self}: noise must be finite, and not negative")
+        filler = _Filler(x, axis, self._noise(context))
+
+        def source(rows: Indices, draws: Indices) -> tuple[Block, Indices]:
+            raise AssertionError("what is filled in depends on the mask")
+
+        return Draws(source, 1, key=lambda rows, draws: rows, inputs=filler.inputs)
+
+    def _noise(self, context: Context) -> Block | None:
+        """Noise (1, *shape) in units of an image's range."""
+        if self.noise == 0:
+            return None
+        like = as_floats(context.inputs.block[:1])
+        return self.noise * normals(like, context.seed, np.zeros(1, np.intp))
+
+
+@dataclass(frozen=True, eq=False)
+class _Filler:
+    """Composition by filling in: x's images, where their channels are, and noise."""
+
+    x: Block
+    channel_axis: int
+    noise: Block | None
+
+    def inputs(self, rows: Indices, masks: Any, draws: Indices) -> Block:
+        """Model inputs (B, *shape) of rows and hard masks, some at a time."""
+        if not str(masks.dtype).endswith("bool"):
+            raise ValueError(
+                "Inpaint() fills in what is removed and cannot remove a pixel by half: for soft "
+                "masks use removal='blur_pyramid', Blur() or a Baseline"
+            )
+        host = not is_tensor(self.x) or self.x.device.type == "cpu"
+        size = 8 * int(np.prod(self.x.shape[1:]))
+        step = max(1, (CHUNK_BYTES if host else DEVICE_CHUNK_BYTES) // size)
+        chunks = [slice(a, a + step) for a in range(0, len(rows), step)]
+        parts = [self._filled(rows[chunk], masks[chunk], host) for chunk in chunks]
+        if not is_tensor(self.x):
+            return np.concatenate(parts)
+        import torch
+
+        return torch.cat(parts)
+
+    def _filled(self, rows: Indices, masks: Any, host: bool) -> Block:
+        from xai.kernels.harmonic import filled
+
+        own = as_floats(self.x[rows])
+        images, kept = (self._channels_first(block) for block in (own, masks))
+        if is_tensor(own) and host:  # compiled for the host, in the tensors' own memory
+            images, kept = images.numpy(), kept.numpy()
+        whole = (*kept.shape[:2], *images.shape[2:])
+        kept = np.broadcast_to(kept, whole) if host else kept.expand(whole)
+        out = filled(images, kept)
+        out = self._channels_first(out)  # an exchange of axes: its own inverse
+        if is_tensor(own) and host:
+            out = own.new_tensor(out)
+        if self.noise is not None:
+            out = out + spans(own) * self.noise
+        library: Any = np
+        if is_tensor(own):
+            import torch as library
+        return back(library.where(masks, own, out), self.x)
+
+    def _channels_first(self, block: Block) -> Block:
+        """Channels and height exchanged where channels are last: (b, c, w, h), or back."""
+        return block if self.channel_axis == 1 else block.swapaxes(1, 3)

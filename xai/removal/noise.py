@@ -1,0 +1,148 @@
+"""Replace removed features by themselves with noise on them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import sparse
+
+from xai import streams
+from xai.archive import as_array
+from xai.inputs import Block, is_tensor
+from xai.removal.base import Context, Draws, Indices, Removal, as_floats, back
+from xai.removal.sampled import positive
+
+SHARE = 0.15
+"""Noise where no sigma is given: this share of an image's range, or of a column's deviation."""
+
+
+@dataclass(frozen=True, eq=False)
+class Noise(Removal):
+    """Add normal noise to removed features: ``x + sigma N(0, 1)``.
+
+    Parameters
+    ----------
+    sigma : number or row like ``x[0]``, optional
+        Standard deviation, in x's units. None: 0.15 of each image's max − min; for tables 0.15 of
+        each column's standard deviation in the background.
+    data : (m, …) rows like x, optional
+        The background of tables; `explain`'s `data` where None.
+    n_draws : int
+        Draws that an expectation uses; walks take further ones. Noise of 0 has one draw: x.
+    displacements : bool
+        Whether a linear fit regresses on the noise itself, so that its coefficients are slopes in
+        x's units (C-LIME, Agarwal et al. 2021), rather than on what is kept. For tables.
+
+    Notes
+    -----
+    SmoothGrad (Smilkov et al. 2017): 10 to 20 % of the range. A draw's noise is the same for all
+    rows, batches and devices (to single precision).
+
+    Examples
+    --------
+    >>> Noise(0.1).sigma
+    0.1
+    """
+
+    sigma: Any = None
+    data: Any = field(default=None, repr=False)
+    n_draws: int = 128
+    displacements: bool = False
+
+    def bind(self, context: Context) -> Draws:
+        """Endless draws, made from (seed, draw) and x."""
+        context.numeric("Noise")
+        positive("n_draws", self.n_draws)
+        x = context.inputs.block
+        if sparse.issparse(x):
+            raise TypeError("Noise needs dense x: pass x.toarray()")
+        sigma = self._deviations(context)
+        if not sigma.any():
+            return Draws(lambda rows, draws: (x, rows), 1)
+        _make_room(context)
+
+        def source(rows: Indices, draws: Indices) -> tuple[Block, Indices]:
+            distinct, place = np.unique(draws, return_inverse=True)
+            own = as_floats(x[rows])
+            noise = normals(own, context.seed, distinct)[place]
+            noisy = own + (sigma if len(sigma) == 1 else sigma[rows]) * noise
+            return back(noisy, x), np.arange(len(rows))
+
+        def regressors(rows: Indices, draws: Indices) -> NDArray[np.float64]:
+            moved = source(rows, draws)[0] - x[rows]
+            return np.asarray(as_array(moved), np.float64)
+
+        if self.displacements and x.ndim != 2:
+            raise ValueError("Noise(displacements=True): slopes are fitted to tables, not images")
+        slopes = regressors if self.displacements else None
+        return Draws(source, self.n_draws, endless=True, regressors=slopes)
+
+    def _deviations(self, context: Context) -> Block:
+        """Sigma of each row and element, (n or 1, *shape or 1s), where x lives."""
+        x, shape = context.inputs.block, context.inputs.shape
+        if self.sigma is not None:
+            return _like(x, _given(self.sigma, shape))
+        if context.channel_axis is not None:
+            return SHARE * spans(x)
+        if self.data is None and context.data is None:
+            raise ValueError(
+                "Noise() takes a column's deviation from the background: pass sigma= or data="
+            )
+        rows = as_array(context.background(self.data, "Noise"))
+        assert rows is not None
+        return _like(x, SHARE * np.nanstd(rows.astype(np.float64), axis=0)[None])
+
+
+def normals(like: Block, seed: int, draws: Indices) -> Block:
+    """Standard normal numbers (draws, *shape) for rows like these, where they live."""
+    size = int(np.prod(like.shape[1:]))
+    if not is_tensor(like):
+        drawn = streams.normals(seed, streams.REPLACEMENT, draws, size)
+        return drawn.reshape(-1, *like.shape[1:]).astype(like.dtype, copy=False)
+    import torch
+
+    if like.device.type == "cpu":  # NumPy's are several times as fast
+        flat = torch.from_numpy(streams.normals(seed, streams.REPLACEMENT, draws, size))
+    else:
+        from xai.kernels import tensors
+
+        samples = torch.as_tensor(draws, device=like.device)
+        flat = tensors.normals(seed, streams.REPLACEMENT, samples, size)
+    return flat.reshape(-1, *like.shape[1:]).to(like.dtype)
+
+
+def spans(x: Block) -> Block:
+    """The max − min of each row, (n, 1, …), as floats to compute with."""
+    axes = tuple(range(1, x.ndim))
+    if is_tensor(x):
+        return as_floats(x.amax(axes, keepdim=True)) - as_floats(x.amin(axes, keepdim=True))
+    return as_floats(x.max(axes, keepdims=True)) - as_floats(x.min(axes, keepdims=True))
+
+
+def _given(sigma: Any, shape: tuple[int, ...]) -> NDArray[np.float64]:
+    """A user's sigma as (1, *shape)."""
+    try:
+        rows = np.broadcast_to(np.asarray(as_array(sigma), np.float64), shape)
+    except (TypeError, ValueError) as error:
+        raise ValueError(
+            f"Noise(sigma={sigma!r}): expected a number, or a row of numbers of shape {shape}"
+        ) from error
+    if not (np.isfinite(rows) & (rows >= 0)).all():
+        raise ValueError(f"Noise(sigma={sigma!r}): expected finite numbers, none negative")
+    return np.asarray(rows[None])
+
+
+def _like(x: Block, values: NDArray[np.float64]) -> Block:
+    """Numbers where x lives, as `as_floats` makes x's rows."""
+    own = as_floats(x[:1])
+    return own.new_tensor(values) if is_tensor(own) else values.astype(own.dtype)
+
+
+def _make_room(context: Context) -> None:
+    """Integer columns become float: noise has fractions."""
+    block = context.inputs.block
+    if not is_tensor(block):
+        context.inputs.admit(np.full((1, *block.shape[1:]), 0.5))

@@ -1,0 +1,83 @@
+"""Players of a layer: each of its units, and its activation maps laid over the image."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from xai.inputs import Inputs
+from xai.partition import Indices, Partition, Players
+from xai.resize import resize
+
+
+@dataclass(frozen=True)
+class Units(Players):
+    """Every unit of a layer's output by itself.
+
+    Parameters
+    ----------
+    layer : str or module
+        "auto": the last that has feature maps.
+    """
+
+    layer: Any = "auto"
+
+    def encode(self, inputs: Inputs, channel_axis: int | None) -> Partition:
+        """One player for each number of the layer's output."""
+        size = int(np.prod(inputs.shape))
+        owner = np.arange(size).reshape(1, *inputs.shape)
+        names = [f"unit {i}" for i in range(size)]
+        return Partition(owner, np.full(inputs.n, size), names, inputs.shape, repr(self))
+
+
+@dataclass(frozen=True)
+class ActivationMaps(Players):
+    """A layer's activation maps, scaled up and to [0, 1], as soft masks of the image.
+
+    A coalition keeps of each pixel the largest of its maps; all of them together keep x whole.
+
+    Parameters
+    ----------
+    layer : str or module
+        "auto": the last that has feature maps.
+
+    Notes
+    -----
+    Score-CAM (Wang et al. 2020, Eq. 4–6).
+    """
+
+    layer: Any = "auto"
+
+    def encode(self, inputs: Inputs, channel_axis: int | None) -> Partition:
+        """Needs the layer's activations: see `over`."""
+        raise TypeError(f"{self} needs a network: it is for torch modules")
+
+    def over(self, inputs: Inputs, channel_axis: int | None, maps: NDArray[Any]) -> Partition:
+        """Lay maps (n, d, h, w) over the pixels of the explained images."""
+        assert channel_axis is not None
+        sides = [s for a, s in enumerate(inputs.shape, start=1) if a != channel_axis]
+        pixels = np.arange(sides[0] * sides[1]).reshape(sides)
+        owner = np.expand_dims(pixels, channel_axis - 1)[None]
+        d = maps.shape[1]
+
+        def masks(rows: Indices, coalitions: Any) -> NDArray[np.float32]:
+            weights = np.asarray(coalitions, np.float32)
+            kept = (maps[rows] * weights[:, :, None, None]).max(axis=1)
+            large = _to_unit(resize(kept, sides[0], sides[1]))
+            out = np.array(large.reshape(len(rows), -1), np.float32)
+            out[(weights == 1).all(axis=1)] = 1.0
+            out[(weights == 0).all(axis=1)] = 0.0
+            return out
+
+        names = [f"channel {i}" for i in range(d)]
+        return Partition(owner, np.full(inputs.n, d), names, (d,), repr(self), atlas=masks)
+
+
+def _to_unit(maps: NDArray[Any]) -> NDArray[Any]:
+    """Each map stretched to [0, 1]; one without contrast is 0 everywhere."""
+    low = maps.min(axis=(1, 2), keepdims=True)
+    spread = maps.max(axis=(1, 2), keepdims=True) - low
+    return np.asarray((maps - low) / np.where(spread > 0, spread, 1.0))
