@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import doctest
 import inspect
+from importlib import import_module
 
 import numpy as np
 import pytest
@@ -365,3 +367,10 @@ def test_read_only_rows_go_into_modules_without_a_warning():
     e = xai.explain(module, data.data[:3], "shapley", data=data.data)
     w = module.weight[0].detach().numpy()
     assert_allclose(e.values, w * (data.data[:3] - data.data.mean(axis=0)), atol=1e-12)
+
+
+@pytest.mark.parametrize("module", ["real", "suppressor", "clusters", "tetromino", "planted"])
+def test_examples_run(module):
+    done = doctest.testmod(import_module(f"xai.datasets.{module}"))
+    assert done.attempted > 0
+    assert done.failed == 0

@@ -330,3 +330,24 @@ def test_what_is_true_to_the_model_flags_the_suppressor():
     for name in ("m_plot", "firm", "pattern"):
         a = np.broadcast_to(data.attributions[name], x.shape)
         assert metrics.suppressor_mass(None, None, a, mask=data.truth).mean() < 1e-12
+
+
+def test_evaluate_holds_explanations_against_a_truth_beside_controls():
+    data = datasets.tetrominoes(12, signal=0.5)
+    difference = data.truth[0] * np.where(np.arange(8)[:, None] < 4, 1.0, -1.0)  # T, and L
+
+    def model(x):
+        return (np.asarray(x)[:, 0] * difference).sum(axis=(1, 2))
+
+    e = xai.explain(model, data.data, "occlusion")
+    explanations = {"occlusion": np.abs(e.values)}
+    asked = {
+        "auc": ("roc_auc", {"mask": data.truth}),
+        "mass": ("relevance_mass", {"mask": data.truth}),
+        "agree": ("feature_agreement", {"reference": data.truth.astype(float), "k": 8}),
+    }
+    report = metrics.evaluate(model, data.data, explanations, asked)
+    assert report["auc", "occlusion"].mean() == 1.0
+    assert report["mass", "occlusion"].mean() == 1.0
+    assert report["agree", "occlusion"].mean() == 1.0
+    assert abs(report["auc", "random"].mean() - 0.5) < 4 * report["auc", "random"].std_error

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import doctest
+from importlib import import_module
+
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
@@ -422,3 +425,10 @@ def test_students_may_be_swapped_and_lessons_refused(lesson):
         metrics.simulatability(opposite, x, e, shown="allways")
     with pytest.raises(ValueError, match="two rows a fold"):
         metrics.simulatability(opposite, x[:6], e[range(6)])
+
+
+@pytest.mark.parametrize("module", ["tasks", "proportions"])
+def test_examples_run(module):
+    done = doctest.testmod(import_module(f"xai.metrics.{module}"))
+    assert done.attempted > 0
+    assert done.failed == 0
