@@ -42,6 +42,7 @@ class Record:
 _CURVES, _AGREEMENT = "faithfulness by removal", "faithfulness by agreement"
 _SIMPLE, _ROBUST, _AXIOM = "simplicity", "robustness", "axioms"
 _RANDOM = "randomisation"
+_TRUTH = "ground truth"
 
 RECORDS: tuple[Record, ...] = (
     Record("deletion", "faithfulness", _CURVES, "lower", "area under D", "K + 1",
@@ -136,6 +137,35 @@ RECORDS: tuple[Record, ...] = (
     Record("random_logit", "randomisation", _RANDOM, "lower",
            "correlation with another class's attribution", "1 ex", "explain, several outputs",
            "Sixt, Granz & Landgraf 2020"),
+    Record("pointing_game", "localisation", _TRUTH, "higher", "is the largest in the mask?", "0",
+           "mask", "Zhang et al. 2018"),
+    Record("relevance_mass", "localisation", _TRUTH, "higher", "Σ_mask a⁺ / Σ a⁺", "0", "mask",
+           "Arras, Osman & Samek 2022"),
+    Record("relevance_rank", "localisation", _TRUTH, "higher", "|top |mask| ∩ mask| / |mask|", "0",
+           "mask", "Arras, Osman & Samek 2022"),
+    Record("roc_auc", "localisation", _TRUTH, "higher", "P(a inside > a outside)", "0", "mask",
+           "Clark, Wilming & Haufe 2024 (XAI-TRIS)"),
+    Record("iou", "localisation", _TRUTH, "higher", "|top k ∩ mask| / |top k ∪ mask|", "0",
+           "mask", "Zhou et al. 2016"),
+    Record("grid_pointing", "localisation", _TRUTH, "higher", "Σ_cell a⁺ / Σ a⁺ in a mosaic", "0",
+           "cell", "Böhle, Fritz & Schiele 2021"),
+    Record("suppressor_mass", "localisation", _TRUTH, "lower", "Σ_outside |a| / Σ |a|", "0",
+           "mask", "Wilming et al. 2023"),
+    Record("feature_agreement", "reference", _TRUTH, "higher", "|T_k(a) ∩ T_k(g)| / k", "0",
+           "reference", "Krishna et al. 2022"),
+    Record("rank_agreement", "reference", _TRUTH, "higher", "same feature at ranks 1..k", "0",
+           "reference", "Krishna et al. 2022"),
+    Record("sign_agreement", "reference", _TRUTH, "higher", "|T_k(a) ∩ T_k(g), same sign| / k",
+           "0", "reference", "Krishna et al. 2022"),
+    Record("signed_rank_agreement", "reference", _TRUTH, "higher",
+           "same feature and sign at ranks 1..k", "0", "reference", "Krishna et al. 2022"),
+    Record("rank_correlation", "reference", _TRUTH, "higher", "Spearman(|a|, |g|)", "0",
+           "reference", "Krishna et al. 2022"),
+    Record("pairwise_rank_agreement", "reference", _TRUTH, "higher", "pairs ordered alike", "0",
+           "reference", "Krishna et al. 2022"),
+    Record("simulatability", "student", "tasks", "higher",
+           "gain in predicting the model from seeing explanations", "1", "several outputs",
+           "Hase & Bansal 2020"),
 )  # fmt: skip
 
 

@@ -17,6 +17,7 @@ from xai._version import __version__
 
 if TYPE_CHECKING:
     from xai import behavior, datasets, metrics, players, plots, removal, summary
+    from xai.aggregate import aggregate
     from xai.explain import explain
     from xai.explanation import Explanation, load
     from xai.game import Game
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from xai.torch_model import TorchModel
 
 _HOMES = {
+    "aggregate": "xai.aggregate",
     "explain": "xai.explain",
     "Explanation": "xai.explanation",
     "load": "xai.explanation",
@@ -49,6 +51,7 @@ __all__ = [
     "Top",
     "TorchModel",
     "__version__",
+    "aggregate",
     "behavior",
     "choose",
     "compare",

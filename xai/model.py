@@ -317,9 +317,16 @@ def _module_inputs(module: Any, inputs: Inputs) -> Callable[[Block], Any]:
     def prepare(block: Block) -> Any:
         if is_tensor(block) and not block.is_floating_point() and _takes_codes(module):
             return block.to(first.device)
-        return torch.as_tensor(block).to(first.device, first.dtype)
+        return _tensor(block).to(first.device, first.dtype)
 
     return prepare
+
+
+def _tensor(block: Block) -> Any:
+    """A tensor of a block; torch warns of arrays that must not be written to, and gets a copy."""
+    import torch
+
+    return torch.as_tensor(block if is_tensor(block) or block.flags.writeable else block.copy())
 
 
 def _takes_codes(module: Any) -> bool:
@@ -335,13 +342,11 @@ def to_model_device(model: Model, inputs: Inputs) -> Inputs:
     """Keep rows as tensors where the module lives, so that batches are composed there."""
     if model.module is None or hasattr(inputs.block, "tocsr"):
         return inputs
-    import torch
-
     block = model.prepare(inputs.block)
     outer = inputs.encode
 
     def encode(rows: Any, what: str) -> Any:
-        encoded = torch.as_tensor(outer(rows, what)).to(block.device)
+        encoded = _tensor(outer(rows, what)).to(block.device)
         return encoded.to(block.dtype) if block.is_floating_point() else encoded
 
     return replace(inputs, block=block, decode=lambda b: b, encode=encode, columns=None)
