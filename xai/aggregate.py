@@ -217,7 +217,7 @@ def _ava(
         target=np.repeat(e.target[:1], len(rows), axis=0),
         element_players=np.repeat(e.element_players[:1], len(rows), axis=0),
         method=f"ava({e.method})",
-        exact=e.exact[near].all(axis=1),
+        exact=np.asarray(e.exact[near].all(axis=1)),
         runs=np.full(len(rows), ""),
         recipe=None,
     )
