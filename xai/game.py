@@ -84,6 +84,8 @@ class Game(ABC):
     evaluations : int
         Model rows spent so far, over all rows.
     player_names : (d,) str, or none
+    player_shape : tuple of int
+        Of the players: (height, width) where they are pixels, else (d,).
     """
 
     n_rows: int = 1
@@ -96,6 +98,7 @@ class Game(ABC):
     evaluations: int = 0
     progress: Progress | None = None
     player_names: Sequence[str] = ()
+    player_shape: tuple[int, ...] = ()
 
     @staticmethod
     def from_function(v: Callable[[Any], Any], n_players: int) -> Game:
@@ -215,6 +218,7 @@ class FunctionGame(Game):
             raise ValueError(f"n_players must be a positive integer, not {n_players!r}")
         self._v = v
         self.n_players = n_players = int(n_players)
+        self.player_shape = (n_players,)
         self.evaluations = 0
         ends = self._call(np.array([[False] * n_players, [True] * n_players]))
         self.flat = ends.ndim == 1
@@ -295,6 +299,7 @@ class ModelGame(Game):
         self.evaluations = self.paid * self.n_rows
         self.n_players = int(self.partition.counts[self._rows[0]])
         self.player_names = self.partition.names
+        self.player_shape = self.partition.shape
         self.n_draws, self.endless = self.draws.n_draws, self.draws.endless
         self.sampled_draws = self.endless
         self.commutes = self.values.reduce is None
@@ -659,6 +664,7 @@ class DatasetGame(Game):
         self.n_draws = self.inner.n_rows
         self.sampled_draws = True
         self.progress, self.player_names = self.inner.progress, self.inner.player_names
+        self.player_shape = self.inner.player_shape
 
     @property
     def evaluations(self) -> int:  # type: ignore[override] # a count that lives in the inner game

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from html import escape
 
 from xai.behavior import Behavior, DatasetLoss, Prediction, PredictionLoss
-from xai.players import ActivationMaps, Channels, Patches, Players, Units
+from xai.players import ActivationMaps, Channels, Grid, Patches, Players, Units
 from xai.removal import (
     Baseline,
     BlurPyramid,
@@ -21,6 +21,7 @@ from xai.removal import (
 )
 from xai.suggest import unknown
 from xai.summary import (
+    HSIC,
     Banzhaf,
     BetaShapley,
     Budget,
@@ -33,6 +34,8 @@ from xai.summary import (
     Owen,
     RemoveIndividual,
     Shapley,
+    SmoothGrid,
+    Sobol,
     Summary,
 )
 
@@ -83,6 +86,8 @@ _TABLE = "table; any model"
 _NETWORK = "image; torch"
 _TORCH = "table, image; torch"
 _TABLE_IMAGE = "table, image; any model"
+_IMAGE = "image; any model"
+_GRID = (Baseline(0), Grid(8))
 
 _METHODS = (
     Method(Marginal(), Prediction(), RemoveIndividual(), "occlusion",
@@ -111,6 +116,13 @@ _METHODS = (
     Method(Neighbourhood(), Prediction(), _LIME, "lime", budget=Budget(rows=5000),
            paper="Ribeiro, Singh & Guestrin 2016, Why should I trust you?",
            image=(Baseline("mean"), Patches(16))),
+    Method(Baseline(0), Prediction(), MeanWhenIncluded(masks=SmoothGrid()), "rise",
+           budget=Budget(rows=4000), inputs=_IMAGE, image=(Baseline(0), None),
+           paper="Petsiuk, Das & Saenko 2018, RISE"),
+    Method(Marginal(), Prediction(), Sobol(), "sobol", inputs=_TABLE_IMAGE, image=_GRID,
+           paper="Fel et al. 2021, Look at the variance! Efficient black-box explanations"),
+    Method(Marginal(), Prediction(), HSIC(), "hsic", image=_GRID,
+           paper="Novello, Fel & Vigouroux 2022, Making sense of dependence"),
     Method(Permuted(), DatasetLoss("error", average="loss"), RemoveIndividual(),
            "permutation_test",
            budget="10dn + m + n", inputs=_TABLE, paper="Breiman 2001, Random forests"),
@@ -247,7 +259,7 @@ def _budget(method: Method) -> str:
     rule = method.budget or method.summary.default_budget
     if isinstance(rule, str):
         return rule
-    whole = isinstance(method.behavior, PredictionLoss | DatasetLoss)
+    whole = isinstance(method.behavior, PredictionLoss | DatasetLoss) and not rule.whole
     return rule.text("dm" if whole else "d", "n" if method.of_data_set else "1")
 
 

@@ -20,6 +20,7 @@ __all__ = [
     "Channels",
     "Columns",
     "Elements",
+    "Grid",
     "Groups",
     "Partition",
     "Patches",
@@ -44,6 +45,41 @@ class Elements(Players):
         owner = np.arange(size).reshape(1, *inputs.shape)
         names = inputs.names or [str(i) for i in range(size)]
         return Partition(owner, np.full(inputs.n, size), list(names), inputs.shape, "Elements()")
+
+
+@dataclass(frozen=True)
+class Grid(Players):
+    """An image cut into as many cells down as across, all channels together, whatever its size.
+
+    Parameters
+    ----------
+    cells : int
+        Along each side; fewer where the image has fewer pixels.
+
+    Examples
+    --------
+    >>> import xai
+    >>> f = lambda x: x.sum(axis=(1, 2, 3))
+    >>> xai.explain(f, np.ones((1, 5, 6, 1)), "occlusion", players=Grid(2)).values
+    array([[9., 9., 6., 6.]])
+    """
+
+    cells: int
+
+    def encode(self, inputs: Inputs, channel_axis: int | None) -> Partition:
+        """One player for each cell, left to right, top to bottom."""
+        if channel_axis is None:
+            raise ValueError(f"{self} is for images (4-D batches); x has rows of {inputs.shape}")
+        if self.cells < 1:
+            raise ValueError(f"Grid(cells): expected at least 1, not {self.cells!r}")
+        height, width = (s for a, s in enumerate(inputs.shape, start=1) if a != channel_axis)
+        down, across = (min(self.cells, side) for side in (height, width))
+        row = np.arange(height) * down // height
+        column = np.arange(width) * across // width
+        owner = np.expand_dims(row[:, None] * across + column, channel_axis - 1)[None]
+        d = down * across
+        names = [str(i) for i in range(d)]
+        return Partition(owner, np.full(inputs.n, d), names, (d,), repr(self))
 
 
 @dataclass(frozen=True, eq=False)

@@ -5,12 +5,15 @@ from __future__ import annotations
 from xai.summary.base import Attribution, Budget, Plan, Summary
 from xai.summary.cam import ChannelGradient
 from xai.summary.gradient import Gradient, IntegratedGradient
+from xai.summary.hsic import HSIC
 from xai.summary.individual import IncludeIndividual, RemoveIndividual
 from xai.summary.interactions import Interactions
 from xai.summary.linear import LinearFit
+from xai.summary.masks import SmoothGrid
 from xai.summary.owen import Owen
 from xai.summary.semivalue import Banzhaf, BetaShapley, MeanWhenIncluded, Semivalue
 from xai.summary.shapley import Shapley
+from xai.summary.sobol import Sobol
 
 NAMES = {
     "remove_individual": RemoveIndividual,
@@ -25,10 +28,13 @@ NAMES = {
     "channel_gradient": ChannelGradient,
     "gradient": Gradient,
     "integrated_gradient": IntegratedGradient,
+    "sobol": Sobol,
+    "hsic": HSIC,
 }
 """Summaries that `explain(summary="…")` accepts by name."""
 
 __all__ = [
+    "HSIC",
     "NAMES",
     "Attribution",
     "Banzhaf",
@@ -46,5 +52,7 @@ __all__ = [
     "RemoveIndividual",
     "Semivalue",
     "Shapley",
+    "SmoothGrid",
+    "Sobol",
     "Summary",
 ]

@@ -13,6 +13,7 @@ from scipy.special import betaln, gammaln
 
 from xai import streams
 from xai.game import Coalitions, Floats, Game, Indices
+from xai.suggest import unknown
 from xai.summary.base import (
     Attribution,
     Budget,
@@ -29,6 +30,7 @@ from xai.summary.base import (
 from xai.summary.enumeration import enumerated
 from xai.summary.interactions import enumerated_pairs, from_triangle, with_pairs
 from xai.summary.kernel import weighted_moments
+from xai.summary.masks import Normalise, SmoothGrid, mean_under
 from xai.summary.pairs import Design, Target, semivalues, shapley_interactions, sign_products, signs
 from xai.summary.stretches import Stretches, pair_costs
 from xai.summary.walks import spreads
@@ -84,7 +86,7 @@ class Banzhaf(Summary):
             half = v.shape[1] // 2
             return _regress(S, v[:, :half] - v[:, half:])
 
-        return _sampled(game, pairs, plan, coalitions, estimate, paired=True)
+        return sampled(game, pairs, plan, coalitions, estimate, paired=True)
 
 
 def banzhaf_interactions(game: Game, plan: Plan, samples: int | None) -> Attribution:
@@ -113,7 +115,7 @@ def banzhaf_interactions(game: Game, plan: Plan, samples: int | None) -> Attribu
         return values, errors
 
     width = d + d * (d - 1) // 2
-    found = _sampled(game, pairs, plan, coalitions, estimate, paired=True, width=width)
+    found = sampled(game, pairs, plan, coalitions, estimate, paired=True, width=width)
     assert found.std_error is not None
     values, errors = found.values, found.std_error
     result = replace(found, values=values[:, :d], std_error=errors[:, :d])
@@ -316,7 +318,7 @@ def _by_pairs(
         return values, errors
 
     widths = [len(target.known) for target in targets]
-    found = _sampled(
+    found = sampled(
         game, len(design.S), plan, lambda i: design.S[i], estimate, paired=True, width=sum(widths)
     )
     assert found.std_error is not None
@@ -344,7 +346,13 @@ class MeanWhenIncluded(Summary):
     ----------
     p : float in (0, 1)
     samples : int, optional
-        Number of coalitions.
+        Number of coalitions, or of masks.
+    masks : SmoothGrid, optional
+        Soft masks M to draw over an image's pixels, in place of coalitions: the mean is
+        ``Σ v(M) M_i / Σ M_i``.
+    normalise : {"sum", "expected"}
+        "expected": ``Σ v(M) M_i / (N p)`` instead, as RISE's paper has it; a constant v then
+        shows how often each pixel happened to be kept.
 
     Notes
     -----
@@ -360,12 +368,20 @@ class MeanWhenIncluded(Summary):
 
     p: float = 0.5
     samples: int | None = None
+    masks: SmoothGrid | None = None
+    normalise: Normalise = "sum"
     default_budget: ClassVar[Budget | str] = Budget(rows=8192, per_player=32)
 
     def attribute(self, game: Game, plan: Plan) -> Attribution:
-        """Enumerate where that fits, else average over random coalitions."""
+        """Enumerate where that fits, else average over random coalitions, or over masks."""
         if not 0 < self.p < 1:
             raise ValueError(f"p must lie between 0 and 1, not {self.p!r}")
+        if self.normalise not in ("sum", "expected"):
+            raise ValueError(unknown("normalise", self.normalise, ["sum", "expected"]))
+        if self.masks is not None:
+            return self._under(self.masks, game, plan)
+        if self.normalise != "sum":
+            raise ValueError("normalise='expected' is for masks: pass masks=SmoothGrid(), too")
         count = _samples("one coalition", game, plan, self.samples, per_sample=1)
         if count is None:
             return self._enumerate(game, plan.tolerance)
@@ -373,7 +389,15 @@ class MeanWhenIncluded(Summary):
         def coalitions(samples: Indices) -> Coalitions:
             return streams.kept(plan.seed, samples, game.n_players, self.p)
 
-        return _sampled(game, count, plan, coalitions, _mean_included, paired=False)
+        return sampled(game, count, plan, coalitions, _mean_included, paired=False)
+
+    def _under(self, masks: SmoothGrid, game: Game, plan: Plan) -> Attribution:
+        unit = game.sample_cost if game.commutes else game.value_cost
+        count = plan.count("one mask", game, samples=self.samples, unit=unit, enumerates=False)
+        draws = own_draws(game, plan.seed, np.arange(count))
+        return mean_under(
+            game, plan, count, draws, masks=masks, p=self.p, normalise=self.normalise
+        )
 
     def _enumerate(self, game: Game, tolerance: float | None) -> Attribution:
         S = all_coalitions(game.n_players)
@@ -438,7 +462,7 @@ Estimator = Callable[[Coalitions, Floats], "tuple[Floats, Floats]"]
 """(coalitions (C, d), values (R, C, k)) -> values and errors, (R, d, k) each."""
 
 
-def _sampled(
+def sampled(
     game: Game,
     count: int,
     plan: Plan,
@@ -446,20 +470,23 @@ def _sampled(
     estimate: Estimator,
     *,
     paired: bool,
+    spread: bool = True,
     width: int | None = None,
 ) -> Attribution:
     """Evaluate samples for all rows, and estimate; rows that meet the tolerance stop.
 
     `width` numbers are estimated, the values first: one for each player where it is None.
+    Where `spread` is False, each value is the mean over all draws, whatever the game.
     """
     n, d, k = game.n_rows, game.n_players, game.n_outputs
     values, errors = np.empty((n, width or d, k)), np.empty((n, width or d, k))
     S = coalitions(np.arange(count))
-    draws = own_draws(game, plan.seed, np.arange(count))
+    draws = own_draws(game, plan.seed, np.arange(count)) if spread else None
     tolerance = plan.tolerance
     bases, fulls = np.empty((n, k)), np.empty((n, k))
     if game.progress is not None:
-        game.progress.expect(n * count * (1 + paired))
+        unit = 1 if spread else game.value_cost
+        game.progress.expect(n * count * (1 + paired) * unit)
     for rows, _ in game.blocks(count * (1 + paired)):
         bases[rows], fulls[rows] = game.ends(rows)
         active, parts, done = rows, [], 0
