@@ -42,6 +42,8 @@ ENSEMBLE_BATCH_ROWS = 2**16
 """The same for ensembles, which pay once per call for each member."""
 TENSOR_BATCH_BYTES, TENSOR_BATCH_ROWS = 2**22, 2**13
 """The same for tensors: a network's layers are many times as large as its input."""
+REST_BATCH_BYTES = 2**24
+"""The same behind a layer: the network's later layers are small, and each call has a price."""
 DEVICE_BATCH_BYTES, DEVICE_BATCH_ROWS = 2**27, 2**17
 """The same for tensors on an accelerator, which small calls leave idle."""
 BLOCK = 2**17
@@ -314,11 +316,13 @@ class ModelGame(Game):
     def _choose_batch(self) -> int:
         block = self.inputs.block
         dtype = getattr(block, "dtype", None)
-        row = int(np.prod(self.inputs.shape)) * max(1, int(getattr(dtype, "itemsize", 8)))
+        numbers = max(int(np.prod(self.inputs.shape)), self.model.width)
+        row = numbers * max(1, int(getattr(dtype, "itemsize", 8)))
         row += 8 * int(self.full_outputs.shape[1])
         size, most = BATCH_BYTES, ENSEMBLE_BATCH_ROWS if self.model.is_ensemble else BATCH_ROWS
         if is_tensor(block):
             size, most = TENSOR_BATCH_BYTES, TENSOR_BATCH_ROWS
+            size = REST_BATCH_BYTES if self.model.by_row else size
             if block.device.type != "cpu":
                 size, most = DEVICE_BATCH_BYTES, DEVICE_BATCH_ROWS
         return max(1, min(most, size // row))
