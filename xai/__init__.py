@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from xai._version import __version__
 
 if TYPE_CHECKING:
-    from xai import behavior, datasets, metrics, players, plots, removal, summary
+    from xai import behavior, concepts, datasets, metrics, players, plots, removal, summary
     from xai.explain import explain
     from xai.explanation import Explanation, load
     from xai.game import Game
@@ -33,7 +33,7 @@ _HOMES = {
     "Label": "xai.targets",
     "Top": "xai.targets",
 }
-_MODULES = ("behavior", "datasets", "metrics", "players", "plots", "removal", "summary")
+_MODULES = ("behavior", "concepts", "datasets", "metrics", "players", "plots", "removal", "summary")
 
 __all__ = [
     "Explanation",
@@ -43,6 +43,7 @@ __all__ = [
     "Top",
     "__version__",
     "behavior",
+    "concepts",
     "datasets",
     "explain",
     "load",

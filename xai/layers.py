@@ -141,7 +141,7 @@ def _pieces(
             model(inputs.encode(rows, what))
         return probe.latest(seen)
 
-    axis = _channels(acts)
+    axis = channel_axis(acts)
     found = Inputs(acts, lambda block: block, encode)
     maps = feature_maps(acts, axis, inputs.shape)
     if not goes_on:
@@ -405,7 +405,7 @@ def _without_gradients(way: Way) -> Way:
 # -------------------------------------------------------------------------------- feature maps
 
 
-def _channels(acts: Tensor) -> int:
+def channel_axis(acts: Tensor) -> int:
     """The axis of channels: the last of tokens (n, t, c) and of maps that end in it."""
     if acts.ndim == 4:
         return 3 if acts.shape[1] == acts.shape[2] != acts.shape[3] else 1

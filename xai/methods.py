@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from html import escape
 
 from xai.behavior import Behavior, DatasetLoss, Prediction, PredictionLoss
-from xai.players import ActivationMaps, Channels, Grid, Patches, Players, Units
+from xai.players import ActivationMaps, Channels, Concepts, Grid, Patches, Players, Units
 from xai.removal import (
     Baseline,
     BlurPyramid,
@@ -170,6 +170,9 @@ _METHODS = (
     Method(Baseline(0), Prediction(), IncludeIndividual(softmax=True), "score_cam",
            inputs=_NETWORK, image=(Baseline(0), ActivationMaps()),
            paper="Wang et al. 2020, Score-CAM"),
+    Method(Baseline(0), Prediction(), Sobol(), "craft", inputs=_NETWORK,
+           image=(Baseline(0), Concepts()),
+           paper="Fel et al. 2023, CRAFT: Concept recursive activation factorization"),
     Method(ProductOfMarginals(), Prediction(), Shapley(), "qii", inputs=_TABLE_IMAGE,
            paper="Datta, Sen & Zick 2016, Quantitative input influence"),
 )  # fmt: skip
