@@ -79,7 +79,10 @@ class Concepts(Players):
             ]
 
         def rebuilt(block: Tensor, rows: Any) -> Tensor:
-            return _times(block, W, axis, E[torch.as_tensor(rows, device=E.device)])
+            cuts = np.flatnonzero(np.diff(rows)) + 1  # one row's remainder serves its whole run
+            runs = zip(torch.tensor_split(block, cuts.tolist()), rows[[0, *cuts]], strict=True)
+            made = [_times(part, W, axis, E[row : row + 1]) for part, row in runs]
+            return made[0] if len(made) == 1 else torch.cat(made)
 
         rest = pieces.model
         call, forward = rest.call, rest.forward
