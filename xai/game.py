@@ -307,7 +307,9 @@ class ModelGame(Game):
         self.commutes = self.values.reduce is None
         self._empty: dict[int, Floats] = {}
         everything = self.partition.covers(self._rows).all()
-        self._has_shared_empty = self.draws.key is not None and bool(everything)
+        self._has_shared_empty = (
+            self.draws.key is not None and bool(everything) and self.model.alike
+        )
         self.n_outputs = self._reduced(self._rows[:1], self._full(self._rows[:1])).shape[1]
         self._base = np.empty((self.inputs.n, self.n_outputs))
         self._has_base = np.zeros(self.inputs.n, bool)

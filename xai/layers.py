@@ -364,6 +364,7 @@ def _rest(
             prepare=lambda block: block,
             forward=way,
             by_row=True,
+            alike=way is behind_one,
         )
         met, spent = _meets(rest, acts, outputs, size)
         paid += -(-spent // len(acts))

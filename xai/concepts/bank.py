@@ -46,6 +46,7 @@ class ConceptBank:
     input_shape : (channels, height, width)
     images : (n, channels, height, width), read-only, or None
     seed : int
+    converged : whether the factorisation met its tolerance
     model : the network; None after `load` without it
     """
 
@@ -59,6 +60,7 @@ class ConceptBank:
     target: int | None
     input_shape: tuple[int, ...]
     seed: int
+    converged: bool = True
     images: NDArray[Any] | None = None
     model: Any = field(default=None)
 
@@ -68,7 +70,8 @@ class ConceptBank:
     def __repr__(self) -> str:
         return (
             f"ConceptBank({len(self)} concepts of {self.layer!r} by {self.factors}, "
-            f"{len(self.boxes)} crops, error={self.error:.3g})"
+            f"{len(self.boxes)} crops, error={self.error:.3g}"
+            f"{'' if self.converged else ', not converged'})"
         )
 
     @property
@@ -242,7 +245,7 @@ class ConceptBank:
 
 
 _ARRAYS = ("basis", "offset", "coefficients", "boxes")
-_META = ("layer", "factors", "error", "target", "input_shape", "seed")
+_META = ("layer", "factors", "error", "target", "input_shape", "seed", "converged")
 
 
 def load(path: str | PathLike[str], model: Any = None) -> ConceptBank:
@@ -357,7 +360,7 @@ def _bank(
     target: int | None,
 ) -> ConceptBank:
     A = pooled_crops(network, boxes, batch_size)
-    W, offset, how = factorise(A, n_concepts, factors, seed)
+    W, offset, how, converged = factorise(A, n_concepts, factors, seed)
     U = np.asarray(coefficients(A - offset, W, signed=how == "pca"))
     error = float(np.linalg.norm(A - offset - U @ W) / max(np.linalg.norm(A), 1e-30))
     for array in (W, offset, U, boxes):
@@ -365,7 +368,7 @@ def _bank(
     return ConceptBank(
         W, offset, U, boxes, network.probe.name, how, error,
         None if target is None else int(target),
-        tuple(int(s) for s in network.images.shape[1:]), int(seed),
+        tuple(int(s) for s in network.images.shape[1:]), int(seed), converged,
     )  # fmt: skip
 
 

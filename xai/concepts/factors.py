@@ -13,10 +13,11 @@ from xai.concepts.nnls import coefficients
 from xai.suggest import unknown
 
 Floats: TypeAlias = NDArray[np.floating]
+ITERATIONS = 400
 Factors: TypeAlias = Literal["auto", "nmf", "semi_nmf", "kmeans", "pca"]
 
 
-def factorise(A: Floats, r: int, how: str, seed: int) -> tuple[Floats, Floats, str]:
+def factorise(A: Floats, r: int, how: str, seed: int) -> tuple[Floats, Floats, str, bool]:
     """Find r concepts in activations.
 
     Parameters
@@ -30,6 +31,7 @@ def factorise(A: Floats, r: int, how: str, seed: int) -> tuple[Floats, Floats, s
     W : (r, C) concepts of unit length
     offset : (C,) what is subtracted from activations first: their mean for PCA, else 0
     how : the one that ran
+    converged : whether it met its tolerance within its iterations
 
     Raises
     ------
@@ -56,45 +58,51 @@ def factorise(A: Floats, r: int, how: str, seed: int) -> tuple[Floats, Floats, s
     if not 1 <= r <= most:
         raise ValueError(f"n_concepts={r}: expected 1 to {most} for {len(A)} crops ({how})")
     offset = A.mean(axis=0) if how == "pca" else np.zeros(A.shape[1], A.dtype)
-    W = _HOW[how](A - offset, r, seed)
+    W, converged = _HOW[how](A - offset, r, seed)
     length = np.linalg.norm(W, axis=1, keepdims=True)
-    return np.asarray(W / np.where(length > 0, length, 1), A.dtype), offset, how
+    return np.asarray(W / np.where(length > 0, length, 1), A.dtype), offset, how, converged
 
 
-def _nmf(A: Floats, r: int, seed: int) -> Floats:
+def _nmf(A: Floats, r: int, seed: int) -> tuple[Floats, bool]:
     """Lee & Seung (1999), by scikit-learn's coordinate descent."""
     from sklearn.decomposition import NMF
+    from sklearn.exceptions import ConvergenceWarning
 
     init = "nndsvda" if r <= min(A.shape) else "random"
-    return np.asarray(NMF(r, init=init, max_iter=1000, random_state=seed).fit(A).components_)
+    model = NMF(r, init=init, max_iter=ITERATIONS, random_state=seed)
+    with warnings.catch_warnings():  # told by what is returned
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        model.fit(A)
+    return np.asarray(model.components_), bool(model.n_iter_ < ITERATIONS)
 
 
-def _semi_nmf(A: Floats, r: int, seed: int) -> Floats:
+def _semi_nmf(A: Floats, r: int, seed: int) -> tuple[Floats, bool]:
     """min ‖A − UW‖ with U ≥ 0 (Ding, Li & Jordan 2010): each exactly in turn, from k-means."""
-    W, before = _kmeans(A, r, seed), np.inf
-    for _ in range(200):
+    (W, _), before = _kmeans(A, r, seed), np.inf
+    for _ in range(ITERATIONS):
         U = np.asarray(coefficients(A, W))
         W = np.linalg.lstsq(U, A, rcond=None)[0]
         error = float(np.linalg.norm(A - U @ W))
         if error >= before * (1 - 1e-5):
-            break
+            return W, True
         before = error
-    return W
+    return W, False
 
 
-def _kmeans(A: Floats, r: int, seed: int) -> Floats:
+def _kmeans(A: Floats, r: int, seed: int) -> tuple[Floats, bool]:
     from sklearn.cluster import KMeans
 
-    return np.asarray(KMeans(r, n_init=4, random_state=seed).fit(A).cluster_centers_)
+    model = KMeans(r, n_init=4, random_state=seed).fit(A)
+    return np.asarray(model.cluster_centers_), bool(model.n_iter_ < model.max_iter)
 
 
-def _pca(A: Floats, r: int, seed: int) -> Floats:
+def _pca(A: Floats, r: int, seed: int) -> tuple[Floats, bool]:
     from sklearn.decomposition import PCA
 
-    return np.asarray(PCA(r, random_state=seed).fit(A).components_)
+    return np.asarray(PCA(r, random_state=seed).fit(A).components_), True
 
 
-_HOW: dict[str, Callable[[Any, int, int], Floats]] = {
+_HOW: dict[str, Callable[[Any, int, int], tuple[Floats, bool]]] = {
     "nmf": _nmf,
     "semi_nmf": _semi_nmf,
     "kmeans": _kmeans,

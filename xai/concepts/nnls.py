@@ -15,7 +15,7 @@ ROWS = 2**13
 """Rows solved at once: each takes up to r² numbers."""
 MOST_EXCHANGES = 100
 """Rounds of exchanges, beside one for each concept; five to ten are enough but for ties."""
-RIDGE = 1e-11
+RIDGE = 1e-12
 """Of the mean squared length of the concepts: keeps equal ones apart, far below any coefficient."""
 
 

@@ -100,6 +100,7 @@ class Concepts(Players):
                 rest,
                 call=lambda block, rows: call(rebuilt(block, rows), rows),
                 forward=lambda block, rows: forward(rebuilt(block, rows), rows),
+                alike=False,
                 width=a[0].numel(),
             ),
             inputs=Inputs(u, lambda block: block, encode),
