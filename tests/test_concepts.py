@@ -173,7 +173,7 @@ def test_symmetric_concepts_are_equal_at_every_index(r):
 
 
 def test_permuting_concepts_permutes_their_importance(problem):
-    _, images, _, _, net, bank = problem
+    _, images, _, _, _, bank = problem
     order = np.array([2, 0, 3, 1])
     other = replace(bank, basis=bank.basis[order], coefficients=bank.coefficients[:, order])
     one = bank.importance(images, target=0, designs=256)
@@ -185,7 +185,7 @@ def test_permuting_concepts_permutes_their_importance(problem):
 def test_concepts_that_do_nothing_get_exactly_0():
     W = np.eye(5)
     weights = np.array([[1.0, -2.0, 0.0, 3.0, 1.0]])  # concept 2 is ignored
-    images, U = painted(W, seed=4)
+    images, _ = painted(W, seed=4)
     images[:, 4] = 0  # and concept 4 is not there
     net = Painted(linear_head(weights))
     bank = bank_of(net, W, images)
@@ -365,8 +365,8 @@ def test_a_bank_comes_back_from_its_file(textured, tmp_path):
         small.transform(images)
     with pytest.raises(ValueError, match="images="):
         small.crops(0)
+    np.savez(tmp_path / "other.npz", a=np.ones(2))
     with pytest.raises(ValueError, match="no concept bank"):
-        np.savez(tmp_path / "other.npz", a=np.ones(2))
         load(tmp_path / "other.npz")
 
 
@@ -390,7 +390,7 @@ def test_negative_activations_are_said_aloud(textured):
 
 
 def test_refining_looks_at_the_crops_that_have_most(textured):
-    net, images, bank = textured
+    _, images, bank = textured
     finer = bank.refine(1, layer="1", n_concepts=2, percentile=80)
     u = bank.coefficients[:, 1]
     np.testing.assert_array_equal(finer.boxes, bank.boxes[u > np.percentile(u, 80)])

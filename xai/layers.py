@@ -228,7 +228,7 @@ class LastMap:
         return probe, self.output
 
 
-class _Reached(Exception):
+class _Reached(Exception):  # noqa: N818 — no error: the way out of a pass
     """A layer has given its last output: nothing behind it need run."""
 
 

@@ -7,12 +7,12 @@ import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from os import PathLike
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
-from xai.concepts.crops import Indices, on_host, opened, pooled_crops, windows
+from xai.concepts.crops import Indices, on_host, opened, place_rows, pooled_crops, windows
 from xai.concepts.factors import Factors, factorise
 from xai.concepts.importance import Importance, importance
 from xai.concepts.nnls import coefficients
@@ -153,9 +153,7 @@ class ConceptBank:
             target = "predicted" if self.target is None else self.target
         seed = self.seed if seed is None else seed
         model, images = self._network(), self._images(images)
-        return importance(
-            self, model, images, target=target, summary=summary, seed=seed, **options
-        )
+        return importance(self, model, images, target=target, summary=summary, seed=seed, **options)
 
     def refine(
         self,
@@ -182,9 +180,8 @@ class ConceptBank:
             raise ValueError(f"percentile={percentile!r}: expected a number from 0 up to 100")
         boxes = self.boxes[u > np.percentile(u, percentile)]
         with opened(self._network(), self._images(None), layer) as network:
-            bank = _bank(
-                network, boxes, n_concepts, factors, self.seed, batch_size, target=self.target
-            )
+            A = pooled_crops(network, boxes, batch_size)
+            bank = _bank(network, A, boxes, n_concepts, factors, self.seed, target=self.target)
         return replace(bank, images=self.images, model=self.model)
 
     def best(self, concept: int, k: int = 10) -> Indices:
@@ -278,7 +275,7 @@ def fit(
     layer: Any = "auto",
     n_concepts: int = 10,
     target: int | None = None,
-    crop: int | Sequence[int] | None = None,
+    crop: int | Sequence[int] | Literal["places"] | None = None,
     stride: int | None = None,
     factors: Factors = "auto",
     batch_size: int = 64,
@@ -299,8 +296,10 @@ def fit(
         of a vision transformer a block's or its norm's.
     target : int, optional
         The class whose images these are: what `ConceptBank.importance` is for.
-    crop : int or (height, width), optional
-        Sides of the crops in pixels; 2/7 of the shorter side where None, as 64 of 224.
+    crop : int, (height, width) or "places", optional
+        Sides of the crops in pixels; 2/7 of the shorter side where None, as 64 of 224. "places":
+        no crops, but each place of the whole images' activations, so that nothing is enlarged:
+        for small objects, and textures of one scale.
     stride : int, optional
         Pixels from one crop to the next; 4/5 of the crop.
     factors : {"auto", "nmf", "semi_nmf", "kmeans", "pca"}
@@ -329,14 +328,18 @@ def fit(
     """
     with opened(model, images, layer) as network:
         shape = (int(network.images.shape[2]), int(network.images.shape[3]))
-        size, step = _sides(shape, crop, stride)
-        boxes = windows(len(network.images), shape, size, step)
-        bank = _bank(network, boxes, n_concepts, factors, seed, batch_size, target=target)
+        size, step = _sides(shape, None if crop == "places" else crop, stride)
+        if crop == "places":
+            A, boxes = place_rows(network, size, batch_size)
+        else:
+            boxes = windows(len(network.images), shape, size, step)
+            A = pooled_crops(network, boxes, batch_size)
+        bank = _bank(network, A, boxes, n_concepts, factors, seed, target=target)
     return replace(bank, images=on_host(images), model=model)
 
 
 def _sides(
-    shape: tuple[int, int], crop: int | Sequence[int] | None, stride: int | None
+    shape: tuple[int, int], crop: Any, stride: int | None
 ) -> tuple[tuple[int, int], int]:
     if crop is None:
         crop = max(1, round(min(shape) * 2 / 7))
@@ -351,18 +354,17 @@ def _sides(
 
 def _bank(
     network: Network,
+    A: Floats,
     boxes: Indices,
     n_concepts: int,
     factors: Factors,
     seed: int,
-    batch_size: int,
     *,
     target: int | None,
 ) -> ConceptBank:
-    A = pooled_crops(network, boxes, batch_size)
     W, offset, how, converged = factorise(A, n_concepts, factors, seed)
     U = np.asarray(coefficients(A - offset, W, signed=how == "pca"))
-    error = float(np.linalg.norm(A - offset - U @ W) / max(np.linalg.norm(A), 1e-30))
+    error = float(np.linalg.norm(A - offset - U @ W)) / max(float(np.linalg.norm(A)), 1e-30)
     for array in (W, offset, U, boxes):
         array.setflags(write=False)
     return ConceptBank(

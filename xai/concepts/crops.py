@@ -141,6 +141,33 @@ def pooled(network: Network, batches: Iterator[Tensor]) -> Floats:
     return out
 
 
+def place_rows(
+    network: Network, size: tuple[int, int], batch_size: int
+) -> tuple[Floats, Indices]:
+    """Activations (m, C) at each place of the whole images, and boxes of `size` around them."""
+    from xai.layers import channel_axis, feature_maps
+
+    images, parts = network.images, []
+    for start in range(0, len(images), batch_size):
+        a = network.activations(images[start : start + batch_size])
+        maps = feature_maps(a, channel_axis(a), tuple(images.shape[1:]))
+        if maps is None:
+            raise ValueError(
+                f"layer {network.probe.name!r} has no places: give crop= a number of pixels"
+            )
+        parts.append(np.moveaxis(maps, 1, -1))
+    A = np.concatenate(parts)
+    n, *grid, channels = A.shape
+    sides = [int(s) for s in images.shape[2:]]
+    first = [
+        np.clip(np.floor((np.arange(g) + 0.5) * s / g - p / 2), 0, s - p).astype(np.intp)
+        for g, s, p in zip(grid, sides, size, strict=True)
+    ]
+    image, top, left = (a.ravel() for a in np.meshgrid(range(n), *first, indexing="ij"))
+    high, wide = (np.full(len(image), side) for side in size)
+    return A.reshape(-1, channels), np.stack([image, top, left, high, wide], axis=1)
+
+
 def on_host(images: Any) -> NDArray[Any]:
     """A copy of images as an array that nobody writes on."""
     array = np.array(images.detach().cpu().numpy() if is_tensor(images) else images)

@@ -77,7 +77,7 @@ def _nmf(A: Floats, r: int, seed: int) -> tuple[Floats, bool]:
 
 
 def _semi_nmf(A: Floats, r: int, seed: int) -> tuple[Floats, bool]:
-    """min ‖A − UW‖ with U ≥ 0 (Ding, Li & Jordan 2010): each exactly in turn, from k-means."""
+    """Solve min ‖A − UW‖, U ≥ 0 (Ding, Li & Jordan 2010): each exactly in turn, from k-means."""
     (W, _), before = _kmeans(A, r, seed), np.inf
     for _ in range(ITERATIONS):
         U = np.asarray(coefficients(A, W))

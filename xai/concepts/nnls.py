@@ -71,7 +71,7 @@ def _solve() -> Any:
                 if signed:
                     u, active = torch.linalg.solve(gram, target, left=False), None
                 else:
-                    parts = [_pivot(gram, part) for part in target.split(ROWS)]
+                    parts = [_pivot(gram, part) for part in torch.split(target, ROWS)]
                     u = torch.cat([part for part, _ in parts])
                     active = torch.cat([part for _, part in parts])
                 ctx.save_for_backward(basis, gram, active)
@@ -85,7 +85,7 @@ def _solve() -> Any:
                 if active is None:
                     z = torch.linalg.solve(gram, wide, left=False)
                 else:
-                    pairs = zip(wide.split(ROWS), active.split(ROWS), strict=True)
+                    pairs = zip(torch.split(wide, ROWS), torch.split(active, ROWS), strict=True)
                     z = torch.cat([_on(gram, part, own) for part, own in pairs])
                 return (z @ basis).to(v.dtype), None, None
 
@@ -102,7 +102,8 @@ def _gram(W: Tensor) -> Tensor:
     basis = W.double()
     gram = basis @ basis.T
     scale = gram.diagonal().mean().clamp_min(torch.finfo(torch.float64).tiny)
-    return gram + RIDGE * scale * torch.eye(len(gram), dtype=gram.dtype, device=gram.device)
+    out: Tensor = gram + RIDGE * scale * torch.eye(len(gram)).to(gram)
+    return out
 
 
 def _on(gram: Tensor, v: Tensor, active: Tensor) -> Tensor:

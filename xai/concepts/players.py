@@ -40,7 +40,7 @@ class Concepts(Players):
     bank: ConceptBank | None = None
 
     @property
-    def layer(self) -> Any:  # type: ignore[override] # the bank's, where another is an attribute
+    def layer(self) -> Any:
         """The bank's layer."""
         return self._bank.layer
 
