@@ -4,7 +4,8 @@
     python benchmarks/concepts.py --classes 3 --repeats 10
 
 Images are patchworks of textures (`xai.datasets.textures`); one texture decides the class. A small
-network learns them; concepts are found in its last layer. The first table says which texture the
+network learns whether each of the three is there, also from images with none (else it may know one
+by the absence of the others); concepts are found in its last layer. The first table says which texture the
 most important concept of each class is, and how well its map tells where that is (area under the
 ROC curve, places against the truth). The second table scores orders of concepts by the area under
 the curves of deletion (lower is better) and insertion (higher is better): the class's probability
@@ -27,11 +28,27 @@ from xai.concepts.directions import class_gradients, from_activations
 from xai.setting import open_setting
 
 SIZE = 64
-ODDS = xai.behavior.Prediction("log_odds")
+
+
+def examples(n: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """Images and which texture is there, (2n, 3); in half of them it is painted over."""
+    data = xai.datasets.textures(n, size=SIZE)
+    cells = data.info["concept"].shape[1]
+    side = SIZE // cells
+    blocks = data.data.reshape(n, cells, side, cells, side).swapaxes(2, 3).copy()
+    for block, concept in zip(blocks, data.info["concept"], strict=True):
+        own = concept < 3
+        others = np.flatnonzero(~own.ravel())
+        flat = block.reshape(-1, side, side)
+        flat[own.ravel()] = flat[others[: own.sum()]]
+    without = blocks.swapaxes(2, 3).reshape(data.data.shape)
+    shown = np.eye(3)[data.target]
+    x = np.concatenate([data.data, without])
+    return torch.tensor(x).float(), torch.tensor(np.concatenate([shown, 0 * shown])).float()
 
 
 def network(seed: int, images: torch.Tensor, y: torch.Tensor) -> nn.Sequential:
-    """A small network that tells the textures apart."""
+    """A small network that tells which textures are there."""
     torch.manual_seed(seed)
     net = nn.Sequential(
         nn.Conv2d(1, 16, 7, stride=2, padding=3), nn.ReLU(),
@@ -42,15 +59,15 @@ def network(seed: int, images: torch.Tensor, y: torch.Tensor) -> nn.Sequential:
     for _ in range(20):
         for batch in torch.randperm(len(y)).split(32):
             optimizer.zero_grad()
-            nn.functional.cross_entropy(net(images[batch]), y[batch]).backward()
+            nn.functional.binary_cross_entropy_with_logits(net(images[batch]), y[batch]).backward()
             optimizer.step()
     return net.eval()
 
 
 def orders(bank: Any, images: torch.Tensor, target: int, seed: int) -> dict[str, np.ndarray]:
     """Concepts from first to last, by each rule."""
-    sobol = bank.importance(images, target=target, behavior=ODDS)
-    shapley = bank.importance(images, target=target, behavior=ODDS, summary="shapley")
+    sobol = bank.importance(images, target=target)
+    shapley = bank.importance(images, target=target, summary="shapley")
     u = bank.transform(images).reshape(-1, len(bank))
     rng = np.random.default_rng(seed)
     return {
@@ -86,11 +103,10 @@ def curves(
         kept[step:, concept] = False
     with open_setting(
         bank.model, images, "craft", players=xai.players.Concepts(bank), target=target,
-        behavior=xai.behavior.Prediction("probability"),
     ) as setting:  # fmt: skip
         ((rows, game),) = setting.games()
-        deleted = game.grid(np.arange(len(rows)), kept, None)[..., 0].mean(axis=0)
-        inserted = game.grid(np.arange(len(rows)), ~kept, None)[..., 0].mean(axis=0)
+        both = [game.grid(np.arange(len(rows)), part, None)[..., 0] for part in (kept, ~kept)]
+        deleted, inserted = ((1 / (1 + np.exp(-logit))).mean(axis=0) for logit in both)
     return float(np.trapezoid(deleted) / r), float(np.trapezoid(inserted) / r)
 
 
@@ -109,13 +125,12 @@ def main() -> None:
     parser.add_argument("--concepts", type=int, default=8)
     given = parser.parse_args()
     warnings.filterwarnings("ignore", category=UserWarning)
-    train = xai.datasets.textures(400, size=SIZE)
     test = xai.datasets.textures(150, size=SIZE, seed=1)
     names = [*test.target_names, "bars", "diagonals", "rings"]
-    x, y = torch.tensor(train.data).float(), torch.tensor(train.target)
+    x, y = examples(400)
     images = torch.tensor(test.data).float()
     scores: dict[str, list[tuple[float, float]]] = {}
-    print("net  class    top concept is   share   map's AUC   sum of others' AUC ≤   correct")
+    print("net  class    top concept is   share   map's AUC   best of the others   correct")
     for seed in range(given.repeats):
         net = network(seed, x, y)
         right = float((net(images).argmax(1).numpy() == test.target).mean())
@@ -129,7 +144,7 @@ def main() -> None:
             top = found["Sobol (craft)"][0]
             each = [u[..., top][cells == k].mean() if (cells == k).any() else 0 for k in range(6)]
             others = max(area(u[..., i], truth) for i in range(len(bank)) if i != top)
-            value = bank.importance(images[own], target=target, behavior=ODDS).values[top]
+            value = bank.importance(images[own], target=target).values[top]
             print(
                 f"{seed:3d}  {names[target]:8s} {names[int(np.argmax(each))]:14s} "
                 f"{value:6.2f} {area(u[..., top], truth):10.3f} {others:16.3f} {right:16.2f}"

@@ -208,6 +208,8 @@ def test_importance_takes_any_summary(problem):
     np.testing.assert_allclose(exact.values, exact.explanation.values.mean(axis=0))
     assert exact.gap < 1e-9
     assert list(exact.order) == list(np.argsort(-exact.values))
+    shares = bank.importance(images, target=0)
+    np.testing.assert_allclose(shares.effect, exact.values, atol=1e-9)  # a linear head
     with pytest.raises(ValueError, match="one target"):
         bank.importance(images, target="all")
 

@@ -25,6 +25,9 @@ class Importance:
     std_error : (r,) or None
         Monte-Carlo error with the images fixed, at most: all images share their masks, so their
         errors do not average out. None where values are exact.
+    effect : (r,)
+        Mean change of the output for a change of the concept's mask: the sign that shares of
+        variance lack. For summaries with a sign their own values.
     spread : (r,)
         Standard error of the mean over images, as a sample of more; NaN for a single one.
     explanation : the images' own, `(n, r)`
@@ -34,6 +37,7 @@ class Importance:
 
     values: Floats
     std_error: Floats | None
+    effect: Floats
     spread: Floats
     explanation: Explanation
     reconstruction_error: float
@@ -41,8 +45,9 @@ class Importance:
 
     @property
     def order(self) -> NDArray[np.intp]:
-        """Concepts from the most to the least important."""
-        return np.argsort(-self.values, kind="stable")
+        """Concepts from the most important for the output to the most important against it."""
+        signed = np.abs(self.values) * np.sign(self.effect)
+        return np.argsort(-signed, kind="stable")
 
     def __len__(self) -> int:
         return len(self.values)
@@ -51,7 +56,8 @@ class Importance:
         lines = [f"{self.explanation.summary} over {len(self.explanation)} images"]
         for i in self.order:
             error = "" if self.std_error is None else f" ± {self.std_error[i]:.2g}"
-            lines.append(f"  concept {i}: {self.values[i]:.3g}{error}")
+            against = " (against)" if self.effect[i] < 0 and self.values[i] > 0 else ""
+            lines.append(f"  concept {i}: {self.values[i]:.3g}{error}{against}")
         lines.append(
             f"  left over: {self.reconstruction_error:.1%} of the activations, {self.gap:.3g} of "
             "the output"
@@ -74,6 +80,7 @@ def importance(
     return Importance(
         values=e.values.mean(axis=0),
         std_error=None if e.std_error is None else e.std_error.mean(axis=0),
+        effect=e.info.get("slope", e.values).mean(axis=0),
         spread=spread,
         explanation=e,
         reconstruction_error=float(e.info["reconstruction_error"].mean()),
