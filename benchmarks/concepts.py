@@ -1,16 +1,17 @@
-"""Concepts with a planted truth: are they found, ranked and mapped, and whose order deletes best?
+"""Concepts with a planted truth: whether they are found, ranked and mapped; whose order is best.
 
-    python benchmarks/concepts.py            # some 20 seconds
-    python benchmarks/concepts.py --classes 3 --repeats 10
+    python benchmarks/concepts.py               # a minute
+    python benchmarks/concepts.py --repeats 10
 
 Images are patchworks of textures (`xai.datasets.textures`); one texture decides the class. A small
 network learns whether each of the three is there, also from images with none (else it may know one
-by the absence of the others); concepts are found in its last layer. The first table says which texture the
-most important concept of each class is, and how well its map tells where that is (area under the
-ROC curve, places against the truth). The second table scores orders of concepts by the area under
-the curves of deletion (lower is better) and insertion (higher is better): the class's probability
-while concepts are scaled to 0, or restored, one by one in that order; mean over images, seeds of
-the network and classes.
+by the absence of the others); concepts are found in its last layer.
+
+The first table says which texture the most important concept of each class is, and how well its map
+tells where that is (area under the ROC curve, places against the truth). The second scores orders
+of concepts by the area under the curves of deletion (lower is better) and insertion (higher is
+better): the class's probability while concepts are scaled to 0, or restored, one by one in that
+order; mean over images, classes and networks.
 """
 
 from __future__ import annotations
@@ -93,9 +94,7 @@ def tcav_scores(bank: Any, images: torch.Tensor, target: int) -> np.ndarray:
     ])  # fmt: skip
 
 
-def curves(
-    bank: Any, images: torch.Tensor, target: int, order: np.ndarray
-) -> tuple[float, float]:
+def curves(bank: Any, images: torch.Tensor, target: int, order: np.ndarray) -> tuple[float, float]:
     """Areas under the curves of deletion and of insertion."""
     r = len(bank)
     kept = np.ones((r + 1, r), bool)
@@ -155,9 +154,7 @@ def main() -> None:
     for rule, pairs in scores.items():
         mean = np.mean(pairs, axis=0)
         error = np.std(pairs, axis=0, ddof=1) / np.sqrt(len(pairs))
-        print(
-            f"{rule:16s} {mean[0]:.3f} ± {error[0]:.3f}   {mean[1]:.3f} ± {error[1]:.3f}"
-        )
+        print(f"{rule:16s} {mean[0]:.3f} ± {error[0]:.3f}   {mean[1]:.3f} ± {error[1]:.3f}")
 
 
 if __name__ == "__main__":

@@ -31,6 +31,8 @@ class Case:
     needs_data: bool = False  # background rows (of networks; the tables' methods all have them)
     change: bool = True  # measures change: zero on a constant model
     default_removal: str = "Marginal"
+    least: int = 0  # model rows that one explained row of the `large` problem needs
+    concepts: bool = False  # a bank of concepts
     budget: int | None = 1500  # with the `large` problem below, too few rows to enumerate
 
 
@@ -73,6 +75,8 @@ NETWORK_CASES = {
         Case("gradcam++", samples=False),
         Case("ablation_cam", samples=False),
         Case("score_cam", samples=False, change=False),
+        # four designs of two neighbours, both ends, three passes to find and to weigh the way on
+        Case("craft", budget=60, least=4 * 3 + 2 + 3, concepts=True),
     ]
 }
 """Methods for torch networks and images: their laws are in test_network_laws.py."""

@@ -64,6 +64,7 @@ PAPERS = {
     "gradcam++": ("Baseline", "Prediction", "ChannelGradient"),
     "ablation_cam": ("Baseline", "Prediction", "RemoveIndividual"),
     "score_cam": ("Baseline", "Prediction", "IncludeIndividual"),
+    "craft": ("Baseline", "Prediction", "Sobol"),
     "permutation_test": (None, "DatasetLoss", "RemoveIndividual"),
     "loss_shap": ("Marginal", "PredictionLoss", "Shapley"),
     "sage": ("Marginal", "DatasetLoss", "Shapley"),

@@ -338,9 +338,7 @@ def fit(
     return replace(bank, images=on_host(images), model=model)
 
 
-def _sides(
-    shape: tuple[int, int], crop: Any, stride: int | None
-) -> tuple[tuple[int, int], int]:
+def _sides(shape: tuple[int, int], crop: Any, stride: int | None) -> tuple[tuple[int, int], int]:
     if crop is None:
         crop = max(1, round(min(shape) * 2 / 7))
     high, wide = (crop, crop) if isinstance(crop, int | np.integer) else tuple(crop)

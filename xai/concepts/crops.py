@@ -141,9 +141,7 @@ def pooled(network: Network, batches: Iterator[Tensor]) -> Floats:
     return out
 
 
-def place_rows(
-    network: Network, size: tuple[int, int], batch_size: int
-) -> tuple[Floats, Indices]:
+def place_rows(network: Network, size: tuple[int, int], batch_size: int) -> tuple[Floats, Indices]:
     """Activations (m, C) at each place of the whole images, and boxes of `size` around them."""
     from xai.layers import channel_axis, feature_maps
 

@@ -94,7 +94,8 @@ def tcav(
     Kim et al. (2018, Eq. 1): ``S = ∇h(f(x)) · v``. v separates the concept's activations from the
     random ones, each the mean over places, and moves all places alike; so ∇h is summed over
     places: it is `explain(method="gradient")` with a layer's channels as players. Random scores
-    pit the random set of one run against that of the next, and never against itself.
+    pit a random set against the one beside which the concept is scored. Runs share the concept's
+    examples where these are few: the test is then of these examples, not of others like them.
     """
     with opened(model, concept, layer) as network:
         a = pooled(network, _batches(network, batch_size))
@@ -145,16 +146,19 @@ def from_activations(
 
 
 def direction(concept: Floats, random: Floats) -> tuple[Floats, float]:
-    """The unit normal that separates two sets of activations, and how many it puts right."""
+    """The unit normal that separates two sets of activations, and how many it puts right.
+
+    Ridge regression, with a penalty of the channels' mean variance: directions in which nothing
+    varies, of which many would separate few examples, are left out.
+    """
     from sklearn.linear_model import RidgeClassifier
 
     A = np.concatenate([concept, random]).astype(np.float64)
-    scale = A.std(axis=0)
-    scale[scale == 0] = 1
     y = np.repeat([1, 0], [len(concept), len(random)])
-    model = RidgeClassifier(alpha=0.1 * len(A), class_weight="balanced").fit(A / scale, y)
-    v = model.coef_[0] / scale
-    return v / max(float(np.linalg.norm(v)), 1e-30), float(model.score(A / scale, y))
+    alpha = max(len(A) * float(A.var(axis=0).mean()), 1e-30)
+    model = RidgeClassifier(alpha=alpha, class_weight="balanced").fit(A, y)
+    v = np.ravel(model.coef_)
+    return v / max(float(np.linalg.norm(v)), 1e-30), float(model.score(A, y))
 
 
 def paired_p_value(scores: Floats, control: Floats) -> float:

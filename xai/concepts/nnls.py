@@ -52,9 +52,9 @@ def coefficients(A: Any, W: Any, *, signed: bool = False) -> Any:
     import torch
 
     if is_tensor(A):
-        out: Tensor = _solve().apply(A, W.to(A.device), signed)  # type: ignore[no-untyped-call]
+        out: Tensor = _solve().apply(A, W.to(A.device), signed)
         return out
-    return _solve().apply(torch.tensor(A), torch.tensor(W), signed).numpy()  # type: ignore[no-untyped-call]
+    return _solve().apply(torch.tensor(A), torch.tensor(W), signed).numpy()
 
 
 def _solve() -> Any:
@@ -75,7 +75,8 @@ def _solve() -> Any:
                     u = torch.cat([part for part, _ in parts])
                     active = torch.cat([part for _, part in parts])
                 ctx.save_for_backward(basis, gram, active)
-                return u.to(A.dtype)
+                out: Tensor = u.to(A.dtype)
+                return out
 
             @staticmethod
             def backward(ctx: Any, *cotangents: Tensor) -> tuple[Tensor | None, ...]:
@@ -87,7 +88,8 @@ def _solve() -> Any:
                 else:
                     pairs = zip(torch.split(wide, ROWS), torch.split(active, ROWS), strict=True)
                     z = torch.cat([_on(gram, part, own) for part, own in pairs])
-                return (z @ basis).to(v.dtype), None, None
+                gradient: Tensor = (z @ basis).to(v.dtype)
+                return gradient, None, None
 
         _SOLVE = Solve
     return _SOLVE

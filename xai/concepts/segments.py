@@ -128,9 +128,7 @@ def ace(
     found = _clusters(A, image, n, n_concepts, least_segments, seed)
     slopes = class_gradients(model, images, layer=name, target=target, batch_size=batch_size)
     tested = [
-        Cluster(
-            near, centre, from_activations(A[near], B, slopes, runs=runs, size=size, seed=seed)
-        )
+        Cluster(near, centre, from_activations(A[near], B, slopes, runs=runs, size=size, seed=seed))
         for near, centre in found
     ]
     tested.sort(key=lambda cluster: -cluster.tcav.mean)

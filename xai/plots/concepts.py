@@ -79,7 +79,9 @@ def concept_sheet(
         places = [figure.add_subplot(grid[line, first + j]) for j in range(crops + over)]
         for ax in places:
             _bare(ax)
-        for ax, crop in zip(places[:crops], _best_crops(bank, pictures, int(i), crops), strict=False):
+        for ax, crop in zip(
+            places[:crops], _best_crops(bank, pictures, int(i), crops), strict=False
+        ):
             ax.imshow(crop, cmap="gray", vmin=0, vmax=1)
             _frame(ax, colour)
         if maps is not None:
@@ -93,17 +95,19 @@ def concept_sheet(
             if over:
                 places[crops].set_title("where it is", loc="left", fontsize="medium")
     named = title or f"concepts of layer {bank.layer!r}"
-    note = "" if importance is None else (
-        f"\nleft over: {importance.reconstruction_error:.0%} of the activations, "
-        f"{importance.gap:.2g} of the output"
+    note = (
+        ""
+        if importance is None
+        else (
+            f"\nleft over: {importance.reconstruction_error:.0%} of the activations, "
+            f"{importance.gap:.2g} of the output"
+        )
     )
     figure.suptitle(named + note, fontsize="medium")
     return figure
 
 
-def concepts_of_image(
-    explanation: Explanation, row: int = 0, *, concepts: int = 5
-) -> Figure:
+def concepts_of_image(explanation: Explanation, row: int = 0, *, concepts: int = 5) -> Figure:
     """Draw one image's concepts: the image, where each of them is, and how much it matters.
 
     Parameters
@@ -236,7 +240,9 @@ def _bars(ax: Axes, importance: Importance, order: NDArray[np.intp]) -> None:
         both = np.hypot(both, importance.std_error)
     labels = [f"concept {i}" for i in order]
     against = (importance.effect[order] < 0) & (importance.values[order] > 0)
-    labels = [f"{label}\n(against)" if a else label for label, a in zip(labels, against, strict=True)]
+    labels = [
+        f"{label}\n(against)" if a else label for label, a in zip(labels, against, strict=True)
+    ]
     colours = [colour_of(int(i)) for i in order]
     _bar_lines(ax, labels, importance.values[order], Z95 * both[order], colours)
     ax.set_title("importance", loc="left", fontsize="medium")
