@@ -486,3 +486,12 @@ def test_sobol_is_the_rows_summary():
     (row,) = [record for record in xai.methods() if record.name == "craft"]
     assert row.summary.startswith("Sobol") and "Fel" in row.paper
     assert isinstance(Channels("x"), xai.players.Players) and Sobol().scrambles == 4
+
+
+def test_read_only_images_are_as_good_as_any(textured):
+    net, images, bank = textured
+    locked = images.numpy().copy()
+    locked.setflags(write=False)
+    again = fit(net, locked, layer="3", n_concepts=3, crop=8, stride=8)
+    np.testing.assert_array_equal(again.basis, bank.basis)
+    assert again.importance(locked[:2], target=0, designs=8).values.shape == (3,)

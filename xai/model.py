@@ -327,9 +327,17 @@ def _module_inputs(module: Any, inputs: Inputs) -> Callable[[Block], Any]:
     def prepare(block: Block) -> Any:
         if is_tensor(block) and not block.is_floating_point() and _takes_codes(module):
             return block.to(first.device)
-        return torch.as_tensor(block).to(first.device, first.dtype)
+        return _as_tensor(block).to(first.device, first.dtype)
 
     return prepare
+
+
+def _as_tensor(block: Block) -> Any:
+    """A block as a tensor: in its own memory, but of a read-only array, for which torch warns."""
+    import torch
+
+    locked = isinstance(block, np.ndarray) and not block.flags.writeable
+    return torch.as_tensor(block.copy() if locked else block)
 
 
 def _takes_codes(module: Any) -> bool:
@@ -345,13 +353,12 @@ def to_model_device(model: Model, inputs: Inputs) -> Inputs:
     """Keep rows as tensors where the module lives, so that batches are composed there."""
     if model.module is None or hasattr(inputs.block, "tocsr"):
         return inputs
-    import torch
 
     block = model.prepare(inputs.block)
     outer = inputs.encode
 
     def encode(rows: Any, what: str) -> Any:
-        encoded = torch.as_tensor(outer(rows, what)).to(block.device)
+        encoded = _as_tensor(outer(rows, what)).to(block.device)
         return encoded.to(block.dtype) if block.is_floating_point() else encoded
 
     return replace(inputs, block=block, decode=lambda b: b, encode=encode, columns=None)
