@@ -150,11 +150,13 @@ def main() -> None:
             )
             for rule, order in found.items():
                 scores.setdefault(rule, []).append(curves(bank, images[own], target, order))
-    print(f"\n{'order':16s} deletion ↓        insertion ↑")
+    print("\norder            deletion ↓       insertion ↑      less Sobol's, paired")
+    first = np.array(scores["Sobol (craft)"])
     for rule, pairs in scores.items():
-        mean = np.mean(pairs, axis=0)
-        error = np.std(pairs, axis=0, ddof=1) / np.sqrt(len(pairs))
-        print(f"{rule:16s} {mean[0]:.3f} ± {error[0]:.3f}   {mean[1]:.3f} ± {error[1]:.3f}")
+        own = np.array(pairs)
+        each = np.concatenate([own, own - first], axis=1)
+        mean, error = each.mean(axis=0), each.std(axis=0, ddof=1) / np.sqrt(len(each))
+        print(f"{rule:16s}", *(f"{m:6.3f} ± {e:.3f}" for m, e in zip(mean, error, strict=True)))
 
 
 if __name__ == "__main__":
