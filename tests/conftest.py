@@ -36,6 +36,7 @@ class Case:
     default_removal: str = "Marginal"
     enumerates: bool = True  # exact once all coalitions fit the budget
     least: int = 0  # model rows that one explained row of the `large` problem needs
+    concepts: bool = False  # a bank of concepts
     budget: int | None = 1500  # with the `large` problem below, too few rows to enumerate
 
 
@@ -91,6 +92,8 @@ NETWORK_CASES = {
         Case("extremal_perturbation", samples=False, ranks=True, shares=False, budget=90),
         Case("meaningful_perturbation", samples=False, change=False, shares=False, budget=40),
         Case("mir", samples=False, ranks=True, shares=False, any_model=True, budget=None),
+        # four designs of two neighbours, both ends, three passes to find and to weigh the way on
+        Case("craft", budget=60, least=4 * 3 + 2 + 3, concepts=True),
     ]
 }
 """Methods for images, and for torch networks: their laws are in test_network_laws.py."""

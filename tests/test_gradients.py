@@ -545,3 +545,32 @@ def test_units_of_a_layer_sum_over_channels_in_the_map():
 def test_layers_that_cannot_be_are_refused(players, error, says):
     with pytest.raises(error, match=says):
         xai.explain(convolutions(), IMAGES, "gradcam", players=players).map()
+
+
+@pytest.mark.parametrize("how", ["add", "cat"])
+def test_with_all_channels_removed_each_row_still_has_its_own_image(how):
+    """What skips a layer differs from row to row, so no row's empty value is another's."""
+    torch.manual_seed(1)
+    net = Residual(how).double()
+    players = {"players": Channels("two"), "removal": Baseline(0)}
+    together = xai.explain(net, IMAGES, "shapley", **players)
+    for i in range(3):
+        alone = xai.explain(net, IMAGES[i : i + 1], "shapley", **players)
+        np.testing.assert_allclose(alone.base_values[0], together.base_values[i], atol=1e-12)
+        np.testing.assert_allclose(alone.values[0], together.values[i], atol=1e-12)
+
+
+def test_what_comes_before_a_layer_runs_once_for_each_image():
+    net, rows = convolutions(), []
+    net[0].register_forward_hook(lambda _, __, out: rows.append(len(out)))
+    first = type(net[0]).forward
+    calls = []
+
+    def counted(self, x):
+        calls.append(len(x))
+        return first(self, x)
+
+    net[0].__class__ = type("Counted", (type(net[0]),), {"forward": counted})
+    xai.explain(net, IMAGES, "ablation_cam", layer="3", batch_size=1)
+    assert len(calls) <= 4 + 3 < len(rows)  # three images, one at a time, and the way on
+    assert "forward" not in vars(net[0])

@@ -70,6 +70,7 @@ PAPERS = {
     "lrp": ("Baseline", "Prediction", "Propagation"),
     "guided_backprop": ("Baseline", "Prediction", "Propagation"),
     "deconvnet": ("Baseline", "Prediction", "Propagation"),
+    "craft": ("Baseline", "Prediction", "Sobol"),
     "permutation_test": (None, "DatasetLoss", "RemoveIndividual"),
     "loss_shap": ("Marginal", "PredictionLoss", "Shapley"),
     "sage": ("Marginal", "DatasetLoss", "Shapley"),

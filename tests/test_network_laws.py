@@ -9,6 +9,10 @@ import xai
 
 torch = pytest.importorskip("torch")
 
+BANK = xai.concepts.ConceptBank(
+    np.array([[0.6, 0.0, 0.8, 0.0], [0.0, 1.0, 0.0, 0.0]]), np.zeros(4), np.eye(2),
+    np.zeros((2, 5), int), "5", "semi_nmf", 0.0, None, (2, 9, 9), 0,
+)  # fmt: skip
 FIELDS = ("values", "base_values", "predictions", "std_error")
 
 
@@ -62,6 +66,8 @@ def background():
 def run(images, background):
     def call(case, net=None, x=None, **keywords):
         given = {"budget": case.budget} | ({"data": background} if case.needs_data else {})
+        if case.concepts:
+            given["players"] = xai.players.Concepts(BANK)
         x = images if x is None else x
         return xai.explain(net or network(), x, case.name, **(given | keywords))
 
@@ -106,6 +112,8 @@ def test_evaluations_are_the_rows_that_the_network_saw(network_case, run, images
 
 @pytest.mark.parametrize("budget", [12, 20, 101])
 def test_a_budget_is_never_exceeded(sampling_network_case, run, images, budget):
+    if budget < sampling_network_case.least:
+        pytest.skip("too small")
     net = network()
     explanation = run(sampling_network_case, net, x=images[:1], budget=budget)
     assert net[8].rows == explanation.evaluations <= budget
@@ -201,8 +209,9 @@ def test_models_without_gradients_are_refused_before_they_are_called(torch_case,
         return x.sum(axis=(1, 2, 3))
 
     x = images.numpy()
+    players = xai.players.Concepts(BANK) if torch_case.concepts else None
     with pytest.raises(TypeError, match="torch module"):
-        xai.explain(function, x, torch_case.name, data=x, channel_axis=1)
+        xai.explain(function, x, torch_case.name, data=x, channel_axis=1, players=players)
     assert not calls
 
 
@@ -241,6 +250,8 @@ class Several(torch.nn.Module):
     [("tuple", 1), ("dict", "scores"), ("dict", lambda out: out["scores"]), ("object", None)],
 )
 def test_one_of_several_outputs_is_explained(network_case, run, kind, output):
+    if network_case.concepts:
+        pytest.skip("the bank's layer has another name in a module around the network")
     model = xai.TorchModel(Several(kind), output=output)
     assert_agree(run(network_case, model), run(network_case))
 

@@ -12,10 +12,11 @@ README = Path(__file__).parents[1] / "README.md"
 
 def test_every_line_of_the_readme_runs():
     pytest.importorskip("pandas")
+    pytest.importorskip("torch")
     plt = pytest.importorskip("matplotlib.pyplot")
     plt.switch_backend("Agg")
     blocks = re.findall(r"^```python\n(.*?)^```", README.read_text("utf-8"), re.S | re.M)
-    assert len(blocks) == 3
+    assert len(blocks) == 4
     names: dict[str, object] = {"__name__": "readme"}
     for block in blocks:
         exec(compile(block, str(README), "exec"), names)

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from xai._version import __version__
 
 if TYPE_CHECKING:
-    from xai import behavior, datasets, metrics, players, plots, removal, summary
+    from xai import behavior, concepts, datasets, metrics, players, plots, removal, summary
     from xai.aggregate import aggregate
     from xai.explain import explain
     from xai.explanation import Explanation, load
@@ -41,7 +41,7 @@ _HOMES = {
     "choose": "xai.metrics.choosing",
     "compare": "xai.metrics.evaluation",
 }
-_MODULES = ("behavior", "datasets", "metrics", "players", "plots", "removal", "summary")
+_MODULES = ("behavior", "concepts", "datasets", "metrics", "players", "plots", "removal", "summary")
 
 __all__ = [
     "Explanation",
@@ -55,6 +55,7 @@ __all__ = [
     "behavior",
     "choose",
     "compare",
+    "concepts",
     "datasets",
     "explain",
     "load",

@@ -237,7 +237,8 @@ class _Run:
             evaluations=-(-spent // n),
             converged=self._converged(results, n),
             interactions=self._interactions(results, n),
-            info={key: cut(self._info(results, key, n), False) for key in first.info},
+            info={key: cut(self._info(results, key, n), False) for key in first.info}
+            | self._told_by_players(),
             data=_own_copy(self.x, self.setting.rows),
             feature_names=self._feature_names(feature_names),
             output_names=list(self.setting.values.names),
@@ -256,6 +257,19 @@ class _Run:
             exact=exact,
             runs=runs.astype(str),
         )
+
+    def _told_by_players(self) -> dict[str, NDArray[Any]]:
+        """What players inside a network tell of each row, and the values they stand for."""
+        pieces = self.setting.cut
+        if pieces is None or self.setting.recipe.of_data_set:
+            return {}
+        told: dict[str, NDArray[Any]] = dict(pieces.info)
+        if pieces.approximated is not None:
+            rows, values = np.arange(len(pieces.approximated)), self.setting.values
+            near = values.output(rows, pieces.approximated)
+            near = near if values.reduce is None else values.reduce(rows, near)
+            told["without_remainder"] = near if self.setting.resolved.axis else near[:, 0]
+        return told
 
     def _element_players(self) -> NDArray[np.intp]:
         rows, owner = self.setting.rows, self.setting.partition.owner

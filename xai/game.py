@@ -44,6 +44,8 @@ ENSEMBLE_BATCH_ROWS = 2**16
 """The same for ensembles, which pay once per call for each member."""
 TENSOR_BATCH_BYTES, TENSOR_BATCH_ROWS = 2**22, 2**13
 """The same for tensors: a network's layers are many times as large as its input."""
+REST_BATCH_BYTES = 2**24
+"""The same behind a layer: the network's later layers are small, and each call has a price."""
 DEVICE_BATCH_BYTES, DEVICE_BATCH_ROWS = 2**27, 2**17
 """The same for tensors on an accelerator, which small calls leave idle."""
 BLOCK = 2**17
@@ -305,7 +307,9 @@ class ModelGame(Game):
         self.commutes = self.values.reduce is None
         self._empty: dict[int, Floats] = {}
         everything = self.partition.covers(self._rows).all()
-        self._has_shared_empty = self.draws.key is not None and bool(everything)
+        self._has_shared_empty = (
+            self.draws.key is not None and bool(everything) and self.model.alike
+        )
         self.n_outputs = self._reduced(self._rows[:1], self._full(self._rows[:1])).shape[1]
         self._base = np.empty((self.inputs.n, self.n_outputs))
         self._has_base = np.zeros(self.inputs.n, bool)
@@ -314,11 +318,13 @@ class ModelGame(Game):
     def _choose_batch(self) -> int:
         block = self.inputs.block
         dtype = getattr(block, "dtype", None)
-        row = int(np.prod(self.inputs.shape)) * max(1, int(getattr(dtype, "itemsize", 8)))
+        numbers = max(int(np.prod(self.inputs.shape)), self.model.width)
+        row = numbers * max(1, int(getattr(dtype, "itemsize", 8)))
         row += 8 * int(self.full_outputs.shape[1])
         size, most = BATCH_BYTES, ENSEMBLE_BATCH_ROWS if self.model.is_ensemble else BATCH_ROWS
         if is_tensor(block):
             size, most = TENSOR_BATCH_BYTES, TENSOR_BATCH_ROWS
+            size = REST_BATCH_BYTES if self.model.by_row else size
             if block.device.type != "cpu":
                 size, most = DEVICE_BATCH_BYTES, DEVICE_BATCH_ROWS
         return max(1, min(most, size // row))

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from xai.inputs import Inputs, is_tensor
 from xai.model import Model
 from xai.progress import Progress
+from xai.replay import Replay
 from xai.suggest import unknown
 
 if TYPE_CHECKING:
@@ -43,6 +44,8 @@ class Cut:
     activations : (n, channels, h, w) feature maps on the host, or None where they have no places
     name : the layer's
     paid : model rows that finding the way on has cost each explained row
+    info : {name: (n,)} what the players tell of each row
+    approximated : (n, K) outputs of what the players stand for without their remainder, or None
     """
 
     model: Model
@@ -52,6 +55,8 @@ class Cut:
     activations: Floats | None
     name: str
     paid: int = 0
+    info: dict[str, Floats] = field(default_factory=dict)
+    approximated: Floats | None = None
 
 
 def cut(
@@ -66,7 +71,8 @@ def cut(
     """Run the rows through the network, keep the layer's output, and find how to go on from it.
 
     The rest runs behind one image, batch 1, of which the layer's output is replaced by B rows:
-    what skips the layer is then that image's own, and broadcasts. So it serves all rows where
+    what skips the layer is then that image's own, and broadcasts; modules before the layer are
+    answered from memory, and do not run again. So it serves all rows where
     nothing skips the layer; else each row behind its own image; where a network cannot broadcast,
     behind B copies. The first of these that meets the network's own outputs is taken, at two
     forward passes of the rest for each explained row (two, since one alone always broadcasts);
@@ -92,9 +98,7 @@ def cut(
     if model.module is None:
         raise TypeError("players inside a network need a torch module")
     auto = isinstance(layer, str) and layer == "auto"
-    run = model.forward
-    assert run is not None
-    probe = None if auto else Probe(model.module, run, *find_layer(model.module, layer))
+    probe = None if auto else probe_of(model, layer)
     size = batch_size or 32
     kept, outs = [], []
     for start in range(0, inputs.n, size):
@@ -103,7 +107,7 @@ def cut(
             last = LastMap()
             with last.watching(model.module):
                 outs.append(model(block))
-            probe, activations = last.found(model.module, run)
+            probe, activations = last.found(model)
         else:
             with probe.watching() as seen:
                 outs.append(model(block))
@@ -139,13 +143,19 @@ def _pieces(
             model(inputs.encode(rows, what))
         return probe.latest(seen)
 
-    axis = _channels(acts)
+    axis = channel_axis(acts)
     found = Inputs(acts, lambda block: block, encode)
     maps = feature_maps(acts, axis, inputs.shape)
     if not goes_on:
         return Cut(model, found, outputs, axis, maps, probe.name)
     rest, paid = _rest(model, probe, inputs.block, acts, outputs, size)
     return Cut(rest, found, outputs, axis, maps, probe.name, paid)
+
+
+def probe_of(model: Model, layer: LayerName) -> Probe:
+    """A probe of a layer that is named, or given itself."""
+    assert model.module is not None
+    return Probe(model.module, *find_layer(model.module, layer), run=model.forward)
 
 
 def find_layer(module: Module, layer: LayerName) -> tuple[str, Module]:
@@ -201,7 +211,7 @@ class LastMap:
             for handle in handles:
                 handle.remove()
 
-    def found(self, module: Module, run: Callable[..., Any]) -> tuple[Probe, Tensor]:
+    def found(self, model: Model) -> tuple[Probe, Tensor]:
         """The layer, and its output.
 
         Raises
@@ -215,22 +225,28 @@ class LastMap:
                 "name one whose output has places, layer='…'; of a transformer the last block's "
                 "first norm"
             )
-        layer = dict(module.named_modules())[self.name]
-        return Probe(module, run, self.name, layer, self.calls), self.output
+        probe = probe_of(model, self.name)
+        probe.calls = self.calls
+        return probe, self.output
+
+
+class _Reached(Exception):  # noqa: N818 — no error: the way out of a pass
+    """A layer has given its last output: nothing behind it need run."""
 
 
 @dataclass(eq=False)
 class Probe:
     """Watches a layer's output, or replaces it; hooks live no longer than one call.
 
-    `run` calls the module, in the way that it is to be run.
+    `calls` is how often the layer runs in one pass, 0 where that is not known yet; `run` what is
+    called for the outputs, the module itself where None.
     """
 
     module: Module
-    run: Callable[..., Any]
     name: str
     layer: Module
     calls: int = 0
+    run: Callable[..., Any] | None = None
 
     @contextmanager
     def watching(self) -> Iterator[list[Tensor]]:
@@ -255,8 +271,32 @@ class Probe:
         self.calls = len(seen)
         return seen[-1]
 
-    def go_on(self, image: Tensor, block: Tensor) -> Any:
-        """The network's outputs on an image, with the layer's last output replaced."""
+    def reach(self, batch: Tensor) -> Tensor:
+        """The layer's output, with gradients; once its last call is known, no layer behind runs."""
+        seen: list[Tensor] = []
+        own, known = threading.get_ident(), self.calls
+
+        def note(_: Any, __: Any, out: Any) -> None:
+            first = out[0] if isinstance(out, tuple) and out else out
+            if threading.get_ident() != own or not is_tensor(first):
+                return
+            seen.append(first if known else first.clone())  # later layers may write on it
+            if len(seen) == known:
+                raise _Reached
+
+        with self._hook(note), suppress(_Reached):
+            self.module(batch)
+        return self.latest(seen)
+
+    def go_on(
+        self, image: Tensor, block: Tensor, reached: Callable[[], None] = lambda: None
+    ) -> Any:
+        """The network's outputs on an image, with the layer's last output replaced.
+
+        Parameters
+        ----------
+        reached : called when it is
+        """
         own, left = threading.get_ident(), self.calls
 
         def put(_: Any, __: Any, out: Any) -> Any:
@@ -266,10 +306,11 @@ class Probe:
             left -= 1
             if left:
                 return None
+            reached()
             return (block, *out[1:]) if isinstance(out, tuple) else block
 
         with self._hook(put):
-            return self.run(image)
+            return (self.run or self.module)(image)
 
     @contextmanager
     def _hook(self, function: Callable[[Any, Any, Any], Any]) -> Iterator[None]:
@@ -300,13 +341,19 @@ def _rest(
     """The rest of the network as a model, the first way that reproduces the outputs; its cost."""
     import torch
 
+    replay = Replay(probe.module, probe.layer)
+
+    def behind(row: int, block: Tensor) -> Any:
+        with replay.of(row) as reached:
+            return probe.go_on(x[row : row + 1], block, reached)
+
     def behind_one(block: Tensor, rows: Indices) -> Any:
-        return probe.go_on(x[:1], block)
+        return behind(0, block)
 
     def behind_each(block: Tensor, rows: Indices) -> Any:
         cuts = np.flatnonzero(np.diff(rows)) + 1
         parts = zip(torch.tensor_split(block, cuts.tolist()), rows[[0, *cuts]], strict=True)
-        return torch.cat([probe.go_on(x[row : row + 1], part) for part, row in parts])
+        return torch.cat([behind(int(row), part) for part, row in parts])
 
     def behind_copies(block: Tensor, rows: Indices) -> Any:
         return probe.go_on(x[torch.as_tensor(rows, device=x.device)], block)
@@ -319,6 +366,7 @@ def _rest(
             prepare=lambda block: block,
             forward=way,
             by_row=True,
+            alike=way is behind_one,
         )
         met, spent = _meets(rest, acts, outputs, size)
         paid += -(-spent // len(acts))
@@ -362,7 +410,7 @@ def _without_gradients(way: Way) -> Way:
 # -------------------------------------------------------------------------------- feature maps
 
 
-def _channels(acts: Tensor) -> int:
+def channel_axis(acts: Tensor) -> int:
     """The axis of channels: the last of tokens (n, t, c) and of maps that end in it."""
     if acts.ndim == 4:
         return 3 if acts.shape[1] == acts.shape[2] != acts.shape[3] else 1
@@ -380,10 +428,7 @@ def feature_maps(acts: Any, axis: int, shape: tuple[int, ...]) -> Floats | None:
     None where there are no places. Tokens make up a grid of the proportions of an image, whose
     `shape` is (channels, height, width).
     """
-    if is_tensor(acts):
-        acts = acts.detach().cpu()
-        acts = (acts.float() if acts.dtype.itemsize < 4 else acts).numpy()
-    array = np.asarray(acts)
+    array = numbers_of(acts) if is_tensor(acts) else np.asarray(acts)
     if array.ndim == 4:
         return np.moveaxis(array, axis, 1)
     if array.ndim != 3 or len(shape) != 3:
@@ -403,3 +448,9 @@ def _grid(places: int, proportion: float) -> tuple[int, int] | None:
         return None
     exact = abs(height / (places // height) - proportion) < 1e-6
     return (height, places // height) if exact else None
+
+
+def numbers_of(acts: Tensor) -> Floats:
+    """A tensor's numbers as an array, in single precision at least."""
+    acts = acts.detach().cpu()
+    return np.asarray((acts.float() if acts.dtype.itemsize < 4 else acts).numpy())

@@ -7,7 +7,16 @@ from dataclasses import dataclass
 from html import escape
 
 from xai.behavior import Behavior, DatasetLoss, Margin, Prediction, PredictionLoss
-from xai.players import ActivationMaps, Channels, Grid, Patches, Players, Superpixels, Units
+from xai.players import (
+    ActivationMaps,
+    Channels,
+    Concepts,
+    Grid,
+    Patches,
+    Players,
+    Superpixels,
+    Units,
+)
 from xai.removal import (
     Baseline,
     Blur,
@@ -196,6 +205,9 @@ _METHODS = (
     Method(Inpaint(), Margin(), MinimalSubset(), "mir", inputs="image; any model",
            image=(Inpaint(), Superpixels()),
            paper="Zhou et al. 2015, Object detectors emerge in deep scene CNNs"),
+    Method(Baseline(0), Prediction(), Sobol(), "craft", inputs=_NETWORK,
+           image=(Baseline(0), Concepts()),
+           paper="Fel et al. 2023, CRAFT: Concept recursive activation factorization"),
     Method(ProductOfMarginals(), Prediction(), Shapley(), "qii", inputs=_TABLE_IMAGE,
            paper="Datta, Sen & Zick 2016, Quantitative input influence"),
 )  # fmt: skip

@@ -35,6 +35,10 @@ class Model:
     forward : as `call`, with gradients; where it is a torch module
     by_row : whether the model must know the explained row of each input: the rest of a network
         behind one of its layers
+    alike : whether equal inputs of different rows have equal outputs: not behind a layer that
+        something of each row's own skips
+    width : numbers that the model makes of a row before anything else, where these are more than
+        the row's own
     """
 
     call: Callable[..., Any]
@@ -46,6 +50,8 @@ class Model:
     estimator: Any = None
     forward: Callable[..., Any] | None = None
     by_row: bool = False
+    alike: bool = True
+    width: int = 0
 
     @property
     def classifies(self) -> bool:

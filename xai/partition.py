@@ -6,12 +6,15 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from xai.inputs import Block, Inputs, is_tensor
+
+if TYPE_CHECKING:
+    from xai.layers import Cut
 
 Indices = NDArray[np.intp]
 
@@ -101,6 +104,10 @@ class Players(ABC):
     @abstractmethod
     def encode(self, inputs: Inputs, channel_axis: int | None) -> Partition:
         """Find each element's player."""
+
+    def within(self, pieces: Cut, batch_size: int | None) -> Cut:
+        """The network in two at the players' layer, as these players see it."""
+        return pieces
 
 
 # ---------------------------------------------------------------------------- overlapping players

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from xai.concepts.players import Concepts
 from xai.inputs import Inputs
 from xai.partition import Partition, Players
 from xai.regions import Channels, Grid, Patches, Pixels, Superpixels, Windows
@@ -19,6 +20,7 @@ __all__ = [
     "ActivationMaps",
     "Channels",
     "Columns",
+    "Concepts",
     "Elements",
     "Grid",
     "Groups",

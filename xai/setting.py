@@ -144,6 +144,7 @@ def open_setting(
     )
     chosen = as_players(default_players if players is None else players, inputs, axis)
     recipe, chosen = recipes.with_options(recipe, chosen, options, option_names)
+    wrapped = recipe.behavior.observed(wrapped)
     if recipe.summary.differentiates:
         _check_gradients(wrapped, inputs, recipe)
     with wrapped.session():
@@ -157,6 +158,7 @@ def open_setting(
             if isinstance(chosen, ActivationMaps):
                 partition = chosen.over(inputs, axis, _maps(pieces))
             else:
+                pieces = chosen.within(pieces, batch_size)
                 wrapped, inputs, where = pieces.model, pieces.inputs, pieces.axis
                 partition = chosen.encode(inputs, where)
         names = _names(wrapped, outputs.shape[1], output_names)

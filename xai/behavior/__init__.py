@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from xai.behavior.base import Behavior, Values, View
+from xai.behavior.concept import Concept
 from xai.behavior.loss import DatasetLoss, PredictionLoss
 from xai.behavior.prediction import Contrast, Margin, Prediction
 
@@ -18,6 +19,7 @@ NAMES = {
 __all__ = [
     "NAMES",
     "Behavior",
+    "Concept",
     "Contrast",
     "DatasetLoss",
     "Margin",

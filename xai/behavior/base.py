@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xai.behavior import arrays
-from xai.model import Scale
+from xai.model import Model, Scale
 
 Floats: TypeAlias = NDArray[np.floating]
 Array: TypeAlias = Any
@@ -93,6 +93,10 @@ class Values:
 @dataclass(frozen=True)
 class Behavior(ABC):
     """A quantity of the model. Constructors only store; `bind` meets model and target."""
+
+    def observed(self, model: Model) -> Model:
+        """The model whose outputs are looked at: as it is, but where a layer of it is meant."""
+        return model
 
     @abstractmethod
     def bind(self, view: View) -> Values:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from xai.plots.concepts import concepts_of_image
 from xai.plots.image import image, images
 from xai.plots.row import per_row
 from xai.plots.table import bar, global_bar, waterfall
@@ -23,6 +24,7 @@ KINDS: dict[str, Callable[..., Axes | Figure]] = {
     "global": global_bar,
     "image": image,
     "images": images,
+    "concepts": concepts_of_image,
 }
 
 
@@ -34,10 +36,10 @@ def plot(explanation: Explanation, kind: str | None = None, **options: Any) -> A
     explanation
         What `xai.explain` returned.
     kind
-        "bar", "waterfall" or "global" for tables, "image" or "images" for pictures; None: "bar"
-        or "image", as fits the data.
+        "bar", "waterfall" or "global" for tables, "image" or "images" for pictures, "concepts"
+        for concepts in one; None: "bar" or "image", as fits the data.
     row
-        Which row ("bar", "waterfall", "image").
+        Which row ("bar", "waterfall", "image", "concepts").
     rows
         Which rows, all by default ("images").
     output

@@ -49,6 +49,9 @@ class Sobol(Summary):
     get 0; so do all where v is constant. Where a removal has several draws, v is the mean over
     all of them: the variance of a mean is not a mean of variances.
 
+    A share of variance has no sign. ``info["slope"]`` (n, d) has one, from the same values: the
+    mean change of v for a change of the player's mask, its Shapley value in additive games.
+
     Examples
     --------
     >>> import xai
@@ -75,7 +78,7 @@ class Sobol(Summary):
         if game.progress is not None:
             game.progress.expect(n * count * unit)
         A, B = joint_designs(plan.seed, count, d, self.scrambles)
-        values, errors = np.empty((n, d, k)), np.empty((n, d, k))
+        values, errors, slope = (np.empty((n, d, k)) for _ in range(3))
         bases, fulls = np.empty((n, k)), np.empty((n, k))
         for rows, step in game.blocks(8 * (d + 1)):  # floats take 8 bytes each
             bases[rows], fulls[rows] = game.ends(rows)
@@ -86,12 +89,16 @@ class Sobol(Summary):
                 new = [_evaluated(game, active, A[part], B[part]) for part in parts]
                 y, done = np.concatenate([y, *new], axis=1), stop
                 values[active], errors[active] = jansen(y, self.scrambles)
+                slope[active] = slopes(y, A[:stop], B[:stop])
                 if plan.tolerance is not None:
                     left = ~within(values[active], errors[active], plan.tolerance)
                     active, y = active[left], y[left]
                     if len(active) == 0:
                         break
-        return finish(game, values, errors, base=bases, full=fulls, tolerance=plan.tolerance)
+        return finish(
+            game, values, errors, base=bases, full=fulls, tolerance=plan.tolerance,
+            info={"slope": slope},
+        )  # fmt: skip
 
 
 def check_scrambles(scrambles: Any, *, least: int) -> None:
@@ -126,6 +133,13 @@ def _evaluated(game: Game, rows: Indices, A: Floats, B: Floats) -> Floats:
     masks[:, i + 1, i] = B
     flat = grid_in_parts(game, rows, masks.reshape(-1, d), None)
     return flat.reshape(len(rows), count, d + 1, -1)
+
+
+def slopes(y: Floats, A: Floats, B: Floats) -> Floats:
+    """Mean slopes (R, d, k), ``Σ_n (v(A_n) − v(C_n^i)) (A_ni − B_ni) / Σ_n (A_ni − B_ni)²``."""
+    step = A - B
+    rise = np.einsum("rndk,nd->rdk", y[:, :, :1] - y[:, :, 1:], step)
+    return np.asarray(rise / np.maximum((step**2).sum(axis=0), 1e-300)[:, None])
 
 
 def jansen(y: Floats, scrambles: int) -> tuple[Floats, Floats]:

@@ -1,0 +1,163 @@
+"""Concepts with a planted truth: whether they are found, ranked and mapped; whose order is best.
+
+    python benchmarks/concepts.py               # a minute
+    python benchmarks/concepts.py --repeats 10
+
+Images are patchworks of textures (`xai.datasets.textures`); one texture decides the class. A small
+network learns whether each of the three is there, also from images with none (else it may know one
+by the absence of the others); concepts are found in its last layer.
+
+The first table says which texture the most important concept of each class is, and how well its map
+tells where that is (area under the ROC curve, places against the truth). The second scores orders
+of concepts by the area under the curves of deletion (lower is better) and insertion (higher is
+better): the class's probability while concepts are scaled to 0, or restored, one by one in that
+order; mean over images, classes and networks.
+"""
+
+from __future__ import annotations
+
+import argparse
+import warnings
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+import xai
+from xai.concepts.directions import class_gradients, from_activations
+from xai.setting import open_setting
+
+SIZE = 64
+
+
+def examples(n: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """Images and which texture is there, (2n, 3); in half of them it is painted over."""
+    data = xai.datasets.textures(n, size=SIZE)
+    cells = data.info["concept"].shape[1]
+    side = SIZE // cells
+    blocks = data.data.reshape(n, cells, side, cells, side).swapaxes(2, 3).copy()
+    for block, concept in zip(blocks, data.info["concept"], strict=True):
+        own = concept < 3
+        others = np.flatnonzero(~own.ravel())
+        flat = block.reshape(-1, side, side)
+        flat[own.ravel()] = flat[others[: own.sum()]]
+    without = blocks.swapaxes(2, 3).reshape(data.data.shape)
+    shown = np.eye(3)[data.target]
+    x = np.concatenate([data.data, without])
+    return torch.tensor(x).float(), torch.tensor(np.concatenate([shown, 0 * shown])).float()
+
+
+def network(seed: int, images: torch.Tensor, y: torch.Tensor) -> nn.Sequential:
+    """A small network that tells which textures are there."""
+    torch.manual_seed(seed)
+    net = nn.Sequential(
+        nn.Conv2d(1, 16, 7, stride=2, padding=3), nn.ReLU(),
+        nn.Conv2d(16, 24, 5, stride=2, padding=2), nn.ReLU(), nn.Conv2d(24, 24, 1), nn.ReLU(),
+        nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(24, 3),
+    )  # fmt: skip
+    optimizer = torch.optim.AdamW(net.parameters(), 3e-3, weight_decay=1e-2)
+    for _ in range(20):
+        for batch in torch.randperm(len(y)).split(32):
+            optimizer.zero_grad()
+            nn.functional.binary_cross_entropy_with_logits(net(images[batch]), y[batch]).backward()
+            optimizer.step()
+    return net.eval()
+
+
+def orders(bank: Any, images: torch.Tensor, target: int, seed: int) -> dict[str, np.ndarray]:
+    """Concepts from first to last, by each rule."""
+    sobol = bank.importance(images, target=target)
+    shapley = bank.importance(images, target=target, summary="shapley")
+    u = bank.transform(images).reshape(-1, len(bank))
+    rng = np.random.default_rng(seed)
+    return {
+        "Sobol (craft)": sobol.order,
+        "Shapley": shapley.order,
+        "TCAV": np.argsort(-tcav_scores(bank, images, target), kind="stable"),
+        "coefficient": np.argsort(-u.mean(axis=0), kind="stable"),
+        "random": rng.permutation(len(bank)),
+    }
+
+
+def tcav_scores(bank: Any, images: torch.Tensor, target: int) -> np.ndarray:
+    """Mean TCAV score of each concept, its examples the places that have most of it."""
+    with torch.no_grad():
+        a = bank.model[:6](torch.tensor(bank.images)).movedim(1, -1).flatten(0, 2).numpy()
+    slopes = class_gradients(bank.model, images, layer=bank.layer, target=target)
+    random = a[np.random.default_rng(0).permutation(len(a))[:500]]
+    return np.array([
+        from_activations(
+            a[bank.best(i, 40)], random, slopes, runs=10, size=40, seed=0
+        ).mean
+        for i in range(len(bank))
+    ])  # fmt: skip
+
+
+def curves(bank: Any, images: torch.Tensor, target: int, order: np.ndarray) -> tuple[float, float]:
+    """Areas under the curves of deletion and of insertion."""
+    r = len(bank)
+    kept = np.ones((r + 1, r), bool)
+    for step, concept in enumerate(order, start=1):
+        kept[step:, concept] = False
+    with open_setting(
+        bank.model, images, "craft", players=xai.players.Concepts(bank), target=target,
+    ) as setting:  # fmt: skip
+        ((rows, game),) = setting.games()
+        both = [game.grid(np.arange(len(rows)), part, None)[..., 0] for part in (kept, ~kept)]
+        deleted, inserted = ((1 / (1 + np.exp(-logit))).mean(axis=0) for logit in both)
+    return float(np.trapezoid(deleted) / r), float(np.trapezoid(inserted) / r)
+
+
+def area(score: np.ndarray, truth: np.ndarray) -> float:
+    """Area under the ROC curve."""
+    from sklearn.metrics import roc_auc_score
+
+    return float(roc_auc_score(truth.ravel(), score.ravel()))
+
+
+def main() -> None:
+    """Print both tables."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--classes", type=int, default=3)
+    parser.add_argument("--repeats", type=int, default=5, help="networks")
+    parser.add_argument("--concepts", type=int, default=8)
+    given = parser.parse_args()
+    warnings.filterwarnings("ignore", category=UserWarning)
+    test = xai.datasets.textures(150, size=SIZE, seed=1)
+    names = [*test.target_names, "bars", "diagonals", "rings"]
+    x, y = examples(400)
+    images = torch.tensor(test.data).float()
+    scores: dict[str, list[tuple[float, float]]] = {}
+    print("net  class    top concept is   share   map's AUC   best of the others   correct")
+    for seed in range(given.repeats):
+        net = network(seed, x, y)
+        right = float((net(images).argmax(1).numpy() == test.target).mean())
+        bank = xai.concepts.fit(net, images, layer="5", n_concepts=given.concepts, crop="places")
+        for target in range(given.classes):
+            own = test.target == target
+            found = orders(bank, images[own], target, seed)
+            u = bank.transform(images[own])
+            truth = test.truth[own][:, 2::4, 2::4]
+            cells = np.kron(test.info["concept"][own], np.ones((1, 4, 4), int))
+            top = found["Sobol (craft)"][0]
+            each = [u[..., top][cells == k].mean() if (cells == k).any() else 0 for k in range(6)]
+            others = max(area(u[..., i], truth) for i in range(len(bank)) if i != top)
+            value = bank.importance(images[own], target=target).values[top]
+            print(
+                f"{seed:3d}  {names[target]:8s} {names[int(np.argmax(each))]:14s} "
+                f"{value:6.2f} {area(u[..., top], truth):10.3f} {others:16.3f} {right:16.2f}"
+            )
+            for rule, order in found.items():
+                scores.setdefault(rule, []).append(curves(bank, images[own], target, order))
+    print("\norder            deletion ↓       insertion ↑      less Sobol's, paired")
+    first = np.array(scores["Sobol (craft)"])
+    for rule, pairs in scores.items():
+        own = np.array(pairs)
+        each = np.concatenate([own, own - first], axis=1)
+        mean, error = each.mean(axis=0), each.std(axis=0, ddof=1) / np.sqrt(len(each))
+        print(f"{rule:16s}", *(f"{m:6.3f} ± {e:.3f}" for m, e in zip(mean, error, strict=True)))
+
+
+if __name__ == "__main__":
+    main()

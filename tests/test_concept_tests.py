@@ -1,0 +1,266 @@
+"""TCAV and ACE, what their references get wrong, planted concepts, and pictures of them."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+import xai
+from xai.concepts import ace, fit, tcav
+from xai.concepts.directions import direction, from_activations, paired_p_value
+from xai.concepts.segments import box, segmented
+from xai.regions import Superpixels
+
+torch = pytest.importorskip("torch")
+nn = torch.nn
+
+
+def linear_net(weights):
+    """The mean of each channel behind a ReLU, weighed: its derivative is the same everywhere."""
+    net = nn.Sequential(nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(3, 2))
+    with torch.no_grad():
+        net[3].weight.copy_(torch.tensor(weights))
+    return net.double()
+
+
+def coloured(channel, n=30, side=12, seed=0):
+    """Noise, brighter in one channel; None: in none."""
+    rng = np.random.default_rng(seed)
+    images = rng.random((n, 3, side, side)) * 0.3
+    if channel is not None:
+        images[:, channel] += 1
+    return torch.tensor(images)
+
+
+# --------------------------------------------------------------------------------------- TCAV
+
+
+@pytest.mark.parametrize(("channel", "score"), [(0, 1.0), (1, 0.0)])
+def test_a_linear_net_is_sensitive_to_all_images_or_none(channel, score):
+    net = linear_net([[2.0, -2.0, 0.0], [0.0, 0.0, 1.0]])
+    result = tcav(
+        net, coloured(None, 10), coloured(channel, seed=1), coloured(None, 90, seed=2),
+        layer="0", target=0, size=20,
+    )  # fmt: skip
+    assert (result.scores == score).all() and result.mean == score and result.std_error == 0
+    assert (result.accuracy > 0.95).all() and result.p_value < 0.1
+    np.testing.assert_allclose(np.linalg.norm(result.vectors, axis=1), 1)
+    assert np.abs(result.vectors[:, channel]).min() > 0.9
+
+
+def test_random_examples_are_not_significant_and_concepts_are():
+    rng = np.random.default_rng(0)
+    slopes = rng.normal(size=(50, 8))
+    random = rng.normal(size=(4000, 8))
+    p = [
+        from_activations(
+            rng.normal(size=(4000, 8)), random, slopes, runs=10, size=40, seed=seed
+        ).p_value
+        for seed in range(40)
+    ]
+    assert np.mean(np.array(p) < 0.05) < 0.15
+    slopes[:, 0] = np.abs(slopes[:, 0]) * 10
+    shown = rng.normal(size=(60, 8)) + 3 * np.eye(8)[0]
+    assert from_activations(shown, random, slopes, runs=20, size=40, seed=0).significant()
+
+
+def test_differences_that_do_not_vary_have_a_p_value():
+    assert paired_p_value(np.ones(5), np.ones(5)) == 1
+    assert paired_p_value(np.ones(5), np.zeros(5)) == 0
+
+
+def test_directions_in_which_nothing_varies_are_left_out():
+    """A channel of tiny noise that happens to separate the few examples is no concept."""
+    rng = np.random.default_rng(0)
+    concept, random = rng.normal(size=(5, 30)) * 1e-3, rng.normal(size=(5, 30)) * 1e-3
+    concept[:, 0] += 1
+    v, accuracy = direction(concept, random)
+    assert v[0] > 0.999 and accuracy == 1
+
+
+def test_too_few_examples_are_refused():
+    a = np.zeros((10, 3))
+    with pytest.raises(ValueError, match="runs"):
+        from_activations(a, a, a, runs=1, size=5, seed=0)
+    with pytest.raises(ValueError, match="at least"):
+        from_activations(a[:1], a, a, runs=3, size=5, seed=0)
+
+
+# ---------------------------------------------------------------------------------------- ACE
+
+
+def squares(n=12, side=48, seed=0):
+    """Grey images with one red and one green square each, on the same grid of places."""
+    rng = np.random.default_rng(seed)
+    images = 0.5 + 0.05 * rng.normal(size=(n, 3, side, side))
+    for image in images:
+        places = rng.permutation(4)[:2]
+        for colour, place in zip((0, 1), places, strict=True):
+            top, left = (4 + (side // 2) * v for v in divmod(int(place), 2))
+            image[:, top : top + 16, left : left + 16] = 0
+            image[colour, top : top + 16, left : left + 16] = 1
+    return torch.tensor(images)
+
+
+def test_every_segment_of_every_level_is_there_and_whole():
+    """The reference drops the last label, and the last row and column of each crop."""
+    images = squares(2)
+    image, masks = segmented(images, [8], Superpixels())
+    for i in range(2):
+        np.testing.assert_array_equal(masks[image == i].sum(axis=0), 1)  # a partition: none lost
+    mask = np.zeros((6, 7), bool)
+    mask[2:6, 3:7] = True
+    assert box(mask) == ((2, 6), (3, 7))
+
+
+def test_segments_like_coarser_ones_are_left_out():
+    image, masks = segmented(squares(2), [8, 20], Superpixels())
+    for i in range(2):
+        own = masks[image == i].reshape((image == i).sum(), -1).astype(float)
+        coarse = len(segmented(squares(2)[i : i + 1], [8], Superpixels())[0])
+        both = own[:coarse] @ own[coarse:].T
+        union = own[:coarse].sum(1)[:, None] + own[coarse:].sum(1) - both
+        assert (both <= 0.5 * union).all() and len(own) > coarse
+
+
+def test_settings_of_slic_hold_for_every_image():
+    """The reference takes them out of the dictionary that all images share."""
+    images = squares(1).repeat(3, 1, 1, 1)
+    image, masks = segmented(images, [12], Superpixels(compactness=0.1, sigma=3.0))
+    default = segmented(images, [12], Superpixels())[1]
+    for i in (1, 2):
+        np.testing.assert_array_equal(masks[image == i], masks[image == 0])
+    assert len(default) != len(masks) or (default != masks).any()
+
+
+def test_ace_finds_the_planted_square_and_its_sign():
+    net = nn.Sequential(
+        nn.Conv2d(3, 3, 1), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(3, 2)
+    ).double()
+    with torch.no_grad():  # channels: red, green, grey
+        net[0].weight.copy_(torch.tensor([[1.0, -1, -1], [-1, 1, -1], [0, 0, 1]])[:, :, None, None])
+        net[0].bias.zero_()
+        net[4].weight.copy_(torch.tensor([[3.0, -3.0, 0.0], [0.0, 0.0, 0.0]]))
+    images = squares()
+    plain = squares(12, seed=1)
+    plain = 0.5 + 0 * plain + 0.1 * torch.tensor(np.random.default_rng(3).normal(size=plain.shape))
+    with torch.no_grad():
+        before = images.clone()
+        found = ace(
+            net, images, plain, layer="1", target=0, n_concepts=4, segments=(6, 12), runs=30,
+            size=20,
+        )  # fmt: skip
+    assert torch.equal(images, before)
+    best, worst = found.concepts[0], found.concepts[-1]
+    for cluster, colour, score in ((best, 0, 1.0), (worst, 1, 0.0)):
+        near = cluster.segments[:5]
+        inside = [
+            images[found.image[s], colour].numpy()[found.masks[s]].mean()
+            - images[found.image[s], 1 - colour].numpy()[found.masks[s]].mean()
+            for s in near
+        ]
+        assert min(inside) > 0.5
+        assert cluster.tcav.mean == score and cluster.tcav.significant()
+    again = ace(
+        net, images, plain, layer="1", target=0, n_concepts=4, segments=(6, 12), runs=30, size=20,
+        batch_size=len(found.image),  # the reference runs an empty last batch
+    )  # fmt: skip
+    assert repr(again) == repr(found)
+    with pytest.raises(ValueError, match="n_concepts"):
+        ace(net, images, plain, layer="1", target=0, n_concepts=10_000, segments=(6,))
+
+
+# ---------------------------------------------------------------------- planted, and pictures
+
+
+@pytest.fixture(scope="module")
+def planted():
+    """Filters of the textures themselves, a little softened: checks and dots decide."""
+    data = xai.datasets.textures(60, size=64, noise=0.1)
+    concept, images = data.info["concept"], data.data[:, 0]
+    cells = images.reshape(60, 4, 16, 4, 16).swapaxes(2, 3)
+    kinds = np.fft.rfft2(cells)
+    power = np.abs(kinds).reshape(-1, 16 * 9)
+    label = concept.ravel()
+    means = np.stack([power[label == k].mean(axis=0) for k in range(6)])
+    centre = means - means.mean(axis=0)
+
+    class Spectra(nn.Module):
+        """How like each texture's spectrum that of each cell is, ≥ 0."""
+
+        def __init__(self):
+            super().__init__()
+            self.means = nn.Parameter(
+                torch.tensor(centre / np.linalg.norm(centre, axis=1)[:, None])
+            )
+            self.like = nn.ReLU()
+
+        def forward(self, x):
+            n = len(x)
+            parts = x[:, 0].reshape(n, 4, 16, 4, 16).transpose(2, 3)
+            spectrum = torch.fft.rfft2(parts).abs().reshape(n, 4, 4, -1)
+            spectrum = spectrum - torch.tensor(means.mean(axis=0))
+            return self.like((spectrum @ self.means.T).movedim(-1, 1) - 30)
+
+    head = nn.Linear(6, 3)
+    with torch.no_grad():
+        head.weight.copy_(torch.eye(3, 6))
+        head.bias.zero_()
+    net = nn.Sequential(Spectra(), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), head).double()
+    x = torch.tensor(data.data)
+    return net, x, data, fit(net, x, layer="1", n_concepts=6, crop="places")
+
+
+def test_planted_concepts_are_found_ranked_and_mapped(planted):
+    from sklearn.metrics import roc_auc_score
+
+    net, x, data, bank = planted
+    assert (net(x).argmax(1).numpy() == data.target).mean() > 0.95
+    for k in range(3):
+        own = data.target == k
+        found = bank.importance(x[own], target=k)
+        top = found.order[0]
+        assert found.values[top] > 0.5
+        where = bank.transform(x[own])[..., top]
+        truth = data.info["concept"][own] == k
+        assert roc_auc_score(truth.ravel(), where.ravel()) > 0.95
+
+
+def test_places_of_whole_images_are_rows(planted):
+    net, x, _, bank = planted
+    a = net[:2](x).detach().numpy()
+    assert len(bank.boxes) == 60 * 16 and bank.boxes[17].tolist() == [1, 0, 15, 18, 18]
+    u = bank.transform(x).reshape(-1, 6)
+    np.testing.assert_allclose(u, bank.coefficients, atol=1e-7)
+    left = np.linalg.norm(np.moveaxis(a, 1, -1).reshape(-1, 6) - u @ bank.basis)
+    assert left / np.linalg.norm(a) == pytest.approx(bank.error, rel=1e-6)
+
+
+def test_the_sheet_has_bars_crops_and_maps(planted):
+    plt = pytest.importorskip("matplotlib.pyplot")
+    _, x, data, bank = planted
+    own = data.target == 0
+    found = bank.importance(x[own], target=0)
+    figure = bank.plot(found, concepts=3, crops=4)
+    bars, *pictures = figure.axes
+    assert len(bars.patches) == 3 and len(pictures) == 3 * (4 + 3)
+    order = np.argsort(-np.abs(found.values))[:3]
+    np.testing.assert_allclose([bar.get_width() for bar in bars.patches], found.values[order])
+    text = [label.get_text() for label in bars.get_yticklabels()]
+    assert text[0] == f"concept {order[0]}"
+    assert len(bank.plot(concepts=2, crops=2, images=[0]).axes) == 2 * 3
+    plt.close("all")
+
+
+def test_one_image_shows_where_and_how_much(planted):
+    plt = pytest.importorskip("matplotlib.pyplot")
+    net, x, _, bank = planted
+    e = xai.explain(net, x[:2], "craft", bank=bank)
+    picture, where, bars = e.plot("concepts", row=1, concepts=3).axes
+    assert len(picture.images) == 1 and len(where.images) == 1 + 3 and len(bars.patches) == 3
+    heat = np.stack([image.get_array() for image in where.images[1:]])
+    assert ((heat > 0).sum(axis=0) <= 1).all()  # one colour for each pixel
+    with pytest.raises(ValueError, match="concepts"):
+        xai.explain(net, x[:1], "gradient").plot("concepts")
+    assert e.plot().get_title()  # the plain heat map works too
+    plt.close("all")

@@ -1,0 +1,61 @@
+"""How much of a concept there is: what a layer sees, in place of the network's output."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+from xai.behavior.base import Behavior, Values, View
+from xai.model import Model
+
+if TYPE_CHECKING:
+    from xai.concepts.bank import ConceptBank
+
+
+@dataclass(frozen=True)
+class Concept(Behavior):
+    """A concept's coefficient, averaged over the places of its layer.
+
+    The network is run up to the bank's layer only, and differentiated through the coefficients
+    exactly, so every method explains a concept as it does a class.
+
+    Parameters
+    ----------
+    bank : ConceptBank
+    concept : int
+
+    Notes
+    -----
+    Concept attribution maps (Fel et al. 2023, §3.3), by the closed form of the implicit gradient:
+    see `xai.concepts.coefficients`.
+    """
+
+    bank: ConceptBank
+    concept: int
+
+    def observed(self, model: Model) -> Model:
+        """The network up to the layer, then the coefficient: one output."""
+        import torch
+
+        from xai.layers import channel_axis, probe_of
+
+        if model.module is None:
+            raise TypeError("a concept is seen by a torch module's layer, and the model is none")
+        i = self.bank.index(self.concept)
+        probe = probe_of(model, self.bank.layer)
+
+        def forward(batch: Any) -> Any:
+            a = probe.reach(batch)
+            axis = channel_axis(a)
+            u = self.bank.coefficients_of(a, axis).select(axis, i)
+            return u.reshape(len(u), -1).mean(1, keepdim=True)
+
+        def call(batch: Any) -> Any:
+            with torch.no_grad():
+                return forward(batch)
+
+        return replace(model, call=call, forward=forward, scale="amount", labels=())
+
+    def bind(self, view: View) -> Values:
+        """The coefficient as it stands."""
+        return Values(lambda rows, out: out, None, [self.bank.names[self.concept]])

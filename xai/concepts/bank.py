@@ -1,0 +1,376 @@
+"""Concepts of a layer: the directions, the crops they came from, and what can be asked of them."""
+
+from __future__ import annotations
+
+import json
+import zipfile
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from os import PathLike
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from xai.concepts.crops import Indices, on_host, opened, place_rows, pooled_crops, windows
+from xai.concepts.factors import Factors, factorise
+from xai.concepts.importance import Importance, importance
+from xai.concepts.nnls import coefficients
+from xai.layers import numbers_of
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from xai.concepts.crops import Network
+
+Floats: TypeAlias = NDArray[np.floating]
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class ConceptBank:
+    """Concepts of a network's layer; `fit` makes one.
+
+    Attributes
+    ----------
+    basis : (r, C)
+        W: each concept as a direction of the layer's channels, of length 1.
+    offset : (C,)
+        What is subtracted from activations first; 0 but for PCA.
+    coefficients : (m, r)
+        U: how much of each concept there is in each crop.
+    boxes : (m, 5) int
+        Image, top, left, height and width of each crop.
+    layer : name of the layer
+    factors : "nmf", "semi_nmf", "kmeans" or "pca", which ran
+    error : ‖A − UW‖/‖A‖ of the crops
+    target : the class whose images they are, or None
+    input_shape : (channels, height, width)
+    images : (n, channels, height, width), read-only, or None
+    seed : int
+    converged : whether the factorisation met its tolerance
+    model : the network; None after `load` without it
+    """
+
+    basis: Floats
+    offset: Floats
+    coefficients: Floats
+    boxes: Indices
+    layer: str
+    factors: str
+    error: float
+    target: int | None
+    input_shape: tuple[int, ...]
+    seed: int
+    converged: bool = True
+    images: NDArray[Any] | None = None
+    model: Any = field(default=None)
+
+    def __len__(self) -> int:
+        return len(self.basis)
+
+    def __repr__(self) -> str:
+        return (
+            f"ConceptBank({len(self)} concepts of {self.layer!r} by {self.factors}, "
+            f"{len(self.boxes)} crops, error={self.error:.3g}"
+            f"{'' if self.converged else ', not converged'})"
+        )
+
+    @property
+    def names(self) -> list[str]:
+        """A name for each concept."""
+        return [f"concept {i}" for i in range(len(self))]
+
+    # -- coefficients -------------------------------------------------------------------------
+
+    def basis_like(self, a: Tensor) -> Tensor:
+        """W where activations live, in their precision."""
+        import torch
+
+        return torch.tensor(self.basis).to(a.device, a.dtype)
+
+    def coefficients_of(self, a: Tensor, axis: int) -> Tensor:
+        """Coefficients of a layer's output, place by place, concepts where the channels were.
+
+        They have gradients in `a`.
+        """
+        import torch
+
+        if a.shape[axis] != self.basis.shape[1]:
+            raise ValueError(
+                f"layer {self.layer!r} gives {a.shape[axis]} channels, and the concepts have "
+                f"{self.basis.shape[1]}: this bank is of another network or layer"
+            )
+        last = torch.movedim(a, axis, -1)
+        flat = last.reshape(-1, a.shape[axis])
+        if self.offset.any():
+            flat = flat - torch.tensor(self.offset).to(a.device, a.dtype)
+        u = coefficients(flat, self.basis_like(a), signed=self.factors == "pca")
+        return torch.movedim(u.reshape(*last.shape[:-1], len(self)), -1, axis)
+
+    def transform(self, images: Any = None, *, batch_size: int = 32) -> Floats:
+        """How much of each concept there is at each place of images.
+
+        Parameters
+        ----------
+        images : (n, channels, height, width); the bank's own where None
+
+        Returns
+        -------
+        (n, h, w, r), or (n, r) where the layer has no places
+        """
+        from xai.layers import channel_axis, feature_maps
+
+        parts = []
+        with opened(self._network(), self._images(images), self.layer) as network:
+            for start in range(0, len(network.images), batch_size):
+                a = network.activations(network.images[start : start + batch_size])
+                axis = channel_axis(a)
+                u = self.coefficients_of(a, axis)
+                maps = feature_maps(u, axis, tuple(network.images.shape[1:]))
+                parts.append(numbers_of(u) if maps is None else np.moveaxis(maps, 1, -1))
+        return np.concatenate(parts)
+
+    # -- questions ----------------------------------------------------------------------------
+
+    def importance(
+        self,
+        images: Any = None,
+        *,
+        target: Any = None,
+        summary: Any = None,
+        seed: int | None = None,
+        **options: Any,
+    ) -> Importance:
+        """How much each concept matters for a class: the mean of `explain` over its images.
+
+        Parameters
+        ----------
+        images : the class's images; the bank's own where None
+        target : as for `explain`; the bank's own class, or "predicted"
+        summary : total Sobol indices where None; any other, such as "shapley"
+        options : further keywords of `explain`, such as ``designs=``, ``budget=``, ``batch_size=``
+        """
+        if target is None:
+            target = "predicted" if self.target is None else self.target
+        seed = self.seed if seed is None else seed
+        model, images = self._network(), self._images(images)
+        return importance(self, model, images, target=target, summary=summary, seed=seed, **options)
+
+    def refine(
+        self,
+        concept: int,
+        *,
+        layer: Any,
+        n_concepts: int = 5,
+        percentile: float = 90.0,
+        factors: Factors = "auto",
+        batch_size: int = 64,
+    ) -> ConceptBank:
+        """Sub-concepts: what an earlier layer sees in the crops that have most of a concept.
+
+        Parameters
+        ----------
+        percentile : of the concept's coefficients; crops above it are taken
+
+        Notes
+        -----
+        The recursion of CRAFT (Fel et al. 2023, §3.1).
+        """
+        u = self.coefficients[:, self.index(concept)]
+        if not 0 <= percentile < 100:
+            raise ValueError(f"percentile={percentile!r}: expected a number from 0 up to 100")
+        boxes = self.boxes[u > np.percentile(u, percentile)]
+        with opened(self._network(), self._images(None), layer) as network:
+            A = pooled_crops(network, boxes, batch_size)
+            bank = _bank(network, A, boxes, n_concepts, factors, self.seed, target=self.target)
+        return replace(bank, images=self.images, model=self.model)
+
+    def best(self, concept: int, k: int = 10) -> Indices:
+        """The k crops that have most of a concept, most first: rows of `boxes`."""
+        u = self.coefficients[:, self.index(concept)]
+        return np.argsort(-u, kind="stable")[:k]
+
+    def crops(self, concept: int, k: int = 10) -> list[NDArray[Any]]:
+        """The pixels of these crops, (channels, height, width) each."""
+        images = self._images(None)
+        return [
+            images[image, :, top : top + high, left : left + wide]
+            for image, top, left, high, wide in self.boxes[self.best(concept, k)]
+        ]
+
+    def index(self, concept: int) -> int:
+        """A concept's index, checked."""
+        whole = isinstance(concept, int | np.integer) and not isinstance(concept, bool)
+        if not whole or not 0 <= concept < len(self):
+            raise ValueError(f"concept {concept!r}: expected an index from 0 to {len(self) - 1}")
+        return int(concept)
+
+    def plot(self, importance: Importance | None = None, **options: Any) -> Any:
+        """Draw the concept sheet; see `xai.plots.concept_sheet`."""
+        from xai.plots.concepts import concept_sheet
+
+        return concept_sheet(self, importance, **options)
+
+    def _network(self) -> Any:
+        if self.model is None:
+            raise ValueError(
+                "this bank has no network: load it with xai.concepts.load(path, model=…)"
+            )
+        return self.model
+
+    def _images(self, images: Any) -> Any:
+        if images is not None:
+            return images
+        if self.images is None:
+            raise ValueError("this bank was saved without its images: pass images=")
+        return np.array(self.images)  # torch takes no array that is read-only
+
+    # -- files --------------------------------------------------------------------------------
+
+    def save(self, path: str | PathLike[str], *, images: bool = True) -> None:
+        """Write one npz file at that very path: arrays, and JSON for the rest; no pickle.
+
+        Parameters
+        ----------
+        images : whether to write the images too, without which there are no crops to look at
+        """
+        arrays = {name: getattr(self, name) for name in _ARRAYS}
+        if images and self.images is not None:
+            arrays["images"] = self.images
+        meta = json.dumps({name: getattr(self, name) for name in _META})
+        with open(path, "wb") as file:
+            np.savez_compressed(file, allow_pickle=False, concepts=np.array(meta), **arrays)
+
+
+_ARRAYS = ("basis", "offset", "coefficients", "boxes")
+_META = ("layer", "factors", "error", "target", "input_shape", "seed", "converged")
+
+
+def load(path: str | PathLike[str], model: Any = None) -> ConceptBank:
+    """Read a bank that `ConceptBank.save` wrote.
+
+    Parameters
+    ----------
+    model : the network it was fitted on, which is not in the file
+    """
+    refusal = f"{path} is no concept bank: it was not written by ConceptBank.save"
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            arrays = {name: file[name] for name in file.files}
+    except (ValueError, AttributeError, zipfile.BadZipFile) as error:  # no npz, or one with pickles
+        raise ValueError(refusal) from error
+    if "concepts" not in arrays:
+        raise ValueError(refusal)
+    meta: dict[str, Any] = json.loads(str(arrays.pop("concepts")))
+    meta["input_shape"] = tuple(meta["input_shape"])
+    for array in arrays.values():
+        array.setflags(write=False)
+    read: dict[str, Any] = arrays | meta
+    return ConceptBank(model=model, **read)
+
+
+def fit(
+    model: Any,
+    images: Any,
+    *,
+    layer: Any = "auto",
+    n_concepts: int = 10,
+    target: int | None = None,
+    crop: int | Sequence[int] | Literal["places"] | None = None,
+    stride: int | None = None,
+    factors: Factors = "auto",
+    batch_size: int = 64,
+    seed: int = 0,
+) -> ConceptBank:
+    """Find the concepts that a network's layer sees in images.
+
+    Crops of the images, resized to full size, go through the network up to the layer; their
+    activations, averaged over places, are factorised: A ≈ UW, rows of W the concepts.
+
+    Parameters
+    ----------
+    model : torch.nn.Module
+    images : (n, channels, height, width) array or tensor
+        All are used. CRAFT takes images which the network gives the class.
+    layer : str or module
+        "auto": the last that has feature maps. Of a plain or residual net the output of a block,
+        of a vision transformer a block's or its norm's.
+    target : int, optional
+        The class whose images these are: what `ConceptBank.importance` is for.
+    crop : int, (height, width) or "places", optional
+        Sides of the crops in pixels; 2/7 of the shorter side where None, as 64 of 224. "places":
+        no crops, but each place of the whole images' activations, so that nothing is enlarged:
+        for small objects, and textures of one scale.
+    stride : int, optional
+        Pixels from one crop to the next; 4/5 of the crop.
+    factors : {"auto", "nmf", "semi_nmf", "kmeans", "pca"}
+        "auto": NMF; where activations are negative semi-NMF, with a warning.
+    seed : int
+
+    Raises
+    ------
+    TypeError, ValueError
+        No torch module, no batch of images, an unknown layer, crops that do not fit, more
+        concepts than crops.
+
+    Notes
+    -----
+    CRAFT (Fel, Picard, Béthune et al. 2023, CVPR). NMF has no penalty.
+
+    Examples
+    --------
+    >>> import torch, xai
+    >>> net = torch.nn.Sequential(torch.nn.Conv2d(1, 8, 5), torch.nn.ReLU(),
+    ...                           torch.nn.Flatten(), torch.nn.Linear(8 * 144, 2))
+    >>> x = torch.randn(20, 1, 16, 16, generator=torch.Generator().manual_seed(0))
+    >>> bank = fit(net, x, layer="1", n_concepts=3)
+    >>> bank.basis.shape, bank.transform(x).shape
+    ((3, 8), (20, 12, 12, 3))
+    """
+    with opened(model, images, layer) as network:
+        shape = (int(network.images.shape[2]), int(network.images.shape[3]))
+        size, step = _sides(shape, None if crop == "places" else crop, stride)
+        if crop == "places":
+            A, boxes = place_rows(network, size, batch_size)
+        else:
+            boxes = windows(len(network.images), shape, size, step)
+            A = pooled_crops(network, boxes, batch_size)
+        bank = _bank(network, A, boxes, n_concepts, factors, seed, target=target)
+    return replace(bank, images=on_host(images), model=model)
+
+
+def _sides(shape: tuple[int, int], crop: Any, stride: int | None) -> tuple[tuple[int, int], int]:
+    if crop is None:
+        crop = max(1, round(min(shape) * 2 / 7))
+    high, wide = (crop, crop) if isinstance(crop, int | np.integer) else tuple(crop)
+    if not (1 <= high <= shape[0] and 1 <= wide <= shape[1]):
+        raise ValueError(f"crop={crop!r}: expected 1 to {shape} pixels, the images' sides")
+    stride = max(1, int(0.8 * min(high, wide))) if stride is None else stride
+    if stride < 1:
+        raise ValueError(f"stride={stride!r}: expected at least 1 pixel")
+    return (int(high), int(wide)), int(stride)
+
+
+def _bank(
+    network: Network,
+    A: Floats,
+    boxes: Indices,
+    n_concepts: int,
+    factors: Factors,
+    seed: int,
+    *,
+    target: int | None,
+) -> ConceptBank:
+    W, offset, how, converged = factorise(A, n_concepts, factors, seed)
+    U = np.asarray(coefficients(A - offset, W, signed=how == "pca"))
+    error = float(np.linalg.norm(A - offset - U @ W)) / max(float(np.linalg.norm(A)), 1e-30)
+    for array in (W, offset, U, boxes):
+        array.setflags(write=False)
+    return ConceptBank(
+        W, offset, U, boxes, network.probe.name, how, error,
+        None if target is None else int(target),
+        tuple(int(s) for s in network.images.shape[1:]), int(seed), converged,
+    )  # fmt: skip
+
+
+__all__ = ["ConceptBank", "fit", "load"]

@@ -1,0 +1,176 @@
+"""Concept activation vectors: a class is tested for what examples show."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from xai import streams
+from xai.concepts.crops import Network, opened, pooled
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+Floats: TypeAlias = NDArray[np.floating]
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Tcav:
+    """Scores of one concept for one class.
+
+    Attributes
+    ----------
+    scores : (runs,)
+        Each against another random set: the part of the class's images whose logit rises along
+        the concept's direction.
+    random_scores : (runs,)
+        The same of a random set in the concept's place.
+    p_value : two-sided, of the paired t-test that both have the same mean
+    vectors : (runs, C) directions of length 1
+    accuracy : (runs,) how well each tells concept from random examples, of those it was fitted on
+    """
+
+    scores: Floats
+    random_scores: Floats
+    p_value: float
+    vectors: Floats
+    accuracy: Floats
+
+    @property
+    def mean(self) -> float:
+        """Mean score."""
+        return float(self.scores.mean())
+
+    @property
+    def std_error(self) -> float:
+        """Its standard error over random sets."""
+        return float(self.scores.std(ddof=1) / np.sqrt(len(self.scores)))
+
+    def significant(self, level: float = 0.01) -> bool:
+        """Whether the class's sensitivity differs from that to random examples."""
+        return self.p_value < level
+
+    def __repr__(self) -> str:
+        return f"Tcav({self.mean:.3g} ± {self.std_error:.2g}, p={self.p_value:.2g})"
+
+
+def tcav(
+    model: Any,
+    images: Any,
+    concept: Any,
+    random: Any,
+    *,
+    layer: Any,
+    target: int,
+    runs: int = 20,
+    size: int = 40,
+    batch_size: int = 64,
+    seed: int = 0,
+) -> Tcav:
+    """Test whether a class of a network is sensitive to a concept.
+
+    Parameters
+    ----------
+    model : torch.nn.Module
+    images : (n, channels, height, width), of the class
+    concept : (m, channels, height, width) examples of the concept
+    random : (p, channels, height, width) other images, from which random sets are drawn
+    layer : str or module
+    target : the class, an index of the network's outputs
+    runs : random sets
+    size : examples in each set; at most half of `random`, which needs two sets apart
+
+    Raises
+    ------
+    ValueError
+        Too few examples or runs.
+
+    Notes
+    -----
+    Kim et al. (2018, Eq. 1): ``S = ∇h(f(x)) · v``. v separates the concept's activations from the
+    random ones, each the mean over places, and moves all places alike; so ∇h is summed over
+    places: it is `explain(method="gradient")` with a layer's channels as players. Random scores
+    pit a random set against the one beside which the concept is scored. Runs share the concept's
+    examples where these are few: the test is then of these examples, not of others like them.
+    """
+    with opened(model, concept, layer) as network:
+        a = pooled(network, _batches(network, batch_size))
+        name = network.probe.name
+    with opened(model, random, name) as network:
+        b = pooled(network, _batches(network, batch_size))
+    slopes = class_gradients(model, images, layer=name, target=target, batch_size=batch_size)
+    return from_activations(a, b, slopes, runs=runs, size=size, seed=seed)
+
+
+def class_gradients(
+    model: Any, images: Any, *, layer: str, target: int, batch_size: int | None = None
+) -> Floats:
+    """Gradients (n, C) of a class's logit in a layer's channels, summed over places."""
+    from xai.explain import explain
+    from xai.regions import Channels
+
+    e = explain(
+        model, images, "gradient", players=Channels(layer), target=target, batch_size=batch_size
+    )
+    return e.values
+
+
+def from_activations(
+    concept: Floats, random: Floats, slopes: Floats, *, runs: int, size: int, seed: int
+) -> Tcav:
+    """Scores from activations (m, C) and (p, C), and the class's gradients (n, C)."""
+    if runs < 2:
+        raise ValueError(f"runs={runs}: a test needs at least 2 random sets")
+    if len(concept) < 2 or len(random) < 4 or size < 2:
+        raise ValueError(
+            f"{len(concept)} examples of the concept, {len(random)} random ones, size={size}: a "
+            "direction needs at least 2, 4 and 2"
+        )
+    half = min(size, len(random) // 2)
+    chosen = streams.ranks(seed, streams.PERMUTATION, np.arange(runs), len(random)).argsort(axis=1)
+    own = streams.ranks(seed, streams.COALITION, np.arange(runs), len(concept)).argsort(axis=1)
+    vectors, accuracy, scores, control = [], [], [], []
+    for run in range(runs):
+        other, instead = random[chosen[run, :half]], random[chosen[run, half : 2 * half]]
+        v, right = direction(concept[own[run, :size]], other)
+        scores.append(float((slopes @ v > 0).mean()))
+        control.append(float((slopes @ direction(instead, other)[0] > 0).mean()))
+        vectors.append(v)
+        accuracy.append(right)
+    both = np.array(scores), np.array(control)
+    return Tcav(*both, paired_p_value(*both), np.array(vectors), np.array(accuracy))
+
+
+def direction(concept: Floats, random: Floats) -> tuple[Floats, float]:
+    """The unit normal that separates two sets of activations, and how many it puts right.
+
+    Ridge regression, with a penalty of the channels' mean variance: directions in which nothing
+    varies, of which many would separate few examples, are left out.
+    """
+    from sklearn.linear_model import RidgeClassifier
+
+    A = np.concatenate([concept, random]).astype(np.float64)
+    y = np.repeat([1, 0], [len(concept), len(random)])
+    alpha = max(len(A) * float(A.var(axis=0).mean()), 1e-30)
+    model = RidgeClassifier(alpha=alpha, class_weight="balanced").fit(A, y)
+    v = np.ravel(model.coef_)
+    return v / max(float(np.linalg.norm(v)), 1e-30), float(model.score(A, y))
+
+
+def paired_p_value(scores: Floats, control: Floats) -> float:
+    """Two-sided p-value that the mean difference is 0; certain where differences do not vary."""
+    from scipy.stats import ttest_rel
+
+    difference = scores - control
+    if np.ptp(difference) == 0:
+        return float(difference[0] == 0)
+    return float(ttest_rel(scores, control).pvalue)
+
+
+def _batches(network: Network, batch_size: int) -> Iterator[Tensor]:
+    for start in range(0, len(network.images), batch_size):
+        yield network.images[start : start + batch_size]

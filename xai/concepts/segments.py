@@ -1,0 +1,215 @@
+"""Automatic concept explanations: segments of images, clustered, and tested by TCAV."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from xai.concepts.crops import Network, opened, pooled
+from xai.concepts.directions import Tcav, class_gradients, from_activations
+from xai.regions import Superpixels
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+Floats: TypeAlias = NDArray[np.floating]
+Indices: TypeAlias = NDArray[np.intp]
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Cluster:
+    """One concept of ACE.
+
+    Attributes
+    ----------
+    segments : (m,) indices of `Ace.image` and `Ace.masks`, nearest to the centre first
+    centre : (C,)
+    tcav : the test of the class's sensitivity
+    """
+
+    segments: Indices
+    centre: Floats
+    tcav: Tcav
+
+    def __repr__(self) -> str:
+        return f"Cluster({len(self.segments)} segments, {self.tcav!r})"
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Ace:
+    """Concepts of a class, by mean TCAV score; those that are not significant are left out.
+
+    Attributes
+    ----------
+    concepts : list of Cluster
+    rejected : list of Cluster, which were no more than random
+    image : (s,) the image of each segment
+    masks : (s, height, width) bool
+    layer, target : what was looked at
+    """
+
+    concepts: list[Cluster]
+    rejected: list[Cluster]
+    image: Indices
+    masks: NDArray[np.bool_]
+    layer: str
+    target: int
+
+    def __repr__(self) -> str:
+        return (
+            f"Ace({len(self.concepts)} concepts of output {self.target} in {self.layer!r}, "
+            f"{len(self.rejected)} rejected, {len(self.image)} segments)"
+        )
+
+
+def ace(
+    model: Any,
+    images: Any,
+    random: Any,
+    *,
+    layer: Any,
+    target: int,
+    n_concepts: int = 25,
+    segments: Sequence[int] = (15, 50, 80),
+    least_segments: int = 2,
+    runs: int = 20,
+    size: int = 40,
+    level: float = 0.01,
+    compactness: float = 20.0,
+    sigma: float = 1.0,
+    batch_size: int = 64,
+    seed: int = 0,
+) -> Ace:
+    """Find a class's concepts among the segments of its images.
+
+    Segments at several resolutions, on the mean grey of all images, are cropped and resized;
+    their activations are clustered; clusters that are common enough are tested by TCAV.
+
+    Parameters
+    ----------
+    images : (n, channels, height, width), of the class
+    random : (p, channels, height, width) other images, whose segments make the random sets
+    layer : str or module
+    target : the class
+    n_concepts : clusters of k-means, before those too small are dropped
+    segments : about how many superpixels, for each resolution, coarse ones first
+    least_segments : a cluster must have more segments than this
+    runs, size : random sets of TCAV, and examples in each
+    level : concepts whose p-value is above it are rejected
+    compactness, sigma : SLIC's, for every image alike
+
+    Raises
+    ------
+    ValueError
+        Too few segments for the clusters, or none in `random`.
+
+    Notes
+    -----
+    Ghorbani, Wexler, Zou & Kim (2019). A segment is kept where it covers more than 0.1 % of the
+    image and has a Jaccard index of at most ½ with every one kept from coarser levels. With S
+    segments from P of D images, a cluster is kept where ``P > S/2``, or ``P > S/4`` and
+    ``P > D/4``, or ``P > S/10`` and ``P > D/2``.
+    """
+    slic = Superpixels(compactness=compactness, sigma=sigma)
+    with opened(model, images, layer) as network:
+        name, n = network.probe.name, len(network.images)
+        grey = network.images.mean(dim=(0, 2, 3))
+        image, masks = segmented(network.images, segments, slic)
+        if len(image) < n_concepts:
+            raise ValueError(f"n_concepts={n_concepts}, but there are {len(image)} segments")
+        A = pooled(network, _crops(network, image, masks, grey, batch_size))
+    with opened(model, random, name) as network:
+        others = segmented(network.images, segments, slic)
+        B = pooled(network, _crops(network, *others, grey, batch_size))
+    found = _clusters(A, image, n, n_concepts, least_segments, seed)
+    slopes = class_gradients(model, images, layer=name, target=target, batch_size=batch_size)
+    tested = [
+        Cluster(near, centre, from_activations(A[near], B, slopes, runs=runs, size=size, seed=seed))
+        for near, centre in found
+    ]
+    tested.sort(key=lambda cluster: -cluster.tcav.mean)
+    good = [cluster.tcav.p_value <= level for cluster in tested]
+    return Ace(
+        [cluster for cluster, kept in zip(tested, good, strict=True) if kept],
+        [cluster for cluster, kept in zip(tested, good, strict=True) if not kept],
+        image, masks, name, int(target),
+    )  # fmt: skip
+
+
+def segmented(
+    images: Tensor, levels: Sequence[int], slic: Superpixels
+) -> tuple[Indices, NDArray[np.bool_]]:
+    """Segments of all images: the image of each (s,), and where it is (s, height, width)."""
+    from dataclasses import replace
+
+    from xai.inputs import read
+
+    inputs = read(images.cpu().numpy())
+    owners = [replace(slic, n=n).encode(inputs, 1).owner[:, 0] for n in levels]
+    image, masks = [], []
+    for i in range(len(images)):
+        kept: list[NDArray[np.bool_]] = []
+        for owner in owners:
+            labels = range(int(owner[i].max()) + 1)  # the last one too
+            fresh = [owner[i] == label for label in labels]
+            coarser = np.array(kept)
+            kept += [mask for mask in fresh if mask.mean() > 0.001 and _is_new(mask, coarser)]
+        image += [i] * len(kept)
+        masks += kept
+    return np.array(image, np.intp), np.array(masks)
+
+
+def _is_new(mask: NDArray[np.bool_], coarser: NDArray[np.bool_]) -> bool:
+    if not len(coarser):
+        return True
+    both = (coarser & mask).sum(axis=(1, 2))
+    return bool((both <= 0.5 * (coarser | mask).sum(axis=(1, 2))).all())
+
+
+def _crops(
+    network: Network, image: Indices, masks: NDArray[np.bool_], grey: Tensor, batch_size: int
+) -> Iterator[Tensor]:
+    """Segments on grey, cut out to their bounding boxes and resized."""
+    import torch
+    from torch.nn.functional import interpolate
+
+    size = tuple(int(s) for s in network.images.shape[2:])
+
+    def crop(i: int, mask: NDArray[np.bool_]) -> Tensor:
+        (top, bottom), (left, right) = box(mask)
+        inside = torch.as_tensor(mask, device=grey.device)
+        shown = torch.where(inside, network.images[i], grey[:, None, None])
+        part = shown[None, :, top:bottom, left:right]
+        return interpolate(part, size, mode="bilinear", align_corners=False)
+
+    for start in range(0, len(image), batch_size):
+        part = slice(start, start + batch_size)
+        yield torch.cat([crop(i, m) for i, m in zip(image[part], masks[part], strict=True)])
+
+
+def box(mask: NDArray[np.bool_]) -> tuple[tuple[int, int], tuple[int, int]]:
+    """First row and the one behind the last, first column and the one behind the last."""
+    rows, columns = (np.flatnonzero(mask.any(axis=axis)) for axis in (1, 0))
+    return (int(rows[0]), int(rows[-1]) + 1), (int(columns[0]), int(columns[-1]) + 1)
+
+
+def _clusters(
+    A: Floats, image: Indices, n: int, k: int, least: int, seed: int
+) -> list[tuple[Indices, Floats]]:
+    """Members, nearest first, and centre of each cluster that is common enough."""
+    from sklearn.cluster import KMeans
+
+    model = KMeans(k, n_init=4, random_state=seed).fit(A)
+    out = []
+    for label, centre in enumerate(model.cluster_centers_):
+        members = np.flatnonzero(model.labels_ == label)
+        S, P = len(members), len(np.unique(image[members]))
+        common = P > S / 2 or (P > S / 4 and n / 4 < P) or (P > S / 10 and n / 2 < P)
+        if least < S and common:
+            order = np.argsort(np.linalg.norm(A[members] - centre, axis=1), kind="stable")
+            out.append((members[order], centre))
+    return out
