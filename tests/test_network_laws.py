@@ -262,11 +262,11 @@ def test_channels_last_changes_nothing_but_the_order_in_memory(network_case, run
     assert [p.data_ptr() for p in net.parameters()] == storage
 
 
-def test_half_precision_is_nearly_the_same(network_case, run):
+def test_half_precision_is_nearly_the_same(amount_network_case, run):
     net = network().float()
-    keywords = {"steps": 16} if "integrated" in network_case.name else {}
-    whole = run(network_case, net, **keywords)
-    half = run(network_case, xai.TorchModel(net, precision="bfloat16"), **keywords)
+    keywords = {"steps": 16} if "integrated" in amount_network_case.name else {}
+    whole = run(amount_network_case, net, **keywords)
+    half = run(amount_network_case, xai.TorchModel(net, precision="bfloat16"), **keywords)
     assert half.values.dtype.itemsize >= 4
     scale = np.abs(whole.values).max()
     assert 0 < np.abs(half.values - whole.values).max() < 0.25 * scale
