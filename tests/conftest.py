@@ -31,7 +31,7 @@ class Case:
     any_model: bool = False  # of networks: needs no gradients
     needs_data: bool = False  # background rows (of networks; the tables' methods all have them)
     change: bool = True  # measures change: zero on a constant model
-    ranks: bool = False  # an order of players: there is one on a constant model, too
+    ranks: bool = False  # an order of players, which any rounding may change
     shares: bool = True  # of networks: all outputs use the same model rows
     default_removal: str = "Marginal"
     enumerates: bool = True  # exact once all coalitions fit the budget
@@ -89,7 +89,7 @@ NETWORK_CASES = {
         Case("guided_backprop", samples=False, shares=False),
         Case("deconvnet", samples=False, shares=False),
         Case("rise", change=False, any_model=True, budget=40),
-        Case("extremal_perturbation", samples=False, ranks=True, shares=False, budget=90),
+        Case("extremal_perturbation", samples=False, change=False, shares=False, budget=90),
         Case("meaningful_perturbation", samples=False, change=False, shares=False, budget=40),
         Case("mir", samples=False, ranks=True, shares=False, any_model=True, budget=None),
         # four designs of two neighbours, both ends, three passes to find and to weigh the way on
