@@ -1,6 +1,44 @@
 """How good is an explanation? Faithfulness, robustness, complexity and localisation scores.
 
-The metrics arrive with a later release; this package holds their place.
+Every metric is a function ``metric(model, x, explanation, *, …) -> Score``; ``names()`` lists
+them. Names load on first use.
 """
 
-__all__: list[str] = []
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from xai.metrics.evaluation import evaluate
+    from xai.metrics.meta import meta_check
+    from xai.metrics.registry import names
+    from xai.metrics.report import Report
+    from xai.metrics.score import Score
+
+_HOMES = {
+    "Report": "report", "Score": "score", "evaluate": "evaluation", "meta_check": "meta",
+    "names": "registry",
+}  # fmt: skip
+"""What is no metric; metrics are the rows of `registry.RECORDS`."""
+
+
+def _homes() -> dict[str, str]:
+    from xai.metrics.registry import RECORDS
+
+    return _HOMES | {record.name: record.home for record in RECORDS}
+
+
+def __getattr__(name: str) -> Any:
+    homes = {} if name.startswith("__") else _homes()
+    if name not in homes:
+        raise AttributeError(f"module 'xai.metrics' has no attribute {name!r}")
+    value = globals()[name] = getattr(import_module(f"xai.metrics.{homes[name]}"), name)
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(_homes())
+
+
+__all__ = ["Report", "Score", "evaluate", "meta_check", "names"]

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from xai.explanation import Explanation, load
     from xai.game import Game
     from xai.methods import Method, methods
+    from xai.metrics.choosing import choose
+    from xai.metrics.evaluation import compare
     from xai.targets import Label, Top
 
 _HOMES = {
@@ -32,6 +34,8 @@ _HOMES = {
     "methods": "xai.methods",
     "Label": "xai.targets",
     "Top": "xai.targets",
+    "choose": "xai.metrics.choosing",
+    "compare": "xai.metrics.evaluation",
 }
 _MODULES = ("behavior", "datasets", "metrics", "players", "plots", "removal", "summary")
 
@@ -43,6 +47,8 @@ __all__ = [
     "Top",
     "__version__",
     "behavior",
+    "choose",
+    "compare",
     "datasets",
     "explain",
     "load",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import narwhals as nw
@@ -122,7 +122,14 @@ def explain(
             results = _summed_up(recipe.summary, games, budget, tolerance, seed, rule)
     finally:
         bar.close()
-    return _Run(x, setting).assemble(results, games, feature_names)
+    given: dict[str, Any] = {
+        "method": method, "y": y, "data": data, "players": players, "removal": removal,
+        "behavior": behavior, "summary": summary, "budget": budget, "tolerance": tolerance,
+        "batch_size": batch_size, "n_jobs": n_jobs, "seed": seed, "feature_names": feature_names,
+        "output_names": output_names, "categorical": categorical,
+    }  # fmt: skip
+    given = {name: value for name, value in given.items() if value is not None} | options
+    return replace(_Run(x, setting).assemble(results, games, feature_names), recipe=given)
 
 
 _KEYWORDS = [n for n in explain.__annotations__ if n not in ("model", "x", "options", "return")]

@@ -63,6 +63,9 @@ class Explanation:
     runs : (n,) str
         What computed each row's values, where the summary had a choice: a closed form, enumeration,
         walks. `ran` is all of them in one string.
+    recipe : dict, or None
+        The keywords that `explain` was given beside model, x and target, so that other rows can
+        be explained likewise; None after `load`.
 
     Examples
     --------
@@ -101,6 +104,7 @@ class Explanation:
     activations: Floats | None = None
     layer: str = ""
     versions: dict[str, str] = field(default_factory=versions)
+    recipe: dict[str, Any] | None = field(default=None)
 
     def __len__(self) -> int:
         return len(self.values)
@@ -148,7 +152,16 @@ class Explanation:
             target=self.target[index],
             element_players=pick(self.element_players) if same else self.element_players,
             activations=pick(self.activations),
+            recipe=self._recipe_of(index) if same else self.recipe,
         )
+
+    def _recipe_of(self, rows: NDArray[np.intp]) -> dict[str, Any] | None:
+        """The recipe for some of these rows, which may come more than once."""
+        if self.recipe is None:
+            return None
+        from xai.again import rows_of
+
+        return rows_of(self.recipe, rows, len(self), self.element_players.shape[1:])
 
     def names_of(self, row: int) -> list[str]:
         """Names of a row's players: its words where rows are texts, else `feature_names`.

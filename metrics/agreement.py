@@ -1,0 +1,235 @@
+"""Faithfulness by agreement: whether attributions say what removing does to the prediction.
+
+``Δ_S = f(x) − f(x∖S)`` is what removing the players S takes away, ``Σ_{i∈S} a_i`` what the
+attribution says of it. The subsets are the same for all rows, and for all attributions that
+`evaluate` scores together: their model rows are spent once.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import numpy as np
+
+from xai.explanation import Explanation
+from xai.game import Game
+from xai.metrics.case import Case, Result, metric, padded
+from xai.metrics.numerics import pearson, ratio, spearman
+from xai.metrics.paths import Amount, amounts, changes, cuts, ranks
+from xai.metrics.score import Floats
+from xai.metrics.subsets import (
+    Fit,
+    adds_noise,
+    by_subset,
+    check_samples,
+    displacement,
+    drops,
+    of_size,
+    perturbed,
+    subsets,
+)
+
+SAMPLES = 200
+"""Subsets, where their number is not given."""
+
+
+@metric
+def faithfulness_correlation(
+    case: Case, *, subset_size: Amount = 0.2, samples: int = SAMPLES
+) -> Floats:
+    """``μ_F = corr_S(Σ_{i∈S} a_i, Δ_S)`` over subsets of one size.
+
+    Bhatt, Weller & Moura 2020, eq. 3; over all subsets where `samples` suffice.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> f = lambda x: x @ np.array([3.0, 1.0, -2.0])
+    >>> a = np.array([[3.0, 1.0, -2.0], [1.0, 1.0, 1.0]])
+    >>> faithfulness_correlation(f, np.ones((2, 3)), a, removal="baseline").values
+    array([ 1., nan])
+    """
+    return np.asarray(by_subset(case, _sized(case, subset_size, samples), pearson))
+
+
+@metric
+def mu_fidelity(case: Case, *, subset_size: Amount = 0.2, samples: int = SAMPLES) -> Floats:
+    """Rank correlation of ``Σ_{i∈S} a_i`` and ``Δ_S`` over subsets of one size.
+
+    Fel et al. 2022 (Xplique), there of a grid's cells: pass ``players=Patches(…)``.
+    """
+    return np.asarray(by_subset(case, _sized(case, subset_size, samples), spearman))
+
+
+def _sized(case: Case, size: Amount | None, samples: int) -> Any:
+    return lambda d: subsets(d, size, samples, case.scene.seed)
+
+
+@metric
+def faithfulness_estimate(case: Case, *, steps: int | None = None) -> Floats:
+    """``corr(a_i, Δ_i)`` over single players; `steps`: over so many groups of like importance.
+
+    Alvarez-Melis & Jaakkola 2018; with `steps` players are removed in the order of importance,
+    those of one step together, as Quantus's ``features_in_step``.
+    """
+    if steps is None:
+        return np.asarray(by_subset(case, lambda d: np.eye(d, dtype=bool), pearson))
+
+    def of(game: Game, a: Floats) -> Floats:
+        K = min(steps, game.n_players)
+        edge, place = cuts(game.n_players, K), ranks(a)[:, None, :]
+        group = (place >= edge[:-1, None]) & (place < edge[1:, None])  # (R, K, d)
+        each = np.repeat(np.arange(game.n_rows), K)
+        left = game.value(each, ~group.reshape(-1, game.n_players))[:, 0].reshape(-1, K)
+        return pearson((group * a[:, None, :]).sum(axis=2), -left)  # f(x) is the same for all
+
+    return np.asarray(case.per_row(of))
+
+
+@metric
+def sensitivity_n(case: Case, *, subset_size: Amount | None = None, samples: int = 100) -> Result:
+    """``corr_S(Σ_{i∈S} a_i, Δ_S)`` for each size n of S, averaged over sizes.
+
+    Ancona et al. 2018. `subset_size`: the sizes; None: ten, evenly from 1 to 0.8 d.
+    ``info["correlations"]`` has each size's, (n, sizes).
+    """
+    check_samples(samples)
+
+    def sizes(d: int) -> Any:
+        if subset_size is not None:
+            return amounts(subset_size, d)
+        return np.linspace(1, max(1, 0.8 * d), 10).round().astype(np.intp)
+
+    parts = []
+    for place, (rows, game, a) in enumerate(case.games()):
+        d, columns = game.n_players, {}
+        for s in np.unique(sizes(d)):
+            S = of_size(d, int(s), samples, case.scene.seed)
+            columns[int(s)] = pearson(a @ S.T.astype(float), drops(case.scene, place, S))
+        parts.append((rows, np.stack([columns[int(s)] for s in sizes(d)], axis=1)))
+    out = padded(parts, case.scene.n)
+    return Result(out.mean(axis=1), None, {"correlations": out})
+
+
+@metric
+def infidelity(
+    case: Case,
+    *,
+    subset_size: Amount | None = None,
+    samples: int = SAMPLES,
+    normalise: bool = False,
+) -> Floats:
+    """``E_I[(Iᵀa − (f(x) − f(x − I)))²]``: the error of the attribution as a linear model.
+
+    Yeh et al. 2019, eq. 1. I removes random subsets (each player with chance ½, or
+    `subset_size` of them), and a are effects; with ``removal=Noise(s)`` I is the noise, and a
+    are slopes. `normalise` scales a by the best factor, as the authors' code does.
+    """
+    fit = _fit(case, subset_size, samples)
+    said = fit.said
+    if normalise:
+        factor = ratio(np.nansum(said * fit.done, axis=1), np.nansum(said**2, axis=1))
+        said = np.where(np.isnan(factor), 0.0, factor)[:, None] * said
+    return np.asarray(np.nanmean((said - fit.done) ** 2, axis=1))
+
+
+def _fit(case: Case, size: Amount | None, samples: int) -> Fit:
+    check_samples(samples)
+    if adds_noise(case.scene.setting.recipe.removal):
+        return perturbed(case, samples)
+    both = by_subset(
+        case, _sized(case, size, samples), lambda said, done: np.stack([said, done], axis=1)
+    )
+    return Fit(both[:, 0], both[:, 1])
+
+
+Kind = Literal["effect", "slope"]
+
+
+@metric
+def lfa_error(
+    case: Case,
+    *,
+    subset_size: Amount | None = None,
+    samples: int = SAMPLES,
+    kind: Kind | None = None,
+) -> Result:
+    """Mean squared error of the attribution as a surrogate of f in a neighbourhood.
+
+    Han, Srinivas & Lakkaraju 2022: ``g(x∖S) = f(x) − Σ_{i∈S} φ_i`` with players removed,
+    ``g(x + δ) = f(x) + γᵀδ`` with ``removal=Noise(s)``.
+
+    Parameters
+    ----------
+    kind : "effect" (φ sums up to a difference of f) or "slope" (γ, a derivative)
+        None: a slope where the Explanation is a derivative in the inputs. The other one is
+        φ = γ ⊙ (x − b), with b the removal's mean.
+
+    Returns
+    -------
+    Score
+        ``info["r2"]``: 1 − error / variance of f, below 0 where a constant is nearer;
+        ``info["worst"]``: the largest error.
+    """
+    kind = kind_of(case.explanation) if kind is None else kind
+    if kind not in ("effect", "slope"):
+        raise ValueError(f"kind={kind!r}: expected 'effect' or 'slope'")
+    wanted = "slope" if adds_noise(case.scene.setting.recipe.removal) else "effect"
+    fit = _fit(case if kind == wanted else _as_effect(case, wanted), subset_size, samples)
+    error = (fit.said - fit.done) ** 2
+    mean = np.nanmean(error, axis=1)
+    r2 = 1 - ratio(mean, np.nanvar(fit.done, axis=1))
+    return Result(mean, None, {"r2": r2, "worst": np.nanmax(error, axis=1)})
+
+
+def kind_of(explanation: Any) -> Kind:
+    """Whether an attribution is a derivative in the inputs ("slope") or a difference of f."""
+    if not isinstance(explanation, Explanation):
+        return "effect"
+    derivative = (
+        explanation.summary.startswith("Gradient(") and "wrt='input'" in explanation.summary
+    )
+    return "slope" if derivative or explanation.method == "c_lime" else "effect"
+
+
+def _as_effect(case: Case, wanted: str) -> Case:
+    """The same attribution as effects ``γ ⊙ (x − b)``."""
+    if wanted == "slope":
+        raise ValueError(
+            "effects have no slopes without a baseline to divide by: score a derivative, or "
+            "divide the values by x − b and pass kind='slope'"
+        )
+
+    def make() -> Case:
+        fine = case.changed("elements", players="elements")
+        effects = np.empty((case.scene.n, fine.values.shape[1]))
+        for rows, game, a in fine.games():
+            gone = np.stack(
+                [
+                    displacement(game, np.arange(game.n_rows), np.full(game.n_rows, t))  # type: ignore[arg-type] # a model's game
+                    for t in range(game.n_draws)
+                ]
+            )
+            effects[rows] = a * gone.mean(axis=0)
+        inputs = case.scene.setting.inputs
+        return Case(case.scene, effects.reshape(inputs.n, *inputs.shape))
+
+    return case.once("effects", make)
+
+
+@metric
+def monotonicity_correlation(case: Case) -> Floats:
+    """Rank correlation of ``|a_i|`` and ``E(f(x) − f(x with i removed))²`` over draws.
+
+    Nguyen & Martínez 2020, whose draws are uniform: ``removal="uniform"``.
+    """
+
+    def single(game: Game, a: Floats) -> Any:
+        eye = ~np.eye(game.n_players, dtype=bool)
+        return np.broadcast_to(eye, (game.n_rows, *eye.shape))
+
+    out = np.full(case.scene.n, np.nan)
+    squares = case.scene.once("single squares", lambda: changes(case, single, np.square))
+    for rows, game, a in case.games():
+        out[rows] = spearman(np.abs(a), squares[rows][:, : game.n_players])
+    return out

@@ -1,0 +1,137 @@
+"""From an Explanation or an array to one number for each of a game's players."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from xai.explanation import Explanation
+from xai.metrics.score import Floats
+from xai.players import Pixels
+from xai.setting import Setting
+
+
+def own_keywords(explanation: Explanation, given: dict[str, Any], *, shown: bool) -> dict[str, Any]:
+    """What a scene takes from the explanation where nothing else is `given`."""
+    if len(explanation.element_players) != len(explanation):
+        raise ValueError(
+            f"{explanation.method!r} explained a data set as a whole: its values are of no row, "
+            "and metrics score rows"
+        )
+    if not shown:  # a metric of the numbers alone
+        return {}
+    recipe = explanation.recipe or {}
+    names = ("y", "data", "behavior", "feature_names", "categorical", "batch_size", "n_jobs")
+    own = {name: recipe[name] for name in names if recipe.get(name) is not None}
+    own = {name: value for name, value in own.items() if name not in ("batch_size", "n_jobs")}
+    if explanation.target.ndim == 1:
+        own["target"] = explanation.target
+    if explanation.channel_axis is not None:
+        own["channel_axis"] = explanation.channel_axis
+    own["players"] = _own_players(explanation)
+    if "data" not in own and "data" not in given and recipe.get("removal") is not None:
+        own["removal"] = recipe["removal"]
+    return {name: value for name, value in own.items() if value is not None}
+
+
+def _own_players(explanation: Explanation) -> Any:
+    """The explanation's players, for any batch of the same rows."""
+    if explanation.spans is not None:  # windows that overlap
+        return Pixels()
+    owner = explanation.element_players
+    first = owner[0]
+    if (owner != first).any():
+        return owner
+    if (first.reshape(-1) == np.arange(first.size)).all():
+        return "elements"
+    if explanation.channel_axis is not None and (first >= 0).all():
+        plane = np.take(first, 0, axis=explanation.channel_axis - 1)
+        whole = (first == np.expand_dims(plane, explanation.channel_axis - 1)).all()
+        if whole and (plane.reshape(-1) == np.arange(plane.size)).all():
+            return Pixels()
+    return first
+
+
+def per_player(explanation: Any, setting: Setting) -> Floats:
+    """Attributions (n, d) of the setting's players; NaN where a row has fewer.
+
+    An attribution of other players is shared out evenly among their elements, and summed over
+    the setting's players: what is attributed in all stays the same.
+    """
+    n, shape = setting.inputs.n, setting.inputs.shape
+    counts = setting.partition.counts
+    d = int(counts.max())
+    if setting.partition.overlap is not None:
+        raise ValueError("attributions cannot be shared out among windows that overlap")
+    owner = np.broadcast_to(setting.partition.owner, (n, *shape))
+    if isinstance(explanation, Explanation):
+        if len(explanation) != n:
+            raise ValueError(f"the explanation has {len(explanation)} rows, and x has {n}")
+        from xai.metrics.case import _numbers
+
+        flat = _numbers(explanation).reshape(n, -1)
+        if explanation.spans is not None:
+            channels = 1 if setting.axis is None else shape[setting.axis - 1]
+            return _summed(np.asarray(explanation.map()) / channels, owner, counts, d)
+        if np.array_equal(explanation.element_players, owner):
+            return _padded(flat, counts, d)
+        return _summed(_shared_out(flat, explanation.element_players), owner, counts, d)
+    from xai.metrics.case import _numbers
+
+    array = _numbers(explanation)
+    if len(array) != n:
+        raise ValueError(f"the attribution has {len(array)} rows, and x has {n}")
+    if array.shape[1:] in (setting.partition.shape, (d,)):
+        return _padded(array.reshape(n, -1), counts, d)
+    spread = _over_elements(array, shape, setting.axis)
+    if spread is None:
+        raise ValueError(
+            f"an attribution of shape {array.shape} fits neither x {(n, *shape)} nor its players "
+            f"{(n, *setting.partition.shape)}"
+        )
+    return _summed(spread, owner, counts, d)
+
+
+def _padded(flat: Floats, counts: NDArray[np.intp], d: int) -> Floats:
+    out = np.array(flat[:, :d])
+    out[np.arange(d) >= counts[:, None]] = np.nan
+    bad = np.flatnonzero(np.isnan(out).sum(axis=1) > d - counts)
+    if len(bad):
+        named = ", ".join(map(str, bad[:5]))
+        raise ValueError(f"the attribution is NaN in row {named} (0-based): there is no order")
+    return out
+
+
+def _over_elements(array: Floats, shape: tuple[int, ...], axis: int | None) -> Floats | None:
+    """An attribution shaped like x, or like images' pixels, as (n, *shape)."""
+    if array.shape[1:] == shape:
+        return array
+    if axis is None:
+        return None
+    channels, places = shape[axis - 1], tuple(s for a, s in enumerate(shape, 1) if a != axis)
+    if array.shape[1:] == places:
+        array = np.expand_dims(array, axis)
+    one = tuple(1 if a == axis else s for a, s in enumerate(shape, 1))
+    if array.shape[1:] != one:
+        return None
+    return np.broadcast_to(array / channels, (len(array), *shape))
+
+
+def _shared_out(flat: Floats, owner: NDArray[np.intp]) -> Floats:
+    """Each player's value divided among its elements, (n, *shape)."""
+    out = np.zeros(owner.shape)
+    for i, players in enumerate(owner):
+        mine = players >= 0
+        sizes = np.bincount(players[mine], minlength=flat.shape[1])
+        out[i][mine] = (flat[i] / np.maximum(sizes, 1))[players[mine]]
+    return out
+
+
+def _summed(elements: Floats, owner: NDArray[np.intp], counts: NDArray[np.intp], d: int) -> Floats:
+    """Sums over each player's elements, (n, d)."""
+    n = len(owner)
+    place = np.where(owner < 0, d, owner).reshape(n, -1) + np.arange(n)[:, None] * (d + 1)
+    sums = np.bincount(place.ravel(), weights=elements.reshape(-1), minlength=n * (d + 1))
+    return _padded(sums.astype(np.float64).reshape(n, d + 1)[:, :d], counts, d)

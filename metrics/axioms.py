@@ -1,0 +1,146 @@
+"""Axioms: properties that some attributions have by construction, measured on any."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from xai import streams
+from xai.game import Game
+from xai.metrics.case import Case, metric
+from xai.metrics.models import composed
+from xai.metrics.numerics import ratio
+from xai.metrics.paths import changes
+from xai.metrics.perturb import Explain, explained, fixed, lengths, moved
+from xai.metrics.score import Floats
+from xai.metrics.simplicity import shares
+
+TOLERANCE = 1e-6
+"""Changes below this part of the predictions' size are none."""
+
+
+@metric
+def completeness_gap(case: Case, *, relative: bool = False) -> Floats:
+    """``|Σ a − (v(N) − v(∅))|``; `relative`: as a part of ``|v(N) − v(∅)|``.
+
+    Sundararajan, Taly & Yan 2017; efficiency, of Shapley values.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> f = lambda x: x.prod(axis=1)
+    >>> completeness_gap(f, np.full((1, 2), 3.0), np.array([[4.0, 4.0]]), removal="baseline").mean()
+    1.0
+    """
+
+    def of(game: Game, a: Floats) -> Floats:
+        base, full = (end[:, 0] for end in game.ends(np.arange(game.n_rows)))
+        gap = np.abs(a.sum(axis=1) - (full - base))
+        return ratio(gap, np.abs(full - base)) if relative else gap
+
+    return np.asarray(case.per_row(of))
+
+
+@metric
+def dummy_mass(case: Case, *, tolerance: float = TOLERANCE) -> Floats:
+    """Share of Σ|a| on players whose removal changes nothing: ``|v(N) − v(N∖i)| = 0`` at each draw.
+
+    "Non-sensitivity" (Nguyen & Martínez 2020) as a mass. `tolerance` is a part of |f(x)|'s largest.
+    """
+
+    def single(game: Game, a: Floats) -> Any:
+        eye = ~np.eye(game.n_players, dtype=bool)
+        return np.broadcast_to(eye, (game.n_rows, *eye.shape))
+
+    effect = case.scene.once("single effects", lambda: changes(case, single))
+    p, _ = shares(case.values)
+    none = effect <= tolerance * np.abs(case.scene.predictions)[:, None]
+    return np.asarray(np.where(none, np.nan_to_num(p), 0).sum(axis=1) + 0 * p[:, 0])
+
+
+@metric
+def symmetry_gap(case: Case, *, samples: int = 16, tolerance: float = TOLERANCE) -> Floats:
+    """Mean ``|a_i − a_j|`` of symmetric players, as a part of mean |a|; NaN where none are.
+
+    i and j are taken as symmetric where ``v(S∪i) = v(S∪j)`` in all of `samples` coalitions S
+    without them, the empty one first: all coalitions where there are so few.
+    """
+
+    def of(game: Game, a: Floats) -> Floats:
+        d = game.n_players
+        S = _contexts(d, samples, case.scene.seed)
+        with_one = S[:, None, :] | np.eye(d, dtype=bool)  # (C, d, d)
+        values = np.empty((game.n_rows, len(S), d))
+        for rows, _ in game.blocks(len(S) * d):
+            out = game.grid(rows, with_one.reshape(-1, d), None)[:, :, 0]
+            values[rows] = out.reshape(len(rows), len(S), d)
+        size = np.abs(values).max(axis=(1, 2))
+        apart = np.zeros((game.n_rows, d, d))
+        for c, context in enumerate(S):
+            gap = np.abs(values[:, c, :, None] - values[:, c, None, :])
+            outside = ~(context[:, None] | context[None, :])
+            apart = np.maximum(apart, np.where(outside, gap, 0))
+        met = (~(S[:, :, None] | S[:, None, :])).any(axis=0) & ~np.eye(d, dtype=bool)
+        alike = met & (apart <= tolerance * size[:, None, None])
+        gaps = np.where(alike, np.abs(a[:, :, None] - a[:, None, :]), 0).sum(axis=(1, 2))
+        return ratio(ratio(gaps, alike.sum(axis=(1, 2))), np.abs(a).mean(axis=1))
+
+    return np.asarray(case.per_row(of))
+
+
+def _contexts(d: int, samples: int, seed: int) -> Any:
+    """Coalitions to add one player to: all of them, or none at all first, then random ones."""
+    if d < 20 and 2**d <= samples:
+        return np.asarray(np.arange(2**d)[:, None] >> np.arange(d) & 1, bool)
+    S = streams.kept(seed, np.arange(samples), d, 0.5)
+    S[0] = False
+    return S
+
+
+@metric
+def input_invariance(case: Case, *, shift: Any = 1.0, explain: Explain | None = None) -> Floats:
+    """``‖a(f(· − c), x + c) − a(f, x)‖ / ‖a‖``: x and model shifted together change nothing.
+
+    Kindermans et al. 2019. `shift` c: a number, or one for each column; the explanation's `data`
+    is shifted, too, a fixed baseline is not.
+    """
+    scene = case.scene
+    inputs, n = scene.seen.inputs, scene.n
+    c = np.where(fixed(inputs), 0.0, np.broadcast_to(np.asarray(shift, float), inputs.shape))
+    index = np.arange(n)
+    x = moved(inputs, index, np.broadcast_to(c, (n, *inputs.shape)))
+    model = composed(scene.model, scene.seen, before=lambda rows: _plus(rows, -c))
+    changed = {} if scene.data is None else {"data": _plus(scene.data, c)}
+    a = explained(case, x, index, explain, model, **changed)
+    return ratio(lengths(a - case.flat), lengths(case.flat))
+
+
+def _plus(rows: Any, c: Floats) -> Any:
+    """Rows of any kind plus a number for each element."""
+    if hasattr(rows, "detach"):
+        import torch
+
+        return rows + torch.tensor(c).to(rows.device, rows.dtype)
+    if hasattr(rows, "columns"):
+        raise TypeError("input_invariance shifts arrays and tensors: pass x as one, x.to_numpy()")
+    return np.asarray(rows) + c
+
+
+@metric
+def linearity_gap(case: Case, *, weight: float = 0.5, explain: Explain | None = None) -> Floats:
+    """``‖a(αf + βg) − αa(f) − βa(g)‖ / ‖a(αf + βg)‖`` with g = f² and β = 1 − α.
+
+    The axiom of Shapley 1953 and of Sundararajan et al. 2017. `weight`: α. Three explanations.
+    """
+    scene, index = case.scene, np.arange(case.scene.n)
+
+    def attributed(after: Any) -> Floats:
+        return explained(
+            case, scene.x, index, explain, composed(scene.model, scene.seen, after=after)
+        )
+
+    f = attributed(lambda out: out)
+    g = attributed(lambda out: out * out)
+    both = attributed(lambda out: weight * out + (1 - weight) * out * out)
+    return ratio(lengths(both - weight * f - (1 - weight) * g), lengths(both))

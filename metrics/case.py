@@ -1,0 +1,344 @@
+"""What metrics score: a model and its rows (a `Scene`), and one attribution of them (a `Case`).
+
+A metric is a function of a case. The decorator `metric` makes the public one of it,
+``metric(model, x, explanation, *, …) -> Score``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass, field, fields
+from functools import cached_property, wraps
+from inspect import Parameter, signature
+from typing import Any, TypeVar
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from xai.explanation import Explanation
+from xai.game import Game
+from xai.inputs import is_tensor
+from xai.metrics.registry import find
+from xai.metrics.score import Floats, Score
+from xai.setting import Setting, open_setting
+from xai.streams import as_seed
+from xai.suggest import unknown
+
+Indices = NDArray[np.intp]
+Made = TypeVar("Made")
+
+COMMON = """
+    Parameters
+    ----------
+    model, x : as for `xai.explain`
+    explanation : Explanation, or an array shaped like x or like its players
+    target : as for `xai.explain`
+        None: the explanation's, else "predicted".
+    y : (n,) true labels, where `behavior` needs them
+    data : background rows
+        None: those the explanation was made with.
+    players : what is removed together
+        None: the explanation's own players; every element (pixel) for an array.
+    removal : how features are removed; a part or its name
+        None: by `data`'s rows (images: by their mean colour); without data the explanation's own.
+    behavior : which output of the model
+        None: the explanation's, else `Prediction()`.
+    batch_size, n_jobs, seed, feature_names, categorical, channel_axis : as for `xai.explain`
+"""
+
+
+@dataclass(eq=False)
+class Scene:
+    """A model, its rows and a removal: what all attributions of these rows are held against.
+
+    Opened when a metric first looks at the model; `close` restores a module's mode.
+
+    Parameters
+    ----------
+    model, x, target, y, data, players, removal, behavior, … : as for the metrics
+    """
+
+    model: Any
+    x: Any
+    target: Any = None
+    y: ArrayLike | None = None
+    data: Any = None
+    players: Any = None
+    removal: Any = None
+    behavior: Any = None
+    batch_size: int | None = None
+    n_jobs: int | None = None
+    seed: int = 0
+    feature_names: Any = None
+    categorical: Any = None
+    channel_axis: int | None = None
+    spent_elsewhere: int = field(default=0, init=False)  # model rows of explanations
+    looked: int = field(default=0, init=False)
+    _made: dict[Hashable, Any] = field(default_factory=dict, init=False, repr=False)
+    _stack: ExitStack = field(default_factory=ExitStack, init=False, repr=False)
+
+    def __enter__(self) -> Scene:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stack.close()
+
+    @cached_property
+    def setting(self) -> Setting:
+        """Model, rows, players, removal and output, bound; the unmasked rows are predicted."""
+        return self._open(self.removal)
+
+    @cached_property
+    def seen(self) -> Setting:
+        """The same for metrics that remove nothing, and so need no removal."""
+        return self.setting if "setting" in vars(self) else self._open(_untouched)
+
+    def _open(self, removal: Any) -> Setting:
+        axis = {} if self.channel_axis is None else {"channel_axis": self.channel_axis}
+        opened = open_setting(
+            self.model, self.x, "shapley", y=self.y, data=self.data, players=self.players,
+            target="predicted" if self.target is None else self.target,
+            removal=removal, behavior=self.behavior, batch_size=self.batch_size,
+            seed=as_seed(self.seed), feature_names=self.feature_names,
+            categorical=self.categorical, options=axis,
+        )  # fmt: skip
+        setting = self._stack.enter_context(opened)
+        self.looked += 1
+        if setting.recipe.of_data_set:
+            raise ValueError(
+                "a metric scores rows one by one, but the behavior is of a data set: pass "
+                "behavior=, such as 'prediction'"
+            )
+        if setting.resolved.axis:
+            raise ValueError("a metric scores one output at a time: pass target=an index")
+        return setting
+
+    @cached_property
+    def games(self) -> list[tuple[Indices, Game]]:
+        """One game for each kind of row, with the rows it plays."""
+        return self.setting.games(self.batch_size, self.n_jobs)
+
+    @property
+    def n(self) -> int:
+        """Number of explained rows."""
+        return self.seen.inputs.n
+
+    @property
+    def removals(self) -> list[str]:
+        """The removals that were used."""
+        own = [repr(self.setting.recipe.removal)] if "games" in vars(self) else []
+        changed = [made for made in self._made.values() if isinstance(made, Scene)]
+        return sorted({*own, *(name for scene in changed for name in scene.removals)})
+
+    @property
+    def spent(self) -> int:
+        """Model rows spent so far, over all rows."""
+        opened = self.looked * len(self.seen.outputs) if self.looked else 0
+        played = sum(game.evaluations for _, game in self.games) if "games" in vars(self) else 0
+        changed = [made for made in self._made.values() if isinstance(made, Scene)]
+        return opened + played + self.spent_elsewhere + sum(scene.spent for scene in changed)
+
+    def once(self, key: Hashable, make: Callable[[], Made]) -> Made:
+        """What `make` gives, made when it is first asked for under this key."""
+        if key not in self._made:
+            self._made[key] = make()
+        made: Made = self._made[key]
+        return made
+
+    def changed(self, key: Hashable, **parts: Any) -> Scene:
+        """The same with another removal or other players."""
+
+        def make() -> Scene:
+            common = {f.name: getattr(self, f.name) for f in fields(self) if f.init}
+            return self._stack.enter_context(Scene(**(common | parts)))
+
+        return self.once(("changed", key), make)
+
+    @cached_property
+    def predictions(self) -> Floats:
+        """The explained output of each unmasked row, (n,)."""
+        out = np.empty(self.n)
+        for rows, game in self.games:
+            every = np.arange(game.n_rows)
+            out[rows] = game.value(every, np.ones((game.n_rows, game.n_players), bool))[:, 0]
+        return out
+
+
+def _untouched(x: Any, kept: Any) -> Any:
+    raise AssertionError("this metric removes nothing")
+
+
+def outputs(model: Any, x: Any, like: Scene) -> NDArray[np.floating]:
+    """The model's outputs (m, K) on other rows than the scene's."""
+    axis = {} if like.channel_axis is None else {"channel_axis": like.channel_axis}
+    opened = open_setting(
+        model, x, "shapley", removal=_untouched, target=0, batch_size=like.batch_size,
+        categorical=like.categorical, options=axis,
+    )  # fmt: skip
+    with opened as setting:
+        like.spent_elsewhere += setting.inputs.n
+        return setting.outputs
+
+
+@dataclass(eq=False)
+class Case:
+    """One attribution in a scene.
+
+    Parameters
+    ----------
+    scene : Scene
+    explanation : Explanation or array
+    """
+
+    scene: Scene
+    explanation: Any
+    _made: dict[Hashable, Any] = field(default_factory=dict, init=False, repr=False)
+
+    @cached_property
+    def flat(self) -> Floats:
+        """The attributions as they were given, (n, d); no model is needed. Padding is NaN."""
+        given = _numbers(self.explanation)
+        return given.reshape(len(given), -1)
+
+    @cached_property
+    def map(self) -> Floats:
+        """Attributions over the input's shape, (n, *shape) or images' (n, H, W)."""
+        if isinstance(self.explanation, Explanation):
+            return np.asarray(self.explanation.map(), np.float64)
+        return _numbers(self.explanation)
+
+    @cached_property
+    def values(self) -> Floats:
+        """Attributions of the scene's players, (n, d); NaN where a row has fewer."""
+        from xai.metrics.attributed import per_player
+
+        return per_player(self.explanation, self.scene.setting)
+
+    def games(self) -> Iterator[tuple[Indices, Game, Floats]]:
+        """For each kind of row: the rows, their game, and their attributions (R, d)."""
+        for rows, game in self.scene.games:
+            yield rows, game, self.values[rows][:, : game.n_players]
+
+    def per_row(self, score: Callable[[Game, Floats], Any]) -> Any:
+        """Results of ``score(game, attributions)`` of every kind of row as arrays of n rows."""
+        parts = [(rows, np.asarray(score(game, a))) for rows, game, a in self.games()]
+        return padded(parts, self.scene.n)
+
+    def once(self, key: Hashable, make: Callable[[], Made]) -> Made:
+        """What `make` gives, made when it is first asked for under this key."""
+        if key not in self._made:
+            self._made[key] = make()
+        made: Made = self._made[key]
+        return made
+
+    def changed(self, key: Hashable, **parts: Any) -> Case:
+        """The same attribution with another removal, or summed over other players."""
+        scene = self.scene.changed(key, **parts)
+        return self.once(("changed", key), lambda: Case(scene, self.explanation))
+
+
+def padded(parts: list[tuple[Indices, NDArray[Any]]], n: int) -> Floats:
+    """Results of some rows each as one array of n rows; NaN where others have more of them."""
+    shape = np.max([part.shape[1:] for _, part in parts], axis=0)
+    out = np.full((n, *np.asarray(shape, int)), np.nan)
+    for rows, part in parts:
+        out[np.ix_(rows, *map(np.arange, part.shape[1:]))] = part
+    return out
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a metric computes: values (n,), and a curve or more where it has them."""
+
+    values: Any
+    curve: Floats | None = None
+    info: dict[str, Any] = field(default_factory=dict)
+
+
+def _numbers(explanation: Any) -> Floats:
+    """An attribution as a float64 copy (n, …) of one output."""
+    if isinstance(explanation, Explanation):
+        if explanation.base_values.ndim == 2:
+            raise ValueError(
+                f"the explanation has {explanation.base_values.shape[1]} outputs, and a metric "
+                "scores one: explain with target=an index"
+            )
+        return np.array(explanation.values, np.float64)
+    array = explanation.detach().cpu().numpy() if is_tensor(explanation) else explanation
+    array = np.array(array, np.float64)
+    return array[None] if array.ndim == 1 else array
+
+
+def scene_of(model: Any, x: Any, explanation: Any, common: dict[str, Any]) -> Scene:
+    """The scene that an explanation is scored in: what is not given is the explanation's own."""
+    given = {name: value for name, value in common.items() if value is not None}
+    if isinstance(explanation, Explanation):
+        from xai.metrics.attributed import own_keywords
+
+        given = own_keywords(explanation, given, shown=x is not None) | given
+    return Scene(model, x, **given)
+
+
+def score(name: str, case: Case, core: Callable[..., Any], options: dict[str, Any]) -> Score:
+    """Score one case; what the scene already knows is not spent again."""
+    record, before = find(name), case.scene.spent
+    made = core(case, **options)
+    result = made if isinstance(made, Result) else Result(made)
+    spent = case.scene.spent - before
+    scene = case.scene
+    values = np.asarray(result.values, np.float64)
+    return Score(
+        values, name, record.better, record.category,
+        removal=", ".join(scene.removals),
+        output=repr(scene.seen.recipe.behavior) if scene.looked else "",
+        evaluations=-(-spent // max(1, len(values))),
+        curve=result.curve, info=result.info,
+    )  # fmt: skip
+
+
+def metric(core: Callable[..., Any]) -> Callable[..., Score]:
+    """The public metric of a function ``core(case, *, …) -> (n,) or Result``.
+
+    Its direction and category stand in `registry.RECORDS` under its name. Options of its own are
+    core's keywords; those that all metrics share are `Scene`'s. ``metric.core`` is `core`.
+    """
+    name = core.__name__
+    own = [p for p in signature(core).parameters.values() if p.kind is Parameter.KEYWORD_ONLY]
+    shared = [f for f in fields(Scene) if f.init and f.name not in ("model", "x")]
+
+    @wraps(core)
+    def public(model: Any, x: Any, explanation: Any, **keywords: Any) -> Score:
+        options, common = split(name, own_names, keywords)
+        with scene_of(model, x, explanation, common) as scene:
+            return score(name, Case(scene, explanation), core, options)
+
+    own_names = [p.name for p in own]
+    keyword = Parameter.KEYWORD_ONLY
+    public.__signature__ = signature(core).replace(  # type: ignore[attr-defined] # for help()
+        parameters=[
+            *(Parameter(n, Parameter.POSITIONAL_OR_KEYWORD) for n in ("model", "x", "explanation")),
+            *own,
+            *(Parameter(f.name, keyword, default=0 if f.name == "seed" else None) for f in shared),
+        ],
+        return_annotation=Score,
+    )
+    public.options = own_names  # type: ignore[attr-defined] # its own keywords
+    public.core = core  # type: ignore[attr-defined] # for `evaluate`, which shares scenes
+    public.__annotations__ = {}
+    return public
+
+
+def split(
+    name: str, own: list[str], keywords: dict[str, Any]
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """A metric's own options, and those of its scene; an unknown one is refused."""
+    common = [f.name for f in fields(Scene) if f.init and f.name not in ("model", "x")]
+    for key in keywords:
+        if key not in own and key not in common:
+            raise TypeError(unknown(f"option of {name}", key, [*own, *common]))
+    options = {key: value for key, value in keywords.items() if key in own}
+    return options, {key: value for key, value in keywords.items() if key not in own}
+
+
+__all__ = ["Case", "Result", "Scene", "metric", "scene_of", "score", "split"]

@@ -1,0 +1,47 @@
+"""Controls: attributions that know nothing of the model, or say the opposite."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from xai import streams
+from xai.explanation import Explanation
+from xai.metrics.case import _numbers
+from xai.metrics.score import Floats
+
+RANDOM = "random"
+"""Name of the random control in a report."""
+
+
+def random_like(values: Floats, seed: int) -> Floats:
+    """Uniform numbers in [−1, 1) shaped like an attribution (n, …); NaN where it is NaN.
+
+    Each row's are its own: of the row's place and the seed.
+    """
+    flat = values.reshape(len(values), -1)
+    u = 2 * streams.uniforms(seed, streams.SIGN, np.arange(len(flat)), flat.shape[1]) - 1
+    return np.where(np.isnan(flat), np.nan, u).reshape(values.shape)
+
+
+def random_explain(seed: int, width: int) -> Any:
+    """An `explain` whose every call draws anew."""
+    calls = [0]
+
+    def explain(model: Any, x: Any, target: Any) -> Floats:
+        calls[0] += 1
+        m = len(target)
+        u = streams.uniforms(seed + 7919 * calls[0], streams.SIGN, np.arange(m), width)
+        return np.asarray(2 * u - 1)
+
+    return explain
+
+
+def replaced(explanation: Any, change: Any) -> Any:
+    """The attribution with other numbers, ``change(values)``; an Explanation stays one."""
+    if not isinstance(explanation, Explanation):
+        return change(_numbers(explanation))
+    from dataclasses import replace
+
+    return replace(explanation, values=change(_numbers(explanation)))

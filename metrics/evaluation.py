@@ -1,0 +1,238 @@
+"""Several explanations, several metrics, one table: with controls, over shared games."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from importlib import import_module
+from typing import Any
+
+import numpy as np
+
+from xai.explanation import Explanation
+from xai.metrics.case import Case, Scene, score, split
+from xai.metrics.controls import RANDOM, random_explain, random_like, replaced
+from xai.metrics.registry import Record, find
+from xai.metrics.report import Report
+from xai.metrics.score import Score
+
+DEFAULT = (
+    "deletion", "insertion", "abpc", "faithfulness_correlation", "max_sensitivity", "complexity",
+    "completeness_gap",
+)  # fmt: skip
+"""What is measured where nothing else is asked for; re-explaining only where all can."""
+SIGNED = ("faithfulness by removal", "faithfulness by agreement")
+"""Categories whose metrics the sign-flipped control is scored by."""
+
+
+def evaluate(
+    model: Any,
+    x: Any,
+    explanations: Explanation | Mapping[str, Any],
+    metrics: Sequence[Any] | Mapping[str, Any] | None = None,
+    *,
+    controls: bool = True,
+    explain: Mapping[str, Any] | None = None,
+    **common: Any,
+) -> Report:
+    """Score explanations of the same rows by several metrics, beside controls.
+
+    All metrics of removal share one game: predictions, base values, random subsets are evaluated
+    once for all explanations, each explanation's curves once for all metrics.
+
+    Parameters
+    ----------
+    model, x : as for `xai.explain`
+    explanations : name -> Explanation or array; or one Explanation
+    metrics : names, pairs (name, options), or label -> either
+        None: deletion, insertion, abpc, faithfulness_correlation, max_sensitivity (where all can
+        be explained again), complexity, completeness_gap.
+    controls : bool
+        Add a random attribution, and each explanation with its signs flipped (where signs count).
+    explain : name -> (model, x, target) -> array
+        How to explain again, where an explanation is an array.
+    **common : data, removal, behavior, players, target, seed, …, as for every metric
+        What is not given is the first explanation's own; where explanations have different
+        players, every element (pixel) is one.
+
+    Examples
+    --------
+    >>> import numpy as np, xai
+    >>> f, x = lambda x: x @ np.array([3.0, 1.0, 2.0]), np.ones((4, 3))
+    >>> e = xai.explain(f, x, "exact_shapley", removal="baseline")
+    >>> report = evaluate(f, x, {"shapley": e}, ["deletion", "complexity"])
+    >>> report.names, round(report["deletion", "shapley"].mean(), 2)
+    (('shapley', 'shapley (flipped)', 'random'), 2.33)
+    """
+    named = _named(explanations)
+    asked = _asked(metrics, named, explain or {})
+    seed = int(common.get("seed") or 0)
+    with _scene(model, x, named, common) as scene:
+        cases = {name: Case(scene, explanation) for name, explanation in named.items()}
+        extra: dict[str, Case] = {}
+        if controls:
+            flipped = {f"{n} (flipped)": replaced(e, np.negative) for n, e in named.items()}
+            like = next(iter(named.values()))
+            chance = replaced(like, lambda values: random_like(values, seed))
+            extra = {n: Case(scene, e) for n, e in (flipped | {RANDOM: chance}).items()}
+        scores: dict[tuple[str, str], Score] = {}
+        for label, (record, core, options) in asked.items():
+            for name, case in (cases | extra).items():
+                if name.endswith(" (flipped)") and record.category not in SIGNED:
+                    continue
+                own = dict(options)
+                if "explain" in record.needs and "explain" not in own:
+                    again = (explain or {}).get(name)
+                    if name == RANDOM:
+                        again = random_explain(seed, case.flat.shape[1])
+                    own["explain"] = again
+                scores[label, name] = score(record.name, case, core, own)
+        evaluations = -(-scene.spent // scene.n) if scene.looked else 0
+    return Report(scores, tuple(asked), (*cases, *extra), tuple(extra), evaluations, named, seed)
+
+
+def _named(explanations: Any) -> dict[str, Any]:
+    if isinstance(explanations, Explanation):
+        return {explanations.method: explanations}
+    if not isinstance(explanations, Mapping) or not explanations:
+        raise TypeError("explanations must be an Explanation, or a dict from names to such")
+    for name in explanations:
+        if name == RANDOM or str(name).endswith(" (flipped)"):
+            raise ValueError(f"{name!r} is the name of a control: choose another")
+    return {str(name): value for name, value in explanations.items()}
+
+
+Asked = dict[str, tuple[Record, Callable[..., Any], dict[str, Any]]]
+
+
+def _asked(metrics: Any, named: dict[str, Any], explain: Mapping[str, Any]) -> Asked:
+    """Each label's record, function and options; what cannot be measured is refused at once."""
+    fixed = [n for n, e in named.items() if n not in explain and _recipe(e) is None]
+    if metrics is None:
+        metrics = [n for n in DEFAULT if not (fixed and "explain" in find(n).needs)]
+    if isinstance(metrics, str):
+        raise TypeError(f"metrics must be a list of names, such as [{metrics!r}]")
+    pairs = list(metrics.items()) if isinstance(metrics, Mapping) else [(None, m) for m in metrics]
+    asked: Asked = {}
+    for label, given in pairs:
+        name, options = (given, {}) if isinstance(given, str) else given
+        record = find(name)
+        public = getattr(import_module(f"xai.metrics.{record.home}"), name)
+        own, shared = split(name, public.options, options)
+        if shared:
+            raise TypeError(
+                f"{name}: {', '.join(shared)} are for all metrics: pass them to evaluate itself"
+            )
+        if fixed and "explain" in record.needs and "explain" not in own:
+            raise ValueError(
+                f"{name} explains again, and {fixed[0]!r} is an array: pass "
+                f"explain={{{fixed[0]!r}: function}}, or leave the metric out"
+            )
+        label = name if label is None else str(label)
+        if label in asked:
+            raise ValueError(f"{label!r} is asked for twice: pass metrics as a dict with labels")
+        asked[label] = (record, public.core, own)
+    return asked
+
+
+def _recipe(explanation: Any) -> Any:
+    return explanation.recipe if isinstance(explanation, Explanation) else None
+
+
+def _scene(model: Any, x: Any, named: dict[str, Any], common: dict[str, Any]) -> Scene:
+    """One scene for all: what is not given is the first explanation's, where all agree."""
+    from xai.metrics.attributed import own_keywords
+
+    _, rest = split("evaluate", [], common)
+    given = {name: value for name, value in rest.items() if value is not None}
+    own = [
+        own_keywords(e, given, shown=x is not None)
+        for e in named.values()
+        if isinstance(e, Explanation)
+    ]
+    if not own:
+        return Scene(model, x, **given)
+    merged: dict[str, Any] = {}
+    for keywords in own:
+        merged = keywords | merged
+    for name in ("target", "behavior", "players"):
+        if name in given or all(_same(k.get(name), own[0].get(name)) for k in own):
+            continue
+        if name != "players":
+            raise ValueError(f"the explanations differ in {name}: pass {name}= to score them by")
+        merged.pop("players", None)
+    return Scene(model, x, **(merged | given))
+
+
+def _same(a: Any, b: Any) -> bool:
+    if isinstance(a, np.ndarray) or isinstance(b, np.ndarray):
+        return isinstance(a, np.ndarray) and isinstance(b, np.ndarray) and np.array_equal(a, b)
+    return bool(repr(a) == repr(b))
+
+
+def compare(
+    model: Any,
+    x: Any,
+    methods: Sequence[Any] | Mapping[str, Any],
+    metrics: Sequence[Any] | Mapping[str, Any] | None = None,
+    *,
+    controls: bool = True,
+    removal: Any = None,
+    **keywords: Any,
+) -> Report:
+    """Explain rows by several methods, and score them side by side.
+
+    Parameters
+    ----------
+    methods : names or `Method`s, or label -> name, Method or dict of `explain`'s keywords
+    metrics, controls, removal : as for `xai.metrics.evaluate`; `removal` is the metrics' alone
+    **keywords : of `xai.explain`, for all methods: data, target, players, seed, …
+
+    Returns
+    -------
+    Report
+        ``report.explanations`` has the Explanations.
+
+    Examples
+    --------
+    >>> import numpy as np, xai
+    >>> f, x = lambda x: x.prod(axis=1), np.array([[1.0, 2.0, 3.0], [3.0, 1.0, 2.0]])
+    >>> report = xai.compare(f, x, ["occlusion", "shapley"], ["deletion"], data=np.zeros((1, 3)))
+    >>> report.names
+    ('occlusion', 'shapley', 'occlusion (flipped)', 'shapley (flipped)', 'random')
+    """
+    if isinstance(methods, str) or not len(methods):
+        raise TypeError("methods must be a list of names, or a dict from labels to methods")
+    labelled = (
+        dict(methods)
+        if isinstance(methods, Mapping)
+        else {m if isinstance(m, str) else m.name: m for m in methods}
+    )
+    if len(labelled) < len(methods):
+        raise ValueError("two methods have the same name: pass methods as a dict with labels")
+    explanations = explained_by(model, x, labelled, keywords)
+    shared = {n: keywords[n] for n in _SHARED if keywords.get(n) is not None}
+    if removal is not None:
+        shared["removal"] = removal
+    return evaluate(model, x, explanations, metrics, controls=controls, **shared)
+
+
+_SHARED = ("target", "y", "data", "players", "behavior", "batch_size", "n_jobs", "seed",
+           "feature_names", "categorical", "channel_axis")  # fmt: skip
+
+
+def explained_by(
+    model: Any, x: Any, labelled: Mapping[str, Any], keywords: dict[str, Any]
+) -> dict[str, Explanation]:
+    """An Explanation for each label: a method, or a dict of `explain`'s keywords."""
+    from xai.explain import explain
+
+    out = {}
+    for label, method in labelled.items():
+        own = dict(method) if isinstance(method, Mapping) else {"method": method}
+        if "method" not in own:
+            raise ValueError(f"methods[{label!r}] names no method=; it has {sorted(own)}")
+        out[label] = explain(model, x, **(keywords | own))
+    return out
+
+
+__all__ = ["compare", "evaluate", "explained_by"]

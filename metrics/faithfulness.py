@@ -1,0 +1,238 @@
+"""Faithfulness by removal: what becomes of the prediction when important players go first.
+
+All of these are read off two curves, which are evaluated once: 2(K + 1) model rows per explained
+row and draw. ``D_k`` is the value with the k most important players removed, ``I_k`` with only
+these kept, ``R_k`` with the k least important removed.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from xai.game import Game
+from xai.metrics.case import Case, Result, metric
+from xai.metrics.numerics import ratio, trapezoid
+from xai.metrics.paths import (
+    Amount,
+    Sizes,
+    along,
+    amounts,
+    changes,
+    cuts,
+    deletion_curve,
+    insertion_curve,
+    ranks,
+    reverse_curve,
+    steps_of,
+)
+from xai.metrics.score import Floats
+from xai.players import Patches, Superpixels
+from xai.removal import Inpaint
+
+PATCH = 8
+"""Side of the patches that region perturbation and selectivity remove."""
+ROAD_NOISE = 0.01
+"""Of Rong et al.'s imputation, in each image's range."""
+SEGMENTS = 50
+"""Superpixels that IROF removes."""
+
+
+@metric
+def deletion(case: Case, *, steps: int | None = None) -> Result:
+    """Area under the value as players are removed, most important first: ``∫ D``.
+
+    Petsiuk, Das & Saenko 2018. `steps` K: one player each for tables, 32 for images.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> f = lambda x: x @ np.array([3.0, 1.0])
+    >>> score = deletion(f, np.ones((1, 2)), np.array([[3.0, 1.0]]), removal="baseline")
+    >>> score.curve, score.mean()
+    (array([[4., 1., 0.]]), 1.5)
+    """
+    curve = deletion_curve(case, steps_of(case, steps))
+    return Result(trapezoid(curve), curve)
+
+
+@metric
+def insertion(case: Case, *, steps: int | None = None) -> Result:
+    """Area under the value as players are put back, most important first: ``∫ I``.
+
+    Petsiuk, Das & Saenko 2018.
+    """
+    curve = insertion_curve(case, steps_of(case, steps))
+    return Result(trapezoid(curve), curve)
+
+
+@metric
+def comprehensiveness(case: Case, *, k: Amount | None = None, steps: int | None = None) -> Result:
+    """Mean fall when the k most important are removed: ``mean_k f(x) − D_k``.
+
+    DeYoung et al. 2020 (ERASER), who take ``k=[.01, .05, .1, .2, .5]``; None: steps 1..K.
+    """
+    return _fall(case, "removed", k, steps)
+
+
+@metric
+def sufficiency(case: Case, *, k: Amount | None = None, steps: int | None = None) -> Result:
+    """Mean fall when only the k most important are kept: ``mean_k f(x) − I_k``.
+
+    DeYoung et al. 2020 (ERASER).
+    """
+    return _fall(case, "kept", k, steps)
+
+
+def _fall(case: Case, first: str, k: Amount | None, steps: int | None) -> Result:
+    """Mean of f(x) minus the curve, over the sizes asked for."""
+    if k is not None and steps is not None:
+        raise ValueError("pass k= or steps=, not both")
+    if k is not None:
+        gone = along(case, first, lambda d: amounts(k, d))
+        return Result(np.nanmean(case.scene.predictions[:, None] - gone, axis=1))
+    follow = deletion_curve if first == "removed" else insertion_curve
+    curve = follow(case, steps_of(case, steps))
+    return Result(case.scene.predictions - np.nanmean(curve[:, 1:], axis=1), curve)
+
+
+@metric
+def pixel_flipping(case: Case, *, steps: int | None = None) -> Result:
+    """Area under Bach et al.'s (2015) curve of flipped pixels, most important first.
+
+    The curve of `deletion`; ``curve[:, 1:]`` is Quantus's.
+    """
+    curve = deletion_curve(case, steps_of(case, steps))
+    return Result(trapezoid(curve), curve)
+
+
+@metric
+def region_perturbation(case: Case, *, size: int = PATCH, steps: int | None = None) -> Result:
+    """Area over the curve as patches are removed: ``AOPC = mean_k f(x) − D_k``, k = 1..K.
+
+    Samek et al. 2017, eq. 12, without its k = 0, which is always 0. Patches of `size` pixels,
+    ranked by the sum of their values; a table's own players.
+    """
+    curve = _of_patches(case, size, steps)
+    return Result(curve[:, 0] - np.nanmean(curve[:, 1:], axis=1), curve)
+
+
+@metric
+def selectivity(case: Case, *, size: int = PATCH, steps: int | None = None) -> Result:
+    """Area under the value as patches are removed, most important first.
+
+    Montavon, Samek & Müller 2018. Patches as in `region_perturbation`.
+    """
+    curve = _of_patches(case, size, steps)
+    return Result(trapezoid(curve), curve)
+
+
+def _of_patches(case: Case, size: int, steps: int | None) -> Floats:
+    if _of_pixels(case):
+        case = case.changed(("patches", size), players=Patches(size))
+    return deletion_curve(case, steps_of(case, steps, all_players=True))
+
+
+def _of_pixels(case: Case) -> bool:
+    """Whether the players are an image's single pixels, or parts of them."""
+    setting = case.scene.setting
+    if setting.axis is None:
+        return False
+    places = int(np.prod(setting.inputs.shape)) // setting.inputs.shape[setting.axis - 1]
+    return int(setting.partition.counts.max()) >= places
+
+
+@metric
+def irof(case: Case, *, segments: int = SEGMENTS, steps: int | None = None) -> Result:
+    """Area over the relative curve of superpixels: ``1 − ∫ D / f(x)``.
+
+    Rieger & Hansen 2020. SLIC's superpixels, ranked by their mean value (needs scikit-image); a
+    table's own players. NaN where f(x) = 0.
+    """
+    if _of_pixels(case):
+        case = case.changed(("slic", segments), players=Superpixels(segments))
+    by_mean = case.once("by mean", lambda: _by_mean(case))
+    curve = deletion_curve(by_mean, steps_of(case, steps, all_players=True))
+    relative = ratio(curve, curve[:, :1])
+    return Result(1 - trapezoid(relative), relative)
+
+
+def _by_mean(case: Case) -> Case:
+    """Each player's value by its number of elements."""
+    partition, inputs = case.scene.setting.partition, case.scene.setting.inputs
+    owner = np.broadcast_to(partition.owner, (inputs.n, *inputs.shape)).reshape(inputs.n, -1)
+    d = case.values.shape[1]
+    sizes = np.stack([np.bincount(row[row >= 0], minlength=d) for row in owner])
+    return Case(case.scene, case.values / np.maximum(sizes, 1))
+
+
+@metric
+def abpc(case: Case, *, steps: int | None = None) -> Result:
+    """Area between the perturbation curves: ``mean_k R_k − D_k``, least minus most important first.
+
+    Schulz et al. 2020; 0 on average for a random attribution, and the negated attribution's is
+    the negative, where no values are equal.
+    """
+    K = steps_of(case, steps)
+    most, least = deletion_curve(case, K), reverse_curve(case, K)
+    gap = least - most
+    return Result(np.nanmean(gap[:, 1:], axis=1), gap, {"most": most, "least": least})
+
+
+@metric
+def road(case: Case, *, steps: int | None = None) -> Result:
+    """Remove and debias: half the gap between the curves of noisily imputed images.
+
+    ``mean_k (R_k − D_k) / 2`` for 0 < k < K. Rong et al. 2022: removed pixels become the mean of
+    their neighbours (`removal.Inpaint`, the default for images), so that the mask itself tells
+    nothing of the class.
+    """
+    if case.scene.removal is None and case.scene.seen.axis is not None:
+        case = case.changed("inpaint", removal=Inpaint(ROAD_NOISE), data=None)
+    K = steps_of(case, steps)
+
+    def sizes(d: int) -> Sizes:  # with nothing left there is nothing to impute from
+        return cuts(d, K(d))[1:-1] if K(d) > 1 else cuts(d, 1)[1:]
+
+    most = along(case, "removed", sizes)
+    least = along(case, "kept", lambda d: d - sizes(d))
+    return Result(np.nanmean(least - most, axis=1) / 2, None, {"most": most, "least": least})
+
+
+@metric
+def monotonicity(case: Case, *, steps: int | None = None) -> Result:
+    """1 where no step down is made as players are put back, least important first; else 0.
+
+    Arya et al. 2019, from the baseline up. Falls below 1e-9 of the curve's size are rounding.
+    """
+    K = steps_of(case, steps)
+    curve = along(case, "removed", lambda d: d - cuts(d, K(d)))
+    falls = np.diff(curve, axis=1) < -1e-9 * np.nanmax(np.abs(curve), axis=1, keepdims=True)
+    return Result(~falls.any(axis=1) * 1.0, curve)
+
+
+@metric
+def pgi(case: Case, *, k: Amount = 0.25) -> Floats:
+    """Prediction gap on important players: ``E|f(x) − f(x′)|``, the top k of them removed.
+
+    Agarwal et al. 2022 (OpenXAI) with ``removal=Noise(.1)``; the mean over several `k`.
+    """
+
+    def top(game: Game, a: Floats) -> Any:
+        return ranks(a)[:, None, :] >= amounts(k, game.n_players)[:, None]
+
+    return np.asarray(changes(case, top).mean(axis=1))
+
+
+@metric
+def pgu(case: Case, *, k: Amount = 0.25) -> Floats:
+    """Prediction gap on unimportant players: ``E|f(x) − f(x′)|``, the k least removed.
+
+    Agarwal et al. 2022 (OpenXAI).
+    """
+
+    def bottom(game: Game, a: Floats) -> Any:
+        return ranks(a)[:, None, :] < (game.n_players - amounts(k, game.n_players))[:, None]
+
+    return np.asarray(changes(case, bottom).mean(axis=1))

@@ -1,0 +1,160 @@
+"""Whether a metric deserves trust: it tells from chance, repeats, and agrees with itself."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import combinations
+from typing import Any
+
+import numpy as np
+from scipy.stats import rankdata
+
+from xai.explanation import Explanation
+from xai.metrics.case import Case, Scene, score
+from xai.metrics.controls import random_explain, random_like, replaced
+from xai.metrics.evaluation import _asked, _named, _scene
+from xai.metrics.numerics import pearson
+from xai.metrics.registry import Record
+from xai.metrics.score import Floats
+
+
+@dataclass(frozen=True, repr=False)
+class MetaCheck:
+    """What `meta_check` found of one metric.
+
+    Attributes
+    ----------
+    metric, better : str
+    above_chance : explanation -> share of (row, random attribution) pairs that it is better in
+        ½ says that the metric cannot tell it from chance; ties count half.
+    above_flipped : the same against its own signs flipped; NaN where signs do not count
+    seed_spread : explanation -> standard deviation of the mean score over seeds
+    agreement : {(removal, removal): mean rank correlation of the explanations, row by row}
+        Of the explanations with their flipped and random controls; empty for one removal.
+    """
+
+    metric: str
+    better: str
+    above_chance: dict[str, float]
+    above_flipped: dict[str, float]
+    seed_spread: dict[str, float]
+    agreement: dict[tuple[str, str], float] = field(default_factory=dict)
+
+    def __repr__(self) -> str:
+        lines = [f"{self.metric} ({self.better} is better)"]
+        for name, chance in self.above_chance.items():
+            flipped = self.above_flipped[name]
+            against = "" if np.isnan(flipped) else f", than its flipped signs {flipped:.0%}"
+            lines.append(
+                f"  {name}: better than a random attribution in {chance:.0%} of rows{against}; "
+                f"spread over seeds {self.seed_spread[name]:.2g}"
+            )
+        lines += [
+            f"  ranks under {a} and {b} agree by {r:.2f}" for (a, b), r in self.agreement.items()
+        ]
+        return "\n".join(lines)
+
+
+def meta_check(
+    model: Any,
+    x: Any,
+    explanations: Explanation | Mapping[str, Any],
+    metric: str | tuple[str, dict[str, Any]],
+    *,
+    removals: Sequence[Any] = (),
+    seeds: int = 3,
+    randoms: int = 10,
+    explain: Mapping[str, Any] | None = None,
+    **common: Any,
+) -> MetaCheck:
+    """Check a metric on these explanations, before its numbers are believed.
+
+    Tomsett et al. 2020 and Hedström et al. 2023 (MetaQuantus) found metrics that tell nothing from
+    chance, or that rank explanations otherwise under another removal.
+
+    Parameters
+    ----------
+    explanations : as for `evaluate`
+    metric : its name, or (name, options)
+    removals : two or more, to see whether they rank alike; the first serves for the rest
+    seeds : how often it is repeated with other random numbers
+    randoms : random attributions to be told from
+    explain, **common : as for `evaluate`
+
+    Examples
+    --------
+    >>> import numpy as np, xai
+    >>> f = lambda x: x @ np.array([3.0, 1.0, 2.0])
+    >>> x = np.random.default_rng(0).normal(size=(8, 3))
+    >>> e = xai.explain(f, x, "exact_shapley", removal="baseline")
+    >>> meta_check(f, x, e, "abpc").above_flipped
+    {'exact_shapley': 1.0}
+    """
+    if seeds < 1 or randoms < 1:
+        raise ValueError("seeds and randoms are at least 1")
+    named = _named(explanations)
+    ((label, (record, core, options)),) = _asked([metric], named, explain or {}).items()
+    seed = int(common.get("seed") or 0)
+    if removals and common.get("removal") is None:
+        common["removal"] = removals[0]
+
+    def scored(scene: Scene, attribution: Any, again: Any = None) -> Floats:
+        own = dict(options)
+        if "explain" in record.needs and "explain" not in own:
+            own["explain"] = again
+        return score(record.name, Case(scene, attribution), core, own).values
+
+    sign = 1 if record.better == "higher" else -1
+    with _scene(model, x, named, common) as scene:
+        own = {n: sign * scored(scene, e, (explain or {}).get(n)) for n, e in named.items()}
+        flipped = {n: sign * scored(scene, replaced(e, np.negative)) if _signed(record) else None
+                   for n, e in named.items()}  # fmt: skip
+        like = next(iter(named.values()))
+        width = Case(scene, like).flat.shape[1]
+        chance = []
+        for i in range(randoms):
+            attribution = replaced(like, lambda values, i=i: random_like(values, seed + i))
+            chance.append(sign * scored(scene, attribution, random_explain(seed + i, width)))
+    means = {n: [float(sign * np.nanmean(v))] for n, v in own.items()}
+    for other in range(1, seeds):
+        with _scene(model, x, named, common | {"seed": seed + other}) as scene:
+            for n, e in named.items():
+                means[n].append(float(np.nanmean(scored(scene, e, (explain or {}).get(n)))))
+    tables = {}
+    for removal in removals:
+        with _scene(model, x, named, common | {"removal": removal}) as scene:
+            every = [*named.values(), *(replaced(e, np.negative) for e in named.values())]
+            every += [replaced(like, lambda values: random_like(values, seed))]
+            rows = [scored(scene, e, random_explain(seed, width)) for e in every]
+            tables[repr(scene.setting.recipe.removal)] = np.stack(rows)
+    return MetaCheck(
+        label,
+        record.better,
+        {n: _better(v, np.stack(chance)) for n, v in own.items()},
+        {n: _better(own[n], np.stack([v])) if v is not None else np.nan
+         for n, v in flipped.items()},
+        {n: float(np.std(v, ddof=1)) if seeds > 1 else np.nan for n, v in means.items()},
+        {(a, b): _agreement(tables[a], tables[b]) for a, b in combinations(tables, 2)},
+    )  # fmt: skip
+
+
+def _signed(record: Record) -> bool:
+    from xai.metrics.evaluation import SIGNED
+
+    return record.category in SIGNED
+
+
+def _better(values: Floats, others: Floats) -> float:
+    """Share of pairs in which `values` (n,) are above `others` (m, n); ties count half."""
+    known = ~(np.isnan(values) | np.isnan(others))
+    wins = (values > others) + 0.5 * (values == others)
+    return float(wins[known].mean()) if known.any() else float("nan")
+
+
+def _agreement(a: Floats, b: Floats) -> float:
+    """Mean rank correlation of explanations (E, n), row by row; rows without one left out."""
+    known = ~(np.isnan(a) | np.isnan(b)).any(axis=0)
+    ranks = [rankdata(t[:, known], axis=0).T for t in (a, b)]
+    r = pearson(*ranks) if known.any() else np.array([np.nan])
+    return float(np.nanmean(r)) if not np.isnan(r).all() else float("nan")

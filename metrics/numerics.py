@@ -1,0 +1,65 @@
+"""Correlations and averages along the last axis, for all rows at once."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.stats import rankdata
+
+from xai.metrics.score import Floats
+
+FLAT = 1e-12
+"""Numbers whose spread is below this part of their size are all alike: a correlation is NaN."""
+
+
+def pearson(a: Floats, b: Floats) -> Floats:
+    """Correlation along the last axis; NaN where one side does not vary.
+
+    Examples
+    --------
+    >>> pearson(np.array([[1.0, 2.0, 4.0], [1.0, 1.0, 1.0]]), np.array([2.0, 4.0, 8.0]))
+    array([ 1., nan])
+    """
+    a, b = np.broadcast_arrays(a, b)
+    (a, flat_a), (b, flat_b) = _centred(a), _centred(b)
+    product = np.sqrt((a * a).sum(-1)) * np.sqrt((b * b).sum(-1))
+    flat = flat_a | flat_b | (product == 0)
+    r = (a * b).sum(-1) / np.where(flat, 1.0, product)
+    return np.where(flat, np.nan, np.clip(r, -1, 1))
+
+
+def _centred(a: Floats) -> tuple[Floats, NDArray[np.bool_]]:
+    centred = a - a.mean(-1, keepdims=True)
+    size = np.abs(a).max(-1, keepdims=True)
+    scaled = centred / np.where(size > 0, size, 1.0)  # so that squares of small numbers stay
+    return scaled, np.asarray(np.abs(scaled).max(-1) <= FLAT)
+
+
+def spearman(a: Floats, b: Floats) -> Floats:
+    """Correlation of average ranks along the last axis.
+
+    Examples
+    --------
+    >>> spearman(np.array([1.0, 2.0, 9.0]), np.array([1.0, 20.0, 30.0])).item()
+    1.0
+    """
+    a, b = np.broadcast_arrays(a, b)
+    return pearson(rankdata(a, axis=-1), rankdata(b, axis=-1))
+
+
+def trapezoid(curve: Floats) -> Floats:
+    """Area under curves (n, K + 1) over [0, 1]; shorter ones are padded with NaN."""
+    return np.asarray(np.nanmean((curve[:, 1:] + curve[:, :-1]) / 2, axis=1))
+
+
+def ratio(above: Any, below: Any) -> Floats:
+    """A quotient that is NaN where it is undefined."""
+    above, below = np.broadcast_arrays(np.asarray(above, np.float64), below)
+    return np.where(below != 0, above / np.where(below != 0, below, 1.0), np.nan)
+
+
+def norms(a: Floats) -> Floats:
+    """Euclidean length along the last axis, 0 where nothing is there."""
+    return np.asarray(np.sqrt(np.nansum(a * a, axis=-1)))

@@ -1,0 +1,149 @@
+"""Values along the order of the players: what every removal curve is cut from."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from xai.game import Game
+from xai.metrics.case import Case, padded
+from xai.metrics.score import Floats
+
+Sizes: TypeAlias = NDArray[np.intp]
+Steps: TypeAlias = Callable[[int], int]
+Amount: TypeAlias = int | float | Sequence[int | float]
+"""So many players, or a fraction of them (rounded up), or several of these."""
+
+IMAGE_STEPS = 32
+"""Steps of a curve where players are many: of images and texts."""
+
+
+def ranks(a: Floats) -> NDArray[np.intp]:
+    """Each player's place in the order of importance, (n, d): descending, ties by index."""
+    order = np.argsort(-a, axis=1, kind="stable")
+    place = np.empty_like(order)
+    np.put_along_axis(place, order, np.arange(a.shape[1])[None, :], axis=1)
+    return place
+
+
+def cuts(d: int, K: int) -> Sizes:
+    """How many of d players have changed at steps 0..K.
+
+    Examples
+    --------
+    >>> cuts(10, 4).tolist()
+    [0, 3, 5, 8, 10]
+    """
+    return (2 * np.arange(K + 1) * d + K) // (2 * K)
+
+
+def steps_of(case: Case, steps: int | None, *, all_players: bool = False) -> Steps:
+    """D -> number of steps K, never above d.
+
+    As given; else one player per step for tables and where `all_players`, 32 for the others.
+    """
+    whole = isinstance(steps, int | np.integer) and not isinstance(steps, bool)
+    if steps is not None and not (whole and steps >= 1):
+        raise ValueError(f"steps={steps!r}: expected a positive integer")
+    inputs = case.scene.setting.inputs
+    if steps is None and (all_players or (len(inputs.shape) == 1 and not inputs.is_text)):
+        return lambda d: d
+    most = IMAGE_STEPS if steps is None else int(steps)
+    return lambda d: min(most, d)
+
+
+def amounts(k: Amount, d: int) -> Sizes:
+    """Numbers of players that `k` asks for; fractions are rounded up.
+
+    Examples
+    --------
+    >>> amounts([1, 0.25], 10).tolist()
+    [1, 3]
+    """
+    given = list(k) if isinstance(k, Sequence | np.ndarray) else [k]
+    if not given:
+        raise ValueError("k is empty: expected a number of players, or a fraction, or several")
+    out = []
+    for one in given:
+        whole = isinstance(one, int | np.integer) and not isinstance(one, bool)
+        if not (one >= 1 if whole else isinstance(one, float | np.floating) and 0 < one <= 1):
+            raise ValueError(f"k={one!r}: expected a number of players, or a fraction in (0, 1]")
+        if whole and one > d:
+            raise ValueError(f"k={one}: there are {d} players")
+        out.append(int(one) if whole else int(np.ceil(one * d - 1e-9)))
+    return np.array(out, np.intp)
+
+
+def along(case: Case, first: str, sizes: Callable[[int], Sizes]) -> Floats:
+    """Values (n, S) when the most important players are kept, or removed, first.
+
+    Parameters
+    ----------
+    first : "kept" (v of the top s) or "removed" (v of all but the top s)
+    sizes : d -> (S,) numbers s
+        What another metric has asked for already costs nothing. NaN pads rows with fewer.
+    """
+    known = case.once("along", dict[int, dict[tuple[str, int], Floats]])
+    parts = []
+    for place, (rows, game, a) in enumerate(case.games()):
+        wanted = sizes(game.n_players)
+        held = known.setdefault(place, {})
+        missing = np.array([s for s in np.unique(wanted) if (first, s) not in held], np.intp)
+        if len(missing):
+            new = _evaluate(game, ranks(a), missing, kept=first == "kept")
+            held.update({(first, int(s)): new[:, i] for i, s in enumerate(missing)})
+        parts.append((rows, np.stack([held[first, int(s)] for s in wanted], axis=1)))
+    return padded(parts, case.scene.n)
+
+
+def _evaluate(game: Game, rank: NDArray[np.intp], sizes: Sizes, *, kept: bool) -> Floats:
+    """All rows and sizes as one stream of model rows."""
+    out = np.empty((game.n_rows, len(sizes)))
+    for rows, _ in game.blocks(len(sizes)):
+        top = rank[rows][:, None, :] < sizes[:, None]
+        coalitions = (top if kept else ~top).reshape(-1, game.n_players)
+        values = game.value(np.repeat(rows, len(sizes)), coalitions)
+        out[rows] = values[:, 0].reshape(len(rows), len(sizes))
+    return out
+
+
+def deletion_curve(case: Case, K: Steps) -> Floats:
+    """Values as the most important players are removed, (n, K + 1)."""
+    return along(case, "removed", lambda d: cuts(d, K(d)))
+
+
+def insertion_curve(case: Case, K: Steps) -> Floats:
+    """Values as the most important players are put back, (n, K + 1)."""
+    return along(case, "kept", lambda d: cuts(d, K(d)))
+
+
+def reverse_curve(case: Case, K: Steps) -> Floats:
+    """Values as the least important players are removed, (n, K + 1)."""
+    return along(case, "kept", lambda d: d - cuts(d, K(d)))
+
+
+def changes(
+    case: Case,
+    coalitions: Callable[[Game, Floats], Any],
+    size: Callable[[Floats], Floats] = np.abs,
+) -> Floats:
+    """``E size(f(x) − f(x with players removed))`` over draws, for coalitions (R, S, d): (n, S)."""
+
+    def of(game: Game, a: Floats) -> Floats:
+        S = coalitions(game, a)
+        m, count = game.n_draws, S.shape[1]
+        out = np.empty((game.n_rows, count))
+        every = np.ones((game.n_rows, game.n_players), bool)
+        full = game.value(np.arange(game.n_rows), every)[:, 0]
+        for rows, _ in game.blocks(count * m):
+            each = np.repeat(S[rows].reshape(-1, game.n_players), m, axis=0)
+            draws = np.tile(np.arange(m), len(rows) * count)
+            values = game.sample(np.repeat(rows, count * m), each, draws)[:, 0]
+            gap = full[rows, None, None] - values.reshape(len(rows), count, m)
+            out[rows] = size(gap).mean(axis=2)
+        return out
+
+    return np.asarray(case.per_row(of))

@@ -1,0 +1,183 @@
+"""Perturbed inputs, explained again: all copies of all rows in one call of `explain`.
+
+The perturbations are the same for every row and depend on the seed alone. An explanation repeats
+its own recipe, seed included, so that a sampled one is compared under the same coalitions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import sparse
+
+from xai import streams
+from xai.again import rows_of
+from xai.explanation import Explanation
+from xai.inputs import Inputs, is_tensor
+from xai.metrics.case import Case, _numbers, outputs
+from xai.metrics.score import Floats
+
+Explain: TypeAlias = Callable[[Any, Any, NDArray[np.intp]], Any]
+"""(model, rows, target (m,)) -> an array like the rows or their players, or an Explanation."""
+Indices: TypeAlias = NDArray[np.intp]
+
+EXPLAIN = """explain : (model, x, target) -> array or Explanation
+        None: the Explanation's own recipe."""
+
+
+def explained(
+    case: Case,
+    x: Any,
+    index: Indices,
+    explain: Explain | None,
+    model: Any = None,
+    target: Indices | None = None,
+    **changed: Any,
+) -> Floats:
+    """Attributions (m, d) of the rows `x`, each made of the explained row `index`.
+
+    Parameters
+    ----------
+    model, target : in place of the scene's
+    changed : keywords of the recipe in place of its own
+    """
+    scene = case.scene
+    model = scene.model if model is None else model
+    target = scene.seen.resolved.index[index, 0] if target is None else target
+    if explain is not None:
+        made = explain(model, _like(scene.x, x), target)
+    else:
+        made = _repeat(case, x, index, model, target, changed)
+    if isinstance(made, Explanation):
+        scene.spent_elsewhere += made.evaluations * len(made)
+    flat = _numbers(made)
+    flat = flat.reshape(len(flat), -1)
+    if flat.shape != (len(index), case.flat.shape[1]):
+        raise ValueError(
+            f"explain= gave an attribution of shape {flat.shape} for {len(index)} rows, where the "
+            f"explanation that is scored has {case.flat.shape[1]} numbers for each"
+        )
+    return flat
+
+
+def _like(given: Any, x: Any) -> Any:
+    """Rows as an array where x was one: for modules they are kept as tensors."""
+    return x if is_tensor(given) or not is_tensor(x) else x.detach().cpu().numpy()
+
+
+def _repeat(
+    case: Case, x: Any, index: Indices, model: Any, target: Indices, changed: dict[str, Any]
+) -> Explanation:
+    from xai.explain import explain as front_door
+
+    explanation = case.explanation
+    if not isinstance(explanation, Explanation) or explanation.recipe is None:
+        kind = "an array" if not isinstance(explanation, Explanation) else "one that was loaded"
+        raise ValueError(
+            f"this metric explains again, and the explanation is {kind}: pass "
+            "explain=, a function (model, x, target) -> array"
+        )
+    shape = explanation.element_players.shape[1:]
+    recipe = rows_of(explanation.recipe, index, len(explanation), shape)
+    return front_door(model, x, target=target, **(recipe | changed))
+
+
+@dataclass(frozen=True)
+class Copies:
+    """Perturbed copies of all rows, and their attributions.
+
+    Attributes
+    ----------
+    moved : (n, N) Euclidean length of each perturbation
+    changed : (n, N) Euclidean distance of the attributions
+    size, attributed : (n,) Euclidean length of x, and of its attribution
+    x : the copies, as the model takes them (n N, …)
+    """
+
+    moved: Floats
+    changed: Floats
+    size: Floats
+    attributed: Floats
+    x: Any
+
+
+def copies(case: Case, radius: Any, samples: int, explain: Explain | None) -> Copies:
+    """N copies of each row, moved uniformly within ``‖u‖∞ ≤ radius``, explained at once."""
+    if isinstance(samples, bool) or not isinstance(samples, int | np.integer) or samples < 1:
+        raise ValueError(f"samples={samples!r}: expected a positive integer")
+
+    def make() -> Copies:
+        inputs, n = case.scene.seen.inputs, case.scene.n
+        u = box(inputs, radius, samples, case.scene.seed)
+        index = np.repeat(np.arange(n), samples)
+        x = moved(inputs, index, np.tile(u, (n, *[1] * len(inputs.shape))))
+        a = explained(case, x, index, explain)
+        distance = lengths(a - case.flat[index]).reshape(n, samples)
+        step = np.broadcast_to(lengths(u), (n, samples))
+        return Copies(step, distance, lengths(numbers(inputs)), lengths(case.flat), x)
+
+    key = ("copies", np.asarray(radius, np.float64).tobytes(), int(samples), id(explain))
+    return case.once(key, make)
+
+
+def box(inputs: Inputs, radius: Any, samples: int, seed: int) -> Floats:
+    """Uniform perturbations (N, *shape), 0 for columns of categories."""
+    reach = np.broadcast_to(np.asarray(radius, np.float64), inputs.shape)
+    if not (np.isfinite(reach).all() and (reach >= 0).all() and reach.any()):
+        raise ValueError(f"radius={radius!r}: expected a positive number, or one for each column")
+    width = int(np.prod(inputs.shape))
+    u = 2 * streams.uniforms(seed, streams.MOVE, np.arange(samples), width) - 1
+    return u.reshape(samples, *inputs.shape) * np.where(fixed(inputs), 0.0, reach)
+
+
+def fixed(inputs: Inputs) -> NDArray[np.bool_]:
+    """Elements that cannot be moved a little: codes of categories and strings."""
+    if inputs.is_text:
+        raise ValueError("texts cannot be moved a little: this metric is for numbers")
+    if sparse.issparse(inputs.block):
+        raise TypeError("this metric moves every element, which needs dense x: x.toarray()")
+    out = np.zeros(inputs.shape, bool)
+    if len(inputs.shape) == 1 and len(inputs.categorical):
+        out |= inputs.categorical
+    if inputs.columns is not None:
+        out |= np.array([column.pool is not None for column in inputs.columns])
+    return out
+
+
+def moved(inputs: Inputs, index: Indices, by: Floats) -> Any:
+    """Rows `index` moved `by` (m, *shape), as the user passed them."""
+    block = inputs.block[index]
+    if is_tensor(block):
+        import torch
+
+        kind = block.dtype if block.is_floating_point() else torch.get_default_dtype()
+        return inputs.decode(block.to(kind) + torch.tensor(by).to(block.device, kind))
+    if block.dtype.kind == "f":
+        return inputs.decode((block + by).astype(block.dtype))
+    return inputs.decode(block + by)
+
+
+def numbers(inputs: Inputs) -> Floats:
+    """The explained rows as float64, (n, d)."""
+    block = inputs.block.detach().cpu() if is_tensor(inputs.block) else inputs.block
+    return np.asarray(block, np.float64).reshape(inputs.n, -1)
+
+
+def lengths(a: Floats) -> Floats:
+    """Euclidean length of each row; padding counts as 0."""
+    flat = a.reshape(len(a), -1)
+    return np.asarray(np.sqrt(np.nansum(flat * flat, axis=1)))
+
+
+def same_class(case: Case, x: Any) -> tuple[NDArray[np.bool_], NDArray[np.floating]]:
+    """Whether copies (n N) are still predicted as their row is, (n, N); and their outputs."""
+    known = case.scene.seen.outputs
+    out = case.scene.once(("outputs", id(x)), lambda: outputs(case.scene.model, x, case.scene))
+    out = out.reshape(len(known), -1, known.shape[1])
+    if known.shape[1] == 1 or not case.scene.seen.model.classifies:
+        return np.ones(out.shape[:2], bool), out
+    return out.argmax(axis=2) == known.argmax(axis=1)[:, None], out

@@ -1,0 +1,90 @@
+"""Pictures of reports."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from xai.suggest import unknown
+
+if TYPE_CHECKING:
+    from xai.metrics.report import Report
+
+
+def draw(report: Report, kind: str, ax: Any) -> Any:
+    """Draw a report as "bars", "ranks" or "radar"."""
+    kinds = {"bars": _bars, "ranks": _ranks, "radar": _radar}
+    if kind not in kinds:
+        raise ValueError(unknown("kind", kind, list(kinds)))
+    return kinds[kind](report, ax)
+
+
+def _bars(report: Report, ax: Any) -> Any:
+    """Means and intervals, a panel for each metric; controls in grey."""
+    import matplotlib.pyplot as plt
+
+    from xai.plots.style import NEGATIVE, NEUTRAL
+
+    if ax is not None:
+        raise ValueError('kind="bars" draws a panel for each metric, and makes its own figure')
+    count = len(report.metrics)
+    columns = min(count, 4)
+    figure, axes = plt.subplots(
+        -(-count // columns), columns, squeeze=False, layout="constrained",
+        figsize=(3.2 * columns, (1.2 + 0.28 * len(report.names)) * -(-count // columns)),
+    )  # fmt: skip
+    for panel in axes.flat[count:]:
+        panel.set_visible(False)
+    for panel, metric in zip(axes.flat, report.metrics, strict=False):
+        names = [n for n in report.names if (metric, n) in report.scores]
+        for place, name in enumerate(names):
+            mean, (low, high) = report[metric, name].mean(), report.interval(metric, name)
+            colour = NEUTRAL if name in report.controls else NEGATIVE
+            panel.plot(mean, place, "o", color=colour)
+            if not np.isnan(low):
+                panel.plot([low, high], [place, place], color=colour)
+        panel.set_yticks(range(len(names)), names, parse_math=False)
+        panel.set_ylim(len(names) - 0.5, -0.5)
+        panel.set_title(f"{metric}\n{report._better(metric)} is better", fontsize="small")
+        panel.spines[["top", "right"]].set_visible(False)
+    return figure
+
+
+def _ranks(report: Report, ax: Any) -> Any:
+    """Mean ranks as lines over the metrics; 1, on top, is best."""
+    ax = _axes(ax)
+    ranks = report.ranks()
+    for name in next(iter(ranks.values())):
+        ax.plot([ranks[m].get(name, np.nan) for m in report.metrics], "o-", label=name)
+    ax.set_xticks(range(len(report.metrics)), report.metrics, rotation=30, ha="right")
+    ax.invert_yaxis()
+    ax.set_ylabel("mean rank (1 is best)")
+    ax.legend(frameon=False)
+    return ax
+
+
+def _radar(report: Report, ax: Any) -> Any:
+    """Mean ranks on spokes, the best outside."""
+    if ax is None:
+        import matplotlib.pyplot as plt
+
+        ax = plt.figure(layout="constrained").add_subplot(projection="polar")
+    ranks = report.ranks()
+    angles = np.linspace(0, 2 * np.pi, len(report.metrics), endpoint=False)
+    names = list(next(iter(ranks.values())))
+    for name in names:
+        reach = [len(names) + 1 - ranks[m].get(name, np.nan) for m in report.metrics]
+        ax.plot([*angles, angles[0]], [*reach, reach[0]], label=name)
+    ax.set_xticks(angles, report.metrics)
+    ax.set_yticks(range(1, len(names) + 1), [str(r) for r in range(len(names), 0, -1)])
+    ax.legend(frameon=False, loc="lower left", bbox_to_anchor=(1, 0))
+    return ax
+
+
+def _axes(ax: Any) -> Any:
+    if ax is not None:
+        return ax
+    import matplotlib.pyplot as plt
+
+    return plt.figure(layout="constrained").add_subplot()

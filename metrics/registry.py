@@ -1,0 +1,196 @@
+"""The table of metrics: what each measures, and which way is better. Data, not code.
+
+A metric is a function of this name in the module `home`, decorated with `xai.metrics.case.metric`,
+and a row here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from html import escape
+
+from xai.metrics.score import Better
+from xai.suggest import unknown
+
+
+@dataclass(frozen=True)
+class Record:
+    """One line of the table of metrics.
+
+    Attributes
+    ----------
+    name, home : the function, and its module in xai.metrics
+    category : what of an explanation is measured
+    better : "higher" or "lower"
+    says : the formula or the question, in a line
+    cost : model rows per explained row, or explanations ("ex")
+    needs : beside model, x and explanation
+    paper : str
+    """
+
+    name: str
+    home: str
+    category: str
+    better: Better
+    says: str
+    cost: str
+    needs: str = ""
+    paper: str = ""
+
+
+_CURVES, _AGREEMENT = "faithfulness by removal", "faithfulness by agreement"
+_SIMPLE, _ROBUST, _AXIOM = "simplicity", "robustness", "axioms"
+_RANDOM = "randomisation"
+
+RECORDS: tuple[Record, ...] = (
+    Record("deletion", "faithfulness", _CURVES, "lower", "area under D", "K + 1",
+           paper="Petsiuk, Das & Saenko 2018"),
+    Record("insertion", "faithfulness", _CURVES, "higher", "area under I", "K + 1",
+           paper="Petsiuk, Das & Saenko 2018"),
+    Record("comprehensiveness", "faithfulness", _CURVES, "higher", "mean_k f(x) − D_k", "K + 1",
+           paper="DeYoung et al. 2020 (ERASER)"),
+    Record("sufficiency", "faithfulness", _CURVES, "lower", "mean_k f(x) − I_k", "K + 1",
+           paper="DeYoung et al. 2020 (ERASER)"),
+    Record("pixel_flipping", "faithfulness", _CURVES, "lower", "area under D", "K + 1",
+           paper="Bach et al. 2015"),
+    Record("region_perturbation", "faithfulness", _CURVES, "higher",
+           "mean_k f(x) − D_k over patches", "K + 1", paper="Samek et al. 2017"),
+    Record("irof", "faithfulness", _CURVES, "higher", "1 − area under D/f(x) over superpixels",
+           "K + 1", "scikit-image for images", "Rieger & Hansen 2020"),
+    Record("abpc", "faithfulness", _CURVES, "higher", "mean_k R_k − D_k", "2(K + 1)",
+           paper="Schulz et al. 2020"),
+    Record("road", "faithfulness", _CURVES, "higher", "mean_k (R_k − D_k)/2, imputed", "2(K − 1)",
+           paper="Rong et al. 2022"),
+    Record("selectivity", "faithfulness", _CURVES, "lower", "area under D over patches", "K + 1",
+           paper="Montavon, Samek & Müller 2018"),
+    Record("monotonicity", "faithfulness", _CURVES, "higher", "1 if no step back hurts, else 0",
+           "K + 1", paper="Arya et al. 2019"),
+    Record("pgi", "faithfulness", _CURVES, "higher", "E|f(x) − f(x′)|, top k removed", "N",
+           paper="Agarwal et al. 2022 (OpenXAI)"),
+    Record("pgu", "faithfulness", _CURVES, "lower", "E|f(x) − f(x′)|, the k least removed", "N",
+           paper="Agarwal et al. 2022 (OpenXAI)"),
+    Record("faithfulness_correlation", "agreement", _AGREEMENT, "higher",
+           "correlation of Σ_S a and Δ_S, |S| fixed", "N",
+           paper="Bhatt, Weller & Moura 2020"),
+    Record("faithfulness_estimate", "agreement", _AGREEMENT, "higher",
+           "correlation of a_i and Δ_i", "d", paper="Alvarez-Melis & Jaakkola 2018"),
+    Record("sensitivity_n", "agreement", _AGREEMENT, "higher",
+           "correlation of Σ_S a and Δ_S, over sizes", "10 N", paper="Ancona et al. 2018"),
+    Record("infidelity", "agreement", _AGREEMENT, "lower", "E(Iᵀa − (f(x) − f(x − I)))²", "N",
+           paper="Yeh et al. 2019"),
+    Record("mu_fidelity", "agreement", _AGREEMENT, "higher",
+           "rank correlation of Σ_S a and Δ_S", "N", paper="Fel et al. 2022"),
+    Record("lfa_error", "agreement", _AGREEMENT, "lower",
+           "error as a surrogate in a neighbourhood; R²", "N",
+           paper="Han, Srinivas & Lakkaraju 2022"),
+    Record("monotonicity_correlation", "agreement", _AGREEMENT, "higher",
+           "rank correlation of |a_i| and EΔ_i²", "dm", paper="Nguyen & Martínez 2020"),
+    Record("max_sensitivity", "robustness", _ROBUST, "lower", "max ‖Δa‖/‖a‖", "N ex", "explain",
+           "Yeh et al. 2019; Bhatt, Weller & Moura 2020"),
+    Record("avg_sensitivity", "robustness", _ROBUST, "lower", "mean ‖Δa‖/‖a‖", "N ex", "explain",
+           "Yeh et al. 2019; Bhatt, Weller & Moura 2020"),
+    Record("local_lipschitz", "robustness", _ROBUST, "lower", "max ‖Δa‖/‖Δx‖", "N ex", "explain",
+           "Alvarez-Melis & Jaakkola 2018"),
+    Record("relative_input_stability", "robustness", _ROBUST, "lower",
+           "max (‖Δa‖/‖a‖)/(‖Δx‖/‖x‖)", "N ex + N", "explain", "Agarwal et al. 2022"),
+    Record("relative_output_stability", "robustness", _ROBUST, "lower",
+           "max (‖Δa‖/‖a‖)/(‖Δh‖/‖h‖), h the outputs", "N ex + N", "explain",
+           "Agarwal et al. 2022"),
+    Record("relative_representation_stability", "robustness", _ROBUST, "lower",
+           "the same with h a layer's", "N ex + 2N", "explain, torch, layer",
+           "Agarwal et al. 2022"),
+    Record("shift_consistency", "robustness", _ROBUST, "lower",
+           "‖a(½x + ½z) − ½a(x) − ½a(z)‖/‖a(x)‖", "2N ex", "explain, data", "Li et al. 2022 (DRE)"),
+    Record("worst_case_bound", "robustness", _ROBUST, "lower",
+           "first-order bound of ‖Δa‖ under attack", "2d ex", "explain", "Wang & Kong 2023"),
+    Record("consistency", "robustness", _ROBUST, "higher",
+           "same explanation, same class", "0", "several outputs",
+           "Dasgupta, Frost & Moshkovitz 2022"),
+    Record("complexity", "simplicity", _SIMPLE, "lower", "entropy of |a|'s shares", "0",
+           paper="Bhatt, Weller & Moura 2020"),
+    Record("sparseness", "simplicity", _SIMPLE, "higher", "Gini index of |a|", "0",
+           paper="Chalasani et al. 2020"),
+    Record("effective_complexity", "simplicity", _SIMPLE, "lower",
+           "fewest features that hold 90 % of |a|", "0", paper="Nguyen & Martínez 2020"),
+    Record("completeness_gap", "axioms", _AXIOM, "lower", "|Σa − (v(N) − v(∅))|", "m + 1",
+           paper="Sundararajan, Taly & Yan 2017"),
+    Record("dummy_mass", "axioms", _AXIOM, "lower", "share of |a| on players without effect", "dm",
+           paper="Nguyen & Martínez 2020"),
+    Record("symmetry_gap", "axioms", _AXIOM, "lower",
+           "|a_i − a_j| of symmetric players, relative", "16 dm", paper="Shapley 1953"),
+    Record("input_invariance", "axioms", _AXIOM, "lower",
+           "change of a where x and model shift together", "1 ex", "explain",
+           "Kindermans et al. 2019"),
+    Record("linearity_gap", "axioms", _AXIOM, "lower", "a(αf + βg) − αa(f) − βa(g), relative",
+           "3 ex", "explain", "Shapley 1953"),
+    Record("parameter_randomization", "randomisation", _RANDOM, "lower",
+           "rank correlation with attributions of models drawn anew", "L ex", "explain, torch",
+           "Adebayo et al. 2018; Binder et al. 2023"),
+    Record("efficient_parameter_randomization", "randomisation", _RANDOM, "higher",
+           "(H(a_random) − H(a))/H(a)", "1 ex", "explain, torch", "Hedström et al. 2023"),
+    Record("random_logit", "randomisation", _RANDOM, "lower",
+           "correlation with another class's attribution", "1 ex", "explain, several outputs",
+           "Sixt, Granz & Landgraf 2020"),
+)  # fmt: skip
+
+
+class Table(Sequence[Record]):
+    """Records that print as a table."""
+
+    _TITLES = ("metric", "category", "better", "cost per row", "needs", "says")
+
+    def __init__(self, records: Sequence[Record]) -> None:
+        self._records = tuple(records)
+
+    def __getitem__(self, index):  # type: ignore[no-untyped-def] # overloads add nothing here
+        return self._records[index]
+
+    def __len__(self) -> int:
+        return len(self._records)
+
+    def _rows(self) -> list[list[str]]:
+        return [[r.name, r.category, r.better, r.cost, r.needs, r.says] for r in self]
+
+    def __repr__(self) -> str:
+        rows = [list(self._TITLES), *self._rows()]
+        widths = [max(len(row[i]) for row in rows) for i in range(len(self._TITLES))]
+        lines = [
+            "  ".join(cell.ljust(w) for cell, w in zip(row, widths, strict=True)).rstrip()
+            for row in rows
+        ]
+        lines.insert(1, "  ".join("-" * w for w in widths))
+        return "\n".join([*lines, "K steps, d players, N samples, ex: explanations; paper: .paper"])
+
+    def _repr_html_(self) -> str:
+        head = "".join(f"<th>{title}</th>" for title in self._TITLES)
+        body = "".join(
+            "<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in row) + "</tr>"
+            for row in self._rows()
+        )
+        return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
+
+
+def names() -> Table:
+    """All metrics: category, direction, cost, needs, paper.
+
+    Examples
+    --------
+    >>> len({record.name for record in names()}) == len(names())
+    True
+    """
+    return Table(RECORDS)
+
+
+def find(name: str) -> Record:
+    """The record of a metric.
+
+    Raises
+    ------
+    ValueError
+        Unknown name, with the nearest right one.
+    """
+    for record in RECORDS:
+        if record.name == name:
+            return record
+    raise ValueError(unknown("metric", name, [record.name for record in RECORDS]))

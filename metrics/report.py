@@ -1,0 +1,210 @@
+"""A scored table of explanations: means with errors, ranks, the Pareto front, pictures."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from html import escape
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from scipy.stats import rankdata
+
+from xai import streams
+from xai.archive import require
+from xai.metrics.controls import RANDOM
+from xai.metrics.score import Floats, Score
+from xai.suggest import unknown
+
+if TYPE_CHECKING:
+    import pandas
+
+RESAMPLES = 1000
+"""Bootstrap samples of the rows."""
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Report:
+    """What `evaluate` measured.
+
+    Attributes
+    ----------
+    scores : (metric, explanation) -> Score; also as ``report[metric, explanation]``
+    metrics, names : labels of the metrics, and of the explanations and controls
+    controls : names of the controls: "random", and each explanation with its signs flipped
+    evaluations : int
+        Model rows spent in all, per explained row; what is shared counts once.
+    explanations : name -> what was scored
+    """
+
+    scores: dict[tuple[str, str], Score]
+    metrics: tuple[str, ...]
+    names: tuple[str, ...]
+    controls: tuple[str, ...] = ()
+    evaluations: int = 0
+    explanations: dict[str, Any] = field(default_factory=dict)
+    seed: int = 0
+
+    def __getitem__(self, key: tuple[str, str]) -> Score:
+        metric, name = key
+        if (metric, name) not in self.scores:
+            if metric not in self.metrics:
+                raise KeyError(unknown("metric", metric, self.metrics))
+            raise KeyError(unknown("explanation", name, [n for m, n in self.scores if m == metric]))
+        return self.scores[metric, name]
+
+    def interval(self, metric: str, name: str, level: float = 0.95) -> tuple[float, float]:
+        """Percentile bootstrap interval of the mean score, over rows."""
+        return _interval(self[metric, name].values, level, self.seed)
+
+    def beats_random(self, metric: str, name: str, level: float = 0.95) -> bool | None:
+        """Whether the score is better than the random control's, row by row, beyond chance.
+
+        The bootstrap interval of the mean difference lies above 0. None without the control.
+        """
+        if (metric, RANDOM) not in self.scores or name == RANDOM:
+            return None
+        low, _ = _interval(self._gain(metric, name, RANDOM), level, self.seed)
+        return bool(low > 0)
+
+    def _gain(self, metric: str, name: str, other: str) -> Floats:
+        """How much better one is than another, row by row."""
+        sign = 1 if self[metric, name].better == "higher" else -1
+        return np.asarray(sign * (self[metric, name].values - self[metric, other].values))
+
+    def ranks(self) -> dict[str, dict[str, float]]:
+        """Mean rank of each explanation (1 is best) by each metric, controls left out."""
+        out: dict[str, dict[str, float]] = {}
+        for metric in self.metrics:
+            mine = [n for n in self.names if n not in self.controls and (metric, n) in self.scores]
+            sign = -1 if self[metric, mine[0]].better == "higher" else 1
+            table = np.stack([sign * self[metric, n].values for n in mine])
+            table = table[:, ~np.isnan(table).any(axis=0)]
+            mean = rankdata(table, axis=0).mean(axis=1) if table.shape[1] else [np.nan] * len(mine)
+            out[metric] = dict(zip(mine, map(float, mean), strict=True))
+        return out
+
+    def pareto(self, metrics: Sequence[str] | None = None) -> list[str]:
+        """Explanations that no other one is at least as good as in all of these, and better in one.
+
+        `metrics`: None takes the first of faithfulness, of robustness and of simplicity.
+        """
+        axes = self._axes() if metrics is None else list(metrics)
+        mine = [n for n in self.names if n not in self.controls]
+        signs = [1 if self[m, mine[0]].better == "higher" else -1 for m in axes]
+        means = np.array(
+            [[s * self[m, n].mean() for s, m in zip(signs, axes, strict=True)] for n in mine]
+        )
+        beaten = [
+            any((other >= own).all() and (other > own).any() for other in means) for own in means
+        ]
+        return [n for n, lost in zip(mine, beaten, strict=True) if not lost]
+
+    def _axes(self) -> list[str]:
+        first: dict[str, str] = {}
+        for metric in self.metrics:
+            category = next(s.category for (m, _), s in self.scores.items() if m == metric)
+            first.setdefault(category.split(" by ")[0], metric)
+        return [first[c] for c in ("faithfulness", "robustness", "simplicity") if c in first]
+
+    def to_frame(self) -> pandas.DataFrame:
+        """One line for each metric and explanation: mean, errors, interval, cost, removal."""
+        pandas = require("pandas", "pandas")
+        return pandas.DataFrame([self._line(metric, name) for metric, name in self.scores])
+
+    def _line(self, metric: str, name: str) -> dict[str, Any]:
+        score = self[metric, name]
+        low, high = self.interval(metric, name)
+        return {
+            "metric": metric, "explanation": name, "mean": score.mean(),
+            "std_error": score.std_error, "low": low, "high": high, "better": score.better,
+            "beats_random": self.beats_random(metric, name), "control": name in self.controls,
+            "undefined": score.undefined, "category": score.category, "removal": score.removal,
+            "output": score.output, "evaluations": score.evaluations,
+        }  # fmt: skip
+
+    def per_sample(self) -> pandas.DataFrame:
+        """One line for each metric, explanation and row."""
+        pandas = require("pandas", "pandas")
+        parts = [
+            {"metric": m, "explanation": n, "row": i, "value": float(v)}
+            for (m, n), score in self.scores.items()
+            for i, v in enumerate(score.values)
+        ]
+        return pandas.DataFrame(parts)
+
+    def plot(self, kind: str = "bars", ax: Any = None) -> Any:
+        """Draw the report.
+
+        Parameters
+        ----------
+        kind : "bars" (a panel for each metric: means and 95 % intervals), "ranks" or "radar"
+
+        Returns
+        -------
+        matplotlib Figure ("bars"), or Axes
+        """
+        from xai.metrics.picture import draw
+
+        return draw(self, kind, ax)
+
+    def _cells(self) -> list[list[str]]:
+        head = ["", *(f"{m} {_ARROW[self._better(m)]}" for m in self.metrics)]
+        return [
+            head,
+            *([name, *(self._cell(m, name) for m in self.metrics)] for name in self.names),
+        ]
+
+    def _better(self, metric: str) -> str:
+        return next(s.better for (m, _), s in self.scores.items() if m == metric)
+
+    def _cell(self, metric: str, name: str) -> str:
+        if (metric, name) not in self.scores:
+            return ""
+        score = self[metric, name]
+        error = "" if np.isnan(score.std_error) else f" ± {score.std_error:.1g}"
+        mark = "*" if self.beats_random(metric, name) else ""
+        gone = f" ({score.undefined} NaN)" if score.undefined else ""
+        return f"{score.mean():.3g}{error}{mark}{gone}"
+
+    def _notes(self) -> list[str]:
+        removals = sorted({s.removal for s in self.scores.values() if s.removal})
+        outputs = sorted({s.output for s in self.scores.values() if s.output})
+        said = [f"removal: {'; '.join(removals)}"] if removals else []
+        said += [f"output: {'; '.join(outputs)}"] if outputs else []
+        notes = [", ".join([*said, f"{self.evaluations} model rows per explained row"])]
+        if RANDOM in self.names:
+            notes.append("* better than the random control (95 % bootstrap interval over rows)")
+        return notes
+
+    def __repr__(self) -> str:
+        cells = self._cells()
+        widths = [max(len(row[i]) for row in cells) for i in range(len(cells[0]))]
+        lines = [
+            "  ".join(cell.ljust(w) for cell, w in zip(row, widths, strict=True)).rstrip()
+            for row in cells
+        ]
+        return "\n".join([lines[0], "  ".join("-" * w for w in widths), *lines[1:], *self._notes()])
+
+    def _repr_html_(self) -> str:
+        head, *body = self._cells()
+        top = "".join(f"<th>{escape(cell)}</th>" for cell in head)
+        rows = "".join(
+            "<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in row) + "</tr>" for row in body
+        )
+        notes = "<br>".join(map(escape, self._notes()))
+        return f"<table><thead><tr>{top}</tr></thead><tbody>{rows}</tbody></table><p>{notes}</p>"
+
+
+_ARROW = {"higher": "↑", "lower": "↓"}
+
+
+def _interval(values: Floats, level: float, seed: int) -> tuple[float, float]:
+    """Percentiles of the mean of resampled rows; NaN rows left out."""
+    kept = values[~np.isnan(values)]
+    if len(kept) < 2:
+        return float("nan"), float("nan")
+    picks = streams.integers(seed, streams.DRAW, np.arange(RESAMPLES), len(kept), len(kept))
+    means = kept[picks].mean(axis=1)
+    low, high = np.quantile(means, [(1 - level) / 2, (1 + level) / 2])
+    return float(low), float(high)

@@ -1,0 +1,301 @@
+"""Robustness: whether like inputs get like explanations.
+
+Copies of a row are moved uniformly within ``‖u‖∞ ≤ radius`` (a number, or one for each column, in
+x's own units). ``explain=`` is a function ``(model, x, target) -> array``; None repeats the
+Explanation's own recipe.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import numpy as np
+
+from xai import streams
+from xai.inputs import read
+from xai.metrics.case import Case, Result, metric, outputs
+from xai.metrics.numerics import ratio
+from xai.metrics.perturb import (
+    Copies,
+    Explain,
+    copies,
+    explained,
+    fixed,
+    lengths,
+    moved,
+    numbers,
+    same_class,
+)
+from xai.metrics.score import Floats
+
+RADIUS, SAMPLES = 0.02, 10
+"""captum's defaults."""
+
+
+@metric
+def max_sensitivity(
+    case: Case,
+    *,
+    radius: Any = RADIUS,
+    samples: int = SAMPLES,
+    among: Any = None,
+    explain: Explain | None = None,
+) -> Floats:
+    """Largest relative change of the attribution: ``max_u ‖a(x + u) − a(x)‖ / ‖a(x)‖``.
+
+    Yeh et al. 2019, eq. 3. With `among`, rows like x: Bhatt, Weller & Moura's (2020)
+    ``max_z ‖a(z) − a(x)‖`` over its rows within ``‖z − x‖₂ ≤ radius`` and of the same predicted
+    class; NaN where there are none.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> slope = lambda model, x, target: np.ones_like(x)
+    >>> f = lambda x: x.sum(axis=1)
+    >>> max_sensitivity(f, np.ones((1, 2)), np.ones((1, 2)), explain=slope).mean()
+    0.0
+    """
+    if among is not None:
+        return _over_neighbours(case, among, radius, explain, np.max)
+    made = copies(case, radius, samples, explain)
+    return ratio(made.changed.max(axis=1), made.attributed)
+
+
+@metric
+def avg_sensitivity(
+    case: Case,
+    *,
+    radius: Any = RADIUS,
+    samples: int = SAMPLES,
+    among: Any = None,
+    explain: Explain | None = None,
+) -> Floats:
+    """Mean relative change of the attribution: ``mean_u ‖a(x + u) − a(x)‖ / ‖a(x)‖``.
+
+    Yeh et al. 2019; `among` as for `max_sensitivity`, averaged over the rows.
+    """
+    if among is not None:
+        return _over_neighbours(case, among, radius, explain, np.mean)
+    made = copies(case, radius, samples, explain)
+    return ratio(made.changed.mean(axis=1), made.attributed)
+
+
+def _over_neighbours(
+    case: Case, among: Any, radius: Any, explain: Explain | None, summed: Any
+) -> Floats:
+    """Distances of attributions to those of the neighbours in the data, each explained once."""
+    scene, n = case.scene, case.scene.n
+    rows = read(among)
+    if rows.shape != scene.seen.inputs.shape:
+        raise ValueError(f"among= has rows of shape {rows.shape}, x {scene.seen.inputs.shape}")
+    gap = numbers(scene.seen.inputs)[:, None] - numbers(rows)[None]
+    near = np.sqrt((gap**2).sum(axis=2)) <= float(radius)
+    own, other = scene.seen.outputs, outputs(scene.model, among, scene)
+    if scene.seen.model.classifies and own.shape[1] > 1:
+        near &= own.argmax(axis=1)[:, None] == other.argmax(axis=1)
+    row, place = np.nonzero(near)
+    out = np.full(n, np.nan)
+    if len(row) == 0:
+        return out
+    a = explained(case, moved(rows, place, np.zeros((len(place), *rows.shape))), row, explain)
+    distance = lengths(a - case.flat[row])
+    for i in np.unique(row):
+        out[i] = summed(distance[row == i])
+    return out
+
+
+@metric
+def local_lipschitz(
+    case: Case,
+    *,
+    radius: Any = RADIUS,
+    samples: int = SAMPLES,
+    explain: Explain | None = None,
+) -> Floats:
+    """Steepest change: ``max_u ‖a(x + u) − a(x)‖ / ‖u‖``; Alvarez-Melis & Jaakkola 2018."""
+    made = copies(case, radius, samples, explain)
+    return np.asarray(ratio(made.changed, made.moved).max(axis=1))
+
+
+@metric
+def relative_input_stability(
+    case: Case,
+    *,
+    radius: Any = RADIUS,
+    samples: int = SAMPLES,
+    explain: Explain | None = None,
+) -> Result:
+    """Largest relative change per relative change of x: ``max (‖Δa‖/‖a‖) / (‖Δx‖/‖x‖)``.
+
+    Agarwal et al. 2022, over copies of the same predicted class; ``info["kept"]`` is their share.
+    """
+    made = copies(case, radius, samples, explain)
+    same, _ = same_class(case, made.x)
+    return _stability(made, same, ratio(made.moved, made.size[:, None]))
+
+
+@metric
+def relative_output_stability(
+    case: Case,
+    *,
+    radius: Any = RADIUS,
+    samples: int = SAMPLES,
+    explain: Explain | None = None,
+) -> Result:
+    """Largest relative change per relative change of the outputs h: ``(‖Δa‖/‖a‖) / (‖Δh‖/‖h‖)``.
+
+    Agarwal et al. 2022. The outputs are the model's own: a module's logits.
+    """
+    made = copies(case, radius, samples, explain)
+    same, out = same_class(case, made.x)
+    own = case.scene.seen.outputs
+    change = np.sqrt(((out - own[:, None]) ** 2).sum(axis=2))
+    return _stability(made, same, ratio(change, lengths(own)[:, None]))
+
+
+@metric
+def relative_representation_stability(
+    case: Case,
+    *,
+    layer: Any,
+    radius: Any = RADIUS,
+    samples: int = SAMPLES,
+    explain: Explain | None = None,
+) -> Result:
+    """The same per relative change of what `layer` (a module's name, or it) gives.
+
+    Agarwal et al. 2022; torch modules.
+    """
+    made = copies(case, radius, samples, explain)
+    same, _ = same_class(case, made.x)
+    own, other = (representation(case, layer, x) for x in (case.scene.x, made.x))
+    other = other.reshape(len(own), -1, own.shape[1])
+    change = np.sqrt(((other - own[:, None]) ** 2).sum(axis=2))
+    return _stability(made, same, ratio(change, lengths(own)[:, None]))
+
+
+def representation(case: Case, layer: Any, x: Any) -> Floats:
+    """What a layer gives for rows x, (m, features)."""
+    module = case.scene.seen.model.module
+    if module is None:
+        raise TypeError("a representation is a layer's of a torch module; the model is none")
+    part = module.get_submodule(layer) if isinstance(layer, str) else layer
+    parts: list[Floats] = []
+
+    def keep(_: Any, __: Any, out: Any) -> None:
+        parts.append(out.detach().flatten(1).double().cpu().numpy())
+
+    hook = part.register_forward_hook(keep)
+    try:
+        outputs(module, x, case.scene)
+    finally:
+        hook.remove()
+    return np.concatenate(parts)
+
+
+def _stability(made: Copies, same: Any, change: Floats) -> Result:
+    """Largest relative change per `change`, over copies that keep their class."""
+    steep = ratio(ratio(made.changed, made.attributed[:, None]), change)
+    steep = np.where(same & ~np.isnan(steep), steep, -np.inf).max(axis=1)
+    return Result(np.where(np.isinf(steep), np.nan, steep), None, {"kept": same.mean(axis=1)})
+
+
+@metric
+def shift_consistency(
+    case: Case,
+    *,
+    among: Any = None,
+    samples: int = SAMPLES,
+    explain: Explain | None = None,
+) -> Floats:
+    """Bend of the attribution on the way to other rows: ``‖a(½x + ½z) − ½a(x) − ½a(z)‖/‖a(x)‖``.
+
+    After Li et al. 2022 (DRE), averaged over `samples` rows z of `among` (None: of `data`), the
+    same for all x: rows of another group, or of shifted data. Two explanations for each pair.
+    """
+    scene = case.scene
+    among = scene.data if among is None else among
+    if among is None:
+        raise ValueError("shift_consistency needs other rows: pass among= or data=")
+    rows, inputs = read(among), scene.seen.inputs
+    fixed(inputs)  # refuses texts and sparse rows
+    m = min(samples, rows.n)
+    chosen = streams.cycles(scene.seed, np.arange(m), rows.n)
+    index, place = np.repeat(np.arange(scene.n), m), np.tile(chosen, scene.n)
+    x, z = numbers(inputs)[index], numbers(rows)[place]
+    shape = (-1, *inputs.shape)
+    halfway = moved(inputs, index, ((z - x) / 2).reshape(shape))
+    whole = moved(inputs, index, (z - x).reshape(shape))
+    both = [explained(case, there, index, explain) for there in (halfway, whole)]
+    bend = lengths(both[0] - (case.flat[index] + both[1]) / 2).reshape(scene.n, m)
+    return ratio(bend.mean(axis=1), lengths(case.flat))
+
+
+@metric
+def worst_case_bound(
+    case: Case,
+    *,
+    radius: float = RADIUS,
+    norm: Literal["l2", "linf"] = "l2",
+    distance: Literal["euclidean", "cosine"] = "euclidean",
+    step: float = 1e-3,
+    explain: Explain | None = None,
+) -> Result:
+    """First-order bound of how far an attack within `radius` can move the attribution.
+
+    Wang & Kong 2023: ``‖a(x + δ) − a(x)‖ ≤ T = radius σ_max(J)`` for ``‖δ‖₂ ≤ radius``, J the
+    attribution's Jacobian; ``radius min(√d σ_max(J), ‖|J| 1‖)`` for ``‖δ‖∞``. The cosine distance
+    is at most ``1 − √(1 − T²/‖a‖²)`` where T < ‖a‖, else the 2 that it can be at most.
+    It is exact for quadratic models, and no certificate for others: J is taken at x alone, by
+    central differences of `step` (2d explanations in one call).
+    """
+    if norm not in ("l2", "linf") or distance not in ("euclidean", "cosine"):
+        raise ValueError("expected norm='l2' or 'linf', and distance='euclidean' or 'cosine'")
+    J = jacobian(case, step, explain)
+    sigma = np.linalg.norm(J, ord=2, axis=(1, 2))
+    bound = radius * sigma
+    if norm == "linf":
+        rows = np.sqrt((np.abs(J).sum(axis=2) ** 2).sum(axis=1))
+        bound = radius * np.minimum(np.sqrt(J.shape[2]) * sigma, rows)
+    if distance == "cosine":
+        part = ratio(bound, lengths(case.flat))
+        inside = 1 - np.sqrt(1 - np.minimum(part, 1) ** 2)
+        bound = np.where(np.isnan(part), np.nan, np.where(part < 1, inside, 2.0))
+    return Result(bound, None, {"sigma": sigma})
+
+
+def jacobian(case: Case, step: float, explain: Explain | None) -> Floats:
+    """``∂a/∂x`` by central differences, (n, players, elements)."""
+
+    def make() -> Floats:
+        inputs, n = case.scene.seen.inputs, case.scene.n
+        d = int(np.prod(inputs.shape))
+        free = np.flatnonzero(~fixed(inputs).reshape(-1))
+        by = np.zeros((2 * len(free), d))
+        by[np.arange(len(free)), free] = step
+        by[len(free) + np.arange(len(free)), free] = -step
+        index = np.repeat(np.arange(n), len(by))
+        x = moved(inputs, index, np.tile(by, (n, 1)).reshape(-1, *inputs.shape))
+        a = explained(case, x, index, explain).reshape(n, 2, len(free), -1)
+        return np.nan_to_num(a[:, 0] - a[:, 1]).transpose(0, 2, 1) / (2 * step)
+
+    return case.once(("jacobian", step, id(explain)), make)
+
+
+@metric
+def consistency(case: Case, *, k: int = 3) -> Floats:
+    """Share of the other rows with the same explanation that are predicted alike.
+
+    Dasgupta, Frost & Moshkovitz 2022, over the whole of x, with explanations told apart by the
+    signs of their `k` players largest by |a|. NaN where no other row has the same.
+    """
+    a, outs = np.nan_to_num(case.flat), case.scene.seen.outputs
+    if outs.shape[1] == 1:
+        raise ValueError("consistency compares predicted classes; the model has one output")
+    top = np.sort(np.argsort(-np.abs(a), axis=1, kind="stable")[:, :k], axis=1)
+    seen = np.concatenate([top, np.sign(np.take_along_axis(a, top, axis=1))], axis=1)
+    _, group = np.unique(seen, axis=0, return_inverse=True)
+    pairs = np.stack([group.reshape(-1), outs.argmax(axis=1)], axis=1)
+    _, both, alike = np.unique(pairs, axis=0, return_inverse=True, return_counts=True)
+    others = np.bincount(pairs[:, 0])[pairs[:, 0]] - 1
+    return ratio(alike[both.reshape(-1)] - 1, others)

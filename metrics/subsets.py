@@ -1,0 +1,156 @@
+"""Random subsets and perturbations: what they do to the prediction, and what is said of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from itertools import combinations
+from math import comb
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from xai import streams
+from xai.game import ModelGame
+from xai.metrics.case import Case, Scene, padded
+from xai.metrics.paths import Amount, amounts
+from xai.metrics.score import Floats
+from xai.removal import Noise
+
+Removed = NDArray[np.bool_]
+
+
+def of_size(d: int, size: int, samples: int, seed: int) -> Removed:
+    """Subsets of `size` players, (C, d): all of them where `samples` suffice, else random ones.
+
+    Examples
+    --------
+    >>> of_size(3, 2, samples=3, seed=0).sum(axis=1).tolist()
+    [2, 2, 2]
+    """
+    if comb(d, size) <= samples:
+        every = np.array(list(combinations(range(d), size)), np.intp).reshape(-1, size)
+        out = np.zeros((len(every), d), bool)
+        np.put_along_axis(out, every, True, axis=1)
+        return out
+    sample = np.arange(samples) + size * samples  # subsets of different sizes are independent
+    return streams.subsets(seed, sample, np.full(samples, size), d)
+
+
+def of_halves(d: int, samples: int, seed: int) -> Removed:
+    """Subsets that hold each player with chance ½: all of them where `samples` suffice."""
+    if d < 63 and 2**d <= samples:
+        return np.asarray(np.arange(2**d)[:, None] >> np.arange(d) & 1, bool)
+    return streams.kept(seed, np.arange(samples), d, 0.5)
+
+
+def subsets(d: int, size: Amount | None, samples: int, seed: int) -> Removed:
+    """Subsets of the given sizes, or of halves where None."""
+    check_samples(samples)
+    if size is None:
+        return of_halves(d, samples, seed)
+    return np.concatenate([of_size(d, int(s), samples, seed) for s in amounts(size, d)])
+
+
+def check_samples(samples: int) -> None:
+    """Refuse what is no number of samples."""
+    if isinstance(samples, bool) or not isinstance(samples, int | np.integer) or samples < 2:
+        raise ValueError(f"samples={samples!r}: expected an integer of at least 2")
+
+
+def drops(scene: Scene, place: int, removed: Removed) -> Floats:
+    """``f(x) − f(x with a subset removed)`` of all rows of a game and all subsets, (R, C).
+
+    Evaluated once for all attributions that are scored in the scene.
+    """
+    game = scene.games[place][1]
+
+    def evaluate() -> Floats:
+        out = np.empty((game.n_rows, len(removed)))
+        every = np.ones((1, game.n_players), bool)
+        for rows, _ in game.blocks(len(removed)):
+            full = game.grid(rows, every, None)[:, :, 0]
+            out[rows] = full - game.grid(rows, ~removed, None)[:, :, 0]
+        return out
+
+    return scene.once(("drops", place, np.packbits(removed).tobytes(), len(removed)), evaluate)
+
+
+def by_subset(
+    case: Case, removed: Callable[[int], Removed], score: Callable[[Floats, Floats], Any]
+) -> Any:
+    """``score(Σ_{i∈S} a_i, f(x) − f(x∖S))``, both (R, C), as an array of n rows.
+
+    NaN pads results of rows that have fewer subsets than others.
+    """
+    parts = []
+    for place, (rows, game, a) in enumerate(case.games()):
+        S = removed(game.n_players)
+        said = a @ S.T.astype(np.float64)
+        parts.append((rows, np.asarray(score(said, drops(case.scene, place, S)))))
+    return padded(parts, case.scene.n)
+
+
+@dataclass(frozen=True)
+class Fit:
+    """What a linear surrogate says of perturbed inputs, and what the model says.
+
+    Attributes
+    ----------
+    said, done : (n, C)
+        ``Iᵀa`` and ``f(x) − f(x − I)``; NaN where a row has fewer subsets than others.
+    """
+
+    said: Floats
+    done: Floats
+
+
+def adds_noise(removal: Any) -> bool:
+    """Whether a removal perturbs the input itself, so that attributions are read as slopes."""
+    return isinstance(removal, Noise)
+
+
+def perturbed(case: Case, samples: int) -> Fit:
+    """Every element moved by the removal's draws: ``I = x − x′``, attributions as slopes."""
+    case = case.changed("elements", players="elements")
+    said = np.empty((case.scene.n, 0))
+    done = said
+    for rows, game, a in case.games():
+        assert isinstance(game, ModelGame)
+        count = samples if game.endless else min(samples, game.n_draws)
+        both = [_moved(game, block, a[block], count) for block, _ in game.blocks(count)]
+        if not said.shape[1]:
+            said, done = (np.full((case.scene.n, count), np.nan) for _ in range(2))
+        said[rows], done[rows] = (np.concatenate(parts) for parts in zip(*both, strict=True))
+    return Fit(said, done)
+
+
+def _moved(game: ModelGame, rows: NDArray[np.intp], a: Floats, count: int) -> tuple[Floats, Floats]:
+    """``Iᵀa`` and ``f(x) − f(x − I)`` of some rows at draws 0..count − 1, (R, count) each."""
+    d, draws = game.n_players, np.tile(np.arange(count), len(rows))
+    each = np.repeat(rows, count)
+    values = game.sample(each, np.zeros((len(each), d), bool), draws)[:, 0]
+    full = game.value(rows, np.ones((len(rows), d), bool))[:, 0]
+    said = np.empty(len(each))
+    step = max(1, 2**22 // d)
+    for start in range(0, len(each), step):
+        part = slice(start, start + step)
+        moved = displacement(game, each[part], draws[part])
+        said[part] = (moved * np.repeat(a, count, axis=0)[part]).sum(axis=1)
+    return said.reshape(len(rows), count), (full[:, None] - values.reshape(len(rows), count))
+
+
+def displacement(game: ModelGame, rows: NDArray[np.intp], draws: NDArray[np.intp]) -> Floats:
+    """``x − x′`` with everything removed, flat: (B, elements)."""
+    if game.draws.inputs is not None:
+        raise ValueError("the removal composes its inputs itself: it does not say how far they go")
+    at = game.explained[rows]
+    replacement, index = game.draws.source(at, draws)
+    x, other = _float(game.inputs.block[at]), _float(replacement[index])
+    return (x - other).reshape(len(rows), -1)
+
+
+def _float(block: Any) -> Floats:
+    block = block.detach().cpu() if hasattr(block, "detach") else block
+    return np.asarray(block.toarray() if hasattr(block, "toarray") else block, np.float64)

@@ -1,0 +1,102 @@
+"""Axioms measured on attributions that have them, and on such that do not; simplicity's ends."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose
+
+import xai
+from xai import metrics
+from xai.removal import Baseline
+
+
+def product(x):
+    """Columns 0 and 1 are symmetric where they are equal, column 3 is a dummy."""
+    return x[:, 0] * x[:, 1] * (1 + x[:, 2]) + x[:, 0] + x[:, 1] + x[:, 2] + 0 * x[:, 3]
+
+
+@pytest.fixture
+def rows():
+    x = np.random.default_rng(0).normal(size=(4, 4)) + 2
+    x[:2, 1] = x[:2, 0]  # at a baseline of zero, 0 and 1 are symmetric in the first two rows
+    return x
+
+
+ZERO = Baseline(0.0)
+
+
+def test_shapley_values_keep_the_axioms(rows):
+    e = xai.explain(product, rows, "exact_shapley", removal=ZERO)
+    assert_allclose(metrics.completeness_gap(product, rows, e).values, 0, atol=1e-12)
+    assert_allclose(metrics.dummy_mass(product, rows, e).values, 0)
+    gap = metrics.symmetry_gap(product, rows, e)
+    assert_allclose(gap.values[:2], 0, atol=1e-12)
+    assert np.isnan(gap.values[2:]).all()
+    assert_allclose(metrics.linearity_gap(product, rows, e).values, 0, atol=1e-12)
+    shifted = xai.explain(product, rows, "exact_shapley", data=rows[::-1] * 0.5)
+    assert_allclose(metrics.input_invariance(product, rows, shifted).values, 0, atol=1e-12)
+
+
+def test_others_do_not(rows):
+    a = np.array([[1.0, 3.0, 2.0, 2.0]] * 4)
+    ends = product(rows) - product(0 * rows)
+    gap = metrics.completeness_gap(product, rows, a, removal=ZERO)
+    assert_allclose(gap.values, np.abs(8 - ends))
+    part = metrics.completeness_gap(product, rows, a, removal=ZERO, relative=True)
+    assert_allclose(part.values, np.abs(8 - ends) / np.abs(ends))
+    assert_allclose(metrics.dummy_mass(product, rows, a, removal=ZERO).values, 2 / 8)
+    assert_allclose(metrics.symmetry_gap(product, rows, a, removal=ZERO).values[:2], 2 / 2)
+    fixed = xai.explain(product, rows, "exact_shapley", removal=ZERO)
+    assert (metrics.input_invariance(product, rows, fixed).values > 0.1).all()
+    squared = lambda model, x, target: np.asarray(model(x)) ** 2 * np.ones(4)  # noqa: E731
+    wrong = metrics.linearity_gap(product, rows, a, explain=squared)
+    assert (wrong.values > 1e-3).all()
+
+
+def test_sampled_contexts_find_symmetric_players():
+    x = np.full((2, 12), 2.0)
+    f = lambda z: z[:, :6].prod(axis=1) + z[:, 6:].sum(axis=1)  # noqa: E731
+    a = np.r_[np.ones(6), np.arange(6.0)][None].repeat(2, axis=0)
+    score = metrics.symmetry_gap(f, x, a, removal=ZERO)
+    pairs = np.abs(np.arange(6.0)[:, None] - np.arange(6.0)).sum()
+    # at most: sparse contexts cannot tell a product of six from a sum
+    assert (score.values > 0).all()
+    assert pairs > 0
+    e = xai.explain(f, x, "exact_shapley", removal=ZERO)
+    assert_allclose(metrics.symmetry_gap(f, x, e, samples=200).values, 0, atol=1e-9)
+
+
+def test_a_module_is_shifted_and_mixed_as_a_module():
+    torch = pytest.importorskip("torch")
+    torch.manual_seed(0)
+    net = torch.nn.Sequential(torch.nn.Linear(3, 5), torch.nn.Dropout(), torch.nn.Tanh(),
+                              torch.nn.Linear(5, 2)).double()  # fmt: skip
+    net[1].eval()
+    modes = [part.training for part in net.modules()]
+    x = torch.randn(4, 3).double()
+    zero = xai.explain(net, x, "integrated_gradients", removal=ZERO, steps=20)
+    assert (metrics.input_invariance(net, x, zero).values > 1e-3).all()
+    data = xai.explain(net, x, "integrated_gradients", removal="marginal", data=x[:2], steps=20)
+    assert_allclose(metrics.input_invariance(net, x, data).values, 0, atol=1e-9)
+    assert_allclose(metrics.linearity_gap(net, x, zero).values, 0, atol=1e-9)
+    assert [part.training for part in net.modules()] == modes
+
+
+def test_estimators_are_mixed_as_their_probabilities(cancer):
+    e = xai.explain(cancer.forest, cancer.x[:2], "exact_shapley", data=cancer.x[:5])
+    assert_allclose(metrics.linearity_gap(cancer.forest, cancer.x[:2], e).values, 0, atol=1e-9)
+    assert_allclose(metrics.input_invariance(cancer.forest, cancer.x[:2], e).values, 0, atol=1e-6)
+
+
+def test_simplicity_of_uniform_and_of_one_feature():
+    a = np.array([[1.0, 1, 1, 1], [0, -5, 0, 0], [3, 4, 0, -3], [0, 0, 0, 0]])
+    entropy = metrics.complexity(None, None, a)
+    p = np.array([0.3, 0.4, 0.3])
+    assert_allclose(entropy.values, [np.log(4), 0, -(p * np.log(p)).sum(), np.nan])
+    gini = metrics.sparseness(None, None, a)
+    assert_allclose(gini.values[[0, 1]], [0, 3 / 4], atol=1e-15)
+    assert_allclose(metrics.sparseness(None, None, -7 * a).values, gini.values)
+    assert_allclose(metrics.effective_complexity(None, None, a).values, [4, 1, 3, np.nan])
+    some = metrics.effective_complexity(None, None, a, share=0.5)
+    assert_allclose(some.values, [2, 1, 2, np.nan])

@@ -1,0 +1,199 @@
+"""Faithfulness metrics against their closed forms, and against slow loops."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose
+
+import xai
+from xai import metrics
+from xai.players import Patches
+from xai.removal import Baseline, Inpaint, Noise
+
+W = np.array([3.0, -1.0, 0.5, 2.0, 0.0])
+
+
+def linear(x):
+    return np.asarray(x) @ W + 4
+
+
+def interacting(x):
+    x = np.asarray(x)
+    return x[:, 0] * x[:, 1] + np.tanh(x[:, 2]) - x[:, 3] * x[:, 4] ** 2
+
+
+@pytest.fixture
+def rows():
+    return np.random.default_rng(0).normal(size=(6, 5))
+
+
+def loop_curve(f, x, a, b, *, insert=False):
+    """One row, one player per step."""
+    now = b.copy() if insert else x.copy()
+    out = [f(now[None])[0]]
+    for i in np.argsort(-a, kind="stable"):
+        now[i] = x[i] if insert else b[i]
+        out.append(f(now[None])[0])
+    return np.array(out)
+
+
+@pytest.mark.parametrize("f", [linear, interacting])
+@pytest.mark.parametrize(("name", "insert"), [("deletion", False), ("insertion", True)])
+def test_curves_are_those_of_a_slow_loop(rows, f, name, insert):
+    a = np.random.default_rng(1).normal(size=rows.shape)
+    b = np.arange(5.0)
+    score = getattr(metrics, name)(f, rows, a, removal=Baseline(b))
+    slow = np.stack([loop_curve(f, x, r, b, insert=insert) for x, r in zip(rows, a, strict=True)])
+    assert_allclose(score.curve, slow, atol=1e-12)
+    assert_allclose(score.values, np.trapezoid(slow, dx=1 / 5), atol=1e-12)
+
+
+def test_curves_of_a_linear_model(rows):
+    """The deletion curve falls by the sorted contributions; areas add up to f(x) + f(b)."""
+    gains = W * rows
+    zero = Baseline(0)
+    deleted = metrics.deletion(linear, rows, gains, removal=zero)
+    inserted = metrics.insertion(linear, rows, gains, removal=zero)
+    falls = np.cumsum(-np.sort(-gains, axis=1), axis=1)
+    assert_allclose(deleted.curve[:, 1:], linear(rows)[:, None] - falls)
+    assert_allclose(deleted.values + inserted.values, linear(rows) + 4)
+    comp = metrics.comprehensiveness(linear, rows, gains, removal=zero)
+    assert_allclose(comp.values, falls.mean(axis=1))
+    some = metrics.comprehensiveness(linear, rows, gains, removal=zero, k=[1, 0.6])
+    assert_allclose(some.values, falls[:, [0, 2]].mean(axis=1))
+    assert_allclose(metrics.sufficiency(linear, rows, gains, removal=zero, k=5).values, 0)
+    suff = metrics.sufficiency(linear, rows, gains, removal=zero)
+    rest = linear(rows)[:, None] - 4 - falls
+    assert_allclose(suff.values, rest.mean(axis=1))
+
+
+def test_removal_may_draw_from_the_background(rows):
+    data = np.random.default_rng(2).normal(size=(7, 5))
+    a = W * rows
+    score = metrics.deletion(interacting, rows, a, data=data)
+    assert score.removal == "Marginal()"
+    slow = [
+        np.mean([loop_curve(interacting, x, r, b) for b in data], axis=0)
+        for x, r in zip(rows, a, strict=True)
+    ]
+    assert_allclose(score.curve, slow, atol=1e-12)
+
+
+def test_negation_flips_abpc_and_chance_scores_nothing():
+    rng = np.random.default_rng(3)
+    x = rng.normal(size=(2000, 5))
+    a = rng.normal(size=x.shape)
+    one = metrics.abpc(interacting, x, a, removal="baseline")
+    other = metrics.abpc(interacting, x, -a, removal="baseline")
+    assert_allclose(one.values, -other.values, atol=1e-12)
+    assert abs(one.mean()) < 4 * one.std_error
+    faithful = metrics.abpc(linear, x, W * x, removal="baseline")
+    assert faithful.mean() > 20 * faithful.std_error
+
+
+def test_one_negative_contribution_breaks_monotonicity(rows):
+    x = np.abs(rows)
+    positive = metrics.monotonicity(lambda z: z @ np.abs(W), x, np.abs(W) * x, removal="baseline")
+    assert_allclose(positive.values, 1)
+    assert_allclose(metrics.monotonicity(linear, x, W * x, removal="baseline").values, 0)
+
+
+def test_pgi_of_gaussian_noise(rows):
+    """E|w . e| over the top k is sqrt(2/pi) sigma ||w_top||."""
+    a = np.tile(np.abs(W), (6, 1))
+    top, bottom = np.sort(np.abs(W))[::-1][:2], np.sort(np.abs(W))[:2]
+    scale = np.sqrt(2 / np.pi) * 0.5
+    pgi = metrics.pgi(linear, rows, a, k=2, removal=Noise(0.5, n_draws=4000))
+    assert_allclose(pgi.values, scale * np.linalg.norm(top), rtol=0.05)
+    pgu = metrics.pgu(linear, rows, a, k=2, removal=Noise(0.5, n_draws=4000))
+    assert_allclose(pgu.values, scale * np.linalg.norm(bottom), rtol=0.05)
+    several = metrics.pgi(linear, rows, W * rows, k=[1, 2], removal="baseline").values
+    falls = np.cumsum(-np.sort(-W * rows, axis=1), axis=1)
+    assert_allclose(several, np.abs(falls[:, :2]).mean(axis=1))
+
+
+@pytest.fixture
+def images():
+    return np.random.default_rng(4).random((3, 10, 11, 1))
+
+
+WEIGHTS = np.random.default_rng(5).random((10, 11, 1))
+
+
+def picture(x):
+    return (np.asarray(x) * WEIGHTS).sum(axis=(1, 2, 3))
+
+
+def test_patches_need_not_divide_the_image(images):
+    a = images * WEIGHTS
+    by_patch = metrics.region_perturbation(picture, images, a, size=4, removal="baseline")
+    sums = np.zeros((3, 9))
+    for i in range(3):
+        for j in range(3):
+            sums[:, 3 * i + j] = a[:, 4 * i : 4 * i + 4, 4 * j : 4 * j + 4].sum(axis=(1, 2, 3))
+    falls = np.cumsum(-np.sort(-sums, axis=1), axis=1)
+    assert_allclose(by_patch.values, falls.mean(axis=1))
+    area = metrics.selectivity(picture, images, a, size=4, removal="baseline")
+    assert_allclose(area.curve[:, 1:], picture(images)[:, None] - falls, atol=1e-9)
+    same = metrics.deletion(picture, images, a, players=Patches(4), removal="baseline", steps=9)
+    assert_allclose(area.values, same.values)
+
+
+def test_irof_is_relative_and_by_mean(images):
+    pytest.importorskip("skimage")
+    score = metrics.irof(picture, images, images * WEIGHTS, segments=6, removal="baseline")
+    assert_allclose(score.curve[:, 0], 1)
+    ends = [row[~np.isnan(row)][-1] for row in score.curve]  # images differ in superpixels
+    assert_allclose(ends, 0, atol=1e-12)
+    assert (score.values > 0.5).all()  # a half on average, by chance
+    groups = [[0, 1, 2], [3], [4]]  # the mean of the large group is below its sum
+    x = np.ones((1, 5))
+    a = np.array([[2.0, 2.0, 2.0, 3.0, 0.0]])
+    table = metrics.irof(lambda z: z @ a[0], x, a, players=groups, removal="baseline")
+    assert_allclose(table.curve, [[1, 6 / 9, 0, 0]])
+
+
+def test_an_explanations_own_players_removal_and_class_are_used(cancer):
+    e = xai.explain(cancer.forest, cancer.x[:4], "shapley", data=cancer.x[:20],
+                    players=[[0, 1], [2, 3], [4, 5, 6, 7]])  # fmt: skip
+    score = metrics.deletion(cancer.forest, cancer.x[:4], e)
+    assert score.curve.shape == (4, 4)
+    assert_allclose(score.curve[:, 0], e.predictions)
+    assert_allclose(score.curve[:, -1], e.base_values)
+
+
+def test_a_metric_costs_its_curve(rows, counting):
+    model = counting(linear)
+    score = metrics.deletion(model, rows, rows, removal="baseline")
+    assert model.rows == 6 + 6 * 4 + 1  # predictions, inner steps, one shared baseline
+    assert score.evaluations == -(-model.rows // 6)
+    metrics.abpc(model, rows, rows, removal="baseline")
+    assert model.rows == 31 + 6 + 6 * 8 + 1
+
+
+def test_road_of_affine_images():
+    """ROAD's imputation leaves an affine image as it is inside: what it removes costs nothing."""
+    down, across = np.mgrid[:9, :10]
+    affine = (0.2 + 0.03 * down + 0.05 * across)[None, ..., None]
+    weights = np.zeros((9, 10, 1))
+    weights[2:-2, 2:-2] = 1.0  # the border stays, and the inside is what is looked at
+    f = lambda x: (np.asarray(x) * weights).sum(axis=(1, 2, 3))  # noqa: E731
+    a = np.random.default_rng(0).normal(size=(1, 9, 10)) * weights[..., 0]
+    given = {"players": np.where(weights > 0, np.arange(90).reshape(9, 10, 1), -1)}
+    score = metrics.road(f, affine, a, removal=Inpaint(noise=0), steps=5, **given)
+    assert_allclose(score.info["most"], f(affine)[:, None] * np.ones((1, 4)), rtol=1e-3)
+    assert_allclose(score.values, 0, atol=0.01)
+    assert score.removal.startswith("Inpaint")
+
+
+def test_road_tells_the_important_from_the_unimportant():
+    """A bright square on grey: imputing it away costs, imputing the rest does not."""
+    x = np.full((2, 12, 12, 1), 0.2)
+    x[0, 2:7, 2:7], x[1, 5:10, 4:9] = 0.9, 0.9
+    f = lambda z: np.asarray(z).max(axis=(1, 2, 3))  # noqa: E731
+    good = metrics.road(f, x, x[..., 0] - 0.2, steps=8)
+    assert good.removal.startswith("Inpaint")
+    assert (good.values > 0.1).all()
+    bad = metrics.road(f, x, 0.2 - x[..., 0], steps=8)
+    assert (bad.values < 0).all()

@@ -1,0 +1,308 @@
+"""One table of all metrics; every law runs over it."""
+
+from __future__ import annotations
+
+import inspect
+from dataclasses import dataclass, field
+from importlib import import_module
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose, assert_array_equal
+
+import xai
+from xai import metrics
+from xai.metrics.registry import RECORDS
+from xai.removal import Baseline
+
+
+@dataclass(frozen=True)
+class Case:
+    """What a metric needs beside an explanation, and which laws do not apply to it."""
+
+    options: dict[str, Any] = field(default_factory=dict)
+    torch: bool = False
+    images: bool = True
+    of_all_rows: bool = False  # a row's score depends on the others by definition
+    zero: float | None = None  # of an all-zero attribution: NaN, or this; None: not asked
+
+
+NAN = float("nan")
+CASES = {
+    "deletion": Case(),
+    "insertion": Case(),
+    "comprehensiveness": Case(),
+    "sufficiency": Case(),
+    "pixel_flipping": Case(),
+    "region_perturbation": Case(),
+    "irof": Case(),
+    "abpc": Case(),
+    "road": Case(),
+    "selectivity": Case(),
+    "monotonicity": Case(),
+    "pgi": Case(),
+    "pgu": Case(),
+    "faithfulness_correlation": Case(zero=NAN),
+    "faithfulness_estimate": Case(zero=NAN),
+    "sensitivity_n": Case(zero=NAN),
+    "infidelity": Case(),
+    "mu_fidelity": Case(zero=NAN),
+    "lfa_error": Case(),
+    "monotonicity_correlation": Case(zero=NAN),
+    "max_sensitivity": Case(zero=NAN),
+    "avg_sensitivity": Case(zero=NAN),
+    "local_lipschitz": Case(),
+    "relative_input_stability": Case(zero=NAN),
+    "relative_output_stability": Case(zero=NAN),
+    "relative_representation_stability": Case({"layer": "0"}, torch=True, zero=NAN),
+    "shift_consistency": Case({"among": 3.0}, zero=NAN),
+    "worst_case_bound": Case(images=False),
+    "consistency": Case(of_all_rows=True, images=False),
+    "complexity": Case(zero=NAN),
+    "sparseness": Case(zero=NAN),
+    "effective_complexity": Case(zero=NAN),
+    "completeness_gap": Case(),
+    "dummy_mass": Case(zero=NAN),
+    "symmetry_gap": Case(images=False),
+    "input_invariance": Case(zero=NAN),
+    "linearity_gap": Case(),
+    "parameter_randomization": Case(torch=True, zero=NAN),
+    "efficient_parameter_randomization": Case(torch=True),
+    "random_logit": Case(zero=NAN),
+}
+NAMES = [record.name for record in RECORDS if record.name in CASES]
+FLAT = [name for name in NAMES if not CASES[name].torch]
+W = np.array([[2.0, -1.0], [0.5, 1.5], [-1.0, 0.3], [0.7, -2.0], [1.1, 0.2]])
+
+
+def model(x):
+    """Two outputs; only + and *, which round alike in every batch."""
+    x = np.asarray(x)
+    out = np.zeros((len(x), 2)) + 3
+    for i in range(5):
+        out = out + x[:, i, None] * W[i] + 0.1 * (x[:, i] * x[:, (i + 1) % 5])[:, None]
+    return out
+
+
+def gradient_x_input(model, x, target):
+    x = np.asarray(x)
+    return x * W.T[np.asarray(target)]
+
+
+@pytest.fixture
+def rows():
+    x = np.random.default_rng(0).normal(size=(6, 5)) + 1
+    x.setflags(write=False)
+    return x
+
+
+@pytest.fixture
+def attribution(rows):
+    a = rows * W.T[model(rows).argmax(axis=1)] + 0.1 * np.arange(5)
+    a.setflags(write=False)
+    return a
+
+
+def scored(name, f, x, a, explain=gradient_x_input, **given):
+    metric = getattr(metrics, name)
+    options = dict(CASES[name].options)
+    if "among" in options:
+        options["among"] = np.full((2, *np.shape(x)[1:]), options["among"])
+    if "explain" in metric.options:
+        options["explain"] = explain
+    return metric(f, x, a, **(options | {"removal": Baseline(0.0)} | given))
+
+
+def test_the_table_names_every_metric():
+    """A metric is a row of the registry, a function of that name, and a case here."""
+    ours = {record.name for record in RECORDS if record.home in HOMES}
+    assert ours == set(CASES)
+    for record in RECORDS:
+        function = getattr(import_module(f"xai.metrics.{record.home}"), record.name)
+        assert getattr(metrics, record.name) is function
+        assert record.name in dir(metrics)
+        assert record.better in ("higher", "lower") and record.says and record.paper
+        first = list(inspect.signature(function).parameters)[:3]
+        assert first == ["model", "x", "explanation"]
+        assert function.__doc__
+        assert ("explain" in record.needs) == ("explain" in function.options)
+    assert str(len(RECORDS)) and "faithfulness" in repr(metrics.names())
+
+
+HOMES = ("faithfulness", "agreement", "robustness", "simplicity", "axioms", "randomisation")
+
+
+@pytest.mark.parametrize("name", FLAT)
+def test_neither_batch_size_nor_other_rows_change_a_score(name, rows, attribution, counting):
+    whole_model = counting(model)
+    whole = scored(name, whole_model, rows, attribution)
+    assert whole.values.shape == (6,)
+    assert whole.evaluations <= whole_model.rows  # explain= here calls no model
+    for batch_size in (1, 7):
+        small_model = counting(model)
+        small = scored(name, small_model, rows, attribution, batch_size=batch_size)
+        assert_array_equal(small.values, whole.values)
+        assert small.evaluations == whole.evaluations
+        assert small_model.rows == whole_model.rows
+    if not CASES[name].of_all_rows:
+        one = scored(name, model, rows[2:3], attribution[2:3])
+        assert_allclose(one.values, whole.values[2:3], rtol=1e-12)
+
+
+@pytest.mark.parametrize("name", FLAT)
+def test_evaluations_are_what_a_counter_counts(name, rows, attribution, counting):
+    f = counting(model)
+    score = scored(name, f, rows, attribution)
+    calls_model_in_explain = name in ("linearity_gap", "input_invariance")
+    if not calls_model_in_explain:
+        assert score.evaluations == -(-f.rows // 6)
+
+
+@pytest.mark.parametrize("name", FLAT)
+def test_scores_are_repeated_by_their_seed_without_global_state(name, rows, attribution):
+    before = np.random.get_state()[1].copy()  # noqa: NPY002
+    one, two = (scored(name, model, rows, attribution, seed=5) for _ in range(2))
+    assert_array_equal(one.values, two.values)
+    assert_array_equal(np.random.get_state()[1], before)  # noqa: NPY002
+
+
+@pytest.mark.parametrize("name", FLAT)
+def test_sklearn_models_and_frames_are_scored_as_arrays_are(name, cancer):
+    pandas = pytest.importorskip("pandas")
+    x, a = cancer.x[:3], np.random.default_rng(1).normal(size=(3, 8))
+    explain = lambda model, x, target: np.asarray(x) * 2.0  # noqa: E731
+    score = scored(name, cancer.forest, x, a, explain=explain)
+    assert (score.values.shape == (3,) and np.isfinite(score.mean())) or score.undefined
+    if name == "input_invariance":
+        return  # arrays and tensors only
+    frame = pandas.DataFrame(x, columns=cancer.names)
+    given = {"among": frame} if name == "shift_consistency" else {}
+    want = scored(name, cancer.forest, x, a, explain=explain, **(given and {"among": x}))
+    framed = scored(name, cancer.forest.predict_proba, frame, a, explain=explain, **given)
+    assert_allclose(framed.values, want.values, rtol=1e-9)
+
+
+@pytest.mark.parametrize("name", [n for n in NAMES if CASES[n].images])
+def test_modules_and_images_whose_side_no_patch_divides(name):
+    torch = pytest.importorskip("torch")
+    pytest.importorskip("skimage")
+    torch.manual_seed(0)
+    net = torch.nn.Sequential(
+        torch.nn.Conv2d(2, 3, 3), torch.nn.ReLU(), torch.nn.Flatten(),
+        torch.nn.Linear(3 * 9 * 11, 3),
+    )  # fmt: skip
+    net.train()
+    x = torch.rand(2, 2, 11, 13) + 0.2
+    a = torch.randn(2, 2, 11, 13)
+    kept, weights = x.clone(), [p.clone() for p in net.parameters()]
+
+    def explain(model, x, target):
+        x = x.clone().requires_grad_()
+        out = model(x)[torch.arange(len(x)), torch.as_tensor(target)].sum()
+        return x.detach() * torch.autograd.grad(out, x)[0]
+
+    score = scored(name, net, x, a, explain=explain)
+    assert score.values.shape == (2,) and np.isfinite(score.values).all()
+    assert torch.equal(x, kept) and net.training and all(part.training for part in net.modules())
+    assert all(torch.equal(p, w) for p, w in zip(net.parameters(), weights, strict=True))
+    assert not x.requires_grad
+
+
+@pytest.mark.parametrize("name", [n for n in NAMES if CASES[n].zero is not None])
+def test_what_is_undefined_is_nan_and_said(name, rows):
+    if CASES[name].torch:
+        torch = pytest.importorskip("torch")
+        f, x = torch.nn.Sequential(torch.nn.Linear(5, 2)).double(), torch.as_tensor(rows.copy())
+    else:
+        f, x = model, rows
+    zero = np.zeros((6, 5))
+    score = scored(name, f, x, zero)
+    assert np.isnan(score.values).all() and np.isnan(score.mean())
+    assert "undefined (NaN) for 6" in repr(score)
+
+
+@pytest.mark.parametrize("name", FLAT)
+def test_a_constant_model_ends(name, rows, attribution):
+    flat = lambda x: np.ones((len(x), 2))  # noqa: E731
+    assert scored(name, flat, rows, attribution).values.shape == (6,)
+
+
+@pytest.mark.parametrize("name", FLAT)
+def test_unknown_options_are_refused_with_the_nearest(name, rows, attribution):
+    with pytest.raises(TypeError, match="did you mean 'removal'"):
+        getattr(metrics, name)(model, rows, attribution, remval="baseline")
+
+
+def test_bad_attributions_are_refused(rows, attribution):
+    for wrong, match in [(attribution[:3], "3 rows"), (attribution[:, :4], "shape")]:
+        with pytest.raises(ValueError, match=match):
+            metrics.deletion(model, rows, wrong, removal="baseline")
+    hole = attribution.copy()
+    hole[1, 2] = np.nan
+    with pytest.raises(ValueError, match="row 1"):
+        metrics.deletion(model, rows, hole, removal="baseline")
+    with pytest.raises(ValueError, match="background"):
+        metrics.deletion(model, rows, attribution)
+    both = xai.explain(model, rows, "occlusion", removal="baseline", target="all")
+    with pytest.raises(ValueError, match="outputs"):
+        metrics.deletion(model, rows, both)
+    with pytest.raises(ValueError, match="steps"):
+        metrics.deletion(model, rows, attribution, removal="baseline", steps=0)
+    with pytest.raises(ValueError, match="k="):
+        metrics.pgi(model, rows, attribution, removal="baseline", k=6)
+    with pytest.raises(AttributeError):
+        metrics.no_such_metric  # noqa: B018
+    with pytest.raises(ValueError, match="did you mean 'deletion'"):
+        metrics.evaluate(model, rows, {"a": attribution}, ["deletio"])
+
+
+def test_a_data_set_explanation_is_of_no_row(cancer):
+    e = xai.explain(cancer.forest, cancer.x[:9], "permutation_test", y=cancer.y[:9])
+    with pytest.raises(ValueError, match="data set"):
+        metrics.deletion(cancer.forest, cancer.x[:9], e)
+
+
+def test_rows_with_differing_numbers_of_players():
+    """Each row's curve is what it would be alone."""
+    x = np.arange(1.0, 13.0).reshape(2, 6)
+    ids = np.array([[0, 0, 1, 1, 2, 2], [0, 1, 2, 3, 4, 5]])
+    f = lambda z: z @ np.arange(1.0, 7.0)  # noqa: E731
+    e = xai.explain(f, x, "occlusion", removal="baseline", players=ids)
+    for name in RAGGED:
+        metric = getattr(metrics, name)
+        both = metric(f, x, e, removal="baseline")
+        alone = [metric(f, x[i : i + 1], e[i], removal="baseline").values[0] for i in range(2)]
+        assert_allclose(both.values, alone, err_msg=name)
+        assert np.isfinite(both.values).all()
+
+
+RAGGED = (
+    "deletion", "insertion", "comprehensiveness", "sufficiency", "abpc", "irof", "road",
+    "monotonicity", "pgi", "faithfulness_correlation", "infidelity", "sensitivity_n", "lfa_error",
+    "dummy_mass", "completeness_gap", "sparseness", "complexity",
+)  # fmt: skip
+
+
+def test_import_stays_light():
+    import subprocess
+    import sys
+
+    code = (
+        "import sys, xai.metrics, xai.metrics.report, xai.metrics.choosing\n"
+        "heavy = ('torch', 'matplotlib.pyplot', 'pandas', 'skimage')\n"
+        "print([name for name in heavy if name in sys.modules])"
+    )
+    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert out.stdout.strip() == "[]"
+
+
+MODULES = sorted({record.home for record in RECORDS} | {"score", "registry", "numerics", "paths",
+                  "subsets", "evaluation", "meta", "choosing"})  # fmt: skip
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_examples_run(module):
+    import doctest
+
+    assert doctest.testmod(import_module(f"xai.metrics.{module}")).failed == 0

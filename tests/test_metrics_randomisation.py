@@ -1,0 +1,104 @@
+"""Randomisation metrics: constants, noise, antisymmetric heads; the model is left as it was."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose, assert_array_equal
+
+import xai
+from xai import metrics
+from xai.metrics.randomisation import channel_floor
+
+torch = pytest.importorskip("torch")
+
+
+@pytest.fixture
+def net():
+    torch.manual_seed(0)
+    return torch.nn.Sequential(
+        torch.nn.Linear(6, 16), torch.nn.ReLU(), torch.nn.Linear(16, 8), torch.nn.ReLU(),
+        torch.nn.Linear(8, 3),
+    ).double()  # fmt: skip
+
+
+@pytest.fixture
+def x():
+    return torch.as_tensor(np.random.default_rng(0).normal(size=(5, 6)))
+
+
+@pytest.mark.parametrize("order", ["bottom_up", "top_down", "independent"])
+def test_what_does_not_look_at_the_model_is_always_like_itself(net, x, order):
+    constant = lambda model, rows, target: rows  # noqa: E731
+    score = metrics.parameter_randomization(net, x, x, order=order, explain=constant)
+    assert_allclose(score.curve, np.ones((5, 3)))
+    assert ("floor" in score.info) == (order == "top_down")
+    entropy = metrics.efficient_parameter_randomization(net, x, x, explain=constant)
+    assert_allclose(entropy.values, 0)
+
+
+def test_noise_is_like_nothing_and_so_wins(net, x):
+    rng = np.random.default_rng(1)
+    wide = torch.as_tensor(rng.normal(size=(40, 6)))
+    noise = lambda model, rows, target: rng.normal(size=rows.shape)  # noqa: E731
+    random = metrics.parameter_randomization(net, wide, noise(None, wide, None), explain=noise)
+    e = xai.explain(net, wide, "gradient_x_input")
+    gradient = metrics.parameter_randomization(net, wide, e)
+    assert abs(random.mean()) < 4 * random.std_error
+    assert gradient.mean() > random.mean()
+
+
+def test_layers_are_drawn_anew_in_order_and_the_model_stays(net, x):
+    before = {name: value.clone() for name, value in net.state_dict().items()}
+    state = torch.random.get_rng_state()
+    net.train()
+    seen = []
+
+    def explain(model, rows, target):
+        same = [torch.equal(value, before[name]) for name, value in model.state_dict().items()]
+        seen.append(same[::2])
+        return rows
+
+    for order, fresh in (("top_down", [[1, 1, 0], [1, 0, 0], [0, 0, 0]]),
+                         ("bottom_up", [[0, 1, 1], [0, 0, 1], [0, 0, 0]]),
+                         ("independent", [[0, 1, 1], [1, 0, 1], [1, 1, 0]])):  # fmt: skip
+        seen.clear()
+        metrics.parameter_randomization(net, x, x, order=order, explain=explain)
+        assert_array_equal(seen, np.array(fresh, bool))
+    for name, value in net.state_dict().items():
+        assert torch.equal(value, before[name])
+    assert torch.equal(torch.random.get_rng_state(), state)
+    assert net.training and not net[4]._forward_pre_hooks
+
+
+def test_smoothing_averages_over_copies(net, x):
+    e = xai.explain(net, x, "gradient_x_input")
+    one = metrics.parameter_randomization(net, x, e, smooth=1, noise=0.0)
+    assert_allclose(one.curve, metrics.parameter_randomization(net, x, e).curve)
+    many = metrics.parameter_randomization(net, x, e, smooth=8, noise=0.2)
+    assert not np.allclose(many.curve, one.curve)
+
+
+def test_antisymmetric_heads_give_opposite_explanations():
+    rng = np.random.default_rng(0)
+    w, x = rng.normal(size=4), rng.normal(size=(3, 4))
+    two = lambda rows: np.stack([rows @ w, -rows @ w], axis=1)  # noqa: E731
+    e = xai.explain(two, x, "exact_shapley", data=x)
+    assert_allclose(metrics.random_logit(two, x, e).values, -1)
+    same = metrics.random_logit(two, x, x, explain=lambda model, rows, target: rows)
+    assert_allclose(same.values, 1)
+    with pytest.raises(ValueError, match="one output"):
+        metrics.random_logit(lambda rows: rows @ w, x, x, explain=lambda *_: x)
+
+
+def test_the_floor_is_the_chance_that_an_order_survives():
+    """P(|w1| K > |w2|) = (2/pi) arctan K for independent Gaussian weights; Binder et al. 2023."""
+    rng = np.random.default_rng(0)
+    w = np.abs(rng.normal(size=(200000, 3))) * np.array([1.0, 2.0, 5.0])
+    ahead = [(w[:, j] > w[:, i]).mean() for i, j in [(0, 1), (0, 2), (1, 2)]]
+    assert_allclose(channel_floor(np.array([1.0, 2.0, 5.0])), 2 * np.mean(ahead) - 1, atol=0.01)
+
+
+def test_only_modules_have_layers():
+    with pytest.raises(TypeError, match="torch"):
+        metrics.parameter_randomization(lambda z: z[:, 0], np.ones((1, 2)), np.ones((1, 2)))

@@ -1,0 +1,246 @@
+"""evaluate, compare, meta_check and choose: sharing, controls, intervals, the no free lunch."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose, assert_array_equal
+
+import xai
+from xai import metrics
+from xai.removal import Baseline
+
+W = np.array([3.0, -1.0, 0.5, 2.0])
+ZERO = Baseline(0.0)
+
+
+def linear(x):
+    return np.asarray(x) @ W
+
+
+def bent(x):
+    return np.sin(3 * x[:, 0]) + x[:, 1] * x[:, 2] + x[:, 3]
+
+
+@pytest.fixture
+def rows():
+    return np.random.default_rng(0).normal(size=(12, 4))
+
+
+@pytest.fixture
+def two(rows):
+    return {
+        "shapley": xai.explain(bent, rows, "exact_shapley", removal=ZERO),
+        "occlusion": xai.explain(bent, rows, "occlusion", removal=ZERO),
+    }
+
+
+def test_scores_are_those_of_the_metrics_alone(rows, two):
+    asked = ["deletion", "faithfulness_correlation", "complexity"]
+    asked.append(("max_sensitivity", {"radius": 0.3}))
+    report = metrics.evaluate(bent, rows, two, asked)
+    assert report.metrics == (*asked[:3], "max_sensitivity")
+    flipped = ("shapley (flipped)", "occlusion (flipped)")
+    assert report.names == ("shapley", "occlusion", *flipped, "random")
+    for name, e in two.items():
+        alone = metrics.deletion(bent, rows, e, removal=ZERO)
+        assert_array_equal(report["deletion", name].values, alone.values)
+        moved = metrics.max_sensitivity(bent, rows, e, radius=0.3)
+        assert_array_equal(report["max_sensitivity", name].values, moved.values)
+    assert report["deletion", "random"].removal == "Baseline(value=0.0)"
+    assert ("complexity", "shapley (flipped)") not in report.scores
+    with pytest.raises(KeyError, match="did you mean"):
+        report["deletoin", "shapley"]
+
+
+def test_what_is_shared_is_evaluated_once(rows, two, counting):
+    model = counting(bent)
+    report = metrics.evaluate(
+        model, rows, two, ["deletion", "comprehensiveness", "pixel_flipping", "abpc",
+                           "monotonicity", "faithfulness_correlation", "faithfulness_estimate"],
+        controls=False,
+    )  # fmt: skip
+    # predictions, one baseline, two curves of three inner steps each, all single players
+    assert model.rows == 12 + 1 + 12 * (2 * 6 + 4)
+    assert report.evaluations == -(-model.rows // 12)
+    assert report["comprehensiveness", "shapley"].evaluations == 0
+
+
+def test_controls_tell_chance_from_faith(rows):
+    e = xai.explain(linear, rows, "exact_shapley", removal=ZERO)
+    report = metrics.evaluate(linear, rows, e, ["abpc", "infidelity", "max_sensitivity"])
+    gap = report["abpc", "exact_shapley"]
+    assert_allclose(report["abpc", "exact_shapley (flipped)"].values, -gap.values, atol=1e-12)
+    assert report.beats_random("abpc", "exact_shapley")
+    assert not report.beats_random("abpc", "exact_shapley (flipped)")
+    assert report.beats_random("abpc", "random") is None
+    low, high = report.interval("abpc", "exact_shapley")
+    assert low < gap.mean() < high
+    assert "random" in repr(report) and "↑" in repr(report) and "<table>" in report._repr_html_()
+    again = metrics.evaluate(linear, rows, e, ["abpc", "infidelity", "max_sensitivity"])
+    assert repr(again) == repr(report)
+
+
+def test_intervals_cover_the_mean():
+    """A 95 % bootstrap interval of 40 Gaussian scores misses 0 in about 5 % of reports."""
+    rng = np.random.default_rng(0)
+    missed = 0
+    for _ in range(300):
+        score = metrics.Score(rng.normal(size=40), "abpc", "higher", "")
+        low, high = metrics.Report({("abpc", "a"): score}, ("abpc",), ("a",)).interval("abpc", "a")
+        missed += not low < 0 < high
+    assert 4 <= missed <= 35
+
+
+def test_frames_ranks_and_the_front(rows, two):
+    pytest.importorskip("pandas")
+    good, bad = np.ones(12), np.zeros(12)
+    made = {
+        ("deletion", "a"): metrics.Score(bad, "deletion", "lower", "faithfulness by removal"),
+        ("deletion", "b"): metrics.Score(good, "deletion", "lower", "faithfulness by removal"),
+        ("deletion", "c"): metrics.Score(good, "deletion", "lower", "faithfulness by removal"),
+        ("sparseness", "a"): metrics.Score(bad, "sparseness", "higher", "simplicity"),
+        ("sparseness", "b"): metrics.Score(good, "sparseness", "higher", "simplicity"),
+        ("sparseness", "c"): metrics.Score(bad, "sparseness", "higher", "simplicity"),
+    }
+    report = metrics.Report(made, ("deletion", "sparseness"), ("a", "b", "c"))
+    assert report.pareto() == ["a", "b"]  # c is as good as each in one and worse in the other
+    assert report.ranks()["deletion"] == {"a": 1.0, "b": 2.5, "c": 2.5}
+    frame = metrics.evaluate(bent, rows, two).to_frame()
+    assert set(frame["explanation"]) >= {"shapley", "random"}
+    assert (frame["low"] <= frame["mean"]).all() and frame["removal"].str.len().max() > 0
+    samples = metrics.evaluate(bent, rows, two, ["deletion"]).per_sample()
+    assert len(samples) == 12 * 5
+
+
+def test_groups_that_fare_alike_have_no_gap():
+    score = metrics.Score(np.array([1.0, 2, 2, 1, 5]), "deletion", "lower", "")
+    assert score.gap(["a", "a", "b", "b", "c"]) == 3.5
+    assert metrics.Score(np.array([1.0, 2, 2, 1]), "deletion", "lower", "").gap([0, 0, 1, 1]) == 0
+    with pytest.raises(ValueError, match="shape"):
+        score.gap([1])
+
+
+def test_pictures(rows, two):
+    plt = pytest.importorskip("matplotlib.pyplot")
+    plt.switch_backend("Agg")
+    report = metrics.evaluate(bent, rows, two)
+    assert len([a for a in report.plot().axes if a.get_visible()]) == len(report.metrics)
+    assert len(report.plot("ranks").lines) == 2
+    assert len(report.plot("radar").lines) == 2
+    with pytest.raises(ValueError, match="kind"):
+        report.plot("bar chart")
+    plt.close("all")
+
+
+def test_arrays_are_scored_and_what_cannot_be_repeated_is_said_first(rows, counting):
+    model = counting(linear)
+    given = {"removal": ZERO}
+    report = metrics.evaluate(model, rows, {"mine": W * rows}, **given)
+    assert "max_sensitivity" not in report.metrics
+    before = model.rows
+    with pytest.raises(ValueError, match="explain="):
+        metrics.evaluate(model, rows, {"mine": W * rows}, ["max_sensitivity"], **given)
+    assert model.rows == before
+    again = {"mine": lambda model, x, target: W * x}
+    report = metrics.evaluate(
+        linear, rows, {"mine": W * rows}, ["max_sensitivity"], explain=again, **given
+    )
+    assert report["max_sensitivity", "mine"].mean() < 0.05
+    with pytest.raises(ValueError, match="control"):
+        metrics.evaluate(linear, rows, {"random": rows}, **given)
+    with pytest.raises(TypeError, match="list"):
+        metrics.evaluate(linear, rows, {"mine": rows}, "deletion", **given)
+
+
+def test_explanations_must_be_of_the_same_class(cancer):
+    x = cancer.x[:4]
+    given = {"method": "occlusion", "data": cancer.x[:9]}
+    e, other = (xai.explain(cancer.forest, x, target=t, **given) for t in (0, 1))
+    with pytest.raises(ValueError, match="target"):
+        metrics.evaluate(cancer.forest, x, {"a": e, "b": other}, ["deletion"])
+    groups = [[0, 1], [2, 3], [4, 5], [6, 7]]
+    pairs = xai.explain(cancer.forest, x, players=groups, target=0, **given)
+    report = metrics.evaluate(cancer.forest, x, {"a": e, "b": pairs}, ["deletion"])
+    assert report["deletion", "b"].curve.shape == (4, 9)  # groups share out their value
+
+
+def test_compare_explains_and_scores(cancer):
+    x, data = cancer.x[:5], cancer.x[5:15]
+    report = xai.compare(
+        cancer.forest, x,
+        {"occlusion": "occlusion", "few": {"method": "kernel_shap", "budget": 200}},
+        ["deletion", "complexity"], data=data, removal=Baseline("mean"),
+    )  # fmt: skip
+    e = xai.explain(cancer.forest, x, "kernel_shap", budget=200, data=data)
+    assert_array_equal(report.explanations["few"].values, e.values)
+    want = metrics.deletion(cancer.forest, x, e, removal=Baseline("mean"))
+    assert_allclose(report["deletion", "few"].values, want.values)
+    with pytest.raises(TypeError, match="list"):
+        xai.compare(cancer.forest, x, "occlusion", data=data)
+
+
+def test_meta_check_finds_a_metric_that_tells_nothing(rows, two):
+    removals = [ZERO, Baseline(0.5)]
+    good = metrics.meta_check(linear, rows, {"true": W * rows}, "abpc", removals=removals)
+    assert good.above_chance["true"] > 0.9 and good.above_flipped["true"] == 1
+    assert good.seed_spread["true"] == 0
+    assert 0.5 < next(iter(good.agreement.values())) <= 1
+    assert "better than a random attribution" in repr(good)
+    constant = lambda x: np.ones(len(x))  # noqa: E731
+    blind = metrics.meta_check(constant, rows, {"a": rows}, "deletion", removal=ZERO)
+    assert blind.above_chance["a"] == 0.5
+    few = ("faithfulness_correlation", {"samples": 3, "subset_size": 2})
+    drawn = metrics.meta_check(bent, rows, two, few)
+    assert drawn.seed_spread["shapley"] > 0
+    moved = metrics.meta_check(bent, rows, two, "max_sensitivity")
+    assert np.isnan(moved.above_flipped["shapley"])
+
+
+def test_every_surrogate_of_a_linear_model_is_perfect(rows):
+    choice = xai.choose(linear, rows, data=rows[::-1] * 2, methods=["occlusion", "shapley"])
+    for method in ("occlusion", "shapley"):
+        for r2 in choice.r2[method].values():
+            assert r2 == pytest.approx(1)
+        assert choice.recovery[method] == pytest.approx(1)
+    assert choice.warnings == [] or "free lunch" in choice.warnings[0]
+
+
+def test_the_question_decides():
+    """sin(9x) on [-1, 1]: slopes are right nearby, effects where features are absent."""
+    torch = pytest.importorskip("torch")
+
+    class Sine(torch.nn.Module):
+        def forward(self, x):
+            return torch.sin(9 * x).sum(dim=1)
+
+    rng = np.random.default_rng(1)
+    X = torch.as_tensor(rng.uniform(-1, 1, size=(60, 3)))
+    methods = {"slope": "gradient_x_input", "shapley": "shapley"}
+    near, far = (
+        xai.choose(Sine(), X[:10], data=X[10:], methods=methods, neighbourhood=area, scale=0.02,
+                   removal=Baseline(X[10:].mean(dim=0)) if area == "nearby" else None)
+        for area in ("nearby", "absent")
+    )  # fmt: skip
+    assert near.best == "slope" and near.r2["slope"]["nearby"] > 0.9
+    assert far.best == "shapley" and far.r2["shapley"]["absent"] > 0.9
+    assert any("free lunch" in warning for warning in far.warnings)
+    assert "→ shapley" in repr(far)
+
+
+def test_no_linear_explanation_holds_everywhere(rows):
+    wild = lambda x: np.sin(400 * x).sum(axis=1)  # noqa: E731
+    choice = xai.choose(wild, rows, data=rows, methods=["occlusion"], neighbourhood="nearby")
+    assert any("worse than a constant" in warning for warning in choice.warnings)
+    with pytest.raises(ValueError, match="did you mean 'nearby'"):
+        xai.choose(wild, rows, data=rows, neighbourhood="near by")
+
+
+def test_choosing_costs_the_same_for_any_number_of_methods(rows, two, counting):
+    spent = []
+    for chosen in (dict(list(two.items())[:1]), two):
+        model = counting(bent)
+        choice = xai.choose(model, rows, data=rows, explanations=chosen, samples=50)
+        spent.append(model.rows)
+        assert choice.evaluations == -(-model.rows // 12)
+    assert spent[0] == spent[1]

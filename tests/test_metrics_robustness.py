@@ -1,0 +1,209 @@
+"""Metrics that explain again: closed forms of linear and quadratic models, captum's numbers."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose, assert_array_equal
+
+import xai
+from xai import metrics
+
+W = np.array([3.0, -1.0, 0.5, 2.0])
+A = np.array([[2.0, 1, 0, 0], [1, -3, 0.5, 0], [0, 0.5, 1, 0], [0, 0, 0, 0.2]])
+
+
+def linear(x):
+    return np.asarray(x) @ W
+
+
+def gradient(model, x, target):
+    return np.tile(W, (len(x), 1))
+
+
+def times_input(model, x, target):
+    return W * x
+
+
+@pytest.fixture
+def rows():
+    return np.random.default_rng(0).normal(size=(4, 4)) + 2
+
+
+STILL = (
+    "max_sensitivity", "avg_sensitivity", "local_lipschitz", "relative_input_stability",
+    "relative_output_stability", "worst_case_bound",
+)  # fmt: skip
+
+
+def test_the_gradient_of_a_linear_model_does_not_change(rows):
+    a = gradient(None, rows, None)
+    for name in STILL:
+        score = getattr(metrics, name)(linear, rows, a, explain=gradient)
+        assert_allclose(score.values, 0, err_msg=name)
+        assert score.removal == ""
+    shift = metrics.shift_consistency(linear, rows, a, among=rows + 5, explain=gradient)
+    assert_allclose(shift.values, 0)
+
+
+def test_gradient_times_input_of_a_linear_model(rows):
+    """sup = r ||w||/||w x|| at the corners; rms = that/sqrt(3); Lipschitz -> max |w|."""
+    a, r = W * rows, 0.1
+    sup = r * np.linalg.norm(W) / np.linalg.norm(a, axis=1)
+    given = {"radius": r, "samples": 3000, "explain": times_input}
+    largest = metrics.max_sensitivity(linear, rows, a, **given).values
+    assert (largest <= sup).all() and (largest > 0.93 * sup).all()
+    mean = metrics.avg_sensitivity(linear, rows, a, **given).values
+    assert (mean < sup / np.sqrt(3)).all() and (mean > 0.93 * sup / np.sqrt(3)).all()
+    lipschitz = metrics.local_lipschitz(linear, rows, a, **given).values
+    assert (lipschitz <= 3).all() and (lipschitz > 2.85).all()
+    stability = metrics.relative_input_stability(linear, rows, a, **given)
+    limit = 3 * np.linalg.norm(rows, axis=1) / np.linalg.norm(a, axis=1)
+    assert (stability.values <= limit).all() and (stability.values > 0.95 * limit).all()
+    assert_allclose(stability.info["kept"], 1)
+    shift = metrics.shift_consistency(linear, rows, a, among=rows[::-1] ** 2, explain=times_input)
+    assert_allclose(shift.values, 0, atol=1e-12)
+
+
+def test_curvature_shows_in_shift_consistency(rows):
+    f = lambda x: (x**2).sum(axis=1)  # noqa: E731
+    effects = lambda model, x, target: x**2  # noqa: E731
+    score = metrics.shift_consistency(f, rows, rows**2, among=rows[:1] + 1, explain=effects)
+    z = rows[0] + 1
+    bend = ((rows + z) / 2) ** 2 - (rows**2 + z**2) / 2
+    expected = np.linalg.norm(bend, axis=1) / np.linalg.norm(rows**2, axis=1)
+    assert_allclose(score.values, expected)
+
+
+def quadratic_gradient(model, x, target):
+    return x @ A
+
+
+@pytest.mark.parametrize("norm", ["l2", "linf"])
+def test_the_bound_is_exact_for_quadratics_and_no_attack_beats_it(rows, norm):
+    """f = x A x / 2: a = A x, J = A, sup_l2 = radius lambda_max(|A|); Wang & Kong 2023."""
+    f = lambda x: 0.5 * ((x @ A) * x).sum(axis=1)  # noqa: E731
+    a, radius = rows @ A, 0.3
+    given = {"radius": radius, "norm": norm, "explain": quadratic_gradient}
+    bound = metrics.worst_case_bound(f, rows, a, **given).values
+    rng = np.random.default_rng(1)
+    if norm == "l2":
+        assert_allclose(bound, radius * np.abs(np.linalg.eigvalsh(A)).max(), rtol=1e-9)
+        values, vectors = np.linalg.eigh(A)
+        attacks = radius * vectors[:, np.abs(values).argmax()][None]
+    else:
+        attacks = radius * rng.choice([-1.0, 1.0], size=(64, 4))
+    reached = max(np.linalg.norm(u @ A) for u in attacks)
+    assert (reached <= bound * (1 + 1e-9)).all()
+    assert reached > bound[0] * (1 - 1e-9 if norm == "l2" else 0.3)
+    cosine = metrics.worst_case_bound(f, rows, a, distance="cosine", **given).values
+    for u in np.concatenate([attacks, rng.normal(size=(50, 4)) / 40]):
+        if norm == "l2" and np.linalg.norm(u) > radius * (1 + 1e-9):
+            continue
+        there = (rows + u) @ A
+        size = np.linalg.norm(a, axis=1) * np.linalg.norm(there, axis=1)
+        assert (1 - (a * there).sum(axis=1) / size <= cosine + 1e-9).all()
+
+
+def test_an_explanation_is_repeated_by_its_own_recipe(cancer):
+    x, radius = cancer.x[:3], 0.5 * cancer.x.std(axis=0)
+    e = xai.explain(cancer.forest, x, "kernel_shap", data=cancer.x[:9], budget=300, seed=4)
+    got = metrics.max_sensitivity(cancer.forest, x, e, radius=radius, samples=5)
+
+    def again(model, rows, target):
+        return xai.explain(model, rows, "kernel_shap", data=cancer.x[:9], budget=300, seed=4,
+                           target=target)  # fmt: skip
+
+    want = metrics.max_sensitivity(cancer.forest, x, e, radius=radius, samples=5, explain=again)
+    assert_array_equal(got.values, want.values)
+    assert (got.values > 0).all() and got.evaluations > 1000
+    alone = metrics.max_sensitivity(cancer.forest, x[1:2], e[1], radius=radius, samples=5)
+    assert_allclose(alone.values, got.values[1:2])
+
+
+def test_rows_of_a_recipe_take_what_is_per_row_with_them(cancer):
+    x = cancer.x[:3]
+    e = xai.explain(cancer.forest, x, "shapley", removal=xai.removal.Baseline(x[::-1].copy()),
+                    players=np.arange(24).reshape(3, 8) // 2)  # fmt: skip
+    whole = metrics.avg_sensitivity(cancer.forest, x, e, radius=1.0)
+    for i in range(3):
+        one = metrics.avg_sensitivity(cancer.forest, x[i : i + 1], e[i], radius=1.0)
+        assert_allclose(one.values, whole.values[i : i + 1])
+
+
+def test_an_array_needs_explain(rows):
+    with pytest.raises(ValueError, match="explain="):
+        metrics.max_sensitivity(linear, rows, rows)
+
+
+def test_neighbours_in_the_data(rows):
+    """Bhatt's mu_M and mu_A: rows within the radius, of the same class."""
+    two = lambda x: np.stack([linear(x), -linear(x)], axis=1)  # noqa: E731
+    among = np.concatenate([rows + 0.1, -rows, rows + 50])
+    given = {"among": among, "explain": times_input, "radius": 0.21}
+    largest = metrics.max_sensitivity(two, rows, W * rows, **given)
+    near = np.linalg.norm(rows[:, None] - among, axis=2) <= 0.21
+    same = np.sign(linear(rows))[:, None] == np.sign(linear(among))
+    gaps = np.linalg.norm(W * (rows[:, None] - among), axis=2)
+    assert_allclose(largest.values, np.where(near & same, gaps, -1).max(axis=1))
+    none = metrics.avg_sensitivity(two, rows, W * rows, **(given | {"among": rows + 50}))
+    assert none.undefined == 4 and "undefined (NaN) for 4" in repr(none)
+
+
+@pytest.mark.filterwarnings("ignore:Input Tensor")
+def test_max_sensitivity_equals_captums():
+    torch = pytest.importorskip("torch")
+    captum = pytest.importorskip("captum.metrics")
+    attr = pytest.importorskip("captum.attr")
+    torch.manual_seed(0)
+    net = torch.nn.Sequential(torch.nn.Linear(4, 8), torch.nn.Tanh(), torch.nn.Linear(8, 3))
+    net, x = net.double(), torch.randn(5, 4).double()
+    saliency = attr.InputXGradient(net)
+    asked = []
+
+    def explain(model, rows, target):
+        asked.append(rows)
+        return saliency.attribute(rows.clone().requires_grad_(), target=torch.as_tensor(target))
+
+    a = explain(net, x, np.ones(5, int)).detach()
+    got = metrics.max_sensitivity(net, x, a, target=1, samples=7, radius=0.1, explain=explain)
+    copies = asked[1]
+    want = captum.sensitivity_max(
+        saliency.attribute, x, perturb_func=lambda inputs: copies, n_perturb_samples=7, target=1
+    )
+    assert_allclose(got.values, want.detach().numpy(), rtol=1e-9)
+
+
+def test_representations_of_a_linear_layer():
+    torch = pytest.importorskip("torch")
+    net = torch.nn.Sequential(torch.nn.Linear(4, 4, bias=False), torch.nn.Identity()).double()
+    net[0].weight.data = torch.eye(4).double()
+    x = torch.randn(3, 4).double() + 3
+
+    def explain(model, rows, target):
+        return rows * 2
+
+    given = {"explain": explain, "radius": 0.01, "target": 0}
+    hidden = metrics.relative_representation_stability(net, x, 2 * x, layer="0", **given)
+    for name in ("relative_input_stability", "relative_output_stability"):
+        assert_allclose(getattr(metrics, name)(net, x, 2 * x, **given).values, hidden.values)
+    assert_allclose(hidden.values, 1)
+    assert not net[0]._forward_hooks
+    with pytest.raises(TypeError, match="torch"):
+        metrics.relative_representation_stability(
+            linear, np.ones((1, 4)), np.ones((1, 4)), layer="0", explain=times_input
+        )
+
+
+def test_consistency_counts_rows_with_the_same_explanation():
+    a = np.array([[1.0, 0], [2, 0], [3, 0], [0, 1], [-1, 0]])
+    outputs = np.array([[1.0, 0], [1, 0], [0, 1], [0, 1], [1, 0]])
+    x = np.repeat(np.arange(5.0)[:, None], 2, axis=1)
+    score = metrics.consistency(lambda x: outputs[x[:, 0].astype(int)], x, a, k=1)
+    assert_allclose(score.values, [0.5, 0.5, 0, np.nan, np.nan])
+
+
+def test_categories_stay_as_they_are(mixed):
+    e = xai.explain(mixed.pipeline, mixed.x, "shapley", data=mixed.data)
+    score = metrics.max_sensitivity(mixed.pipeline, mixed.x, e, radius=[1, 1, 0, 0], samples=3)
+    assert (score.values > 0).all()

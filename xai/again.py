@@ -1,0 +1,51 @@
+"""What `explain` was called with, for other rows: so that an explanation can be repeated."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from xai.methods import Method
+from xai.removal.baseline import Baseline
+
+
+def rows_of(
+    recipe: Mapping[str, Any], index: NDArray[np.intp], n: int, shape: tuple[int, ...]
+) -> dict[str, Any]:
+    """Keywords of `explain` for the rows `index` of n; what is given per row is taken with them.
+
+    Parameters
+    ----------
+    recipe : keywords for n rows of `shape`
+    index : (m,) int
+        Rows may come more than once.
+    """
+    out = dict(recipe)
+    if out.get("y") is not None:
+        out["y"] = np.atleast_1d(np.asarray(out["y"]))[index]
+    if _is_per_row(out.get("players"), n, shape):
+        out["players"] = out["players"][index]
+    for name in ("removal", "method"):
+        part = out.get(name)
+        if isinstance(part, Method) and isinstance(part.removal, Baseline):
+            out[name] = replace(part, removal=_baseline(part.removal, index, n, shape))
+        elif isinstance(part, Baseline):
+            out[name] = _baseline(part, index, n, shape)
+    if _is_per_row(out.get("value"), n, shape):
+        out["value"] = out["value"][index]
+    return out
+
+
+def _baseline(
+    removal: Baseline, index: NDArray[np.intp], n: int, shape: tuple[int, ...]
+) -> Baseline:
+    per_row = n > 1 and _is_per_row(removal.value, n, shape)
+    return replace(removal, value=removal.value[index]) if per_row else removal
+
+
+def _is_per_row(value: Any, n: int, shape: tuple[int, ...]) -> bool:
+    return tuple(getattr(value, "shape", ())) == (n, *shape)
