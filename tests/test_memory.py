@@ -6,6 +6,7 @@ import subprocess
 import sys
 import tracemalloc
 
+import numpy as np
 import pytest
 
 import xai
@@ -68,3 +69,34 @@ def test_enumeration_holds_little_more_than_its_table(method):
     tracemalloc.stop()
     assert found.std_error is None
     assert peak < 2**d * d * 8
+
+
+@pytest.mark.parametrize("regularizer", ["ridge", "lasso", None])
+@pytest.mark.parametrize("regressors", ["coalitions", "quartiles", "distances"])
+def test_a_linear_fit_holds_no_table_of_its_samples(regressors, regularizer):
+    """So many samples more take less memory than a table of (samples, players) numbers."""
+    d, samples = 64, 60_000
+    w = np.random.default_rng(0).normal(size=d)
+    x, data = np.random.default_rng(1).normal(size=(2, 10, d))
+    keywords = {"regularizer": regularizer} | ({"alpha": 0.01} if regularizer else {})
+
+    def model(rows):
+        return np.tanh(rows @ w)
+
+    def peak(budget):
+        tracemalloc.start()
+        if regressors == "coalitions":
+            game = xai.Game.from_function(model, n_players=d)
+            found = xai.summary.LinearFit(**keywords)(game, budget=budget)
+        else:
+            found = xai.explain(
+                model, x[:1], "lime", data=data, budget=budget,
+                discretise=regressors == "quartiles", **keywords,
+            )  # fmt: skip
+        memory = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        assert np.isfinite(found.std_error).all() and found.evaluations >= budget - 128
+        return memory
+
+    peak(500)  # imports, compiles
+    assert peak(2 * samples) - peak(samples) < samples * d * 8

@@ -407,6 +407,49 @@ def test_a_vanishing_penalty_is_no_penalty(set_function, oracle, regularizer):
     np.testing.assert_allclose(summary(game_of(v, 4), budget=16).values, expected, atol=1e-5)
 
 
+def test_a_lasso_from_its_moments_is_that_of_the_table(set_function, oracle):
+    """All coalitions as a table of 16 rows, for scikit-learn."""
+    from sklearn.linear_model import Lasso
+
+    v, Z = set_function(4), oracle.subsets(4)
+    model = Lasso(alpha=0.03, tol=1e-12).fit(Z * 1.0, v(Z), sample_weight=kernel_weights(Z))
+    summary = LinearFit(kernel=kernel_weights, regularizer="lasso", alpha=0.03)
+    found = summary(game_of(v, 4), budget=16)
+    np.testing.assert_allclose(found.values, model.coef_, atol=1e-6)
+    np.testing.assert_allclose(found.info["intercept"], model.intercept_, atol=1e-6)
+    assert 0 < (found.values == 0).sum() < 4
+
+
+@pytest.mark.parametrize("regularizer", ["ridge", "lasso", None])
+@pytest.mark.parametrize("regressors", ["coalitions", "quartiles", "distances"])
+def test_a_fit_does_not_depend_on_how_its_table_is_cut(monkeypatch, regressors, regularizer):
+    rng = np.random.default_rng(3)
+    x, data, w = rng.normal(size=(3, 9)), rng.normal(size=(20, 9)), rng.normal(size=9)
+    keywords = {"regularizer": regularizer} | ({"alpha": 0.02} if regularizer else {})
+    if regressors == "coalitions":
+        keywords |= {"removal": "marginal", "kernel": lambda Z: Z.mean(axis=1) / Z.mean()}
+    else:
+        keywords["discretise"] = regressors == "quartiles"
+
+    def explain(rows):
+        return xai.explain(
+            lambda z: np.tanh(z @ w) + z[:, 0] ** 2, rows, "lime", data=data, budget=700,
+            tolerance=0.02, **keywords,
+        )  # fmt: skip
+
+    whole = explain(x)
+    monkeypatch.setattr(
+        "xai.streams.parts", lambda n, d: [slice(a, min(a + 37, n)) for a in range(0, n, 37)]
+    )
+    cut, alone = explain(x), explain(x[1:2])
+    for name in ("values", "std_error"):
+        of_whole = getattr(whole, name)
+        np.testing.assert_allclose(getattr(cut, name), of_whole, rtol=1e-9, atol=1e-12)
+        np.testing.assert_allclose(getattr(alone, name)[0], of_whole[1], rtol=1e-9, atol=1e-12)
+    for name, value in whole.info.items():
+        np.testing.assert_allclose(cut.info[name], value, rtol=1e-9, atol=1e-12)
+
+
 # ------------------------------------------------------------------------------ the parts' form
 
 

@@ -59,7 +59,7 @@ class Inpaint(Removal):
         def source(rows: Indices, draws: Indices) -> tuple[Block, Indices]:
             raise AssertionError("what is filled in depends on the mask")
 
-        return Draws(source, 1, key=lambda rows, draws: rows, inputs=filler.inputs)
+        return Draws(source, 1, key=lambda rows, draws: rows, inputs=filler.inputs, soft=False)
 
     def _noise(self, context: Context) -> Block | None:
         """Noise (1, *shape) in units of an image's range."""
@@ -79,11 +79,6 @@ class _Filler:
 
     def inputs(self, rows: Indices, masks: Any, draws: Indices) -> Block:
         """Model inputs (B, *shape) of rows and hard masks, some at a time."""
-        if not str(masks.dtype).endswith("bool"):
-            raise ValueError(
-                "Inpaint() fills in what is removed and cannot remove a pixel by half: for soft "
-                "masks use removal='blur_pyramid', Blur() or a Baseline"
-            )
         host = not is_tensor(self.x) or self.x.device.type == "cpu"
         size = 8 * int(np.prod(self.x.shape[1:]))
         step = max(1, (CHUNK_BYTES if host else DEVICE_CHUNK_BYTES) // size)

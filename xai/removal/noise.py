@@ -124,8 +124,9 @@ def spans(x: Block) -> Block:
 
 def _given(sigma: Any, shape: tuple[int, ...]) -> NDArray[np.float64]:
     """A user's sigma as (1, *shape)."""
+    given = sigma if isinstance(sigma, list | tuple) else as_array(sigma)
     try:
-        rows = np.broadcast_to(np.asarray(as_array(sigma), np.float64), shape)
+        rows = np.broadcast_to(np.asarray(given, np.float64), shape)
     except (TypeError, ValueError) as error:
         raise ValueError(
             f"Noise(sigma={sigma!r}): expected a number, or a row of numbers of shape {shape}"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal, TypeAlias
 
@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xai import streams
-from xai.game import Coalitions, Floats, Game, Indices
+from xai.game import BLOCK_BYTES, Coalitions, Floats, Game, Indices
 from xai.suggest import unknown
 from xai.summary.base import (
     Attribution,
@@ -28,8 +28,9 @@ from xai.summary.base import (
     stops,
     within,
 )
+from xai.summary.fit import GROUPS, Fit, Regression, fitted
 from xai.summary.gradient import Gradient
-from xai.summary.kernel import ShapleyKernel, weighted_moments
+from xai.summary.kernel import ShapleyKernel
 from xai.summary.semivalue import own_draws
 from xai.summary.shapley import Shapley
 
@@ -206,19 +207,21 @@ class LinearFit(Summary):
             game.progress.expect(game.n_rows * enumeration_cost(game))
         d, k = game.n_players, game.n_outputs
 
+        def fit(v: Floats) -> Fit:  # v: (C, columns)
+            return fitted([self._regression(S.__getitem__, lambda at, z: weights[at], v, d)])[0]
+
         def linear(v: Floats) -> Floats:
             if self.regularizer == "lasso":  # not linear: only the mean of v is of use
                 phi = np.full((*v.shape[:-2], d, k), np.nan)
             else:
-                flat = [self._fit(S, weights, one).phi for one in v.reshape(-1, len(S), k)]
-                phi = np.stack(flat).reshape(*v.shape[:-2], d, k)
+                phi = _by_row(fit(_columns(v.reshape(-1, len(S), k))).phi, k)
+                phi = phi.reshape(*v.shape[:-2], d, k)
             return np.concatenate([phi, v], axis=-2)
 
         result = _Results(game.n_rows, d, k)
         result.base, result.full = game.ends(np.arange(game.n_rows))
         both, errors = exact(game, S, linear)
-        for row, v in enumerate(both[:, d:]):
-            result.store(row, self._fit(S, weights, v))
+        result.store(np.arange(game.n_rows), fit(_columns(both[:, d:])))
         return finish(
             game,
             result.phi,
@@ -253,9 +256,9 @@ class LinearFit(Summary):
                 own = draws[done:stop] if game.commutes else None
                 new = grid_in_parts(game, active, S[done:stop], own)
                 v, done = np.concatenate([v, new], axis=1), stop
-                for at, row in enumerate(active):
-                    z = self._regressors(game, row, S[:done], draws[:done])
-                    result.store(row, self._fit_sample(z, v[at], result.full[row], game))
+                values = np.concatenate([result.full[active, None], v], axis=1)
+                for at, fit in self._fits(game, active, S[:done], draws[:done], values):
+                    result.store(active[at], fit)
                 if tolerance is None:
                     continue
                 left = ~within(result.phi[active], result.error[active], tolerance)
@@ -283,94 +286,82 @@ class LinearFit(Summary):
         needs(what, game.ends_cost + max(0, least - paid), plan.budget)
         return max(least, 0 if samples else plan.room(game, None, 1) - game.ends_cost)
 
-    def _regressors(
-        self, game: Game, row: int, S: Coalitions, draws: Indices
-    ) -> NDArray[np.float64]:
-        own = game.regressors(np.full(len(S), row), draws)
-        return S.astype(np.float64) if own is None else own
+    def _fits(
+        self, game: Game, rows: Indices, S: Coalitions, draws: Indices, v: Floats
+    ) -> Iterator[tuple[Indices, Fit]]:
+        """Places of rows and their fits, of values (R, C, k): of x itself, then of samples.
 
-    def _fit_sample(self, z: NDArray[np.float64], v: Floats, full: Floats, game: Game) -> _Fit:
-        """Fit the samples and x itself, which is known exactly."""
-        here = np.ones((1, z.shape[1]))
+        Rows share a fit's table where it holds coalitions. Where it does not, they are taken
+        through their tables together, so that draws which they share are made once for all.
+        """
+        (count, d), places = S.shape, np.arange(len(rows))
+        groups = places[:, None] if game.has_regressors else places[None]
+        held = max(d * d * (GROUPS if self.regularizer == "lasso" else 1), min(2**20, count * d))
+        step = max(1, BLOCK_BYTES // (8 * held))
+        for start in range(0, len(groups), step):
+            some = groups[start : start + step]
+            regressions = [
+                self._regression(
+                    *self._samples(game, rows[at[0]], S, draws), _columns(v[at]), d, errors=True
+                )
+                for at in some
+            ]
+            yield from zip(some, fitted(regressions), strict=True)
+
+    def _regression(
+        self,
+        z: Callable[[slice], NDArray[Any]],
+        weigh: Callable[[slice, NDArray[Any]], Floats],
+        v: Floats,
+        d: int,
+        *,
+        errors: bool = False,
+    ) -> Regression:
+        return Regression(z, weigh, v, d, self.regularizer, self.alpha, errors=errors)
+
+    def _samples(
+        self, game: Game, row: int, S: Coalitions, draws: Indices
+    ) -> tuple[Callable[[slice], Floats], Callable[[slice, Floats], Floats]]:
+        """What x itself and samples are regressed on, and how they are weighed."""
+        (count, d), here = S.shape, np.ones(S.shape[1])
+
+        def samples(at: slice) -> Floats:
+            own = game.regressors(np.full(len(draws[at]), row), draws[at])
+            return S[at].astype(np.float64) if own is None else own
+
+        def z(part: slice) -> Floats:
+            own = samples(slice(max(part.start - 1, 0), part.stop - 1))
+            return own if part.start else np.concatenate([here[None], own])
+
+        def weigh(part: slice, own: Floats) -> Floats:
+            return self._weights(own, ((own - here) ** 2).sum(axis=1))
+
+        parts = streams.parts(count + 1, d)
         if game.has_regressors:  # 1: "the same"; 0 in the columns of distances from x
-            here[0] = np.isin(z, (0.0, 1.0)).all(axis=0)
+            here[:] = np.isin(samples(slice(64)), (0.0, 1.0)).all(axis=0)
         if not here.all() and (callable(self.kernel) or self.kernel == "cosine"):
             raise ValueError(
                 f"kernel={self.kernel!r} weighs coalitions, and a neighbourhood with "
                 "discretise=False has distances from x: use kernel='exponential' or 'uniform'"
             )
-        z, v = np.concatenate([here, z]), np.concatenate([full[None], v])
-        distance2 = ((z - here) ** 2).sum(axis=1)
-        return self._fit(z, self._weights(z, distance2), v, errors=True)
-
-    def _fit(self, z: NDArray[Any], weights: Floats, v: Floats, *, errors: bool = False) -> _Fit:
-        """Fit v (C, k) on z (C, d): coefficients, errors, intercept, R²."""
-        if weights.sum() == 0:
-            raise ValueError("every sample has weight 0: widen the kernel (width=)")
-        weights = weights.astype(np.float64)
-        parts = streams.parts(*z.shape)
-        z_mean = np.sum([weights[part] @ z[part] for part in parts], axis=0) / weights.sum()
-        v_mean = weights @ v / weights.sum()
-        vc = v - v_mean
-
-        def centred(part: slice) -> Floats:  # some rows at a time, where neither error nor lasso
-            return np.asarray(z[part] - z_mean)
-
-        everything = slice(None)
-        if self.regularizer == "lasso":
-            phi = self._lasso(centred(everything), weights, vc)
-        else:
-            gram, moment = weighted_moments(centred, weights, vc)
-            if self.regularizer == "ridge":
-                gram[np.diag_indices_from(gram)] += self.alpha
-            inverse = np.linalg.pinv(gram, hermitian=True)
-            phi = inverse @ moment
-        error = np.full_like(phi, np.nan)
-        if errors and self.regularizer == "lasso":
-            error = self._jackknife(centred(everything), weights, vc)
-        elif errors:
-            error = _sandwich(centred(everything), weights, vc, phi, inverse)
-        left = [weights[part] @ (vc[part] - centred(part) @ phi) ** 2 for part in parts]
-        spread = weights @ vc**2
-        fitted = 1 - np.sum(left, axis=0) / np.where(spread > 0, spread, 1.0)
-        return _Fit(phi, error, v_mean - z_mean @ phi, np.where(spread > 0, fitted, np.nan))
-
-    def _lasso(self, zc: Floats, weights: Floats, vc: Floats) -> Floats:
-        from sklearn.linear_model import Lasso
-
-        model = Lasso(alpha=self.alpha, fit_intercept=False, max_iter=10_000)
-        fits = [
-            model.fit(zc, vc[:, j], sample_weight=weights).coef_.copy() for j in range(vc.shape[1])
-        ]
-        return np.stack(fits, axis=1)
-
-    def _jackknife(self, zc: Floats, weights: Floats, vc: Floats, groups: int = 10) -> Floats:
-        """Delete-a-group errors, for a penalty without a closed form."""
-        if len(zc) < 2 * groups:
-            return np.full((zc.shape[1], vc.shape[1]), np.nan)
-        label = np.arange(len(zc)) % groups
-        fits = np.stack(
-            [
-                self._lasso(zc[label != g], weights[label != g], vc[label != g])
-                for g in range(groups)
-            ]
-        )
-        spread = ((fits - fits.mean(axis=0)) ** 2).sum(axis=0)
-        return np.asarray(np.sqrt((groups - 1) / groups * spread))
+        if not callable(self.kernel):
+            return z, weigh
+        weights = self._weights(np.concatenate([z(part).astype(bool) for part in parts]), here)
+        return z, lambda part, own: weights[part]
 
 
-@dataclass(frozen=True)
-class _Fit:
-    """One row's fit: phi, error (d, k); intercept, r2 (k,)."""
+def _columns(v: Floats) -> Floats:
+    """Values (R, C, k) of several rows as columns (C, R k)."""
+    return np.moveaxis(v, 1, 0).reshape(v.shape[1], -1)
 
-    phi: Floats
-    error: Floats
-    intercept: Floats
-    r2: Floats
+
+def _by_row(columns: Floats, k: int) -> Floats:
+    """Columns (…, R k) of several rows as (R, …, k)."""
+    return np.moveaxis(columns.reshape(*columns.shape[:-1], -1, k), -2, 0)
 
 
 class _Results:
-    """Fits of all rows, filled in row by row."""
+    """Fits of all rows, filled in some rows at a time."""
 
     def __init__(self, n: int, d: int, k: int) -> None:
         self.phi: Floats = np.empty((n, d, k))
@@ -380,9 +371,10 @@ class _Results:
         self.intercept: Floats = np.empty((n, k))
         self.r2: Floats = np.empty((n, k))
 
-    def store(self, row: int, fit: _Fit) -> None:
-        self.phi[row], self.error[row] = fit.phi, fit.error
-        self.intercept[row], self.r2[row] = fit.intercept, fit.r2
+    def store(self, rows: Indices, fit: Fit) -> None:
+        k = self.phi.shape[2]
+        self.phi[rows], self.error[rows] = _by_row(fit.phi, k), _by_row(fit.error, k)
+        self.intercept[rows], self.r2[rows] = _by_row(fit.intercept, k), _by_row(fit.r2, k)
 
     def info(self) -> dict[str, NDArray[Any]]:
         return {"intercept": self.intercept, "r2": self.r2}
@@ -391,14 +383,3 @@ class _Results:
 def _unit(game: Game) -> int:
     """Model rows of one sampled coalition."""
     return game.sample_cost if game.commutes else game.value_cost
-
-
-def _sandwich(zc: Floats, weights: Floats, vc: Floats, phi: Floats, inverse: Floats) -> Floats:
-    """Errors (d, k) of the fit, heteroscedasticity and leverage allowed for (HC2)."""
-    count, d = zc.shape
-    if count <= d + 2:
-        return np.full_like(phi, np.nan)
-    influence = (zc * weights[:, None]) @ inverse
-    leverage = np.einsum("cd,cd->c", influence, zc) + weights / weights.sum()
-    residual = (vc - zc @ phi) / np.sqrt(np.maximum(1 - leverage, 1e-12))[:, None]
-    return np.asarray(np.sqrt((influence**2).T @ residual**2))
