@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from xai.plots.image import image, images
+from xai.plots.masks import masks
 from xai.plots.row import per_row
 from xai.plots.table import bar, global_bar, waterfall
 from xai.suggest import unknown
@@ -23,6 +24,7 @@ KINDS: dict[str, Callable[..., Axes | Figure]] = {
     "global": global_bar,
     "image": image,
     "images": images,
+    "masks": masks,
 }
 
 
@@ -34,8 +36,8 @@ def plot(explanation: Explanation, kind: str | None = None, **options: Any) -> A
     explanation
         What `xai.explain` returned.
     kind
-        "bar", "waterfall" or "global" for tables, "image" or "images" for pictures; None: "bar"
-        or "image", as fits the data.
+        "bar", "waterfall" or "global" for tables, "image", "images" or "masks" for
+        pictures; None: "bar" or "image", as fits the data.
     row
         Which row ("bar", "waterfall", "image").
     rows
@@ -49,14 +51,16 @@ def plot(explanation: Explanation, kind: str | None = None, **options: Any) -> A
     percentile
         The colours end at this percentile of |value|; what lies beyond has the last colour
         (pictures).
+    signed
+        Of a network's channels: negative parts of their map, too (pictures).
     channel_axis
         Which axis of x holds the channels, if the explanation does not know (pictures).
     ax
-        Draw here; None: in a new figure (not "images", which always makes one).
+        Draw here; None: in a new figure (not "images" and "masks", which always make one).
 
     Returns
     -------
-    matplotlib Axes, or a Figure for "images"
+    matplotlib Axes, or a Figure for "images" and "masks"
 
     Examples
     --------

@@ -44,6 +44,17 @@ def diverging() -> Colormap:
     return LinearSegmentedColormap.from_list("xai", stops)
 
 
+def sequential() -> Colormap:
+    """Colours from dark to bright, transparent at 0: for what is never negative."""
+    import matplotlib as mpl
+    from matplotlib.colors import ListedColormap
+
+    part = np.linspace(0, 1, 256)
+    colours = mpl.colormaps["inferno"](0.3 + 0.65 * part)
+    colours[:, 3] = 0.72 * np.minimum(1, 1.5 * part)
+    return ListedColormap(colours, "xai sequential")
+
+
 def signed(value: float) -> str:
     """Write three digits and a sign: `+0.0810`, `-3.10e-09`, `0`, `NaN`."""
     if np.isnan(value):
