@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from xai.foreign import as_explanation
+from xai.plots.heatmap import heatmap
 from xai.plots.image import image, images
 from xai.plots.masks import masks
+from xai.plots.paths import decision, force
 from xai.plots.row import per_row
+from xai.plots.swarm import beeswarm, scatter
 from xai.plots.table import bar, global_bar, waterfall
 from xai.suggest import unknown
 
@@ -22,6 +26,11 @@ KINDS: dict[str, Callable[..., Axes | Figure]] = {
     "bar": bar,
     "waterfall": waterfall,
     "global": global_bar,
+    "beeswarm": beeswarm,
+    "scatter": scatter,
+    "heatmap": heatmap,
+    "decision": decision,
+    "force": force,
     "image": image,
     "images": images,
     "masks": masks,
@@ -36,12 +45,13 @@ def plot(explanation: Explanation, kind: str | None = None, **options: Any) -> A
     explanation
         What `xai.explain` returned.
     kind
-        "bar", "waterfall" or "global" for tables, "image", "images" or "masks" for
-        pictures; None: "bar" or "image", as fits the data.
+        Of one row of a table: "bar", "waterfall", "force"; of many: "global", "beeswarm",
+        "scatter" (with `feature`, and `color`), "heatmap" (with `order`), "decision". Of images:
+        "image", "images", "masks". None: "bar" or "image", as fits the data.
     row
-        Which row ("bar", "waterfall", "image").
+        Which row ("bar", "waterfall", "force", "image", "masks").
     rows
-        Which rows, all by default ("images").
+        Which rows, all by default ("images", "decision").
     output
         Where several outputs were explained, the one to draw: its index among the model's
         outputs, or its name.
@@ -70,6 +80,7 @@ def plot(explanation: Explanation, kind: str | None = None, **options: Any) -> A
     >>> plot(explanation, "waterfall", max_display=1).get_xlabel()
     'value of the output'
     """
+    explanation = as_explanation(explanation)
     if kind is None:
         kind = "image" if is_picture(explanation) else "bar"
     if kind not in KINDS:

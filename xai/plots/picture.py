@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xai.archive import as_array
+from xai.foreign import as_explanation
 from xai.plots.row import locate, read
 from xai.plots.style import diverging, sequential, title
 
@@ -101,7 +102,7 @@ def limit(heats: Sequence[Floats], percentile: float) -> float:
 
 
 def panel(
-    explanation: Explanation,
+    given: Explanation,
     row: int,
     output: int | str | None,
     channel_axis: int | None,
@@ -109,6 +110,7 @@ def panel(
     signed: bool = False,
 ) -> Panel:
     """Read one row's photograph and heat map."""
+    explanation = as_explanation(given)
     shape = getattr(explanation.data, "shape", ())[1:]
     if len(shape) not in (2, 3):
         raise ValueError(f"no picture: one explained row has the shape {shape}. Draw kind='bar'")

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from xai.foreign import as_explanation
 from xai.plots.picture import Panel, Scale, colour_bar, draw_heat, draw_photo, panel
 from xai.plots.row import read
 
@@ -24,14 +25,15 @@ def named(
     Methods that come more than once are told apart by their removal, else by their place.
     """
     if isinstance(explanations, Mapping):
-        found = dict(explanations)
+        found = {name: as_explanation(one) for name, one in explanations.items()}
     else:
-        methods = [one.method for one in explanations]
-        long = [f"{one.method}, {one.removal}" for one in explanations]
+        ours = [as_explanation(one) for one in explanations]
+        methods = [one.method for one in ours]
+        long = [f"{one.method}, {one.removal}" for one in ours]
         texts = long if len(set(methods)) < len(methods) else methods
         if len(set(texts)) < len(texts):
             texts = [f"{text} ({place + 1})" for place, text in enumerate(texts)]
-        found = dict(zip(texts, explanations, strict=True))
+        found = dict(zip(texts, ours, strict=True))
     counts = {name: len(one) for name, one in found.items()}
     if not counts:
         raise ValueError("there is nothing to compare: pass at least one explanation")
