@@ -336,7 +336,8 @@ def test_curves_of_a_report() -> None:
     axes = xai.plots.curves(report)
     assert "deletion" in axes.get_title()
     names = [text.get_text().rsplit(" (", 1)[0] for text in axes.get_legend().get_texts()]
-    assert names == list(report.names)
+    assert names == ["mine", "random"]
+    assert same_color(axes.lines[1].get_color(), NEUTRAL)
     with pytest.raises(ValueError, match="has no curve"):
         xai.plots.curves(report, "sparseness")
     with pytest.raises(ValueError, match="nothing to draw"):

@@ -25,10 +25,9 @@ def from_shap(found: Any) -> Explanation:
 
     Examples
     --------
-    >>> import shap
-    >>> ours = from_shap(shap.Explanation(np.array([[1.0, -3.0]]), 0.5, np.ones((1, 2))))
-    >>> ours.predictions, ours.method
-    (array([-1.5]), 'shap')
+    >>> import shap  # doctest: +SKIP
+    >>> theirs = shap.TreeExplainer(forest)(x)  # doctest: +SKIP
+    >>> from_shap(theirs).plot("beeswarm", output=1)  # doctest: +SKIP
     """
     values, base = np.array(found.values, float), np.array(found.base_values, float)
     data = None if found.data is None else np.asarray(found.data)

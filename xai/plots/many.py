@@ -109,7 +109,7 @@ def read_many(given: Explanation, output: int | str | None = None) -> Many:
     places, name = _places(explanation, output)
     values = _chosen(explanation.values, places).reshape(n, -1)
     errors, d = explanation.std_error, values.shape[1]
-    data, categories = _columns(explanation, d)
+    data, categories = columns_of(explanation, d)
     inter = explanation.interactions
     return Many(
         method=explanation.method,
@@ -144,7 +144,7 @@ def _chosen(array: Floats, places: NDArray[np.intp] | None) -> Floats:
     return np.asarray(array[np.arange(len(array)), ..., places])
 
 
-def _columns(explanation: Explanation, d: int) -> tuple[Floats, tuple[list[str], ...]]:
+def columns_of(explanation: Explanation, d: int) -> tuple[Floats, tuple[list[str], ...]]:
     """The column (n, d) of each player in numbers, and the categories behind codes."""
     n = len(explanation)
     out = np.full((n, d), np.nan)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from xai.plots.row import Floats, Row, read
-from xai.plots.style import MARKERS, SERIES, Z95, ink, new_axes, row_axes, title
+from xai.plots.style import MARKERS, NEUTRAL, SERIES, Z95, ink, new_axes, row_axes, title
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -16,6 +16,9 @@ if TYPE_CHECKING:
     from xai.explanation import Explanation
     from xai.metrics.report import Report
     from xai.metrics.score import Score
+
+RANDOM = "random"
+"""Name of a report's control, which is drawn in grey."""
 
 
 def dots(
@@ -92,7 +95,8 @@ def curves(
     Parameters
     ----------
     scores
-        A `Score` with a curve, several by name, or a `Report` and the name of a metric in it.
+        A `Score` with a curve, several by name, or a `Report` and the name of a metric in it: of
+        its controls only the random one is drawn.
     metric
         Of a report: which one; None: the first that has curves.
     rows
@@ -118,10 +122,11 @@ def curves(
         known = (~np.isnan(curve)).sum(axis=0)
         mean = np.nanmean(curve, axis=0)
         share = np.linspace(0, 100, len(mean))
-        colour = SERIES[place % len(SERIES)]
+        colour = NEUTRAL if name == RANDOM else SERIES[place % len(SERIES)]
         auc = f" ({score.mean():.3g})" if rows is None else ""
         axes.plot(
             share, mean, color=colour, marker=MARKERS[place % len(MARKERS)], markersize=4,
+            linestyle="--" if name == RANDOM else "-",
             markevery=max(1, len(mean) // 8), label=(name + auc).replace("$", r"\$"),
         )  # fmt: skip
         if len(curve) > 1:
@@ -136,7 +141,7 @@ def curves(
     band = ["bands: ±1.96 standard errors over rows (95 %)"] if longest > 1 else []
     axes.set_xlabel("\n".join([f"players {done} (%)", *band]))
     axes.set_ylabel("value of the output")
-    axes.legend(frameon=False, fontsize="small")
+    axes.legend(frameon=False, fontsize="small", loc="upper left", bbox_to_anchor=(1, 1))
     return axes
 
 
@@ -147,7 +152,10 @@ def _scores(given: Any, metric: str | None) -> dict[str, Score]:
         if metric is None and not having:
             raise ValueError(f"no metric of this report has curves: {', '.join(given.metrics)}")
         chosen = having[0] if metric is None else metric
-        found = {name: s for (m, name), s in given.scores.items() if m == chosen}
+        left_out = set(given.controls) - {RANDOM}
+        found = {
+            name: s for (m, name), s in given.scores.items() if m == chosen and name not in left_out
+        }
         return found or {chosen: given[chosen, given.names[0]]}
     found = dict(given) if isinstance(given, Mapping) else {given.name: given}
     if not found:

@@ -39,7 +39,7 @@ def beeswarm(
     >>> x = np.array([[1.0, 1.0], [-3.0, 0.0]])
     >>> axes = beeswarm(xai.explain(f, x, "exact_shapley", data=np.zeros((1, 2))))
     >>> [label.get_text() for label in axes.get_yticklabels()]
-    ['feature 1', 'feature 0']
+    ['feature 0', 'feature 1']
     """
     shown = read_many(explanation, output).largest(max_display)
     axes = row_axes(shown.names, ax)
