@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from html import escape
+from os import PathLike
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -147,6 +149,12 @@ class Report:
         from xai.metrics.picture import draw
 
         return draw(self, kind, ax)
+
+    def to_html(self, path: str | PathLike[str], **options: Any) -> Path:
+        """Write one self-contained interactive page; see `xai.report.scores_page`."""
+        from xai.report import scores_page
+
+        return scores_page(self, path, **options)
 
     def _cells(self) -> list[list[str]]:
         head = ["", *(f"{m} {_ARROW[self._better(m)]}" for m in self.metrics)]

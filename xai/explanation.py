@@ -8,6 +8,7 @@ import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from os import PathLike
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -297,10 +298,21 @@ class Explanation:
             base_values=np.array(self.base_values),
             data=data if fits else None,
             feature_names=list(self.feature_names) if self.feature_names else None,
-            output_names=self._names_of_outputs() if self._has_outputs else None,
+            output_names=self.output_labels if self._has_outputs else None,
         )
 
-    def _names_of_outputs(self) -> list[str]:
+    @staticmethod
+    def from_shap(found: shap.Explanation) -> Explanation:
+        """A `shap.Explanation` as one of ours, for plots, reports and metrics.
+
+        See `xai.foreign.from_shap`.
+        """
+        from xai.foreign import from_shap
+
+        return from_shap(found)
+
+    @property
+    def output_labels(self) -> list[str]:
         """One name for each place on the last axis of `values`."""
         target = self.target.reshape(-1, self.values.shape[-1])
         if len(target) == 0 or (target != target[0]).any():
@@ -329,6 +341,12 @@ class Explanation:
         from xai import plots
 
         return plots.plot(self, kind, **options)
+
+    def to_html(self, path: str | PathLike[str], **options: Any) -> Path:
+        """Write one self-contained interactive page; see `xai.report.page` for the options."""
+        from xai import report
+
+        return report.page({self.method: self}, path, **options)
 
     def _repr_html_(self) -> str:
         from xai import report

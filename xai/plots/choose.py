@@ -4,9 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from xai.foreign import as_explanation
 from xai.plots.concepts import concepts_of_image
+from xai.plots.heatmap import heatmap
 from xai.plots.image import image, images
+from xai.plots.masks import masks
+from xai.plots.paths import decision, force
 from xai.plots.row import per_row
+from xai.plots.swarm import beeswarm, scatter
 from xai.plots.table import bar, global_bar, waterfall
 from xai.suggest import unknown
 
@@ -22,9 +27,15 @@ KINDS: dict[str, Callable[..., Axes | Figure]] = {
     "bar": bar,
     "waterfall": waterfall,
     "global": global_bar,
+    "beeswarm": beeswarm,
+    "scatter": scatter,
+    "heatmap": heatmap,
+    "decision": decision,
+    "force": force,
     "image": image,
     "images": images,
     "concepts": concepts_of_image,
+    "masks": masks,
 }
 
 
@@ -36,12 +47,13 @@ def plot(explanation: Explanation, kind: str | None = None, **options: Any) -> A
     explanation
         What `xai.explain` returned.
     kind
-        "bar", "waterfall" or "global" for tables, "image" or "images" for pictures, "concepts"
-        for concepts in one; None: "bar" or "image", as fits the data.
+        Of one row of a table: "bar", "waterfall", "force"; of many: "global", "beeswarm",
+        "scatter" (with `feature`, and `color`), "heatmap" (with `order`), "decision". Of images:
+        "image", "images", "masks", "concepts". None: "bar" or "image", as fits the data.
     row
-        Which row ("bar", "waterfall", "image", "concepts").
+        Which row ("bar", "waterfall", "force", "image", "masks", "concepts").
     rows
-        Which rows, all by default ("images").
+        Which rows, all by default ("images", "decision").
     output
         Where several outputs were explained, the one to draw: its index among the model's
         outputs, or its name.
@@ -51,14 +63,16 @@ def plot(explanation: Explanation, kind: str | None = None, **options: Any) -> A
     percentile
         The colours end at this percentile of |value|; what lies beyond has the last colour
         (pictures).
+    signed
+        Of a network's channels: negative parts of their map, too (pictures).
     channel_axis
         Which axis of x holds the channels, if the explanation does not know (pictures).
     ax
-        Draw here; None: in a new figure (not "images", which always makes one).
+        Draw here; None: in a new figure (not "images" and "masks", which always make one).
 
     Returns
     -------
-    matplotlib Axes, or a Figure for "images"
+    matplotlib Axes, or a Figure for "images" and "masks"
 
     Examples
     --------
@@ -68,6 +82,7 @@ def plot(explanation: Explanation, kind: str | None = None, **options: Any) -> A
     >>> plot(explanation, "waterfall", max_display=1).get_xlabel()
     'value of the output'
     """
+    explanation = as_explanation(explanation)
     if kind is None:
         kind = "image" if is_picture(explanation) else "bar"
     if kind not in KINDS:

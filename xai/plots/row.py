@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xai.archive import as_array
+from xai.foreign import as_explanation
 
 if TYPE_CHECKING:
     from xai.explanation import Explanation
@@ -68,8 +69,7 @@ class Row:
         NaN values are left out and counted. The sum has no standard error: the others' errors
         are correlated.
         """
-        if isinstance(count, bool) or not isinstance(count, int | np.integer) or count < 1:
-            raise ValueError(f"max_display must be an integer of at least 1, not {count!r}")
+        check_count(count)
         order = np.argsort(-np.abs(self.values), kind="stable")
         defined = order[~np.isnan(self.values[order])]
         kept, others = defined[:count], defined[count:]
@@ -91,9 +91,15 @@ class Row:
         )
 
 
-def read(explanation: Explanation, row: int = 0, output: int | str | None = None) -> Row:
-    """Take one row and one output out of an explanation."""
-    one = explanation[row]
+def check_count(count: object) -> None:
+    """Refuse a `max_display` that is no number of features."""
+    if isinstance(count, bool) or not isinstance(count, int | np.integer) or count < 1:
+        raise ValueError(f"max_display must be an integer of at least 1, not {count!r}")
+
+
+def read(given: Explanation, row: int = 0, output: int | str | None = None) -> Row:
+    """Take one row and one output out of an explanation, ours or shap's."""
+    one = as_explanation(given)[row]
     place, name = locate(one, output)
     values = _of_output(one.values, place).ravel()
     # Where rows differ in their number of players, NaN fills up the shorter ones.
@@ -103,36 +109,12 @@ def read(explanation: Explanation, row: int = 0, output: int | str | None = None
     return Row(
         method=one.method,
         output=name,
-        names=_names(one, len(values))[:count],
+        names=names_of_players(one, len(values))[:count],
         cells=_cells(one, count),
         values=values[:count],
         std_error=None if errors is None else errors[:count],
         base=float(_of_output(one.base_values, place)),
         prediction=float(_of_output(one.predictions, place)),
-    )
-
-
-def mean_size(explanation: Explanation, output: int | str | None = None) -> Row:
-    """Take the mean |value| of every player over all rows."""
-    owners = explanation.element_players
-    if (owners != owners[0]).any():
-        raise ValueError("a global picture needs the same players in every row")
-    ones = [explanation[row] for row in range(len(explanation))]
-    found = [locate(one, output) for one in ones]
-    sizes = [
-        np.abs(_of_output(one.values, place).ravel())
-        for one, (place, _) in zip(ones, found, strict=True)
-    ]
-    names = {name for _, name in found}
-    return Row(
-        method=explanation.method,
-        output=names.pop() if len(names) == 1 else "each row's own output",
-        names=_names(explanation, len(sizes[0])),
-        cells=[""] * len(sizes[0]),
-        values=np.mean(sizes, axis=0),
-        std_error=None,
-        base=np.nan,
-        prediction=np.nan,
     )
 
 
@@ -172,7 +154,7 @@ def locate(one: Explanation, output: int | str | None) -> tuple[int | None, str]
     return (places[0] if one.base_values.ndim == 2 else None), name
 
 
-def _names(one: Explanation, count: int) -> list[str]:
+def names_of_players(one: Explanation, count: int) -> list[str]:
     """Name each player, on one line."""
     names = one.feature_names
     if len(names) != count or names == [str(j) for j in range(count)]:

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from matplotlib.axes import Axes
+    from matplotlib.cm import ScalarMappable
     from matplotlib.colors import Colormap
     from numpy.typing import ArrayLike
 
@@ -22,6 +23,10 @@ if TYPE_CHECKING:
 POSITIVE = "#d1495b"
 NEGATIVE = "#2e6f9e"
 NEUTRAL = "#7f7f7f"
+
+SERIES = ("#2e86c1", "#e0703c", "#2a9d74", "#b565a7", "#a8922a", "#7f7f7f")
+"""Colours that tell methods or cohorts apart (after Okabe & Ito), each with a marker of its own."""
+MARKERS = "osD^vP"
 
 Z95 = 1.96
 """Half the width of a 95 % interval, in standard errors."""
@@ -42,6 +47,25 @@ def diverging() -> Colormap:
     ends = [(0.0, NEGATIVE, 1.0), (0.5, NEGATIVE, 0.0), (0.5, POSITIVE, 0.0), (1.0, POSITIVE, 1.0)]
     stops = [(place, to_rgba(colour, alpha)) for place, colour, alpha in ends]
     return LinearSegmentedColormap.from_list("xai", stops)
+
+
+def sequential() -> Colormap:
+    """Colours from dark to bright, transparent at 0: for what is never negative."""
+    import matplotlib as mpl
+    from matplotlib.colors import ListedColormap
+
+    part = np.linspace(0, 1, 256)
+    colours = mpl.colormaps["inferno"](0.3 + 0.65 * part)
+    colours[:, 3] = 0.72 * np.minimum(1, 1.5 * part)
+    return ListedColormap(colours, "xai sequential")
+
+
+def amounts() -> Colormap:
+    """Colours of a feature's values from low to high: blue, violet, red, as shap has them."""
+    from matplotlib.colors import LinearSegmentedColormap
+
+    made = LinearSegmentedColormap.from_list("xai amounts", ["#3a88bd", "#9169ab", POSITIVE])
+    return made.with_extremes(bad=NEUTRAL)
 
 
 def signed(value: float) -> str:
@@ -69,6 +93,28 @@ def row_axes(labels: Sequence[str], ax: Axes | None) -> Axes:
     if own:
         fit_figure(ax)
     return ax
+
+
+def new_axes(ax: Axes | None, width: float = 7.0, height: float = 4.0) -> Axes:
+    """`ax`, or those of a new pyplot figure of this size in inches, without the upper frame."""
+    if ax is None:
+        import matplotlib.pyplot as plt
+
+        ax = plt.figure(figsize=(width, height), layout="constrained").add_subplot()
+    ax.spines[["top", "right"]].set_visible(False)
+    return ax
+
+
+def value_bar(ax: Axes, drawn: ScalarMappable, label: str) -> None:
+    """A narrow bar from low to high beside the axes."""
+    figure = ax.get_figure(root=True)
+    assert figure is not None
+    bar = figure.colorbar(drawn, ax=ax, aspect=40, pad=0.02)
+    low, high = drawn.get_clim()
+    bar.set_ticks([low, high], labels=["low", "high"])
+    bar.ax.tick_params(length=0)
+    bar.ax.spines["outline"].set_visible(False)
+    bar.set_label("\n".join(textwrap.wrap(label, LINE)), labelpad=-6, parse_math=False)
 
 
 def title(ax: Axes, lines: Sequence[str], width: int) -> None:

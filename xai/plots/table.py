@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from xai.plots.row import mean_size, read
+from xai.plots.many import Many, read_many
+from xai.plots.row import Row, read
+from xai.plots.series import dots
 from xai.plots.style import NEUTRAL, Z95, ink, row_axes, sign_colours, signed, title
 
 if TYPE_CHECKING:
@@ -15,7 +18,6 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
     from xai.explanation import Explanation
-    from xai.plots.row import Row
 
 
 def bar(
@@ -49,13 +51,16 @@ def bar(
 
 
 def global_bar(
-    explanation: Explanation,
+    explanation: Explanation | Mapping[str, Explanation],
     output: int | str | None = None,
     *,
     max_display: int = 10,
     ax: Axes | None = None,
 ) -> Axes:
     """Draw each feature's mean |attribution| over all rows; parameters as in `plot`.
+
+    With the 95 % interval of the mean over rows. Several explanations by name, such as
+    `xai.overview.cohorts` makes, are drawn beside each other.
 
     Examples
     --------
@@ -66,13 +71,64 @@ def global_bar(
     >>> [float(patch.get_width()) for patch in axes.patches]
     [2.0, 1.5]
     """
-    shown = mean_size(explanation, output).largest(max_display)
+    if isinstance(explanation, Mapping):
+        return _cohorts(explanation, output, max_display, ax)
+    many = read_many(explanation, output)
+    shown = mean_size(many).largest(max_display)
     axes = row_axes(shown.labels, ax)
     _draw_bars(axes, shown, [NEUTRAL] * len(shown.values), "{:.3g}".format)
-    over = f"over {len(explanation)} row{'s' * (len(explanation) > 1)}"
-    title(axes, [shown.heading, over], width=56)
-    axes.set_xlabel("\n".join(["mean |attribution|", *_notes(shown)]))
+    title(axes, [shown.heading, f"over {many.heading[1]}"], width=56)
+    axes.set_xlabel("\n".join(["mean |attribution|", *_notes(shown, over=len(many) > 1)]))
     return axes
+
+
+def _cohorts(
+    explanations: Mapping[str, Explanation],
+    output: int | str | None,
+    max_display: int,
+    ax: Axes | None,
+) -> Axes:
+    """Mean sizes of several groups of rows, a series for each."""
+    many = {name: read_many(one, output) for name, one in explanations.items()}
+    if not many:
+        raise ValueError("there is nothing to draw: pass at least one explanation")
+    found = {name: mean_size(one) for name, one in many.items()}
+    first = next(iter(found.values()))
+    if any(one.names != first.names for one in found.values()):
+        raise ValueError("cohorts are compared on the same features; their names differ")
+    sizes = np.nanmax([one.values for one in found.values()], axis=0)
+    kept = np.argsort(-sizes, kind="stable")[:max_display]
+    axes = row_axes([first.names[j] for j in kept], ax)
+    dots(axes, {
+        f"{name} ({len(many[name])})": (
+            one.values[kept], None if one.std_error is None else one.std_error[kept]
+        )
+        for name, one in found.items()
+    })  # fmt: skip
+    title(axes, [first.heading], width=56)
+    axes.set_xlabel(f"mean |attribution|\nwhiskers: ±{Z95} standard errors over rows (95 %)")
+    return axes
+
+
+def mean_size(many: Many) -> Row:
+    """The mean |value| of every player over all rows, with its standard error over rows.
+
+    A single row, as of a data set, has its own standard error.
+    """
+    n, sizes = len(many), np.abs(many.values)
+    errors = None if many.std_error is None else many.std_error[0]
+    if n > 1:
+        errors = sizes.std(axis=0, ddof=1) / np.sqrt(n)
+    return Row(
+        method=many.method,
+        output=many.output,
+        names=many.names,
+        cells=[""] * len(many.names),
+        values=sizes.mean(axis=0),
+        std_error=errors,
+        base=np.nan,
+        prediction=np.nan,
+    )
 
 
 def waterfall(
@@ -99,7 +155,7 @@ def waterfall(
     [1.0, 0.0]
     """
     shown = read(explanation, row, output).largest(max_display)
-    _check_additive(shown)
+    check_additive(shown)
     axes = row_axes(["prediction", *shown.labels, "base value"], ax)
     _draw_steps(axes, shown)
     title(axes, [shown.heading], width=56)
@@ -150,7 +206,8 @@ def _number_rows(axes: Axes, numbers: Sequence[str]) -> None:
         )
 
 
-def _check_additive(shown: Row) -> None:
+def check_additive(shown: Row) -> None:
+    """Refuse values that do not lead from the base value to the prediction."""
     total = shown.base + shown.values.sum()
     size = abs(shown.base) + abs(shown.prediction) + np.abs(shown.values).sum()
     # Wide enough for float32 sums, too narrow to see in a picture.
@@ -163,9 +220,9 @@ def _check_additive(shown: Row) -> None:
         )
 
 
-def _notes(shown: Row) -> list[str]:
+def _notes(shown: Row, *, over: bool = False) -> list[str]:
     """Say what the reader of the bars must know."""
-    whiskers = f"whiskers: ±{Z95} standard errors (95 %)"
+    whiskers = f"whiskers: ±{Z95} standard errors{' over rows' if over else ''} (95 %)"
     return [*([] if shown.std_error is None else [whiskers]), *_left_out(shown)]
 
 

@@ -1,0 +1,266 @@
+"""Maps without signs, methods side by side, learned masks, and the strip under a map."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+import matplotlib as mpl
+import numpy as np
+import pytest
+
+mpl.use("Agg")
+
+import matplotlib.pyplot as plt
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+import xai
+from xai.plots.picture import displayed
+
+
+@pytest.fixture(autouse=True)
+def _close_figures() -> Iterator[None]:
+    yield
+    plt.close("all")
+
+
+def total(x: np.ndarray) -> np.ndarray:
+    """Rows 0 and 1 speak for it, row 5 against."""
+    return (x * np.array([1.0, 0.5, 0, 0, 0, -1.0])[:, None]).sum(axis=(1, 2, 3))
+
+
+def made(method: str = "occlusion", n: int = 2, **options: object) -> xai.Explanation:
+    x = np.random.default_rng(0).uniform(0.1, 1, (n, 3, 6, 8))
+    return xai.explain(total, x, method, removal=xai.removal.Baseline(0), channel_axis=1, **options)
+
+
+def positive(low: float = 0.0) -> xai.Explanation:
+    one = made()
+    return replace(one, values=np.abs(one.values) + low)
+
+
+def pixels(axes: Axes, which: int = -1) -> np.ndarray:
+    return np.asarray(axes.images[which].get_array())
+
+
+def shown(axes: Axes) -> np.ndarray:
+    """Colours of a drawn heat map (H, W, 4)."""
+    heat = axes.images[-1]
+    return np.asarray(heat.cmap(heat.norm(heat.get_array())))
+
+
+# ---------------------------------------------------------------------------- photographs
+
+
+@pytest.mark.parametrize("scaled", [(0, 255), (-1, 2), (-0.5, 2), (3.0, 7.0)])
+def test_a_photograph_looks_the_same_however_it_was_scaled(scaled: tuple[float, float]) -> None:
+    shift, factor = scaled
+    photo = np.random.default_rng(1).random((5, 4, 3))
+    np.testing.assert_allclose(displayed(shift + factor * photo), displayed(photo), atol=1e-12)
+    assert displayed(photo).min() == 0
+    assert displayed(photo).max() == 1
+
+
+def test_photographs_of_odd_channels_and_of_one_colour() -> None:
+    assert displayed(np.random.default_rng(1).random((5, 4, 7))).shape == (5, 4)
+    assert displayed(np.random.default_rng(1).random((5, 4, 4))).shape == (5, 4, 3)
+    np.testing.assert_array_equal(displayed(np.full((2, 2), -3.0)), 0.5)
+    holes = np.array([[0.0, np.nan], [np.inf, 2.0]])
+    np.testing.assert_array_equal(displayed(holes), [[0, 0.5], [1, 1]])
+
+
+# ------------------------------------------------------------------------- colours of maps
+
+
+def test_what_is_never_negative_goes_from_dark_to_bright() -> None:
+    one = positive()
+    axes = one.plot(percentile=100)
+    low, high = axes.images[1].get_clim()
+    assert (low, high) == (one.values[0].min(), one.values[0].max())
+    order = np.argsort(one.values[0].ravel())
+    colours = shown(axes).reshape(-1, 4)[order]
+    brightness = colours[:, :3] @ [0.299, 0.587, 0.114]
+    assert (np.diff(brightness) >= -1e-9).all()
+    assert (np.diff(colours[:, 3]) >= -1e-9).all()
+    assert colours[0, 3] == 0
+
+
+def test_a_map_far_from_0_shows_its_differences() -> None:
+    far = positive(low=100.0)
+    assert far.plot(percentile=100).images[1].get_clim()[0] > 99
+    assert np.ptp(shown(far.plot())[..., 3]) > 0.5
+
+
+def test_one_negative_value_makes_the_scale_symmetric() -> None:
+    values = positive().values.copy()
+    values[0, 0, 0] = -0.01
+    low, high = replace(positive(), values=values).plot().images[1].get_clim()
+    assert low == -high
+
+
+def test_several_rows_share_the_kind_of_scale() -> None:
+    values = np.abs(made().values)
+    values[1] *= -1
+    figure = replace(made(), values=values).plot("images")
+    assert {axes.images[1].get_clim()[0] < 0 for axes in figure.axes[:2]} == {True}
+
+
+def test_class_activation_maps_are_drawn_with_and_without_signs() -> None:
+    torch = pytest.importorskip("torch")
+    torch.manual_seed(0)
+    net = torch.nn.Sequential(
+        torch.nn.Conv2d(3, 4, 3), torch.nn.ReLU(), torch.nn.Flatten(), torch.nn.Linear(144, 2)
+    )
+    one = xai.explain(net, torch.rand(1, 3, 8, 8), "gradcam")
+    cut, whole = one.plot(percentile=100), one.plot(percentile=100, signed=True)
+    np.testing.assert_allclose(pixels(cut), one.map()[0, 0], atol=1e-7)
+    np.testing.assert_allclose(pixels(whole), one.map(signed=True)[0, 0], atol=1e-7)
+    assert cut.images[1].get_clim()[0] >= 0
+    assert whole.images[1].get_clim()[0] < 0
+
+
+# --------------------------------------------------------------------------- side by side
+
+
+def test_methods_side_by_side_share_a_scale_of_their_own_units() -> None:
+    one = made()
+    double = replace(one, values=2 * one.values)
+    figure = xai.plots.compare({"one": one, "double": double, "cam": positive()}, rows=[0, 1])
+    assert isinstance(figure, Figure)
+    photo, first, second, third = figure.axes[:4]
+    assert pixels(photo).shape == (6, 8, 3)
+    np.testing.assert_allclose(pixels(first), pixels(second))
+    assert [ax.images[-1].get_clim() for ax in (first, second, third)] == [(-1, 1), (-1, 1), (0, 1)]
+    assert [ax.get_title().split("\n")[0] for ax in (first, second, third)] == [
+        "one", "double", "cam",
+    ]  # fmt: skip
+    unit = np.percentile(np.abs(one.values[0]), 99)
+    assert f"±1 = ±{unit:.3g}" in first.get_title()
+    assert len(figure.axes) == 2 * 4 + 2  # two kinds of scale, a bar for each
+
+
+def test_methods_on_one_absolute_scale() -> None:
+    one = made()
+    double = replace(one, values=2 * one.values)
+    figure = xai.plots.compare([one, double], shared=True, percentile=100)
+    limits = {ax.images[-1].get_clim() for ax in figure.axes[1:3]}
+    high = np.abs(double.values[0]).max()
+    assert limits == {(-high, high)}
+    np.testing.assert_allclose(pixels(figure.axes[2]), double.values[0])
+    assert len(figure.axes) == 4
+
+
+def test_methods_of_one_name_are_told_apart() -> None:
+    one, other = made(), made()
+    other = replace(other, removal="Blur(sigma=3)")
+    titles = [ax.get_title() for ax in xai.plots.compare([one, other]).axes[1:3]]
+    assert "Baseline" in titles[0]
+    assert "Blur" in titles[1]
+    titles = [ax.get_title() for ax in xai.plots.compare([one, one]).axes[1:3]]
+    assert "(1)" in titles[0]
+    assert "(2)" in titles[1]
+
+
+def test_comparisons_that_cannot_be_drawn_are_refused() -> None:
+    with pytest.raises(ValueError, match="nothing to compare"):
+        xai.plots.compare([])
+    with pytest.raises(ValueError, match=r"numbers differ: {'a': 2, 'b': 1}"):
+        xai.plots.compare({"a": made(), "b": made(n=1)})
+    with pytest.raises(ValueError, match="rows is empty"):
+        xai.plots.compare([made()], rows=[])
+    smaller = xai.explain(
+        lambda x: x.sum(axis=(1, 2, 3)), np.ones((2, 3, 4, 4)), "occlusion",
+        removal=xai.removal.Baseline(0), channel_axis=1,
+    )  # fmt: skip
+    with pytest.raises(ValueError, match="same images"):
+        xai.plots.compare({"a": made(), "b": smaller})
+
+
+# ---------------------------------------------------------------------------------- masks
+
+
+def with_masks() -> xai.Explanation:
+    masks = np.zeros((2, 3, 6, 8))
+    for place, rows in enumerate((1, 2, 3)):
+        masks[:, place, :rows] = 1
+    return replace(made(), info={"masks": masks})
+
+
+def test_masks_show_what_they_keep() -> None:
+    one = with_masks()
+    figure = one.plot("masks", row=1)
+    photo = displayed(np.moveaxis(one.data[1], 0, -1))
+    titles = [ax.get_title() for ax in figure.axes[1:]]
+    assert titles == ["keeps 16.7 %", "keeps 33.3 %", "keeps 50.0 %"]
+    for rows, ax in zip((1, 2, 3), figure.axes[1:], strict=True):
+        np.testing.assert_allclose(pixels(ax, 0)[:rows], photo[:rows])
+        rest = pixels(ax, 0)[rows:]
+        np.testing.assert_allclose(rest, rest.mean(axis=-1, keepdims=True).repeat(3, -1))
+
+
+def test_masks_that_are_missing_or_do_not_fit_are_refused() -> None:
+    with pytest.raises(ValueError, match="occlusion learned no masks"):
+        made().plot("masks")
+    wrong = replace(made(), info={"masks": np.zeros((2, 3, 5, 8))})
+    with pytest.raises(ValueError, match=r"shape \(3, 5, 8\); expected \(areas, 6, 8\)"):
+        wrong.plot("masks")
+
+
+# ---------------------------------------------------------------------------------- strip
+
+
+@pytest.mark.parametrize("metric", ["deletion", "insertion"])
+@pytest.mark.parametrize("players", [None, "patches"])
+def test_a_strip_shows_the_inputs_that_were_scored(metric: str, players: str | None) -> None:
+    """What is faded in a frame is what was 0 in the model's input of that step."""
+    one = made(players=xai.players.Patches(2)) if players else made()
+    seen: list[np.ndarray] = []
+
+    def watched(x: np.ndarray) -> np.ndarray:
+        seen.extend(x.copy())
+        return total(x)
+
+    score = getattr(xai.metrics, metric)(watched, one.data, one, removal="baseline", steps=4)
+    figure = xai.plots.strip(one, score, 1, frames=5)
+    frames = figure.axes[1:6]
+    assert [ax.get_title() for ax in frames] == ["0 %", "25 %", "50 %", "75 %", "100 %"]
+    photo = displayed(np.moveaxis(one.data[1], 0, -1))
+    inputs = {tuple((x != 0).all(axis=0).ravel()) for x in seen}
+    counts = []
+    for ax in frames:
+        kept = np.isclose(pixels(ax), photo).all(axis=-1)
+        counts.append(int(kept.sum()))
+        assert tuple(kept.ravel()) in inputs
+    expected = [48, 36, 24, 12, 0]
+    assert counts == (expected if metric == "deletion" else expected[::-1])
+    line = figure.axes[6].lines[0]
+    np.testing.assert_allclose(line.get_ydata(), score.curve[1])
+    assert "Baseline(value=0)" in figure.axes[6].get_xlabel()
+
+
+def test_a_strip_needs_a_curve_of_these_rows() -> None:
+    one = made()
+    score = xai.metrics.deletion(total, one.data, one, removal="baseline")
+    with pytest.raises(ValueError, match="no curve"):
+        xai.plots.strip(one, replace(score, curve=None))
+    with pytest.raises(ValueError, match="score is of 2 rows, and the explanation of 1"):
+        xai.plots.strip(one[0], score)
+
+
+@pytest.mark.parametrize("style", ["default", "dark_background"])
+def test_no_title_of_an_image_is_cut_off(style: str) -> None:
+    one = with_masks()
+    score = xai.metrics.deletion(total, one.data, one, removal="baseline")
+    with plt.style.context(style):
+        figures = [
+            xai.plots.compare([one, positive()], rows=[0, 1]), xai.plots.masks(one),
+            xai.plots.strip(one, score),
+        ]  # fmt: skip
+        for figure in figures:
+            figure.canvas.draw()
+            frame = figure.bbox.padded(2)
+            for axes in figure.axes:
+                box = axes.title.get_window_extent()
+                assert frame.x0 <= box.x0 <= box.x1 <= frame.x1, axes.get_title()
+                assert frame.y0 <= box.y0 <= box.y1 <= frame.y1, axes.get_title()

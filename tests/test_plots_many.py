@@ -1,0 +1,421 @@
+"""Pictures of many rows, of several methods and of scores: what they say, and what they refuse."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from itertools import pairwise
+from typing import Any
+
+import matplotlib as mpl
+import numpy as np
+import pytest
+
+mpl.use("Agg")
+
+import matplotlib.pyplot as plt
+from matplotlib.axes import Axes
+from matplotlib.colors import same_color
+
+import xai
+from xai.foreign import from_shap
+from xai.plots.many import read_many
+from xai.plots.style import NEUTRAL, amounts
+from xai.plots.swarm import partner, spread
+
+RNG = np.random.default_rng(0)
+X = RNG.normal(size=(40, 4))
+NAMES = ["a", "b", "c", "d"]
+
+
+def product(x: np.ndarray) -> np.ndarray:
+    return 3 * x[:, 0] * x[:, 2] + x[:, 1] - 0.2 * x[:, 3]
+
+
+def made(method: str = "exact_shapley", x: np.ndarray = X, **options: Any) -> xai.Explanation:
+    return xai.explain(
+        product, x, method, data=np.zeros((1, 4)), feature_names=NAMES, output_names=["price"],
+        **options,
+    )  # fmt: skip
+
+
+def sampled() -> xai.Explanation:
+    one = made()
+    errors = np.full(one.values.shape, 0.25)
+    return replace(one, std_error=errors, exact=np.zeros(len(one), bool))
+
+
+@pytest.fixture(autouse=True)
+def _close_figures() -> Iterator[None]:
+    yield
+    plt.close("all")
+
+
+def tick_labels(axes: Axes) -> list[str]:
+    return [label.get_text() for label in axes.get_yticklabels()]
+
+
+def dots(axes: Axes, place: int = 0) -> np.ndarray:
+    """Positions (n, 2) of a scatter's dots."""
+    found = [c for c in axes.collections if type(c).__name__ == "PathCollection"]
+    return np.asarray(found[place].get_offsets())
+
+
+# ---------------------------------------------------------------------------------- beeswarm
+
+
+def test_a_beeswarm_has_a_dot_for_each_value_on_its_features_line() -> None:
+    one = made()
+    axes = one.plot("beeswarm", max_display=2)
+    order = np.argsort(-np.abs(one.values).mean(axis=0))
+    assert tick_labels(axes) == [*(NAMES[j] for j in order[:2]), "2 other features"]
+    for place in range(2):
+        found = dots(axes, place)
+        np.testing.assert_allclose(np.sort(found[:, 0]), np.sort(one.values[:, order[place]]))
+        assert (np.abs(found[:, 1] - place) < 0.5).all()
+    np.testing.assert_allclose(
+        np.sort(dots(axes, 2)[:, 0]), np.sort(one.values[:, order[2:]].sum(axis=1))
+    )
+
+
+def test_dots_of_equal_values_lie_beside_each_other() -> None:
+    offsets = spread(np.zeros(30), 1.0)
+    assert len(np.unique(offsets)) == 30
+    assert np.abs(offsets).max() < 0.5
+    assert abs(np.median(offsets)) < 0.1
+    np.testing.assert_array_equal(spread(np.linspace(0, 1, 50), 1.0), 0)
+
+
+def test_colours_of_dots_tell_the_features_value() -> None:
+    one = xai.explain(lambda x: x[:, 0], X[:, :1], "exact_shapley", data=np.zeros((1, 1)))
+    axes = one.plot("beeswarm")
+    found = axes.collections[-1]
+    codes = np.asarray(found.get_array())
+    order = np.argsort(np.asarray(found.get_offsets())[:, 0])
+    assert (np.diff(codes[order]) >= 0).all()
+    assert (codes.min(), codes.max()) == (0, 1)
+    assert axes.figure.axes[1].get_ylabel() == "feature value"
+
+
+def test_what_is_no_number_is_grey_in_a_beeswarm() -> None:
+    pandas = pytest.importorskip("pandas")
+    frame = pandas.DataFrame({"job": ["cook", "clerk", "cook", "pilot"], "age": [1.0, 2, 3, 4]})
+    one = xai.explain(
+        lambda f: (f["job"] == "cook").to_numpy() * 10.0 + f["age"].to_numpy(),
+        frame, "exact_shapley", data=frame,
+    )  # fmt: skip
+    axes = one.plot("beeswarm")
+    assert tick_labels(axes) == ["job", "age"]
+    found = [c for c in axes.collections if type(c).__name__ == "PathCollection"]
+    axes.figure.canvas.draw()
+    assert all(same_color(colour, NEUTRAL) for colour in found[0].get_facecolors())
+    assert not any(same_color(colour, NEUTRAL) for colour in found[1].get_facecolors())
+
+
+@pytest.mark.parametrize("kind", ["beeswarm", "scatter"])
+def test_dots_carry_their_intervals_where_values_are_sampled(kind: str) -> None:
+    options = {"feature": "a"} if kind == "scatter" else {}
+    axes = sampled().plot(kind, **options)
+    lines = [c for c in axes.collections if type(c).__name__ == "LineCollection"]
+    segments = np.array(lines[0].get_segments())
+    length = np.abs(segments[:, 1] - segments[:, 0]).max(axis=1)
+    np.testing.assert_allclose(length, 2 * 1.96 * 0.25)
+    assert "±1.96" in axes.get_xlabel() + axes.get_ylabel()
+    assert "±1.96" not in made().plot(kind, **options).get_xlabel()
+
+
+# ----------------------------------------------------------------------------------- scatter
+
+
+def test_a_scatter_is_attributions_over_values_coloured_by_the_interacting_feature() -> None:
+    one = made()
+    axes = one.plot("scatter", feature="a")
+    np.testing.assert_allclose(dots(axes), np.stack([X[:, 0], one.values[:, 0]], axis=1))
+    assert axes.get_xlabel() == "a"
+    assert axes.figure.axes[1].get_ylabel() == "c"
+    plain = one.plot("scatter", feature=0, color=None)
+    assert len(plain.figure.axes) == 1
+    chosen = one.plot("scatter", feature="a", color="d")
+    assert chosen.figure.axes[1].get_ylabel() == "d"
+
+
+def test_the_partner_is_shaps_where_the_interaction_is_plain() -> None:
+    shap = pytest.importorskip("shap")
+    x = np.random.default_rng(3).normal(size=(200, 4))
+    one = made(x=x)
+    for feature in (0, 2):
+        theirs = shap.utils.approximate_interactions(feature, one.values, x)[0]
+        assert partner(read_many(one), feature) == theirs
+
+
+def test_interactions_of_the_explanation_choose_the_partner() -> None:
+    one = made(order=2)
+    assert partner(read_many(one), 0) == 2
+    turned = one.interactions.copy()
+    turned[:, 0, 3] = turned[:, 3, 0] = 100
+    assert partner(read_many(replace(one, interactions=turned)), 0) == 3
+
+
+def test_a_scatter_of_categories_names_them() -> None:
+    pandas = pytest.importorskip("pandas")
+    frame = pandas.DataFrame({"job": ["cook", "clerk", "cook", "pilot"], "age": [1.0, 2, 3, 4]})
+    one = xai.explain(lambda f: f["age"].to_numpy(), frame, "exact_shapley", data=frame)
+    axes = one.plot("scatter", feature="job")
+    assert [label.get_text() for label in axes.get_xticklabels()] == ["clerk", "cook", "pilot"]
+    np.testing.assert_allclose(dots(axes)[:, 0].round(), [1, 0, 1, 2])
+
+
+def test_scatters_that_cannot_be_drawn_are_refused() -> None:
+    with pytest.raises(ValueError, match="did you mean 'a'"):
+        made().plot("scatter", feature="A")
+    with pytest.raises(ValueError, match="feature 9: there are 4"):
+        made().plot("scatter", feature=9)
+    groups = xai.explain(
+        product, X, "exact_shapley", data=np.zeros((1, 4)), players=[["0", "1"], ["2", "3"]]
+    )
+    with pytest.raises(ValueError, match="not one column of a table"):
+        groups.plot("scatter", feature=0)
+
+
+# ----------------------------------------------------------------------------------- heatmap
+
+
+def test_a_heatmap_holds_every_value_in_the_order_asked_for() -> None:
+    one = made()
+    order = np.argsort(-np.abs(one.values).mean(axis=0))
+    for asked, rows in (
+        (None, np.arange(40)), ("prediction", np.argsort(one.predictions)), (range(39, -1, -1),
+        np.arange(39, -1, -1)),
+    ):  # fmt: skip
+        axes = one.plot("heatmap", order=asked)
+        np.testing.assert_allclose(axes.images[0].get_array(), one.values[rows][:, order].T)
+        line = axes.child_axes[0].lines[0]
+        np.testing.assert_allclose(line.get_ydata(), one.predictions[rows])
+    widths = [patch.get_width() for patch in axes.child_axes[1].patches]
+    np.testing.assert_allclose(widths, np.abs(one.values).mean(axis=0)[order])
+    assert tick_labels(axes) == [NAMES[j] for j in order]
+    low, high = axes.images[0].get_clim()
+    assert low == -high
+
+
+def test_rows_explained_alike_lie_beside_each_other() -> None:
+    x = np.tile([[1.0, 0, 0, 0], [0, 5.0, 0, 0]], (10, 1))
+    axes = made(x=x).plot("heatmap")
+    changes = np.abs(np.diff(axes.images[0].get_array(), axis=1)).max(axis=0) > 1e-9
+    assert changes.sum() == 1
+    with pytest.raises(ValueError, match="did you mean 'clusters'"):
+        made().plot("heatmap", order="cluster")
+
+
+# -------------------------------------------------------------------------- decision and force
+
+
+def test_decision_lines_lead_from_the_base_value_to_the_predictions() -> None:
+    one = made()
+    axes = one.plot("decision", rows=[3, 1, 2], max_display=2)
+    lines = [np.asarray(line.get_xdata()) for line in axes.lines[1:]]
+    assert {len(line) for line in lines} == {4}
+    np.testing.assert_allclose([line[0] for line in lines], one.base_values[:3])
+    np.testing.assert_allclose([line[-1] for line in lines], np.sort(one.predictions[[1, 2, 3]]))
+    top = np.argmax(np.abs(one.values).mean(axis=0))
+    row = int(np.argsort(one.predictions[[1, 2, 3]])[0]) + 1
+    np.testing.assert_allclose(lines[0][-1] - lines[0][-2], one.values[row, top])
+    lowest, highest = axes.lines[1].get_color(), axes.lines[3].get_color()
+    assert same_color(lowest, amounts()(0.0))
+    assert same_color(highest, amounts()(1.0))
+
+
+def extents(axes: Axes) -> np.ndarray:
+    return np.array([np.ptp(patch.get_xy()[:, 0]) for patch in axes.patches])
+
+
+def test_the_sides_of_a_force_line_meet_at_the_prediction() -> None:
+    one = made()
+    for row in range(3):
+        axes = one.plot("force", row=row)
+        np.testing.assert_allclose(
+            np.sort(extents(axes)), np.sort(np.abs(one.values[row][one.values[row] != 0]))
+        )
+        for patch in axes.patches:
+            x = patch.get_xy()[:, 0]
+            if same_color(patch.get_facecolor(), xai.plots.style.POSITIVE):
+                assert x.max() <= one.predictions[row] + 1e-9
+            else:
+                assert x.min() >= one.predictions[row] - 1e-9
+
+
+def test_labels_of_a_force_line_do_not_cover_each_other() -> None:
+    x = np.ones((1, 12))
+    w = np.linspace(1, 2, 12) * (-1) ** np.arange(12)
+    one = xai.explain(
+        lambda x: x @ w, x, "exact_shapley", data=np.zeros((1, 12)),
+        feature_names=[f"a rather long name {j}" for j in range(12)],
+    )  # fmt: skip
+    axes = one.plot("force", max_display=12)
+    axes.figure.canvas.draw()
+    boxes = [text.get_window_extent() for text in axes.texts]
+    assert len(boxes) == 12
+    for i, box in enumerate(boxes):
+        assert not any(box.overlaps(other) for other in boxes[i + 1 :])
+
+
+@pytest.mark.parametrize("kind", ["decision", "force"])
+def test_what_does_not_add_up_is_refused(kind: str) -> None:
+    with pytest.raises(ValueError, match=r"of occlusion do not.*Draw kind='bar' instead"):
+        made("occlusion").plot(kind)
+
+
+# ------------------------------------------------------------- means, cohorts, several methods
+
+
+def test_global_bars_carry_the_error_of_the_mean_over_rows() -> None:
+    one = made()
+    axes = xai.plots.global_bar(one)
+    (whiskers,) = axes.containers[1].lines[2]
+    sizes = np.abs(one.values)
+    order = np.argsort(-sizes.mean(axis=0))
+    expected = 1.96 * sizes.std(axis=0, ddof=1)[order] / np.sqrt(40)
+    np.testing.assert_allclose(
+        [np.ptp(segment[:, 0]) / 2 for segment in whiskers.get_segments()], expected
+    )
+    assert "over rows" in axes.get_xlabel()
+
+
+def test_cohorts_are_drawn_beside_each_other() -> None:
+    one = made()
+    axes = xai.plots.global_bar({"low": one[X[:, 0] < 0], "high": one[X[:, 0] >= 0]})
+    labels = [text.get_text() for text in axes.get_legend().get_texts()]
+    assert labels == [f"low ({(X[:, 0] < 0).sum()})", f"high ({(X[:, 0] >= 0).sum()})"]
+    line = axes.containers[0].lines[0]
+    expected = np.abs(one.values[X[:, 0] < 0]).mean(axis=0)
+    order = [NAMES.index(label) for label in tick_labels(axes)]
+    np.testing.assert_allclose(line.get_xdata(), expected[order])
+    with pytest.raises(ValueError, match="names differ"):
+        xai.plots.global_bar({"a": one, "b": replace(one, feature_names=list("wxyz"))})
+
+
+def test_methods_of_a_table_are_compared_in_dots_with_intervals() -> None:
+    axes = xai.plots.compare({"exact": made(), "sampled": sampled()}, rows=1)
+    exact, noisy = axes.containers
+    assert exact.lines[2] == ()
+    (whiskers,) = noisy.lines[2]
+    np.testing.assert_allclose(
+        [np.ptp(segment[:, 0]) for segment in whiskers.get_segments()], 2 * 1.96 * 0.25
+    )
+    order = [NAMES.index(label.split(" = ")[0]) for label in tick_labels(axes)]
+    np.testing.assert_allclose(exact.lines[0].get_xdata(), made().values[1][order])
+    own = xai.plots.compare([made(), replace(made(), values=7 * made().values)], shared=False)
+    left, right = (container.lines[0].get_xdata() for container in own.containers)
+    np.testing.assert_allclose(left, right)
+    assert np.abs(left).max() == 1
+    with pytest.raises(ValueError, match="one row at a time"):
+        xai.plots.compare([made()], rows=[0, 1])
+
+
+# ------------------------------------------------------------------------------------- curves
+
+
+def test_curves_are_means_over_rows_with_bands() -> None:
+    score = xai.metrics.deletion(product, X, made().values, removal="baseline")
+    axes = xai.plots.curves({"mine": score, "again": score})
+    np.testing.assert_allclose(axes.lines[0].get_ydata(), score.curve.mean(axis=0))
+    band = axes.collections[0].get_paths()[0].vertices[:, 1]
+    reach = 1.96 * score.curve.std(axis=0, ddof=1) / np.sqrt(40)
+    assert np.isclose(band.max(), (score.curve.mean(axis=0) + reach).max())
+    texts = [text.get_text() for text in axes.get_legend().get_texts()]
+    assert texts[0] == f"mine ({score.mean():.3g})"
+    few = xai.plots.curves(score, rows=[5])
+    np.testing.assert_allclose(few.lines[0].get_ydata(), score.curve[5])
+    assert "bands" not in few.get_xlabel()
+
+
+def test_curves_of_a_report() -> None:
+    report = xai.metrics.evaluate(
+        product, X, {"mine": made().values}, metrics=["sparseness", "deletion"], removal="baseline"
+    )
+    axes = xai.plots.curves(report)
+    assert "deletion" in axes.get_title()
+    names = [text.get_text().rsplit(" (", 1)[0] for text in axes.get_legend().get_texts()]
+    assert names == ["mine", "random"]
+    assert same_color(axes.lines[1].get_color(), NEUTRAL)
+    with pytest.raises(ValueError, match="has no curve"):
+        xai.plots.curves(report, "sparseness")
+    with pytest.raises(ValueError, match="nothing to draw"):
+        xai.plots.curves({})
+
+
+# --------------------------------------------------------------------------------------- shap
+
+
+@pytest.mark.parametrize("target", [0, "all"])
+def test_shaps_explanations_come_and_go(target: Any) -> None:
+    pytest.importorskip("shap")
+    ours = xai.explain(
+        lambda x: x @ np.arange(8.0).reshape(4, 2), X, "exact_shapley", data=np.zeros((1, 4)),
+        target=target, feature_names=NAMES,
+    )  # fmt: skip
+    back = from_shap(ours.to_shap())
+    np.testing.assert_array_equal(back.values, ours.values)
+    np.testing.assert_allclose(back.predictions, ours.predictions)
+    assert back.feature_names == NAMES
+    np.testing.assert_array_equal(back.map(), ours.map())
+
+
+def test_shaps_explanations_are_drawn_and_scored() -> None:
+    shap = pytest.importorskip("shap")
+    ours = made()
+    theirs = ours.to_shap()
+    for kind, options in (
+        ("bar", {}), ("waterfall", {}), ("beeswarm", {}), ("scatter", {"feature": "a"}),
+        ("heatmap", {}), ("decision", {}), ("force", {}), ("global", {}),
+    ):  # fmt: skip
+        axes = xai.plots.plot(theirs, kind, **options)
+        assert tick_labels(axes) == tick_labels(ours.plot(kind, **options))
+    single = shap.Explanation(np.array([1.0, -2.0]), 0.5, np.array([3.0, 4.0]))
+    assert [p.get_width() for p in xai.plots.bar(single).patches] == [-2, 1]
+    score = xai.metrics.deletion(product, X, from_shap(theirs), removal="baseline")
+    same = xai.metrics.deletion(product, X, ours, removal="baseline")
+    np.testing.assert_allclose(score.curve, same.curve)
+    with pytest.raises(TypeError, match="expected an Explanation, ours or shap's, not ndarray"):
+        xai.plots.bar(np.ones((2, 2)))
+
+
+# --------------------------------------------------------------------- every picture and style
+
+
+def _wild() -> dict[str, Callable[[], xai.Explanation]]:
+    long = "a name with a great many words $in_it$ that nobody would want to read, number"
+    return {
+        "errors": sampled,
+        "one row": lambda: made()[0],
+        "zero": lambda: replace(
+            made(), values=np.zeros((40, 4)), predictions=np.zeros(40), base_values=np.zeros(40)
+        ),
+        "long": lambda: replace(made(), feature_names=[f"{long} {j}" for j in range(4)]),
+        "huge": lambda: replace(
+            made(), values=1e9 * made().values, predictions=1e9 * made().predictions
+        ),
+    }
+
+
+@pytest.mark.parametrize("style", ["default", "dark_background"])
+@pytest.mark.parametrize("kind", ["beeswarm", "scatter", "heatmap", "decision", "compare"])
+@pytest.mark.parametrize("wild", _wild())
+def test_no_label_is_cut_off(wild: str, kind: str, style: str) -> None:
+    with plt.style.context(style):
+        one = _wild()[wild]()
+        options = {"feature": 0} if kind == "scatter" else {}
+        compared = kind == "compare"
+        axes = xai.plots.compare([one, one]) if compared else one.plot(kind, **options)
+        axes.figure.canvas.draw()
+        frame = axes.figure.bbox.padded(1)
+        texts = [*axes.get_yticklabels(), axes.title, axes.xaxis.label, axes.yaxis.label]
+        for text in texts:
+            box = text.get_window_extent()
+            if text.get_text():
+                assert frame.x0 <= box.x0 <= box.x1 <= frame.x1, text.get_text()
+                assert frame.y0 <= box.y0 <= box.y1 <= frame.y1, text.get_text()
+        if kind != "scatter":
+            for above, below in pairwise([t.get_window_extent() for t in axes.get_yticklabels()]):
+                assert above.y0 > below.y1
+        assert not same_color(axes.xaxis.label.get_color(), axes.figure.get_facecolor())

@@ -1,0 +1,64 @@
+"""Several methods beside each other, whatever they explain."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from xai.plots.choose import is_picture
+from xai.plots.series import methods
+from xai.plots.side_by_side import maps, named
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+    from xai.explanation import Explanation
+
+
+def compare(
+    explanations: Mapping[str, Explanation] | Sequence[Explanation],
+    rows: int | Sequence[int] = 0,
+    output: int | str | None = None,
+    *,
+    shared: bool | None = None,
+    **options: Any,
+) -> Figure | Axes:
+    """Draw several methods' attributions of the same rows on one scale.
+
+    Parameters
+    ----------
+    explanations
+        Of the same rows, by name; a list is named by its methods.
+    rows
+        Which row; of images, also several: a line for each.
+    output
+        As in `plot`.
+    shared
+        Whether the scale is of the attributions themselves. If not, it is of each method's own
+        units: of its largest values. None: of the attributions for tables, of their own units
+        for images, where methods measure different things.
+    options
+        `max_display` and `ax` for tables, `percentile`, `signed` and `channel_axis` for images,
+        as in `plot`.
+
+    Returns
+    -------
+    matplotlib Figure for images: the photograph, and a map for each method; Axes for tables
+
+    Examples
+    --------
+    >>> import numpy as np, xai
+    >>> f = lambda x: x @ np.array([1.0, -3.0])
+    >>> x, zeros = np.ones((1, 2)), np.zeros((1, 2))
+    >>> found = [xai.explain(f, x, name, data=zeros) for name in ("shapley", "occlusion")]
+    >>> [text.get_text() for text in compare(found).get_legend().get_texts()]
+    ['shapley', 'occlusion']
+    """
+    found = named(explanations)
+    if all(is_picture(one) for one in found.values()):
+        lines = [rows] if isinstance(rows, int) else list(rows)
+        return maps(found, lines, output, shared=bool(shared), **options)
+    if not isinstance(rows, int):
+        raise ValueError("tables are compared one row at a time: pass rows=an index")
+    return methods(found, rows, output, shared=shared is not False, **options)

@@ -1,0 +1,117 @@
+"""All rows and features at once, as a matrix of colours."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from xai.plots.many import Many, read_many
+from xai.plots.picture import limit
+from xai.plots.style import NEUTRAL, diverging, ink, new_axes, title
+from xai.suggest import unknown
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+    from xai.explanation import Explanation
+
+OPTIMAL = 500
+"""So many rows are put in the best order of their tree of clusters; more in any of its orders."""
+
+
+def heatmap(
+    explanation: Explanation,
+    output: int | str | None = None,
+    *,
+    order: Literal["clusters", "prediction"] | Sequence[int] | None = "clusters",
+    max_display: int = 10,
+    percentile: float = 99.0,
+    ax: Axes | None = None,
+) -> Axes:
+    """Draw a column for each row explained and a line for each feature, coloured by attribution.
+
+    Above stand the predictions, to the right each feature's mean |attribution|.
+
+    Parameters
+    ----------
+    explanation, output, max_display, percentile, ax
+        As in `plot`; an explanation of ours or of shap's.
+    order
+        Of the columns: "clusters" puts rows beside each other that were explained alike, as shap
+        does; "prediction" sorts them by it; None keeps theirs; or a list of rows.
+
+    Examples
+    --------
+    >>> import numpy as np, xai
+    >>> f = lambda x: x @ np.array([1.0, -3.0])
+    >>> x = np.array([[1.0, 1.0], [-3.0, 0.0], [1.0, 1.5]])
+    >>> axes = heatmap(xai.explain(f, x, "exact_shapley", data=np.zeros((1, 2))))
+    >>> axes.images[0].get_array().shape
+    (2, 3)
+    """
+    many = read_many(explanation, output)
+    shown = many.largest(max_display)
+    rows = _order(many, order)
+    count = len(shown.names)
+    axes = new_axes(ax, 8.0, 2.2 + 0.32 * count)
+    matrix = shown.values[rows].T
+    high = limit([matrix], percentile)
+    drawn = axes.imshow(
+        matrix, aspect="auto", cmap=diverging(), vmin=-high, vmax=high, interpolation="nearest"
+    )
+    axes.set_yticks(range(count), shown.names, parse_math=False)
+    axes.tick_params(axis="y", length=0)
+    axes.spines[["left"]].set_visible(False)
+    kind = {"clusters": "alike beside each other", "prediction": "sorted by prediction"}
+    axes.set_xlabel("rows" + (f", {kind[order]}" if isinstance(order, str) else ""))
+    _above(axes, many, rows)
+    _beside(axes, shown)
+    clipped = bool((np.abs(matrix) > high).any())
+    figure = axes.get_figure(root=True)
+    assert figure is not None
+    bar = figure.colorbar(drawn, ax=axes, extend="both" if clipped else "neither", aspect=30)
+    bar.set_label("attribution")
+    return axes
+
+
+def _order(many: Many, order: str | Sequence[int] | None) -> NDArray[np.intp]:
+    if order is None:
+        return np.arange(len(many))
+    if not isinstance(order, str):
+        return np.asarray(order, np.intp)
+    if order not in ("clusters", "prediction"):
+        raise ValueError(unknown("order", order, ["clusters", "prediction"]))
+    if order == "prediction" or len(many) < 3:
+        return np.argsort(many.prediction, kind="stable")
+    from scipy.cluster.hierarchy import leaves_list, linkage
+
+    tree = linkage(np.nan_to_num(many.values), "average", optimal_ordering=len(many) <= OPTIMAL)
+    return np.asarray(leaves_list(tree), np.intp)
+
+
+def _above(axes: Axes, many: Many, rows: NDArray[np.intp]) -> None:
+    """The predictions of the columns."""
+    line = axes.inset_axes((0, 1.02, 1, 0.18), sharex=axes)
+    line.plot(np.arange(len(rows)), many.prediction[rows], color=ink(axes), linewidth=1)
+    if not np.isnan(many.base).any():
+        line.axhline(float(many.base.mean()), color=NEUTRAL, linewidth=0.8, linestyle=":")
+    line.set_ylabel("prediction", rotation=0, ha="right", va="center")
+    line.tick_params(labelbottom=False, length=0, labelsize="x-small")
+    line.spines[["top", "right", "bottom"]].set_visible(False)
+    line.yaxis.tick_right()
+    line.spines["left"].set_visible(False)
+    title(line, many.heading, width=70)
+
+
+def _beside(axes: Axes, shown: Many) -> None:
+    """The mean size of the lines."""
+    bars = axes.inset_axes((1.01, 0, 0.1, 1), sharey=axes)
+    size = np.nan_to_num(np.abs(shown.values)).mean(axis=0)
+    bars.barh(np.arange(len(size)), size, color=NEUTRAL, height=0.7)
+    bars.set_xlim(0, float(size.max()) or 1.0)
+    bars.tick_params(labelleft=False, labelbottom=False, length=0)
+    bars.spines[:].set_visible(False)
+    bars.set_xlabel("mean |…|", fontsize="small")

@@ -1,0 +1,170 @@
+"""Many rows and one output of an explanation, as pictures of whole tables show them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from xai.archive import as_array
+from xai.foreign import as_explanation
+from xai.plots.row import Floats, check_count, locate, names_of_players, per_row
+from xai.suggest import unknown
+
+if TYPE_CHECKING:
+    from xai.explanation import Explanation
+
+
+@dataclass(frozen=True)
+class Many:
+    """Attributions of n rows to one output, one column per player.
+
+    Attributes
+    ----------
+    method, output : str
+        What was asked.
+    names : list of str
+        Each player's.
+    values, std_error : (n, d) float arrays
+        `std_error` is None where the values are exact.
+    data : (n, d) float array
+        The value of each player's column; NaN where it is no number, or the player has not
+        exactly one column.
+    categories : tuple of d lists of str
+        The values behind the codes 0, 1, … in a column of `data` that holds no numbers, else [].
+    base, prediction : (n,) float arrays
+    interactions : (n, d, d), or None
+    """
+
+    method: str
+    output: str
+    names: list[str]
+    values: Floats
+    std_error: Floats | None
+    data: Floats
+    categories: tuple[list[str], ...]
+    base: Floats
+    prediction: Floats
+    interactions: Floats | None = None
+
+    def __len__(self) -> int:
+        return len(self.values)
+
+    @property
+    def heading(self) -> list[str]:
+        """The method, its output, the number of rows."""
+        return [f"{self.method}: {self.output}", f"{len(self)} row{'s' * (len(self) != 1)}"]
+
+    def order(self) -> NDArray[np.intp]:
+        """Players by mean |value|, the largest first, ties by index."""
+        size = np.nan_to_num(np.abs(self.values)).mean(axis=0)
+        return np.argsort(-size, kind="stable")
+
+    def largest(self, count: int) -> Many:
+        """Keep the `count` players of largest mean |value|; sum the others into a last one."""
+        check_count(count)
+        order = self.order()
+        kept, others = order[:count], order[count:]
+        names = [self.names[j] for j in kept]
+        errors = None if self.std_error is None else self.std_error[:, kept]
+        values, data = self.values[:, kept], self.data[:, kept]
+        categories = [self.categories[j] for j in kept]
+        if len(others):
+            names.append(f"{len(others)} other feature{'s' * (len(others) > 1)}")
+            unknown_column = np.full((len(self), 1), np.nan)
+            values = np.hstack([values, self.values[:, others].sum(axis=1, keepdims=True)])
+            data, categories = np.hstack([data, unknown_column]), [*categories, []]
+            errors = None if errors is None else np.hstack([errors, unknown_column])
+        return replace(
+            self, names=names, values=values, std_error=errors, data=data,
+            categories=tuple(categories), interactions=None,
+        )  # fmt: skip
+
+    def player(self, feature: int | str) -> int:
+        """A player by its name or index.
+
+        Raises
+        ------
+        ValueError
+            There is no such player.
+        """
+        if isinstance(feature, str):
+            if feature not in self.names:
+                raise ValueError(unknown("feature", feature, self.names))
+            return self.names.index(feature)
+        if not -len(self.names) <= feature < len(self.names):
+            raise ValueError(f"feature {feature}: there are {len(self.names)}")
+        return int(feature) % len(self.names)
+
+
+def read_many(given: Explanation, output: int | str | None = None) -> Many:
+    """Take one output of all rows out of an explanation, ours or shap's."""
+    explanation = as_explanation(given)
+    owners = explanation.element_players
+    if (owners != owners[0]).any():
+        raise ValueError("a picture of many rows needs the same players in every row")
+    n = len(explanation)
+    places, name = _places(explanation, output)
+    values = _chosen(explanation.values, places).reshape(n, -1)
+    errors, d = explanation.std_error, values.shape[1]
+    data, categories = columns_of(explanation, d)
+    inter = explanation.interactions
+    return Many(
+        method=explanation.method,
+        output=name,
+        names=names_of_players(explanation, d),
+        values=values,
+        std_error=None if errors is None else _chosen(errors, places).reshape(n, -1),
+        data=data,
+        categories=categories,
+        base=_chosen(explanation.base_values, places),
+        prediction=_chosen(explanation.predictions, places),
+        interactions=None if inter is None else _chosen(inter, places),
+    )
+
+
+def _places(explanation: Explanation, output: int | str | None) -> tuple[Any, str]:
+    """Where on the last axis each row has the output (None: no such axis), and its name."""
+    targets = explanation.target.reshape(len(explanation.target), -1)
+    first, name = locate(explanation[0], output)
+    if (targets == targets[0]).all():
+        return (None if first is None else np.full(len(explanation), first)), name
+    found = [locate(explanation[row], output) for row in range(len(explanation))]
+    names = {name for _, name in found}
+    name = names.pop() if len(names) == 1 else "each row's own output"
+    return (None if first is None else np.array([place for place, _ in found])), name
+
+
+def _chosen(array: Floats, places: NDArray[np.intp] | None) -> Floats:
+    """Each row's place on the last axis."""
+    if places is None:
+        return array
+    return np.asarray(array[np.arange(len(array)), ..., places])
+
+
+def columns_of(explanation: Explanation, d: int) -> tuple[Floats, tuple[list[str], ...]]:
+    """The column (n, d) of each player in numbers, and the categories behind codes."""
+    n = len(explanation)
+    out = np.full((n, d), np.nan)
+    categories: list[list[str]] = [[] for _ in range(d)]
+    data = as_array(explanation.data) if per_row(explanation) else None
+    owners = explanation.element_players[0]
+    if data is None or data.ndim != 2 or owners.shape != data[0].shape:
+        return out, tuple(categories)
+    for player in range(d):
+        own = np.flatnonzero(owners == player)
+        if len(own) == 1:
+            out[:, player], categories[player] = _numbers(data[:, own[0]])
+    return out, tuple(categories)
+
+
+def _numbers(column: NDArray[Any]) -> tuple[Floats, list[str]]:
+    """A column as floats, or as codes of its sorted categories."""
+    try:
+        return column.astype(float), []
+    except (TypeError, ValueError):
+        texts = np.array([" ".join(str(value).split()) for value in column])
+        kinds, codes = np.unique(texts, return_inverse=True)
+        return codes.astype(float), kinds.tolist()

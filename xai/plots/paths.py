@@ -1,0 +1,162 @@
+"""Ways from the base value to the prediction: of many rows as lines, of one row as a bar."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from xai.plots.many import read_many
+from xai.plots.row import Row, read
+from xai.plots.style import NEGATIVE, POSITIVE, amounts, ink, new_axes, row_axes, title
+from xai.plots.table import check_additive
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.text import Text
+
+    from xai.explanation import Explanation
+
+
+def decision(
+    explanation: Explanation,
+    rows: Sequence[int] | None = None,
+    output: int | str | None = None,
+    *,
+    max_display: int = 10,
+    ax: Axes | None = None,
+) -> Axes:
+    """Draw each row's way from the base value, below, to its prediction, above, as a line.
+
+    Features are in the order of their mean |attribution|; lines are coloured by where they end.
+
+    Raises
+    ------
+    ValueError
+        Where base values and attributions do not add up to the predictions.
+
+    Examples
+    --------
+    >>> import numpy as np, xai
+    >>> f = lambda x: x @ np.array([1.0, -3.0])
+    >>> e = xai.explain(f, np.ones((1, 2)), "exact_shapley", data=np.zeros((1, 2)))
+    >>> decision(e).lines[-1].get_xdata().tolist()
+    [0.0, 1.0, -2.0]
+    """
+    from matplotlib.colors import Normalize
+
+    many = read_many(explanation, output)
+    chosen = list(range(len(many)) if rows is None else rows)
+    if not chosen:
+        raise ValueError("rows is empty: there is nothing to draw")
+    for row in chosen:
+        check_additive(read(explanation, row, output))
+    shown = many.largest(max_display)
+    axes = row_axes(shown.names, ax)
+    count = len(shown.names)
+    ends = many.prediction[chosen]
+    scale = Normalize(ends.min(), ends.max() if np.ptp(ends) else ends.max() + 1)
+    axes.axvline(float(many.base[chosen].mean()), color=ink(axes), linewidth=0.8, zorder=0)
+    for row, end in sorted(zip(chosen, ends, strict=True), key=lambda pair: float(pair[1])):
+        way = shown.base[row] + np.append(0.0, np.cumsum(shown.values[row, ::-1]))
+        colour = amounts()(scale(end)) if len(chosen) > 1 else ink(axes)
+        axes.plot(way, np.arange(count, -1, -1) - 0.5, color=colour, linewidth=1.2, alpha=0.8)
+    axes.set_ylim(count - 0.5, -0.5)
+    axes.grid(axis="y", linewidth=0.4, alpha=0.5)
+    heading = [many.heading[0], f"{len(chosen)} row{'s' * (len(chosen) != 1)}"]
+    title(axes, heading, width=56)
+    axes.set_xlabel("value of the output")
+    return axes
+
+
+def force(
+    explanation: Explanation,
+    row: int = 0,
+    output: int | str | None = None,
+    *,
+    max_display: int = 8,
+    ax: Axes | None = None,
+) -> Axes:
+    """Draw what pushes one prediction up (red, from the left) and down (blue, from the right).
+
+    Parameters as in `plot`. The two sides meet at the prediction; their lengths differ by its
+    distance from the base value.
+
+    Raises
+    ------
+    ValueError
+        Where base value and attributions do not add up to the prediction.
+
+    Examples
+    --------
+    >>> import numpy as np, xai
+    >>> f = lambda x: x @ np.array([1.0, -3.0])
+    >>> e = xai.explain(f, np.ones((1, 2)), "exact_shapley", data=np.zeros((1, 2)))
+    >>> len(force(e).patches)
+    2
+    """
+    shown = read(explanation, row, output).largest(max_display)
+    check_additive(shown)
+    axes = new_axes(ax, 9.0, 2.6)
+    total = float(np.abs(shown.values).sum()) or 1.0
+    labels = [
+        *_side(axes, shown, np.flatnonzero(shown.values > 0), -1.0, total),
+        *_side(axes, shown, np.flatnonzero(shown.values < 0), 1.0, total),
+    ]
+    axes.vlines(shown.prediction, 0, 1.1, color=ink(axes), linewidth=1.5)
+    axes.vlines(shown.base, -0.15, 1.1, color=ink(axes), linewidth=1, linestyle=":")
+    up = float(shown.values[shown.values > 0].sum())
+    down = float(-shown.values[shown.values < 0].sum())
+    margin = 0.04 * total
+    axes.set_xlim(
+        min(shown.prediction - up, shown.base) - margin,
+        max(shown.prediction + down, shown.base) + margin,
+    )
+    axes.set_yticks([])
+    axes.spines[["left", "bottom"]].set_visible(False)
+    axes.spines["top"].set_visible(True)
+    axes.xaxis.set_ticks_position("top")
+    title(axes, [shown.heading, ", ".join(shown.state)], width=80)
+    _stack(axes, labels)
+    return axes
+
+
+def _side(
+    axes: Axes, shown: Row, players: NDArray[np.intp], way: float, total: float
+) -> list[Text]:
+    """Arrows that push towards the prediction, the largest nearest to it, and their labels."""
+    from matplotlib.patches import Polygon
+
+    colour = POSITIVE if way < 0 else NEGATIVE
+    point, place, labels = 0.012 * total, shown.prediction, []
+    for player in players[np.argsort(-np.abs(shown.values[players]), kind="stable")]:
+        far = place + way * abs(shown.values[player])
+        head = min(point, abs(far - place))
+        outline = [
+            (place + way * head, 0.9), (place, 0.5), (place + way * head, 0.1), (far, 0.1),
+            (far - way * head, 0.5), (far, 0.9),
+        ]  # fmt: skip
+        axes.add_patch(Polygon(outline, closed=True, facecolor=colour, edgecolor="none"))
+        if abs(far - place) > 0.02 * total:
+            text = axes.text(
+                (place + far) / 2, 0, shown.labels[player], ha="center", va="top",
+                fontsize="small", color=colour, parse_math=False,
+            )  # fmt: skip
+            labels.append(text)
+        place = far
+    return labels
+
+
+def _stack(axes: Axes, labels: Sequence[Text]) -> None:
+    """Put labels that would cover each other on lines below each other."""
+    lines: list[float] = []
+    for text in sorted(labels, key=lambda text: float(text.get_position()[0])):
+        box = text.get_window_extent()
+        level = next((i for i, end in enumerate(lines) if box.x0 > end + 4), len(lines))
+        lines[level : level + 1] = [box.x1]
+        x = text.get_position()[0]
+        text.set_y(-0.15 - 0.45 * level)
+        axes.vlines(x, -0.1 - 0.45 * level, 0.08, color=text.get_color(), linewidth=0.6, alpha=0.7)
+    axes.set_ylim(-0.15 - 0.45 * max(1, len(lines)), 1.1)

@@ -1,0 +1,194 @@
+"""What pictures of images are made of: a photograph in [0, 1], a heat map, a scale of colours."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from xai.archive import as_array
+from xai.foreign import as_explanation
+from xai.plots.row import locate, read
+from xai.plots.style import diverging, sequential, title
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.colors import Colormap
+
+    from xai.explanation import Explanation
+
+Floats = NDArray[np.floating[Any]]
+
+LUMINANCE = np.array([0.299, 0.587, 0.114])
+"""Weights of red, green and blue in a grey picture (ITU-R BT.601)."""
+
+
+@dataclass(frozen=True)
+class Panel:
+    """One image to draw.
+
+    Attributes
+    ----------
+    photo : (H, W) or (H, W, 3)
+        In [0, 1]: the explained image, stretched to its own range.
+    heat : (H, W)
+        Attributions.
+    heading : lines over the picture
+    unit : what the colours measure
+    """
+
+    photo: Floats
+    heat: Floats
+    heading: list[str]
+    unit: str
+
+    @property
+    def slimness(self) -> float:
+        """Height over width, kept within what a figure can take."""
+        height, width = self.heat.shape
+        return float(np.clip(height / width, 0.4, 2.0))
+
+
+@dataclass(frozen=True)
+class Scale:
+    """Which value has which colour, the same for all panels of a figure."""
+
+    low: float
+    high: float
+    colours: Colormap
+
+    @classmethod
+    def of(cls, heats: Sequence[Floats], percentile: float) -> Scale:
+        """The scale that fits: symmetric around 0, or upwards from the least where all are >= 0.
+
+        The least, because values that are never negative may also never be near 0, as RISE's.
+        """
+        high = limit(heats, percentile)
+        low = min(float(np.nanmin(heat, initial=np.inf)) for heat in heats)
+        some = any((heat > 0).any() for heat in heats)
+        if low < 0 or not some:
+            return cls(-high, high, diverging())
+        return cls(low if low < high else 0.0, high, sequential())
+
+    @property
+    def signed(self) -> bool:
+        """Whether colours tell signs."""
+        return self.low < 0
+
+    def relative(self, heat: Floats) -> Floats:
+        """Values in units of this scale: to 1, from -1 or 0."""
+        start = 0.0 if self.signed else self.low
+        return np.asarray((heat - start) / (self.high - start))
+
+    @classmethod
+    def unit(cls, *, signed: bool) -> Scale:
+        """The scale of relative values."""
+        return cls(-1.0, 1.0, diverging()) if signed else cls(0.0, 1.0, sequential())
+
+
+def limit(heats: Sequence[Floats], percentile: float) -> float:
+    """Where the colours end: this percentile of |value|."""
+    if not 0 < percentile <= 100:
+        raise ValueError(f"percentile must lie in (0, 100], not {percentile!r}")
+    sizes = np.abs(np.concatenate([heat.ravel() for heat in heats]))
+    sizes = sizes[~np.isnan(sizes)]
+    if not sizes.any():
+        return 1.0
+    # Where most of the picture is exactly 0, the percentile may be 0 too.
+    return float(np.percentile(sizes, percentile)) or float(sizes.max())
+
+
+def panel(
+    given: Explanation,
+    row: int,
+    output: int | str | None,
+    channel_axis: int | None,
+    *,
+    signed: bool = False,
+) -> Panel:
+    """Read one row's photograph and heat map."""
+    explanation = as_explanation(given)
+    shape = getattr(explanation.data, "shape", ())[1:]
+    if len(shape) not in (2, 3):
+        raise ValueError(f"no picture: one explained row has the shape {shape}. Draw kind='bar'")
+    shown, one = read(explanation, row, output), explanation[row]
+    place, _ = locate(one, output)
+    picture = np.asarray(as_array(one.data), float)[0]
+    heat = one.map(signed=signed)[0]
+    heat = heat if place is None else heat[..., place]
+    unit = "attribution"
+    if picture.ndim == 3:
+        axis = channel_axis or one.channel_axis
+        if axis is None:
+            raise ValueError("which axis of x holds the channels? Pass channel_axis=1 or 3")
+        axis -= axis > 0  # of one picture, not of the batch
+        heat, summed = _over_channels(one, heat, axis)
+        unit += " (sum of the channels)" * summed
+        picture = np.moveaxis(picture, axis, -1)
+    return Panel(displayed(picture), heat, [shown.heading, shown.state[0]], unit)
+
+
+def _over_channels(one: Explanation, heat: Floats, axis: int) -> tuple[Floats, bool]:
+    """A heat map (H, W), and whether channels that were explained apart are summed in it."""
+    channels = np.moveaxis(heat, axis, 0)
+    owners = np.moveaxis(one.element_players[0], axis, 0)
+    # What a layer's maps or overlapping windows lay over an image is the same in all channels.
+    together = bool(one.layer) or one.spans is not None or bool((owners == owners[0]).all())
+    if together or len(channels) == 1:
+        return channels[0], False
+    return channels.sum(axis=0), True
+
+
+def displayed(picture: Floats) -> Floats:
+    """A picture (H, W[, C]) as one in [0, 1], grey or in colour, whatever it was scaled to.
+
+    It is stretched to its own range, all channels alike, so that colours keep their tone; of
+    channels that are no colours the mean is shown.
+
+    Examples
+    --------
+    >>> displayed(np.array([[[-2.0, 0.0, 2.0]]])).tolist()  # normalised for a network
+    [[[0.0, 0.5, 1.0]]]
+    """
+    if picture.ndim == 3:
+        colour = picture.shape[-1] in (3, 4)
+        picture = picture[..., :3] if colour else picture.mean(axis=-1)
+    known = picture[np.isfinite(picture)]
+    if not len(known) or known.min() == known.max():
+        return np.full(picture.shape, 0.5)
+    low, high = known.min(), known.max()
+    return np.asarray(np.clip(np.nan_to_num((picture - low) / (high - low), nan=0.5), 0, 1))
+
+
+def grey(photo: Floats) -> Floats:
+    """Luminance (H, W), stretched to [0, 1]."""
+    return displayed(photo @ LUMINANCE) if photo.ndim == 3 else photo
+
+
+def draw_photo(ax: Axes, photo: Floats, lines: Sequence[str], width: int = 30) -> None:
+    """Draw a photograph by itself."""
+    ax.imshow(photo, cmap="gray", vmin=0, vmax=1)
+    ax.set_axis_off()
+    title(ax, lines, width)
+
+
+def draw_heat(ax: Axes, shown: Panel, scale: Scale, width: int = 30) -> None:
+    """Draw a heat map over the grey picture."""
+    ax.imshow(grey(shown.photo), cmap="gray", vmin=-0.5, vmax=1.1)
+    ax.imshow(
+        shown.heat, cmap=scale.colours, vmin=scale.low, vmax=scale.high, interpolation="nearest"
+    )
+    ax.set_axis_off()
+    title(ax, shown.heading, width)
+
+
+def colour_bar(places: Sequence[Axes], panels: Sequence[Panel], scale: Scale, unit: str) -> None:
+    """Draw the scale that these axes share; a pointed end says that values lie beyond it."""
+    drawn = next(ax.images[-1] for ax in places if ax.images[-1].get_cmap() == scale.colours)
+    clipped = any((np.abs(shown.heat) > scale.high).any() for shown in panels)
+    extend = "neither" if not clipped else "both" if scale.signed else "max"
+    bar = places[0].figure.colorbar(drawn, ax=list(places), extend=extend)
+    bar.set_label(unit)

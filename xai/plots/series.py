@@ -1,0 +1,163 @@
+"""Several methods, cohorts or scores as series of their own colour and marker."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from xai.plots.row import Floats, Row, read
+from xai.plots.style import MARKERS, NEUTRAL, SERIES, Z95, ink, new_axes, row_axes, title
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+    from xai.explanation import Explanation
+    from xai.metrics.report import Report
+    from xai.metrics.score import Score
+
+RANDOM = "random"
+"""Name of a report's control, which is drawn in grey."""
+
+
+def dots(
+    axes: Axes, series: Mapping[str, tuple[Floats, Floats | None]], *, legend: bool = True
+) -> None:
+    """Draw one dot per line and series, each with its 95 % interval, beside each other."""
+    count = len(series)
+    step = 0.7 / max(count, 2)
+    for place, (name, (values, errors)) in enumerate(series.items()):
+        y = np.arange(len(values)) + step * (place - (count - 1) / 2)
+        colour, marker = SERIES[place % len(SERIES)], MARKERS[place % len(MARKERS)]
+        axes.errorbar(
+            values, y, xerr=None if errors is None else Z95 * errors, fmt=marker, color=colour,
+            markersize=5, elinewidth=1, capsize=2, label=name.replace("$", r"\$"),
+        )  # fmt: skip
+        axes.hlines(y, 0, values, color=colour, linewidth=1.5, alpha=0.35)
+    axes.axvline(0, color=ink(axes), linewidth=0.8)
+    for line in range(1, len(values)):
+        axes.axhline(line - 0.5, color=ink(axes), linewidth=0.3, alpha=0.3)
+    if legend:
+        axes.legend(frameon=False, fontsize="small", loc="upper left", bbox_to_anchor=(1, 1))
+
+
+def methods(
+    explanations: Mapping[str, Explanation],
+    row: int = 0,
+    output: int | str | None = None,
+    *,
+    shared: bool = True,
+    max_display: int = 10,
+    ax: Axes | None = None,
+) -> Axes:
+    """Draw one row's attributions by several methods; see `xai.plots.compare`."""
+    found = {name: read(one, row, output) for name, one in explanations.items()}
+    first = next(iter(found.values()))
+    if any(one.names != first.names for one in found.values()):
+        raise ValueError("methods are compared on the same features; their names differ")
+    units = {name: 1.0 if shared else _size(one) for name, one in found.items()}
+    size = np.max([np.nan_to_num(np.abs(one.values)) / units[n] for n, one in found.items()], 0)
+    kept = np.argsort(-size, kind="stable")[:max_display]
+    axes = row_axes([first.labels[j] for j in kept], ax)
+    own = axes.get_figure(root=True)
+    if ax is None and own is not None:
+        own.set_size_inches(8.5, 1.5 + len(kept) * max(0.32, 0.14 * len(found)))
+    dots(axes, {name: _series(one, kept, units[name]) for name, one in found.items()})
+    left_out = len(first.names) - len(kept)
+    title(axes, [first.output, first.state[0]], width=60)
+    unit = "attribution" if shared else "attribution / each method's largest"
+    whiskers = any(one.std_error is not None for one in found.values())
+    notes = [f"whiskers: ±{Z95} standard errors (95 %)"] if whiskers else []
+    notes += [f"{left_out} features of smaller attributions are left out"] if left_out else []
+    axes.set_xlabel("\n".join([unit, *notes]))
+    return axes
+
+
+def _size(row: Row) -> float:
+    return float(np.nanmax(np.abs(row.values), initial=0.0)) or 1.0
+
+
+def _series(row: Row, kept: Any, unit: float) -> tuple[Floats, Floats | None]:
+    errors = None if row.std_error is None else row.std_error[kept] / unit
+    return np.asarray(row.values[kept] / unit), errors
+
+
+def curves(
+    scores: Score | Report | Mapping[str, Score],
+    metric: str | None = None,
+    *,
+    rows: Sequence[int] | None = None,
+    ax: Axes | None = None,
+) -> Axes:
+    """Draw the mean curves of scores, with their 95 % intervals over rows.
+
+    Parameters
+    ----------
+    scores
+        A `Score` with a curve, several by name, or a `Report` and the name of a metric in it: of
+        its controls only the random one is drawn.
+    metric
+        Of a report: which one; None: the first that has curves.
+    rows
+        The mean over these rows only.
+    ax
+        As in `plot`.
+
+    Examples
+    --------
+    >>> import numpy as np, xai
+    >>> f = lambda x: x @ np.array([3.0, 1.0])
+    >>> score = xai.metrics.deletion(f, np.ones((1, 2)), np.array([[3.0, 1.0]]), removal="baseline")
+    >>> curves(score).lines[0].get_ydata().tolist()
+    [4.0, 1.0, 0.0]
+    """
+    found = _scores(scores, metric)
+    axes = new_axes(ax, 6.5, 3.8)
+    longest = 0
+    for place, (name, score) in enumerate(found.items()):
+        if score.curve is None:
+            raise ValueError(f"the score of {name!r}, {score.name}, has no curve")
+        curve = np.asarray(score.curve if rows is None else score.curve[list(rows)], float)
+        known = (~np.isnan(curve)).sum(axis=0)
+        mean = np.nanmean(curve, axis=0)
+        share = np.linspace(0, 100, len(mean))
+        colour = NEUTRAL if name == RANDOM else SERIES[place % len(SERIES)]
+        auc = f" ({score.mean():.3g})" if rows is None else ""
+        axes.plot(
+            share, mean, color=colour, marker=MARKERS[place % len(MARKERS)], markersize=4,
+            linestyle="--" if name == RANDOM else "-",
+            markevery=max(1, len(mean) // 8), label=(name + auc).replace("$", r"\$"),
+        )  # fmt: skip
+        if len(curve) > 1:
+            spread = np.nanstd(curve, axis=0, ddof=1) / np.sqrt(known)
+            axes.fill_between(
+                share, mean - Z95 * spread, mean + Z95 * spread, color=colour, alpha=0.18, lw=0
+            )
+        longest = max(longest, len(curve))
+    first = next(iter(found.values()))
+    title(axes, [f"{first.name}: {first.better} is better"], width=60)
+    done = "put back" if first.name == "insertion" else "changed"
+    band = ["bands: ±1.96 standard errors over rows (95 %)"] if longest > 1 else []
+    axes.set_xlabel("\n".join([f"players {done} (%)", *band]))
+    axes.set_ylabel("value of the output")
+    axes.legend(frameon=False, fontsize="small", loc="upper left", bbox_to_anchor=(1, 1))
+    return axes
+
+
+def _scores(given: Any, metric: str | None) -> dict[str, Score]:
+    """Scores by name, of one metric."""
+    if hasattr(given, "metrics"):  # a report
+        having = [m for (m, _), score in given.scores.items() if score.curve is not None]
+        if metric is None and not having:
+            raise ValueError(f"no metric of this report has curves: {', '.join(given.metrics)}")
+        chosen = having[0] if metric is None else metric
+        left_out = set(given.controls) - {RANDOM}
+        found = {
+            name: s for (m, name), s in given.scores.items() if m == chosen and name not in left_out
+        }
+        return found or {chosen: given[chosen, given.names[0]]}
+    found = dict(given) if isinstance(given, Mapping) else {given.name: given}
+    if not found:
+        raise ValueError("there is nothing to draw: pass at least one score")
+    return found

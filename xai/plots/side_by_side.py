@@ -1,0 +1,108 @@
+"""Several methods' heat maps of the same images beside each other, on one colour scale."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from xai.foreign import as_explanation
+from xai.plots.picture import Panel, Scale, colour_bar, draw_heat, draw_photo, panel
+from xai.plots.row import read
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+    from xai.explanation import Explanation
+
+
+def named(
+    explanations: Mapping[str, Explanation] | Sequence[Explanation],
+) -> dict[str, Explanation]:
+    """Explanations of the same rows by name: as given, or by their methods.
+
+    Methods that come more than once are told apart by their removal, else by their place.
+    """
+    if isinstance(explanations, Mapping):
+        found = {name: as_explanation(one) for name, one in explanations.items()}
+    else:
+        ours = [as_explanation(one) for one in explanations]
+        methods = [one.method for one in ours]
+        long = [f"{one.method}, {one.removal}" for one in ours]
+        texts = long if len(set(methods)) < len(methods) else methods
+        if len(set(texts)) < len(texts):
+            texts = [f"{text} ({place + 1})" for place, text in enumerate(texts)]
+        found = dict(zip(texts, ours, strict=True))
+    counts = {name: len(one) for name, one in found.items()}
+    if not counts:
+        raise ValueError("there is nothing to compare: pass at least one explanation")
+    if len(set(counts.values())) > 1:
+        raise ValueError(f"methods are compared on the same rows; their numbers differ: {counts}")
+    return found
+
+
+def maps(
+    explanations: Mapping[str, Explanation],
+    rows: Sequence[int],
+    output: int | str | None = None,
+    *,
+    shared: bool = False,
+    percentile: float = 99.0,
+    signed: bool = False,
+    channel_axis: int | None = None,
+) -> Figure:
+    """Draw a grid: a line for each row with its photograph, a column for each method.
+
+    See `xai.plots.compare`.
+    """
+    import matplotlib.pyplot as plt
+
+    if not len(rows):
+        raise ValueError("rows is empty: there is nothing to draw")
+    grid = [
+        [panel(one, row, output, channel_axis, signed=signed) for one in explanations.values()]
+        for row in rows
+    ]
+    if any(shown.photo.shape != line[0].photo.shape for line in grid for shown in line):
+        raise ValueError("methods are compared on the same images; their shapes differ")
+    flat = [shown for line in grid for shown in line]
+    if shared:
+        scales = [Scale.of([shown.heat for shown in flat], percentile)] * len(flat)
+    else:
+        own = [Scale.of([shown.heat], percentile) for shown in flat]
+        flat = [_relative(shown, scale) for shown, scale in zip(flat, own, strict=True)]
+        scales = [Scale.unit(signed=scale.signed) for scale in own]
+    across, names = len(explanations) + 1, list(explanations)
+    size = (2.1 * across + 0.9, (0.75 + 2.1 * flat[0].slimness) * len(rows))
+    figure = plt.figure(figsize=size, layout="compressed")
+    first, places = explanations[names[0]], []
+    for line, row in enumerate(rows):
+        ax = figure.add_subplot(len(rows), across, line * across + 1)
+        said = read(first, row, output)
+        draw_photo(ax, grid[line][0].photo, [said.output, said.state[0]], 26)
+        for column, name in enumerate(names):
+            ax = figure.add_subplot(len(rows), across, line * across + column + 2)
+            index = line * len(names) + column
+            heading = [name, *flat[index].heading[2:]]
+            draw_heat(ax, replace(flat[index], heading=heading), scales[index], 26)
+            places.append(ax)
+    _colour_bars(places, flat, scales, shared=shared)
+    return figure
+
+
+def _colour_bars(
+    places: Sequence[Axes], panels: Sequence[Panel], scales: Sequence[Scale], *, shared: bool
+) -> None:
+    """One bar for what has signs, one for what is never negative."""
+    for signed in (False, True):
+        mine = [index for index, scale in enumerate(scales) if scale.signed == signed]
+        if mine:
+            unit = "attribution" if shared else "in units of ±1" if signed else "from 0 to 1"
+            colour_bar(places, [panels[index] for index in mine], scales[mine[0]], unit)
+
+
+def _relative(shown: Panel, scale: Scale) -> Panel:
+    """Values in units of their own scale, which is told in the heading."""
+    ends = f"±1 = ±{scale.high:.3g}" if scale.signed else f"0…1 = {scale.low:.3g}…{scale.high:.3g}"
+    return replace(shown, heat=scale.relative(shown.heat), heading=[*shown.heading, ends])

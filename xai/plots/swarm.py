@@ -1,0 +1,203 @@
+"""A dot for each row: the beeswarm of all features, and one feature's values and attributions."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from xai.plots.many import Many, read_many
+from xai.plots.row import Floats
+from xai.plots.style import NEUTRAL, Z95, amounts, ink, new_axes, row_axes, title, value_bar
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+    from xai.explanation import Explanation
+
+REACH = 0.38
+"""How far dots leave the middle of their line, in lines."""
+
+
+def beeswarm(
+    explanation: Explanation,
+    output: int | str | None = None,
+    *,
+    max_display: int = 10,
+    ax: Axes | None = None,
+) -> Axes:
+    """Draw every row's attributions as dots, a line per feature; parameters as in `plot`.
+
+    Colours tell the feature's value, from the 5th to the 95th percentile of its column; what is
+    no number is grey. Where values are sampled, a faint line through each dot is its 95 %
+    interval.
+
+    Examples
+    --------
+    >>> import numpy as np, xai
+    >>> f = lambda x: x @ np.array([1.0, -3.0])
+    >>> x = np.array([[1.0, 1.0], [-3.0, 0.0]])
+    >>> axes = beeswarm(xai.explain(f, x, "exact_shapley", data=np.zeros((1, 2))))
+    >>> [label.get_text() for label in axes.get_yticklabels()]
+    ['feature 0', 'feature 1']
+    """
+    shown = read_many(explanation, output).largest(max_display)
+    axes = row_axes(shown.names, ax)
+    axes.axvline(0, color=ink(axes), linewidth=0.8, zorder=0)
+    span = float(np.ptp(shown.values[np.isfinite(shown.values)], axis=None)) or 1.0
+    size = 16 if len(shown) < 300 else 9
+    for place in range(len(shown.names)):
+        known = np.isfinite(shown.values[:, place])
+        x = shown.values[known, place]
+        y = place + spread(x, span)
+        if shown.std_error is not None:
+            reach = Z95 * shown.std_error[known, place]
+            axes.hlines(y, x - reach, x + reach, color=ink(axes), alpha=0.3, lw=0.7, zorder=1)
+        drawn = axes.scatter(
+            x, y, size, _coloured(shown, place)[known], cmap=amounts(), vmin=0, vmax=1,
+            plotnonfinite=True, linewidths=0, zorder=2,
+        )  # fmt: skip
+    if np.isfinite(shown.data).any():
+        value_bar(axes, drawn, "feature value")
+    title(axes, shown.heading, width=56)
+    axes.set_xlabel("\n".join(["attribution", *_whiskers(shown)]))
+    return axes
+
+
+def spread(x: Floats, span: float) -> Floats:
+    """How far each dot leaves its line, so that dots of like values lie beside each other."""
+    bins = np.round(100 * (x - np.min(x, initial=0)) / span).astype(int)
+    order = np.argsort(bins, kind="stable")
+    starts = np.searchsorted(bins[order], bins[order])
+    layer = np.empty(len(x), int)
+    layer[order] = np.arange(len(x)) - starts
+    side = (layer + 1) // 2 * np.where(layer % 2, 1, -1)
+    return np.asarray(side * min(0.09, REACH / max(1, np.abs(side).max(initial=0))))
+
+
+def _coloured(shown: Many, player: int) -> Floats:
+    """A column's values from 0, low, to 1, high; NaN where it holds no numbers."""
+    column = shown.data[:, player]
+    if shown.categories[player] or np.isnan(column).all():
+        return np.full(len(column), np.nan)
+    low, high = np.nanpercentile(column, [5, 95])
+    if low == high:
+        low, high = np.nanmin(column), np.nanmax(column)
+    return np.asarray(np.clip((column - low) / ((high - low) or 1.0), 0, 1))
+
+
+def _whiskers(shown: Many) -> list[str]:
+    return [] if shown.std_error is None else [f"lines: ±{Z95} standard errors (95 %)"]
+
+
+def scatter(
+    explanation: Explanation,
+    feature: int | str,
+    output: int | str | None = None,
+    *,
+    color: int | str | None = "auto",
+    ax: Axes | None = None,
+) -> Axes:
+    """Draw one feature's attributions over its values, coloured by a feature it interacts with.
+
+    Parameters
+    ----------
+    explanation
+        Ours or shap's.
+    feature
+        Name or index.
+    output, ax
+        As in `plot`.
+    color
+        The feature that colours the dots; "auto": the one of largest mean |interaction| where the
+        explanation has `interactions`, else the one whose values best explain what is left at
+        like values of `feature` (as shap chooses); None: none.
+
+    Examples
+    --------
+    >>> import numpy as np, xai
+    >>> f = lambda x: x[:, 0] * x[:, 1]
+    >>> x = np.random.default_rng(0).normal(size=(50, 3))
+    >>> e = xai.explain(f, x, "exact_shapley", data=np.zeros((1, 3)))
+    >>> axes = scatter(e, 0)
+    >>> axes.figure.axes[1].get_ylabel()
+    'feature 1'
+    """
+    many = read_many(explanation, output)
+    player = many.player(feature)
+    column = many.data[:, player]
+    if np.isnan(column).all():
+        raise ValueError(f"{many.names[player]!r} is not one column of a table: nothing to draw")
+    other = partner(many, player) if color == "auto" else color
+    axes, y = new_axes(ax), many.values[:, player]
+    axes.axhline(0, color=ink(axes), linewidth=0.8, zorder=0)
+    x = column + _jitter(column) if many.categories[player] else column
+    if many.std_error is not None:
+        reach = Z95 * many.std_error[:, player]
+        axes.vlines(x, y - reach, y + reach, color=ink(axes), alpha=0.3, lw=0.7, zorder=1)
+    if other is None:
+        axes.scatter(x, y, 18, NEUTRAL, linewidths=0, zorder=2)
+    else:
+        by = many.player(other)
+        drawn = axes.scatter(
+            x, y, 18, _coloured(many, by), cmap=amounts(), vmin=0, vmax=1, plotnonfinite=True,
+            linewidths=0, zorder=2,
+        )  # fmt: skip
+        value_bar(axes, drawn, many.names[by])
+    _histogram(axes, column, len(many.categories[player]))
+    if many.categories[player]:
+        kinds = many.categories[player]
+        axes.set_xticks(range(len(kinds)), kinds, rotation=30, ha="right", parse_math=False)
+    title(axes, many.heading, width=56)
+    axes.set_xlabel(many.names[player], parse_math=False)
+    axes.set_ylabel("\n".join(["attribution", *_whiskers(many)]))
+    return axes
+
+
+def _histogram(axes: Axes, column: Floats, categories: int) -> None:
+    """How many rows have which value, along the bottom."""
+    known = column[np.isfinite(column)]
+    bins = np.arange(categories + 1) - 0.5 if categories else min(30, max(5, len(known) // 8))
+    counts, edges = np.histogram(known, bins)
+    axes.bar(
+        edges[:-1], 0.2 * counts / max(1, counts.max()), np.diff(edges), align="edge",
+        transform=axes.get_xaxis_transform(), color=NEUTRAL, alpha=0.2, zorder=-1,
+    )  # fmt: skip
+
+
+def _jitter(column: Floats) -> Floats:
+    """Up to a fifth to either side, the same for the same rows."""
+    golden = (np.sqrt(5) - 1) / 2
+    return np.asarray(((np.arange(len(column)) * golden) % 1 - 0.5) * 0.4)
+
+
+def partner(many: Many, player: int) -> int | None:
+    """The player that interacts most with this one; None where no other has numbers."""
+    if many.interactions is not None:
+        size = np.abs(many.interactions[:, player]).mean(axis=0)
+        size[player] = -1
+        return int(np.argmax(size))
+    others = [
+        j
+        for j in range(len(many.names))
+        if j != player and not many.categories[j] and np.nanstd(many.data[:, j]) > 0
+    ]
+    if not others:
+        return None
+    strength = [_interaction(many, player, j) for j in others]
+    return others[int(np.argmax(strength))]
+
+
+def _interaction(many: Many, player: int, other: int) -> float:
+    """Correlation of attributions with the other's values among rows alike in this feature.
+
+    Summed |covariance|/|std| over stretches of the sorted rows, as shap approximates it.
+    """
+    known = ~np.isnan(many.data[:, [player, other]]).any(axis=1)
+    order = np.flatnonzero(known)[np.argsort(many.data[known, player], kind="stable")]
+    total = 0.0
+    for part in np.array_split(order, max(1, len(order) // max(min(len(order) // 10, 50), 1))):
+        a, b = many.values[part, player], many.data[part, other]
+        if len(part) > 1 and a.std() > 0 and b.std() > 0:
+            total += abs(float(np.corrcoef(a, b)[0, 1])) * len(part)
+    return total

@@ -1,0 +1,198 @@
+"""Explanations as the data of a page: JSON, with numbers as base64 of little-endian arrays."""
+
+from __future__ import annotations
+
+import base64
+import io
+import zlib
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from xai.plots.choose import is_picture
+from xai.plots.many import columns_of
+from xai.plots.picture import Floats, Panel, Scale, panel
+from xai.plots.row import locate, names_of_players, per_row
+from xai.plots.style import diverging, sequential
+from xai.report.fragment import recipe_of
+
+if TYPE_CHECKING:
+    from xai.explanation import Explanation
+
+MOST_NUMBERS = 1_000_000
+"""Attributions, errors and data on one page: what makes 4 bytes each, and a third for base64."""
+MOST_BYTES = 4_000_000
+"""Pictures on one page."""
+SIDE = 256
+"""Maps of longer sides are shown as means of blocks."""
+LEVELS = 1023
+"""Steps of a map's values from 0 to where its colours end: three digits."""
+
+Json = dict[str, Any]
+
+
+def payload(
+    explanations: Mapping[str, Explanation], names: Sequence[str], output: int | str | None
+) -> Json:
+    """Everything a page shows; `rows` says how many of the explained rows that are."""
+    first = next(iter(explanations.values()))
+    pictures = [is_picture(one) for one in explanations.values()]
+    if any(pictures) and not all(pictures):
+        raise ValueError("one page shows images or tables: write a page for each")
+    made: Json = {
+        "methods": [_method(name, one, output) for name, one in explanations.items()],
+        "total": len(first),
+        "perRow": per_row(first),
+    }
+    if all(pictures):
+        made |= _images(explanations, output)
+        count = len(made["photos"])
+    else:
+        made |= _table(explanations)
+        width = first.values[0].size
+        layers = sum(2 * len(method["layers"]) for method in made["methods"]) + 1
+        count = max(1, min(len(first), MOST_NUMBERS // (width * layers)))
+    _encode(made, count, values=not all(pictures))
+    return made | {"rows": list(names[:count])}
+
+
+def _method(name: str, one: Explanation, output: int | str | None) -> Json:
+    """A method's recipe, and its numbers of each output that is shown."""
+    n = len(one)
+    if one.base_values.ndim == 2 and output is None:
+        choices = [(np.full(n, place), text) for place, text in enumerate(one.output_labels)]
+    else:
+        found = [locate(one[row], output) for row in range(n)]
+        texts = [text for _, text in found]
+        places = [place for place, _ in found]
+        same = texts[0] if len(set(texts)) == 1 else texts
+        choices = [(None if places[0] is None else np.array(places), same)]  # type: ignore[list-item] # names may differ by row
+    layers = [
+        {
+            "output": text,
+            "values": _of(one.values, places),
+            "errors": None if one.std_error is None else _of(one.std_error, places),
+            "base": _of(one.base_values, places),
+            "prediction": _of(one.predictions, places),
+        }
+        for places, text in choices
+    ]
+    return {"name": name, "recipe": recipe_of(one), "layers": layers}
+
+
+def _of(array: Floats, places: Any) -> Floats:
+    chosen = array if places is None else array[np.arange(len(array)), ..., places]
+    return np.asarray(chosen.reshape(len(array), -1))
+
+
+def _table(explanations: Mapping[str, Explanation]) -> Json:
+    """Names of the features, or of each row's words, and what stands in their columns."""
+    first = next(iter(explanations.values()))
+    d = first._per_player().shape[1]
+    names = [names_of_players(one, one._per_player().shape[1]) for one in explanations.values()]
+    if any(other != names[0] for other in names):
+        raise ValueError("one page compares the same features: write a page for each set of them")
+    words = None
+    if isinstance(first.data, list) and first.players == "Tokens()":
+        words = [first.names_of(row) for row in range(len(first))]
+    shared = bool((first.element_players == first.element_players[0]).all())
+    data, categories = columns_of(first, d) if shared else (np.full((len(first), d), np.nan), ())
+    return {
+        "features": names[0],
+        "words": words,
+        "data": data,
+        "categories": {str(j): kinds for j, kinds in enumerate(categories) if kinds},
+    }
+
+
+def _encode(made: Json, count: int, *, values: bool) -> None:
+    """Put text in place of arrays, of the first `count` rows."""
+    for method in made["methods"]:
+        for layer in method["layers"]:
+            if not values:  # maps show them
+                layer["values"] = layer["errors"] = None
+            for key in ("values", "errors", "base", "prediction"):
+                layer[key] = None if layer[key] is None else numbers(layer[key][:count])
+            if isinstance(layer["output"], list):
+                layer["output"] = layer["output"][:count]
+    if values:
+        made["data"] = numbers(made["data"][:count])
+        made["words"] = made["words"] and made["words"][:count]
+
+
+def numbers(array: Floats) -> str:
+    """An array as base64 of little-endian float32."""
+    return base64.b64encode(np.ascontiguousarray(array, "<f4").tobytes()).decode("ascii")
+
+
+# ---------------------------------------------------------------------------------------------
+# Images
+
+
+def _images(explanations: Mapping[str, Explanation], output: int | str | None) -> Json:
+    """Photographs and maps of the first rows, until they fill the page."""
+    rows = len(next(iter(explanations.values())))
+    photos: list[str] = []
+    maps: list[list[list[Json]]] = []  # row, method, output
+    spent = 0
+    for row in range(rows):
+        line = [
+            [_map(shown) for shown in _panels(one, row, output)] for one in explanations.values()
+        ]
+        photo = _photo(_panels(next(iter(explanations.values())), row, output)[0].photo)
+        spent += len(photo) + sum(len(one["bytes"]) for method in line for one in method)
+        if photos and spent > MOST_BYTES:
+            break
+        photos.append(photo)
+        maps.append(line)
+    colours = {"signed": _lut(diverging()), "unsigned": _lut(sequential())}
+    return {"photos": photos, "maps": maps, "colours": colours}
+
+
+def _panels(one: Explanation, row: int, output: int | str | None) -> list[Panel]:
+    several = one.base_values.ndim == 2 and output is None
+    wanted = [int(index) for index in one.target[row]] if several else [output]
+    return [panel(one, row, which, None) for which in wanted]
+
+
+def _map(shown: Panel) -> Json:
+    """A heat map as deflated bytes: the lower ones of all pixels, then the higher ones."""
+    scale, heat = Scale.of([shown.heat], 99), _smaller(shown.heat)
+    unit = scale.high / LEVELS
+    levels = np.clip(np.nan_to_num(heat / unit).round(), -(2**15), 2**15 - 1).astype("<i2")
+    planes = levels.view(np.uint8).reshape(-1, 2).T
+    return {
+        "height": heat.shape[0], "width": heat.shape[1], "unit": unit, "low": scale.low,
+        "high": scale.high, "bytes": base64.b64encode(zlib.compress(planes.tobytes(), 9)).decode(),
+        "shrunk": -(-max(shown.heat.shape) // SIDE),
+    }  # fmt: skip
+
+
+def _smaller(picture: Floats) -> Floats:
+    """Means of the smallest square blocks that make both sides at most `SIDE` long."""
+    step = -(-max(picture.shape[:2]) // SIDE)
+    if step == 1:
+        return picture
+    height, width = (side // step * step for side in picture.shape[:2])
+    rest = picture.shape[2:]
+    blocks = picture[:height, :width].reshape(height // step, step, width // step, step, *rest)
+    return np.asarray(blocks.mean(axis=(1, 3)))
+
+
+def _photo(photo: Floats) -> str:
+    """A photograph as the address of its data: PNG where it is small, else JPEG."""
+    from PIL import Image
+
+    levels = np.asarray((255 * _smaller(photo)).round(), np.uint8)
+    kind = "PNG" if max(levels.shape[:2]) <= 64 else "JPEG"
+    file = io.BytesIO()
+    Image.fromarray(levels).save(file, kind, **({"quality": 88} if kind == "JPEG" else {}))
+    code = base64.b64encode(file.getvalue()).decode("ascii")
+    return f"data:image/{kind.lower()};base64,{code}"
+
+
+def _lut(colours: Any) -> str:
+    """256 colours with their opacities."""
+    table = np.asarray(255 * colours(np.linspace(0, 1, 256))).round().astype(np.uint8)
+    return base64.b64encode(table.tobytes()).decode("ascii")

@@ -1,0 +1,72 @@
+"""One self-contained page of a scored table, with the curves behind it."""
+
+from __future__ import annotations
+
+import base64
+import io
+from html import escape
+from os import PathLike
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from xai.report.page import write
+
+if TYPE_CHECKING:
+    from xai.metrics.report import Report
+
+_LEGEND = (
+    "Mean over rows ± one standard error; thin lines and intervals: 95 %. ↑: higher is better, "
+    "↓: lower is. In italics: controls. Click on headings to sort; rest on a number to read all "
+    "of it."
+)
+
+
+def scores_page(report: Report, path: str | PathLike[str], *, title: str = "Scores") -> Path:
+    """Write a report of metrics as one self-contained HTML page: a table that sorts, and curves.
+
+    Parameters
+    ----------
+    report
+        What `xai.metrics.evaluate` or `xai.compare` returned.
+    path
+        The file to write.
+    title
+        Stands on top.
+
+    Returns
+    -------
+    Path
+        The file.
+    """
+    lines = [_jsonable(report._line(metric, name)) for metric, name in report.scores]
+    having = dict.fromkeys(m for (m, _), score in report.scores.items() if score.curve is not None)
+    pictures = "".join(_curves(report, metric) for metric in having)
+    body = (
+        f'<h1>{escape(title)}</h1><p>{_LEGEND}</p><div id="scores"></div>'
+        f'<div class="cards">{pictures}</div>'
+    )
+    return write(path, title, body, "scores.js", {"lines": lines})
+
+
+def _jsonable(line: dict[str, Any]) -> dict[str, Any]:
+    """A line of the table with null for what is NaN."""
+    plain = {key: one.item() if isinstance(one, np.generic) else one for key, one in line.items()}
+    return {
+        key: None if isinstance(one, float) and one != one else one for key, one in plain.items()
+    }
+
+
+def _curves(report: Report, metric: str) -> str:
+    """The curves of one metric, as a picture."""
+    from matplotlib.figure import Figure
+
+    from xai.plots.series import curves
+
+    figure = Figure(figsize=(7.2, 3.8), layout="constrained")
+    curves(report, metric, ax=figure.add_subplot())
+    file = io.BytesIO()
+    figure.savefig(file, format="png", dpi=110)
+    code = base64.b64encode(file.getvalue()).decode("ascii")
+    return f'<img alt="curves of {escape(metric)}" src="data:image/png;base64,{code}">'
