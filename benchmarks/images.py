@@ -1,0 +1,224 @@
+"""Image methods on a real network: how much of a map is on its object, and what it costs.
+
+    XAI_DATA=/path/to/data python benchmarks/images.py grid     # mosaics of four photographs
+    XAI_DATA=/path/to/data python benchmarks/images.py sheet    # maps of all methods, as a picture
+    XAI_DATA=/path/to/data python benchmarks/images.py speed    # beside captum and the bare network
+
+`grid` is the grid pointing game (Böhle, Fritz & Schiele 2021): a 2 × 2 mosaic of photographs of
+four classes, each class explained in turn, and the share of the map's positive part that lies in
+the photograph of that class; .25 is chance.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import torch
+from mobilenet import PHOTOGRAPHS, find, load
+
+import xai
+from xai.players import Patches, Superpixels, Windows
+
+CELLS = ("bird", "cat", "sunflower", "hot_dog")
+METHODS: dict[str, dict[str, Any]] = {
+    "gradient": {},
+    "gradient_x_input": {},
+    "smoothgrad": {"budget": 33},
+    "integrated_gradients": {"steps": 32},
+    "blur_integrated_gradients": {"steps": 32},
+    "deeplift": {},
+    "guided_backprop": {},
+    "gradcam": {"layer": "block13"},
+    "gradcam++": {"layer": "block13"},
+    "ablation_cam": {"layer": "block13"},
+    "score_cam": {"layer": "block13", "batch_size": 16},
+    "layer_integrated_gradients": {"layer": "block11", "steps": 16},
+    "occlusion": {"players": Windows(64, 32), "removal": "blur"},
+    "lime": {"players": Superpixels(80), "budget": 600},
+    "kernel_shap": {"players": Superpixels(80), "budget": 600},
+    "shapley": {"players": Superpixels(80), "budget": 600},
+    "rise": {"budget": 600},
+    "sobol": {"designs": 8},
+    "hsic": {"budget": 514},
+    "extremal_perturbation": {"area": 0.15, "budget": 150},
+}
+
+
+def main() -> None:
+    """Run what the command line names."""
+    torch.set_num_threads(1)
+    folder = find(sys.argv[2] if len(sys.argv) > 2 else None)
+    what = sys.argv[1] if len(sys.argv) > 1 else ""
+    if folder is None or what not in ("grid", "sheet", "speed"):
+        sys.exit(__doc__)
+    model, images, _ = load(folder)
+    {"grid": grid, "sheet": sheet, "speed": speed}[what](model, images)
+
+
+def mosaic(model: torch.nn.Module, images: torch.Tensor) -> tuple[torch.Tensor, np.ndarray]:
+    """The mosaic, once for each of its classes, and the classes."""
+    chosen = images[[PHOTOGRAPHS.index(name) for name in CELLS]]
+    with torch.no_grad():
+        target = model(chosen).argmax(1).numpy()
+    rows = [torch.cat(list(chosen[a : a + 2]), dim=2) for a in (0, 2)]
+    return torch.cat(rows, dim=1)[None].repeat(4, 1, 1, 1), target
+
+
+def explain(model: torch.nn.Module, x: torch.Tensor, name: str, **given: Any) -> xai.Explanation:
+    """One method's maps, in the network's better memory format."""
+    return xai.explain(xai.TorchModel(model, channels_last=True), x, name, **given)
+
+
+def grid(model: torch.nn.Module, images: torch.Tensor) -> None:
+    """The share of positive attribution in the right cell, beside captum's."""
+    x, target = mosaic(model, images)
+    theirs = captum_maps(model, x, target)
+    print("method | right cell | captum | rows a map | seconds a map")
+    for name, options in METHODS.items():
+        start = time.perf_counter()
+        e = explain(model, x, name, target=target, **options)
+        seconds = (time.perf_counter() - start) / 4
+        peer = f"{share(theirs[name]):.3f}" if name in theirs else "-"
+        ours = share(e.map().sum(axis=1))
+        print(f"{name} | {ours:.3f} | {peer} | {e.evaluations} | {seconds:.1f}", flush=True)
+    noise = np.random.default_rng(0).normal(size=(4, *x.shape[2:]))
+    print(f"noise | {share(noise):.3f}")
+
+
+def share(maps: np.ndarray) -> float:
+    """Mean share of the maps' (4, H, W) positive parts in their own cells."""
+    score = xai.metrics.grid_pointing(None, None, maps, cell=np.arange(4))
+    return float(score.mean())
+
+
+def captum_maps(
+    model: torch.nn.Module, x: torch.Tensor, target: np.ndarray
+) -> dict[str, np.ndarray]:
+    """Maps of captum's methods of the same names, with its defaults but for what ours are told."""
+    from captum import attr
+
+    zero, t = torch.zeros_like(x), torch.tensor(target)
+    leaf = x.clone().requires_grad_()
+    cam = attr.LayerGradCam(model, model.block13).attribute(x, t, relu_attributions=True)
+    found = {
+        "gradient": attr.Saliency(model).attribute(leaf, t, abs=False),
+        "gradient_x_input": attr.InputXGradient(model).attribute(leaf, t),
+        "integrated_gradients": attr.IntegratedGradients(model).attribute(
+            x, zero, t, n_steps=32, internal_batch_size=8
+        ),
+        "gradcam": attr.LayerAttribution.interpolate(cam, tuple(x.shape[2:]), "bilinear"),
+        "occlusion": attr.Occlusion(model).attribute(
+            x, (3, 64, 64), (3, 32, 32), zero, t, perturbations_per_eval=2
+        ),
+    }
+    return {name: a.detach().sum(1).numpy() for name, a in found.items()}
+
+
+def sheet(model: torch.nn.Module, images: torch.Tensor) -> None:
+    """Maps of every method on three photographs, drawn side by side."""
+    import matplotlib as mpl
+
+    mpl.use("Agg")
+    x = images[[PHOTOGRAPHS.index(name) for name in ("cat", "bird", "pets")]]
+    found = {name: explain(model, x, name, **given) for name, given in METHODS.items()}
+    figure = xai.plots.compare(found, rows=range(len(x)))
+    path = "images.png"
+    figure.savefig(path, dpi=60)
+    print(f"drawn to {path}: look at it")
+
+
+# ------------------------------------------------------------------------------------- speed
+
+
+def speed(model: torch.nn.Module, images: torch.Tensor) -> None:
+    """Time of the whole explanation over the bare network's on as many images, and captum's."""
+    from captum import attr
+
+    x = images[:1]
+    patches = torch.arange(144).reshape(12, 12).repeat_interleave(16, 0).repeat_interleave(16, 1)
+    patches, zero = patches[None, None], torch.zeros_like(x)
+    t = int(model(x).argmax())
+    alike = {"feature_mask": patches, "baselines": zero, "target": t, "n_samples": 1000,
+             "perturbations_per_eval": 16}  # fmt: skip
+    runs: dict[str, tuple[Callable[[], Any], Callable[[], Any] | None, bool]] = {
+        "occlusion": (
+            lambda: explain(model, x, "occlusion", players=Windows(24, 8), removal="baseline"),
+            lambda: attr.Occlusion(model).attribute(
+                x, (3, 24, 24), (3, 8, 8), zero, t, perturbations_per_eval=16
+            ),
+            False,
+        ),
+        "rise": (lambda: explain(model, x, "rise", budget=1000), None, False),
+        "lime": (
+            lambda: explain(model, x, "lime", players=Patches(16), budget=1002),
+            lambda: attr.Lime(model).attribute(x, **alike),
+            False,
+        ),
+        "kernel_shap": (
+            lambda: explain(model, x, "kernel_shap", players=Patches(16), budget=1002,
+                            removal="baseline"),
+            lambda: attr.KernelShap(model).attribute(x, **alike),
+            False,
+        ),
+        "integrated_gradients": (
+            lambda: explain(model, x, "integrated_gradients", steps=200),
+            lambda: attr.IntegratedGradients(model).attribute(
+                x, zero, t, n_steps=200, internal_batch_size=16
+            ),
+            True,
+        ),
+    }  # fmt: skip
+    print("method | images | ours / bare | captum / bare")
+    for name, (ours, theirs, backward) in runs.items():
+        count = ours().evaluations
+        turns = []
+        for _ in range(3):
+            pair = [seconds(ours), seconds(theirs) if theirs else np.nan]
+            bare = min(
+                bare_seconds(model, x, count, batch, backward=backward, last=last)
+                for batch in (8, 16)
+                for last in (False, True)
+            )
+            turns.append(np.array(pair) / bare)
+        ratio = np.median(turns, axis=0)
+        print(f"{name} | {count} | {ratio[0]:.2f} | {ratio[1]:.2f}", flush=True)
+
+
+def seconds(run: Callable[[], Any]) -> float:
+    """Wall time of one call."""
+    start = time.perf_counter()
+    run()
+    return time.perf_counter() - start
+
+
+def bare_seconds(
+    model: torch.nn.Module, x: torch.Tensor, count: int, batch: int, *, backward: bool, last: bool
+) -> float:
+    """The network alone on `count` images, in batches, forward or forward and backward."""
+    form = torch.channels_last if last else torch.contiguous_format
+    model.to(memory_format=form)
+    for parameter in model.parameters():
+        parameter.requires_grad_(False)
+    rows = x.repeat(batch, 1, 1, 1).contiguous(memory_format=form)
+
+    def run() -> None:
+        for start in range(0, count, batch):
+            part = rows[: min(batch, count - start)]
+            if backward:
+                leaf = part.clone().requires_grad_()
+                torch.autograd.grad(model(leaf)[:, 0].sum(), leaf)
+            else:
+                with torch.no_grad():
+                    model(part)
+
+    taken = seconds(run)
+    model.to(memory_format=torch.contiguous_format)
+    return taken
+
+
+if __name__ == "__main__":
+    main()
