@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from xai._version import __version__
 
 if TYPE_CHECKING:
-    from xai import behavior, datasets, metrics, players, plots, removal, summary
+    from xai import behavior, datasets, metrics, overview, players, plots, removal, summary
     from xai.explain import explain
     from xai.explanation import Explanation, load
     from xai.game import Game
@@ -37,7 +37,9 @@ _HOMES = {
     "choose": "xai.metrics.choosing",
     "compare": "xai.metrics.evaluation",
 }
-_MODULES = ("behavior", "datasets", "metrics", "players", "plots", "removal", "summary")
+_MODULES = (
+    "behavior", "datasets", "metrics", "overview", "players", "plots", "removal", "summary",
+)  # fmt: skip
 
 __all__ = [
     "Explanation",
@@ -54,6 +56,7 @@ __all__ = [
     "load",
     "methods",
     "metrics",
+    "overview",
     "players",
     "plots",
     "removal",

@@ -2,6 +2,7 @@
 
 from xai.plots.choose import plot
 from xai.plots.compare import compare
+from xai.plots.effects import dependence
 from xai.plots.heatmap import heatmap
 from xai.plots.image import image, images
 from xai.plots.masks import masks, strip
@@ -16,6 +17,7 @@ __all__ = [
     "compare",
     "curves",
     "decision",
+    "dependence",
     "force",
     "global_bar",
     "heatmap",
