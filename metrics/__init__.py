@@ -10,12 +10,14 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from xai.metrics import tasks
     from xai.metrics.evaluation import evaluate
     from xai.metrics.meta import meta_check
     from xai.metrics.registry import names
     from xai.metrics.report import Report
     from xai.metrics.score import Score
 
+_MODULES = ("tasks",)
 _HOMES = {
     "Report": "report", "Score": "score", "evaluate": "evaluation", "meta_check": "meta",
     "names": "registry",
@@ -30,6 +32,8 @@ def _homes() -> dict[str, str]:
 
 
 def __getattr__(name: str) -> Any:
+    if name in _MODULES:
+        return import_module(f"xai.metrics.{name}")
     homes = {} if name.startswith("__") else _homes()
     if name not in homes:
         raise AttributeError(f"module 'xai.metrics' has no attribute {name!r}")
@@ -38,7 +42,7 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return sorted(_homes())
+    return sorted([*_homes(), *_MODULES])
 
 
-__all__ = ["Report", "Score", "evaluate", "meta_check", "names"]
+__all__ = ["Report", "Score", "evaluate", "meta_check", "names", "tasks"]

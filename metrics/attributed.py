@@ -38,7 +38,7 @@ def own_keywords(explanation: Explanation, given: dict[str, Any], *, shown: bool
 
 def _own_players(explanation: Explanation) -> Any:
     """The explanation's players, for any batch of the same rows."""
-    if explanation.spans is not None:  # windows that overlap
+    if explanation.spans is not None or explanation.layer:  # overlapping windows; channels
         return Pixels()
     owner = explanation.element_players
     first = owner[0]
@@ -58,7 +58,8 @@ def per_player(explanation: Any, setting: Setting) -> Floats:
     """Attributions (n, d) of the setting's players; NaN where a row has fewer.
 
     An attribution of other players is shared out evenly among their elements, and summed over
-    the setting's players: what is attributed in all stays the same.
+    the setting's players: what is attributed in all stays the same. Of windows that overlap, and
+    of a layer's channels, the map is scored.
     """
     n, shape = setting.inputs.n, setting.inputs.shape
     counts = setting.partition.counts
@@ -72,7 +73,7 @@ def per_player(explanation: Any, setting: Setting) -> Floats:
         from xai.metrics.case import _numbers
 
         flat = _numbers(explanation).reshape(n, -1)
-        if explanation.spans is not None:
+        if explanation.spans is not None or explanation.layer:
             channels = 1 if setting.axis is None else shape[setting.axis - 1]
             return _summed(np.asarray(explanation.map()) / channels, owner, counts, d)
         if np.array_equal(explanation.element_players, owner):

@@ -48,6 +48,14 @@ COMMON = """
 """
 
 
+def _once(store: dict[Any, Any], key: Hashable, make: Callable[[], Made], of: object) -> Made:
+    """The value kept under a key; with an object, which is kept as well so that its id stays."""
+    if (key, id(of)) not in store:
+        store[key, id(of)] = make(), of
+    made: Made = store[key, id(of)][0]
+    return made
+
+
 @dataclass(eq=False)
 class Scene:
     """A model, its rows and a removal: what all attributions of these rows are held against.
@@ -78,6 +86,9 @@ class Scene:
     _made: dict[Hashable, Any] = field(default_factory=dict, init=False, repr=False)
     _stack: ExitStack = field(default_factory=ExitStack, init=False, repr=False)
 
+    def __post_init__(self) -> None:
+        self.seed = as_seed(self.seed)
+
     def __enter__(self) -> Scene:
         return self
 
@@ -100,7 +111,7 @@ class Scene:
             self.model, self.x, "shapley", y=self.y, data=self.data, players=self.players,
             target="predicted" if self.target is None else self.target,
             removal=removal, behavior=self.behavior, batch_size=self.batch_size,
-            seed=as_seed(self.seed), feature_names=self.feature_names,
+            seed=self.seed, feature_names=self.feature_names,
             categorical=self.categorical, options=axis,
         )  # fmt: skip
         setting = self._stack.enter_context(opened)
@@ -128,7 +139,7 @@ class Scene:
     def removals(self) -> list[str]:
         """The removals that were used."""
         own = [repr(self.setting.recipe.removal)] if "games" in vars(self) else []
-        changed = [made for made in self._made.values() if isinstance(made, Scene)]
+        changed = [made for made, _ in self._made.values() if isinstance(made, Scene)]
         return sorted({*own, *(name for scene in changed for name in scene.removals)})
 
     @property
@@ -136,15 +147,12 @@ class Scene:
         """Model rows spent so far, over all rows."""
         opened = self.looked * len(self.seen.outputs) if self.looked else 0
         played = sum(game.evaluations for _, game in self.games) if "games" in vars(self) else 0
-        changed = [made for made in self._made.values() if isinstance(made, Scene)]
+        changed = [made for made, _ in self._made.values() if isinstance(made, Scene)]
         return opened + played + self.spent_elsewhere + sum(scene.spent for scene in changed)
 
-    def once(self, key: Hashable, make: Callable[[], Made]) -> Made:
-        """What `make` gives, made when it is first asked for under this key."""
-        if key not in self._made:
-            self._made[key] = make()
-        made: Made = self._made[key]
-        return made
+    def once(self, key: Hashable, make: Callable[[], Made], of: object = None) -> Made:
+        """What `make` gives, made when it is first asked for under this key (of this object)."""
+        return _once(self._made, key, make, of)
 
     def changed(self, key: Hashable, **parts: Any) -> Scene:
         """The same with another removal or other players."""
@@ -225,12 +233,9 @@ class Case:
         parts = [(rows, np.asarray(score(game, a))) for rows, game, a in self.games()]
         return padded(parts, self.scene.n)
 
-    def once(self, key: Hashable, make: Callable[[], Made]) -> Made:
-        """What `make` gives, made when it is first asked for under this key."""
-        if key not in self._made:
-            self._made[key] = make()
-        made: Made = self._made[key]
-        return made
+    def once(self, key: Hashable, make: Callable[[], Made], of: object = None) -> Made:
+        """What `make` gives, made when it is first asked for under this key (of this object)."""
+        return _once(self._made, key, make, of)
 
     def changed(self, key: Hashable, **parts: Any) -> Case:
         """The same attribution with another removal, or summed over other players."""

@@ -14,6 +14,7 @@ from xai.metrics.controls import RANDOM, random_explain, random_like, replaced
 from xai.metrics.registry import Record, find
 from xai.metrics.report import Report
 from xai.metrics.score import Score
+from xai.streams import as_seed
 
 DEFAULT = (
     "deletion", "insertion", "abpc", "faithfulness_correlation", "max_sensitivity", "complexity",
@@ -65,7 +66,8 @@ def evaluate(
     """
     named = _named(explanations)
     asked = _asked(metrics, named, explain or {})
-    seed = int(common.get("seed") or 0)
+    seed = as_seed(common.get("seed") or 0)
+    common = common | {"seed": seed}
     with _scene(model, x, named, common) as scene:
         cases = {name: Case(scene, explanation) for name, explanation in named.items()}
         extra: dict[str, Case] = {}

@@ -17,6 +17,7 @@ from xai.metrics.evaluation import _asked, _named, _scene
 from xai.metrics.numerics import pearson
 from xai.metrics.registry import Record
 from xai.metrics.score import Floats
+from xai.streams import as_seed
 
 
 @dataclass(frozen=True, repr=False)
@@ -95,7 +96,7 @@ def meta_check(
         raise ValueError("seeds and randoms are at least 1")
     named = _named(explanations)
     ((label, (record, core, options)),) = _asked([metric], named, explain or {}).items()
-    seed = int(common.get("seed") or 0)
+    seed = as_seed(common.get("seed") or 0)
     if removals and common.get("removal") is None:
         common["removal"] = removals[0]
 

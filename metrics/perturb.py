@@ -120,8 +120,8 @@ def copies(case: Case, radius: Any, samples: int, explain: Explain | None) -> Co
         step = np.broadcast_to(lengths(u), (n, samples))
         return Copies(step, distance, lengths(numbers(inputs)), lengths(case.flat), x)
 
-    key = ("copies", np.asarray(radius, np.float64).tobytes(), int(samples), id(explain))
-    return case.once(key, make)
+    key = ("copies", np.asarray(radius, np.float64).tobytes(), int(samples))
+    return case.once(key, make, of=explain)
 
 
 def box(inputs: Inputs, radius: Any, samples: int, seed: int) -> Floats:
@@ -176,7 +176,7 @@ def lengths(a: Floats) -> Floats:
 def same_class(case: Case, x: Any) -> tuple[NDArray[np.bool_], NDArray[np.floating]]:
     """Whether copies (n N) are still predicted as their row is, (n, N); and their outputs."""
     known = case.scene.seen.outputs
-    out = case.scene.once(("outputs", id(x)), lambda: outputs(case.scene.model, x, case.scene))
+    out = case.scene.once("outputs", lambda: outputs(case.scene.model, x, case.scene), of=x)
     out = out.reshape(len(known), -1, known.shape[1])
     if known.shape[1] == 1 or not case.scene.seen.model.classifies:
         return np.ones(out.shape[:2], bool), out

@@ -163,6 +163,8 @@ def _smoothed(case: Case, explain: Explain | None, model: Any, draws: int, noise
 
 def _likeness(a: Floats, b: Floats, of: Any = spearman) -> Floats:
     """Correlation of each row's attributions, padding left out."""
+    if not np.isnan(a).any():
+        return np.asarray(of(a, b))
     out = np.empty(len(a))
     for i, (x, y) in enumerate(zip(a, b, strict=True)):
         there = ~np.isnan(x)

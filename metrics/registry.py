@@ -42,6 +42,7 @@ class Record:
 _CURVES, _AGREEMENT = "faithfulness by removal", "faithfulness by agreement"
 _SIMPLE, _ROBUST, _AXIOM = "simplicity", "robustness", "axioms"
 _RANDOM = "randomisation"
+_TRUTH = "ground truth"
 
 RECORDS: tuple[Record, ...] = (
     Record("deletion", "faithfulness", _CURVES, "lower", "area under D", "K + 1",
@@ -104,6 +105,10 @@ RECORDS: tuple[Record, ...] = (
            "‖a(½x + ½z) − ½a(x) − ½a(z)‖/‖a(x)‖", "2N ex", "explain, data", "Li et al. 2022 (DRE)"),
     Record("worst_case_bound", "robustness", _ROBUST, "lower",
            "first-order bound of ‖Δa‖ under attack", "2d ex", "explain", "Wang & Kong 2023"),
+    Record("distance_attack", "attacks", _ROBUST, "lower", "largest ‖Δa‖ found, class kept",
+           "10(2d + 1) ex", "explain", "Madry et al. 2018; Wang & Kong 2023"),
+    Record("top_k_attack", "attacks", _ROBUST, "lower", "share of the top k lost, class kept",
+           "10(2d + 1) ex", "explain", "Ghorbani, Abid & Zou 2019 (IFIA)"),
     Record("consistency", "robustness", _ROBUST, "higher",
            "same explanation, same class", "0", "several outputs",
            "Dasgupta, Frost & Moshkovitz 2022"),
@@ -132,6 +137,35 @@ RECORDS: tuple[Record, ...] = (
     Record("random_logit", "randomisation", _RANDOM, "lower",
            "correlation with another class's attribution", "1 ex", "explain, several outputs",
            "Sixt, Granz & Landgraf 2020"),
+    Record("pointing_game", "localisation", _TRUTH, "higher", "is the largest in the mask?", "0",
+           "mask", "Zhang et al. 2018"),
+    Record("relevance_mass", "localisation", _TRUTH, "higher", "Σ_mask a⁺ / Σ a⁺", "0", "mask",
+           "Arras, Osman & Samek 2022"),
+    Record("relevance_rank", "localisation", _TRUTH, "higher", "|top |mask| ∩ mask| / |mask|", "0",
+           "mask", "Arras, Osman & Samek 2022"),
+    Record("roc_auc", "localisation", _TRUTH, "higher", "P(a inside > a outside)", "0", "mask",
+           "Clark, Wilming & Haufe 2024 (XAI-TRIS)"),
+    Record("iou", "localisation", _TRUTH, "higher", "|top k ∩ mask| / |top k ∪ mask|", "0",
+           "mask", "Zhou et al. 2016"),
+    Record("grid_pointing", "localisation", _TRUTH, "higher", "Σ_cell a⁺ / Σ a⁺ in a mosaic", "0",
+           "cell", "Böhle, Fritz & Schiele 2021"),
+    Record("suppressor_mass", "localisation", _TRUTH, "lower", "Σ_outside |a| / Σ |a|", "0",
+           "mask", "Wilming et al. 2023"),
+    Record("feature_agreement", "reference", _TRUTH, "higher", "|T_k(a) ∩ T_k(g)| / k", "0",
+           "reference", "Krishna et al. 2022"),
+    Record("rank_agreement", "reference", _TRUTH, "higher", "same feature at ranks 1..k", "0",
+           "reference", "Krishna et al. 2022"),
+    Record("sign_agreement", "reference", _TRUTH, "higher", "|T_k(a) ∩ T_k(g), same sign| / k",
+           "0", "reference", "Krishna et al. 2022"),
+    Record("signed_rank_agreement", "reference", _TRUTH, "higher",
+           "same feature and sign at ranks 1..k", "0", "reference", "Krishna et al. 2022"),
+    Record("rank_correlation", "reference", _TRUTH, "higher", "Spearman(|a|, |g|)", "0",
+           "reference", "Krishna et al. 2022"),
+    Record("pairwise_rank_agreement", "reference", _TRUTH, "higher", "pairs ordered alike", "0",
+           "reference", "Krishna et al. 2022"),
+    Record("simulatability", "student", "tasks", "higher",
+           "gain in predicting the model from seeing explanations", "1", "several outputs",
+           "Hase & Bansal 2020"),
 )  # fmt: skip
 
 

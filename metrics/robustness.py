@@ -279,7 +279,7 @@ def jacobian(case: Case, step: float, explain: Explain | None) -> Floats:
         a = explained(case, x, index, explain).reshape(n, 2, len(free), -1)
         return np.nan_to_num(a[:, 0] - a[:, 1]).transpose(0, 2, 1) / (2 * step)
 
-    return case.once(("jacobian", step, id(explain)), make)
+    return case.once(("jacobian", step), make, of=explain)
 
 
 @metric

@@ -28,9 +28,14 @@ class Case:
     samples: bool = True  # draws at random where `budget` is below full enumeration
     sums: bool = False  # efficiency: Shapley
     dummies: bool = False  # exactly 0 for a player that does nothing, sampled or not
+    any_model: bool = False  # of networks: needs no gradients
     needs_data: bool = False  # background rows (of networks; the tables' methods all have them)
     change: bool = True  # measures change: zero on a constant model
+    ranks: bool = False  # an order of players: there is one on a constant model, too
+    shares: bool = True  # of networks: all outputs use the same model rows
     default_removal: str = "Marginal"
+    enumerates: bool = True  # exact once all coalitions fit the budget
+    least: int = 0  # model rows that one explained row of the `large` problem needs
     budget: int | None = 1500  # with the `large` problem below, too few rows to enumerate
 
 
@@ -47,13 +52,18 @@ CASES = {
         Case("beta_shapley", dummies=True),
         Case("owen", sums=True, dummies=True),
         Case("mean_when_included", change=False),
-        Case("lime"),
-        Case("c_lime", default_removal="Noise"),
+        Case("lime", enumerates=False),
+        # four designs of eight neighbours, over 20 background rows
+        Case("sobol", dummies=True, enumerates=False, least=4 * 9 * 20 + 21),
+        Case("hsic"),
+        Case("c_lime", default_removal="Noise", enumerates=False),
         Case("permutation_test", data_set=True, needs_y=True, dummies=True),
         Case("loss_shap", needs_y=True, sums=True, dummies=True),
         Case("sage", data_set=True, needs_y=True, sums=True, dummies=True),
-        Case("ime", sums=True, dummies=True, default_removal="Uniform"),
-        Case("qii", sums=True, dummies=True, default_removal="ProductOfMarginals"),
+        Case("ime", sums=True, dummies=True, enumerates=False, default_removal="Uniform"),
+        Case(
+            "qii", sums=True, dummies=True, enumerates=False, default_removal="ProductOfMarginals"
+        ),
     ]
 }
 
@@ -73,9 +83,17 @@ NETWORK_CASES = {
         Case("gradcam++", samples=False),
         Case("ablation_cam", samples=False),
         Case("score_cam", samples=False, change=False),
+        Case("deeplift", samples=False, shares=False),
+        Case("lrp", samples=False, shares=False),
+        Case("guided_backprop", samples=False, shares=False),
+        Case("deconvnet", samples=False, shares=False),
+        Case("rise", change=False, any_model=True, budget=40),
+        Case("extremal_perturbation", samples=False, ranks=True, shares=False, budget=90),
+        Case("meaningful_perturbation", samples=False, change=False, shares=False, budget=40),
+        Case("mir", samples=False, ranks=True, shares=False, any_model=True, budget=None),
     ]
 }
-"""Methods for torch networks and images: their laws are in test_network_laws.py."""
+"""Methods for images, and for torch networks: their laws are in test_network_laws.py."""
 
 FAMILIES: dict[str, Callable[[Case], bool]] = {
     "case": lambda case: True,
@@ -89,6 +107,9 @@ FAMILIES: dict[str, Callable[[Case], bool]] = {
 NETWORK_FAMILIES: dict[str, Callable[[Case], bool]] = {
     "network_case": lambda case: True,
     "sampling_network_case": lambda case: case.samples,
+    "torch_case": lambda case: not case.any_model,
+    "amount_network_case": lambda case: not case.ranks,
+    "sharing_network_case": lambda case: case.shares,
 }
 
 

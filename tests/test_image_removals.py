@@ -343,6 +343,17 @@ def test_inpainting_keeps_xs_kind(torch, images, kind):
     np.testing.assert_allclose(got, expected, atol=0.02 * np.ptp(given))
 
 
+@pytest.mark.parametrize("axis", [1, 3])
+def test_inpainting_on_a_device_is_that_on_the_host(torch, images, axis):
+    """A tensor's own operations, wherever it lives."""
+    kept = torch.tensor(np.expand_dims(np.stack(list(holes().values())), axis))
+    x, rows = torch.tensor(np.moveaxis(images, 1, axis).copy()), np.arange(len(kept)) % 2
+    filler = bound(Inpaint(0.02), x, axis).inputs.__self__
+    host, device = (filler._filled(rows, kept, host=host) for host in (True, False))
+    assert host.shape == (len(kept), *x.shape[1:])
+    torch.testing.assert_close(device, host, rtol=0, atol=1e-10)
+
+
 def test_channels_are_inpainted_each_from_itself(images):
     """A colour of which nothing is kept becomes its mean; the others stay."""
     e = xai.explain(

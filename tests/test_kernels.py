@@ -67,6 +67,7 @@ PLAYERS = {
     "pixels": (IMAGES, lambda rng: xai.players.Pixels()),
     "patches": (IMAGES, lambda rng: xai.players.Patches(2)),
     "oblong patches": (IMAGES, lambda rng: xai.players.Patches((4, 3))),
+    "grid": (IMAGES, lambda rng: xai.players.Grid(2)),
     "windows": (IMAGES, lambda rng: xai.players.Windows(3, (2, 1))),
     "channels": (IMAGES, lambda rng: xai.players.Channels()),
     "regions with -1": (IMAGES, lambda rng: rng.integers(-1, 3, size=IMAGES[1:])),

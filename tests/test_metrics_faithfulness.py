@@ -197,3 +197,20 @@ def test_road_tells_the_important_from_the_unimportant():
     assert (good.values > 0.1).all()
     bad = metrics.road(f, x, 0.2 - x[..., 0], steps=8)
     assert (bad.values < 0).all()
+
+
+@pytest.mark.parametrize("players", ["windows", "channels"])
+def test_windows_and_channels_are_scored_by_their_map(players):
+    torch = pytest.importorskip("torch")
+    torch.manual_seed(0)
+    net = torch.nn.Sequential(
+        torch.nn.Conv2d(1, 4, 3, padding=1), torch.nn.Tanh(), torch.nn.Flatten(),
+        torch.nn.Linear(4 * 36, 2),
+    ).double()  # fmt: skip
+    x = torch.rand(2, 1, 6, 6).double()
+    chosen = xai.players.Windows(3, 2) if players == "windows" else xai.players.Channels("1")
+    e = xai.explain(net, x, "occlusion", players=chosen)
+    score = metrics.deletion(net, x, e, removal="baseline")
+    want = metrics.deletion(net, x, e.map(), target=e.target, removal="baseline")
+    assert_allclose(score.values, want.values)
+    assert score.curve.shape == (2, 33)

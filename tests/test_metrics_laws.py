@@ -58,6 +58,8 @@ CASES = {
     "relative_representation_stability": Case({"layer": "0"}, torch=True, zero=NAN),
     "shift_consistency": Case({"among": 3.0}, zero=NAN),
     "worst_case_bound": Case(images=False),
+    "distance_attack": Case({"steps": 2}),
+    "top_k_attack": Case({"steps": 2, "radius": 0.5}),
     "consistency": Case(of_all_rows=True, images=False),
     "complexity": Case(zero=NAN),
     "sparseness": Case(zero=NAN),
@@ -130,7 +132,8 @@ def test_the_table_names_every_metric():
     assert str(len(RECORDS)) and "faithfulness" in repr(metrics.names())
 
 
-HOMES = ("faithfulness", "agreement", "robustness", "simplicity", "axioms", "randomisation")
+HOMES = ("faithfulness", "agreement", "robustness", "simplicity", "axioms", "randomisation",
+         "attacks")  # fmt: skip
 
 
 @pytest.mark.parametrize("name", FLAT)

@@ -73,9 +73,15 @@ def test_max_and_average_sensitivity_with_the_same_noise(quantus, net, x):
         with torch.no_grad():
             return model(torch.as_tensor(rows)).numpy().max(axis=1)[:, None, None, None] * rows
 
+    def again(model, inputs, targets, **_):
+        return explain(model, inputs, targets)
+
     a = explain(net, x, TARGET)
     given = {"target": TARGET, "radius": 0.2, "samples": 8, "explain": explain}
-    ours = [metrics.max_sensitivity(net, x, a, **given), metrics.avg_sensitivity(net, x, a, **given)]
+    ours = [
+        metrics.max_sensitivity(net, x, a, **given),
+        metrics.avg_sensitivity(net, x, a, **given),
+    ]
     copies = seen[1].reshape(5, 8, -1)
     for score, metric in zip(ours, (quantus.MaxSensitivity, quantus.AvgSensitivity), strict=True):
         step = iter(range(8))
@@ -83,7 +89,7 @@ def test_max_and_average_sensitivity_with_the_same_noise(quantus, net, x):
             nr_samples=8, perturb_func=lambda arr, step=step, **_: copies[:, next(step)],
             return_nan_when_prediction_changes=False, **PLAIN,
         )(model=net, x_batch=x, y_batch=TARGET, a_batch=a,
-          explain_func=lambda model, inputs, targets, **_: explain(model, inputs, targets))  # fmt: skip
+          explain_func=again)  # fmt: skip
         assert_allclose(score.values, theirs, rtol=1e-5)
 
 

@@ -207,3 +207,46 @@ def test_categories_stay_as_they_are(mixed):
     e = xai.explain(mixed.pipeline, mixed.x, "shapley", data=mixed.data)
     score = metrics.max_sensitivity(mixed.pipeline, mixed.x, e, radius=[1, 1, 0, 0], samples=3)
     assert (score.values > 0).all()
+
+
+@pytest.mark.parametrize("norm", ["l2", "linf"])
+def test_attacks_reach_the_bound_of_quadratics_and_stay_below_it(rows, norm):
+    f = lambda x: 0.5 * ((x @ A) * x).sum(axis=1)  # noqa: E731
+    given = {"radius": 0.3, "norm": norm, "explain": quadratic_gradient}
+    bound = metrics.worst_case_bound(f, rows, rows @ A, **given)
+    attack = metrics.distance_attack(f, rows, rows @ A, steps=20, **given)
+    assert (attack.values <= bound.values * (1 + 1e-9)).all()
+    assert (attack.values > (0.95 if norm == "l2" else 0.6) * bound.values).all()
+    delta = attack.info["delta"]
+    size = np.linalg.norm(delta, axis=1) if norm == "l2" else np.abs(delta).max(axis=1)
+    assert (size <= 0.3 * (1 + 1e-12)).all()
+    assert_allclose(np.linalg.norm(delta @ A, axis=1), attack.values)
+
+
+def test_attacks_keep_the_class():
+    """Behind the border attributions jump; an attack that crosses it does not count."""
+    two = lambda x: np.stack([x[:, 0], -x[:, 0]], axis=1)  # noqa: E731
+    jumps = lambda model, x, target: np.where(x[:, :1] > 0, x, x + 100)  # noqa: E731
+    x = np.array([[0.05, 1.0], [3.0, 1.0]])
+    attack = metrics.distance_attack(two, x, x, radius=0.2, explain=jumps)
+    assert (attack.values <= 0.2 * (1 + 1e-9)).all() and (attack.values > 0).all()
+    assert ((x + attack.info["delta"])[:, 0] > 0).all()
+
+
+def test_the_top_players_are_attacked(rows):
+    x = np.array([[1.0, 1.1, 0.0, 0.0], [1.0, 9.0, 0.0, 0.0]])
+    own = lambda model, rows, target: rows  # noqa: E731
+    attack = metrics.top_k_attack(linear, x, x, k=1, radius=0.2, explain=own)
+    assert_allclose(attack.values, [1, 0])
+    with pytest.raises(ValueError, match="4 players"):
+        metrics.top_k_attack(linear, x, x, k=5, explain=own)
+
+
+def test_many_columns_are_attacked_along_random_directions():
+    rng = np.random.default_rng(0)
+    x, w = rng.normal(size=(2, 60)), rng.normal(size=60)
+    product = lambda model, rows, target: w * rows  # noqa: E731
+    f = lambda z: z @ w  # noqa: E731
+    attack = metrics.distance_attack(f, x, w * x, radius=0.1, directions=20, explain=product)
+    assert (attack.values > 0.1 * np.abs(w).mean()).all()
+    assert (attack.values <= 0.1 * np.abs(w).max() * (1 + 1e-9)).all()

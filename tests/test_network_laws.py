@@ -12,12 +12,15 @@ torch = pytest.importorskip("torch")
 FIELDS = ("values", "base_values", "predictions", "std_error")
 
 
-class Counter(torch.nn.Module):
+class Counter(torch.nn.Identity):
     """Passes its input on, and counts the rows: those that reach the end of a network."""
 
     def __init__(self):
         super().__init__()
         self.rows, self.largest = 0, 0
+
+    def __deepcopy__(self, memo):
+        return self  # rows that a copy of the network sees count, too
 
     def forward(self, x):
         self.rows += len(x)
@@ -80,7 +83,7 @@ def assert_agree(one, other, exactly=False):
 def test_batch_size_changes_nothing(network_case, run, batch_size):
     net = network()
     batched, default = run(network_case, net, batch_size=batch_size), run(network_case)
-    assert net[8].largest <= batch_size
+    assert net[8].largest <= max(batch_size, 2 if network_case.name == "deeplift" else 1)
     assert batched.evaluations == default.evaluations
     assert_agree(batched, default)
 
@@ -157,20 +160,20 @@ def test_an_array_is_as_good_as_a_tensor(network_case, run, images):
     assert_agree(run(network_case, x=images.numpy()), run(network_case))
 
 
-def test_all_outputs_cost_no_more_than_one_and_agree(network_case, run):
-    keywords = {"steps": 8} if "integrated" in network_case.name else {}
-    every = run(network_case, target="all", **keywords)
+def test_all_outputs_cost_no_more_than_one_and_agree(sharing_network_case, run):
+    keywords = {"steps": 8} if "integrated" in sharing_network_case.name else {}
+    every = run(sharing_network_case, target="all", **keywords)
     for target in range(3):
-        one = run(network_case, target=target, **keywords)
+        one = run(sharing_network_case, target=target, **keywords)
         assert one.evaluations == every.evaluations
         np.testing.assert_allclose(every.values[..., target], one.values, rtol=1e-9, atol=1e-12)
 
 
-def test_a_constant_network_is_explained_by_zeros(network_case, run):
+def test_a_constant_network_is_explained_by_zeros(amount_network_case, run):
     net = network()
     torch.nn.init.zeros_(net[9].weight)
-    explanation = run(network_case, net)
-    if network_case.change:
+    explanation = run(amount_network_case, net)
+    if amount_network_case.change:
         np.testing.assert_array_equal(explanation.values, 0)
     else:
         np.testing.assert_allclose(explanation.values, explanation.values.flat[0])
@@ -190,7 +193,7 @@ def test_maps_are_as_large_as_the_images(network_case, run):
 
 
 @pytest.mark.parametrize("model", ["forest", "function"])
-def test_models_without_gradients_are_refused_before_they_are_called(network_case, images, model):
+def test_models_without_gradients_are_refused_before_they_are_called(torch_case, images, model):
     calls = []
 
     def function(x):
@@ -199,7 +202,7 @@ def test_models_without_gradients_are_refused_before_they_are_called(network_cas
 
     x = images.numpy()
     with pytest.raises(TypeError, match="torch module"):
-        xai.explain(function, x, network_case.name, data=x, channel_axis=1)
+        xai.explain(function, x, torch_case.name, data=x, channel_axis=1)
     assert not calls
 
 
@@ -212,3 +215,65 @@ def test_nan_in_a_gradient_names_the_row(run, images):
     x[1] = 0
     with pytest.raises(ValueError, match=r"row 1 \(0-based\)"):
         xai.explain(Root(), x, "gradient", target=0)
+
+
+# ------------------------------------------------------------------------- how a module is run
+
+
+class Several(torch.nn.Module):
+    """Returns a tuple, a dict, or an object with logits, as trained models do."""
+
+    def __init__(self, kind):
+        super().__init__()
+        self.net, self.kind = network(), kind
+
+    def forward(self, x):
+        out = self.net(x)
+        if self.kind == "tuple":
+            return out * 2, out
+        if self.kind == "dict":
+            return {"other": out * 2, "scores": out}
+        return type("Output", (), {"logits": out})()
+
+
+@pytest.mark.parametrize(
+    ("kind", "output"),
+    [("tuple", 1), ("dict", "scores"), ("dict", lambda out: out["scores"]), ("object", None)],
+)
+def test_one_of_several_outputs_is_explained(network_case, run, kind, output):
+    model = xai.TorchModel(Several(kind), output=output)
+    assert_agree(run(network_case, model), run(network_case))
+
+
+@pytest.mark.parametrize("kind", ["tuple", "dict"])
+def test_which_output_must_be_said(kind, run, images):
+    for method in ("gradient", "occlusion"):
+        with pytest.raises(TypeError, match=r"TorchModel\(module, output=0\)"):
+            xai.explain(Several(kind), images, method)
+
+
+def test_channels_last_changes_nothing_but_the_order_in_memory(network_case, run):
+    net = network()
+    strides = [p.stride() for p in net.parameters()]
+    storage = [p.data_ptr() for p in net.parameters()]
+    explanation = run(network_case, xai.TorchModel(net, channels_last=True))
+    assert_agree(explanation, run(network_case))
+    assert [p.stride() for p in net.parameters()] == strides
+    assert [p.data_ptr() for p in net.parameters()] == storage
+
+
+def test_half_precision_is_nearly_the_same(amount_network_case, run):
+    net = network().float()
+    keywords = {"steps": 16} if "integrated" in amount_network_case.name else {}
+    whole = run(amount_network_case, net, **keywords)
+    half = run(amount_network_case, xai.TorchModel(net, precision="bfloat16"), **keywords)
+    assert half.values.dtype.itemsize >= 4
+    scale = np.abs(whole.values).max()
+    assert 0 < np.abs(half.values - whole.values).max() < 0.25 * scale
+
+
+def test_a_precision_that_is_none_is_refused():
+    with pytest.raises(ValueError, match="bfloat16"):
+        xai.TorchModel(network(), precision="bf16")
+    with pytest.raises(TypeError, match="no torch module"):
+        xai.TorchModel(lambda x: x)

@@ -62,6 +62,7 @@ def test_a_row_alone_is_the_same(table, estimator):
 
 def test_a_row_that_is_exact_among_others_has_no_error_of_its_own(table, tmp_path):
     """9 of 12 players are left in row 1, and their coalitions fit the budget."""
+    pytest.importorskip("pandas")
     x, data = table
     keywords = {"data": data, "budget": 4000, "tolerance": 0.2}
     e = xai.explain(model, x, "permutation_shap", **keywords)
@@ -72,6 +73,8 @@ def test_a_row_that_is_exact_among_others_has_no_error_of_its_own(table, tmp_pat
         assert found.runs.tolist() == ["walks", "enumeration", "walks"]
         assert found.ran == "enumeration, walks"
         assert found[1].std_error is None and found[1].ran == "enumeration"
+        told = found.to_frame().groupby("row")["std_error"].count()  # of numbers
+        assert told.tolist() == [D, 0, D]
         assert found[[1, 2]].std_error.shape == (2, D) and found[[2]].ran == "walks"
     for i in range(3):
         alone = xai.explain(model, x[i : i + 1], "permutation_shap", **keywords)

@@ -15,7 +15,7 @@ def test_every_line_of_the_readme_runs():
     plt = pytest.importorskip("matplotlib.pyplot")
     plt.switch_backend("Agg")
     blocks = re.findall(r"^```python\n(.*?)^```", README.read_text("utf-8"), re.S | re.M)
-    assert len(blocks) == 2
+    assert len(blocks) == 3
     names: dict[str, object] = {"__name__": "readme"}
     for block in blocks:
         exec(compile(block, str(README), "exec"), names)

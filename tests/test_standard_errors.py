@@ -116,6 +116,8 @@ SUMMARIES = [
     Shapley("leverage"),
     Banzhaf(),
     MeanWhenIncluded(),
+    MeanWhenIncluded(p=0.35),
+    MeanWhenIncluded(p=0.8),
     LinearFit(kernel="shapley", regularizer=None),
     LinearFit(kernel=lambda Z: np.asarray(Z).mean(axis=1) + 0.1, regularizer=None),
 ]
@@ -125,6 +127,8 @@ IDS = [
     "leverage",
     "Banzhaf",
     "MeanWhenIncluded",
+    "MeanWhenIncluded .35",
+    "MeanWhenIncluded .8",
     "LinearFit shapley",
     "LinearFit own kernel",
 ]

@@ -14,6 +14,7 @@ from xai.summary import (
     RemoveIndividual,
     Shapley,
 )
+from xai.summary.included import kept_in_runs
 
 SIZES = range(1, 8)
 OUTPUTS = [None, 1, 3]
@@ -279,6 +280,38 @@ def test_individual_removal_names_the_least_budget(set_function):
     with pytest.raises(ValueError, match="8"):  # everything, nothing, and each player alone
         RemoveIndividual()(game_of(v, 6), budget=7)
     assert RemoveIndividual()(game_of(v, 6), budget=8).evaluations == 8
+
+
+# --------------------------------------------------------------------------- mean when included
+
+
+@pytest.mark.parametrize("p", [0.5, 0.8, 0.35, 1 / 3, 0.1, 1 / 49])
+def test_no_player_is_left_out_of_a_mean(p):
+    """As few coalitions as there may be hold every player at least once."""
+    least, d = int(np.ceil(1 / p - 1e-9)), 40
+    for seed in range(5):
+        found = MeanWhenIncluded(p=p, samples=least)(
+            game_of(lambda Z: Z @ np.arange(d), d), seed=seed
+        )
+        assert np.isfinite(found.values).all() and found.evaluations <= least + 2
+    few = MeanWhenIncluded(p=p, samples=least - 1)
+    for summary, budget in [(few, None), (MeanWhenIncluded(p=p), least + 1)]:
+        with pytest.raises(ValueError, match=f"{least} of which together hold every player.*least"):
+            summary(game_of(lambda Z: Z @ np.arange(d), d), budget=budget)
+
+
+@pytest.mark.parametrize("p", [0.5, 0.8, 0.35])
+def test_every_coalition_of_a_run_is_as_likely_as_if_drawn_alone(oracle, p):
+    """A chance of p for each of 3 players, independently: 20,000 runs within 5 sigma."""
+    run, Z = int(np.ceil(1 / p)), oracle.subsets(3)
+    S = kept_in_runs(0, 20_000 * run + 1, 3, p)
+    assert len(S) % run == 1 and S[:-1].reshape(-1, run, 3).any(axis=1).all()
+    chance = np.prod(np.where(Z, p, 1 - p), axis=1)
+    for place in range(run):
+        counts = np.bincount(S[place:-1:run] @ [4, 2, 1], minlength=8)
+        assert np.all(np.abs(counts - 20_000 * chance) < 5 * np.sqrt(20_000 * chance))
+    if p == 0.5:
+        np.testing.assert_array_equal(S[:-1:2], ~S[1::2])
 
 
 # ------------------------------------------------------------------------------- regularizers

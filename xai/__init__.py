@@ -17,6 +17,7 @@ from xai._version import __version__
 
 if TYPE_CHECKING:
     from xai import behavior, datasets, metrics, overview, players, plots, removal, summary
+    from xai.aggregate import aggregate
     from xai.explain import explain
     from xai.explanation import Explanation, load
     from xai.game import Game
@@ -24,8 +25,10 @@ if TYPE_CHECKING:
     from xai.metrics.choosing import choose
     from xai.metrics.evaluation import compare
     from xai.targets import Label, Top
+    from xai.torch_model import TorchModel
 
 _HOMES = {
+    "aggregate": "xai.aggregate",
     "explain": "xai.explain",
     "Explanation": "xai.explanation",
     "load": "xai.explanation",
@@ -34,6 +37,7 @@ _HOMES = {
     "methods": "xai.methods",
     "Label": "xai.targets",
     "Top": "xai.targets",
+    "TorchModel": "xai.torch_model",
     "choose": "xai.metrics.choosing",
     "compare": "xai.metrics.evaluation",
 }
@@ -47,7 +51,9 @@ __all__ = [
     "Label",
     "Method",
     "Top",
+    "TorchModel",
     "__version__",
+    "aggregate",
     "behavior",
     "choose",
     "compare",

@@ -38,17 +38,24 @@ class Table:
     @cached_property
     def full(self) -> Coalitions:
         """Which coalitions keep everything, (C,)."""
-        return np.asarray((self.coalitions == 1).all(axis=1))
+        return _all_are(self.coalitions, 1)
 
     @cached_property
     def empty(self) -> Coalitions:
         """Which keep nothing, (C,)."""
-        return np.asarray((self.coalitions == 0).all(axis=1))
+        return _all_are(self.coalitions, 0)
 
     @cached_property
     def compose(self) -> Compose:
         """How inputs are made of these coalitions."""
         return self.composer(self.coalitions)
+
+
+def _all_are(coalitions: NDArray[Any], value: int) -> NDArray[np.bool_]:
+    """Rows (C,) that hold one value throughout; most are known by their first."""
+    out = np.asarray(coalitions[:, 0] == value)
+    out[out] = (coalitions[out] == value).all(axis=1)
+    return out
 
 
 def composer(inputs: Inputs, partition: Partition, draws: Draws) -> Composer:

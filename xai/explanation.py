@@ -257,11 +257,16 @@ class Explanation:
         return np.argsort(-size, axis=1, kind="stable")[:, :k]
 
     def to_frame(self) -> pandas.DataFrame:
-        """A long pandas table: row, output, feature, value, std_error, base value, prediction."""
+        """A long pandas table: row, output, feature, value, std_error, base value, prediction.
+
+        The error is NaN where it is unknown, and in rows whose answer is exact.
+        """
         pandas = require("pandas", "pandas")
         flat = self._per_player()
         n, d = flat.shape[:2]
-        errors = None if self.std_error is None else self.std_error.reshape(n, d, -1)
+        errors = np.full((n, d, 1), np.nan)
+        if self.std_error is not None:
+            errors = np.where(self.exact[:, None, None], np.nan, self.std_error.reshape(n, d, -1))
         columns = flat.reshape(n, d, -1)
         k = columns.shape[2]
         target = self.target.reshape(n, k) if self.target.size == n * k else np.zeros((n, k), int)
@@ -274,7 +279,7 @@ class Explanation:
                 "output": outputs[target[row, output]],
                 "feature": names[row, player] if names.shape[1] == d else player,
                 "value": columns.ravel(),
-                "std_error": np.nan if errors is None else errors.ravel(),
+                "std_error": np.broadcast_to(errors, (n, d, k)).ravel(),
                 "base_value": self.base_values.reshape(n, k)[row, output],
                 "prediction": self.predictions.reshape(n, k)[row, output],
             }

@@ -33,6 +33,8 @@ T = TypeVar("T")
 Floats = NDArray[np.floating]
 Indices = NDArray[np.intp]
 Coalitions = NDArray[np.bool_]
+Masks = Coalitions | Floats
+"""Coalitions, or soft ones: floats in [0, 1]."""
 
 BATCH_BYTES = 2**25
 """Bytes of model input in one call, where `batch_size` is not given."""
@@ -84,6 +86,7 @@ class Game(ABC):
     evaluations : int
         Model rows spent so far, over all rows.
     player_names : (d,) str, or none
+    pixels : (height, width), where players are the pixels of an image, row by row; or None
     """
 
     n_rows: int = 1
@@ -96,6 +99,7 @@ class Game(ABC):
     evaluations: int = 0
     progress: Progress | None = None
     player_names: Sequence[str] = ()
+    pixels: tuple[int, int] | None = None
 
     @staticmethod
     def from_function(v: Callable[[Any], Any], n_players: int) -> Game:
@@ -103,7 +107,7 @@ class Game(ABC):
 
         Parameters
         ----------
-        v : bool (B, d) -> (B,) or (B, k)
+        v : bool (B, d) -> (B,) or (B, k); floats in [0, 1] where a summary uses soft masks
         n_players : int
 
         Examples
@@ -116,13 +120,13 @@ class Game(ABC):
         return FunctionGame(v, n_players)
 
     @abstractmethod
-    def grid(self, rows: Indices, coalitions: Coalitions, draws: Indices | None) -> Floats:
+    def grid(self, rows: Indices, coalitions: Masks, draws: Indices | None) -> Floats:
         """Values of rows × coalitions, shape (R, C, k).
 
         Parameters
         ----------
         rows : (R,) int
-        coalitions : (C, d) bool
+        coalitions : (C, d) bool, or floats in [0, 1]
         draws : (C,) or (R, C) int, or None
             One draw for each coalition (of each row), or None for the mean over all of them.
         """
@@ -255,7 +259,7 @@ class FunctionGame(Game):
         """The same: there is one draw."""
         return self.value(rows, coalitions)
 
-    def grid(self, rows: Indices, coalitions: Coalitions, draws: Indices | None) -> Floats:
+    def grid(self, rows: Indices, coalitions: Masks, draws: Indices | None) -> Floats:
         """Values (1, C, k)."""
         return self.value(rows, coalitions)[None]
 
@@ -295,6 +299,7 @@ class ModelGame(Game):
         self.evaluations = self.paid * self.n_rows
         self.n_players = int(self.partition.counts[self._rows[0]])
         self.player_names = self.partition.names
+        self.pixels = None if self.model.by_row else self.partition.pixels
         self.n_draws, self.endless = self.draws.n_draws, self.draws.endless
         self.sampled_draws = self.endless
         self.commutes = self.values.reduce is None
@@ -539,7 +544,7 @@ class ModelGame(Game):
         parts = [g.cpu().numpy() for _, _, g in self.gradients.stream(rows, masks, draws, wrt)]
         return np.concatenate(parts)
 
-    def grid(self, rows: Indices, coalitions: Coalitions, draws: Indices | None) -> Floats:
+    def grid(self, rows: Indices, coalitions: Masks, draws: Indices | None) -> Floats:
         """Values of rows × coalitions: (R, C, k)."""
         r, c = len(rows), len(coalitions)
         which = np.tile(np.arange(c), r)
@@ -659,6 +664,7 @@ class DatasetGame(Game):
         self.n_draws = self.inner.n_rows
         self.sampled_draws = True
         self.progress, self.player_names = self.inner.progress, self.inner.player_names
+        self.pixels = self.inner.pixels
 
     @property
     def evaluations(self) -> int:  # type: ignore[override] # a count that lives in the inner game
@@ -679,7 +685,7 @@ class DatasetGame(Game):
         """Value at one data row each: (B, k)."""
         return self.inner.value(draws, coalitions)
 
-    def grid(self, rows: Indices, coalitions: Coalitions, draws: Indices | None) -> Floats:
+    def grid(self, rows: Indices, coalitions: Masks, draws: Indices | None) -> Floats:
         """Values (1, C, k)."""
         if draws is None:
             return self.value(rows, coalitions)[None]

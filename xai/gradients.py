@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from xai.behavior import arrays
 from xai.composition import Composer, soft
 from xai.inputs import is_tensor
 from xai.kernels import tensors
@@ -57,8 +58,21 @@ class Gradients:
         plain = partition.overlap is None and partition.atlas is None
         return self.game.draws.inputs is None and plain
 
+    @property
+    def width_axis(self) -> int:
+        """Of a batch of images."""
+        pixels, owner = self.game.pixels, self.game.partition.owner
+        return -2 if owner.shape[1:3] == pixels != owner.shape[2:] else -1
+
     def stream(
-        self, rows: Indices, masks: Any, draws: Indices, wrt: Wrt
+        self,
+        rows: Indices,
+        masks: Any,
+        draws: Indices,
+        wrt: Wrt,
+        *,
+        outputs: Indices | None = None,
+        mirror: bool = False,
     ) -> Iterator[tuple[slice, Tensor, Tensor]]:
         """Batches of (place in the stream, values (b, k), gradients (b, d, k) or in inputs).
 
@@ -67,6 +81,10 @@ class Gradients:
         rows, draws : (B,) int
         masks : (B, d) floats in [0, 1], or (B, 1) where all players share one
         wrt : "mask", or "input": (b, *shape, k)
+        outputs : (B,) int, optional
+            The one output of each that is asked for; k is 1 then, for one backward pass.
+        mirror : bool
+            Whether images are mirrored, left to right, before the model sees them.
 
         Raises
         ------
@@ -85,16 +103,18 @@ class Gradients:
         def make(batch: slice) -> tuple[Tensor, Tensor]:
             part = masks[batch]
             if not through:
-                return part, self._inputs(at[batch], part, draws[batch])
+                return part, self.inputs(at[batch], part, draws[batch])
             with torch.inference_mode(False), torch.enable_grad():
                 part = _leaf(_as_tensor(self._wide(part), game.inputs.block))
-                return part, self._inputs(at[batch], part, draws[batch])
+                return part, self.inputs(at[batch], part, draws[batch])
 
         # a graph is made in the thread that walks it back
         blocks = map(make, batches) if through else ahead(make, batches)
         for batch, (part, block) in zip(batches, blocks, strict=True):
             leaf, block = (part, block) if through else (_leaf(block),) * 2
-            values = self._values(block, at[batch])
+            values = self._values(block, at[batch], mirror)
+            if outputs is not None:
+                values = arrays.take(values, outputs[batch, None])
             gradient = self._back(values, leaf)
             if wrt == "mask" and self.mixes:
                 gradient = self._in_masks(gradient, at[batch], draws[batch])
@@ -107,7 +127,7 @@ class Gradients:
         game, m = self.game, self.game.n_draws
         at = np.repeat(game.explained[np.asarray(rows)], m)
         draws = np.tile(np.arange(m), len(masks))
-        block = self._inputs(at, masks.repeat_interleave(m, 0), draws)
+        block = self.inputs(at, masks.repeat_interleave(m, 0), draws)
         values = game.values.output(at, game.model.tensor(block, at))
         game.count(len(block))
         means = values.reshape(len(masks), m, -1).mean(1)
@@ -130,7 +150,8 @@ class Gradients:
 
     # -- parts ---------------------------------------------------------------------------------
 
-    def _inputs(self, at: Indices, masks: Any, draws: Indices) -> Tensor:
+    def inputs(self, at: Indices, masks: Any, draws: Indices) -> Tensor:
+        """Model inputs of rows of `game.inputs`, soft masks and draws, (B,) each."""
         game = self.game
         table = self._wide(masks)
         if game.partition.overlap is not None:
@@ -152,13 +173,14 @@ class Gradients:
             return masks.expand(-1, d) if is_tensor(masks) else np.repeat(masks, d, axis=1)
         return masks
 
-    def _values(self, block: Tensor, at: Indices) -> Tensor:
+    def _values(self, block: Tensor, at: Indices, mirror: bool) -> Tensor:
         import torch
 
         game = self.game
         with torch.inference_mode(False), torch.enable_grad():
             # a copy: a module whose first layer works in place may not write on a leaf
-            values: Tensor = game.values.output(at, game.model.tensor(block.clone(), at))
+            own = block.flip(self.width_axis) if mirror else block.clone()
+            values: Tensor = game.values.output(at, game.model.tensor(own, at))
             return values if game.values.reduce is None else game.values.reduce(at, values)
 
     def _back(self, values: Tensor, leaf: Tensor) -> Tensor:

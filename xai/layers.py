@@ -26,6 +26,8 @@ LayerName: TypeAlias = "str | Module"
 
 AGREE = 1e-4
 """How closely the rest of a network must meet the whole one, of the outputs' scale."""
+HALF_AGREE = 0.03
+"""The same in half precision."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -90,7 +92,9 @@ def cut(
     if model.module is None:
         raise TypeError("players inside a network need a torch module")
     auto = isinstance(layer, str) and layer == "auto"
-    probe = None if auto else Probe(model.module, *find_layer(model.module, layer))
+    run = model.forward
+    assert run is not None
+    probe = None if auto else Probe(model.module, run, *find_layer(model.module, layer))
     size = batch_size or 32
     kept, outs = [], []
     for start in range(0, inputs.n, size):
@@ -99,7 +103,7 @@ def cut(
             last = LastMap()
             with last.watching(model.module):
                 outs.append(model(block))
-            probe, activations = last.found(model.module)
+            probe, activations = last.found(model.module, run)
         else:
             with probe.watching() as seen:
                 outs.append(model(block))
@@ -197,7 +201,7 @@ class LastMap:
             for handle in handles:
                 handle.remove()
 
-    def found(self, module: Module) -> tuple[Probe, Tensor]:
+    def found(self, module: Module, run: Callable[..., Any]) -> tuple[Probe, Tensor]:
         """The layer, and its output.
 
         Raises
@@ -212,14 +216,18 @@ class LastMap:
                 "first norm"
             )
         layer = dict(module.named_modules())[self.name]
-        return Probe(module, self.name, layer, self.calls), self.output
+        return Probe(module, run, self.name, layer, self.calls), self.output
 
 
 @dataclass(eq=False)
 class Probe:
-    """Watches a layer's output, or replaces it; hooks live no longer than one call."""
+    """Watches a layer's output, or replaces it; hooks live no longer than one call.
+
+    `run` calls the module, in the way that it is to be run.
+    """
 
     module: Module
+    run: Callable[..., Any]
     name: str
     layer: Module
     calls: int = 0
@@ -261,7 +269,7 @@ class Probe:
             return (block, *out[1:]) if isinstance(out, tuple) else block
 
         with self._hook(put):
-            return self.module(image)
+            return self.run(image)
 
     @contextmanager
     def _hook(self, function: Callable[[Any, Any, Any], Any]) -> Iterator[None]:
@@ -324,6 +332,8 @@ def _rest(
 
 def _meets(rest: Model, acts: Tensor, outputs: Floats, size: int) -> tuple[bool, int]:
     """Whether the rest reproduces the outputs, each row twice in a batch; and the rows spent."""
+    runs = rest.torch_model
+    agree = AGREE if runs is None or runs.precision is None else HALF_AGREE
     scale = max(float(np.abs(outputs).max()), 1e-12)
     spent = 0
     twice = np.repeat(np.arange(len(acts)), 2)
@@ -334,7 +344,7 @@ def _meets(rest: Model, acts: Tensor, outputs: Floats, size: int) -> tuple[bool,
         except (RuntimeError, ValueError):  # shapes that a network cannot broadcast
             return False, spent
         spent += len(out)
-        if out.shape != outputs[part].shape or np.abs(out - outputs[part]).max() > AGREE * scale:
+        if out.shape != outputs[part].shape or np.abs(out - outputs[part]).max() > agree * scale:
             return False, spent
     return True, spent
 

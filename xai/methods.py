@@ -6,11 +6,13 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from html import escape
 
-from xai.behavior import Behavior, DatasetLoss, Prediction, PredictionLoss
-from xai.players import ActivationMaps, Channels, Patches, Players, Units
+from xai.behavior import Behavior, DatasetLoss, Margin, Prediction, PredictionLoss
+from xai.players import ActivationMaps, Channels, Grid, Patches, Players, Superpixels, Units
 from xai.removal import (
     Baseline,
+    Blur,
     BlurPyramid,
+    Inpaint,
     Marginal,
     Neighbourhood,
     Noise,
@@ -21,18 +23,25 @@ from xai.removal import (
 )
 from xai.suggest import unknown
 from xai.summary import (
+    HSIC,
     Banzhaf,
     BetaShapley,
     Budget,
     ChannelGradient,
+    ExtremalSubset,
     Gradient,
     IncludeIndividual,
     IntegratedGradient,
     LinearFit,
     MeanWhenIncluded,
+    MinimalSubset,
     Owen,
+    PenalizedSubset,
+    Propagation,
     RemoveIndividual,
     Shapley,
+    SmoothGrid,
+    Sobol,
     Summary,
 )
 
@@ -83,6 +92,8 @@ _TABLE = "table; any model"
 _NETWORK = "image; torch"
 _TORCH = "table, image; torch"
 _TABLE_IMAGE = "table, image; any model"
+_IMAGE = "image; any model"
+_GRID = (Baseline(0), Grid(8))
 
 _METHODS = (
     Method(Marginal(), Prediction(), RemoveIndividual(), "occlusion",
@@ -111,6 +122,13 @@ _METHODS = (
     Method(Neighbourhood(), Prediction(), _LIME, "lime", budget=Budget(rows=5000),
            paper="Ribeiro, Singh & Guestrin 2016, Why should I trust you?",
            image=(Baseline("mean"), Patches(16))),
+    Method(Baseline(0), Prediction(), MeanWhenIncluded(masks=SmoothGrid()), "rise",
+           budget=Budget(rows=4000), inputs=_IMAGE, image=(Baseline(0), None),
+           paper="Petsiuk, Das & Saenko 2018, RISE"),
+    Method(Marginal(), Prediction(), Sobol(), "sobol", inputs=_TABLE_IMAGE, image=_GRID,
+           paper="Fel et al. 2021, Look at the variance! Efficient black-box explanations"),
+    Method(Marginal(), Prediction(), HSIC(), "hsic", image=_GRID,
+           paper="Novello, Fel & Vigouroux 2022, Making sense of dependence"),
     Method(Permuted(), DatasetLoss("error", average="loss"), RemoveIndividual(),
            "permutation_test",
            budget="10dn + m + n", inputs=_TABLE, paper="Breiman 2001, Random forests"),
@@ -158,6 +176,26 @@ _METHODS = (
     Method(Baseline(0), Prediction(), IncludeIndividual(softmax=True), "score_cam",
            inputs=_NETWORK, image=(Baseline(0), ActivationMaps()),
            paper="Wang et al. 2020, Score-CAM"),
+    Method(Baseline(0), Prediction(), Propagation("deeplift"), "deeplift", inputs=_TORCH,
+           budget="2 + m + 1",
+           paper="Shrikumar, Greenside & Kundaje 2017, Learning important features"),
+    Method(Baseline(0), Prediction(), Propagation("lrp"), "lrp", inputs=_TORCH, budget="2 + 1",
+           paper="Bach et al. 2015, On pixel-wise explanations by relevance propagation"),
+    Method(Baseline(0), Prediction(), Propagation("guided_backprop"), "guided_backprop",
+           inputs=_TORCH, budget="1 + 1",
+           paper="Springenberg et al. 2015, Striving for simplicity: the all convolutional net"),
+    Method(Baseline(0), Prediction(), Propagation("deconvnet"), "deconvnet",
+           inputs=_TORCH, budget="1 + 1",
+           paper="Zeiler & Fergus 2014, Visualizing and understanding convolutional networks"),
+    Method(BlurPyramid(), Prediction(), ExtremalSubset(), "extremal_perturbation", inputs=_NETWORK,
+           paper="Fong, Patrick & Vedaldi 2019, Understanding deep networks via extremal "
+                 "perturbations and smooth masks"),
+    Method(Blur(), Prediction("probability"), PenalizedSubset(), "meaningful_perturbation",
+           inputs=_NETWORK,
+           paper="Fong & Vedaldi 2017, Interpretable explanations of black boxes"),
+    Method(Inpaint(), Margin(), MinimalSubset(), "mir", inputs="image; any model",
+           image=(Inpaint(), Superpixels()),
+           paper="Zhou et al. 2015, Object detectors emerge in deep scene CNNs"),
     Method(ProductOfMarginals(), Prediction(), Shapley(), "qii", inputs=_TABLE_IMAGE,
            paper="Datta, Sen & Zick 2016, Quantitative input influence"),
 )  # fmt: skip
@@ -247,7 +285,7 @@ def _budget(method: Method) -> str:
     rule = method.budget or method.summary.default_budget
     if isinstance(rule, str):
         return rule
-    whole = isinstance(method.behavior, PredictionLoss | DatasetLoss)
+    whole = isinstance(method.behavior, PredictionLoss | DatasetLoss) and not rule.whole
     return rule.text("dm" if whole else "d", "n" if method.of_data_set else "1")
 
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from typing import Any, Literal, TypeAlias
 
@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xai.inputs import Block, Inputs, is_tensor
+from xai.torch_model import TorchModel, as_torch_model
 
 Scale: TypeAlias = Literal["probability", "score", "indicator", "amount", "module", "callable"]
 """What the outputs are: `predict_proba`'s, a `decision_function`'s, a `predict`-only classifier's,
@@ -28,7 +29,7 @@ class Model:
     prepare : block -> what the model takes
     scale : Scale
     labels : the classes' labels, where the model knows them
-    module : the torch module, where it is one
+    torch_model : the torch module and how it is run, where it is one
     is_ensemble : whether a call runs many members one by one, so that few large calls pay
     estimator : the fitted estimator, where `call` is its method
     forward : as `call`, with gradients; where it is a torch module
@@ -40,7 +41,7 @@ class Model:
     prepare: Callable[[Block], Any]
     scale: Scale
     labels: Sequence[Any] = ()
-    module: Any = None
+    torch_model: TorchModel | None = None
     is_ensemble: bool = False
     estimator: Any = None
     forward: Callable[..., Any] | None = None
@@ -84,7 +85,10 @@ class Model:
             )
         out = self.forward(self.prepare(block), *((rows,) if self.by_row else ()))
         if not is_tensor(out):
-            raise TypeError(f"the model returned a {type(out).__name__}; expected a tensor")
+            raise TypeError(
+                f"the model returned a {type(out).__name__}; expected a tensor: say which of its "
+                "outputs is explained with xai.TorchModel(module, output=0) or output='a name'"
+            )
         if out.ndim not in (1, 2) or len(out) != len(block):
             raise ValueError(
                 f"the model returned a tensor of shape {tuple(out.shape)} for {len(block)} rows; "
@@ -93,24 +97,14 @@ class Model:
         out = out.float() if out.dtype.itemsize < 4 else out
         return out[:, None] if out.ndim == 1 else out
 
-    @contextmanager
-    def session(self) -> Iterator[None]:
-        """Put a torch module in eval mode and its parameters out of gradients; restore both."""
-        if self.module is None:
-            yield
-            return
-        modes = [(part, part.training) for part in self.module.modules()]
-        learns = [(p, p.requires_grad) for p in self.module.parameters()]
-        self.module.eval()
-        try:
-            for parameter, _ in learns:
-                parameter.requires_grad_(False)
-            yield
-        finally:
-            for part, mode in modes:
-                part.training = mode
-            for parameter, flag in learns:
-                parameter.requires_grad_(flag)
+    @property
+    def module(self) -> Any:
+        """The torch module, where the model is one."""
+        return None if self.torch_model is None else self.torch_model.module
+
+    def session(self) -> AbstractContextManager[None]:
+        """Put a torch module in the state in which it is evaluated; restore it afterwards."""
+        return nullcontext() if self.torch_model is None else self.torch_model.session()
 
 
 def _as_array(out: Any) -> NDArray[np.floating]:
@@ -125,8 +119,9 @@ def _as_array(out: Any) -> NDArray[np.floating]:
         out = out.numpy()
     if isinstance(out, dict) or (isinstance(out, tuple | list) and len(out) and is_tensor(out[0])):
         raise TypeError(
-            f"the model returned a {type(out).__name__}; wrap it in a function that returns one "
-            "array (n, k), for example lambda x: model(x).logits"
+            f"the model returned a {type(out).__name__}: say which of its outputs is explained, "
+            "with xai.TorchModel(module, output=0) or output='a name', or wrap it in a function "
+            "that returns one array (n, k)"
         )
     if hasattr(out, "toarray"):
         out = out.toarray()
@@ -139,9 +134,9 @@ def _as_array(out: Any) -> NDArray[np.floating]:
 
 
 def is_module(model: object) -> bool:
-    """Whether `model` is a torch module; never imports torch."""
+    """Whether `model` is a torch module, or a `TorchModel` of one; never imports torch."""
     torch = sys.modules.get("torch")
-    return torch is not None and isinstance(model, torch.nn.Module)
+    return torch is not None and isinstance(model, torch.nn.Module | TorchModel)
 
 
 def wanted_columns(model: Any) -> list[str] | None:
@@ -201,8 +196,9 @@ def wrap(model: Any, inputs: Inputs) -> Model:
     """Find how to call `model` on rows like `inputs`, and what its outputs mean."""
     check_model(model)
     if is_module(model):
-        call, prepare = _without_gradients(model), _module_inputs(model, inputs)
-        return Model(call, prepare, "module", module=model, forward=model)
+        runs = as_torch_model(model)
+        call, prepare = _without_gradients(runs), _module_inputs(runs.module, inputs)
+        return Model(call, prepare, "module", torch_model=runs, forward=runs)
     if not _predicts(model):
         forward = model if is_tensor(inputs.block) else None
         return Model(model, inputs.decode, "callable", forward=forward)
@@ -321,9 +317,16 @@ def _module_inputs(module: Any, inputs: Inputs) -> Callable[[Block], Any]:
     def prepare(block: Block) -> Any:
         if is_tensor(block) and not block.is_floating_point() and _takes_codes(module):
             return block.to(first.device)
-        return torch.as_tensor(block).to(first.device, first.dtype)
+        return _tensor(block).to(first.device, first.dtype)
 
     return prepare
+
+
+def _tensor(block: Block) -> Any:
+    """A tensor of a block; torch warns of arrays that must not be written to, and gets a copy."""
+    import torch
+
+    return torch.as_tensor(block if is_tensor(block) or block.flags.writeable else block.copy())
 
 
 def _takes_codes(module: Any) -> bool:
@@ -339,13 +342,11 @@ def to_model_device(model: Model, inputs: Inputs) -> Inputs:
     """Keep rows as tensors where the module lives, so that batches are composed there."""
     if model.module is None or hasattr(inputs.block, "tocsr"):
         return inputs
-    import torch
-
     block = model.prepare(inputs.block)
     outer = inputs.encode
 
     def encode(rows: Any, what: str) -> Any:
-        encoded = torch.as_tensor(outer(rows, what)).to(block.device)
+        encoded = _tensor(outer(rows, what)).to(block.device)
         return encoded.to(block.dtype) if block.is_floating_point() else encoded
 
     return replace(inputs, block=block, decode=lambda b: b, encode=encode, columns=None)

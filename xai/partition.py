@@ -56,6 +56,13 @@ class Partition:
         return self.shared and bool((owner == np.arange(owner.shape[1])).all())
 
     @property
+    def pixels(self) -> tuple[int, int] | None:
+        """Height and width, where the players are an image's pixels, row by row."""
+        if self.owner.ndim != 4 or len(self.shape) != 2 or not self.is_identity:
+            return None
+        return self.shape[0], self.shape[1]
+
+    @property
     def apart(self) -> Partition:
         """The partition whose players are the pieces (or the pixels of an atlas)."""
         return replace(self, overlap=None, atlas=None)

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from xai.inputs import Inputs
 from xai.partition import Partition, Players
-from xai.regions import Channels, Patches, Pixels, Superpixels, Windows
+from xai.regions import Channels, Grid, Patches, Pixels, Superpixels, Windows
 from xai.suggest import unknown
 from xai.units import ActivationMaps, Units
 
@@ -20,6 +20,7 @@ __all__ = [
     "Channels",
     "Columns",
     "Elements",
+    "Grid",
     "Groups",
     "Partition",
     "Patches",

@@ -80,6 +80,38 @@ class Patches(Players):
 
 
 @dataclass(frozen=True)
+class Grid(Players):
+    """An image cut into as many cells down as across, all channels together, whatever its size.
+
+    Parameters
+    ----------
+    cells : int
+        Along each side; fewer where the image has fewer pixels.
+
+    Examples
+    --------
+    >>> import xai
+    >>> f = lambda x: x.sum(axis=(1, 2, 3))
+    >>> xai.explain(f, np.ones((1, 5, 6, 1)), "occlusion", players=Grid(2)).values
+    array([[9., 9., 6., 6.]])
+    """
+
+    cells: int
+
+    def encode(self, inputs: Inputs, channel_axis: int | None) -> Partition:
+        """One player for each cell, left to right, top to bottom."""
+        sides = _height_width(self, inputs, channel_axis)
+        if isinstance(self.cells, bool) or not isinstance(self.cells, int | np.integer):
+            raise TypeError(f"Grid(cells): expected a number of cells, not {self.cells!r}")
+        if self.cells < 1:
+            raise ValueError(f"Grid(cells): expected at least 1, not {self.cells!r}")
+        down, across = (np.arange(side) * min(self.cells, side) // side for side in sides)
+        owner = _bands(down, across, channel_axis)
+        d = int(owner.max()) + 1
+        return Partition(owner, np.full(inputs.n, d), _numbered(d), (d,), repr(self))
+
+
+@dataclass(frozen=True)
 class Windows(Players):
     """Windows that slide over an image, all channels together; they may overlap.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -11,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xai import streams
-from xai.game import Coalitions, Floats, FunctionGame, Game, Indices
+from xai.game import Coalitions, Floats, FunctionGame, Game, Indices, Masks
 from xai.streams import as_seed
 
 
@@ -25,6 +26,8 @@ class Budget:
         A constant.
     per_player : int
         Sampled values for each player.
+    whole : bool
+        Whether each of them, of the constant's too, is a mean over all of the game's draws.
 
     Examples
     --------
@@ -34,9 +37,13 @@ class Budget:
 
     rows: int = 0
     per_player: int = 0
+    whole: bool = False
 
     def __call__(self, game: Game) -> int:
         """Model rows for this game, the base value and the prediction included."""
+        if self.whole:
+            values = self.rows + self.per_player * game.n_players
+            return values * game.value_cost + game.ends_cost
         unit = game.sample_cost if game.commutes else game.value_cost
         return self.rows + self.per_player * game.n_players * unit + game.ends_cost
 
@@ -47,6 +54,8 @@ class Budget:
         """The rule as a formula in d players, m draws and n rows."""
         terms = [str(self.rows)] * bool(self.rows)
         terms += [f"{self.per_player}{per_player}"] * bool(self.per_player)
+        if self.whole:
+            terms = [f"({' + '.join(terms)})m"]
         return " + ".join([*terms, "m", full])
 
 
@@ -113,7 +122,15 @@ class Plan:
         return self.default(game)
 
     def count(
-        self, what: str, game: Game, *, samples: int | None, unit: int, least: int = 1
+        self,
+        what: str,
+        game: Game,
+        *,
+        samples: int | None,
+        unit: int,
+        least: int = 1,
+        name: str = "samples",
+        enumerates: bool = True,
     ) -> int:
         """How many samples of `unit` model rows to take, the game's ends paid first.
 
@@ -121,14 +138,16 @@ class Plan:
         ----------
         samples : an explicit count, which raises the default budget
         least : the fewest samples that work
+        name : what the explicit count is called
+        enumerates : whether all coalitions will do instead
         """
-        ends, whole = game.ends_cost, enumeration_cost(game)
-        check_samples(what, samples, least=least)
+        ends, whole = game.ends_cost, enumeration_cost(game) if enumerates else math.inf
+        check_samples(what, samples, least=least, name=name)
         if samples is not None:
-            asked = f"{what} with samples={samples}"
-            needs(asked, min(ends + int(samples) * unit, whole), self.budget)
+            asked = f"{what} with {name}={samples}"
+            needs(asked, int(min(ends + int(samples) * unit, whole)), self.budget)
             return int(samples)
-        needs(what, min(ends + least * unit, whole), self.budget)
+        needs(what, int(min(ends + least * unit, whole)), self.budget)
         return max(least, (self.room(game, None, unit) - ends) // unit)
 
 
@@ -232,12 +251,12 @@ def needs(what: str, least: int, budget: int | None) -> None:
         raise BudgetError(what, least, budget)
 
 
-def check_samples(what: str, samples: object, *, least: int) -> None:
+def check_samples(what: str, samples: object, *, least: int, name: str = "samples") -> None:
     """Refuse a number of samples (None: left open) that is no integer, or too small."""
     if samples is None:
         return
     if isinstance(samples, bool) or not isinstance(samples, int | np.integer) or samples < least:
-        raise ValueError(f"samples={samples!r}: {what} needs an integer of at least {least}")
+        raise ValueError(f"{name}={samples!r}: {what} needs an integer of at least {least}")
 
 
 def finish(
@@ -358,9 +377,7 @@ def exact(
     return np.concatenate(values), np.concatenate(errors) if game.sampled_draws else None
 
 
-def grid_in_parts(
-    game: Game, rows: Indices, coalitions: Coalitions, draws: Indices | None
-) -> Floats:
+def grid_in_parts(game: Game, rows: Indices, coalitions: Masks, draws: Indices | None) -> Floats:
     """`game.grid`, (R, C, k), in blocks that fit memory."""
     room = max(1, game.room // len(rows))
     parts = [

@@ -8,6 +8,7 @@ from typing import Any, ClassVar, Literal, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import gammaln
 
 from xai import streams
 from xai.game import BLOCK_BYTES, Coalitions, Floats, Game, Indices
@@ -37,6 +38,8 @@ from xai.summary.shapley import Shapley
 Kernel: TypeAlias = "Literal['exponential', 'cosine', 'shapley', 'uniform'] | Callable[[Any], Any]"
 KERNELS = ("exponential", "cosine", "shapley", "uniform")
 REGULARIZERS = ("ridge", "lasso", None)
+Sampling: TypeAlias = "Literal['bernoulli', 'uniform_size']"
+SAMPLINGS = ("bernoulli", "uniform_size")
 LEAST = 3
 """Fewest samples of a fit."""
 
@@ -73,6 +76,13 @@ class LinearFit(Summary):
     at : {"coalitions", "removed", "path", "kept"}
         Where: at coalitions (values only); at the gradients' places, see `Gradient`: "removed"
         is in the removal's noise, "path" and "kept" are in the masks.
+    measure : {"bernoulli", "uniform_size"}
+        How often each coalition counts, before the kernel: as each player is kept with chance
+        `p`; or so that all sizes count alike, and the coalitions of one size.
+    sampling : {"bernoulli", "uniform_size"}, optional
+        How coalitions are drawn, as `measure` where None. Drawn by the other's measure they are
+        weighed by the ratio of the two, so that the fit tends to the same: with sizes drawn
+        uniformly, ``C(d, k) (d + 1) p^k (1 − p)^(d−k)`` for k players kept.
 
     Notes
     -----
@@ -81,6 +91,9 @@ class LinearFit(Summary):
     budget, would have bought: the fit is what sampling that many tends to.
 
     LIME (Ribeiro, Singh & Guestrin 2016, Eq. 1–2); KernelSHAP (Lundberg & Lee 2017, Theorem 2).
+    Of d players kept by tosses, nearly all coalitions keep some d/2. Sizes drawn uniformly show
+    the model nearly full and nearly empty inputs, too (Rashid et al. 2024); weighed back, some
+    √(πd)/(d + 1) of the samples count, and errors grow: what changes the answer is `measure`.
 
     Examples
     --------
@@ -98,6 +111,8 @@ class LinearFit(Summary):
     samples: int | None = None
     loss: Literal["value", "gradient"] = "value"
     at: Literal["coalitions", "removed", "path", "kept"] = "coalitions"
+    measure: Sampling = "bernoulli"
+    sampling: Sampling | None = None
     default_budget: ClassVar[Budget | str] = Budget(rows=8192, per_player=32)
 
     def attribute(self, game: Game, plan: Plan) -> Attribution:
@@ -130,6 +145,10 @@ class LinearFit(Summary):
             raise ValueError(unknown("loss", self.loss, ["value", "gradient"]))
         if self.loss == "value" and self.at != "coalitions":
             raise ValueError(f"at={self.at!r} is for loss='gradient': values are of coalitions")
+        if self.measure not in SAMPLINGS:
+            raise ValueError(unknown("measure", self.measure, SAMPLINGS))
+        if self.sampling not in (None, *SAMPLINGS):
+            raise ValueError(unknown("sampling", self.sampling, SAMPLINGS))
         if self.kernel == "shapley" and self.regularizer is not None:
             raise ValueError(
                 "Shapley's kernel takes no penalty, which would break efficiency: "
@@ -153,6 +172,8 @@ class LinearFit(Summary):
                 "loss='gradient' needs a place: at='removed' for noise around x, at='path' "
                 "or 'kept' for masks"
             )
+        if (self.measure, self.sampling) != ("bernoulli", None):
+            raise ValueError("measure and sampling have no effect with loss='gradient'")
         if self.kernel != "uniform" or self.regularizer is not None:
             raise ValueError(
                 "loss='gradient' takes the mean gradient: pass kernel='uniform', regularizer=None"
@@ -162,10 +183,14 @@ class LinearFit(Summary):
     def _check_idle(self, game: Game) -> None:
         """Refuse settings that would change nothing."""
         idle = []
+        drawn = ("p", "measure", "sampling")
         if self.kernel == "shapley":
-            idle += [("p", "Shapley's kernel"), ("width", "Shapley's kernel")]
+            idle += [(name, "Shapley's kernel") for name in (*drawn, "width")]
         elif game.has_regressors:
-            idle.append(("p", "a neighbourhood of x, in which no player is kept"))
+            reason = "a neighbourhood of x, in which no player is kept"
+            idle += [(name, reason) for name in drawn]
+        elif self._by_size == (True, True):
+            idle.append(("p", "sizes that are drawn and count alike"))
         if callable(self.kernel) or self.kernel == "uniform":
             idle.append(("width", f"kernel={self.kernel!r}"))
         if self.regularizer is None:
@@ -173,6 +198,36 @@ class LinearFit(Summary):
         for name, reason in idle:
             if getattr(self, name) != getattr(type(self), name):
                 raise ValueError(f"{name}={getattr(self, name)!r} has no effect with {reason}")
+
+    # -- coalitions ---------------------------------------------------------------------------
+
+    @property
+    def _by_size(self) -> tuple[bool, bool]:
+        """Whether sizes count alike, and whether they are drawn alike."""
+        drawn = self.sampling or self.measure
+        return self.measure == "uniform_size", drawn == "uniform_size"
+
+    def _coalitions(self, seed: int, samples: Indices, d: int) -> Coalitions:
+        if not self._by_size[1]:
+            return streams.kept(seed, samples, d, self.p)
+        sizes = streams.integers(seed, streams.SIZE, samples, 1, d + 1)[:, 0]
+        return streams.subsets(seed, samples, sizes, d)
+
+    def _log_chance(self, S: Coalitions, *, uniform: bool) -> NDArray[np.float64]:
+        """Logarithm of each coalition's chance, (B,)."""
+        d, k = S.shape[1], S.sum(axis=1)
+        if uniform:
+            return np.asarray(-np.log(d + 1) - _log_choose(d, k))
+        return np.asarray(k * np.log(self.p) + (d - k) * np.log1p(-self.p))
+
+    def _ratio(self, S: Coalitions) -> NDArray[np.float64] | None:
+        """Weights (B,) that turn sampled coalitions into the measure's; None: all 1."""
+        counts, draws = self._by_size
+        if counts == draws:
+            return None
+        return np.asarray(
+            np.exp(self._log_chance(S, uniform=counts) - self._log_chance(S, uniform=draws))
+        )
 
     # -- weights ------------------------------------------------------------------------------
 
@@ -201,7 +256,7 @@ class LinearFit(Summary):
         S = all_coalitions(game.n_players)
         size = S.sum(axis=1)
         removed = game.n_players - size
-        mass = self.p**size * (1 - self.p) ** removed * self._count(game, plan)
+        mass = np.exp(self._log_chance(S, uniform=self._by_size[0])) * self._count(game, plan)
         weights = self._weights(S, removed.astype(np.float64)) * mass
         if game.progress is not None:
             game.progress.expect(game.n_rows * enumeration_cost(game))
@@ -241,7 +296,7 @@ class LinearFit(Summary):
         if game.has_regressors:
             S, draws = np.zeros((count, d), bool), samples
         else:
-            S = streams.kept(plan.seed, samples, d, self.p)
+            S = self._coalitions(plan.seed, samples, d)
             drawn = own_draws(game, plan.seed, samples)
             draws = samples if drawn is None else drawn
         if game.progress is not None:
@@ -334,9 +389,13 @@ class LinearFit(Summary):
             return own if part.start else np.concatenate([here[None], own])
 
         def weigh(part: slice, own: Floats) -> Floats:
-            return self._weights(own, ((own - here) ** 2).sum(axis=1))
+            weights = self._weights(own, ((own - here) ** 2).sum(axis=1))
+            return weights if ratio is None else weights * ratio[part]
 
         parts = streams.parts(count + 1, d)
+        ratio = None if game.has_regressors else self._ratio(S)
+        if ratio is not None:
+            ratio = np.concatenate([[1.0], ratio])  # x itself is no sample
         if game.has_regressors:  # 1: "the same"; 0 in the columns of distances from x
             here[:] = np.isin(samples(slice(64)), (0.0, 1.0)).all(axis=0)
         if not here.all() and (callable(self.kernel) or self.kernel == "cosine"):
@@ -346,8 +405,9 @@ class LinearFit(Summary):
             )
         if not callable(self.kernel):
             return z, weigh
-        weights = self._weights(np.concatenate([z(part).astype(bool) for part in parts]), here)
-        return z, lambda part, own: weights[part]
+        every = self._weights(np.concatenate([z(part).astype(bool) for part in parts]), here)
+        every = every if ratio is None else every * ratio
+        return z, lambda part, own: every[part]
 
 
 def _columns(v: Floats) -> Floats:
@@ -378,6 +438,11 @@ class _Results:
 
     def info(self) -> dict[str, NDArray[Any]]:
         return {"intercept": self.intercept, "r2": self.r2}
+
+
+def _log_choose(d: int, k: NDArray[np.integer]) -> NDArray[np.float64]:
+    """Logarithms of the numbers of coalitions of k players."""
+    return np.asarray(gammaln(d + 1) - gammaln(k + 1) - gammaln(d - k + 1))
 
 
 def _unit(game: Game) -> int:

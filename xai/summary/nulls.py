@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from xai.game import Coalitions, Floats, Game, Indices
+from xai.game import Floats, Game, Indices, Masks, as_coalitions
 from xai.summary.base import Attribution, Plan, finish, needs
 
 
@@ -39,15 +39,15 @@ class SubGame(Game):
         """Model rows spent by the inner game."""
         return self.inner.evaluations
 
-    def _whole(self, coalitions: Any) -> Coalitions:
+    def _whole(self, coalitions: Any) -> Masks:
         """Coalitions of all players: the others stay, unless nothing does."""
-        some = np.asarray(coalitions, bool)
-        out = np.empty((len(some), self.inner.n_players), bool)
+        some = as_coalitions(coalitions)
+        out = np.empty((len(some), self.inner.n_players), some.dtype)
         out[:] = np.asarray(some.any(axis=1))[:, None]
         out[:, self.players] = some
         return out
 
-    def grid(self, rows: Indices, coalitions: Coalitions, draws: Indices | None) -> Floats:
+    def grid(self, rows: Indices, coalitions: Masks, draws: Indices | None) -> Floats:
         """Values of rows × coalitions, (R, C, k)."""
         return self.inner.grid(self.rows[np.asarray(rows)], self._whole(coalitions), draws)
 

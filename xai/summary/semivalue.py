@@ -1,4 +1,4 @@
-"""Other averages over coalitions: semivalues, Banzhaf's among them, and the mean when included."""
+"""Semivalues, Banzhaf's among them: averages over coalitions of what a player adds."""
 
 from __future__ import annotations
 
@@ -18,10 +18,8 @@ from xai.summary.base import (
     Budget,
     Plan,
     Summary,
-    all_coalitions,
     enumerates,
     enumeration_cost,
-    exact,
     finish,
     stops,
     within,
@@ -72,7 +70,7 @@ class Banzhaf(Summary):
             raise ValueError(f"order must be 1 or 2, not {self.order!r}")
         if self.order == 2:
             return banzhaf_interactions(game, plan, self.samples)
-        pairs = _samples("one pair of coalitions", game, plan, self.samples, per_sample=2)
+        pairs = sample_count("one pair of coalitions", game, plan, self.samples, per_sample=2)
         if pairs is None:
             d = game.n_players
             return enumerated(game, np.full(d, 0.5 ** (d - 1)), plan.tolerance)
@@ -84,7 +82,7 @@ class Banzhaf(Summary):
             half = v.shape[1] // 2
             return _regress(S, v[:, :half] - v[:, half:])
 
-        return _sampled(game, pairs, plan, coalitions, estimate, paired=True)
+        return sampled(game, pairs, plan, coalitions, estimate, paired=True)
 
 
 def banzhaf_interactions(game: Game, plan: Plan, samples: int | None) -> Attribution:
@@ -94,7 +92,7 @@ def banzhaf_interactions(game: Game, plan: Plan, samples: int | None) -> Attribu
     two is four times that of v(S) z_i z_j.
     """
     d = game.n_players
-    pairs = _samples("one pair of coalitions", game, plan, samples, per_sample=2)
+    pairs = sample_count("one pair of coalitions", game, plan, samples, per_sample=2)
     if pairs is None:
         own, both = np.full(d, 0.5 ** (d - 1)), np.full(max(d - 1, 0), 0.5 ** max(d - 2, 0))
         return enumerated_pairs(game, own, both, plan.tolerance, "Banzhaf")
@@ -113,7 +111,7 @@ def banzhaf_interactions(game: Game, plan: Plan, samples: int | None) -> Attribu
         return values, errors
 
     width = d + d * (d - 1) // 2
-    found = _sampled(game, pairs, plan, coalitions, estimate, paired=True, width=width)
+    found = sampled(game, pairs, plan, coalitions, estimate, paired=True, width=width)
     assert found.std_error is not None
     values, errors = found.values, found.std_error
     result = replace(found, values=values[:, :d], std_error=errors[:, :d])
@@ -266,7 +264,7 @@ def semivalue(
     """The semivalue of given masses (d,) of sizes: enumerated where that fits, else sampled."""
     symmetric = np.allclose(mass, mass[::-1], rtol=1e-9, atol=1e-12)
     if symmetric and not spreads(game):
-        pairs = _samples("one pair of coalitions", game, plan, samples, per_sample=2)
+        pairs = sample_count("one pair of coalitions", game, plan, samples, per_sample=2)
         if pairs is None:
             return enumerated(game, _per_coalition(mass), plan.tolerance)
         return _by_pairs(game, plan, [semivalues(mass)], pairs)[0]
@@ -316,7 +314,7 @@ def _by_pairs(
         return values, errors
 
     widths = [len(target.known) for target in targets]
-    found = _sampled(
+    found = sampled(
         game, len(design.S), plan, lambda i: design.S[i], estimate, paired=True, width=sum(widths)
     )
     assert found.std_error is not None
@@ -334,87 +332,12 @@ def interactions_by_pairs(game: Game, plan: Plan, count: int, index: str) -> Att
     return with_pairs(result, from_triangle(values[1], d), from_triangle(errors[1], d), index)
 
 
-@dataclass(frozen=True)
-class MeanWhenIncluded(Summary):
-    """The mean value of the coalitions that hold a player, each player kept with chance `p`.
-
-    ``phi_i = E[v(S) | i ∈ S]``
-
-    Parameters
-    ----------
-    p : float in (0, 1)
-    samples : int, optional
-        Number of coalitions.
-
-    Notes
-    -----
-    The summary of RISE (Petsiuk, Das & Saenko 2018), as Covert et al. (2021) write it.
-
-    Examples
-    --------
-    >>> import xai
-    >>> game = xai.Game.from_function(lambda S: S[:, 0] * 1.0, n_players=2)
-    >>> MeanWhenIncluded()(game).values
-    array([1. , 0.5])
-    """
-
-    p: float = 0.5
-    samples: int | None = None
-    default_budget: ClassVar[Budget | str] = Budget(rows=8192, per_player=32)
-
-    def attribute(self, game: Game, plan: Plan) -> Attribution:
-        """Enumerate where that fits, else average over random coalitions."""
-        if not 0 < self.p < 1:
-            raise ValueError(f"p must lie between 0 and 1, not {self.p!r}")
-        count = _samples("one coalition", game, plan, self.samples, per_sample=1)
-        if count is None:
-            return self._enumerate(game, plan.tolerance)
-
-        def coalitions(samples: Indices) -> Coalitions:
-            return streams.kept(plan.seed, samples, game.n_players, self.p)
-
-        return _sampled(game, count, plan, coalitions, _mean_included, paired=False)
-
-    def _enumerate(self, game: Game, tolerance: float | None) -> Attribution:
-        S = all_coalitions(game.n_players)
-        size = S.sum(axis=1)
-        weight = self.p ** (size - 1) * (1 - self.p) ** (game.n_players - size)
-
-        def linear(v: Floats) -> Floats:  # one player at a time: no (2^d, d) array of floats
-            means = [np.einsum("c,...ck->...k", weight * kept, v) for kept in S.T]
-            return np.stack(means, axis=-2)
-
-        base, full = game.ends(np.arange(game.n_rows))
-        values, errors = exact(game, S, linear)
-        return finish(game, values, errors, base=base, full=full, tolerance=tolerance)
-
-
-def _mean_included(S: Coalitions, v: Floats) -> tuple[Floats, Floats]:
-    """Ratio estimate (R, d, k) from values (R, C, k), and its error."""
-    (r, samples, k), d = v.shape, S.shape[1]
-    centre = v.mean(axis=1, keepdims=True)
-    flat = np.moveaxis(v - centre, 1, 0).reshape(samples, r * k)
-    count, total, squares = np.zeros((d, 1)), np.zeros((d, r * k)), np.zeros((d, r * k))
-    for part in streams.parts(samples, d):
-        included = S[part].T.astype(np.float64)
-        count += included.sum(axis=1, keepdims=True)
-        total += included @ flat[part]
-        squares += included @ flat[part] ** 2
-    mean = np.full_like(total, np.nan)  # a player never included: unknown
-    np.divide(total, count, out=mean, where=count > 0)
-    error = np.full_like(total, np.nan)
-    spread = np.maximum(squares - count * np.nan_to_num(mean) ** 2, 0)
-    np.divide(spread, count * (count - 1), out=error, where=count > 1)
-    values, variances = (np.moveaxis(a.reshape(d, r, k), 0, 1) for a in (mean, error))
-    return values + centre, np.sqrt(variances)
-
-
 # ---------------------------------------------------------------------------------------------
 # Independent coalitions, each on a draw of its own
 
 
-def _samples(
-    what: str, game: Game, plan: Plan, samples: int | None, *, per_sample: int
+def sample_count(
+    what: str, game: Game, plan: Plan, samples: int | None, *, per_sample: int, least: int = 1
 ) -> int | None:
     """Number of samples, or None where all coalitions fit the budget."""
     unit = per_sample * (game.sample_cost if game.commutes else game.value_cost)
@@ -422,7 +345,7 @@ def _samples(
         if game.progress is not None:
             game.progress.expect(game.n_rows * enumeration_cost(game))
         return None
-    return plan.count(what, game, samples=samples, unit=unit)
+    return plan.count(what, game, samples=samples, unit=unit, least=least)
 
 
 def own_draws(game: Game, seed: int, samples: Indices) -> Indices | None:
@@ -438,7 +361,7 @@ Estimator = Callable[[Coalitions, Floats], "tuple[Floats, Floats]"]
 """(coalitions (C, d), values (R, C, k)) -> values and errors, (R, d, k) each."""
 
 
-def _sampled(
+def sampled(
     game: Game,
     count: int,
     plan: Plan,
@@ -446,20 +369,23 @@ def _sampled(
     estimate: Estimator,
     *,
     paired: bool,
+    spread: bool = True,
     width: int | None = None,
 ) -> Attribution:
     """Evaluate samples for all rows, and estimate; rows that meet the tolerance stop.
 
     `width` numbers are estimated, the values first: one for each player where it is None.
+    Where `spread` is False, each value is the mean over all draws, whatever the game.
     """
     n, d, k = game.n_rows, game.n_players, game.n_outputs
     values, errors = np.empty((n, width or d, k)), np.empty((n, width or d, k))
     S = coalitions(np.arange(count))
-    draws = own_draws(game, plan.seed, np.arange(count))
+    draws = own_draws(game, plan.seed, np.arange(count)) if spread else None
     tolerance = plan.tolerance
     bases, fulls = np.empty((n, k)), np.empty((n, k))
     if game.progress is not None:
-        game.progress.expect(n * count * (1 + paired))
+        unit = 1 if spread else game.value_cost
+        game.progress.expect(n * count * (1 + paired) * unit)
     for rows, _ in game.blocks(count * (1 + paired)):
         bases[rows], fulls[rows] = game.ends(rows)
         active, parts, done = rows, [], 0

@@ -1,0 +1,234 @@
+"""What a metric costs: beside the bare model on the same rows, and beside Quantus.
+
+``python benchmarks/metrics.py [--turns 3] [--json metrics.json]``: 16 images of 32 × 32 and a small
+convolutional network; 500 rows of 20 columns and a small MLP. Each line: our seconds, over the
+bare forwards (or explanations) of as many rows at the best batch size, and Quantus's seconds with
+the same number of evaluations, over ours. Medians; the contestants take turns.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+import time
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+
+import xai
+from xai import metrics
+
+BATCHES = (32, 128, 512, 2048, 8192)
+PLAIN = {"abs": False, "normalise": False, "disable_warnings": True}
+
+
+@dataclass
+class Problem:
+    """A network, its rows as array and tensor, attributions, and a gradient to explain with."""
+
+    net: Any
+    x: np.ndarray
+
+    def __post_init__(self) -> None:
+        self.net.eval()
+        self.tensor = torch.as_tensor(self.x)
+        self.rows = self.explained = 0
+        self.counting = True
+        self.net.register_forward_pre_hook(self._count)
+        with torch.no_grad():
+            self.target = self.net(self.tensor).argmax(dim=1).numpy()
+        self.a = self.explain(self.net, self.x, self.target)
+
+    def _count(self, _: Any, inputs: Any) -> None:
+        self.rows += len(inputs[0]) * self.counting
+
+    def explain(self, model: Any, inputs: Any, targets: Any, **_: Any) -> np.ndarray:
+        """Gradient × input, one call for all rows."""
+        self.explained += len(inputs)
+        self.counting = False
+        x = torch.as_tensor(np.asarray(inputs, np.float32)).requires_grad_()
+        out = model(x)[torch.arange(len(x)), torch.as_tensor(np.asarray(targets))].sum()
+        self.counting = True
+        return (x.detach() * torch.autograd.grad(out, x)[0]).numpy()
+
+
+def images() -> Problem:
+    """16 images, a network of about 0.1 ms an image."""
+    torch.manual_seed(0)
+    net = torch.nn.Sequential(
+        torch.nn.Conv2d(1, 16, 3, padding=1), torch.nn.ReLU(), torch.nn.MaxPool2d(2),
+        torch.nn.Conv2d(16, 32, 3, padding=1), torch.nn.ReLU(), torch.nn.MaxPool2d(2),
+        torch.nn.Flatten(), torch.nn.Linear(32 * 64, 10),
+    )  # fmt: skip
+    return Problem(net, np.random.default_rng(0).normal(size=(16, 1, 32, 32)).astype(np.float32))
+
+
+def table() -> Problem:
+    """500 rows of 20 columns, an MLP."""
+    torch.manual_seed(0)
+    net = torch.nn.Sequential(
+        torch.nn.Linear(20, 100), torch.nn.ReLU(), torch.nn.Linear(100, 100), torch.nn.ReLU(),
+        torch.nn.Linear(100, 2),
+    )  # fmt: skip
+    return Problem(net, np.random.default_rng(0).normal(size=(500, 20)).astype(np.float32))
+
+
+@dataclass(frozen=True)
+class Line:
+    """One metric: ours, and Quantus's where it has one."""
+
+    name: str
+    ours: dict[str, Any]
+    peer: Callable[[Any], Any] | None = None
+
+
+def lines(p: Problem) -> list[Line]:
+    """The metrics measured on a problem, with the same number of evaluations on both sides."""
+    d, picture = p.x[0].size, p.x.ndim == 4
+    N, size = (50, 224) if picture else (20, 5)
+    zero = {"perturb_baseline": 0.0, **PLAIN}
+    both = [
+        Line("pixel_flipping", {"steps": d}, lambda q: q.PixelFlipping(**zero)),
+        Line("faithfulness_correlation", {"subset_size": size, "samples": 100},
+             lambda q: q.FaithfulnessCorrelation(nr_runs=100, subset_size=size,
+                                                 return_aggregate=False, **zero)),
+        Line("faithfulness_estimate", {"steps": d // 4},
+             lambda q: q.FaithfulnessEstimate(features_in_step=4, **zero)),
+        Line("monotonicity", {"steps": d}, lambda q: q.Monotonicity(**(zero | {"abs": True}))),
+        Line("sensitivity_n", {"samples": 100}),
+        Line("infidelity", {"samples": 100}),
+        Line("max_sensitivity", {"samples": N, "radius": 0.2},
+             lambda q: q.MaxSensitivity(nr_samples=N, lower_bound=0.2, **PLAIN)),
+        Line("local_lipschitz", {"samples": N, "radius": 0.2},
+             lambda q: q.LocalLipschitzEstimate(nr_samples=N, **PLAIN)),
+        Line("relative_input_stability", {"samples": N, "radius": 0.2},
+             lambda q: q.RelativeInputStability(nr_samples=N, **PLAIN)),
+        Line("parameter_randomization", {"order": "top_down"},
+             lambda q: q.MPRT(disable_warnings=True, normalise=False)),
+        Line("random_logit", {}, lambda q: q.RandomLogit(num_classes=p.target.max() + 1, **PLAIN)),
+        Line("sparseness", {}, lambda q: q.Sparseness(normalise=False, disable_warnings=True)),
+        Line("complexity", {}, lambda q: q.Complexity(normalise=False, disable_warnings=True)),
+    ]  # fmt: skip
+    if not picture:
+        return both
+    return [
+        *both,
+        Line("region_perturbation", {}, lambda q: q.RegionPerturbation(patch_size=8, **zero)),
+        Line("irof", {}, lambda q: q.IROF(return_aggregate=False, disable_warnings=True)),
+        Line("road", {"steps": 50}, lambda q: q.ROAD(disable_warnings=True)),
+    ]
+
+
+def ours(p: Problem, line: Line) -> Any:
+    """Our metric, as a user calls it."""
+    metric = getattr(metrics, line.name)
+    given = {} if line.name == "road" else {"removal": xai.removal.Baseline(0.0)}
+    again = {"explain": p.explain} if "explain" in metric.options else {}
+    return metric(p.net, p.x, p.a, target=p.target, **given, **again, **line.ours)
+
+
+def peer(p: Problem, line: Line, quantus: Any) -> Any:
+    """Quantus's, on its own defaults otherwise."""
+    metric = line.peer(quantus)
+    given = {"explain_func": lambda model, inputs, targets, **_: p.explain(model, inputs, targets)}
+    return metric(model=p.net, x_batch=p.x, y_batch=p.target, a_batch=p.a, softmax=False, **given)
+
+
+def seconds(run: Callable[[], Any]) -> float:
+    """Time of one call."""
+    start = time.perf_counter()
+    run()
+    return time.perf_counter() - start
+
+
+def bare(p: Problem, rows: int, explained: int, turns: int) -> float:
+    """Seconds of the forwards and explanations alone, each at its best batch size."""
+    many = {"forward": rows, "explain": explained}
+    total = 0.0
+    for what, count in many.items():
+        if count == 0:
+            continue
+        pool = np.resize(p.x, (min(count, 8192), *p.x.shape[1:]))
+        target = np.resize(p.target, len(pool))
+
+        def run(size: int, what: str = what, count: int = count, pool: Any = pool,
+                target: Any = target) -> None:  # fmt: skip
+            for start in range(0, count, size):
+                part = min(size, count - start)
+                if what == "forward":
+                    with torch.no_grad():
+                        p.net(torch.as_tensor(pool[:part]))
+                else:
+                    p.explain(p.net, pool[:part], target[:part])
+
+        total += min(
+            statistics.median(seconds(lambda s=size: run(s)) for _ in range(turns))
+            for size in BATCHES
+        )
+    return total
+
+
+def measure(p: Problem, line: Line, quantus: Any, turns: int) -> dict[str, Any]:
+    """One line of the table."""
+    ours(p, line)  # compiles, and fills caches
+    p.rows = p.explained = 0
+    ours(p, line)
+    rows, explained = p.rows, p.explained
+    mine, theirs, failed = [], [], ""
+    for _ in range(turns):
+        mine.append(seconds(lambda: ours(p, line)))
+        if quantus is not None and line.peer is not None and not failed:
+            try:
+                theirs.append(seconds(lambda: peer(p, line, quantus)))
+            except Exception as error:  # noqa: BLE001 — whatever a peer raises is what it did
+                failed = f"{type(error).__name__}: {error}".splitlines()[0][:60]
+    own = statistics.median(mine)
+    least = bare(p, rows, explained, turns) if rows + explained else None
+    other = statistics.median(theirs) if theirs else None
+    return {
+        "metric": line.name, "rows": rows, "explained": explained, "seconds": own,
+        "over_bare": None if least is None else own / least,
+        "quantus": other, "quantus_over_ours": None if other is None else other / own,
+        "quantus_failed": failed,
+    }  # fmt: skip
+
+
+def main() -> None:
+    """Measure, print, and write JSON."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--turns", type=int, default=3)
+    parser.add_argument("--json")
+    given = parser.parse_args()
+    warnings.simplefilter("ignore")
+    try:
+        import quantus
+    except ImportError:
+        quantus = None
+        print("quantus is not installed: our metrics alone")
+    found = {}
+    for name, p in (("16 images of 32 x 32", images()), ("500 rows of 20 columns", table())):
+        print(f"\n{name}\n{'metric':34}{'rows':>8}{'explained':>10}{'seconds':>9}{'over bare':>10}"
+              f"{'Quantus':>9}{'over ours':>10}")  # fmt: skip
+        found[name] = []
+        for line in lines(p):
+            got = measure(p, line, quantus, given.turns)
+            found[name].append(got)
+            cells = [got["over_bare"], got["quantus"], got["quantus_over_ours"]]
+            shown = "".join(
+                f"{'' if c is None else f'{c:.2f}':>{w}}"
+                for c, w in zip(cells, (10, 9, 10), strict=True)
+            )
+            print(f"{line.name:34}{got['rows']:>8}{got['explained']:>10}{got['seconds']:>9.3f}"
+                  f"{shown}  {got['quantus_failed']}", flush=True)  # fmt: skip
+    if given.json:
+        with open(given.json, "w") as file:
+            json.dump(found, file, indent=1)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,89 @@
+"""The one object that every loader and generator returns."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Any, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+Scalar = TypeVar("Scalar", bound=np.generic)
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True, eq=False)
+class Dataset:
+    """Rows to learn from, with their names, their source, and the truth where it is known.
+
+    Arrays and mappings are read-only. The last four are None or empty for real data.
+
+    Attributes
+    ----------
+    data : (n, d) table, or images (n, C, H, W); photographs (n, H, W, C)
+    target : (n,) int
+        Each row's class, an index into `target_names`.
+    feature_names : the columns' names; none for images
+    target_names : the classes' names
+    description : what the rows are and where they come from
+    citation : the paper to name when using the data
+    truth : (n, d) or (n, H, W), or None
+        What is important in each row: bool, or signed importances where these are known.
+    model : rows -> (n,), or None
+        The function that made the target, or the best for it: what `truth` is the truth of.
+    attributions : {method: (n, d), or (d,) where all rows have the same}
+        What methods attribute to `model`, in closed form.
+    info : {name: array}
+        What a generator drew besides.
+    """
+
+    data: Floats = field(repr=False)
+    target: NDArray[np.int64] = field(repr=False)
+    feature_names: tuple[str, ...]
+    target_names: tuple[str, ...]
+    description: str = field(repr=False)
+    citation: str
+    truth: NDArray[Any] | None = field(default=None, repr=False)
+    model: Callable[[Any], Floats] | None = field(default=None, repr=False)
+    attributions: Mapping[str, Floats] = field(default_factory=dict, repr=False)
+    info: Mapping[str, NDArray[Any]] = field(default_factory=dict, repr=False)
+
+    def __post_init__(self) -> None:
+        def hold(name: str, value: object) -> None:
+            object.__setattr__(self, name, value)
+
+        hold("data", read_only(self.data, np.float64))
+        hold("target", read_only(self.target, np.int64))
+        if self.truth is not None:
+            hold("truth", read_only(self.truth, self.truth.dtype.type))
+        for name in ("attributions", "info"):
+            arrays = {k: read_only(v, v.dtype.type) for k, v in getattr(self, name).items()}
+            hold(name, MappingProxyType(arrays))
+
+    def __len__(self) -> int:
+        return len(self.data)
+
+
+def read_only(array: NDArray[Any], dtype: type[Scalar]) -> NDArray[Scalar]:
+    """Copy `array` as `dtype`, and refuse writes to the copy."""
+    copy = np.array(array, dtype=dtype)
+    copy.setflags(write=False)
+    return copy
+
+
+def check_count(name: str, value: object, least: int = 1) -> None:
+    """Refuse what is no whole number of at least `least`."""
+    if isinstance(value, bool) or not isinstance(value, int | np.integer):
+        raise TypeError(f"{name} must be an integer, not {value!r}")
+    if value < least:
+        raise ValueError(f"{name} must be at least {least}, not {value}")
+
+
+def check_choice(name: str, value: object, choices: tuple[str, ...]) -> None:
+    """Refuse what is none of the choices, naming the nearest."""
+    if value not in choices:
+        from xai.suggest import unknown
+
+        raise ValueError(unknown(name, value, choices))

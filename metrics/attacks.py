@@ -1,0 +1,170 @@
+"""Attacks on attributions: the worst input nearby, found by ascent, for any model and method.
+
+The gradient of what is attacked is taken by central differences of explanations: along all axes
+where `directions` suffice, else along random ones. All rows' copies are explained in one call per
+step. What an attack reaches is a lower bound of the worst case, as `worst_case_bound` is a
+first-order upper one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Literal, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import ndtri
+
+from xai import streams
+from xai.metrics.case import Case, Result, metric, outputs
+from xai.metrics.numerics import ratio
+from xai.metrics.perturb import Explain, explained, fixed, lengths, moved
+from xai.metrics.robustness import RADIUS
+from xai.metrics.score import Floats
+
+Norm: TypeAlias = Literal["l2", "linf"]
+STEPS, DIRECTIONS = 10, 32
+
+
+@metric
+def distance_attack(
+    case: Case,
+    *,
+    radius: float = RADIUS,
+    norm: Norm = "l2",
+    steps: int = STEPS,
+    directions: int = DIRECTIONS,
+    explain: Explain | None = None,
+) -> Result:
+    """Largest ``‖a(x + δ) − a(x)‖`` found in the ball, the predicted class kept.
+
+    Projected gradient ascent (Madry et al. 2018) on the attribution's distance. ``info["delta"]``
+    has the δ of each row.
+    """
+    attack = _Attack(case, radius, norm, steps, directions, explain)
+    own = case.flat
+    best, delta = attack.run(lambda a, index: lengths(a - own[index]))
+    return Result(best, None, {"delta": delta})
+
+
+@metric
+def top_k_attack(
+    case: Case,
+    *,
+    k: int = 3,
+    radius: float = RADIUS,
+    norm: Norm = "linf",
+    steps: int = STEPS,
+    directions: int = DIRECTIONS,
+    explain: Explain | None = None,
+) -> Result:
+    """Largest share of the k players of largest |a| that drop out of them, the class kept.
+
+    IFIA (Ghorbani, Abid & Zou 2019): ascent on minus the sum of those players' |a|.
+    """
+    own = np.nan_to_num(case.flat)
+    if not 1 <= k <= own.shape[1]:
+        raise ValueError(f"k={k!r}: there are {own.shape[1]} players")
+    top = np.argsort(-np.abs(own), axis=1, kind="stable")[:, :k]
+
+    def mass_lost(a: Floats, index: NDArray[np.intp]) -> Floats:
+        size = np.abs(np.nan_to_num(a))
+        share = ratio(np.take_along_axis(size, top[index], axis=1).sum(axis=1), size.sum(axis=1))
+        return -np.nan_to_num(share)
+
+    attack = _Attack(case, radius, norm, steps, directions, explain)
+    _, delta = attack.run(mass_lost)
+    index = np.arange(len(own))
+    a = np.abs(np.nan_to_num(explained(case, attack.rows(delta, index), index, explain)))
+    there = np.argsort(-a, axis=1, kind="stable")[:, :k]
+    kept = (top[:, :, None] == there[:, None, :]).any(axis=2).mean(axis=1)
+    return Result(1 - kept, None, {"delta": delta})
+
+
+@dataclass(frozen=True, eq=False)
+class _Attack:
+    """Projected ascent in a ball around each row."""
+
+    case: Case
+    radius: float
+    norm: Norm
+    steps: int
+    directions: int
+    explain: Explain | None
+
+    def __post_init__(self) -> None:
+        if self.norm not in ("l2", "linf"):
+            raise ValueError(f"norm={self.norm!r}: expected 'l2' or 'linf'")
+        if not self.radius > 0:
+            raise ValueError(f"radius={self.radius!r}: expected a positive number")
+        if self.steps < 1 or self.directions < 1:
+            raise ValueError("steps and directions are at least 1")
+
+    def run(self, goal: Callable[[Floats, NDArray[np.intp]], Floats]) -> tuple[Floats, Floats]:
+        """Highest goal (n,) reached with the class kept, and its δ (n, d)."""
+        inputs, n = self.case.scene.seen.inputs, self.case.scene.n
+        self.free  # noqa: B018 — refuses what cannot be moved, before anything is spent
+        index, d = np.arange(n), int(np.prod(inputs.shape))
+        start = np.tile(self._noise(1, d, sample=0), (n, 1))
+        delta = self._inside(start * self.radius / 4)
+        best: Floats = goal(self.case.flat, index)
+        best_delta = np.zeros((n, d))
+        for step in range(self.steps):
+            uphill = self._gradient(goal, delta, step)
+            # from long strides to short ones: the last refine what the first found
+            stride = self.radius * (1 - step / self.steps)
+            tried = self._inside(delta + stride * uphill)
+            x = self.rows(tried, index)
+            reached = goal(explained(self.case, x, index, self.explain), index)
+            kept = self._kept(x)
+            better = kept & (reached > best)
+            best = np.where(better, reached, best)
+            best_delta = np.where(better[:, None], tried, best_delta)
+            delta = np.where(kept[:, None], tried, delta / 2)
+        return best, best_delta
+
+    @property
+    def free(self) -> NDArray[np.bool_]:
+        """Elements that can be moved, (d,)."""
+        return ~fixed(self.case.scene.seen.inputs).reshape(-1)
+
+    def rows(self, delta: Floats, index: NDArray[np.intp]) -> Any:
+        """Rows `index` moved by δ (m, d), as the model takes them."""
+        inputs = self.case.scene.seen.inputs
+        return moved(inputs, index, delta.reshape(-1, *inputs.shape))
+
+    def _noise(self, count: int, d: int, sample: int) -> Floats:
+        u = streams.uniforms(self.case.scene.seed, streams.MOVE, sample + np.arange(count), d)
+        e = ndtri(u + 2.0**-54) * self.free
+        return np.asarray(e / lengths(e)[:, None])
+
+    def _gradient(self, goal: Any, delta: Floats, step: int) -> Floats:
+        """Direction of ascent, (n, d): of length 1, or signs for ℓ∞."""
+        n, d = delta.shape
+        axes = np.flatnonzero(self.free)
+        if len(axes) <= self.directions:
+            V: Floats = np.eye(d)[axes]
+        else:
+            V = self._noise(self.directions, d, sample=1 + step * self.directions)
+        h = self.radius * 1e-2
+        both = np.concatenate([V, -V]) * h
+        index = np.repeat(np.arange(n), len(both))
+        x = self.rows((delta[:, None] + both).reshape(-1, d), index)
+        value = goal(explained(self.case, x, index, self.explain), index).reshape(n, 2, len(V))
+        g = (value[:, 0] - value[:, 1]) @ V
+        return np.sign(g) if self.norm == "linf" else np.nan_to_num(ratio(g, lengths(g)[:, None]))
+
+    def _inside(self, delta: Floats) -> Floats:
+        """δ projected to the ball."""
+        if self.norm == "linf":
+            return np.clip(delta, -self.radius, self.radius)
+        return delta * np.minimum(1, self.radius / np.maximum(lengths(delta), 1e-300))[:, None]
+
+    def _kept(self, x: Any) -> NDArray[np.bool_]:
+        """Whether rows are predicted as before."""
+        scene = self.case.scene
+        own = scene.seen.outputs
+        if own.shape[1] == 1 or not scene.seen.model.classifies:
+            return np.ones(len(own), bool)
+        return np.asarray(outputs(scene.model, x, scene).argmax(axis=1) == own.argmax(axis=1))

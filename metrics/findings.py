@@ -1,0 +1,181 @@
+"""What repeated evaluation finds of a model: the answers of `tasks`, and how they are reached."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import sparse
+
+from xai import streams
+from xai.game import Game
+from xai.inputs import Block, is_tensor
+from xai.metrics.case import Scene
+from xai.metrics.proportions import clopper_pearson
+from xai.metrics.score import Floats
+from xai.players import column_index
+from xai.removal.base import Context, Draws, Indices, Removal
+
+
+@dataclass(frozen=True, eq=False)
+class Finding:
+    """Answers for n rows and d features.
+
+    Attributes
+    ----------
+    task : "recourse" or "depends_on"
+    holds : (n, d) bool
+        The answer.
+    sure : (n, d) bool
+        Whether it is so at this confidence.
+    rate, low, high : (n, d) float
+        Share of the samples at which the output rose (changed), and its Clopper-Pearson interval;
+        all three are equal where every draw there is was evaluated. NaN where a row has no such
+        feature.
+    change : (n, d) float
+        Mean change of the output.
+    samples : int
+        Samples for each row and feature.
+    features : names
+    evaluations : int
+        Model rows per explained row, rounded up.
+    """
+
+    task: str
+    holds: NDArray[np.bool_]
+    sure: NDArray[np.bool_]
+    rate: Floats
+    low: Floats
+    high: Floats
+    change: Floats
+    samples: int
+    features: list[str]
+    evaluations: int
+
+    def __len__(self) -> int:
+        return len(self.holds)
+
+    def __repr__(self) -> str:
+        n, d = self.holds.shape
+        return (
+            f"Finding({self.task}: holds for {int((self.holds & self.sure).sum())} of {n} × {d} "
+            f"rows × features, undecided {int((~self.sure).sum())}, samples={self.samples}, "
+            f"evaluations={self.evaluations})"
+        )
+
+
+def check(samples: int) -> None:
+    """Refuse what is no positive whole number of samples."""
+    if isinstance(samples, bool) or not isinstance(samples, int | np.integer):
+        raise TypeError(f"samples must be an integer, not {samples!r}")
+    if samples < 1:
+        raise ValueError(f"samples must be positive, not {samples}")
+
+
+@dataclass(frozen=True, eq=False)
+class Moved(Removal):
+    """x displaced by uniform numbers up to a step: the features taken are those displaced."""
+
+    step: Any
+    samples: int
+
+    def bind(self, context: Context) -> Draws:
+        context.numeric("recourse")
+        x = context.inputs.block
+        if sparse.issparse(x):
+            raise TypeError("recourse needs dense x: pass x.toarray()")
+        step = np.broadcast_to(np.asarray(self.step, np.float64), x.shape[1:])
+        if not np.isfinite(step).all() or (step == 0).all():
+            raise ValueError(f"step={self.step!r}: expected a number other than 0, or one a column")
+        x = context.inputs.admit(_like(x, np.asarray(x.cpu() if is_tensor(x) else x) + step))
+        own = context.inputs.block
+
+        def source(rows: Indices, draws: Indices) -> tuple[Block, Indices]:
+            distinct, place = np.unique(draws, return_inverse=True)
+            u = 1 - streams.uniforms(context.seed, streams.REPLACEMENT, distinct, step.size)
+            delta = (u.reshape(-1, *step.shape) * step)[place]
+            return own[rows] + _like(x, delta), np.arange(len(rows))
+
+        return Draws(source, self.samples, endless=True)
+
+
+def _like(x: Block, array: NDArray[Any]) -> Block:
+    """An array where `x` lives; floats of its precision, where it has floats."""
+    if is_tensor(x):
+        import torch
+
+        dtype = x.dtype if x.is_floating_point() else torch.float64
+        return torch.as_tensor(array, dtype=dtype, device=x.device)
+    return array.astype(x.dtype) if x.dtype.kind == "f" else array
+
+
+def changes(
+    scene: Scene, features: Sequence[int | str] | None, samples: int
+) -> tuple[Floats, int | None]:
+    """Changes of the output (n, d, samples); and how many were drawn, None where these are all."""
+    players = _players(scene, features)
+    games = scene.games
+    m = max(game.n_draws for _, game in games)
+    endless = any(game.endless for _, game in games)
+    every = not endless and m <= samples
+    draws = np.arange(m if every else samples)
+    if not endless and not every:  # at random, so that hits are binomial
+        draws = streams.integers(scene.setting.seed, streams.DRAW, draws, 1, m)[:, 0]
+    out = np.full((scene.n, len(players), len(draws)), np.nan)
+    for rows, game in games:
+        mine = np.flatnonzero(players < game.n_players)
+        out[np.ix_(rows, mine)] = _moved(game, players[mine], draws)
+    return out, None if every else len(draws)
+
+
+def _moved(game: Game, players: Indices, draws: Indices) -> Floats:
+    """``f(x with one player taken) − f(x)`` of one game, (R, players, draws)."""
+    S, d = len(draws), game.n_players
+    out = np.empty((game.n_rows, len(players), S))
+    full = game.value(np.arange(game.n_rows), np.ones((game.n_rows, d), bool))[:, 0]
+    for rows, count in game.blocks(S):
+        for start in range(0, len(players), count):
+            part = players[start : start + count]
+            kept = np.repeat(np.arange(d) != part[:, None], S, axis=0)
+            values = game.grid(rows, kept, np.tile(draws, len(part)))[:, :, 0]
+            change = values.reshape(len(rows), len(part), S) - full[rows, None, None]
+            out[rows, start : start + count] = change
+    return out
+
+
+def _players(scene: Scene, features: Sequence[int | str] | None) -> Indices:
+    d = int(scene.setting.partition.counts.max())
+    if features is None:
+        return np.arange(d)
+    names = scene.setting.partition.names
+    return np.array([column_index(feature, names) for feature in features], np.intp)
+
+
+def found(
+    task: str,
+    scene: Scene,
+    change: Floats,
+    drawn: int | None,
+    confidence: float,
+    features: Sequence[int | str] | None,
+    tau: float = 0.0,
+    rare: float = 0.0,
+) -> Finding:
+    """The answers to a task, from changes (n, d, samples) of which `drawn` are a sample."""
+    S, there = change.shape[2], ~np.isnan(change[:, :, 0])
+    hits = (change > 0 if task == "recourse" else np.abs(change) > tau).sum(axis=2)
+    rate = np.where(there, hits / S, np.nan)
+    low, high = (rate, rate) if drawn is None else clopper_pearson(hits, S, confidence)
+    low, high = np.where(there, low, np.nan), np.where(there, high, np.nan)
+    if task == "recourse":
+        holds, sure = rate > 0.5, (low > 0.5) | (high <= 0.5)
+    else:
+        holds, sure = hits > 0, (hits > 0) | (high <= rare)
+    names = scene.setting.partition.names
+    return Finding(
+        task, holds & there, sure & there, rate, low, high, change.mean(axis=2), S,
+        [names[i] for i in _players(scene, features)], -(-scene.spent // scene.n),
+    )  # fmt: skip

@@ -1,0 +1,145 @@
+"""Do two attributions agree? Metrics against a reference, such as a true model's weights.
+
+Features are ranked by |attribution|, ties by index. `reference` is an Explanation or an array,
+(n, d), or (d,) for all rows; `k` a number of features, a fraction (rounded up), or several, which
+are averaged. All are in [0, 1] but the correlation, and an attribution agrees with itself by 1.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from xai.metrics.case import Case, metric
+from xai.metrics.numerics import spearman
+from xai.metrics.paths import Amount, amounts, ranks
+from xai.metrics.score import Floats
+
+Agreement = Callable[[Floats, Floats, NDArray[np.intp], NDArray[np.intp], int], Any]
+"""(a, g, rank of a, rank of g, k) -> bool (n, d): the features that count as agreed."""
+
+
+@metric
+def feature_agreement(case: Case, *, reference: Any, k: Amount = 0.25) -> Floats:
+    """Share of the k most important features that both have: ``|T_k(a) ∩ T_k(g)| / k``.
+
+    Krishna et al. 2022.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> a, g = np.array([[3.0, -2.0, 1.0]]), np.array([[2.0, 0.0, 1.0]])
+    >>> feature_agreement(None, None, a, reference=g, k=2).mean()
+    0.5
+    """
+    return _agreed(case, reference, k, lambda a, g, r, s, k: (r < k) & (s < k))
+
+
+@metric
+def rank_agreement(case: Case, *, reference: Any, k: Amount = 0.25) -> Floats:
+    """Share of the k first ranks at which both have the same feature.
+
+    Krishna et al. 2022.
+    """
+    return _agreed(case, reference, k, lambda a, g, r, s, k: (r < k) & (r == s))
+
+
+@metric
+def sign_agreement(case: Case, *, reference: Any, k: Amount = 0.25) -> Floats:
+    """Share of the k most important features that both have, with the same sign.
+
+    Krishna et al. 2022.
+    """
+
+    def same(a: Floats, g: Floats, r: Any, s: Any, k: int) -> Any:
+        return (r < k) & (s < k) & (np.sign(a) == np.sign(g))
+
+    return _agreed(case, reference, k, same)
+
+
+@metric
+def signed_rank_agreement(case: Case, *, reference: Any, k: Amount = 0.25) -> Floats:
+    """Share of the k first ranks at which both have the same feature with the same sign.
+
+    Krishna et al. 2022.
+    """
+
+    def same(a: Floats, g: Floats, r: Any, s: Any, k: int) -> Any:
+        return (r < k) & (r == s) & (np.sign(a) == np.sign(g))
+
+    return _agreed(case, reference, k, same)
+
+
+@metric
+def rank_correlation(case: Case, *, reference: Any) -> Floats:
+    """Spearman's correlation of |a| and |g|, equals at their average rank.
+
+    Krishna et al. 2022. NaN where all are alike.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> a = np.array([[3.0, -2.0, 1.0]])
+    >>> rank_correlation(None, None, a, reference=[30.0, 5.0, 1.0]).mean()
+    1.0
+    """
+    return _by_count(case, reference, lambda a, g: spearman(np.abs(a), np.abs(g)))
+
+
+@metric
+def pairwise_rank_agreement(case: Case, *, reference: Any) -> Floats:
+    """Share of pairs of features that both order alike: before, equal or after, by |·|.
+
+    Krishna et al. 2022. NaN for a single feature.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> a, g = np.array([[3.0, 2.0, 1.0]]), np.array([[3.0, 1.0, 2.0]])
+    >>> pairwise_rank_agreement(None, None, a, reference=g).values.round(3)
+    array([0.667])
+    """
+
+    def pairs(a: Floats, g: Floats) -> Floats:
+        a, g, d = np.abs(a), np.abs(g), a.shape[1]
+        same = np.zeros(len(a))
+        for step in range(1, d):  # pairs so far apart; never all d² at once
+            of_a = np.sign(a[:, step:] - a[:, :-step])
+            same += (of_a == np.sign(g[:, step:] - g[:, :-step])).sum(axis=1)
+        return same / (d * (d - 1) / 2) if d > 1 else np.full(len(a), np.nan)
+
+    return _by_count(case, reference, pairs)
+
+
+def _agreed(case: Case, reference: Any, k: Amount, agrees: Agreement) -> Floats:
+    """Mean over the sizes k of the share of k features that count as agreed."""
+
+    def score(a: Floats, g: Floats) -> Floats:
+        r, s = ranks(np.abs(a)), ranks(np.abs(g))
+        sizes = amounts(k, a.shape[1])
+        parts = [agrees(a, g, r, s, int(K)).sum(axis=1) / K for K in sizes]
+        return np.asarray(np.mean(parts, axis=0))
+
+    return _by_count(case, reference, score)
+
+
+def _by_count(case: Case, reference: Any, score: Callable[[Floats, Floats], Floats]) -> Floats:
+    """Scores (n,), rows with equally many features at a time."""
+    a = case.flat
+    g = Case(case.scene, reference).flat
+    if g.shape[1] != a.shape[1] or len(g) not in (1, len(a)):
+        raise ValueError(
+            f"the reference has shape {g.shape}; expected {a.shape}, or one row for all"
+        )
+    g = np.broadcast_to(g, a.shape)
+    counts = (~np.isnan(a)).sum(axis=1)
+    if (np.isnan(a) != np.isnan(g)).any() and len(np.unique(counts)) > 1:
+        raise ValueError("the reference has other features than the attribution in some row")
+    out = np.full(len(a), np.nan)
+    for d in np.unique(counts):
+        rows = np.flatnonzero(counts == d)
+        out[rows] = score(a[rows, :d], g[rows, :d])
+    return out

@@ -1,0 +1,154 @@
+"""Whether seeing explanations teaches what the model will say."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from xai.inputs import is_tensor
+from xai.metrics.case import Case, Result, metric
+from xai.metrics.score import Floats
+
+Indices = NDArray[np.intp]
+
+RESAMPLES = 10_000
+
+
+@metric
+def simulatability(
+    case: Case,
+    *,
+    shown: Literal["learning", "always"] = "learning",
+    folds: int = 5,
+    student: Any = None,
+    mimic: Any = None,
+) -> Result:
+    """A student's gain in predicting the model's class from having seen explanations.
+
+    Hase & Bansal 2020, with a model for the student: for each row, whether the student with
+    explanations is right (1 or 0) less whether one without is. The latter sees none, or sees those
+    of other rows (so that they are taught nothing, but have as much to reckon with), whichever
+    does better. Every row is predicted once, by students that learnt from the other folds.
+
+    "learning": explanations are shown while learning only, as in their forward simulation; to
+    predict, the student explains to itself, as the `mimic` has learnt. "always": also to predict
+    (Chen et al. 2022), which gives away the class wherever the attributions add up to the output.
+
+    Parameters
+    ----------
+    shown : {"learning", "always"}
+    folds : int
+    student : scikit-learn classifier
+        None: logistic regression on standardised columns.
+    mimic : scikit-learn regressor of several outputs
+        Rows to attributions. None: five nearest neighbours, standardised.
+
+    Returns
+    -------
+    Score
+        ``mean()`` is the gain. `info` holds which rows were told rightly, `with_explanations`,
+        `without` and with `shuffled` ones, (n,) 0 or 1 each; the bootstrap's `std_error` () and
+        95 % `interval` (2,) of the gain, rows resampled (that other rows to learn from may teach
+        more or less is not counted). A row's score depends on what the others have taught.
+    """
+    if shown not in ("learning", "always"):
+        from xai.suggest import unknown
+
+        raise ValueError(unknown("shown", shown, ("learning", "always")))
+    from sklearn.model_selection import KFold
+
+    x, y, a = _rows(case), _classes(case), case.flat
+    if len(x) < 2 * folds or folds < 2:
+        raise ValueError(f"folds={folds}: simulatability needs two rows a fold; x has {len(x)}")
+    seed = case.scene.seen.seed % 2**32
+    dealt = a[np.random.default_rng(seed).permutation(len(a))]  # to rows they are not of
+    class_of = _student() if student is None else student
+    lesson = _Lesson(class_of, _mimic() if mimic is None else mimic, folds, shown == "always")
+    right = np.empty((3, len(x)))
+    for learnt, asked in KFold(folds, shuffle=True, random_state=seed).split(x):
+        for place, seen in enumerate((None, dealt, a)):
+            right[place, asked] = lesson.answers(x, y, seen, learnt, asked) == y[asked]
+    gain = right[2] - right[:2][right[:2].mean(axis=1).argmax()]
+    info = {"without": right[0], "shuffled": right[1], "with_explanations": right[2]}
+    return Result(gain, info=info | _bootstrap(gain, seed))
+
+
+@dataclass(frozen=True)
+class _Lesson:
+    """How students learn: classifier, mimic, folds, and whether they see what they are asked."""
+
+    student: Any
+    mimic: Any
+    folds: int
+    always: bool
+
+    def answers(
+        self, x: Floats, y: Indices, a: Floats | None, learnt: Indices, asked: Indices
+    ) -> NDArray[Any]:
+        """Classes of the rows `asked`, learnt from the rows `learnt` and their explanations."""
+        from sklearn.base import clone
+        from sklearn.model_selection import cross_val_predict
+
+        before, after = x[learnt], x[asked]
+        if a is not None:
+            seen, to_come = a[learnt], a[asked]
+            if not self.always:  # learn from explanations as good as those there will be
+                to_come = clone(self.mimic).fit(before, seen).predict(after)
+                seen = cross_val_predict(clone(self.mimic), before, seen, cv=self.folds)
+            before, after = np.c_[before, seen], np.c_[after, to_come]
+        if (y[learnt] == y[learnt[0]]).all():  # what is always the same needs no learning
+            return np.full(len(asked), y[learnt[0]])
+        return np.asarray(clone(self.student).fit(before, y[learnt]).predict(after))
+
+
+def _bootstrap(gain: Floats, seed: int) -> dict[str, Floats]:
+    """Error and interval of the mean; a resample of -1s, 0s and 1s is a multinomial draw."""
+    n = len(gain)
+    shares = [(gain == v).mean() for v in (-1, 0, 1)]
+    drawn = np.random.default_rng(seed).multinomial(n, shares, RESAMPLES)
+    means = (drawn[:, 2] - drawn[:, 0]) / n
+    return {
+        "std_error": np.asarray(means.std(ddof=1)),
+        "interval": np.quantile(means, [0.025, 0.975]),
+    }
+
+
+def _rows(case: Case) -> Floats:
+    """The explained rows as numbers, (n, columns)."""
+    inputs = case.scene.seen.inputs
+    if inputs.is_text or inputs.worded:
+        raise TypeError("simulatability needs x of numbers: its student reads the rows")
+    block = inputs.block
+    if is_tensor(block):
+        block = block.detach().cpu().numpy()
+    block = block.toarray() if hasattr(block, "toarray") else np.asarray(block)
+    return np.asarray(block, np.float64).reshape(len(block), -1)
+
+
+def _classes(case: Case) -> Indices:
+    out = case.scene.seen.outputs
+    if out.shape[1] < 2:
+        raise ValueError(
+            "simulatability is about predicted classes, but the model has one output: pass a "
+            "function that returns one number for each class"
+        )
+    return np.asarray(out.argmax(axis=1))
+
+
+def _student() -> Any:
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
+
+    return make_pipeline(StandardScaler(), LogisticRegression(max_iter=2000))
+
+
+def _mimic() -> Any:
+    from sklearn.neighbors import KNeighborsRegressor
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
+
+    return make_pipeline(StandardScaler(), KNeighborsRegressor())

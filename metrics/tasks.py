@@ -1,0 +1,217 @@
+"""What users want to know of a model, tested directly: by evaluating it again and again.
+
+Complete and linear attributions (SHAP, Integrated Gradients) can be no better than a guess at
+whether raising a feature raises the output, or whether the output depends on it at all: they
+answer for the whole range of a feature, and the model may be anything far from the row (Bilodeau,
+Jaques, Koh & Kim 2024). `recourse` and `depends_on` answer with exact confidence; `judge` holds any
+attribution against the answers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+from scipy.stats import fisher_exact
+
+from xai.explanation import Explanation
+from xai.metrics.case import Case, Scene
+from xai.metrics.findings import Finding, Moved, changes, check, found
+from xai.metrics.proportions import clopper_pearson, least_samples
+from xai.targets import Target
+
+__all__ = ["Finding", "Judgement", "depends_on", "judge", "least_samples", "recourse"]
+
+SAMPLES = 200
+SMALL = 1e-6
+"""A change of the output that counts as none: float error."""
+
+
+def recourse(
+    model: Any,
+    x: Any,
+    *,
+    step: ArrayLike,
+    features: Sequence[int | str] | None = None,
+    samples: int = SAMPLES,
+    confidence: float = 0.95,
+    target: Target = "predicted",
+    players: Any = None,
+    behavior: Any = None,
+    categorical: Sequence[str | int] | None = None,
+    batch_size: int | None = None,
+    n_jobs: int | None = None,
+    seed: int = 0,
+) -> Finding:
+    """Whether moving a feature a little raises the output.
+
+    ``rate_j = P(f(x + δ e_j) > f(x))``, δ uniform on (0, step_j]; it holds where the rate is
+    above ½.
+
+    Parameters
+    ----------
+    model, x, target, players, behavior, categorical, batch_size, n_jobs, seed : as `xai.explain`
+    step : number, or (d,) numbers like ``x[0]``
+        How far; negative to ask about lowering.
+    features : indices or names of players
+        None: all.
+    samples : int
+        Displacements tried, the same for every row.
+    confidence : float
+
+    Returns
+    -------
+    Finding
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> finding = recourse(lambda x: x[:, 0] - x[:, 1] ** 3, np.ones((1, 3)), step=0.1)
+    >>> finding.holds, finding.sure.all()
+    (array([[ True, False, False]]), np.True_)
+    """
+    check(samples)
+    scene = Scene(
+        model, x, target=target, players=players, removal=Moved(step, samples),
+        behavior=behavior, categorical=categorical, batch_size=batch_size, n_jobs=n_jobs, seed=seed,
+    )  # fmt: skip
+    with scene:
+        change, drawn = changes(scene, features, samples)
+        return found("recourse", scene, change, drawn, confidence, features)
+
+
+def depends_on(
+    model: Any,
+    x: Any,
+    *,
+    data: Any = None,
+    removal: Any = None,
+    tau: float = SMALL,
+    rare: float = 0.05,
+    features: Sequence[int | str] | None = None,
+    samples: int = SAMPLES,
+    confidence: float = 0.95,
+    target: Target = "predicted",
+    players: Any = None,
+    behavior: Any = None,
+    categorical: Sequence[str | int] | None = None,
+    batch_size: int | None = None,
+    n_jobs: int | None = None,
+    seed: int = 0,
+) -> Finding:
+    """Whether the output depends on a feature, the others as they are.
+
+    ``rate_j = P(|f(x with x_j ← u) − f(x)| > τ)``, u as the removal draws it: one such sample is
+    proof. Without one the answer is no, and sure once the rate is at most `rare`.
+
+    Parameters
+    ----------
+    model, x, data, removal, target, players, behavior, … : as for `xai.explain`
+        None for `removal`: the rows of `data`.
+    tau : float
+        A change of the output that counts.
+    rare : float
+        A dependence that may be overlooked; `least_samples(rare)` samples are needed at least.
+    features, samples, confidence : as for `recourse`
+        A removal with no more draws than `samples` is evaluated at all of them.
+
+    Returns
+    -------
+    Finding
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> data = np.arange(8.0).reshape(4, 2)
+    >>> depends_on(lambda x: x[:, 0], data[:1], data=data).rate
+    array([[0.75, 0.  ]])
+    """
+    check(samples)
+    scene = Scene(
+        model, x, target=target, data=data, players=players, removal=removal, behavior=behavior,
+        categorical=categorical, batch_size=batch_size, n_jobs=n_jobs, seed=seed,
+    )  # fmt: skip
+    with scene:
+        change, drawn = changes(scene, features, samples)
+        return found("depends_on", scene, change, drawn, confidence, features, tau, rare)
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """How well an attribution answers: what `Finding` is sure of is the truth.
+
+    Attributes
+    ----------
+    sensitivity, specificity : float
+        Shares of the pairs (row, feature) where it holds (where it does not) that the attribution
+        tells rightly; NaN without such pairs.
+    sensitivity_interval, specificity_interval : (low, high), Clopper-Pearson
+    positives, negatives, undecided : numbers of pairs; the undecided are left out
+    p_value : float
+        Fisher's exact test: the chance that a guess does so well.
+
+    Notes
+    -----
+    A guess that ignores the model has ``sensitivity + specificity = 1`` on average. Intervals and
+    test take pairs for independent; those of one model and one row may not be.
+    """
+
+    sensitivity: float
+    specificity: float
+    sensitivity_interval: tuple[float, float]
+    specificity_interval: tuple[float, float]
+    positives: int
+    negatives: int
+    undecided: int
+    p_value: float
+
+    @property
+    def informedness(self) -> float:
+        """``sensitivity + specificity − 1``: 0 for a guess, 1 where every answer is right."""
+        return self.sensitivity + self.specificity - 1
+
+
+def judge(
+    finding: Finding, explanation: Any, *, threshold: float = 0.0, confidence: float = 0.95
+) -> Judgement:
+    """Sensitivity and specificity of an attribution as a predictor of what was found.
+
+    Parameters
+    ----------
+    finding : from `recourse` or `depends_on`, of all players
+    explanation : Explanation, or (n, d) array
+        It predicts that raising the feature raises the output where ``a > threshold``, and
+        dependence where ``|a| > threshold``. A bool array is a prediction already.
+    threshold, confidence : float
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> finding = recourse(lambda x: x @ [1.0, -1.0], np.ones((4, 2)), step=0.1)
+    >>> judge(finding, np.tile([0.5, -2.0], (4, 1))).informedness
+    1.0
+    """
+    if not isinstance(explanation, Explanation) and np.asarray(explanation).dtype == bool:
+        a = np.asarray(explanation)
+        says = a.reshape(len(a), -1)
+    else:
+        a = Case(Scene(None, None), explanation).flat
+        says = a > threshold if finding.task == "recourse" else np.abs(a) > threshold
+    if says.shape != finding.holds.shape:
+        raise ValueError(f"attributions {says.shape} do not fit the findings {finding.holds.shape}")
+    yes, no = finding.sure & finding.holds, finding.sure & ~finding.holds
+    positives, negatives = int(yes.sum()), int(no.sum())
+    hits, rejections = int((says & yes).sum()), int((~says & no).sum())
+
+    def rate(right: int, of: int) -> tuple[float, tuple[float, float]]:
+        low, high = clopper_pearson(right, of, confidence)
+        return right / of if of else float("nan"), (float(low), float(high))
+
+    (sensitivity, first), (specificity, second) = rate(hits, positives), rate(rejections, negatives)
+    table = [[hits, positives - hits], [negatives - rejections, rejections]]
+    p = float(fisher_exact(table, alternative="greater").pvalue)
+    undecided = int((~finding.sure & ~np.isnan(finding.rate)).sum())
+    return Judgement(sensitivity, specificity, first, second, positives, negatives, undecided, p)

@@ -1,0 +1,372 @@
+"""Aggregates: means, least complex mixtures and AVA against closed forms and grids."""
+
+from __future__ import annotations
+
+import dataclasses
+import doctest
+import subprocess
+import sys
+from importlib import import_module
+
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose, assert_array_equal
+
+import xai
+from xai import metrics
+from xai.least_complexity import descent, entropy, shrinking
+from xai.removal import Baseline
+
+W = np.array([2.0, -1.0, 0.5, 0.0])
+PROCEDURES = {"descent": descent, "shrinking": shrinking}
+
+
+def linear(x):
+    return np.asarray(x) @ W + 1
+
+
+def crossed(x):
+    x = np.asarray(x)
+    return x[:, 0] * x[:, 1] + np.maximum(x[:, 2], 0) - x[:, 3] ** 2
+
+
+def two(x):
+    return np.stack([linear(x), crossed(x)], axis=1)
+
+
+@pytest.fixture
+def rows():
+    return np.random.default_rng(0).normal(size=(7, 4))
+
+
+@pytest.fixture
+def data():
+    return np.random.default_rng(1).normal(size=(40, 4))
+
+
+@pytest.fixture
+def members(rows, data):
+    methods = ("shapley", "occlusion", "include_one")
+    return [xai.explain(crossed, rows, m, data=data) for m in methods]
+
+
+def simple(explanation, values):
+    """The same explanation with other numbers."""
+    return dataclasses.replace(explanation, values=np.asarray(values, np.float64))
+
+
+# ------------------------------------------------------------------------------------------- mean
+
+
+def test_the_mean_is_the_mean(members):
+    mean = xai.aggregate(members)
+    assert_allclose(mean.values, np.mean([e.values for e in members], axis=0))
+    assert_allclose(mean.predictions, members[0].predictions)
+    assert_allclose(mean.base_values, np.mean([e.base_values for e in members], axis=0))
+    assert mean.evaluations == sum(e.evaluations for e in members)
+    assert mean.method == "mean(shapley, occlusion, include_one)"
+    assert mean.removal == members[0].removal
+    assert mean.summary.count("|") == 2
+    assert mean.recipe is None
+    assert mean.std_error is None
+
+
+def test_weights_are_scaled_to_a_convex_combination(members):
+    values = np.stack([e.values for e in members])
+    weighted = xai.aggregate(members, weights=[1, 0, 3])
+    assert_allclose(weighted.values, 0.25 * values[0] + 0.75 * values[2])
+    assert_allclose(weighted.info["weights"], np.tile([0.25, 0, 0.75], (7, 1)))
+
+
+def test_efficiency_survives_averaging(rows, data):
+    parts = [xai.explain(crossed, rows, "shapley", data=d) for d in (data, data[:5])]
+    mean = xai.aggregate(parts, weights=[1, 2])
+    assert_allclose(mean.values.sum(axis=1) + mean.base_values, mean.predictions)
+
+
+def test_error_of_the_mean_is_below_the_mean_error(members):
+    """The ambiguity decomposition: err(mean) = mean err − mean |g_i − mean|²."""
+    truth = np.random.default_rng(2).normal(size=members[0].values.shape)
+    mean = xai.aggregate(members).values
+    errors = np.mean([((e.values - truth) ** 2).sum() for e in members])
+    spread = np.mean([((e.values - mean) ** 2).sum() for e in members])
+    assert_allclose(((mean - truth) ** 2).sum(), errors - spread)
+
+
+def test_errors_are_an_upper_bound(rows, data):
+    sampled = [
+        xai.explain(crossed, rows, "permutation_shap", data=data, budget=300, seed=s)
+        for s in range(2)
+    ]
+    exact = xai.explain(crossed, rows, "exact_shapley", data=data)
+    mean = xai.aggregate([*sampled, exact], weights=[1, 1, 2])
+    expected = 0.25 * sampled[0].std_error + 0.25 * sampled[1].std_error
+    assert_allclose(mean.std_error, expected)
+
+
+def test_several_outputs_images_and_texts_keep_their_shape(rows, data):
+    every = [xai.explain(two, rows, m, data=data, target="all") for m in ("shapley", "occlusion")]
+    for method in ("mean", "least_complexity"):
+        out = xai.aggregate(every, method)
+        assert out.values.shape == (7, 4, 2)
+        assert out.predictions.shape == (7, 2)
+    images = np.random.default_rng(3).normal(size=(2, 1, 5, 5))
+
+    def total(x):
+        return np.asarray(x).sum(axis=(1, 2, 3))
+
+    seen = [xai.explain(total, images, m, removal=Baseline(0)) for m in ("shapley", "occlusion")]
+    assert xai.aggregate(seen, "least_complexity").map().shape == (2, 1, 5, 5)
+
+    def words(texts):
+        return np.array([float(len(t.split())) for t in texts])
+
+    read = [
+        xai.explain(words, ["a b", "a b c"], m, removal=Baseline(0))
+        for m in ("shapley", "include_one")
+    ]
+    for method in ("mean", "least_complexity"):
+        assert_array_equal(np.isnan(xai.aggregate(read, method).values[:, 2]), [True, False])
+
+
+def test_aggregates_are_explanations(members, tmp_path):
+    out = xai.aggregate(members, "least_complexity")
+    assert len(out[2:4]) == 2
+    assert_array_equal(out[2:4].info["weights"], out.info["weights"][2:4])
+    out.save(tmp_path / "mine.npz")
+    assert_array_equal(xai.load(tmp_path / "mine.npz").info["weights"], out.info["weights"])
+    score = metrics.complexity(crossed, out.data, out)
+    assert len(score) == 7
+
+
+def test_members_are_not_touched(members):
+    before = [e.values.copy() for e in members]
+    xai.aggregate(members, "least_complexity")
+    out = xai.aggregate(members)
+    out.values[:] = 0
+    for e, values in zip(members, before, strict=True):
+        assert_array_equal(e.values, values)
+
+
+# ------------------------------------------------------------------------------ least complexity
+
+
+@pytest.mark.parametrize("procedure", PROCEDURES)
+def test_opposite_parts_cancel(members, procedure):
+    """(1, 1) and (1, −1) have the simple mean (1, 0)."""
+    a = np.tile([1.0, 1.0, 0.0, 0.0], (7, 1))
+    b = np.tile([1.0, -1.0, 0.0, 0.0], (7, 1))
+    pair = [simple(members[0], a), simple(members[0], b)]
+    out = xai.aggregate(pair, "least_complexity", procedure=procedure)
+    assert_allclose(out.values, np.tile([1.0, 0, 0, 0], (7, 1)), atol=1e-15)
+    assert_allclose(out.info["weights"], 0.5)
+    assert_allclose(metrics.complexity(None, None, out.values).values, 0)
+
+
+@pytest.mark.parametrize("procedure", PROCEDURES.values())
+def test_where_signs_agree_a_member_is_least_complex(procedure):
+    """On one orthant shares move along lines, and entropy is concave there."""
+    G = np.random.default_rng(4).exponential(size=(50, 4, 6))
+    w = procedure(G)
+    assert_array_equal(w, np.eye(4)[entropy(G).argmin(axis=1)])
+
+
+@pytest.mark.parametrize("procedure", PROCEDURES.values())
+def test_two_members_are_mixed_exactly(procedure):
+    """No point of a fine grid between two is less complex than what is found."""
+    G = np.random.default_rng(5).normal(size=(40, 2, 7))
+    found = entropy(np.einsum("rm,rmd->rd", procedure(G), G))
+    t = np.linspace(0, 1, 4001)[:, None, None]
+    grid = entropy((1 - t) * G[:, 0] + t * G[:, 1]).min(axis=0)
+    assert (found <= grid + 1e-12).all()
+    assert (found >= grid - 0.05).all()  # and the grid comes near it
+
+
+@pytest.mark.parametrize("procedure", PROCEDURES.values())
+def test_three_members_come_near_the_best_of_a_grid(procedure):
+    G = np.random.default_rng(6).normal(size=(30, 3, 5))
+    found = entropy(np.einsum("rm,rmd->rd", procedure(G), G))
+    u, v = np.meshgrid(np.linspace(0, 1, 201), np.linspace(0, 1, 201))
+    inside = u + v <= 1
+    w = np.stack([u[inside], v[inside], 1 - u[inside] - v[inside]], axis=1)
+    grid = entropy(np.einsum("wm,rmd->rwd", w, G)).min(axis=1)
+    members = entropy(G).min(axis=1)
+    gained = (members - found).sum() / (members - grid).sum()
+    assert gained > 0.85  # of what the whole simplex has to give
+
+
+@pytest.mark.parametrize("procedure", PROCEDURES)
+def test_never_more_complex_than_members_or_their_mean(members, procedure):
+    out = xai.aggregate(members, "least_complexity", procedure=procedure)
+    w = out.info["weights"]
+    assert_allclose(w.sum(axis=1), 1)
+    assert (w >= -1e-12).all()
+    mixed = np.einsum("nm,mnd->nd", w, np.stack([e.values for e in members]))
+    assert_allclose(out.values, mixed, atol=1e-12)
+    least = entropy(out.values)
+    for other in [*members, xai.aggregate(members)]:
+        assert (least <= entropy(other.values) + 1e-12).all()
+
+
+@pytest.mark.parametrize("procedure", PROCEDURES.values())
+def test_the_search_ends_and_rows_are_their_own(procedure):
+    G = np.random.default_rng(7).normal(size=(9, 3, 8))
+    G[1] = 0.0  # nothing attributed
+    G[2] = G[2, :1]  # all alike
+    G[3, 1] = -G[3, 0]  # they cancel out altogether
+    whole = procedure(G)
+    assert np.isfinite(whole).all()
+    assert_allclose(whole.sum(axis=1), 1)
+    alone = np.concatenate([procedure(G[i : i + 1]) for i in range(9)])
+    assert_array_equal(whole, alone)
+    assert np.isfinite(entropy(np.einsum("m,md->d", whole[3], G[3])))
+    wide = np.random.default_rng(8).normal(size=(2, 2, 1000))  # more kinks than are tried
+    found = entropy(np.einsum("rm,rmd->rd", procedure(wide), wide))
+    assert (found <= entropy(wide).min(axis=1)).all()
+
+
+# -------------------------------------------------------------------------------------------- AVA
+
+
+def test_ava_of_a_linear_model(rows, data):
+    """Φ_AVA(x) = w ⊙ (Σ λ_z z − μ), λ_z ∝ 1/ρ(x, z)."""
+    e = xai.explain(linear, data, "shapley", data=data)
+    out = xai.aggregate(e, "ava", query=rows, k=6)
+    for i, x in enumerate(rows):
+        rho = np.linalg.norm(data - x, axis=1)
+        near = np.argsort(rho)[:6]
+        lam = (1 / rho[near]) / (1 / rho[near]).sum()
+        assert_array_equal(out.info["neighbours"][i], near)
+        assert_allclose(out.info["weights"][i], lam)
+        assert_allclose(out.values[i], W * (lam @ data[near] - data.mean(axis=0)), atol=1e-12)
+    assert_array_equal(out.data, rows)
+    assert out.method == "ava(shapley)"
+
+
+def test_ava_is_the_shapley_value_of_the_mixture_of_games(rows, data):
+    e = xai.explain(crossed, data, "exact_shapley", data=data[:10])
+    out = xai.aggregate(e, "ava", query=rows[:1], k=5)
+    lam, near = out.info["weights"][0], out.info["neighbours"][0]
+
+    def v(S):
+        total = 0.0
+        for weight, z in zip(lam, data[near], strict=True):
+            mixed = np.where(S[:, None], z, data[:10])
+            total = total + weight * crossed(mixed.reshape(-1, 4)).reshape(len(S), -1).mean(axis=1)
+        return total
+
+    game = xai.Game.from_function(v, n_players=4)
+    assert_allclose(out.values[0], xai.summary.Shapley("exact")(game).values, atol=1e-12)
+    assert_allclose(out.values.sum(axis=1) + out.base_values, out.predictions)
+
+
+def test_ava_at_the_ends(rows, data):
+    e = xai.explain(crossed, data, "shapley", data=data[:5])
+    assert_allclose(xai.aggregate(e, "ava", query=data[3:5], k=7).values, e.values[3:5])
+    nearest = xai.aggregate(e, "ava", query=rows, k=1)
+    assert_allclose(nearest.values, e.values[nearest.info["neighbours"][:, 0]])
+    every = xai.aggregate(e, "ava", query=rows)
+    assert every.info["neighbours"].shape == (7, 40)
+    far = xai.aggregate(e, "ava", query=1e9 * rows)
+    assert_allclose(far.values, np.tile(e.values.mean(axis=0), (7, 1)), rtol=1e-5)
+
+
+def test_ava_is_less_sensitive_than_its_members(rows, data):
+    """‖Φ_AVA(x) − Φ_AVA(x')‖ ≤ max_z ‖Φ(z) − Φ̄‖ · ‖λ(x) − λ(x')‖₁."""
+    e = xai.explain(crossed, data, "shapley", data=data)
+    one, other = (xai.aggregate(e, "ava", query=q) for q in (rows, rows + 0.1))
+
+    def shares(out):
+        full = np.zeros((7, 40))
+        np.put_along_axis(full, out.info["neighbours"], out.info["weights"], axis=1)
+        return full
+
+    change = np.linalg.norm(one.values - other.values, axis=1)
+    reach = np.linalg.norm(e.values - e.values.mean(axis=0), axis=1).max()
+    assert (change <= reach * np.abs(shares(one) - shares(other)).sum(axis=1) + 1e-12).all()
+    own = xai.explain(crossed, np.concatenate([rows, rows + 0.1]), "shapley", data=data).values
+    assert change.mean() < np.linalg.norm(own[:7] - own[7:], axis=1).mean()
+
+
+def test_ava_weights_scales_and_frames(rows, data):
+    pandas = pytest.importorskip("pandas")
+    e = xai.explain(linear, data, "shapley", data=data)
+    only = xai.aggregate(e, "ava", query=rows, weights=np.eye(40)[5])
+    assert_allclose(only.values, np.tile(e.values[5], (7, 1)))
+    stretched = data * [1, 1000, 1, 1]
+    f = xai.explain(lambda x: linear(x / [1, 1000, 1, 1]), stretched, "shapley", data=stretched)
+    spread = data.std(axis=0, ddof=1)
+    a = xai.aggregate(f, "ava", query=rows * [1, 1000, 1, 1], k=4, distance="seuclidean")
+    g = xai.explain(lambda x: linear(x * spread), data / spread, "shapley", data=data / spread)
+    b = xai.aggregate(g, "ava", query=rows / spread, k=4)
+    assert_allclose(a.values, b.values)
+    frame = pandas.DataFrame(data, columns=list("abcd"))
+    h = xai.explain(lambda x: linear(x.to_numpy()), frame, "shapley", data=frame)
+    query = pandas.DataFrame(rows, columns=list("abcd"))[list("dbac")]
+    assert_allclose(
+        xai.aggregate(h, "ava", query=query, k=3).values,
+        xai.aggregate(e, "ava", query=rows, k=3).values,
+    )
+    assert_allclose(
+        xai.aggregate(e, "ava", query=rows[0], k=3).values,
+        xai.aggregate(e, "ava", query=rows[:1].tolist(), k=3).values,
+    )
+
+
+# ---------------------------------------------------------------------------------------- refusals
+
+
+def test_what_cannot_be_aggregated_is_refused(members, rows, data):
+    e = members[0]
+    cases = [
+        (lambda: xai.aggregate(members, "maen"), ValueError, "mean"),
+        (lambda: xai.aggregate([]), ValueError, "no explanations"),
+        (lambda: xai.aggregate(e), TypeError, "a list of Explanations"),
+        (lambda: xai.aggregate([e, e.values]), TypeError, "explanation 1 is a ndarray"),
+        (lambda: xai.aggregate([e, e[:3]]), ValueError, r"values \(3, 4\)"),
+        (lambda: xai.aggregate(members, weights=[1, 2]), ValueError, "3 numbers"),
+        (lambda: xai.aggregate(members, weights=[1, -1, 1]), ValueError, "none negative"),
+        (lambda: xai.aggregate(members, weights=[0, 0, 0]), ValueError, "not all 0"),
+        (lambda: xai.aggregate(members, k=3), ValueError, "for method='ava'"),
+        (lambda: xai.aggregate(members, "least_complexity", weights=[1] * 3), ValueError, "looks"),
+        (
+            lambda: xai.aggregate(members, "least_complexity", procedure="decent"),
+            ValueError,
+            "descent",
+        ),
+        (lambda: xai.aggregate(members, "ava", query=rows), TypeError, "one Explanation"),
+        (lambda: xai.aggregate(e, "ava"), ValueError, "needs query="),
+        (lambda: xai.aggregate(e, "ava", query=rows, k=8), ValueError, "1 to 7"),
+        (lambda: xai.aggregate(e, "ava", query=rows[:, :3]), ValueError, "3 columns"),
+        (lambda: xai.aggregate(e, "ava", query=rows * np.nan), ValueError, "NaN"),
+    ]
+    for call, error, message in cases:
+        with pytest.raises(error, match=message):
+            call()
+    other = xai.explain(crossed, rows + 1, "shapley", data=data)
+    with pytest.raises(ValueError, match="other rows"):
+        xai.aggregate([e, other])
+    first, second = (xai.explain(two, rows, "shapley", data=data, target=t) for t in (0, 1))
+    with pytest.raises(ValueError, match="other outputs"):
+        xai.aggregate([first, second])
+    mixed = xai.explain(two, rows, "shapley", data=data)
+    assert len(np.unique(mixed.target)) == 2
+    with pytest.raises(ValueError, match="target=an index"):
+        xai.aggregate(mixed, "ava", query=rows)
+
+
+def test_the_name_stays_a_function():
+    """Importing the module of the same name does not hide it."""
+    code = (
+        "import xai, sys; import xai.aggregate; print(callable(xai.aggregate), 'torch' in "
+        "sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["True", "False"]
+
+
+@pytest.mark.parametrize("module", ["aggregate", "least_complexity"])
+def test_examples_run(module):
+    done = doctest.testmod(import_module(f"xai.{module}"))
+    assert done.attempted > 0
+    assert done.failed == 0

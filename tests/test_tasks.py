@@ -1,0 +1,434 @@
+"""Tasks by direct evaluation, attributions held against them, and what students learn."""
+
+from __future__ import annotations
+
+import doctest
+from importlib import import_module
+
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose, assert_array_equal
+from scipy.stats import binom, binomtest
+from sklearn.ensemble import RandomForestClassifier
+from sklearn.tree import DecisionTreeClassifier
+
+import xai
+from xai import metrics
+from xai.metrics import tasks
+from xai.metrics.proportions import clopper_pearson
+from xai.removal import Baseline, Uniform
+
+
+def curved(x):
+    """Rises in x0, falls in x1, is flat in x2; x3 counts only where x0 > 0."""
+    x = np.asarray(x)
+    return x[:, 0] - x[:, 1] ** 3 + np.where(x[:, 0] > 0, x[:, 3], 0.0)
+
+
+@pytest.fixture
+def rows():
+    return np.random.default_rng(0).uniform(0.5, 1.5, (6, 4)) * [[1], [-1], [1], [-1], [1], [-1]]
+
+
+@pytest.fixture
+def data():
+    return np.random.default_rng(1).normal(size=(50, 4))
+
+
+class Counter:
+    def __init__(self, f):
+        self.f, self.rows = f, 0
+
+    def __call__(self, x):
+        self.rows += len(x)
+        return self.f(x)
+
+
+# -------------------------------------------------------------------------------- exact confidence
+
+
+@pytest.mark.parametrize("confidence", [0.5, 0.95, 0.999])
+@pytest.mark.parametrize(("k", "n"), [(0, 1), (1, 1), (0, 20), (7, 20), (20, 20), (3, 1000)])
+def test_intervals_are_clopper_and_pearsons(k, n, confidence):
+    theirs = binomtest(k, n).proportion_ci(confidence)
+    assert_allclose(clopper_pearson(k, n, confidence), theirs, rtol=1e-9)
+
+
+@pytest.mark.parametrize("p", [0.0, 0.03, 0.3, 0.5, 0.99, 1.0])
+def test_intervals_hold_the_truth_often_enough_for_every_n(p):
+    """Summed over all outcomes, not simulated."""
+    for n in (1, 5, 40):
+        k = np.arange(n + 1)
+        low, high = clopper_pearson(k, n, 0.9)
+        assert binom.pmf(k, n, p)[(low <= p) & (p <= high)].sum() >= 0.9
+
+
+def test_no_trials_say_nothing():
+    assert_array_equal(clopper_pearson(0, 0), (0.0, 1.0))
+    with pytest.raises(ValueError, match="hits must lie"):
+        clopper_pearson(3, 2)
+
+
+@pytest.mark.parametrize(("p", "miss"), [(0.05, 0.05), (0.2, 0.01), (0.001, 0.5)])
+def test_least_samples_are_the_least(p, miss):
+    n = tasks.least_samples(p, miss)
+    assert (1 - p) ** n <= miss < (1 - p) ** (n - 1)
+
+
+# --------------------------------------------------------------------------------------- recourse
+
+
+def test_recourse_tells_where_the_output_rises(rows):
+    found = tasks.recourse(curved, rows, step=0.2)
+    positive = rows[:, 0] > 0
+    expected = np.stack([np.ones(6, bool), np.zeros(6, bool), np.zeros(6, bool), positive], axis=1)
+    assert_array_equal(found.holds, expected)
+    assert found.sure.all()
+    assert_array_equal(found.rate, expected.astype(float))
+    assert_allclose(found.change[:, 0], 0.1, atol=0.01)  # the mean of a uniform step
+    low, high = clopper_pearson(200, 200)
+    assert (found.low[expected] == low).all()
+    assert (found.high[expected] == high).all()
+
+
+def test_lowering_is_a_negative_step(rows):
+    raised, lowered = (tasks.recourse(curved, rows, step=s, features=[0, 1]) for s in (0.1, -0.1))
+    assert_array_equal(raised.holds, ~lowered.holds)
+
+
+def test_rates_are_the_share_of_the_steps_that_raise():
+    """f rises up to .3 and falls back to 0 at .6: of steps up to .8 three quarters raise it."""
+
+    def tent(x):
+        return 0.3 - np.abs(np.asarray(x)[:, 0] - 0.3)
+
+    found = tasks.recourse(tent, np.zeros((1, 1)), step=0.8, samples=20_000)
+    assert found.low[0, 0] <= 0.75 <= found.high[0, 0]
+    assert found.high[0, 0] - found.low[0, 0] < 0.02
+    few = tasks.recourse(tent, np.zeros((1, 1)), step=1.2, samples=50)
+    assert not few.sure[0, 0]  # the rate is ½
+    assert "undecided 1" in repr(few)
+
+
+def test_steps_may_differ_by_column_and_players_move_together(rows):
+    one = tasks.recourse(curved, rows, step=[0.2, 0.0, 0.3, 0.4])
+    assert_array_equal(one.change[:, 1], 0.0)
+    both = tasks.recourse(curved, rows, step=0.2, players=[[0, 2], [1], [3]])
+    single = tasks.recourse(curved, rows, step=0.2)
+    assert_allclose(both.change[:, 0], single.change[:, 0])
+    assert both.features == ["0 + 2", "1", "3"]
+
+
+# ------------------------------------------------------------------------------------- dependence
+
+
+def test_dependence_over_a_background_is_exact(rows, data):
+    found = tasks.depends_on(curved, rows, data=data)
+    for j in range(4):
+        for i, x in enumerate(rows):
+            replaced = np.repeat(x[None], len(data), axis=0)
+            replaced[:, j] = data[:, j]
+            changed = np.abs(curved(replaced) - curved(x[None])) > 1e-6
+            assert found.rate[i, j] == pytest.approx(changed.mean())
+            assert found.holds[i, j] == changed.any()
+    assert_array_equal(found.low, found.rate)
+    assert_array_equal(found.high, found.rate)
+    assert found.sure.all()
+    assert not found.holds[:, 2].any()
+
+
+def test_dependence_over_a_sample_is_confident(rows):
+    background = np.random.default_rng(2).normal(size=(5000, 4))
+    found = tasks.depends_on(curved, rows, data=background, samples=300)
+    whole = tasks.depends_on(curved, rows, data=background, samples=5000)
+    assert found.samples == 300
+    assert ((found.low <= whole.rate) & (whole.rate <= found.high)).mean() >= 0.9
+    assert (found.low < found.high).all()
+
+
+def test_what_is_never_seen_is_sure_only_with_enough_samples(rows):
+    wide = Uniform(-1.0, 1.0)
+    for samples, sure in ((50, False), (200, True)):
+        found = tasks.depends_on(curved, rows, removal=wide, samples=samples, features=[2])
+        assert (found.sure == sure).all()
+        assert not found.holds.any()
+    # one witness is proof, however few the samples
+    assert tasks.depends_on(curved, rows, removal=wide, samples=1, features=[0]).sure.all()
+
+
+def test_a_baseline_is_one_draw(rows):
+    found = tasks.depends_on(curved, rows, removal=Baseline(0))
+    assert found.samples == 1
+    assert_allclose(found.change[:, 1], rows[:, 1] ** 3)
+
+
+# ------------------------------------------------------------------------------------------- laws
+
+
+@pytest.mark.parametrize("task", ["recourse", "depends_on"])
+def test_counts_batches_seeds_and_inputs(task, rows):
+    wide = {"removal": Uniform(-1.0, 1.0)} if task == "depends_on" else {"step": 0.3}
+    run = getattr(tasks, task)
+    before = rows.copy()
+    counted = Counter(curved)
+    first = run(counted, rows, **wide, seed=4)
+    assert counted.rows == 6 * (1 + 4 * 200)
+    assert first.evaluations == 1 + 4 * 200
+    assert_array_equal(rows, before)
+    for batch_size in (1, 7, 1000):
+        other = run(curved, rows, **wide, seed=4, batch_size=batch_size)
+        assert_array_equal(first.change, other.change)
+    assert_array_equal(first.change, run(curved, rows, **wide, seed=4, n_jobs=2).change)
+    assert (first.change != run(curved, rows, **wide, seed=5).change).any()
+    alone = run(curved, rows[2:3], **wide, seed=4)
+    assert_array_equal(alone.change[0], first.change[2])
+    some = run(curved, rows, **wide, seed=4, features=[3, "0"])
+    assert_array_equal(some.change, first.change[:, [3, 0]])
+
+
+def test_estimators_and_frames_by_name():
+    pandas = pytest.importorskip("pandas")
+    cancer = xai.datasets.breast_cancer()
+    frame = pandas.DataFrame(cancer.data, columns=cancer.feature_names)
+    tree = DecisionTreeClassifier(max_depth=2, random_state=0).fit(frame, cancer.target)
+    used = set(np.flatnonzero(tree.feature_importances_))
+    found = tasks.depends_on(tree, frame[:40], data=frame[100:300], target=1)
+    assert set(np.flatnonzero(found.holds.any(axis=0))) == used
+    step = frame.std().to_numpy()
+    named = tasks.recourse(tree, frame[:5], step=step, features=["mean radius"], target=1)
+    assert named.features == ["mean radius"]
+    assert not named.holds.any()  # the tree does not use it
+
+
+def test_modules_are_asked_where_they_live(rows):
+    torch = pytest.importorskip("torch")
+    module = torch.nn.Linear(4, 2).double()
+    x = torch.as_tensor(rows)
+    found = tasks.recourse(module, x, step=0.1, target=1)
+    assert_array_equal(found.holds, np.tile(module.weight[1].detach().numpy() > 0, (6, 1)))
+    assert module.training
+
+
+def test_texts_of_different_lengths():
+    def model(texts):
+        return np.array([float("b" in t.split()) for t in texts])
+
+    found = tasks.depends_on(model, ["a b", "a b c"], removal=Baseline(0))
+    assert_array_equal(found.holds, [[False, True, False], [False, True, False]])
+    assert np.isnan(found.rate[0, 2])
+    assert not found.sure[0, 2]
+
+
+@pytest.mark.parametrize(
+    ("call", "error", "message"),
+    [
+        (lambda x: tasks.recourse(curved, x, step=0.0), ValueError, "other than 0"),
+        (lambda x: tasks.recourse(curved, x, step=np.nan), ValueError, "other than 0"),
+        (lambda x: tasks.recourse(curved, x, step=1, samples=0), ValueError, "positive"),
+        (lambda x: tasks.recourse(curved, x, step=1, samples=2.5), TypeError, "integer"),
+        (lambda x: tasks.recourse(curved, x, step=1, features=["z"]), ValueError, "column"),
+        (lambda x: tasks.depends_on(curved, x), ValueError, "pass data="),
+        (lambda x: tasks.recourse(curved, x, step=1, confidence=1.5), ValueError, "confidence"),
+        (lambda x: tasks.recourse(curved, x, step=1, categorical=[0]), ValueError, "categories"),
+        (lambda x: tasks.recourse(curved, x, step=1, target="all"), ValueError, "one output"),
+    ],
+)
+def test_what_cannot_be_is_refused(call, error, message, rows):
+    with pytest.raises(error, match=message):
+        call(rows)
+
+
+# ------------------------------------------- attributions as predictors: Bilodeau et al. 2024
+
+
+def piecewise(x):
+    """s t near 0, c elsewhere; s and c are columns that no explanation touches."""
+    t, s, c = np.asarray(x).T
+    return np.where(np.abs(t) <= 0.5, s * t, c)
+
+
+ONLY_T = np.array([0, -1, -1])
+
+
+def twins(slopes, n=150):
+    """Models that are alike but for their slope near 0, far away anything: one row each."""
+    c = np.random.default_rng(3).normal(size=n)
+    return np.stack([np.zeros(2 * n), np.repeat(slopes, n), np.tile(c, 2)], axis=1)
+
+
+def background():
+    """Values of t over (−2, 2), symmetric about 0."""
+    t = (np.arange(200) + 0.5) / 50 - 2
+    return np.stack([t, np.zeros(200), np.zeros(200)], axis=1)
+
+
+def complete_and_linear(x):
+    """Attributions that are both: SHAP's, and Integrated Gradients' from −2, in one dimension."""
+    shap = xai.explain(piecewise, x, "shapley", data=background(), players=ONLY_T)
+    start = x.copy()
+    start[:, 0] = -2.0
+    return {
+        "shapley": shap.values,
+        "integrated_gradients": (piecewise(x) - piecewise(start))[:, None],
+    }
+
+
+def slopes_of(x, step=0.1):
+    ahead = x + np.array([step, 0, 0])
+    return ((piecewise(ahead) - piecewise(x)) / step)[:, None]
+
+
+@pytest.mark.parametrize("task", ["recourse", "depends_on"])
+def test_complete_and_linear_attributions_are_no_better_than_a_guess(task):
+    """Whatever is read off them: twins with opposite answers have the same attribution."""
+    x = twins([1.0, -1.0] if task == "recourse" else [1.0, 0.0])
+    if task == "recourse":
+        found = tasks.recourse(piecewise, x, step=0.4, players=ONLY_T)
+    else:
+        found = tasks.depends_on(piecewise, x, removal=Uniform(-0.4, 0.4), players=ONLY_T)
+    assert found.sure.all()
+    assert_array_equal(found.holds[:, 0], x[:, 1] == 1)
+    for name, a in complete_and_linear(x).items():
+        assert np.std(a) > 0.5, name  # they say something, but nothing of this
+        for threshold in (-1.0, 0.0, 0.3, 1.0):
+            verdict = tasks.judge(found, a, threshold=threshold)
+            assert verdict.informedness == pytest.approx(0, abs=1e-9), name
+            assert verdict.p_value > 0.4
+        for rule in (a < 0.2, np.abs(np.sin(9 * a)) > 0.5):
+            assert tasks.judge(found, rule).informedness == pytest.approx(0, abs=1e-9)
+    local = tasks.judge(found, slopes_of(x))
+    assert (local.sensitivity, local.specificity) == (1.0, 1.0)
+    assert local.p_value < 1e-50
+
+
+def test_attributions_of_independent_models_are_within_chance():
+    """Without twins: slopes and far values drawn apart; the interval of each rate meets a guess."""
+    rng = np.random.default_rng(5)
+    x = np.stack([np.zeros(600), rng.choice([-1.0, 1.0], 600), rng.normal(size=600)], axis=1)
+    found = tasks.recourse(piecewise, x, step=0.4, players=ONLY_T)
+    for a in complete_and_linear(x).values():
+        verdict = tasks.judge(found, a)
+        low, high = verdict.sensitivity_interval
+        assert low <= 1 - verdict.specificity <= high
+        assert verdict.p_value > 0.05
+
+
+def test_judgements_by_hand(rows):
+    found = tasks.recourse(curved, rows, step=0.2)  # holds for 6 + 3 of 24
+    a = np.ones((6, 4))
+    a[:, 2] = -1.0
+    verdict = tasks.judge(found, a)
+    assert (verdict.positives, verdict.negatives, verdict.undecided) == (9, 15, 0)
+    assert verdict.sensitivity == 1.0
+    assert verdict.specificity == pytest.approx(6 / 15)
+    assert_allclose(verdict.specificity_interval, clopper_pearson(6, 15))
+    assert verdict.informedness == pytest.approx(0.4)
+    assert tasks.judge(found, a, threshold=2.0).sensitivity == 0.0
+    perfect = tasks.judge(found, found.holds)
+    assert (perfect.sensitivity, perfect.specificity) == (1.0, 1.0)
+    with pytest.raises(ValueError, match="do not fit"):
+        tasks.judge(found, a[:, :3])
+
+
+def test_a_judgement_without_pairs_says_so():
+    found = tasks.recourse(lambda x: np.asarray(x)[:, 0], np.ones((3, 1)), step=0.1)
+    verdict = tasks.judge(found, np.ones((3, 1)))
+    assert verdict.sensitivity == 1.0
+    assert np.isnan(verdict.specificity)
+    assert verdict.specificity_interval == (0.0, 1.0)
+
+
+def test_explanations_are_judged_as_they_come(data):
+    weights = np.array([2.0, -1.0, 0.0, 0.5])
+
+    def model(x):
+        return np.asarray(x) @ weights
+
+    x = np.abs(data[:8]) + 3.0  # above the mean: effects have the slopes' signs
+    e = xai.explain(model, x, "shapley", data=data)
+    assert tasks.judge(tasks.recourse(model, x, step=1.0), e).informedness == 1.0
+    found = tasks.depends_on(model, x, data=data)
+    assert tasks.judge(found, e, threshold=1e-9).informedness == 1.0
+
+
+# ---------------------------------------------------------------------------------- simulatability
+
+
+def opposite(x):
+    """Probabilities of a class that no line tells: the sign of x0 x1."""
+    x = np.asarray(x)
+    p = 1 / (1 + np.exp(-4 * x[:, 0] * x[:, 1]))
+    return np.stack([1 - p, p], axis=1)
+
+
+@pytest.fixture(scope="module")
+def lesson():
+    x = np.random.default_rng(6).normal(size=(300, 3))
+    e = xai.explain(opposite, x, "shapley", target=1, removal=Baseline(0))
+    return x, e
+
+
+@pytest.mark.parametrize(("shown", "least"), [("learning", 0.2), ("always", 0.4)])
+def test_explanations_teach_what_rows_alone_do_not(lesson, shown, least):
+    x, e = lesson
+    score = metrics.simulatability(opposite, x, e, shown=shown)
+    assert score.mean() > least
+    assert score.info["interval"][0] > 0
+    assert set(score.values) <= {-1.0, 0.0, 1.0}
+    without = max((score.info[k] for k in ("without", "shuffled")), key=np.mean)
+    assert_array_equal(score.values, score.info["with_explanations"] - without)
+    assert score.info["without"].mean() < 0.65
+    assert float(score.info["std_error"]) == pytest.approx(score.std_error, rel=0.1)
+
+
+@pytest.mark.parametrize("shown", ["learning", "always"])
+def test_noise_and_shuffled_explanations_teach_nothing(lesson, shown):
+    x, e = lesson
+    rng = np.random.default_rng(7)
+    for a in (rng.normal(size=x.shape), e.values[rng.permutation(len(x))]):
+        score = metrics.simulatability(opposite, x, a, target=1, shown=shown)
+        assert abs(score.mean()) < 3 * float(score.info["std_error"])
+
+
+def test_what_is_known_already_cannot_be_taught():
+    def model(x):
+        s = np.asarray(x) @ [3.0, -2.0, 0.0]
+        return np.stack([-s, s], axis=1)
+
+    x = np.random.default_rng(8).normal(size=(200, 3))
+    e = xai.explain(model, x, "shapley", target=1, removal=Baseline(0))
+    score = metrics.simulatability(model, x, e)
+    assert score.info["without"].mean() > 0.95
+    assert abs(score.mean()) < 0.04
+
+
+def test_a_lesson_costs_one_look_at_each_row_and_repeats(lesson):
+    x, e = lesson
+    counted = Counter(opposite)
+    score = metrics.simulatability(counted, x, e.values, target=1)
+    assert counted.rows == len(x)
+    assert score.evaluations == 1
+    again = metrics.simulatability(opposite, x, e.values, target=1, batch_size=7)
+    assert_array_equal(score.values, again.values)
+    other = metrics.simulatability(opposite, x, e.values, target=1, seed=1)
+    assert (score.values != other.values).any()
+
+
+def test_students_may_be_swapped_and_lessons_refused(lesson):
+    x, e = lesson
+    forest = RandomForestClassifier(30, random_state=0)
+    alone = metrics.simulatability(opposite, x, e, student=forest)
+    assert alone.info["without"].mean() > 0.8  # a forest learns it from the rows
+    with pytest.raises(ValueError, match="one output"):
+        metrics.simulatability(curved, np.ones((30, 4)), np.ones((30, 4)))
+    with pytest.raises(ValueError, match="always"):
+        metrics.simulatability(opposite, x, e, shown="allways")
+    with pytest.raises(ValueError, match="two rows a fold"):
+        metrics.simulatability(opposite, x[:6], e[range(6)])
+
+
+@pytest.mark.parametrize("module", ["tasks", "proportions"])
+def test_examples_run(module):
+    done = doctest.testmod(import_module(f"xai.metrics.{module}"))
+    assert done.attempted > 0
+    assert done.failed == 0

@@ -1,0 +1,280 @@
+"""Several explanations as one: their mean, the least complex mixture, or the neighbours'."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import Any, Literal, TypeAlias
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from xai.archive import as_array
+from xai.explanation import Explanation
+from xai.least_complexity import PROCEDURES
+from xai.suggest import unknown
+
+Floats: TypeAlias = NDArray[np.floating]
+AggregateMethod: TypeAlias = Literal["mean", "least_complexity", "ava"]
+METHODS = ("mean", "least_complexity", "ava")
+
+
+def aggregate(
+    explanations: Explanation | Sequence[Explanation],
+    method: AggregateMethod = "mean",
+    *,
+    query: Any = None,
+    k: int | None = None,
+    weights: ArrayLike | None = None,
+    procedure: Literal["descent", "shrinking"] = "descent",
+    distance: str | Callable[[Any, Any], float] = "euclidean",
+) -> Explanation:
+    """Aggregate explanations (Bhatt, Weller & Moura 2020).
+
+    Parameters
+    ----------
+    explanations : Explanations of the same rows; for "ava" one Explanation of the neighbours
+    method : {"mean", "least_complexity", "ava"}
+        "mean": ``Σ w_i g_i``, whose expected squared error is never above the members' mean one.
+        "least_complexity": for each row the convex combination of least entropy that is found,
+        never above that of a member or of the mean. "ava": for each query the neighbours'
+        ``Σ_z Φ(z)/ρ(x, z)`` over ``Σ_z 1/ρ(x, z)``, itself the Shapley values of the games'
+        mixture where Φ are Shapley values; a neighbour at distance 0 counts alone.
+    query : rows like the explained ones, for "ava"
+    k : int
+        Neighbours of each query; None: all rows.
+    weights : (m,) numbers, not negative
+        Of the explanations (mean), or of the neighbours besides their distance (ava); they are
+        scaled to sum to 1. None: all alike.
+    procedure : {"descent", "shrinking"}
+        How the least complex combination is looked for: towards single members from each of
+        them, or by shrinking their hull.
+    distance : a metric of `scipy.spatial.distance.cdist`, or a function of two rows
+        Columns of different units want scaling first, or "seuclidean" (by the neighbours' spread).
+
+    Returns
+    -------
+    Explanation
+        ``info["weights"]`` (n, m) holds the weights, for "ava" of ``info["neighbours"]`` (n, k).
+        `base_values` and `predictions` are mixed as `values` are (for "ava" they are not the
+        model's at the query), `std_error` is the weighted sum: an upper bound, whatever the
+        members have in common. `evaluations` are all that were spent.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_iris
+    >>> from sklearn.linear_model import LogisticRegression
+    >>> import xai
+    >>> X, y = load_iris(return_X_y=True)
+    >>> model = LogisticRegression(max_iter=500).fit(X, y)
+    >>> parts = [xai.explain(model, X[:2], m, data=X[::5]) for m in ("shapley", "occlusion")]
+    >>> both = xai.aggregate(parts)
+    >>> bool(np.allclose(both.values, (parts[0].values + parts[1].values) / 2))
+    True
+    """
+    if method not in METHODS:
+        raise ValueError(unknown("method", method, METHODS))
+    if method == "ava":
+        return _ava(explanations, query, k, weights, distance)
+    if query is not None or k is not None:
+        raise ValueError(f"query= and k= are for method='ava', not {method!r}")
+    members = _members(explanations)
+    if method == "mean":
+        shares = np.tile(_shares(weights, len(members)), (len(members[0]), 1))
+        return _mixture(members, "mean", shares)
+    if weights is not None:
+        raise ValueError("weights= are what method='least_complexity' looks for")
+    if procedure not in PROCEDURES:
+        raise ValueError(unknown("procedure", procedure, tuple(PROCEDURES)))
+    flat = np.stack([_by_output(e) for e in members], axis=-2)  # (n[, k], m, d)
+    G = np.nan_to_num(flat.reshape(-1, *flat.shape[-2:]).astype(np.float64), nan=0.0)
+    found = PROCEDURES[procedure](G).reshape(flat.shape[:-1])
+    return _mixture(members, "least_complexity", np.moveaxis(found, -1, 1))
+
+
+def _members(explanations: Any) -> list[Explanation]:
+    """Explanations that may be mixed: of the same rows, players and outputs."""
+    if isinstance(explanations, Explanation):
+        raise TypeError("expected a list of Explanations of the same rows, not one Explanation")
+    members = list(explanations)
+    if not members:
+        raise ValueError("there are no explanations to aggregate")
+    first = members[0]
+    for i, e in enumerate(members):
+        if not isinstance(e, Explanation):
+            raise TypeError(f"explanation {i} is a {type(e).__name__}, not an Explanation")
+        if e.values.shape != first.values.shape:
+            raise ValueError(
+                f"explanation {i} has values {e.values.shape}, the first {first.values.shape}"
+            )
+        if not np.array_equal(e.target, first.target):
+            raise ValueError(f"explanation {i} is of other outputs than the first: pass target=")
+        if not np.array_equal(e.element_players, first.element_players):
+            raise ValueError(f"explanation {i} has other players than the first")
+        mine, theirs = as_array(e.data), as_array(first.data)
+        if mine is not None and theirs is not None and not _same(mine, theirs):
+            raise ValueError(f"explanation {i} is of other rows than the first")
+    return members
+
+
+def _same(a: NDArray[Any], b: NDArray[Any]) -> bool:
+    """Whether rows are equal; NaN equals NaN."""
+    return a.shape == b.shape and bool(((a == b) | ((a != a) & (b != b))).all())
+
+
+def _by_output(e: Explanation) -> Floats:
+    """Values (n, d), or (n, k, d) of several outputs."""
+    n = len(e)
+    if e.base_values.ndim == 2:
+        return np.swapaxes(e.values.reshape(n, -1, e.values.shape[-1]), 1, 2)
+    return e.values.reshape(n, -1)
+
+
+def _shares(weights: ArrayLike | None, m: int) -> NDArray[np.float64]:
+    w = np.ones(m) if weights is None else np.asarray(weights, np.float64)
+    if w.shape != (m,) or not np.isfinite(w).all() or (w < 0).any() or w.sum() == 0:
+        raise ValueError(
+            f"weights must be {m} numbers, none negative and not all 0, not {weights!r}"
+        )
+    return np.asarray(w / w.sum())
+
+
+def _mixture(members: list[Explanation], name: str, weights: Floats) -> Explanation:
+    """Members mixed row by row with weights (n, m[, k])."""
+
+    def mixed(parts: list[Any]) -> Any:
+        out = 0.0
+        for i, part in enumerate(parts):
+            w = weights[:, i]  # (n,) or (n, k), before the axes of players
+            w = w.reshape(len(w), *(1,) * (part.ndim - w.ndim), *w.shape[1:])
+            out = out + w * part
+        return out
+
+    errors = [np.zeros_like(e.values) if e.std_error is None else e.std_error for e in members]
+    exact = all(e.std_error is None for e in members)
+    return replace(
+        members[0],
+        values=mixed([e.values for e in members]),
+        base_values=mixed([e.base_values for e in members]),
+        predictions=mixed([e.predictions for e in members]),
+        std_error=None if exact else mixed(errors),
+        evaluations=sum(e.evaluations for e in members),
+        converged=None,
+        interactions=None,
+        info={"weights": weights},
+        method=f"{name}({', '.join(e.method for e in members)})",
+        removal=_named(members, "removal"),
+        behavior=_named(members, "behavior"),
+        summary=_named(members, "summary"),
+        exact=np.all([e.exact for e in members], axis=0),
+        runs=np.full(len(members[0]), ""),
+        recipe=None,
+    )
+
+
+def _named(members: list[Explanation], part: str) -> str:
+    """What members are made of, each once."""
+    return " | ".join(dict.fromkeys(getattr(e, part) for e in members))
+
+
+def _ava(
+    explanation: Any, query: Any, k: int | None, weights: ArrayLike | None, distance: Any
+) -> Explanation:
+    """The neighbours' attributions, weighted by closeness."""
+    if not isinstance(explanation, Explanation):
+        raise TypeError("method='ava' takes one Explanation, of the neighbours")
+    if query is None:
+        raise ValueError("method='ava' needs query=, the rows to explain by their neighbours")
+    e = explanation
+    if (e.target != e.target[0]).any() or (e.element_players != e.element_players[0]).any():
+        raise ValueError(
+            "the neighbours are explained for different outputs or players, which cannot be "
+            "mixed: explain them with target=an index"
+        )
+    rows, points = _numbers(query, e, "query"), _numbers(e.data, e, "the neighbours")
+    if rows.shape[1] != points.shape[1]:
+        raise ValueError(f"query has {rows.shape[1]} columns, the neighbours {points.shape[1]}")
+    m = len(points) if k is None else k
+    if isinstance(m, bool) or not isinstance(m, int | np.integer) or not 1 <= m <= len(points):
+        raise ValueError(f"k={k!r}: expected a number of neighbours, 1 to {len(points)}")
+    near, rho = _nearest(rows, points, int(m), distance)
+    share = _closeness(rho, _shares(weights, len(points))[near])
+
+    def mixed(part: Floats) -> Floats:
+        return np.asarray(np.einsum("qm,qm...->q...", share, part[near]))
+
+    return replace(
+        e,
+        values=mixed(e.values),
+        base_values=mixed(e.base_values),
+        predictions=mixed(e.predictions),
+        std_error=None if e.std_error is None else mixed(e.std_error),
+        evaluations=-(-e.evaluations * len(e) // len(rows)),
+        converged=None,
+        interactions=None,
+        info={"weights": share, "neighbours": near},
+        data=_batch(query),
+        target=np.repeat(e.target[:1], len(rows), axis=0),
+        element_players=np.repeat(e.element_players[:1], len(rows), axis=0),
+        method=f"ava({e.method})",
+        exact=np.asarray(e.exact[near].all(axis=1)),
+        runs=np.full(len(rows), ""),
+        recipe=None,
+    )
+
+
+def _batch(query: Any) -> Any:
+    """The query as a batch, safe from later changes."""
+    if isinstance(query, list | tuple) or getattr(query, "ndim", 2) == 1:
+        return np.atleast_2d(np.array(query))
+    return query.clone() if hasattr(query, "clone") else query.copy()
+
+
+def _numbers(rows: Any, e: Explanation, what: str) -> NDArray[np.float64]:
+    """Rows as numbers (n, columns), a frame's columns in the order of the explained ones."""
+    if hasattr(rows, "columns") and hasattr(e.data, "columns"):
+        names = list(e.data.columns)
+        if sorted(map(str, rows.columns)) != sorted(map(str, names)):
+            raise ValueError(f"{what} has the columns {list(rows.columns)}, not {names}")
+        rows = rows[names]
+    array = np.array(rows) if isinstance(rows, list | tuple) else as_array(rows)
+    if array is None or array.dtype.kind not in "biuf":
+        raise TypeError(f"method='ava' measures distances: {what} must be rows of numbers")
+    array = np.asarray(array, np.float64)
+    array = array[None] if array.ndim == 1 else array
+    if np.isnan(array).any():
+        raise ValueError(f"{what}: distances to rows with NaN are undefined")
+    return array.reshape(len(array), -1)
+
+
+def _nearest(
+    rows: NDArray[np.float64], points: NDArray[np.float64], k: int, distance: Any
+) -> tuple[NDArray[np.intp], NDArray[np.float64]]:
+    """Places and distances (q, k) of each row's nearest points, nearest first, ties by index."""
+    from scipy.spatial.distance import cdist
+
+    spread: dict[str, Any] = {}
+    if distance == "seuclidean":
+        variance = points.var(axis=0, ddof=1)
+        spread["V"] = np.where(variance > 0, variance, 1.0)
+    near, rho = np.empty((len(rows), k), np.intp), np.empty((len(rows), k))
+    step = max(1, 2**22 // len(points))
+    for start in range(0, len(rows), step):
+        part = slice(start, start + step)
+        far = cdist(rows[part], points, distance, **spread)
+        near[part] = np.argsort(far, axis=1, kind="stable")[:, :k]
+        rho[part] = np.take_along_axis(far, near[part], axis=1)
+    return near, rho
+
+
+def _closeness(rho: NDArray[np.float64], weight: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Shares ∝ weight/ρ; where some ρ are 0, these alone."""
+    here = rho == 0
+    raw = np.where(
+        here.any(axis=1, keepdims=True), weight * here, weight / np.where(here, 1.0, rho)
+    )
+    total = raw.sum(axis=1, keepdims=True)
+    if (total == 0).any():
+        bad = int(np.flatnonzero(total[:, 0] == 0)[0])
+        raise ValueError(f"all neighbours of query row {bad} (0-based) have weight 0")
+    return np.asarray(raw / total)

@@ -1,0 +1,194 @@
+"""Soft masks that are drawn over an image's pixels, and the mean value under them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from xai import streams
+from xai.game import BLOCK_BYTES, Floats, Game, Indices
+from xai.summary.base import Attribution, Plan, finish, stops, within
+
+Normalise = Literal["sum", "expected"]
+
+
+@dataclass(frozen=True)
+class SmoothGrid:
+    """Coin tosses on a coarse grid, interpolated over an image's pixels and shifted at random.
+
+    ``M(i, j) = Σ_ab z_ab k(i/h + s − a) k(j/w + t − b)``: z_ab is 1 with chance p, else 0; cells
+    are h × w pixels large; s, t are uniform in [0, 1), anew for each mask.
+
+    Parameters
+    ----------
+    cells : int
+        Cells along each side of the image.
+    smooth : bool
+        True: bilinear, ``k(u) = max(0, 1 − |u|)``; False: each pixel as its cell.
+
+    Notes
+    -----
+    RISE (Petsiuk, Das & Saenko 2018, §3.2). Every pixel's mask has mean p, and the same
+    distribution wherever it lies. A mask is two small matrix products, and depends on (seed,
+    sample) alone: masks that shared a shift would print the grid on the map.
+
+    Examples
+    --------
+    >>> masks = SmoothGrid(cells=2).draw(0, np.arange(3), (4, 6), p=0.5)
+    >>> masks.shape, masks.dtype
+    ((3, 24), dtype('float32'))
+    """
+
+    cells: int = 7
+    smooth: bool = True
+
+    def draw(
+        self, seed: int, samples: NDArray[np.integer], shape: tuple[int, ...], p: float
+    ) -> NDArray[np.float32]:
+        """Masks (len(samples), height·width) in [0, 1] of images of `shape` (height, width).
+
+        Raises
+        ------
+        ValueError
+            Players that are no grid of pixels, or cells that are no positive integer.
+        """
+        self.check(shape)
+        nodes = self.cells + 2  # a pixel reaches the next node, shifted by one at most
+        z = streams.uniforms(seed, streams.COALITION, samples, nodes**2) < p
+        shifts = streams.uniforms(seed, streams.SHIFT, samples, 2)
+        down, across = (self._weights(n, shifts[:, axis]) for axis, n in enumerate(shape))
+        masks = down @ z.astype(np.float32).reshape(-1, nodes, nodes) @ across.transpose(0, 2, 1)
+        np.minimum(masks, 1, out=masks)  # they are sums of weights that sum to 1, but for rounding
+        return np.asarray(masks, np.float32).reshape(len(samples), -1)
+
+    def _weights(self, n: int, shift: NDArray[np.float64]) -> NDArray[np.float32]:
+        """What each node tells each of n places of one axis, (len(shift), n, nodes)."""
+        place = np.arange(n) * (self.cells / n) + shift[:, None]
+        behind = place[:, :, None] - np.arange(self.cells + 2)
+        if not self.smooth:
+            return np.asarray(np.floor(behind) == 0, np.float32)
+        return np.asarray(np.maximum(0, 1 - np.abs(behind)), np.float32)
+
+    def check(self, shape: tuple[int, ...]) -> None:
+        """Refuse players that are no grid of pixels, and cells that are no positive integer."""
+        whole = isinstance(self.cells, int | np.integer) and not isinstance(self.cells, bool)
+        if not whole or self.cells < 1:
+            raise ValueError(f"SmoothGrid(cells={self.cells!r}): expected a positive integer")
+        if len(shape) != 2:
+            raise ValueError(
+                f"{self} draws masks over the pixels of images, and these players are {shape} "
+                "in number, without height and width: leave players= out, with images as x, or "
+                "choose a method that draws coalitions, such as 'mean_when_included'"
+            )
+
+
+def mean_under(
+    game: Game,
+    plan: Plan,
+    count: int,
+    draws: Indices | None,
+    *,
+    masks: SmoothGrid,
+    p: float,
+    normalise: Normalise,
+) -> Attribution:
+    """Mean value of `count` masks, each pixel's weighed by what it keeps of that pixel.
+
+    Masks are made, evaluated and summed up in blocks, the same for every batch and for any rows.
+
+    Parameters
+    ----------
+    draws : (count,) int, or None
+        The removal's draw of each mask; None: values are means over all draws.
+    """
+    shape = game.pixels or (game.n_players,)
+    masks.check(shape)
+    n, d, k = game.n_rows, game.n_players, game.n_outputs
+    values, errors = np.empty((n, d, k)), np.empty((n, d, k))
+    bases, fulls = np.empty((n, k)), np.empty((n, k))
+    block = max(1, BLOCK_BYTES // (4 * d))
+    together = max(1, min(game.room // block, BLOCK_BYTES // (32 * d * k)))
+    if game.progress is not None:
+        game.progress.expect(n * count * (1 if draws is not None else game.value_cost))
+    for start in range(0, n, together):
+        active = np.arange(start, min(start + together, n))
+        bases[active], fulls[active] = game.ends(active)
+        sums, done = _Sums(len(active), d, k), 0
+        for stop in stops(count, plan.tolerance, first=64):
+            while done < stop:
+                part = np.arange(done, min(done + block, stop))
+                made = masks.draw(plan.seed, part, shape, p)
+                sums.add(made, game.grid(active, made, None if draws is None else draws[part]))
+                done += len(part)
+            values[active], errors[active] = sums.means(normalise, p)
+            if plan.tolerance is not None:
+                left = ~within(values[active], errors[active], plan.tolerance)
+                active = active[left]
+                sums.keep(left)
+                if len(active) == 0:
+                    break
+    return finish(game, values, errors, base=bases, full=fulls, tolerance=plan.tolerance)
+
+
+class _Sums:
+    """Sums over masks M (C, d) with values v (R, C, k), which are taken around the first one, c.
+
+    Attributes
+    ----------
+    m, mm : (d,)
+        Σ M and Σ M².
+    vm, vmm, vvmm : (R, k, d)
+        Σ (v − c) M, Σ (v − c) M², Σ (v − c)² M².
+    """
+
+    STEP = 32
+    """Masks in one product: what is summed up stays in the cache."""
+
+    def __init__(self, r: int, d: int, k: int) -> None:
+        self.count, self.centre = 0, np.empty((r, 0, k))
+        self.m, self.mm = np.zeros(d), np.zeros(d)
+        self.vm, self.vmm, self.vvmm = (np.zeros((r, k, d)) for _ in range(3))
+
+    def add(self, masks: NDArray[np.float32], v: Floats) -> None:
+        if self.count == 0:
+            self.centre = v[:, :1].astype(np.float64)
+        self.count += len(masks)
+        around = np.moveaxis(v - self.centre, 1, 2)  # (R, k, C)
+        for a in range(0, len(masks), self.STEP):
+            M, f = masks[a : a + self.STEP].astype(np.float64), around[..., a : a + self.STEP]
+            self.m += M.sum(axis=0)
+            self.vm += f @ M
+            M *= M
+            self.mm += M.sum(axis=0)
+            self.vmm += f @ M
+            self.vvmm += f**2 @ M
+
+    def keep(self, rows: NDArray[np.bool_]) -> None:
+        self.centre = self.centre[rows]
+        self.vm, self.vmm, self.vvmm = (a[rows] for a in (self.vm, self.vmm, self.vvmm))
+
+    def means(self, normalise: Normalise, p: float) -> tuple[Floats, Floats]:
+        """Means and their errors, (R, d, k) each."""
+        made = (self._over_sum if normalise == "sum" else self._over_expected)(p)
+        values, variances = (np.moveaxis(a, 1, 2) for a in made)
+        return values, np.sqrt(variances)
+
+    def _over_sum(self, p: float) -> tuple[Floats, Floats]:
+        """Σ v M / Σ M, a ratio: what is constant stays so."""
+        c, count = np.moveaxis(self.centre, 1, 2), self.count
+        total = np.where(self.m > 0, self.m, np.nan)  # a pixel that no mask kept: unknown
+        mean = self.vm / total
+        spread = np.maximum(self.vvmm - 2 * mean * self.vmm + mean**2 * self.mm, 0)
+        more = count / (count - 1) if count > 1 else np.nan
+        return c + mean, spread / total**2 * more
+
+    def _over_expected(self, p: float) -> tuple[Floats, Floats]:
+        """Σ v M / (N p), a mean of independent products."""
+        c, count = np.moveaxis(self.centre, 1, 2), self.count
+        mean = (self.vm + c * self.m) / count
+        squares = (self.vvmm + 2 * c * self.vmm + c**2 * self.mm) / count
+        spread = np.maximum(squares - mean**2, 0)
+        return mean / p, spread / p**2 / (count - 1 if count > 1 else np.nan)

@@ -1,0 +1,173 @@
+"""Rules that hand the output back through a network, layer by layer: captum's, by name."""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeAlias
+
+import numpy as np
+
+from xai.archive import require
+from xai.game import Game, Indices, ModelGame
+from xai.suggest import unknown
+from xai.summary.base import Attribution, Budget, Plan, Summary, needs
+from xai.summary.gradient import as_model_game, full_values
+from xai.summary.moments import host
+
+if TYPE_CHECKING:
+    from torch import Tensor
+    from torch.nn import Module
+
+Rule: TypeAlias = Literal["deeplift", "guided_backprop", "deconvnet", "lrp"]
+RULES = {
+    "deeplift": ("DeepLift", 2),
+    "guided_backprop": ("GuidedBackprop", 1),
+    "deconvnet": ("Deconvolution", 1),
+    "lrp": ("LRP", 2),
+}
+"""captum's class of each rule, and the model rows that it takes for each row and output."""
+
+
+@dataclass(frozen=True)
+class Propagation(Summary):
+    """What a rule of captum's hands back to each player, from the output through every layer.
+
+    Parameters
+    ----------
+    rule : {"deeplift", "guided_backprop", "deconvnet", "lrp"}
+        DeepLIFT compares x with everything removed, and sums to what that changes; the others
+        know x alone, and have no empty state.
+
+    Raises
+    ------
+    ImportError
+        captum is not installed.
+    TypeError
+        LRP meets a layer that captum has no rule for.
+
+    Notes
+    -----
+    They run on a copy of the module whose layers do not work in place; DeepLIFT with x and its
+    baselines in one call, two rows at least whatever `batch_size` is. DeepLIFT and LRP want each
+    activation to be a module of its own that is used once. DeepLIFT (Shrikumar et al. 2017),
+    guided backpropagation (Springenberg et al. 2015), deconvolution (Zeiler & Fergus 2014), LRP
+    (Bach et al. 2015; captum's epsilon rule by default).
+
+    Examples
+    --------
+    >>> Propagation("lrp")
+    Propagation(rule='lrp')
+    """
+
+    rule: Rule = "deeplift"
+    default_budget: ClassVar[Budget | str] = "1 to 2 + m + 1"
+
+    @property
+    def differentiates(self) -> bool:
+        """Always."""
+        return True
+
+    def attribute(self, game: Game, plan: Plan) -> Attribution:
+        """Run captum's method for each output, batch by batch."""
+        if self.rule not in RULES:
+            raise ValueError(unknown("rule", self.rule, list(RULES)))
+        model = as_model_game(game)
+        lifts = self.rule == "deeplift"
+        self._check(model, lifts=lifts)
+        name, unit = RULES[self.rule]
+        k = model.n_outputs
+        ends = model.ends_cost if lifts else model.full_cost
+        needs(self.rule, ends + unit * k, plan.budget)
+        every = np.arange(model.n_rows)
+        full = full_values(model)
+        base = model.ends(every)[0] if lifts else np.full_like(full, np.nan)
+        if model.progress is not None:
+            model.progress.expect(model.n_rows * unit * k)
+        values = np.empty((model.n_rows, model.n_players, k))
+        size = max(1, model.batch // unit)
+        for rows in (every[a : a + size] for a in range(0, model.n_rows, size)):
+            at = model.explained[rows]
+            network = _network(model, at)
+            method = getattr(require("captum.attr", "torch"), name)(network)
+            x = model.inputs.block[at]
+            for j in range(k):
+                if self.rule == "lrp":
+                    _give_rules(network)
+                given = {"baselines": _emptied(model, at)} if lifts else {}
+                part = _run(method, x, j, given)
+                values[rows, :, j] = host(model.gradients.per_player(part[..., None], rows))[..., 0]
+                model.count(unit * len(rows))
+        info = {"completeness_gap": values.sum(axis=1) - (full - base)} if lifts else {}
+        return Attribution(
+            values=values,
+            std_error=None,
+            base_value=base,
+            prediction=full,
+            evaluations=-(-model.evaluations // model.n_rows),
+            info=info,
+        )
+
+    def _check(self, game: ModelGame, *, lifts: bool) -> None:
+        if game.model.torch_model is None or game.model.by_row:
+            raise TypeError(f"{self.rule} goes through a whole torch module, not part of one")
+        if game.values.reduce is not None:
+            raise ValueError(f"{self.rule} explains an output: use behavior=Prediction or Contrast")
+        if lifts and (game.n_draws > 1 or game.endless):
+            raise ValueError(
+                f"DeepLIFT compares with one baseline, and the removal has {game.n_draws} draws: "
+                "use removal=xai.removal.Baseline(...)"
+            )
+
+
+def _give_rules(network: Module) -> None:
+    """Rules for layers that captum has none for; it takes all away after each output."""
+    import torch
+    from captum.attr._utils.lrp_rules import EpsilonRule
+
+    for part in network.modules():
+        if isinstance(part, torch.nn.Flatten | torch.nn.Identity):
+            setattr(part, "rule", EpsilonRule())  # noqa: B010 — torch types any attribute
+
+
+def _run(method: Any, x: Tensor, output: int, given: dict[str, Any]) -> Tensor:
+    import warnings
+
+    import torch
+
+    with torch.inference_mode(False), torch.enable_grad(), warnings.catch_warnings():
+        # that hooks are set and gradients asked for, which is what it is called for
+        warnings.filterwarnings("ignore", message="(?s)Setting.*hooks|.*required_grads")
+        part: Tensor = method.attribute(x.clone().requires_grad_(), target=output, **given)
+    return part.detach()
+
+
+def _emptied(game: ModelGame, at: Indices) -> Tensor:
+    """The explained rows with everything removed."""
+    return game.gradients.inputs(at, np.zeros((len(at), 1)), np.zeros_like(at))
+
+
+def _network(game: ModelGame, at: Indices) -> Module:
+    """A copy of the network with the behavior behind it, that works nowhere in place."""
+    import torch
+
+    runs = game.model.torch_model
+    assert runs is not None
+    own = copy.copy(runs)
+    with torch.inference_mode(False):
+        object.__setattr__(own, "module", copy.deepcopy(runs.module))
+    for part in own.module.modules():
+        if getattr(part, "inplace", False) is True:
+            setattr(part, "inplace", False)  # noqa: B010 — torch types any attribute as a tensor
+
+    class Rows(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.network = own.module
+
+        def forward(self, x: Tensor) -> Tensor:
+            rows = np.tile(at, len(x) // len(at))  # DeepLIFT runs x and its baselines together
+            values: Tensor = game.values.output(rows, own(game.model.prepare(x)))
+            return values
+
+    return Rows().eval()

@@ -1,0 +1,112 @@
+"""How a torch module is to be run: which of its outputs, in what precision and memory format."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+
+from xai.suggest import unknown
+
+if TYPE_CHECKING:
+    from torch.nn import Module
+
+Output: TypeAlias = "str | int | Callable[[Any], Any] | None"
+Precision: TypeAlias = Literal["bfloat16", "float16"]
+PRECISIONS = ("bfloat16", "float16")
+
+
+@dataclass(frozen=True, eq=False)
+class TorchModel:
+    """A torch module with how it is to be run; pass it to `explain` in the module's place.
+
+    Parameters
+    ----------
+    module : torch.nn.Module
+    output : str, int or callable, optional
+        Which output is explained, of a module that returns several: a key, attribute or place, or
+        a function of what the module returns. None: the tensor itself, or what is called `logits`.
+    precision : {"bfloat16", "float16"}, optional
+        Run in `torch.autocast` of this type; values are float32 then, with its rounding errors.
+    channels_last : bool
+        Run images with the channels' numbers next to one another in memory, which most
+        convolutions are faster with. The module's own weights are put back afterwards.
+
+    Raises
+    ------
+    TypeError
+        `module` is none.
+    ValueError
+        An unknown precision.
+
+    Examples
+    --------
+    >>> import torch
+    >>> TorchModel(torch.nn.Linear(2, 2), precision="bfloat16").precision
+    'bfloat16'
+    """
+
+    module: Module
+    output: Output = None
+    precision: Precision | None = None
+    channels_last: bool = False
+
+    def __post_init__(self) -> None:
+        import torch
+
+        if not isinstance(self.module, torch.nn.Module):
+            raise TypeError(f"{type(self.module).__name__} is no torch module")
+        if self.precision is not None and self.precision not in PRECISIONS:
+            raise ValueError(unknown("precision", self.precision, PRECISIONS))
+
+    def __call__(self, batch: Any) -> Any:
+        """The chosen output of one batch."""
+        import torch
+
+        if self.channels_last and batch.ndim == 4:
+            batch = batch.contiguous(memory_format=torch.channels_last)
+        if self.precision is None:
+            return self._chosen(self.module(batch))
+        with torch.autocast(batch.device.type, getattr(torch, self.precision)):
+            return self._chosen(self.module(batch))
+
+    def _chosen(self, out: Any) -> Any:
+        import torch
+
+        if callable(self.output):
+            return self.output(out)
+        if self.output is None:
+            return out if isinstance(out, torch.Tensor) else getattr(out, "logits", out)
+        if isinstance(self.output, int) or isinstance(out, dict):
+            return out[self.output]
+        return getattr(out, self.output)
+
+    @contextmanager
+    def session(self) -> Iterator[None]:
+        """Eval mode, parameters out of gradients and, where asked for, channels last; then back."""
+        import torch
+
+        module = self.module
+        modes = [(part, part.training) for part in module.modules()]
+        learns = [(p, p.requires_grad) for p in module.parameters()]
+        weights = [(p, p.data) for p in module.parameters() if self.channels_last and p.ndim == 4]
+        module.eval()
+        try:
+            for parameter, _ in learns:
+                parameter.requires_grad_(False)
+            for parameter, data in weights:
+                parameter.data = data.contiguous(memory_format=torch.channels_last)
+            yield
+        finally:
+            for part, mode in modes:
+                part.training = mode
+            for parameter, flag in learns:
+                parameter.requires_grad_(flag)
+            for parameter, data in weights:
+                parameter.data = data
+
+
+def as_torch_model(model: Any) -> TorchModel:
+    """A module as a `TorchModel` that runs it as it is."""
+    return model if isinstance(model, TorchModel) else TorchModel(model)
