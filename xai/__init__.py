@@ -16,7 +16,17 @@ from typing import TYPE_CHECKING
 from xai._version import __version__
 
 if TYPE_CHECKING:
-    from xai import behavior, concepts, datasets, metrics, players, plots, removal, summary
+    from xai import (
+        behavior,
+        concepts,
+        datasets,
+        metrics,
+        overview,
+        players,
+        plots,
+        removal,
+        summary,
+    )
     from xai.aggregate import aggregate
     from xai.explain import explain
     from xai.explanation import Explanation, load
@@ -41,7 +51,10 @@ _HOMES = {
     "choose": "xai.metrics.choosing",
     "compare": "xai.metrics.evaluation",
 }
-_MODULES = ("behavior", "concepts", "datasets", "metrics", "players", "plots", "removal", "summary")
+_MODULES = (
+    "behavior", "concepts", "datasets", "metrics", "overview", "players", "plots", "removal",
+    "summary",
+)  # fmt: skip
 
 __all__ = [
     "Explanation",
@@ -61,6 +74,7 @@ __all__ = [
     "load",
     "methods",
     "metrics",
+    "overview",
     "players",
     "plots",
     "removal",

@@ -3,6 +3,7 @@
 from xai.plots.choose import plot
 from xai.plots.compare import compare
 from xai.plots.concepts import concept_sheet, concepts_of_image
+from xai.plots.effects import dependence
 from xai.plots.heatmap import heatmap
 from xai.plots.image import image, images
 from xai.plots.masks import masks, strip
@@ -19,6 +20,7 @@ __all__ = [
     "concepts_of_image",
     "curves",
     "decision",
+    "dependence",
     "force",
     "global_bar",
     "heatmap",

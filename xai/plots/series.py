@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +22,15 @@ RANDOM = "random"
 """Name of a report's control, which is drawn in grey."""
 
 
+def dot_axes(labels: Sequence[str], series: int, ax: Axes | None) -> Axes:
+    """Axes with a line per label, high enough for so many dots, and room for a legend."""
+    axes = row_axes(labels, ax)
+    figure = axes.get_figure(root=True)
+    if ax is None and figure is not None:
+        figure.set_size_inches(8.5, 1.6 + len(labels) * max(0.32, 0.14 * series))
+    return axes
+
+
 def dots(
     axes: Axes, series: Mapping[str, tuple[Floats, Floats | None]], *, legend: bool = True
 ) -> None:
@@ -32,7 +42,7 @@ def dots(
         colour, marker = SERIES[place % len(SERIES)], MARKERS[place % len(MARKERS)]
         axes.errorbar(
             values, y, xerr=None if errors is None else Z95 * errors, fmt=marker, color=colour,
-            markersize=5, elinewidth=1, capsize=2, label=name.replace("$", r"\$"),
+            markersize=5, elinewidth=1, capsize=2, label=_label(name),
         )  # fmt: skip
         axes.hlines(y, 0, values, color=colour, linewidth=1.5, alpha=0.35)
     axes.axvline(0, color=ink(axes), linewidth=0.8)
@@ -40,6 +50,11 @@ def dots(
         axes.axhline(line - 0.5, color=ink(axes), linewidth=0.3, alpha=0.3)
     if legend:
         axes.legend(frameon=False, fontsize="small", loc="upper left", bbox_to_anchor=(1, 1))
+
+
+def _label(name: str) -> str:
+    """A legend's entry: short lines, nothing typeset."""
+    return "\n".join(textwrap.wrap(name, 32)).replace("$", r"\$")
 
 
 def methods(
@@ -59,10 +74,7 @@ def methods(
     units = {name: 1.0 if shared else _size(one) for name, one in found.items()}
     size = np.max([np.nan_to_num(np.abs(one.values)) / units[n] for n, one in found.items()], 0)
     kept = np.argsort(-size, kind="stable")[:max_display]
-    axes = row_axes([first.labels[j] for j in kept], ax)
-    own = axes.get_figure(root=True)
-    if ax is None and own is not None:
-        own.set_size_inches(8.5, 1.5 + len(kept) * max(0.32, 0.14 * len(found)))
+    axes = dot_axes([first.labels[j] for j in kept], len(found), ax)
     dots(axes, {name: _series(one, kept, units[name]) for name, one in found.items()})
     left_out = len(first.names) - len(kept)
     title(axes, [first.output, first.state[0]], width=60)
@@ -127,7 +139,7 @@ def curves(
         axes.plot(
             share, mean, color=colour, marker=MARKERS[place % len(MARKERS)], markersize=4,
             linestyle="--" if name == RANDOM else "-",
-            markevery=max(1, len(mean) // 8), label=(name + auc).replace("$", r"\$"),
+            markevery=max(1, len(mean) // 8), label=_label(name + auc),
         )  # fmt: skip
         if len(curve) > 1:
             spread = np.nanstd(curve, axis=0, ddof=1) / np.sqrt(known)

@@ -9,7 +9,7 @@ import numpy as np
 
 from xai.plots.many import Many, read_many
 from xai.plots.row import Row, read
-from xai.plots.series import dots
+from xai.plots.series import dot_axes, dots
 from xai.plots.style import NEUTRAL, Z95, ink, row_axes, sign_colours, signed, title
 
 if TYPE_CHECKING:
@@ -98,7 +98,7 @@ def _cohorts(
         raise ValueError("cohorts are compared on the same features; their names differ")
     sizes = np.nanmax([one.values for one in found.values()], axis=0)
     kept = np.argsort(-sizes, kind="stable")[:max_display]
-    axes = row_axes([first.names[j] for j in kept], ax)
+    axes = dot_axes([first.names[j] for j in kept], len(found), ax)
     dots(axes, {
         f"{name} ({len(many[name])})": (
             one.values[kept], None if one.std_error is None else one.std_error[kept]

@@ -1,0 +1,319 @@
+"""The model as a whole: equal to scikit-learn's curves, Algorithm 2 word for word, and refusals."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
+
+import matplotlib as mpl
+import numpy as np
+import pytest
+
+mpl.use("Agg")
+
+import matplotlib.pyplot as plt
+from sklearn.ensemble import RandomForestClassifier
+from sklearn.inspection import partial_dependence as theirs
+from sklearn.linear_model import LogisticRegression
+
+import xai
+from xai.overview import (
+    accumulated_local_effects,
+    cohorts,
+    importance,
+    partial_dependence,
+    submodular_pick,
+)
+
+RNG = np.random.default_rng(0)
+X = RNG.normal(size=(60, 3)) @ np.array([[1.0, 0.8, 0], [0, 0.6, 0], [0, 0, 1.0]])
+
+
+def additive(x: np.ndarray) -> np.ndarray:
+    return x[:, 0] ** 2 + 3 * x[:, 1] - np.abs(x[:, 2])
+
+
+def mixed(x: np.ndarray) -> np.ndarray:
+    return x[:, 0] * x[:, 1] + x[:, 2]
+
+
+@pytest.fixture(autouse=True)
+def _close_figures() -> Iterator[None]:
+    yield
+    plt.close("all")
+
+
+def explained(values: np.ndarray) -> xai.Explanation:
+    """An explanation of these values."""
+    made = xai.explain(
+        lambda x: x.sum(axis=1), np.ones(values.shape), "occlusion",
+        data=np.zeros((1, values.shape[1])),
+    )  # fmt: skip
+    return replace(made, values=values)
+
+
+# ----------------------------------------------------------------------------- SP-LIME's pick
+
+
+def algorithm_2(W: np.ndarray, budget: int) -> list[int]:
+    """Ribeiro et al. 2016, Algorithm 2, line by line."""
+    I = np.sqrt(np.abs(W).sum(axis=0))  # noqa: E741 # the paper's letter
+
+    def c(V: list[int]) -> float:
+        return float(sum(I[j] for j in range(W.shape[1]) if any(W[i, j] != 0 for i in V)))
+
+    V: list[int] = []
+    while len(V) < budget:
+        left = [i for i in range(len(W)) if i not in V]
+        V.append(max(left, key=lambda i: c([*V, i])))
+    return V
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_the_pick_is_algorithm_2(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    W = rng.normal(size=(12, 20)) * (rng.random((12, 20)) < 0.15)
+    assert submodular_pick(explained(W), 3, max_features=20).tolist() == algorithm_2(W, 3)
+
+
+def test_the_pick_of_the_papers_figure_5() -> None:
+    W = np.array(
+        [[1, 1, 0, 0, 0], [0, 1, 1, 0, 0], [0, 1, 1, 0, 0], [0, 1, 0, 0, 1], [0, 0, 0, 1, 1.0]]
+    )
+    # the second row of f2 and f3, then the fifth of f4 and f5
+    assert submodular_pick(explained(W), 2).tolist() == [1, 4]
+
+
+def test_a_row_shows_only_its_largest_features() -> None:
+    W = np.array([[5.0, 0.1, 0.1], [0.1, 5.0, 0.1], [0.1, 0.1, 6.0]])
+    assert sorted(submodular_pick(explained(W), 3, max_features=1)) == [0, 1, 2]
+    assert submodular_pick(explained(W), 1, max_features=1)[0] == 2
+
+
+def test_every_count_is_picked_without_repetition() -> None:
+    for values in (np.zeros((4, 2)), np.ones((4, 2)), -np.ones((4, 2))):
+        assert sorted(submodular_pick(explained(values), 4).tolist()) == [0, 1, 2, 3]
+    with pytest.raises(ValueError, match="pick 1 to 4 rows"):
+        submodular_pick(explained(np.ones((4, 2))), 5)
+    with pytest.raises(ValueError, match="at least one feature"):
+        submodular_pick(explained(np.ones((4, 2))), 2, max_features=0)
+
+
+# ------------------------------------------------------------------ all rows, groups of rows
+
+
+def test_importance_is_the_mean_size_with_its_error() -> None:
+    values = RNG.normal(size=(50, 3))
+    found = importance(explained(values))
+    np.testing.assert_allclose(found.values, np.abs(values).mean(axis=0))
+    np.testing.assert_allclose(found.std_error, np.abs(values).std(axis=0, ddof=1) / np.sqrt(50))
+    pytest.importorskip("pandas")
+    frame = found.to_frame()
+    assert frame["importance"].is_monotonic_decreasing
+    assert np.isnan(importance(explained(values[:1])).std_error).all()
+
+
+def test_cohorts_are_the_rows_of_their_labels() -> None:
+    made = xai.explain(additive, X, "exact_shapley", data=X[:20], feature_names=["a", "b", "c"])
+    labels = np.where(X[:, 0] > 0, "up", "down")
+    found = cohorts(made, labels)
+    assert list(found) == ["down", "up"]
+    np.testing.assert_array_equal(found["up"].values, made.values[X[:, 0] > 0])
+    middle = np.median(X[:, 1])
+    halves = cohorts(made, "b")
+    assert list(halves) == [f"b <= {middle:.4g}", f"b > {middle:.4g}"]
+    assert [len(part) for part in halves.values()] == [30, 30]
+    with pytest.raises(ValueError, match="2 labels for 60 rows"):
+        cohorts(made, ["x", "y"])
+    with pytest.raises(ValueError, match="expected 2 to 60 groups"):
+        cohorts(made, 1)
+
+
+def test_a_tree_finds_the_groups_that_are_explained_alike() -> None:
+    x = np.random.default_rng(1).uniform(-1, 1, size=(200, 3))
+    made = xai.explain(
+        lambda x: np.where(x[:, 2] > 0, 5 * x[:, 0], -5 * x[:, 1]), x, "exact_shapley",
+        data=np.array([[1.0, 1.0, 0.5]]), feature_names=["a", "b", "switch"],
+    )  # fmt: skip
+    low, high = cohorts(made, 2).values()
+    assert sum(map(len, (low, high))) == 200
+    names = list(cohorts(made, 2))
+    assert all(name.startswith("switch") for name in names)
+    assert low.data[:, 2].max() < high.data[:, 2].min()
+
+
+def test_cohorts_of_a_category() -> None:
+    pandas = pytest.importorskip("pandas")
+    frame = pandas.DataFrame({"job": ["cook", "clerk", "cook"], "age": [1.0, 2, 3]})
+    made = xai.explain(lambda f: f["age"].to_numpy(), frame, "exact_shapley", data=frame)
+    assert {name: len(part) for name, part in cohorts(made, "job").items()} == {
+        "job = clerk": 1, "job = cook": 2,
+    }  # fmt: skip
+
+
+# --------------------------------------------------------------------------- partial dependence
+
+
+@pytest.mark.parametrize("target", [0, 1, 2])
+def test_partial_dependence_is_scikit_learns(target: int) -> None:
+    y = (X[:, 0] > 0).astype(int) + (X[:, 2] > 0.5)
+    forest = RandomForestClassifier(10, random_state=0).fit(X, y)
+    ours = partial_dependence(forest, X, 1, target=target, resolution=10)
+    same = theirs(forest, X, [1], custom_values={1: ours.grid}, method="brute")
+    np.testing.assert_allclose(ours.values, same["average"][target], atol=1e-12)
+    assert len(ours.grid) == 10
+    assert np.isin(ours.grid, X[:, 1]).all()
+
+
+def test_partial_dependence_less_its_base_is_the_shapley_value_of_an_additive_model() -> None:
+    made = xai.explain(additive, X, "exact_shapley", data=X)
+    for j in range(3):
+        effect = partial_dependence(additive, X, j, grid=X[:, j])
+        np.testing.assert_allclose(effect.centred, made.values[:, j], atol=1e-12)
+        assert np.isclose(effect.base, additive(X).mean())
+
+
+def test_effects_count_their_model_rows() -> None:
+    seen = 0
+
+    def counting(x: np.ndarray) -> np.ndarray:
+        nonlocal seen
+        seen += len(x)
+        return mixed(x)
+
+    effect = partial_dependence(counting, X, 0, resolution=5)
+    assert seen >= effect.evaluations == 60 * 6
+    assert seen <= effect.evaluations + 5  # the grid's own rows
+    seen = 0
+    effect = accumulated_local_effects(counting, X, 0)
+    assert effect.evaluations == seen == 2 * 60
+
+
+def test_tables_of_every_make_have_the_same_effects() -> None:
+    pandas, polars = pytest.importorskip("pandas"), pytest.importorskip("polars")
+    columns = {"job": ["cook", "clerk", "cook", "pilot"], "age": [30, 40, 25, 60]}
+
+    def f(frame: Any) -> np.ndarray:
+        assert frame["age"].dtype == kind["age"].dtype
+        assert frame["job"].dtype == kind["job"].dtype
+        return np.asarray(frame["job"] == "cook") * 10.0 + np.asarray(frame["age"])
+
+    made = pandas.DataFrame(columns, index=list("wxyz"))
+    for kind in (made, made.astype({"job": "category"}), polars.DataFrame(columns)):
+        effect = partial_dependence(f, kind, "job")
+        assert effect.grid.tolist() == ["clerk", "cook", "pilot"]
+        np.testing.assert_allclose(effect.values, [38.75, 48.75, 38.75])
+        curve = accumulated_local_effects(f, kind, "age")
+        np.testing.assert_allclose(np.diff(curve.values), np.diff([25, 30, 40, 60]))
+        with pytest.raises(ValueError, match="holds no numbers"):
+            accumulated_local_effects(f, kind, "job")
+
+
+def test_effects_of_a_torch_module() -> None:
+    torch = pytest.importorskip("torch")
+    net = torch.nn.Linear(3, 2)
+    w = net.weight.detach().numpy()[1, 0]
+    x = torch.tensor(X, dtype=torch.float32)
+    effect = partial_dependence(net, x, 0, target=1)
+    np.testing.assert_allclose(effect.centred, w * (effect.grid - X[:, 0].mean()), atol=1e-5)
+    curve = accumulated_local_effects(net, x, 0, target=1)
+    np.testing.assert_allclose(np.diff(curve.values), w * np.diff(curve.grid), atol=1e-5)
+
+
+@pytest.mark.parametrize("effect", [partial_dependence, accumulated_local_effects])
+def test_effects_that_cannot_be_had_are_refused(effect: Any) -> None:
+    model = LogisticRegression().fit(X, X[:, 0] > 0)
+    with pytest.raises(ValueError, match="effect is of one output: pass target="):
+        effect(model, X, 0)
+    with pytest.raises(ValueError, match="effect is of one output"):
+        effect(model, X, 0, target="all")
+    with pytest.raises(ValueError, match="column 7 is out of range"):
+        effect(model, X, 7, target=0)
+    with pytest.raises(ValueError, match="must be a table"):
+        effect(model, X[0], 0, target=0)
+
+
+# ------------------------------------------------------------------------------------------ ALE
+
+
+def slow_ale(f: Any, x: np.ndarray, j: int, edges: np.ndarray) -> np.ndarray:
+    """Apley & Zhu 2020, eq. 15, row by row, centred as in their ALEPlot."""
+    K, curve = len(edges) - 1, [0.0]
+    place = [max(1, int(np.searchsorted(edges, v))) for v in x[:, j]]
+    for k in range(1, K + 1):
+        gaps = []
+        for i, row in enumerate(x):
+            if place[i] == k:
+                high, low = row.copy(), row.copy()
+                high[j], low[j] = edges[k], edges[k - 1]
+                gaps.append(float(f(high[None])[0] - f(low[None])[0]))
+        curve.append(curve[-1] + float(np.mean(gaps)))
+    means = [(curve[p] + curve[p - 1]) / 2 for p in place]
+    return np.array(curve) - np.mean(means)
+
+
+@pytest.mark.parametrize("f", [additive, mixed])
+@pytest.mark.parametrize("bins", [1, 4, 20])
+def test_ale_is_the_papers_sum(f: Any, bins: int) -> None:
+    for j in range(3):
+        ours = accumulated_local_effects(f, X, j, bins=bins)
+        np.testing.assert_allclose(ours.values, slow_ale(f, X, j, ours.grid), atol=1e-10)
+
+
+def test_ale_stays_in_the_data_where_features_go_together() -> None:
+    """The reason for ALE: a bend where no row is moves partial dependence, and not ALE."""
+    rng = np.random.default_rng(2)
+    a = rng.uniform(-1, 1, 400)
+    x = np.stack([a, a + 0.05 * rng.normal(size=400)], axis=1)
+
+    def bent(x: np.ndarray) -> np.ndarray:
+        return x[:, 0] + 50 * np.maximum(0, np.abs(x[:, 0] - x[:, 1]) - 0.7)
+
+    curve = accumulated_local_effects(bent, x, 0)
+    np.testing.assert_allclose(np.diff(curve.values), np.diff(curve.grid), atol=0.02)
+    assert np.abs(partial_dependence(bent, x, 0).values).max() > 5
+
+
+@pytest.mark.parametrize("effect", [partial_dependence, accumulated_local_effects])
+def test_errors_of_effects_hold_over_many_samples(effect: Any) -> None:
+    """The spread of the centred curve over data sets, against the error that each one tells."""
+    grid, found, errors = np.array([-1.0, 0.0, 1.0]), [], []
+    for seed in range(150):
+        x = np.random.default_rng(seed).normal(size=(80, 2))
+        x[:3, 0] = grid
+        f = lambda x: x[:, 0] * (1 + x[:, 1])  # noqa: E731 # as in every example here
+        made = (
+            effect(f, x, 0, grid=grid) if effect is partial_dependence else effect(f, x, 0, bins=6)
+        )
+        found.append(np.interp(grid, made.grid, made.centred))
+        errors.append(np.interp(grid, made.grid, made.std_error))
+    told = np.sqrt(np.mean(np.square(errors), axis=0))
+    ratio = told / np.std(found, axis=0)
+    assert (ratio > 0.7).all(), ratio
+    assert (ratio < 1.5).all(), ratio
+
+
+def test_a_constant_column_has_no_effect_to_accumulate() -> None:
+    x = np.column_stack([np.ones(10), np.arange(10.0)])
+    with pytest.raises(ValueError, match="same value in every row"):
+        accumulated_local_effects(lambda x: x.sum(axis=1), x, 0)
+    assert len(partial_dependence(lambda x: x.sum(axis=1), x, 0).grid) == 1
+
+
+# --------------------------------------------------------------------------------------- picture
+
+
+def test_dependence_is_drawn_beside_the_attributions() -> None:
+    made = xai.explain(additive, X, "exact_shapley", data=X)
+    curves = [partial_dependence(additive, X, 0), accumulated_local_effects(additive, X, 0)]
+    axes = xai.plots.dependence(curves, made)
+    dots = axes.collections[0].get_offsets()
+    np.testing.assert_allclose(dots, np.stack([X[:, 0], made.values[:, 0]], axis=1))
+    lines = [line for line in axes.lines if line.get_label() in [c.kind for c in curves]]
+    for line, curve in zip(lines, curves, strict=True):
+        np.testing.assert_allclose(line.get_ydata(), curve.centred)
+    with pytest.raises(ValueError, match="one picture shows one feature"):
+        xai.plots.dependence([curves[0], partial_dependence(additive, X, 1)])
+    with pytest.raises(ValueError, match="nothing to draw"):
+        xai.plots.dependence([])

@@ -1,0 +1,289 @@
+"""What one feature does on average: partial dependence, accumulated local effects.
+
+Both are evaluated by the same game as every explanation, so that they hold for the same models,
+targets and behaviors.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import narwhals as nw
+import numpy as np
+from numpy.typing import NDArray
+
+from xai.inputs import is_tensor
+from xai.removal import Marginal
+from xai.setting import Setting, open_setting
+from xai.targets import Target
+
+Floats = NDArray[np.floating[Any]]
+
+
+@dataclass(frozen=True, eq=False)
+class Effect:
+    """A curve over one feature's values.
+
+    Attributes
+    ----------
+    kind : "partial dependence" or "accumulated local effects"
+    feature, output : str
+    grid : (g,) array
+        Values of the feature.
+    values : (g,) float
+        The curve.
+    std_error : (g,) float
+        Of `centred`, over the rows of `data`.
+    base : float
+        What the curve is of when nothing is known: the mean prediction for a partial dependence,
+        0 for ALE.
+    evaluations : int
+        Model rows used.
+    """
+
+    kind: str
+    feature: str
+    output: str
+    grid: NDArray[Any]
+    values: Floats
+    std_error: Floats
+    base: float
+    evaluations: int
+
+    @property
+    def centred(self) -> Floats:
+        """The curve on the scale of attributions: of an additive model, its Shapley values."""
+        return self.values - self.base
+
+
+def partial_dependence(
+    model: Any,
+    data: Any,
+    feature: int | str,
+    *,
+    target: Target = "predicted",
+    grid: Sequence[Any] | NDArray[Any] | None = None,
+    resolution: int = 30,
+    behavior: Any = None,
+    batch_size: int | None = None,
+    feature_names: Sequence[str] | None = None,
+) -> Effect:
+    """The mean output over `data` as one feature is set to each value of a grid.
+
+    ``PD(v) = E f(v, X_others)``: the value of the coalition of this feature alone, the others
+    removed marginally. Equal to scikit-learn's ``partial_dependence(method="brute")``.
+
+    Parameters
+    ----------
+    model, target, behavior, batch_size, feature_names
+        As for `xai.explain`; a model with several outputs needs a target that is one of them.
+    data : (m, d) table
+        The rows averaged over.
+    feature
+        Column, by index or name.
+    grid : (g,) values
+        None: at most `resolution` quantiles of the column, which are values in it.
+
+    References
+    ----------
+    Friedman 2001, Greedy function approximation, eq. 51.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> f = lambda x: 2 * x[:, 0] + x[:, 1]
+    >>> x = np.array([[0.0, 1.0], [1.0, 3.0]])
+    >>> partial_dependence(f, x, 0).values
+    array([2., 4.])
+    """
+    j, name, column = _column(data, feature, feature_names)
+    values = _grid(column, resolution) if grid is None else np.asarray(grid)
+    rows = _with_column(data, np.zeros(len(values), np.intp), j, values)
+    players = (np.arange(_width(data)) != j).astype(int) if _width(data) > 1 else None
+    with open_setting(
+        model, rows, "shapley", data=data, target=target, behavior=behavior, players=players,
+        removal=Marginal(), batch_size=batch_size,
+    ) as setting:  # fmt: skip
+        output = _one_output(setting, target)
+        ((_, game),) = setting.games(batch_size)
+        m = len(column)
+        kept = np.zeros((len(values) * m, game.n_players), bool)
+        kept[:, 0] = True
+        every = np.arange(m)
+        samples = game.sample(
+            np.repeat(np.arange(len(values)), m), kept, np.tile(every, len(values))
+        )
+        empty = game.sample(np.zeros(m, np.intp), np.zeros((m, game.n_players), bool), every)
+        spent = game.evaluations
+    curve = samples[:, 0].reshape(len(values), m)
+    change = curve - empty[:, 0]
+    error = change.std(axis=1, ddof=1) / np.sqrt(m) if m > 1 else np.full(len(values), np.nan)
+    base = float(empty.mean())
+    return Effect(
+        "partial dependence", name, output, values, curve.mean(axis=1), error, base, spent
+    )
+
+
+def accumulated_local_effects(
+    model: Any,
+    data: Any,
+    feature: int | str,
+    *,
+    target: Target = "predicted",
+    bins: int = 20,
+    behavior: Any = None,
+    batch_size: int | None = None,
+    feature_names: Sequence[str] | None = None,
+) -> Effect:
+    """The output's mean change along one feature, among rows that have about this value: ALE.
+
+    Between neighbouring edges ``z_{k-1} < z_k`` (quantiles of the column), the mean over the rows
+    in between of ``f(z_k, x_others) − f(z_{k-1}, x_others)``, accumulated, and centred over the
+    rows, each at the middle of its stretch, as in the authors' ALEPlot. Unlike a partial
+    dependence it asks for no values far from the data.
+
+    Parameters
+    ----------
+    model, data, feature, target, behavior, batch_size, feature_names
+        As for `partial_dependence`; the column must hold numbers.
+    bins
+        At most so many stretches between edges.
+
+    References
+    ----------
+    Apley & Zhu 2020, Visualizing the effects of predictor variables, eq. 15 and 16.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> f = lambda x: 2 * x[:, 0] + x[:, 1]
+    >>> x = np.array([[0.0, 1.0], [1.0, 3.0], [2.0, 7.0]])
+    >>> accumulated_local_effects(f, x, 0).values.round(2)
+    array([-1.67,  0.33,  2.33])
+    """
+    j, name, column = _column(data, feature, feature_names)
+    if column.dtype.kind not in "fiub":
+        raise ValueError(f"{name!r} holds no numbers: its values have no order to accumulate along")
+    edges = np.unique(np.quantile(column, np.linspace(0, 1, bins + 1), method="inverted_cdf"))
+    if len(edges) < 2:
+        raise ValueError(f"{name!r} has the same value in every row: it has no effect to show")
+    place = np.clip(np.searchsorted(edges, column, side="left"), 1, len(edges) - 1)
+    index = np.arange(len(column))
+    change, output, spent = np.zeros(len(column)), "", 0
+    for ends, sign in ((place, 1), (place - 1, -1)):
+        rows = _with_column(data, index, j, edges[ends])
+        with open_setting(
+            model, rows, "shapley", target=target, behavior=behavior, removal=_nothing_removed,
+            batch_size=batch_size, players=np.zeros(_width(data), int),
+        ) as setting:  # fmt: skip
+            output = _one_output(setting, target)
+            ((_, game),) = setting.games(batch_size)
+            change += sign * game.value(index, np.ones((len(column), 1), bool))[:, 0]
+            spent += len(column)
+    counts = np.bincount(place, minlength=len(edges))[1:]
+    mean = np.bincount(place, change, len(edges))[1:] / counts
+    spread = np.bincount(place, (change - mean[place - 1]) ** 2, len(edges))[1:]
+    curve = np.append(0.0, np.cumsum(mean))
+    # of all rows, the share beyond each stretch, and half of the share inside it
+    weight = (np.cumsum(counts[::-1])[::-1] - counts / 2) / len(column)
+    centre = float(weight @ mean)
+    reached = np.arange(len(edges))[:, None] > np.arange(len(mean))
+    variance = (reached - weight) ** 2 @ _variances(spread, counts)
+    return Effect(
+        "accumulated local effects", name, output, edges, curve - centre, np.sqrt(variance), 0.0,
+        spent,
+    )  # fmt: skip
+
+
+def _variances(spread: NDArray[Any], counts: NDArray[Any]) -> Floats:
+    """Of each stretch's mean change; a single row's is taken from all stretches together."""
+    free = int((counts - 1).sum())
+    pooled = spread.sum() / free if free else np.nan
+    own = np.where(counts > 1, spread / np.maximum(counts - 1, 1), pooled)
+    return np.asarray(own / counts)
+
+
+def _one_output(setting: Setting, target: Target) -> str:
+    """The name of the output that all rows have."""
+    index = setting.resolved.index
+    free = isinstance(target, str) and target == "predicted" and setting.outputs.shape[1] > 1
+    if free or setting.resolved.axis or (index != index[0]).any():
+        raise ValueError(
+            f"an effect is of one output: pass target=an index below {setting.outputs.shape[1]}, "
+            "or a label"
+        )
+    return str(setting.values.names[int(index[0, 0])])
+
+
+def _nothing_removed(x: Any, kept: Any) -> Any:
+    """Whole rows are all that is asked for."""
+    return x
+
+
+# ---------------------------------------------------------------------------------------------
+# Tables of any make
+
+
+def _names_of(data: Any, d: int) -> list[Any]:
+    return list(data.columns) if hasattr(data, "columns") else list(range(d))
+
+
+def _width(data: Any) -> int:
+    shape = tuple(getattr(data, "shape", ()))
+    if len(shape) != 2:
+        raise ValueError(f"data must be a table (m, d), not of shape {shape}")
+    return int(shape[1])
+
+
+def _column(
+    data: Any, feature: int | str, names: Sequence[str] | None
+) -> tuple[int, str, NDArray[Any]]:
+    """Place, name and values of a column."""
+    from xai.players import column_index
+
+    d = _width(data)
+    known = [str(name) for name in (names or _names_of(data, d))]
+    j = column_index(feature, known)
+    if hasattr(data, "columns"):
+        return j, known[j], nw.from_native(data, eager_only=True)[:, j].to_numpy()
+    column = data[:, j]
+    column = column.detach().cpu().numpy() if is_tensor(column) else np.asarray(column)
+    return j, known[j] if names is not None else f"feature {j}", column
+
+
+def _grid(column: NDArray[Any], resolution: int) -> NDArray[Any]:
+    """All values that occur, or so many quantiles of them."""
+    kinds = np.unique(column)
+    if len(kinds) <= resolution or column.dtype.kind not in "fiu":
+        return kinds
+    return np.unique(np.quantile(column, np.linspace(0, 1, resolution), method="inverted_cdf"))
+
+
+def _with_column(data: Any, rows: NDArray[np.intp], j: int, values: NDArray[Any]) -> Any:
+    """Copies of these rows with other values in one column.
+
+    Values that occur in the column are taken from there, so that dtypes and categories stay.
+    """
+    _, _, column = _column(data, j, None)
+    kinds, first = np.unique(column, return_index=True)
+    place = np.clip(np.searchsorted(kinds, values), 0, len(kinds) - 1)
+    known = bool((kinds[place] == values).all())
+    if hasattr(data, "columns"):
+        frame = nw.from_native(data, eager_only=True)
+        name = frame.columns[j]
+        new = nw.new_series(name, values, backend=frame.implementation)
+        if known:
+            new = nw.maybe_reset_index(frame[first[place].tolist()])[:, j]
+        return nw.maybe_reset_index(frame[rows.tolist()]).with_columns(new).to_native()
+    if is_tensor(data):
+        import torch
+
+        copy = data[torch.as_tensor(rows, device=data.device)].clone()
+        copy[:, j] = torch.as_tensor(np.array(values), device=data.device).to(data.dtype)
+        return copy
+    copy = np.array(data[rows])
+    copy = copy if known else copy.astype(np.result_type(copy, values))
+    copy[:, j] = values
+    return copy

@@ -1,0 +1,227 @@
+"""Many rows' explanations together: importance, cohorts, and a few rows that stand for all."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from xai.archive import require
+from xai.foreign import as_explanation
+from xai.plots.many import Many, read_many
+
+if TYPE_CHECKING:
+    import pandas
+
+    from xai.explanation import Explanation
+
+Floats = NDArray[np.floating[Any]]
+
+
+@dataclass(frozen=True, eq=False)
+class Importance:
+    """Global importance of d players.
+
+    Attributes
+    ----------
+    names : list of str
+    values : (d,) float
+        Mean |attribution|.
+    std_error : (d,) float
+        Of the mean, over rows; NaN for a single row.
+    rows : int
+    """
+
+    names: list[str]
+    values: Floats
+    std_error: Floats
+    rows: int
+
+    def to_frame(self) -> pandas.DataFrame:
+        """A pandas table, the largest on top."""
+        columns = {"feature": self.names, "importance": self.values, "std_error": self.std_error}
+        order = np.argsort(-self.values, kind="stable")
+        return require("pandas", "pandas").DataFrame(columns).iloc[order].reset_index(drop=True)
+
+
+def importance(explanation: Explanation, output: int | str | None = None) -> Importance:
+    """Global importance from local explanations: each player's mean |attribution|.
+
+    Parameters
+    ----------
+    explanation
+        Of many rows, ours or shap's.
+    output
+        As in `xai.plots.plot`.
+
+    Examples
+    --------
+    >>> import numpy as np, xai
+    >>> f = lambda x: x @ np.array([1.0, -3.0])
+    >>> x = np.array([[1.0, 1.0], [-3.0, 0.0]])
+    >>> importance(xai.explain(f, x, "exact_shapley", data=np.zeros((1, 2)))).values
+    array([2. , 1.5])
+    """
+    many = read_many(explanation, output)
+    sizes, n = np.abs(many.values), len(many)
+    spread = sizes.std(axis=0, ddof=1) / np.sqrt(n) if n > 1 else np.full(sizes.shape[1], np.nan)
+    return Importance(many.names, sizes.mean(axis=0), spread, n)
+
+
+def submodular_pick(
+    explanation: Explanation,
+    count: int = 5,
+    output: int | str | None = None,
+    *,
+    max_features: int = 10,
+) -> NDArray[np.intp]:
+    """A few rows whose explanations together show as much of the model as they can: SP-LIME.
+
+    Each row shows the `max_features` players of its largest attributions; the rows chosen, one
+    after the other, add most to ``c(V) = Σ_j 1[some row in V shows j] I_j`` with
+    ``I_j = √(Σ_i |W_ij|)``. Once all players are shown, a new round starts among the other rows.
+
+    Parameters
+    ----------
+    explanation
+        Of many rows with the same players, ours or shap's.
+    count
+        How many rows, at most as many as there are.
+    output
+        As in `xai.plots.plot`.
+    max_features
+        So many players a row shows, 0 attributions never.
+
+    Returns
+    -------
+    (count,) int array
+        Indices of rows, in the order they were picked: ``explanation[picked]``.
+
+    References
+    ----------
+    Ribeiro, Singh & Guestrin 2016, Why should I trust you?, Algorithm 2.
+
+    Examples
+    --------
+    >>> import numpy as np, xai
+    >>> x = np.array([[1.0, 0, 0], [1.0, 1.0, 0], [0, 0, 1.0]])
+    >>> f = lambda x: x.sum(axis=1)
+    >>> submodular_pick(xai.explain(f, x, "exact_shapley", data=np.zeros((1, 3))), 2)
+    array([1, 2])
+    """
+    W = np.abs(np.nan_to_num(read_many(explanation, output).values))
+    n, d = W.shape
+    if not 1 <= count <= n:
+        raise ValueError(f"count={count}: pick 1 to {n} rows, as many as are explained")
+    if max_features < 1:
+        raise ValueError(f"max_features={max_features}: a row shows at least one feature")
+    kept = np.argsort(-W, axis=1, kind="stable")[:, :max_features]
+    W = np.where(_marks(kept, d), W, 0.0)
+    importances = np.sqrt(W.sum(axis=0))
+    shown, covered, picked = W > 0, np.zeros(d, bool), np.empty(0, np.intp)
+    while len(picked) < count:
+        gain = (shown & ~covered) @ importances
+        gain[picked] = -1
+        if gain.max() <= 0 and covered.any():
+            covered[:] = False
+            continue
+        picked = np.append(picked, np.argmax(gain))
+        covered |= shown[picked[-1]]
+    return picked
+
+
+def _marks(places: NDArray[np.intp], d: int) -> NDArray[np.bool_]:
+    """Rows of bools, True at these places."""
+    marks = np.zeros((len(places), d), bool)
+    np.put_along_axis(marks, places, True, axis=1)
+    return marks
+
+
+def cohorts(
+    explanation: Explanation,
+    by: int | str | Sequence[Any] | NDArray[Any],
+    output: int | str | None = None,
+) -> dict[str, Explanation]:
+    """Explanations of groups of rows, by name: `xai.plots.global_bar` draws them side by side.
+
+    Parameters
+    ----------
+    explanation
+        Of many rows, ours or shap's.
+    by
+        A label for each row; the name of a feature, which splits the rows at its median, or into
+        its categories; or a number of groups that a regression tree finds in the explained rows,
+        each of which is explained as alike as can be.
+    output
+        As in `xai.plots.plot`: what the tree looks at.
+
+    Examples
+    --------
+    >>> import numpy as np, xai
+    >>> x = np.array([[1.0, 0.0], [2.0, 0.0], [3.0, 1.0], [4.0, 1.0]])
+    >>> e = xai.explain(lambda x: 9 * x[:, 1], x, "exact_shapley", data=x)
+    >>> {name: len(part) for name, part in cohorts(e, by=2).items()}
+    {'feature 1 <= 0.5': 2, 'feature 1 > 0.5': 2}
+    """
+    ours = as_explanation(explanation)
+    if isinstance(by, bool):
+        raise TypeError("by: expected labels, a feature or a number of groups, not a bool")
+    if isinstance(by, int | np.integer):
+        labels = _by_tree(read_many(ours, output), int(by))
+    elif isinstance(by, str):
+        labels = _by_feature(read_many(ours, output), by)
+    else:
+        labels = [str(label) for label in by]
+    if len(labels) != len(ours):
+        raise ValueError(f"by has {len(labels)} labels for {len(ours)} rows")
+    groups = np.array(labels, object)
+    return {name: ours[np.flatnonzero(groups == name)] for name in dict.fromkeys(sorted(labels))}
+
+
+def _by_feature(many: Many, feature: str) -> list[str]:
+    player = many.player(feature)
+    column, kinds = many.data[:, player], many.categories[player]
+    if kinds:
+        return [f"{feature} = {kinds[int(code)]}" for code in column]
+    if np.isnan(column).all():
+        raise ValueError(f"{feature!r} is not one column of a table: pass a label for each row")
+    middle = float(np.nanmedian(column))
+    return [f"{feature} {'<=' if value <= middle else '>'} {middle:.4g}" for value in column]
+
+
+def _by_tree(many: Many, count: int) -> list[str]:
+    """The leaf of each row in a tree of `count` leaves from the rows to their attributions."""
+    from sklearn.tree import DecisionTreeRegressor
+
+    if not 2 <= count <= len(many):
+        raise ValueError(f"by={count}: expected 2 to {len(many)} groups")
+    columns = np.flatnonzero(~np.isnan(many.data).any(axis=0))
+    if not len(columns):
+        raise ValueError("no feature is a column without gaps: pass a label for each row")
+    x = many.data[:, columns]
+    tree = DecisionTreeRegressor(
+        max_leaf_nodes=count, min_samples_leaf=max(1, len(many) // 20), random_state=0
+    ).fit(x, np.nan_to_num(many.values))
+    names = [many.names[column] for column in columns]
+    rules = _rules(tree.tree_, names)
+    return [rules[leaf] for leaf in tree.apply(x)]
+
+
+def _rules(tree: Any, names: list[str]) -> dict[int, str]:
+    """What leads to each leaf: the tightest bounds on each feature."""
+    found: dict[int, str] = {}
+
+    def descend(node: int, bounds: dict[tuple[int, str], float]) -> None:
+        feature, cut = int(tree.feature[node]), float(tree.threshold[node])
+        if tree.children_left[node] < 0:
+            parts = [f"{names[j]} {sign} {value:.4g}" for (j, sign), value in bounds.items()]
+            found[node] = ", ".join(parts) or "all rows"
+            return
+        descend(int(tree.children_left[node]), bounds | {(feature, "<="): cut})
+        descend(int(tree.children_right[node]), bounds | {(feature, ">"): cut})
+
+    descend(0, {})
+    return found

@@ -1,0 +1,90 @@
+"""One feature's effect as a curve, beside the attributions that single rows give it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from xai.plots.style import SERIES, Z95, ink, new_axes, title
+from xai.plots.swarm import scatter
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+    from xai.explanation import Explanation
+    from xai.overview import Effect
+
+STYLES = ("-", "--", ":", "-.")
+
+
+def dependence(
+    effects: Effect | Sequence[Effect],
+    explanation: Explanation | None = None,
+    output: int | str | None = None,
+    *,
+    color: int | str | None = None,
+    ax: Axes | None = None,
+) -> Axes:
+    """Draw partial dependence and ALE curves of one feature, over its attributions.
+
+    Curves are centred, as attributions are: a partial dependence less the mean prediction.
+    Bands are their 95 % intervals over the rows averaged over.
+
+    Parameters
+    ----------
+    effects
+        `xai.overview.partial_dependence`, `accumulated_local_effects`, or several of one feature.
+    explanation
+        Of the same feature, whose attributions are drawn as dots.
+    output, color, ax
+        As in `scatter`.
+
+    Examples
+    --------
+    >>> import numpy as np, xai
+    >>> f = lambda x: 2 * x[:, 0] + x[:, 1]
+    >>> x = np.array([[0.0, 1.0], [1.0, 3.0]])
+    >>> effect = xai.overview.partial_dependence(f, x, 0)
+    >>> axes = dependence(effect, xai.explain(f, x, "exact_shapley", data=x))
+    >>> axes.lines[-1].get_ydata().tolist()
+    [-1.0, 1.0]
+    """
+    curves = list(effects) if isinstance(effects, Sequence) else [effects]
+    if not curves:
+        raise ValueError("there is nothing to draw: pass at least one effect")
+    features = {curve.feature for curve in curves}
+    if len(features) > 1:
+        raise ValueError(f"one picture shows one feature, not {', '.join(sorted(features))}")
+    kinds = _kinds(curves)
+    if explanation is None:
+        axes = new_axes(ax, 6.5, 4.0)
+        axes.axhline(0, color=ink(axes), linewidth=0.8, zorder=0)
+        title(axes, [f"effect on {curves[0].output}"], width=56)
+    else:
+        axes = scatter(explanation, curves[0].feature, output, color=color, ax=ax)
+    for place, curve in enumerate(curves):
+        colour, line = SERIES[(place + 1) % len(SERIES)], STYLES[place % len(STYLES)]
+        y, reach = curve.centred, Z95 * curve.std_error
+        if kinds is not None:
+            x = np.searchsorted(kinds, curve.grid.astype(str))
+            axes.errorbar(x, y, reach, fmt="D", color=colour, capsize=3, label=curve.kind, zorder=3)
+            continue
+        axes.plot(curve.grid, y, line, color=colour, linewidth=1.8, label=curve.kind, zorder=3)
+        axes.fill_between(curve.grid, y - reach, y + reach, color=colour, alpha=0.18, lw=0)
+    if kinds is not None and explanation is None:
+        axes.set_xticks(range(len(kinds)), kinds, rotation=30, ha="right", parse_math=False)
+    axes.set_xlabel(curves[0].feature, parse_math=False)
+    axes.set_ylabel(
+        "attribution, or effect less its mean" if explanation else "effect less its mean"
+    )
+    axes.legend(frameon=False, fontsize="small")
+    return axes
+
+
+def _kinds(curves: Sequence[Effect]) -> list[str] | None:
+    """The categories of the grid, where it holds no numbers."""
+    if curves[0].grid.dtype.kind in "fiub":
+        return None
+    return sorted({str(value) for curve in curves for value in curve.grid})
