@@ -31,7 +31,6 @@ METHODS: dict[str, dict[str, Any]] = {
     "integrated_gradients": {"steps": 32},
     "blur_integrated_gradients": {"steps": 32},
     "deeplift": {},
-    "guided_backprop": {},
     "gradcam": {"layer": "block13"},
     "gradcam++": {"layer": "block13"},
     "ablation_cam": {"layer": "block13"},
@@ -165,9 +164,9 @@ def speed(model: torch.nn.Module, images: torch.Tensor) -> None:
             False,
         ),
         "integrated_gradients": (
-            lambda: explain(model, x, "integrated_gradients", steps=200),
+            lambda: explain(model, x, "integrated_gradients", steps=64),
             lambda: attr.IntegratedGradients(model).attribute(
-                x, zero, t, n_steps=200, internal_batch_size=16
+                x, zero, t, n_steps=64, internal_batch_size=16
             ),
             True,
         ),

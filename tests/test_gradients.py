@@ -338,6 +338,13 @@ def test_as_captum(name):
     np.testing.assert_allclose(pixels.values, theirs.detach().sum(1), atol=1e-8)
 
 
+@pytest.mark.parametrize("rule", ["guided_backprop", "deconvnet"])
+def test_rules_for_relus_are_refused_where_there_is_none(rule):
+    pytest.importorskip("captum.attr")
+    with pytest.raises(ValueError, match="would be the gradient"):
+        xai.explain(convolutions(middle=nn.ReLU6), IMAGES, rule)
+
+
 def test_smoothgrad_is_captums_in_expectation():
     attr = pytest.importorskip("captum.attr")
     net, x = convolutions(), IMAGES

@@ -50,9 +50,11 @@ class Propagation(Summary):
     -----
     They run on a copy of the module whose layers do not work in place; DeepLIFT with x and its
     baselines in one call, two rows at least whatever `batch_size` is. DeepLIFT and LRP want each
-    activation to be a module of its own that is used once. DeepLIFT (Shrikumar et al. 2017),
-    guided backpropagation (Springenberg et al. 2015), deconvolution (Zeiler & Fergus 2014), LRP
-    (Bach et al. 2015; captum's epsilon rule by default).
+    activation to be a module of its own that is used once; DeepLIFT's ``completeness_gap`` shows
+    activations that captum does not know, ReLU6 for one, and takes for linear.
+
+    DeepLIFT (Shrikumar et al. 2017), guided backpropagation (Springenberg et al. 2015),
+    deconvolution (Zeiler & Fergus 2014), LRP (Bach et al. 2015; captum's epsilon rule).
 
     Examples
     --------
@@ -113,6 +115,14 @@ class Propagation(Summary):
             raise TypeError(f"{self.rule} goes through a whole torch module, not part of one")
         if game.values.reduce is not None:
             raise ValueError(f"{self.rule} explains an output: use behavior=Prediction or Contrast")
+        import torch
+
+        rectifies = any(isinstance(p, torch.nn.ReLU) for p in game.model.module.modules())
+        if self.rule in ("guided_backprop", "deconvnet") and not rectifies:
+            raise ValueError(
+                f"{self.rule} changes how nn.ReLU modules hand gradients back, and the network has "
+                "none (captum knows no ReLU6 and no functional relu): it would be the gradient"
+            )
         if lifts and (game.n_draws > 1 or game.endless):
             raise ValueError(
                 f"DeepLIFT compares with one baseline, and the removal has {game.n_draws} draws: "
