@@ -34,6 +34,8 @@ class Case:
     ranks: bool = False  # an order of players, which any rounding may change
     shares: bool = True  # of networks: all outputs use the same model rows
     default_removal: str = "Marginal"
+    background: bool = True  # its draws are the background's rows
+    groups: bool = True  # its players may be groups of columns
     enumerates: bool = True  # exact once all coalitions fit the budget
     least: int = 0  # model rows that one explained row of the `large` problem needs
     concepts: bool = False  # a bank of concepts
@@ -53,15 +55,22 @@ CASES = {
         Case("beta_shapley", dummies=True),
         Case("owen", sums=True, dummies=True),
         Case("mean_when_included", change=False),
-        Case("lime", enumerates=False),
+        Case("lime", enumerates=False, background=False),
         # four designs of eight neighbours, over 20 background rows
         Case("sobol", dummies=True, enumerates=False, least=4 * 9 * 20 + 21),
         Case("hsic"),
-        Case("c_lime", default_removal="Noise", enumerates=False),
+        Case("c_lime", enumerates=False, groups=False, background=False, default_removal="Noise"),
         Case("permutation_test", data_set=True, needs_y=True, dummies=True),
         Case("loss_shap", needs_y=True, sums=True, dummies=True),
         Case("sage", data_set=True, needs_y=True, sums=True, dummies=True),
-        Case("ime", sums=True, dummies=True, enumerates=False, default_removal="Uniform"),
+        Case(
+            "ime",
+            sums=True,
+            dummies=True,
+            enumerates=False,
+            background=False,
+            default_removal="Uniform",
+        ),
         Case(
             "qii", sums=True, dummies=True, enumerates=False, default_removal="ProductOfMarginals"
         ),
@@ -104,6 +113,14 @@ FAMILIES: dict[str, Callable[[Case], bool]] = {
     "sampling_case": lambda case: case.samples,
     "sum_case": lambda case: case.sums,
     "dummy_case": lambda case: case.dummies,
+    "enumerating_case": lambda case: case.enumerates and not case.data_set,
+    "grouping_case": lambda case: case.groups,
+    "output_case": lambda case: not case.needs_y,
+    "output_sum_case": lambda case: case.sums and not case.needs_y,
+    "known_dummy_case": lambda case: (
+        not case.data_set and case.change and (case.enumerates or case.dummies)
+    ),
+    "background_case": lambda case: case.background,
 }
 
 

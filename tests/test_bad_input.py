@@ -625,3 +625,11 @@ def test_a_removal_of_ones_own_that_returns_no_rows(line):
 def test_a_uniform_range_without_an_integer():
     with pytest.raises(ValueError, match=r"no integer lies between 0\.2 and 0\.8"):
         xai.explain(total, np.array([[1, 2]]), "ime", removal=Uniform(0.2, 0.8))
+
+
+@pytest.mark.parametrize(("method", "options"), [("c_lime", {}), ("lime", {"discretise": False})])
+def test_slopes_are_of_columns_and_not_of_groups(line, method, options):
+    with pytest.raises(ValueError, match="columns, not groups"):
+        xai.explain(
+            line.model, line.x, method, data=line.data, players=[[0, 1], [2], [3]], **options
+        )

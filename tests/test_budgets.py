@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import xai
-from xai.removal import Baseline, Neighbourhood, Permuted, ProductOfMarginals, Uniform
+from xai.removal import Baseline, Function, Neighbourhood, Permuted, ProductOfMarginals, Uniform
 
 RNG = np.random.default_rng(2)
 X, Y = RNG.normal(size=(4, 4)), np.array([0, 1, 1, 0])
@@ -21,7 +21,7 @@ REMOVALS = {
     "product": ProductOfMarginals(n_draws=5),
     "baseline": Baseline(0.0),
     "baselines": Baseline(RNG.normal(size=(4, 4))),
-    "function": lambda x, kept: x * kept,
+    "function": Function(lambda x, kept: x * kept, soft=True),
 }
 PLAYERS = {
     "columns": None,
@@ -68,10 +68,8 @@ SUMMARIES = sorted(name for name, kind in xai.summary.NAMES.items() if not kind(
 def test_the_least_that_is_named_works(case, counting, removal, players):
     if case.data_set and players == "by row":  # a data set has the same players in every row
         players = next(iter(PLAYERS))
-    if case.name == "c_lime" and removal == "own" and players != "columns":
-        pytest.skip("slopes are of columns, not of groups")
-    if case.name == "sobol" and removal == "function":
-        pytest.skip("a function of whole coalitions knows no soft ones")
+    if not case.groups and removal == "own":  # its own removal has slopes, which are of columns
+        players = next(iter(PLAYERS))
     keywords = {"y": Y} if case.needs_y else {}
     check(
         counting, case.name, removal=REMOVALS[removal], players=PLAYERS[players], **keywords
@@ -83,8 +81,6 @@ def test_the_least_that_is_named_works(case, counting, removal, players):
 @pytest.mark.parametrize("behavior", ["margin", "prediction_loss"])
 @pytest.mark.parametrize("summary", SUMMARIES)
 def test_the_least_of_what_is_taken_of_the_mean(counting, summary, behavior, removal, players):
-    if summary == "sobol" and removal == "function":
-        pytest.skip("a function of whole coalitions knows no soft ones")
     check(
         counting, "shapley", summary=summary, behavior=behavior, removal=REMOVALS[removal],
         players=PLAYERS[players], y=Y,

@@ -90,14 +90,12 @@ def test_each_row_is_explained_alone(local_case, large, run):
         assert_agree(together[i], alone)
 
 
-def test_all_outputs_cost_no_more_than_one_and_agree(local_case, large, run, counting):
-    if local_case.needs_y:
-        pytest.skip("a loss has one output")
+def test_all_outputs_cost_no_more_than_one_and_agree(output_case, large, run, counting):
     model = counting(large.model)
-    every = run(local_case, large, model=model, target="all")
+    every = run(output_case, large, model=model, target="all")
     assert every.values.shape == (3, 8, 2)
     for target in (0, 1):
-        one = run(local_case, large, target=target)
+        one = run(output_case, large, target=target)
         assert one.evaluations == every.evaluations
         np.testing.assert_allclose(every.values[..., target], one.values, rtol=1e-9, atol=1e-12)
         np.testing.assert_allclose(every.base_values[:, target], one.base_values, rtol=1e-12)
@@ -127,13 +125,11 @@ def test_a_budget_is_never_exceeded(sampling_case, large, run, counting, budget)
     assert model.rows == explanation.evaluations <= budget
 
 
-def test_a_budget_that_reaches_makes_the_answer_exact(local_case, small, run):
-    if not local_case.enumerates:
-        pytest.skip("its draws, or its masks, are endless")
-    explanation = run(local_case, small, budget=100_000)
+def test_a_budget_that_reaches_makes_the_answer_exact(enumerating_case, small, run):
+    explanation = run(enumerating_case, small, budget=100_000)
     assert explanation.std_error is None
     assert explanation.evaluations <= 2**5 * 6 + 1
-    assert_agree(explanation, run(local_case, small, budget=100_000, seed=9))
+    assert_agree(explanation, run(enumerating_case, small, budget=100_000, seed=9))
 
 
 @pytest.mark.parametrize(
@@ -156,12 +152,17 @@ def test_the_default_budget_is_honest_too(case, small, run, counting):
     assert explanation.evaluations == model.rows
 
 
-@pytest.mark.parametrize("players", [8, 2, 1])
-def test_a_budget_too_small_names_the_least_that_works(case, large, run, players):
-    if case.name == "c_lime" and players < 8:
-        pytest.skip("slopes are of columns, not of groups")
+def test_a_budget_too_small_names_the_least_that_works(case, large, run):
+    check_the_least(case, large, run, np.arange(8))
+
+
+@pytest.mark.parametrize("players", [2, 1])
+def test_groups_name_the_least_that_works_too(grouping_case, large, run, players):
+    check_the_least(grouping_case, large, run, np.arange(8) % players)
+
+
+def check_the_least(case, large, run, ids):
     x = large.rows if case.data_set else large.x[:1]
-    ids = np.arange(8) % players
 
     def explain(budget):
         return run(case, large, x=x, players=ids, budget=budget)
@@ -193,10 +194,8 @@ def test_shapley_values_sum_to_the_prediction(sum_case, large, run, budget):
     np.testing.assert_allclose(total, explanation.predictions, rtol=0, atol=1e-12)
 
 
-def test_shapley_values_of_every_output_sum_to_its_prediction(sum_case, large, run):
-    if sum_case.needs_y:
-        pytest.skip("a loss has one output")
-    explanation = run(sum_case, large, target="all")
+def test_shapley_values_of_every_output_sum_to_its_prediction(output_sum_case, large, run):
+    explanation = run(output_sum_case, large, target="all")
     total = explanation.values.sum(axis=1) + explanation.base_values
     np.testing.assert_allclose(total, explanation.predictions, rtol=0, atol=1e-12)
 
@@ -215,10 +214,8 @@ def test_a_dummy_gets_exactly_nothing(dummy_case, small, large, run, size):
         assert np.all(explanation.std_error[:, 4:] == 0)
 
 
-def test_a_dummy_gets_nothing_once_all_coalitions_are_known(local_case, small, run):
-    if local_case.name in ("mean_when_included", "lime", "c_lime"):
-        pytest.skip("what it measures is not a change")
-    explanation = run(local_case, small, budget=100_000)
+def test_a_dummy_gets_nothing_once_all_coalitions_are_known(known_dummy_case, small, run):
+    explanation = run(known_dummy_case, small, budget=100_000)
     np.testing.assert_allclose(explanation.values[:, 4], 0, atol=1e-14)
 
 
@@ -300,12 +297,10 @@ def test_what_is_not_finite_names_the_explained_row(case, large, run, value):
         assert [int(row) for row in re.findall(r"\d+", named[1])] == [1], str(error.value)
 
 
-def test_the_whole_background_is_used(case, large, run, counting):
+def test_the_whole_background_is_used(background_case, large, run, counting):
     """Every background row's mark reaches the model: no silent subsampling."""
-    if case.default_removal in ("Uniform", "Noise") or case.name == "lime":
-        pytest.skip("draws from ranges or bins, not rows")
     model = counting(large.model)
-    run(case, large, model=model, budget=None if not case.samples else 5000)
+    run(background_case, large, model=model, budget=5000 if background_case.samples else None)
     seen = set(np.concatenate([x[:, 0] for x in model.seen]))
     assert set(large.data[:, 0]) <= seen
 

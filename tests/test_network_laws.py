@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -112,9 +114,7 @@ def test_evaluations_are_the_rows_that_the_network_saw(network_case, run, images
 
 @pytest.mark.parametrize("budget", [12, 20, 101])
 def test_a_budget_is_never_exceeded(sampling_network_case, run, images, budget):
-    if budget < sampling_network_case.least:
-        pytest.skip("too small")
-    net = network()
+    net, budget = network(), max(budget, sampling_network_case.least)
     explanation = run(sampling_network_case, net, x=images[:1], budget=budget)
     assert net[8].rows == explanation.evaluations <= budget
 
@@ -250,10 +250,10 @@ class Several(torch.nn.Module):
     [("tuple", 1), ("dict", "scores"), ("dict", lambda out: out["scores"]), ("object", None)],
 )
 def test_one_of_several_outputs_is_explained(network_case, run, kind, output):
-    if network_case.concepts:
-        pytest.skip("the bank's layer has another name in a module around the network")
-    model = xai.TorchModel(Several(kind), output=output)
-    assert_agree(run(network_case, model), run(network_case))
+    model, keywords = xai.TorchModel(Several(kind), output=output), {}
+    if network_case.concepts:  # in a module around the network, the layer has another name
+        keywords["players"] = xai.players.Concepts(replace(BANK, layer="net.5"))
+    assert_agree(run(network_case, model, **keywords), run(network_case))
 
 
 @pytest.mark.parametrize("kind", ["tuple", "dict"])
@@ -279,10 +279,12 @@ def test_half_precision_is_nearly_the_same(amount_network_case, run):
     whole = run(amount_network_case, net, **keywords)
     half = run(amount_network_case, xai.TorchModel(net, precision="bfloat16"), **keywords)
     assert half.values.dtype.itemsize >= 4
-    scale = np.abs(whole.values).max()
-    # steps of ascent add up rounding errors
-    most = 0.4 if "perturbation" in amount_network_case.name else 0.25
-    assert 0 < np.abs(half.values - whole.values).max() < most * scale
+    off = np.abs(half.values - whole.values)
+    if "masks" in whole.info:  # an edge may come to rest elsewhere: what counts is what it reaches
+        np.testing.assert_allclose(half.info["score"], whole.info["score"], rtol=0.01)
+        assert 0 < off.mean() < 0.03
+    else:
+        assert 0 < off.max() < 0.25 * np.abs(whole.values).max()
 
 
 def test_a_precision_that_is_none_is_refused():
