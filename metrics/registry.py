@@ -6,11 +6,10 @@ and a row here.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
-from html import escape
 
 from xai.metrics.score import Better
+from xai.records import Table
 from xai.suggest import unknown
 
 
@@ -169,43 +168,18 @@ RECORDS: tuple[Record, ...] = (
 )  # fmt: skip
 
 
-class Table(Sequence[Record]):
-    """Records that print as a table."""
-
-    _TITLES = ("metric", "category", "better", "cost per row", "needs", "says")
-
-    def __init__(self, records: Sequence[Record]) -> None:
-        self._records = tuple(records)
-
-    def __getitem__(self, index):  # type: ignore[no-untyped-def] # overloads add nothing here
-        return self._records[index]
-
-    def __len__(self) -> int:
-        return len(self._records)
-
-    def _rows(self) -> list[list[str]]:
-        return [[r.name, r.category, r.better, r.cost, r.needs, r.says] for r in self]
-
-    def __repr__(self) -> str:
-        rows = [list(self._TITLES), *self._rows()]
-        widths = [max(len(row[i]) for row in rows) for i in range(len(self._TITLES))]
-        lines = [
-            "  ".join(cell.ljust(w) for cell, w in zip(row, widths, strict=True)).rstrip()
-            for row in rows
-        ]
-        lines.insert(1, "  ".join("-" * w for w in widths))
-        return "\n".join([*lines, "K steps, d players, N samples, ex: explanations; paper: .paper"])
-
-    def _repr_html_(self) -> str:
-        head = "".join(f"<th>{title}</th>" for title in self._TITLES)
-        body = "".join(
-            "<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in row) + "</tr>"
-            for row in self._rows()
-        )
-        return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
+_COLUMNS = {
+    "metric": "name",
+    "category": "category",
+    "better": "better",
+    "cost per row": "cost",
+    "needs": "needs",
+    "says": "says",
+}
+_NOTE = "K steps, d players, N samples, ex: explanations; paper: .paper"
 
 
-def names() -> Table:
+def names() -> Table[Record]:
     """All metrics: category, direction, cost, needs, paper.
 
     Examples
@@ -213,7 +187,7 @@ def names() -> Table:
     >>> len({record.name for record in names()}) == len(names())
     True
     """
-    return Table(RECORDS)
+    return Table(RECORDS, _COLUMNS, _NOTE)
 
 
 def find(name: str) -> Record:

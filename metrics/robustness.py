@@ -55,10 +55,7 @@ def max_sensitivity(
     >>> max_sensitivity(f, np.ones((1, 2)), np.ones((1, 2)), explain=slope).mean()
     0.0
     """
-    if among is not None:
-        return _over_neighbours(case, among, radius, explain, np.max)
-    made = copies(case, radius, samples, explain)
-    return ratio(made.changed.max(axis=1), made.attributed)
+    return _sensitivity(case, radius, samples, among, explain, np.max)
 
 
 @metric
@@ -74,10 +71,17 @@ def avg_sensitivity(
 
     Yeh et al. 2019; `among` as for `max_sensitivity`, averaged over the rows.
     """
+    return _sensitivity(case, radius, samples, among, explain, np.mean)
+
+
+def _sensitivity(
+    case: Case, radius: Any, samples: int, among: Any, explain: Explain | None, summed: Any
+) -> Floats:
+    """Changes of the attribution under noise, or over neighbours, as `summed` sums them up."""
     if among is not None:
-        return _over_neighbours(case, among, radius, explain, np.mean)
+        return _over_neighbours(case, among, radius, explain, summed)
     made = copies(case, radius, samples, explain)
-    return ratio(made.changed.mean(axis=1), made.attributed)
+    return ratio(summed(made.changed, axis=1), made.attributed)
 
 
 def _over_neighbours(

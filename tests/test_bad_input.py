@@ -627,6 +627,18 @@ def test_a_uniform_range_without_an_integer():
         xai.explain(total, np.array([[1, 2]]), "ime", removal=Uniform(0.2, 0.8))
 
 
+def test_a_method_of_soft_masks_refuses_whole_coalitions_before_any_is_evaluated(line):
+    seen = []
+
+    def model(x):
+        seen.append(len(x))
+        return x.sum(axis=1)
+
+    with pytest.raises(ValueError, match="whole coalitions only"):
+        xai.explain(model, line.x[:3], "sobol", removal=lambda x, kept: x * kept)
+    assert sum(seen) == 3  # the predictions
+
+
 @pytest.mark.parametrize(("method", "options"), [("c_lime", {}), ("lime", {"discretise": False})])
 def test_slopes_are_of_columns_and_not_of_groups(line, method, options):
     with pytest.raises(ValueError, match="columns, not groups"):

@@ -58,6 +58,12 @@ def _all_are(coalitions: NDArray[Any], value: int) -> NDArray[np.bool_]:
     return out
 
 
+WHOLE_ONLY = (
+    "this removal takes whole coalitions only, and the method keeps parts of features: use another "
+    "removal, such as Baseline or Blur"
+)
+
+
 def composer(inputs: Inputs, partition: Partition, draws: Draws) -> Composer:
     """How coalitions become model inputs: x's rows where kept, the draw's replacement elsewhere.
 
@@ -106,10 +112,7 @@ def soft(inputs: Inputs, partition: Partition, draws: Draws) -> Composer:
     """
     x = inputs.block
     if not draws.soft:
-        raise ValueError(
-            "this removal takes whole coalitions only, and the method keeps parts of features: "
-            "use another removal, such as Baseline or Blur"
-        )
+        raise ValueError(WHOLE_ONLY)
     if inputs.is_text or np.any(inputs.categorical) or sparse.issparse(x):
         what = "texts" if inputs.is_text else "sparse rows" if sparse.issparse(x) else "categories"
         raise ValueError(f"soft masks mix amounts, and x holds {what}: use a method without them")

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from html import escape
 
 from xai.behavior import Behavior, DatasetLoss, Margin, Prediction, PredictionLoss
 from xai.players import (
@@ -17,6 +15,7 @@ from xai.players import (
     Superpixels,
     Units,
 )
+from xai.records import Table
 from xai.removal import (
     Baseline,
     Blur,
@@ -226,47 +225,18 @@ class Record:
     paper: str
 
 
-class Table(Sequence[Record]):
-    """Records that print as a table."""
-
-    def __init__(self, records: Sequence[Record]) -> None:
-        self._records = tuple(records)
-
-    def __getitem__(self, index):  # type: ignore[no-untyped-def] # overloads add nothing here
-        return self._records[index]
-
-    def __len__(self) -> int:
-        return len(self._records)
-
-    def __iter__(self) -> Iterator[Record]:
-        return iter(self._records)
-
-    def _rows(self) -> list[list[str]]:
-        return [[r.name, r.removal, r.behavior, r.summary, r.budget, r.inputs] for r in self]
-
-    _TITLES = ("method", "removal", "behavior", "summary", "budget per row", "inputs")
-
-    def __repr__(self) -> str:
-        rows = [list(self._TITLES), *self._rows()]
-        widths = [max(len(row[i]) for row in rows) for i in range(len(self._TITLES))]
-        lines = [
-            "  ".join(cell.ljust(w) for cell, w in zip(row, widths, strict=True)).rstrip()
-            for row in rows
-        ]
-        lines.insert(1, "  ".join("-" * w for w in widths))
-        note = "d players, m background rows (draws), n rows of a data set; paper: record.paper"
-        return "\n".join([*lines, note])
-
-    def _repr_html_(self) -> str:
-        head = "".join(f"<th>{title}</th>" for title in self._TITLES)
-        body = "".join(
-            "<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in row) + "</tr>"
-            for row in self._rows()
-        )
-        return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
+_COLUMNS = {
+    "method": "name",
+    "removal": "removal",
+    "behavior": "behavior",
+    "summary": "summary",
+    "budget per row": "budget",
+    "inputs": "inputs",
+}
+_NOTE = "d players, m background rows (draws), n rows of a data set; paper: record.paper"
 
 
-def methods() -> Table:
+def methods() -> Table[Record]:
     """All named methods, with their triple, default budget and paper.
 
     Examples
@@ -274,7 +244,7 @@ def methods() -> Table:
     >>> [record.name for record in methods()][:2]
     ['occlusion', 'include_one']
     """
-    return Table([_record(method) for method in _METHODS])
+    return Table([_record(method) for method in _METHODS], _COLUMNS, _NOTE)
 
 
 def _record(method: Method) -> Record:

@@ -13,6 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 from xai import behavior as behaviors
 from xai import recipe as recipes
 from xai.behavior.base import Values, View
+from xai.composition import WHOLE_ONLY
 from xai.game import DatasetGame, Game, ModelGame
 from xai.inputs import Inputs, is_tensor, read
 from xai.methods import Method, find
@@ -168,6 +169,8 @@ def open_setting(
         values = recipe.behavior.bind(view)
         recipe = recipes.with_repeats(recipe, inputs, partition, data, budget)
         draws = recipe.removal.bind(Context(inputs, data, seed, where))
+        if recipe.summary.softens and not draws.soft:
+            raise ValueError(f"{recipe.removal!r}: {WHOLE_ONLY}")
         yield Setting(
             recipe, wrapped, inputs, axis, partition, draws, values, resolved, outputs, seed,
             rows, pieces,

@@ -163,6 +163,11 @@ class Summary(ABC):
         """Whether it needs the model's gradients."""
         return False
 
+    @property
+    def softens(self) -> bool:
+        """Whether it keeps parts of players: its coalitions are soft masks."""
+        return False
+
     def __call__(
         self,
         game: Game,
@@ -267,11 +272,17 @@ def finish(
     base: Floats,
     full: Floats,
     tolerance: float | None,
+    converged: NDArray[np.bool_] | None = None,
     info: dict[str, NDArray[Any]] | None = None,
     ran: str = "",
 ) -> Attribution:
-    """Assemble the result, with the cost and the verdict on the tolerance."""
-    met = None if tolerance is None else within(values, std_error, tolerance)
+    """Assemble the result, with the cost and the verdict on the tolerance.
+
+    `converged` (n,) is a summary's own verdict, where standard errors are not what it is about.
+    """
+    met = converged
+    if met is None and tolerance is not None:
+        met = within(values, std_error, tolerance)
     return Attribution(
         values=values,
         std_error=std_error,

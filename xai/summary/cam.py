@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, ClassVar
 import numpy as np
 
 from xai.game import Game
-from xai.summary.base import Attribution, Budget, Plan, Summary, needs
+from xai.summary.base import Attribution, Budget, Plan, Summary, finish, needs
 from xai.summary.gradient import as_model_game, full_values
 from xai.summary.moments import host
 
@@ -61,13 +61,9 @@ class ChannelGradient(Summary):
             scale = 1.0 if self.plus_plus else 1 / places
             parts.append(host(model.gradients.per_player(weights, rows[where])) * scale)
         full = full_values(model)
-        return Attribution(
-            values=np.concatenate(parts),
-            std_error=None,
-            base_value=np.full_like(full, np.nan),
-            prediction=full,
-            evaluations=-(-model.evaluations // model.n_rows),
-        )
+        base = np.full_like(full, np.nan)
+        values = np.concatenate(parts)
+        return finish(model, values, None, base=base, full=full, tolerance=plan.tolerance)
 
 
 def _plus_plus(g: Tensor, activations: Tensor) -> Tensor:

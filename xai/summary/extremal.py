@@ -85,6 +85,11 @@ class ExtremalSubset(Summary):
         """Whether it needs gradients."""
         return True
 
+    @property
+    def softens(self) -> bool:
+        """Always."""
+        return True
+
     def attribute(self, game: Game, plan: Plan) -> Attribution:
         """Learn the masks of all areas, of as many rows as fit a batch, together."""
         areas = self._areas()

@@ -18,6 +18,7 @@ from xai.summary.base import (
     Plan,
     Summary,
     check_samples,
+    finish,
     needs,
     stops,
     within,
@@ -79,6 +80,11 @@ class Gradient(Summary):
         """Always."""
         return True
 
+    @property
+    def softens(self) -> bool:
+        """On the path between."""
+        return self.at == "path"
+
     def attribute(self, game: Game, plan: Plan) -> Attribution:
         """Sample, in batches, and keep running moments where the model lives."""
         self._check()
@@ -105,14 +111,9 @@ class Gradient(Summary):
                     active = active[~within(both[0][active], both[1][active], tolerance)]
                 if len(active) == 0:
                     break
-        return Attribution(
-            values=values,
-            std_error=None if exact else errors,
-            base_value=np.full_like(full, np.nan) if base is None else base,
-            prediction=full,
-            evaluations=-(-model.evaluations // model.n_rows),
-            converged=None if tolerance is None else within(values, errors, tolerance),
-        )
+        base = np.full_like(full, np.nan) if base is None else base
+        found = None if exact else errors
+        return finish(model, values, found, base=base, full=full, tolerance=plan.tolerance)
 
     def _check(self) -> None:
         if self.at not in PLACES:
@@ -211,6 +212,11 @@ class IntegratedGradient(Summary):
     FIRST: ClassVar[int] = 16
     MOST: ClassVar[int] = 512
 
+    @property
+    def softens(self) -> bool:
+        """Always."""
+        return True
+
     def attribute(self, game: Game, plan: Plan) -> Attribution:
         """Integrate every row, then those again whose gap is too large."""
         check_samples("integrated gradients", self.steps, least=1)
@@ -242,14 +248,10 @@ class IntegratedGradient(Summary):
                 break
             left, steps = np.flatnonzero(~met), 2 * steps
         gap = values.sum(axis=1) - (full - base)
-        return Attribution(
-            values=values,
-            std_error=None,
-            base_value=base,
-            prediction=full,
-            evaluations=-(-model.evaluations // model.n_rows),
-            converged=_complete(values, base, full, tolerance),
-            info={"completeness_gap": gap, "steps": np.repeat(used[:, None], gap.shape[1], 1)},
+        info = {"completeness_gap": gap, "steps": np.repeat(used[:, None], gap.shape[1], 1)}
+        met = _complete(values, base, full, tolerance)
+        return finish(
+            model, values, None, base=base, full=full, tolerance=None, converged=met, info=info
         )
 
     def _integrals(self, game: ModelGame, rows: Indices, steps: int) -> Floats:

@@ -54,6 +54,11 @@ class MeanWhenIncluded(Summary):
     normalise: Normalise = "sum"
     default_budget: ClassVar[Budget | str] = Budget(rows=8192, per_player=32)
 
+    @property
+    def softens(self) -> bool:
+        """Where masks are drawn."""
+        return self.masks is not None
+
     def attribute(self, game: Game, plan: Plan) -> Attribution:
         """Enumerate where that fits, else average over random coalitions, or over masks."""
         if not 0 < self.p < 1:

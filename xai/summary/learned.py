@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from xai.game import Floats, Game, Indices, ModelGame
 from xai.suggest import unknown
-from xai.summary.base import Attribution, Plan, check_samples, needs
+from xai.summary.base import Attribution, Plan, check_samples, finish, needs
 from xai.summary.gradient import as_model_game
 
 if TYPE_CHECKING:
@@ -129,15 +129,11 @@ def learned(game: Game, plan: Plan, make: Callable[[ModelGame], Task]) -> Attrib
     masks = info["masks"]
     shape = model.pixels or (model.n_players,)
     info["masks"] = masks.reshape(*masks.shape[:2], *shape, model.n_outputs)
-    return Attribution(
-        values=masks.mean(axis=1),
-        std_error=None,
-        base_value=base,
-        prediction=full,
-        evaluations=-(-model.evaluations // model.n_rows),
-        converged=np.asarray(stopped.all(axis=(1, 2))),
+    met = np.asarray(stopped.all(axis=(1, 2)))
+    return finish(
+        model, masks.mean(axis=1), None, base=base, full=full, tolerance=None, converged=met,
         info=info,
-    )
+    )  # fmt: skip
 
 
 # ------------------------------------------------------------------------------------ the descent

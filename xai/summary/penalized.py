@@ -71,6 +71,11 @@ class PenalizedSubset(Summary):
         """Whether it needs gradients."""
         return True
 
+    @property
+    def softens(self) -> bool:
+        """Always."""
+        return True
+
     def attribute(self, game: Game, plan: Plan) -> Attribution:
         """Learn the masks of as many rows as fit a batch together."""
         for name in ("size", "smoothness"):

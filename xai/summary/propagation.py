@@ -11,7 +11,7 @@ import numpy as np
 from xai.archive import require
 from xai.game import Game, Indices, ModelGame
 from xai.suggest import unknown
-from xai.summary.base import Attribution, Budget, Plan, Summary, needs
+from xai.summary.base import Attribution, Budget, Plan, Summary, finish, needs
 from xai.summary.gradient import as_model_game, full_values
 from xai.summary.moments import host
 
@@ -101,13 +101,8 @@ class Propagation(Summary):
                 values[rows, :, j] = host(model.gradients.per_player(part[..., None], rows))[..., 0]
                 model.count(unit * len(rows))
         info = {"completeness_gap": values.sum(axis=1) - (full - base)} if lifts else {}
-        return Attribution(
-            values=values,
-            std_error=None,
-            base_value=base,
-            prediction=full,
-            evaluations=-(-model.evaluations // model.n_rows),
-            info=info,
+        return finish(
+            model, values, None, base=base, full=full, tolerance=plan.tolerance, info=info
         )
 
     def _check(self, game: ModelGame, *, lifts: bool) -> None:

@@ -64,6 +64,11 @@ class Sobol(Summary):
     scrambles: int = 4
     default_budget: ClassVar[Budget | str] = Budget(rows=64, per_player=64, whole=True)
 
+    @property
+    def softens(self) -> bool:
+        """Always."""
+        return True
+
     def attribute(self, game: Game, plan: Plan) -> Attribution:
         """Evaluate designs, each with d neighbours; rows that meet the tolerance stop."""
         n, d, k = game.n_rows, game.n_players, game.n_outputs
