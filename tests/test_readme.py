@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+import xai
+
 README = Path(__file__).parents[1] / "README.md"
 
 
@@ -21,3 +23,9 @@ def test_every_line_of_the_readme_runs():
     for block in blocks:
         exec(compile(block, str(README), "exec"), names)
     plt.close("all")
+
+
+def test_the_table_of_methods_holds_them_all():
+    table = README.read_text("utf-8").split("## Methods")[1].split("\n\n")[2]
+    named = re.findall(r"`([^`]+)`", " ".join(re.findall(r"^\| (`[^|]+) \|", table, re.M)))
+    assert set(named) == {record.name for record in xai.methods()}
