@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
 from xai import streams
+from xai.archive import require
 from xai.game import Game
 from xai.inputs import Block, is_tensor
 from xai.metrics.case import Scene
@@ -18,6 +19,9 @@ from xai.metrics.proportions import clopper_pearson
 from xai.metrics.score import Floats
 from xai.players import column_index
 from xai.removal.base import Context, Draws, Indices, Removal
+
+if TYPE_CHECKING:
+    import pandas
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,6 +62,16 @@ class Finding:
     def __len__(self) -> int:
         return len(self.holds)
 
+    def to_frame(self) -> pandas.DataFrame:
+        """One line for each row and feature, as a pandas table."""
+        n, d = self.holds.shape
+        columns = {
+            name: getattr(self, name).ravel()
+            for name in ("holds", "sure", "rate", "low", "high", "change")
+        }
+        where = {"row": np.repeat(np.arange(n), d), "feature": self.features * n}
+        return require("pandas", "pandas").DataFrame(where | columns)
+
     def __repr__(self) -> str:
         n, d = self.holds.shape
         return (
@@ -83,13 +97,11 @@ class Moved(Removal):
     samples: int
 
     def bind(self, context: Context) -> Draws:
-        context.numeric("recourse")
+        context.refuse_texts("recourse")
         x = context.inputs.block
         if sparse.issparse(x):
             raise TypeError("recourse needs dense x: pass x.toarray()")
-        step = np.broadcast_to(np.asarray(self.step, np.float64), x.shape[1:])
-        if not np.isfinite(step).all() or (step == 0).all():
-            raise ValueError(f"step={self.step!r}: expected a number other than 0, or one a column")
+        step = self._by_element(context)
         x = context.inputs.admit(_like(x, np.asarray(x.cpu() if is_tensor(x) else x) + step))
         own = context.inputs.block
 
@@ -100,6 +112,26 @@ class Moved(Removal):
             return own[rows] + _like(x, delta), np.arange(len(rows))
 
         return Draws(source, self.samples, endless=True)
+
+    def _by_element(self, context: Context) -> Floats:
+        """The step of each element of x, 0 where it stays."""
+        shape = context.inputs.shape
+        names = context.inputs.names or [str(j) for j in range(shape[0])]
+        if isinstance(self.step, Mapping):
+            step = np.zeros(shape)
+            for column, far in self.step.items():
+                step[column_index(column, names)] = far
+        else:
+            step = np.broadcast_to(np.asarray(self.step, np.float64), shape)
+        if not np.isfinite(step).all() or (step == 0).all():
+            raise ValueError(f"step={self.step!r}: expected a number other than 0, or one a column")
+        bad = np.flatnonzero(context.inputs.categorical & (step != 0)) if len(shape) == 1 else []
+        if len(bad):
+            raise ValueError(
+                f"recourse moves numbers, and column {names[bad[0]]!r} holds categories or "
+                "strings: pass step={column: number, …} of the columns to move"
+            )
+        return step
 
 
 def _like(x: Block, array: NDArray[Any]) -> Block:

@@ -9,7 +9,7 @@ attribution against the answers.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -34,7 +34,7 @@ def recourse(
     model: Any,
     x: Any,
     *,
-    step: ArrayLike,
+    step: ArrayLike | Mapping[int | str, float],
     features: Sequence[int | str] | None = None,
     samples: int = SAMPLES,
     confidence: float = 0.95,
@@ -54,10 +54,11 @@ def recourse(
     Parameters
     ----------
     model, x, target, players, behavior, categorical, batch_size, n_jobs, seed : as `xai.explain`
-    step : number, or (d,) numbers like ``x[0]``
-        How far; negative to ask about lowering.
+    step : number, (d,) numbers like ``x[0]``, or {column: number}
+        How far; negative to ask about lowering. Columns that a mapping leaves out stay, as
+        categories must.
     features : indices or names of players
-        None: all.
+        None: all; of a mapping's single columns these.
     samples : int
         Displacements tried, the same for every row.
     confidence : float
@@ -74,6 +75,8 @@ def recourse(
     (array([[ True, False, False]]), np.True_)
     """
     check(samples)
+    if isinstance(step, Mapping) and features is None and players is None:
+        features = list(step)
     scene = Scene(
         model, x, target=target, players=players, removal=Moved(step, samples),
         behavior=behavior, categorical=categorical, batch_size=batch_size, n_jobs=n_jobs, seed=seed,

@@ -200,6 +200,30 @@ def test_estimators_and_frames_by_name():
     assert not named.holds.any()  # the tree does not use it
 
 
+def test_some_columns_of_a_table_with_words_are_moved_by_name():
+    pandas = pytest.importorskip("pandas")
+    x = pandas.DataFrame({"town": ["Ulm", "Kiel"], "age": [30, 40], "debt": [5.0, 2.0]})
+
+    def model(table):
+        assert list(table.columns) == ["town", "age", "debt"]
+        return table["age"] * (table["town"] == "Ulm") - table["debt"]
+
+    found = tasks.recourse(model, x, step={"debt": 0.5, "age": 10})
+    assert found.features == ["debt", "age"]
+    assert_array_equal(found.holds, [[False, True], [False, False]])
+    lowered = tasks.recourse(model, x, step={"debt": -0.5})
+    assert_array_equal(lowered.holds, [[True], [True]])
+    alike = tasks.recourse(model, x, step=[0, 0, -0.5], features=["debt"])
+    assert_array_equal(lowered.change, alike.change)
+    frame = found.to_frame()
+    assert frame["feature"].tolist() == ["debt", "age"] * 2
+    assert_array_equal(frame["rate"].to_numpy().reshape(2, 2), found.rate)
+    with pytest.raises(ValueError, match="'town' holds categories"):
+        tasks.recourse(model, x, step={"town": 1.0})
+    with pytest.raises(ValueError, match="'debt'"):
+        tasks.recourse(model, x, step={"debts": 1.0})
+
+
 def test_modules_are_asked_where_they_live(rows):
     torch = pytest.importorskip("torch")
     module = torch.nn.Linear(4, 2).double()
