@@ -22,6 +22,7 @@ from matplotlib.figure import Figure
 
 import xai
 from xai.plots.png import png
+from xai.plots.row import read
 from xai.plots.style import NEGATIVE, POSITIVE, signed
 
 W = np.array([0.5, -2.0, 1.0, -0.25])
@@ -116,6 +117,22 @@ def test_whiskers_are_196_standard_errors() -> None:
     np.testing.assert_allclose(np.ptp(ends, axis=1), [2 * 1.96 * 0.2, 2 * 1.96 * 0.1])
     assert "±1.96 standard errors" in axes.get_xlabel()
     assert "whiskers" not in xai.plots.bar(linear()).get_xlabel()
+
+
+def test_the_steps_of_a_waterfall_have_whiskers_at_their_heads() -> None:
+    made = linear(std_error=np.array([[0.1, 0.2, np.nan, 0.3]] * 2))
+    axes = xai.plots.waterfall(made, max_display=3)
+    (whiskers,) = axes.containers[1].lines[2]
+    ends = np.array([segment[:, 0] for segment in whiskers.get_segments() if len(segment)])
+    np.testing.assert_allclose(ends.mean(axis=1), [made.predictions[0], 3 + W[3] + W[0]])
+    np.testing.assert_allclose(np.ptp(ends, axis=1), [2 * 1.96 * 0.2, 2 * 1.96 * 0.1])
+    assert "±1.96 standard errors" in axes.get_xlabel()
+    assert "whiskers" not in xai.plots.waterfall(linear()).get_xlabel()
+
+
+def test_large_whole_numbers_are_written_out() -> None:
+    made = replace(linear(), data=np.array([[17800.0, 1.78e9, 0.123456, 3.0]] * 2))
+    assert read(made).labels == ["a = 17800", "b = 1.78e+09", "c = 0.1235", "d = 3"]
 
 
 def test_nan_is_left_out_and_said() -> None:

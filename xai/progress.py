@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import sys
 import time
-
-from tqdm.auto import tqdm
+from importlib.util import find_spec
+from typing import Any
 
 SHOW_AFTER = 3.0
 """Expected seconds of work from which a bar appears by itself."""
@@ -16,6 +16,15 @@ def _watched() -> bool:
     return sys.stderr.isatty() or "ipykernel" in sys.modules
 
 
+def _bar(**options: Any) -> Any:
+    """A bar for where somebody is looking; tqdm's own choice warns in notebooks without widgets."""
+    if "ipykernel" in sys.modules and find_spec("ipywidgets") is None:
+        from tqdm.std import tqdm
+    else:
+        from tqdm.auto import tqdm
+    return tqdm(**options)
+
+
 class Progress:
     """Counts model rows; `show` None means: when the work is long and somebody is looking."""
 
@@ -23,8 +32,9 @@ class Progress:
         self.show, self.label = show, label
         self.total: int | None = None
         self.done = 0
-        self._start = time.perf_counter()
-        self._bar: tqdm | None = None
+        self._start: float | None = None
+        self._before = 0
+        self._bar: Any = None
 
     def expect(self, rows: int) -> None:
         """Announce the model rows planned in all."""
@@ -34,7 +44,7 @@ class Progress:
         """Report model rows just evaluated."""
         self.done += rows
         if self._bar is None and self._due():
-            self._bar = tqdm(total=self.total, desc=self.label, unit="row", unit_scale=True)
+            self._bar = _bar(total=self.total, desc=self.label, unit="row", unit_scale=True)
             self._bar.update(self.done)
         elif self._bar is not None:
             self._bar.update(rows)
@@ -44,8 +54,12 @@ class Progress:
             return self.show
         if not _watched() or not self.total:
             return False
+        if self._start is None:  # the first rows compile and warm up: they tell nothing of the rest
+            self._start, self._before = time.perf_counter(), self.done
+            return False
         elapsed = time.perf_counter() - self._start
-        return elapsed > 0.5 and elapsed * self.total / self.done > SHOW_AFTER
+        share = (self.done - self._before) / max(self.total - self._before, 1)
+        return elapsed > 0.5 and elapsed > SHOW_AFTER * share
 
     def close(self) -> None:
         """Finish the bar; early stopping may leave planned rows unspent."""

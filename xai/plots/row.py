@@ -179,5 +179,6 @@ def _cells(one: Explanation, count: int) -> list[str]:
 
 def _cell(value: object) -> str:
     if isinstance(value, float | np.floating):
-        return f"{value:.4g}"
+        whole = abs(value) < 1e7 and float(value).is_integer()  # 17800, not 1.78e+04
+        return f"{value:.0f}" if whole else f"{value:.4g}"
     return " ".join(str(value).split())

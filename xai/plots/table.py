@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from xai.plots.many import Many, read_many
-from xai.plots.row import Row, read
+from xai.plots.row import Floats, Row, read
 from xai.plots.series import dot_axes, dots
 from xai.plots.style import NEUTRAL, Z95, ink, row_axes, sign_colours, signed, title
 
@@ -141,6 +141,8 @@ def waterfall(
 ) -> Axes:
     """Draw the way from the base value (below) to the prediction (above); parameters as in `plot`.
 
+    Each step carries the 95 % interval of its own length, where the values are sampled.
+
     Raises
     ------
     ValueError
@@ -159,7 +161,7 @@ def waterfall(
     axes = row_axes(["prediction", *shown.labels, "base value"], ax)
     _draw_steps(axes, shown)
     title(axes, [shown.heading], width=56)
-    axes.set_xlabel("\n".join(["value of the output", *_left_out(shown)]))
+    axes.set_xlabel("\n".join(["value of the output", *_notes(shown)]))
     return axes
 
 
@@ -168,13 +170,18 @@ def _draw_bars(
 ) -> None:
     places = range(len(shown.values))
     axes.barh(places, shown.values, color=colours, height=0.7)
-    if shown.std_error is not None:
-        reach, colour = Z95 * shown.std_error, ink(axes)
-        axes.errorbar(
-            shown.values, places, xerr=reach, fmt="none", ecolor=colour, elinewidth=1, capsize=2
-        )
+    _draw_whiskers(axes, shown, shown.values, places)
     axes.axvline(0, color=ink(axes), linewidth=0.8)
     _number_rows(axes, [number(value) for value in shown.values])
+
+
+def _draw_whiskers(axes: Axes, shown: Row, heads: Floats, places: Sequence[int]) -> None:
+    """Each value's 95 % interval, at the head of its bar."""
+    if shown.std_error is not None:
+        axes.errorbar(
+            heads, places, xerr=Z95 * shown.std_error, fmt="none", ecolor=ink(axes),
+            elinewidth=1, capsize=2,
+        )  # fmt: skip
 
 
 def _draw_steps(axes: Axes, shown: Row) -> None:
@@ -185,6 +192,7 @@ def _draw_steps(axes: Axes, shown: Row) -> None:
     axes.barh(
         range(1, last), shown.values, left=starts, color=sign_colours(shown.values), height=0.7
     )
+    _draw_whiskers(axes, shown, ends, range(1, last))
     path = np.append(ends, shown.base)
     axes.vlines(path, np.arange(last), np.arange(1, last + 1), color=ink(axes), lw=0.8, ls=":")
     axes.plot([shown.prediction, shown.base], [0, last], "o", markersize=4, color=ink(axes))

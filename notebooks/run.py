@@ -1,0 +1,63 @@
+"""Run the notebooks in clean kernels, and store their outputs: `make notebooks`.
+
+    python notebooks/run.py [NAME ...]
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import nbformat
+from nbclient import NotebookClient
+
+FOLDER = Path(__file__).parent
+METADATA = {
+    "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
+    "language_info": {"name": "python"},
+}
+"""Nothing of the machine that ran it."""
+
+
+def run(path: Path, seconds: int = 180) -> Any:
+    """Execute a copy of a notebook from a clean kernel, and return it with its outputs.
+
+    The kernel is of this interpreter and sees this environment, with one thread and without the
+    user's own settings; it works in an empty folder.
+
+    Raises
+    ------
+    CellExecutionError
+        A cell fails.
+    CellTimeoutError
+        A cell takes longer than `seconds`.
+    """
+    notebook = nbformat.read(path, as_version=4)
+    with tempfile.TemporaryDirectory() as folder:
+        own = {"IPYTHONDIR": folder, "JUPYTER_CONFIG_DIR": folder, "MPLCONFIGDIR": folder}
+        threads = {"OMP_NUM_THREADS": "1", "PYTHONSAFEPATH": "1"}
+        client = NotebookClient(
+            notebook, timeout=seconds, kernel_name="python3", record_timing=False,
+            resources={"metadata": {"path": folder}},
+        )  # fmt: skip
+        client.execute(env=os.environ | own | threads)
+    notebook.metadata = nbformat.from_dict(METADATA)
+    return notebook
+
+
+def main(names: Sequence[str]) -> None:
+    """Run all notebooks, or these, and write them back."""
+    found = sorted(FOLDER.glob("*.ipynb"))
+    for path in [path for path in found if not names or path.stem in names]:
+        start = time.perf_counter()
+        nbformat.write(run(path), path)
+        print(f"{path.name}: {time.perf_counter() - start:.0f} s, {path.stat().st_size / 1e3:.0f} kB")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
