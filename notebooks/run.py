@@ -27,8 +27,9 @@ METADATA = {
 def run(path: Path, seconds: int = 180) -> Any:
     """Execute a copy of a notebook from a clean kernel, and return it with its outputs.
 
-    The kernel is of this interpreter and sees this environment, with one thread and without the
-    user's own settings; it works in an empty folder.
+    The kernel is of this interpreter and sees this environment, with one thread, without progress
+    bars, which slow machines alone would show, and without the user's own settings; it works in
+    an empty folder.
 
     Raises
     ------
@@ -39,13 +40,13 @@ def run(path: Path, seconds: int = 180) -> Any:
     """
     notebook = nbformat.read(path, as_version=4)
     with tempfile.TemporaryDirectory() as folder:
-        own = {"IPYTHONDIR": folder, "JUPYTER_CONFIG_DIR": folder, "MPLCONFIGDIR": folder}
-        threads = {"OMP_NUM_THREADS": "1", "PYTHONSAFEPATH": "1"}
+        own = {"IPYTHONDIR": folder, "JUPYTER_CONFIG_DIR": folder}
+        same = {"OMP_NUM_THREADS": "1", "PYTHONSAFEPATH": "1", "TQDM_DISABLE": "1"}
         client = NotebookClient(
             notebook, timeout=seconds, kernel_name="python3", record_timing=False,
             resources={"metadata": {"path": folder}},
         )  # fmt: skip
-        client.execute(env=os.environ | own | threads)
+        client.execute(env=os.environ | own | same)
     notebook.metadata = nbformat.from_dict(METADATA)
     return notebook
 

@@ -588,3 +588,9 @@ def test_a_neighbourhood_draws_no_sizes(large):
 def test_summaries_that_sample_coalitions_are_as_they_were(large):
     plain = MeanWhenIncluded(samples=50)
     assert plain == MeanWhenIncluded(0.5, 50) and plain.masks is None
+
+
+def test_a_number_of_masks_is_told_what_it_is_called(pictures):
+    model, x = pictures
+    with pytest.raises(TypeError, match="samples="):
+        xai.explain(model, x[:1], "rise", masks=500)

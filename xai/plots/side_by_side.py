@@ -17,6 +17,10 @@ if TYPE_CHECKING:
     from xai.explanation import Explanation
 
 
+MOST_ALONE, MOST = 5, 8
+"""Pictures in a line, of one row and of several: more go on in the next line."""
+
+
 def named(
     explanations: Mapping[str, Explanation] | Sequence[Explanation],
 ) -> dict[str, Explanation]:
@@ -54,6 +58,8 @@ def maps(
 ) -> Figure:
     """Draw a grid: a line for each row with its photograph, a column for each method.
 
+    Many methods go on in further lines.
+
     See `xai.plots.compare`.
     """
     import matplotlib.pyplot as plt
@@ -73,22 +79,30 @@ def maps(
         own = [Scale.of([shown.heat], percentile) for shown in flat]
         flat = [_relative(shown, scale) for shown, scale in zip(flat, own, strict=True)]
         scales = [Scale.unit(signed=scale.signed) for scale in own]
-    across, names = len(explanations) + 1, list(explanations)
-    size = (2.1 * across + 0.9, (0.75 + 2.1 * flat[0].slimness) * len(rows))
+    names = list(explanations)
+    lines, across = _wrapped(len(names) + 1, MOST_ALONE if len(rows) == 1 else MOST)
+    size = (2.1 * across + 0.9, (0.75 + 2.1 * flat[0].slimness) * lines * len(rows))
     figure = plt.figure(figsize=size, layout="compressed")
     first, places = explanations[names[0]], []
     for line, row in enumerate(rows):
-        ax = figure.add_subplot(len(rows), across, line * across + 1)
+        start = line * lines * across + 1
+        ax = figure.add_subplot(lines * len(rows), across, start)
         said = read(first, row, output)
         draw_photo(ax, grid[line][0].photo, [said.output, said.state[0]], 26)
         for column, name in enumerate(names):
-            ax = figure.add_subplot(len(rows), across, line * across + column + 2)
+            ax = figure.add_subplot(lines * len(rows), across, start + column + 1)
             index = line * len(names) + column
             heading = [name, *flat[index].heading[2:]]
             draw_heat(ax, replace(flat[index], heading=heading), scales[index], 26)
             places.append(ax)
     _colour_bars(places, flat, scales, shared=shared)
     return figure
+
+
+def _wrapped(count: int, most: int) -> tuple[int, int]:
+    """Lines, and pictures in each, so that `count` of them fill lines of at most `most` evenly."""
+    lines = -(-count // most)
+    return lines, -(-count // lines)
 
 
 def _colour_bars(

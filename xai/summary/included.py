@@ -84,6 +84,11 @@ class MeanWhenIncluded(Summary):
         return sampled(game, count, plan, coalitions, estimate, paired=False)
 
     def _under(self, masks: SmoothGrid, game: Game, plan: Plan) -> Attribution:
+        if not isinstance(masks, SmoothGrid):
+            raise TypeError(
+                f"masks={masks!r}: expected a SmoothGrid, or None for coalitions; how many are "
+                "drawn is samples="
+            )
         unit = game.sample_cost if game.commutes else game.value_cost
         count = plan.count("one mask", game, samples=self.samples, unit=unit, enumerates=False)
         draws = own_draws(game, plan.seed, np.arange(count))
