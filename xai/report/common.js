@@ -81,4 +81,6 @@ function number(value, error, size, whole = false) {
   return [whole ? digits(value) : signed(value), small, bar(value, error, size, colour, whole)];
 }
 
+// How far a value's 95 % interval reaches: bars are drawn so large that all of it is seen.
+const reach = (value, error) => Math.abs(value) + (error > 0 ? Z95 * error : 0);
 const most = (list) => list.reduce((m, v) => Math.abs(v) > m ? Math.abs(v) : m, 0);

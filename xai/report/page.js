@@ -33,7 +33,10 @@ function featuresOf(row) {
 
 function rowTable() {
   const { row } = state, first = current();
-  const sizes = page.methods.map((m) => most(layerOf(m).values.subarray(row * d, row * d + d)));
+  const sizes = page.methods.map((m) => {
+    const { values, errors } = layerOf(m);
+    return most(Array.from({ length: d }, (_, j) => reach(values[row * d + j], errors?.[row * d + j])));
+  });
   const size = ({ j }) => Math.abs(first.values[row * d + j]) || 0;
   const shown = featuresOf(row).sort((a, b) => size(b) - size(a));
   const columns = shown.some(({ j }) => cell(row, j) !== '');
@@ -152,7 +155,7 @@ function featureTable() {
       return { mean, error: n > 1 ? spread : NaN };
     });
   });
-  const sizes = means.map((list) => most(list.map(({ mean }) => mean)));
+  const sizes = means.map((list) => most(list.map(({ mean, error }) => reach(mean, error))));
   const lines = page.features.map((name, j) => ({
     cells: [{ key: name }, ...means.map((list, place) => {
       const { mean, error } = list[j];
