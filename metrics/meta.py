@@ -43,18 +43,30 @@ class MetaCheck:
     agreement: dict[tuple[str, str], float] = field(default_factory=dict)
 
     def __repr__(self) -> str:
-        lines = [f"{self.metric} ({self.better} is better)"]
-        for name, chance in self.above_chance.items():
-            flipped = self.above_flipped[name]
-            against = "" if np.isnan(flipped) else f", than its flipped signs {flipped:.0%}"
-            lines.append(
-                f"  {name}: better than a random attribution in {chance:.0%} of rows{against}; "
-                f"spread over seeds {self.seed_spread[name]:.2g}"
-            )
+        head = ["", "random", "flipped", "spread over seeds"]
+        rows = [
+            [name, f"{chance:.0%}", _share(self.above_flipped[name]),
+             f"{self.seed_spread[name]:.2g}"]
+            for name, chance in self.above_chance.items()
+        ]  # fmt: skip
+        widths = [max(map(len, column)) for column in zip(head, *rows, strict=True)]
+        table = [
+            "  ".join(cell.ljust(w) for cell, w in zip(row, widths, strict=True)).rstrip()
+            for row in (head, *rows)
+        ]
+        lines = [
+            f"{self.metric} ({self.better} is better): share of rows in which it is better than a "
+            "random attribution, and than its own flipped signs",
+            *(f"  {line}" for line in table),
+        ]
         lines += [
             f"  ranks under {a} and {b} agree by {r:.2f}" for (a, b), r in self.agreement.items()
         ]
         return "\n".join(lines)
+
+
+def _share(part: float) -> str:
+    return "" if np.isnan(part) else f"{part:.0%}"
 
 
 def meta_check(

@@ -24,43 +24,48 @@ def _bars(report: Report, ax: Any) -> Any:
     """Means and intervals, a panel for each metric; controls in grey."""
     import matplotlib.pyplot as plt
 
-    from xai.plots.style import NEGATIVE, NEUTRAL
+    from xai.plots.style import NEGATIVE, NEUTRAL, wrapped
 
     if ax is not None:
         raise ValueError('kind="bars" draws a panel for each metric, and makes its own figure')
-    count = len(report.metrics)
-    columns = min(count, 4)
+    lines, columns = wrapped(len(report.metrics), 3)
     figure, axes = plt.subplots(
-        -(-count // columns), columns, squeeze=False, layout="constrained",
-        figsize=(3.2 * columns, (1.2 + 0.28 * len(report.names)) * -(-count // columns)),
+        lines, columns, squeeze=False, layout="constrained",
+        figsize=(1.6 + 2.7 * columns, (1.0 + 0.26 * len(report.names)) * lines),
     )  # fmt: skip
-    for panel in axes.flat[count:]:
+    for panel in axes.flat[len(report.metrics) :]:
         panel.set_visible(False)
-    for panel, metric in zip(axes.flat, report.metrics, strict=False):
-        names = [n for n in report.names if (metric, n) in report.scores]
-        for place, name in enumerate(names):
+    for index, (panel, metric) in enumerate(zip(axes.flat, report.metrics, strict=False)):
+        for place, name in enumerate(report.names):
+            if (metric, name) not in report.scores:
+                continue
             mean, (low, high) = report[metric, name].mean(), report.interval(metric, name)
             colour = NEUTRAL if name in report.controls else NEGATIVE
             panel.plot(mean, place, "o", color=colour)
             if not np.isnan(low):
                 panel.plot([low, high], [place, place], color=colour)
-        panel.set_yticks(range(len(names)), names, parse_math=False)
-        panel.set_ylim(len(names) - 0.5, -0.5)
-        panel.set_title(f"{metric}\n{report._better(metric)} is better", fontsize="small")
+        # each line of panels names the explanations once, on its left
+        labels = report.names if index % columns == 0 else [""] * len(report.names)
+        panel.set_yticks(range(len(labels)), labels, parse_math=False)
+        panel.set_ylim(len(labels) - 0.5, -0.5)
+        panel.set_title(f"{metric}\n{report._better(metric)} is better", fontsize="medium")
         panel.spines[["top", "right"]].set_visible(False)
     return figure
 
 
 def _ranks(report: Report, ax: Any) -> Any:
     """Mean ranks as lines over the metrics; 1, on top, is best."""
-    ax = _axes(ax)
+    from xai.plots.style import new_axes
+
+    ax = new_axes(ax)
     ranks = report.ranks()
-    for name in next(iter(ranks.values())):
-        ax.plot([ranks[m].get(name, np.nan) for m in report.metrics], "o-", label=name)
+    for place, name in enumerate(next(iter(ranks.values()))):
+        reach = [ranks[m].get(name, np.nan) for m in report.metrics]
+        ax.plot(reach, label=name, **_series(place))
     ax.set_xticks(range(len(report.metrics)), report.metrics, rotation=30, ha="right")
     ax.invert_yaxis()
     ax.set_ylabel("mean rank (1 is best)")
-    ax.legend(frameon=False)
+    ax.legend(frameon=False, fontsize="small", loc="upper left", bbox_to_anchor=(1, 1))
     return ax
 
 
@@ -73,18 +78,17 @@ def _radar(report: Report, ax: Any) -> Any:
     ranks = report.ranks()
     angles = np.linspace(0, 2 * np.pi, len(report.metrics), endpoint=False)
     names = list(next(iter(ranks.values())))
-    for name in names:
+    for place, name in enumerate(names):
         reach = [len(names) + 1 - ranks[m].get(name, np.nan) for m in report.metrics]
-        ax.plot([*angles, angles[0]], [*reach, reach[0]], label=name)
+        ax.plot([*angles, angles[0]], [*reach, reach[0]], label=name, **_series(place))
     ax.set_xticks(angles, report.metrics)
     ax.set_yticks(range(1, len(names) + 1), [str(r) for r in range(len(names), 0, -1)])
     ax.legend(frameon=False, loc="lower left", bbox_to_anchor=(1, 0))
     return ax
 
 
-def _axes(ax: Any) -> Any:
-    if ax is not None:
-        return ax
-    import matplotlib.pyplot as plt
+def _series(place: int) -> dict[str, str]:
+    """Colour and marker of an explanation's line."""
+    from xai.plots.style import MARKERS, SERIES
 
-    return plt.figure(layout="constrained").add_subplot()
+    return {"color": SERIES[place % len(SERIES)], "marker": MARKERS[place % len(MARKERS)]}

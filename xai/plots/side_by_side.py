@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from xai.foreign import as_explanation
 from xai.plots.picture import Panel, Scale, colour_bar, draw_heat, draw_photo, panel
 from xai.plots.row import read
+from xai.plots.style import wrapped
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -80,7 +81,7 @@ def maps(
         flat = [_relative(shown, scale) for shown, scale in zip(flat, own, strict=True)]
         scales = [Scale.unit(signed=scale.signed) for scale in own]
     names = list(explanations)
-    lines, across = _wrapped(len(names) + 1, MOST_ALONE if len(rows) == 1 else MOST)
+    lines, across = wrapped(len(names) + 1, MOST_ALONE if len(rows) == 1 else MOST)
     size = (2.1 * across + 0.9, (0.75 + 2.1 * flat[0].slimness) * lines * len(rows))
     figure = plt.figure(figsize=size, layout="compressed")
     first, places = explanations[names[0]], []
@@ -97,12 +98,6 @@ def maps(
             places.append(ax)
     _colour_bars(places, flat, scales, shared=shared)
     return figure
-
-
-def _wrapped(count: int, most: int) -> tuple[int, int]:
-    """Lines, and pictures in each, so that `count` of them fill lines of at most `most` evenly."""
-    lines = -(-count // most)
-    return lines, -(-count // lines)
 
 
 def _colour_bars(

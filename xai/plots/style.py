@@ -105,6 +105,12 @@ def new_axes(ax: Axes | None, width: float = 7.0, height: float = 4.0) -> Axes:
     return ax
 
 
+def wrapped(count: int, most: int) -> tuple[int, int]:
+    """Lines, and panels in each, so that `count` of them fill lines of at most `most` evenly."""
+    lines = -(-count // most)
+    return lines, -(-count // lines)
+
+
 def value_bar(ax: Axes, drawn: ScalarMappable, label: str) -> None:
     """A narrow bar from low to high beside the axes."""
     figure = ax.get_figure(root=True)
