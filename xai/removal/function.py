@@ -13,7 +13,7 @@ from xai.inputs import Block, is_tensor
 from xai.removal.base import Context, Draws, Indices, Removal
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Function(Removal):
     """Remove by calling ``function(x, kept)``.
 
@@ -34,6 +34,11 @@ class Function(Removal):
 
     function: Callable[[Any, Any], Any]
     soft: bool = False
+
+    def __repr__(self) -> str:
+        """By the function's name: an address would say nothing, and change from run to run."""
+        name = getattr(self.function, "__qualname__", repr(self.function))
+        return f"Function({name}{', soft=True' if self.soft else ''})"
 
     def bind(self, context: Context) -> Draws:
         """One draw, made by the function."""
