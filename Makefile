@@ -12,13 +12,14 @@ export PYTHONSAFEPATH := 1
 # What an installation depends on; the code itself is installed editable.
 METADATA := setup.cfg pyproject.toml constraints.txt xai/_version.py
 
-.PHONY: help demo test lint format clean
+.PHONY: help demo test lint format notebooks clean
 
 help:
 	@echo 'make demo    explain a model: a table here, pictures and a page in xai-demo (core dependencies only)'
 	@echo 'make test    run every test, and fail under 90% line coverage'
 	@echo 'make lint    ruff check, ruff format --check, mypy --strict'
 	@echo 'make format  let ruff format the code and fix what it can'
+	@echo 'make notebooks  run every notebook from a clean kernel, and store its outputs'
 	@echo 'make clean   remove .venv, xai-demo and the tools'"'"' caches'
 
 demo: $(VENV)/core.stamp
@@ -36,6 +37,9 @@ lint: $(VENV)/test.stamp
 format: $(VENV)/test.stamp
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+notebooks: $(VENV)/test.stamp
+	$(BIN)/python notebooks/run.py
 
 clean:
 	rm -rf $(VENV) .coverage .coverage.* .mypy_cache .pytest_cache .ruff_cache build dist *.egg-info \

@@ -1,6 +1,6 @@
 """Run the notebooks in clean kernels, and store their outputs: `make notebooks`.
 
-    python notebooks/run.py [NAME ...]
+Or only some: ``python notebooks/run.py 2_images``.
 """
 
 from __future__ import annotations
@@ -57,7 +57,8 @@ def main(names: Sequence[str]) -> None:
     for path in [path for path in found if not names or path.stem in names]:
         start = time.perf_counter()
         nbformat.write(run(path), path)
-        print(f"{path.name}: {time.perf_counter() - start:.0f} s, {path.stat().st_size / 1e3:.0f} kB")
+        seconds, size = time.perf_counter() - start, path.stat().st_size
+        print(f"{path.name}: {seconds:.0f} s, {size / 1e3:.0f} kB")
 
 
 if __name__ == "__main__":
