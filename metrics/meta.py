@@ -43,21 +43,19 @@ class MetaCheck:
     agreement: dict[tuple[str, str], float] = field(default_factory=dict)
 
     def __repr__(self) -> str:
-        head = ["", "random", "flipped", "spread over seeds"]
-        rows = [
-            [name, f"{chance:.0%}", _share(self.above_flipped[name]),
-             f"{self.seed_spread[name]:.2g}"]
-            for name, chance in self.above_chance.items()
-        ]  # fmt: skip
-        widths = [max(map(len, column)) for column in zip(head, *rows, strict=True)]
         table = [
-            "  ".join(cell.ljust(w) for cell, w in zip(row, widths, strict=True)).rstrip()
-            for row in (head, *rows)
-        ]
+            [f"{self.metric} ({self.better} is better)", "better than a random attribution",
+             "than its flipped signs", "spread over seeds"],
+            *(
+                [f"  {name}", f"{chance:.0%} of rows", _share(self.above_flipped[name]),
+                 f"{self.seed_spread[name]:.2g}"]
+                for name, chance in self.above_chance.items()
+            ),
+        ]  # fmt: skip
+        widths = [max(map(len, column)) for column in zip(*table, strict=True)]
         lines = [
-            f"{self.metric} ({self.better} is better): share of rows in which it is better than a "
-            "random attribution, and than its own flipped signs",
-            *(f"  {line}" for line in table),
+            "  ".join(cell.ljust(w) for cell, w in zip(row, widths, strict=True)).rstrip()
+            for row in table
         ]
         lines += [
             f"  ranks under {a} and {b} agree by {r:.2f}" for (a, b), r in self.agreement.items()

@@ -252,6 +252,16 @@ def test_the_sheet_has_bars_crops_and_maps(planted):
     plt.close("all")
 
 
+def test_whiskers_are_seen_on_dark(planted):
+    plt = pytest.importorskip("matplotlib.pyplot")
+    net, x, _, bank = planted
+    with plt.style.context("dark_background"):
+        bars = xai.explain(net, x[:1], "craft", bank=bank).plot("concepts").axes[-1]
+    (whiskers,) = bars.containers[0].lines[2]
+    np.testing.assert_array_equal(whiskers.get_color()[0], [1, 1, 1, 1])
+    plt.close("all")
+
+
 def test_one_image_shows_where_and_how_much(planted):
     plt = pytest.importorskip("matplotlib.pyplot")
     net, x, _, bank = planted

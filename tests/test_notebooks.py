@@ -63,8 +63,11 @@ def assert_alike(fresh: str, stored: str) -> None:
         assert new == pytest.approx(old, rel=0.02, abs=0.011)
 
 
-def test_there_are_five_and_they_are_small() -> None:
-    assert len(NOTEBOOKS) == 5
+def test_they_are_small_and_the_readme_names_them() -> None:
+    readme = (FOLDER.parent / "README.md").read_text("utf-8")
+    named = re.findall(r"\(notebooks/(\w+\.ipynb)\)", readme)
+    assert named == [path.name for path in NOTEBOOKS]
+    assert len(named) == 5
     assert sum(path.stat().st_size for path in NOTEBOOKS) < MOST_BYTES
 
 

@@ -162,6 +162,19 @@ def test_methods_of_one_name_are_told_apart() -> None:
     assert "(2)" in titles[1]
 
 
+@pytest.mark.parametrize(("methods", "rows", "lines"), [(4, [0], 1), (5, [0], 2), (5, [0, 1], 2),
+                                                        (11, [0, 1], 4)])  # fmt: skip
+def test_many_methods_go_on_in_further_lines(methods, rows, lines) -> None:
+    figure = xai.plots.compare({f"m{i}": made() for i in range(methods)}, rows=rows)
+    panels = figure.axes[: (methods + 1) * len(rows)]
+    figure.canvas.draw()
+    assert len({round(ax.get_position().y0, 2) for ax in panels}) == lines
+    titles = [ax.get_title().split("\n")[0] for ax in panels]
+    own = [f"m{i}" for i in range(methods)]
+    assert titles[1 : methods + 1] == own
+    assert titles[methods + 2 :] == own * (len(rows) - 1)
+
+
 def test_comparisons_that_cannot_be_drawn_are_refused() -> None:
     with pytest.raises(ValueError, match="nothing to compare"):
         xai.plots.compare([])

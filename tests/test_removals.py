@@ -395,6 +395,16 @@ def test_a_number_that_xs_integers_cannot_hold_is_not_cut(kind, value):
     np.testing.assert_allclose(explanation.values, np.array([[1, 2], [3, 4]]) - value)
 
 
+def test_a_function_is_told_by_its_name():
+    def halve(rows, kept):
+        return np.where(kept, rows, 0.5)
+
+    name = "test_a_function_is_told_by_its_name.<locals>.halve"
+    explanation = xai.explain(total, np.ones((1, 2)), "occlusion", removal=halve)
+    assert explanation.removal == f"Function({name})"
+    assert repr(xai.removal.Function(halve, soft=True)) == f"Function({name}, soft=True)"
+
+
 def test_a_function_may_give_an_integer_column_fractions():
     pd = pytest.importorskip("pandas")
     x = pd.DataFrame({"a": [1, 2], "b": [3, 4]})

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xai.archive import as_array
-from xai.plots.style import NEUTRAL, Z95, signed
+from xai.plots.style import NEUTRAL, Z95, ink, signed
 from xai.resize import resize
 
 if TYPE_CHECKING:
@@ -257,7 +257,8 @@ def _bar_lines(
 ) -> None:
     lines = range(len(labels))
     known = None if errors is None else np.nan_to_num(errors)
-    ax.barh(lines, values, xerr=known, color=colours, height=0.45, error_kw={"capsize": 2})
+    whiskers = {"capsize": 2, "ecolor": ink(ax)}
+    ax.barh(lines, values, xerr=known, color=colours, height=0.45, error_kw=whiskers)
     ax.set_yticks(lines, labels, parse_math=False)
     ax.set_ylim(len(labels) - 0.5, -0.5)
     ax.axvline(0, color=NEUTRAL, linewidth=0.8)
