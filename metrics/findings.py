@@ -125,11 +125,11 @@ class Moved(Removal):
             step = np.broadcast_to(np.asarray(self.step, np.float64), shape)
         if not np.isfinite(step).all() or (step == 0).all():
             raise ValueError(f"step={self.step!r}: expected a number other than 0, or one a column")
-        bad = np.flatnonzero(context.inputs.categorical & (step != 0)) if len(shape) == 1 else []
-        if len(bad):
+        if len(shape) == 1 and (context.inputs.categorical & (step != 0)).any():
+            bad = names[int(np.argmax(context.inputs.categorical & (step != 0)))]
             raise ValueError(
-                f"recourse moves numbers, and column {names[bad[0]]!r} holds categories or "
-                "strings: pass step={column: number, …} of the columns to move"
+                f"recourse moves numbers, and column {bad!r} holds categories or strings: pass "
+                "step={column: number, …} of the columns to move"
             )
         return step
 

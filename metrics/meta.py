@@ -44,8 +44,8 @@ class MetaCheck:
 
     def __repr__(self) -> str:
         table = [
-            [f"{self.metric} ({self.better} is better)", "better than a random attribution",
-             "than its flipped signs", "spread over seeds"],
+            ["", "better than a random attribution", "than its flipped signs",
+             "spread over seeds"],
             *(
                 [f"  {name}", f"{chance:.0%} of rows", _share(self.above_flipped[name]),
                  f"{self.seed_spread[name]:.2g}"]
@@ -53,7 +53,8 @@ class MetaCheck:
             ),
         ]  # fmt: skip
         widths = [max(map(len, column)) for column in zip(*table, strict=True)]
-        lines = [
+        lines = [f"{self.metric} ({self.better} is better)"]
+        lines += [
             "  ".join(cell.ljust(w) for cell, w in zip(row, widths, strict=True)).rstrip()
             for row in table
         ]

@@ -43,7 +43,8 @@ def run(path: Path, seconds: int = 180) -> Any:
         own = {"IPYTHONDIR": folder, "JUPYTER_CONFIG_DIR": folder}
         same = {"OMP_NUM_THREADS": "1", "PYTHONSAFEPATH": "1", "TQDM_DISABLE": "1"}
         client = NotebookClient(
-            notebook, timeout=seconds, kernel_name="python3", record_timing=False,
+            notebook, timeout=seconds, kernel_name="python3",
+            record_timing=False, coalesce_streams=True,  # nothing of how fast it went
             resources={"metadata": {"path": folder}},
         )  # fmt: skip
         client.execute(env=os.environ | own | same)

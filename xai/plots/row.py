@@ -179,6 +179,7 @@ def _cells(one: Explanation, count: int) -> list[str]:
 
 def _cell(value: object) -> str:
     if isinstance(value, float | np.floating):
-        whole = abs(value) < 1e7 and float(value).is_integer()  # 17800, not 1.78e+04
-        return f"{value:.0f}" if whole else f"{value:.4g}"
+        number = float(value)
+        whole = abs(number) < 1e7 and number.is_integer()  # 17800, not 1.78e+04
+        return f"{number:.0f}" if whole else f"{number:.4g}"
     return " ".join(str(value).split())
