@@ -15,12 +15,12 @@ METADATA := setup.cfg pyproject.toml constraints.txt xai/_version.py
 .PHONY: help demo test lint format notebooks clean
 
 help:
-	@echo 'make demo    explain a model: a table here, pictures and a page in xai-demo (core dependencies only)'
-	@echo 'make test    run every test, and fail under 90% line coverage'
-	@echo 'make lint    ruff check, ruff format --check, mypy --strict'
-	@echo 'make format  let ruff format the code and fix what it can'
+	@echo 'make demo       explain a model: a table here, pictures and a page in xai-demo (core dependencies only)'
+	@echo 'make test       run every test, and fail under 90% line coverage'
+	@echo 'make lint       ruff check, ruff format --check, mypy --strict'
+	@echo 'make format     let ruff format the code and fix what it can'
 	@echo 'make notebooks  run every notebook from a clean kernel, and store its outputs'
-	@echo 'make clean   remove .venv, xai-demo and the tools'"'"' caches'
+	@echo 'make clean      remove .venv, xai-demo and the tools'"'"' caches'
 
 demo: $(VENV)/core.stamp
 	$(BIN)/xai demo
