@@ -5,8 +5,13 @@ from __future__ import annotations
 import sys
 from types import ModuleType
 
+import joblib
+import numpy as np
 import pytest
+from sklearn.datasets import make_classification
+from sklearn.linear_model import LogisticRegression
 
+import xai
 from xai import progress
 
 
@@ -38,6 +43,19 @@ def test_long_work_shows_itself(clock, capsys):
     work.update(10)
     assert "work" in capsys.readouterr().err
     work.close()
+
+
+def test_work_in_other_processes_may_have_a_bar(capsys):
+    X, y = make_classification(30, 6, random_state=0)
+    model = LogisticRegression().fit(X, y)
+    with joblib.parallel_config(backend="loky"):
+        two = xai.explain(
+            model, X[:2], "permutation_shap", data=X, budget=600, batch_size=100, n_jobs=2,
+            progress=True,
+        )  # fmt: skip
+    one = xai.explain(model, X[:2], "permutation_shap", data=X, budget=600)
+    np.testing.assert_allclose(two.values, one.values)
+    assert "permutation_shap: 100%" in capsys.readouterr().err
 
 
 def test_notebooks_without_widgets_get_a_plain_bar_and_no_warning(monkeypatch):

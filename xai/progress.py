@@ -36,6 +36,10 @@ class Progress:
         self._before = 0
         self._bar: Any = None
 
+    def __getstate__(self) -> dict[str, Any]:
+        """Without the bar: what goes to other processes shows nothing there."""
+        return self.__dict__ | {"show": False, "_bar": None}
+
     def expect(self, rows: int) -> None:
         """Announce the model rows planned in all."""
         self.total = rows
