@@ -87,6 +87,26 @@ def assert_agree(one, other, exactly=False):
             np.testing.assert_allclose(a, b, rtol=1e-7, atol=1e-10, err_msg=field)
 
 
+def test_calls_are_as_large_as_the_widest_layer_allows():
+    """A network's layers, not its input, are what must fit the cache."""
+
+    nn = torch.nn
+
+    class Counting(nn.Conv2d):
+        largest = 0
+
+        def forward(self, batch):
+            self.largest = max(self.largest, len(batch))
+            return super().forward(batch)
+
+    x = torch.rand(1, 1, 32, 32)
+    for channels, rows in [(16, 2**22 // (16 * 32 * 32 * 4 + 8)), (256, 8)]:
+        first = Counting(1, channels, 3, padding=1)
+        net = nn.Sequential(first, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(channels, 1))
+        xai.explain(net, x, "lime", players=xai.players.Patches(8), removal="baseline", budget=500)
+        assert first.largest == rows
+
+
 @pytest.mark.parametrize("batch_size", [1, 2, 7, 1000])
 def test_batch_size_changes_nothing(network_case, run, batch_size):
     net = network()

@@ -16,6 +16,7 @@ from xai.model import Model
 from xai.progress import Progress
 from xai.replay import Replay
 from xai.suggest import unknown
+from xai.torch_model import leaves_watched
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -192,24 +193,15 @@ class LastMap:
         """Watch all layers that hold no others; of the latest with maps a copy is kept."""
         counts: dict[str, int] = {}
 
-        def watch(name: str) -> Callable[[Any, Any, Any], None]:
-            def note(_: Any, __: Any, out: Any) -> None:
-                out = out[0] if isinstance(out, tuple) and out else out
-                self.ran += 1
-                counts[name] = counts.get(name, 0) + 1
-                if is_tensor(out) and out.ndim == 4 and min(out.shape[2:]) > 1:
-                    self.at, self.name, self.calls = self.ran, name, counts[name]
-                    self.output = out.detach().clone()
+        def note(name: str, out: Tensor) -> None:
+            self.ran += 1
+            counts[name] = counts.get(name, 0) + 1
+            if name and out.ndim == 4 and min(out.shape[2:]) > 1:
+                self.at, self.name, self.calls = self.ran, name, counts[name]
+                self.output = out.detach().clone()
 
-            return note
-
-        leaves = [(n, p) for n, p in module.named_modules() if n and not list(p.children())]
-        handles = [part.register_forward_hook(watch(name)) for name, part in leaves]
-        try:
+        with leaves_watched(module, note):
             yield
-        finally:
-            for handle in handles:
-                handle.remove()
 
     def found(self, model: Model) -> tuple[Probe, Tensor]:
         """The layer, and its output.
