@@ -59,7 +59,6 @@ def obtain(
     redownload : bool
         Fetch anew what is there.
     download : address -> content
-        A ValueError says that what came is not what was asked for.
 
     Raises
     ------
@@ -75,7 +74,7 @@ def obtain(
             continue
         try:
             content = download(url)
-        except (OSError, HTTPException, ValueError) as error:
+        except (OSError, HTTPException) as error:
             raise ConnectionError(_by_hand(sources, folder, file, error)) from error
         folder.mkdir(parents=True, exist_ok=True)
         _compare(content, folder / file, _OTHER)

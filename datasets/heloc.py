@@ -79,13 +79,15 @@ def _from_openml(_: str) -> bytes:
     """OpenML's copy, compared with OpenML's own digest, as FICO's file is written."""
     from sklearn.datasets import fetch_openml
 
-    bunch = fetch_openml(
-        data_id=OPENML, as_frame=False, parser="liac-arff", cache=False,
-        n_retries=0,
-    )  # fmt: skip
+    try:
+        bunch = fetch_openml(
+            data_id=OPENML, as_frame=False, parser="liac-arff", cache=False, n_retries=1
+        )
+    except ValueError as error:  # so it says that it has no such data, or that they are damaged
+        raise OSError(f"OpenML: {error}") from error
     labels = [str(label) for label in bunch.target]
     if {*bunch.feature_names} != {*FEATURES} or not {*labels} <= {*CLASSES}:
-        raise ValueError(
+        raise OSError(
             f"OpenML's data set {OPENML} is not FICO's: it has the columns "
             f"{', '.join(bunch.feature_names)} and the classes {', '.join(sorted({*labels}))}"
         )
