@@ -151,7 +151,7 @@ def _in_rows(found: Any) -> tuple[Floats, Floats, NDArray[Any] | None, bool]:
     # shap's own slices keep `output_dims` and give the one output's name as a string.
     outputs = () if isinstance(found.output_names, str) else tuple(found.output_dims)
     single = values.ndim == 1 or (data is not None and data.ndim == 1)
-    single |= bool(outputs) and max(outputs) >= values.ndim
+    single |= bool(outputs) and (values.ndim == 2 or max(outputs) >= values.ndim)
     single |= not outputs and values.ndim == 3 and base.ndim == 0  # an image, as shap draws it
     if single:
         values, base = values[None], base[None] if base.ndim else base
@@ -159,7 +159,7 @@ def _in_rows(found: Any) -> tuple[Floats, Floats, NDArray[Any] | None, bool]:
         names = None if found.feature_names is None else [str(name) for name in found.feature_names]
         if data is not None and data.ndim == 2 and [str(word).strip() for word in data[0]] == names:
             data = None  # a text's words, which its names say already
-    return values, base, data, base.ndim == 2
+    return values, base, data, bool(outputs)
 
 
 def as_explanation(given: Any) -> Explanation:
