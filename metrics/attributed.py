@@ -119,6 +119,11 @@ def per_player(explanation: Any, setting: Setting) -> Floats:
         if explanation.spans is not None or explanation.layer:
             channels = 1 if setting.axis is None else shape[setting.axis - 1]
             return _summed(np.asarray(explanation.map()) / channels, owner, counts, d)
+        if explanation.element_players.shape != owner.shape:
+            raise ValueError(
+                f"the explanation is of rows of shape {explanation.element_players.shape[1:]}, and "
+                f"x has rows of shape {shape}: pass the x that was explained"
+            )
         if np.array_equal(explanation.element_players, owner):
             return _padded(flat, counts, d)
         return _summed(_shared_out(flat, explanation.element_players), owner, counts, d)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from importlib import import_module
 
@@ -347,6 +348,26 @@ def test_a_download_cut_short_leaves_nothing(site, tmp_path):
     with pytest.raises(ConnectionError, match="IncompleteRead"):
         datasets.fetch_german_credit(data_home=tmp_path)
     assert not list(tmp_path.iterdir())
+
+
+def test_a_file_that_cannot_be_finished_leaves_nothing(site, monkeypatch, tmp_path):
+    def full(*_):
+        raise OSError("no space left on device")
+
+    monkeypatch.setattr("os.replace", full)
+    with pytest.raises(OSError, match="no space left"):
+        datasets.fetch_german_credit(data_home=tmp_path)
+    assert not list(tmp_path.iterdir())
+
+
+def test_many_may_fetch_at_once(site, tmp_path):
+    with ThreadPoolExecutor(8) as pool:
+        found = list(
+            pool.map(lambda _: datasets.fetch_german_credit(data_home=tmp_path), range(16))
+        )
+    for data in found:
+        assert_array_equal(data.data, found[0].data)
+    assert {path.name for path in tmp_path.iterdir()} == {"german.data", "german.data.sha256"}
 
 
 def test_a_failed_redownload_keeps_the_old_file(site, tmp_path):

@@ -407,6 +407,26 @@ def test_the_metrics_left_out_above_are_known():
     assert NETWORKS | {*OTHER_ROWS} <= {record.name for record in RECORDS}
 
 
+def test_metrics_of_images_take_shaps_in_the_layout_of_x():
+    rng = np.random.default_rng(0)
+    x, values = rng.random((2, 3, 8, 8)), rng.normal(size=(2, 3, 8, 8, 2))
+    w = rng.normal(size=(2, 3, 8, 8))
+
+    def model(rows):
+        return np.tensordot(np.asarray(rows), w, axes=([1, 2, 3], [1, 2, 3]))
+
+    found, options = shap.Explanation(values, np.zeros((2, 2)), x), {"removal": "baseline"}
+    for name in ("deletion", "insertion", "infidelity", "roc_auc"):
+        own = {"mask": x > 0.5} if name == "roc_auc" else options
+        score = getattr(metrics, name)
+        array = score(model, x, values[..., 1], target=1, players="elements", **own).values
+        assert_array_equal(score(model, x, found, target=1, **own).values, array)
+    last = np.moveaxis(values, 1, 3)
+    turned = shap.Explanation(last, np.zeros((2, 2)), np.moveaxis(x, 1, 3))
+    with pytest.raises(ValueError, match=r"rows of shape \(8, 8, 3\), and x has .*\(3, 8, 8\)"):
+        metrics.deletion(model, x, turned, target=1, channel_axis=1, **options)
+
+
 def test_target_names_one_of_several_outputs_of_ours_too(iris, every):
     X, _, forest = iris
     x, options = X[::8], {"data": X[::10]}
