@@ -208,6 +208,9 @@ def test_cams_and_tensors_of_a_network():
     s = cam.to_shap()
     assert_allclose(s.values.sum(axis=3), cam.map(signed=True)[:, 0], atol=1e-6)
     shap.plots.image(s, show=False)
+    units = xai.explain(net, x, "layer_integrated_gradients", target=0, layer="2")  # no places
+    assert_array_equal(units.to_shap().values, units.values)
+    shap.plots.bar(units.to_shap()[0], show=False)
 
 
 # -------------------------------------------------------------------------------------- texts

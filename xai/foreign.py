@@ -45,9 +45,10 @@ def to_shap(explanation: Explanation) -> shap.Explanation:
     common = {"base_values": np.array(explanation.base_values), "output_names": outputs}
     data = as_array(explanation.data)
     per_row = len(explanation.element_players) == len(explanation)
-    if per_row and isinstance(explanation.data, list):
+    if per_row and isinstance(explanation.data, list) and explanation.players == "Tokens()":
         return made(**_of_texts(explanation), **common)
-    if per_row and explanation.channel_axis is not None and data is not None:
+    mapped = not explanation.layer or explanation.activations is not None
+    if per_row and explanation.channel_axis is not None and data is not None and mapped:
         axis = explanation.channel_axis
         values = np.moveaxis(_over_pixels(explanation), axis, 3)
         return made(values=values, data=np.moveaxis(data, axis, 3), **common)
