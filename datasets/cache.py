@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import os
+import secrets
 import sys
-import tempfile
 from collections.abc import Callable, Mapping
 from http.client import HTTPException
 from pathlib import Path
@@ -97,7 +97,8 @@ def _compare(content: bytes, path: Path, otherwise: str) -> None:
     record = path.with_name(path.name + ".sha256")
     digest = hashlib.sha256(content).hexdigest()
     if not record.exists():
-        _write(f"{digest}  {path.name}\n".encode(), record)
+        if os.access(path.parent, os.W_OK):  # a folder that somebody shares may be for reading only
+            _write(f"{digest}  {path.name}\n".encode(), record)
         return
     known = record.read_text("ascii").split()[0]
     if digest != known:
@@ -109,13 +110,12 @@ def _compare(content: bytes, path: Path, otherwise: str) -> None:
 
 def _write(content: bytes, path: Path) -> None:
     """Write a whole file or none: other processes never see a part of it."""
-    handle, part = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+    part = path.with_name(f".{path.name}.{secrets.token_hex(8)}")  # tempfile's only its owner reads
     try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(content)
+        part.write_bytes(content)
         os.replace(part, path)
     except BaseException:
-        os.unlink(part)
+        part.unlink(missing_ok=True)
         raise
 
 

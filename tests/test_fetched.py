@@ -360,6 +360,20 @@ def test_a_file_that_cannot_be_finished_leaves_nothing(site, monkeypatch, tmp_pa
     assert not list(tmp_path.iterdir())
 
 
+def test_a_folder_that_is_for_reading_only_serves(site, monkeypatch, tmp_path):
+    (tmp_path / "german.data").write_text(GERMAN)
+    monkeypatch.setattr("os.access", lambda path, mode: False)
+    assert len(datasets.fetch_german_credit(data_home=tmp_path)) == 2
+    assert [path.name for path in tmp_path.iterdir()] == ["german.data"]
+
+
+def test_files_are_as_readable_as_others(site, tmp_path):
+    (tmp_path / "mine").write_text("")
+    datasets.fetch_german_credit(data_home=tmp_path)
+    mode = (tmp_path / "mine").stat().st_mode
+    assert {path.stat().st_mode for path in tmp_path.iterdir()} == {mode}
+
+
 def test_many_may_fetch_at_once(site, tmp_path):
     with ThreadPoolExecutor(8) as pool:
         found = list(
