@@ -60,7 +60,7 @@ def fetch_adult(
     Examples
     --------
     >>> adult = fetch_adult()  # doctest: +SKIP
-    >>> X, y = adult.to_frame(), adult.target  # doctest: +SKIP
+    >>> X, y = adult.to_frame(), adult.labels  # doctest: +SKIP
     """
     paths = obtain(SOURCES, data_home=data_home, redownload=redownload)
     parts = [read_csv(path) for path in paths]

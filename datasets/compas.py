@@ -48,7 +48,7 @@ def fetch_compas(
     Examples
     --------
     >>> compas = fetch_compas()  # doctest: +SKIP
-    >>> X, y = compas.to_frame(), compas.target  # doctest: +SKIP
+    >>> X, y = compas.to_frame(), compas.labels  # doctest: +SKIP
     """
     [path] = obtain(SOURCES, data_home=data_home, redownload=redownload)
     names, *lines = read_csv(path)

@@ -79,6 +79,11 @@ class Dataset:
         return len(self.data)
 
     @property
+    def labels(self) -> NDArray[np.str_]:
+        """Each row's class by name: fitted to these, a classifier names its outputs."""
+        return np.array(self.target_names)[self.target]
+
+    @property
     def categorical(self) -> tuple[int, ...]:
         """Indices of the columns of categories: ``explain(…, categorical=data.categorical)``."""
         return tuple(j for j, name in enumerate(self.feature_names) if name in self.categories)

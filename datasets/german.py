@@ -94,7 +94,7 @@ def fetch_german_credit(
     Examples
     --------
     >>> credit = fetch_german_credit()  # doctest: +SKIP
-    >>> X, y = credit.to_frame(), credit.target  # doctest: +SKIP
+    >>> X, y = credit.to_frame(), credit.labels  # doctest: +SKIP
     """
     [path] = obtain(SOURCES, data_home=data_home, redownload=redownload)
     lines = [line.split() for line in path.read_text("ascii").splitlines() if line.strip()]

@@ -52,7 +52,7 @@ def fetch_heloc(
     Examples
     --------
     >>> heloc = fetch_heloc()  # doctest: +SKIP
-    >>> X, y = heloc.to_frame(), heloc.target  # doctest: +SKIP
+    >>> X, y = heloc.to_frame(), heloc.labels  # doctest: +SKIP
     """
     [path] = obtain({FILE: FICO}, data_home=data_home, redownload=redownload, download=_from_openml)
     names, *lines = read_csv(path)

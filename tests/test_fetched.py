@@ -264,6 +264,7 @@ def test_all_are_one_family(site, tmp_path, name):
         assert not array.flags.writeable
     with pytest.raises(TypeError):
         data.categories["mine"] = ()
+    assert [data.target_names.index(label) for label in data.labels] == data.target.tolist()
     for j in data.categorical:
         codes = data.data[:, j]
         known = codes[~np.isnan(codes)].astype(int)
@@ -492,9 +493,10 @@ def test_a_frame_is_explained_by_name_with_missing_values_and_categories(adult):
         (OneHotEncoder(handle_unknown="ignore"), make_column_selector(dtype_include="category")),
         remainder=StandardScaler(),
     )
-    X, y = adult.to_frame(), adult.target
-    model = make_pipeline(encoder, LogisticRegression()).fit(X, y)
-    e = xai.explain(model, X[:3], data=X[10:30], target=1)
+    X = adult.to_frame()
+    model = make_pipeline(encoder, LogisticRegression()).fit(X, adult.labels)
+    e = xai.explain(model, X[:3], data=X[10:30], target=">50K")
+    assert e.output_names == list(adult.target_names)
     assert e.feature_names == list(adult.feature_names)
     np.testing.assert_allclose(
         e.values.sum(axis=1) + e.base_values, model.predict_proba(X[:3])[:, 1], atol=1e-9
