@@ -129,6 +129,18 @@ def test_all_concepts_together_give_the_networks_output(problem):
     np.testing.assert_allclose(told, bare[np.arange(4), e.target], atol=1e-12)
 
 
+def test_what_the_concepts_leave_over_stays_in_every_coalition(problem):
+    W, _, _, weights, net, bank = problem
+    noisy = torch.tensor(np.random.default_rng(5).random((4, C, SIDE, SIDE)))
+    u = bank.transform(noisy).mean(axis=(1, 2))
+    left = noisy.numpy().mean(axis=(2, 3)) - u @ W
+    assert np.abs(left @ weights[1]).min() > 0.01
+    for method in ("shapley", "occlusion"):
+        e = xai.explain(net, noisy, method, players=Concepts(bank), removal=Baseline(0), target=1)
+        np.testing.assert_allclose(e.base_values, left @ weights[1] + 0.3, atol=1e-9)
+        np.testing.assert_allclose(e.values, u * (W @ weights[1]), atol=1e-9)
+
+
 def test_what_is_made_of_concepts_leaves_nothing_over(problem):
     _, images, U, _, net, bank = problem
     np.testing.assert_allclose(bank.transform(images), U, atol=1e-9)
@@ -180,6 +192,16 @@ def test_permuting_concepts_permutes_their_importance(problem):
     two = other.importance(images, target=0, designs=256)
     error = np.hypot(one.std_error[order], two.std_error)
     assert (np.abs(two.values - one.values[order]) < 4 * error + 1e-3).all()
+
+
+def test_twenty_concepts_turned_round_are_as_important_as_before():
+    """The reference's unscrambled Halton designs favour the first, whichever these are."""
+    images = torch.ones(1, 20, 2, 2).double()
+    net = Painted(linear_head(np.linspace(1, 2, 20)[None]))
+    W = np.eye(20)
+    one, two = (bank_of(net, basis, images).importance(images) for basis in (W, W[::-1]))
+    error = np.hypot(one.std_error[::-1], two.std_error)
+    assert (np.abs(two.values - one.values[::-1]) < 4 * error + 1e-3).all()
 
 
 def test_concepts_that_do_nothing_get_exactly_0():
