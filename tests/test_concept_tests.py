@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 import pytest
 
 import xai
 from xai.concepts import ace, fit, tcav
-from xai.concepts.directions import direction, from_activations, paired_p_value
+from xai.concepts.directions import direction, from_activations, permutation_p_value
 from xai.concepts.segments import box, segmented
 from xai.regions import Superpixels
 
@@ -43,30 +45,69 @@ def test_a_linear_net_is_sensitive_to_all_images_or_none(channel, score):
         layer="0", target=0, size=20,
     )  # fmt: skip
     assert (result.scores == score).all() and result.mean == score and result.std_error == 0
-    assert (result.accuracy > 0.95).all() and result.p_value < 0.1
+    assert (result.accuracy > 0.95).all() and result.significant(0.001)
     np.testing.assert_allclose(np.linalg.norm(result.vectors, axis=1), 1)
     assert np.abs(result.vectors[:, channel]).min() > 0.9
 
 
-def test_random_examples_are_not_significant_and_concepts_are():
+@pytest.mark.parametrize("few", [4, 30])
+def test_p_values_of_random_examples_are_uniform(few, monkeypatch):
+    """The paper's t-test over runs that share four examples calls half of these significant."""
+    monkeypatch.setattr("xai.concepts.directions.RESAMPLES", 199)
+    rng = np.random.default_rng(0)
+    slope = rng.normal(size=12)
+    p = np.array([
+        permutation_p_value(
+            rng.exponential(size=(few, 12)), rng.exponential(size=(40, 12)), slope, seed=seed
+        )
+        for seed in range(200)
+    ])  # fmt: skip
+    for level in (0.05, 0.2, 0.5):
+        assert abs((p <= level).mean() - level) < 3.5 * np.sqrt(level * (1 - level) / len(p))
+
+
+def test_a_concept_that_moves_the_class_is_significant_however_few_its_examples():
     rng = np.random.default_rng(0)
     slopes = rng.normal(size=(50, 8))
-    random = rng.normal(size=(4000, 8))
-    p = [
-        from_activations(
-            rng.normal(size=(4000, 8)), random, slopes, runs=10, size=40, seed=seed
-        ).p_value
-        for seed in range(40)
-    ]
-    assert np.mean(np.array(p) < 0.05) < 0.15
     slopes[:, 0] = np.abs(slopes[:, 0]) * 10
-    shown = rng.normal(size=(60, 8)) + 3 * np.eye(8)[0]
-    assert from_activations(shown, random, slopes, runs=20, size=40, seed=0).significant()
+    random = rng.normal(size=(100, 8))
+    for few in (4, 60):
+        shown = rng.normal(size=(few, 8)) + 4 * np.eye(8)[0]
+        result = from_activations(shown, random, slopes, runs=4, size=40, seed=0)
+        assert result.significant() and result.mean > 0.9
 
 
-def test_differences_that_do_not_vary_have_a_p_value():
-    assert paired_p_value(np.ones(5), np.ones(5)) == 1
-    assert paired_p_value(np.ones(5), np.zeros(5)) == 0
+def test_all_swaps_of_few_examples_are_tried():
+    """Of three and three examples there are 20 splits: one as far apart, and its mirror image."""
+    concept, random = np.eye(3) + 5 * np.eye(3)[0], np.eye(3)
+    p = [permutation_p_value(concept, random, np.array([1.0, 0, 0]), seed=s) for s in (0, 1)]
+    assert p == [pytest.approx(2 / 20)] * 2
+
+
+@pytest.mark.parametrize("channels", [3, 100])  # fewer than examples, and more
+def test_what_is_tested_is_the_sensitivity_along_the_ridge_normal(channels):
+    from sklearn.linear_model import Ridge
+
+    rng = np.random.default_rng(1)
+    concept, random = rng.random((5, channels)) + 0.05, rng.random((5, channels))
+    slope = rng.normal(size=channels)
+    X = np.concatenate([concept, random])
+    alpha = len(X) * X.var(axis=0).mean()
+
+    def along(own):
+        return Ridge(alpha=alpha).fit(X, np.isin(np.arange(10), own) * 1.0).coef_ @ slope
+
+    values = np.array([along(own) for own in itertools.combinations(range(10), 5)])
+    tails = [(values >= values[0] - 1e-12).mean(), (values <= values[0] + 1e-12).mean()]
+    expected = min(1, 2 * min(tails))
+    assert permutation_p_value(concept, random, slope, seed=0) == pytest.approx(expected)
+
+
+def test_what_moves_no_class_is_not_significant():
+    a = np.random.default_rng(0).random((20, 3))
+    assert permutation_p_value(a + np.eye(3)[0], a, np.zeros(3), seed=0) == 1
+    flat = np.ones((20, 3))
+    assert permutation_p_value(flat, flat, np.ones(3), seed=0) == 1
 
 
 def test_directions_in_which_nothing_varies_are_left_out():
@@ -161,6 +202,11 @@ def test_ace_finds_the_planted_square_and_its_sign():
         ]
         assert min(inside) > 0.5
         assert cluster.tcav.mean == score and cluster.tcav.significant()
+    every = sorted([*found.concepts, *found.rejected], key=lambda cluster: cluster.tcav.p_value)
+    scaled = [len(every) / i * cluster.tcav.p_value for i, cluster in enumerate(every, start=1)]
+    lowest = np.minimum.accumulate(scaled[::-1])[::-1]
+    np.testing.assert_allclose([cluster.q_value for cluster in every], np.minimum(lowest, 1))
+    assert all((c.q_value <= 0.01) == (c in found.concepts) for c in every)
     again = ace(
         net, images, plain, layer="1", target=0, n_concepts=4, segments=(6, 12), runs=30, size=20,
         batch_size=len(found.image),  # the reference runs an empty last batch

@@ -29,14 +29,16 @@ class Cluster:
     segments : (m,) indices of `Ace.image` and `Ace.masks`, nearest to the centre first
     centre : (C,)
     tcav : the test of the class's sensitivity
+    q_value : its p-value, adjusted for as many tests as there are clusters
     """
 
     segments: Indices
     centre: Floats
     tcav: Tcav
+    q_value: float
 
     def __repr__(self) -> str:
-        return f"Cluster({len(self.segments)} segments, {self.tcav!r})"
+        return f"Cluster({len(self.segments)} segments, {self.tcav!r}, q={self.q_value:.2g})"
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -114,6 +116,8 @@ def ace(
     segments from P of D images, a cluster is kept where ``P > S/2``, or ``P > S/4`` and
     ``P > D/4``, or ``P > S/10`` and ``P > D/2``.
     """
+    from scipy.stats import false_discovery_control
+
     slic = Superpixels(compactness=compactness, sigma=sigma)
     with opened(model, images, layer) as network:
         name, n = network.probe.name, len(network.images)
@@ -127,15 +131,18 @@ def ace(
         B = pooled(network, _crops(network, *others, grey, batch_size))
     found = _clusters(A, image, n, n_concepts, least_segments, seed)
     slopes = class_gradients(model, images, layer=name, target=target, batch_size=batch_size)
+    tests = [
+        from_activations(A[near], B, slopes, runs=runs, size=size, seed=seed) for near, _ in found
+    ]
+    q_values = false_discovery_control([test.p_value for test in tests]) if tests else []
     tested = [
-        Cluster(near, centre, from_activations(A[near], B, slopes, runs=runs, size=size, seed=seed))
-        for near, centre in found
+        Cluster(near, centre, test, float(q))
+        for (near, centre), test, q in zip(found, tests, q_values, strict=True)
     ]
     tested.sort(key=lambda cluster: -cluster.tcav.mean)
-    good = [cluster.tcav.p_value <= level for cluster in tested]
     return Ace(
-        [cluster for cluster, kept in zip(tested, good, strict=True) if kept],
-        [cluster for cluster, kept in zip(tested, good, strict=True) if not kept],
+        [cluster for cluster in tested if cluster.q_value <= level],
+        [cluster for cluster in tested if cluster.q_value > level],
         image, masks, name, int(target),
     )  # fmt: skip
 
