@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from xai.concepts.crops import Network, opened, pooled
+from xai.concepts.crops import Network, on_host, opened, pooled
 from xai.concepts.directions import Tcav, class_gradients, from_activations
 from xai.regions import Superpixels
 
@@ -52,6 +52,7 @@ class Ace:
     image : (s,) the image of each segment
     masks : (s, height, width) bool
     layer, target : what was looked at
+    images : (n, channels, height, width), read-only
     """
 
     concepts: list[Cluster]
@@ -60,12 +61,19 @@ class Ace:
     masks: NDArray[np.bool_]
     layer: str
     target: int
+    images: NDArray[Any]
 
     def __repr__(self) -> str:
         return (
             f"Ace({len(self.concepts)} concepts of output {self.target} in {self.layer!r}, "
             f"{len(self.rejected)} rejected, {len(self.image)} segments)"
         )
+
+    def plot(self, **options: Any) -> Any:
+        """Draw the concepts; see `xai.plots.ace_sheet`."""
+        from xai.plots.concepts import ace_sheet
+
+        return ace_sheet(self, **options)
 
 
 def ace(
@@ -143,7 +151,7 @@ def ace(
     return Ace(
         [cluster for cluster in tested if cluster.q_value <= level],
         [cluster for cluster in tested if cluster.q_value > level],
-        image, masks, name, int(target),
+        image, masks, name, int(target), on_host(images),
     )  # fmt: skip
 
 
@@ -188,10 +196,10 @@ def _crops(
 
     def crop(i: int, mask: NDArray[np.bool_]) -> Tensor:
         (top, bottom), (left, right) = box(mask)
-        inside = torch.as_tensor(mask, device=grey.device)
-        shown = torch.where(inside, network.images[i], grey[:, None, None])
-        part = shown[None, :, top:bottom, left:right]
-        return interpolate(part, size, mode="bilinear", align_corners=False)
+        inside = torch.as_tensor(mask[top:bottom, left:right], device=grey.device)
+        part = network.images[i, :, top:bottom, left:right]
+        shown = torch.where(inside, part, grey[:, None, None])
+        return interpolate(shown[None], size, mode="bilinear", align_corners=False)
 
     for start in range(0, len(image), batch_size):
         part = slice(start, start + batch_size)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,7 +13,7 @@ from xai.plots.style import NEUTRAL, Z95, signed
 from xai.resize import resize
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from matplotlib.axes import Axes
     from matplotlib.colors import Colormap
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 
     from xai.concepts.bank import ConceptBank
     from xai.concepts.importance import Importance
+    from xai.concepts.segments import Ace
     from xai.explanation import Explanation
 
 Floats = NDArray[np.floating[Any]]
@@ -47,9 +49,10 @@ def concept_sheet(
         What `xai.concepts.fit` returned, with its images and, for maps, its network.
     importance
         What `ConceptBank.importance` returned; bars of it come first, with 95 % intervals, and
-        concepts in its order. None: by mean coefficient, without bars.
+        concepts in its order: what speaks for the class from the top, what speaks against it from
+        the bottom, its bars to the left. None: by mean coefficient, without bars.
     concepts, crops
-        At most so many lines, and crops in each.
+        At most so many lines, of the most important either way, and crops in each.
     images
         Indices of the bank's images to lay maps over; None: for each concept the three that have
         most of it. Where a bank has no network there are no maps.
@@ -58,53 +61,79 @@ def concept_sheet(
     -------
     Figure
     """
-    import matplotlib.pyplot as plt
-
-    order = _order(bank, importance)[:concepts]
-    pictures = _pictures(bank)
+    order = _order(bank, importance, concepts)
+    pictures = _pictures(bank.images, "bank")
     maps = None if bank.model is None else bank.transform()
     maps = None if maps is None or maps.ndim != 4 else maps
     if images is not None and len(images) == 0:
         maps = None
     over = 0 if maps is None else min(3, len(pictures)) if images is None else len(images)
-    first = 1 if importance is not None else 0
-    widths = [1.7] * first + [1.0] * (crops + over)
-    size = (1.25 * sum(widths) + 0.4, 1.3 * len(order) + 0.9)
-    figure = plt.figure(figsize=size, layout="constrained")
-    grid = figure.add_gridspec(len(order), len(widths), width_ratios=widths)
-    if importance is not None:
-        _bars(figure.add_subplot(grid[:, 0]), importance, order)
-    for line, i in enumerate(order):
-        colour = colour_of(int(i))
-        places = [figure.add_subplot(grid[line, first + j]) for j in range(crops + over)]
-        for ax in places:
-            _bare(ax)
-        for ax, crop in zip(
-            places[:crops], _best_crops(bank, pictures, int(i), crops), strict=False
-        ):
-            ax.imshow(crop, cmap="gray", vmin=0, vmax=1)
-            _frame(ax, colour)
+    lines = []
+    for i in map(int, order):
+        laid = []
         if maps is not None:
             at = _most(maps[..., i], over) if images is None else images
-            for ax, image in zip(places[crops:], at, strict=True):
-                _lay(ax, pictures[image], [maps[image, ..., i]], [colour], _limits(maps[..., [i]]))
-        if importance is None:
-            places[0].set_ylabel(f"concept {i}", color=colour)
-        if line == 0:
-            places[0].set_title("crops with most of it", loc="left", fontsize="medium")
-            if over:
-                places[crops].set_title("where it is", loc="left", fontsize="medium")
+            limits = _limits(maps[..., [i]])[0]
+            laid = [(pictures[image], maps[image, ..., i], limits) for image in at]
+        best = _best_crops(bank, pictures, i, crops)
+        lines.append(_Line(f"concept {i}", colour_of(i), best, laid))
     named = title or f"concepts of layer {bank.layer!r}"
+    if importance is None:
+        return _sheet(lines, crops, over, named, None)
     note = (
-        ""
-        if importance is None
-        else (
-            f"\nleft over: {importance.reconstruction_error:.0%} of the activations, "
-            f"{importance.gap:.2g} of the output"
-        )
+        f"\nleft over: {importance.reconstruction_error:.0%} of the activations, "
+        f"{importance.gap:.2g} of the output"
     )
-    figure.suptitle(named + note, fontsize="medium")
-    return figure
+    return _sheet(lines, crops, over, named + note, lambda ax: _bars(ax, importance, order))
+
+
+def ace_sheet(ace: Ace, *, concepts: int = 6, crops: int = 6, title: str = "") -> Figure:
+    """Draw what `xai.concepts.ace` found, a line each: TCAV score, segments, and where they are.
+
+    Parameters
+    ----------
+    ace
+        Its bars are mean scores with 95 % intervals over random sets; a score above the dashed
+        line at ½ speaks for the class.
+    concepts, crops
+        At most so many lines, of the scores furthest from ½, and segments in each.
+
+    Returns
+    -------
+    Figure
+    """
+    if not ace.concepts:
+        raise ValueError(
+            f"ACE found no significant concept; {len(ace.rejected)} were no more than random"
+        )
+    pictures = _pictures(ace.images, "result")
+    tests = [cluster.tcav for cluster in ace.concepts]
+    order = _largest(np.array([test.mean for test in tests]) - 0.5, concepts)
+    over = min(3, len(pictures))
+    lines = []
+    for i in map(int, order):
+        segments = ace.concepts[i].segments
+        best = [
+            _on_grey(pictures[ace.image[s]], ace.masks[s])
+            for s in _one_of_each(ace.image[segments], segments, crops)
+        ]
+        own = [segments[ace.image[segments] == image] for image in range(len(pictures))]
+        where = np.stack([ace.masks[s].any(axis=0) for s in own])
+        laid = [(pictures[image], 1.0 * where[image], (0.0, 1.0)) for image in _most(where, over)]
+        lines.append(_Line(f"concept {i}", colour_of(i), best, laid))
+    named = title or f"concepts of output {ace.target} in layer {ace.layer!r}"
+    note = f"\n{len(ace.concepts)} significant, {len(ace.rejected)} no more than random"
+
+    def bars(ax: Axes) -> None:
+        chosen = [tests[i] for i in order]
+        scores = np.array([test.mean for test in chosen])
+        errors = Z95 * np.array([test.std_error for test in chosen])
+        labels = [line.label for line in lines]
+        _bar_lines(ax, labels, scores, errors, [line.colour for line in lines])
+        ax.axvline(0.5, color=NEUTRAL, linewidth=0.8, linestyle="--")
+        ax.set_title("TCAV score", loc="left", fontsize="medium")
+
+    return _sheet(lines, crops, over, named + note, bars)
 
 
 def concepts_of_image(explanation: Explanation, row: int = 0, *, concepts: int = 5) -> Figure:
@@ -115,7 +144,7 @@ def concepts_of_image(explanation: Explanation, row: int = 0, *, concepts: int =
     explanation
         Of concepts, as ``xai.explain(model, x, "craft", bank=bank)`` returns.
     concepts
-        So many, the largest by |value|.
+        So many, the largest by |value|; what speaks against the output has its bar to the left.
     """
     import matplotlib.pyplot as plt
 
@@ -125,7 +154,9 @@ def concepts_of_image(explanation: Explanation, row: int = 0, *, concepts: int =
     if one.values.ndim != 2:
         raise ValueError("kind='concepts' draws one output: explain one target")
     values, maps = one.values[0], np.moveaxis(one.activations[0], 0, -1)
-    order = np.argsort(-np.abs(values), kind="stable")[:concepts]
+    if "slope" in one.info:  # shares of variance have no sign of their own
+        values = np.abs(values) * np.sign(one.info["slope"][0])
+    order = _largest(values, concepts)
     assert one.channel_axis is not None
     array = as_array(one.data)
     assert array is not None
@@ -156,16 +187,63 @@ def colour_of(concept: int) -> str:
 # ----------------------------------------------------------------------------------------- parts
 
 
-def _order(bank: ConceptBank, importance: Importance | None) -> NDArray[np.intp]:
+@dataclass(frozen=True, eq=False)
+class _Line:
+    """A concept on a sheet: `laid` are picture, map, and where it begins and is full."""
+
+    label: str
+    colour: str
+    crops: list[Floats]
+    laid: list[tuple[Floats, Floats, tuple[float, float]]]
+
+
+def _sheet(
+    lines: Sequence[_Line], crops: int, over: int, title: str, bars: Callable[[Axes], None] | None
+) -> Figure:
+    import matplotlib.pyplot as plt
+
+    first = 0 if bars is None else 1
+    widths = [1.7] * first + [1.0] * (crops + over)
+    size = (1.25 * sum(widths) + 0.4, 1.3 * len(lines) + 0.9)
+    figure = plt.figure(figsize=size, layout="constrained")
+    grid = figure.add_gridspec(len(lines), len(widths), width_ratios=widths)
+    if bars is not None:
+        bars(figure.add_subplot(grid[:, 0]))
+    for place, line in enumerate(lines):
+        axes = [figure.add_subplot(grid[place, first + j]) for j in range(crops + over)]
+        for ax in axes:
+            _bare(ax)
+        for ax, crop in zip(axes, line.crops[:crops], strict=False):
+            ax.imshow(crop, cmap="gray", vmin=0, vmax=1)
+            _frame(ax, line.colour)
+        for ax, (picture, small, limits) in zip(axes[crops:], line.laid, strict=True):
+            _lay(ax, picture, [small], [line.colour], [limits])
+        if bars is None:
+            axes[0].set_ylabel(line.label, color=line.colour)
+        if place == 0:
+            axes[0].set_title("crops with most of it", loc="left", fontsize="medium")
+            if over:
+                axes[crops].set_title("where it is", loc="left", fontsize="medium")
+    figure.suptitle(title, fontsize="medium", parse_math=False)
+    return figure
+
+
+def _order(bank: ConceptBank, importance: Importance | None, k: int) -> NDArray[np.intp]:
     if importance is None:
-        return np.argsort(-bank.coefficients.mean(axis=0), kind="stable")
-    return np.argsort(-np.abs(importance.values), kind="stable")
+        return np.argsort(-bank.coefficients.mean(axis=0), kind="stable")[:k]
+    return _largest(importance.signed, k)
 
 
-def _pictures(bank: ConceptBank) -> Floats:
-    if bank.images is None:
-        raise ValueError("this bank was saved without its images, so there are no crops to draw")
-    return _stretched(np.moveaxis(bank.images, 1, -1))
+def _largest(signed: Floats, k: int) -> NDArray[np.intp]:
+    """The k largest either way, from the most for to the most against."""
+    chosen = np.argsort(-np.abs(signed), kind="stable")[:k]
+    return chosen[np.argsort(-signed[chosen], kind="stable")]
+
+
+def _pictures(images: NDArray[Any] | None, what: str) -> Floats:
+    if images is None:
+        raise ValueError(f"this {what} was saved without its images, so there are no crops to draw")
+    return _stretched(np.moveaxis(images, 1, -1))
 
 
 def _stretched(images: NDArray[Any]) -> Floats:
@@ -179,16 +257,28 @@ def _stretched(images: NDArray[Any]) -> Floats:
 def _best_crops(bank: ConceptBank, pictures: Floats, i: int, k: int) -> list[Floats]:
     """The crops that have most of a concept, at most one of each image where these suffice."""
     order = bank.best(i, len(bank.boxes))
-    _, first = np.unique(bank.boxes[order, 0], return_index=True)
-    chosen = np.sort(first)[:k]
-    if len(chosen) < k:
-        rest = np.setdiff1d(np.arange(len(order)), chosen)
-        chosen = np.concatenate([chosen, rest[: k - len(chosen)]])
-    boxes = bank.boxes[order[chosen]]
+    chosen = _one_of_each(bank.boxes[order, 0], order, k)
     return [
         pictures[image, top : top + high, left : left + wide]
-        for image, top, left, high, wide in boxes
+        for image, top, left, high, wide in bank.boxes[chosen]
     ]
+
+
+def _one_of_each(image: NDArray[np.intp], order: NDArray[np.intp], k: int) -> NDArray[np.intp]:
+    """The first k of `order`, at most one of each image where these suffice."""
+    _, first = np.unique(image, return_index=True)
+    chosen = np.sort(first)[:k]
+    rest = np.setdiff1d(np.arange(len(order)), chosen)
+    return order[np.concatenate([chosen, rest[: k - len(chosen)]])]
+
+
+def _on_grey(picture: Floats, mask: NDArray[np.bool_]) -> Floats:
+    """A segment on mid-grey, cut out to its bounding box."""
+    from xai.concepts.segments import box
+
+    (top, bottom), (left, right) = box(mask)
+    shown = np.where(mask if picture.ndim == 2 else mask[..., None], picture, 0.5)
+    return shown[top:bottom, left:right]
 
 
 def _most(maps: Floats, k: int) -> NDArray[np.intp]:
@@ -238,13 +328,13 @@ def _bars(ax: Axes, importance: Importance, order: NDArray[np.intp]) -> None:
     both = np.nan_to_num(importance.spread)
     if importance.std_error is not None:
         both = np.hypot(both, importance.std_error)
-    labels = [f"concept {i}" for i in order]
-    against = (importance.effect[order] < 0) & (importance.values[order] > 0)
+    signed = importance.signed[order]
     labels = [
-        f"{label}\n(against)" if a else label for label, a in zip(labels, against, strict=True)
+        f"concept {i}" + ("\n(against)" if v < 0 else "")
+        for i, v in zip(order, signed, strict=True)
     ]
     colours = [colour_of(int(i)) for i in order]
-    _bar_lines(ax, labels, importance.values[order], Z95 * both[order], colours)
+    _bar_lines(ax, labels, signed, Z95 * both[order], colours)
     ax.set_title("importance", loc="left", fontsize="medium")
 
 
@@ -255,9 +345,12 @@ def _bar_lines(
     errors: Floats | None,
     colours: Sequence[str],
 ) -> None:
+    import matplotlib as mpl
+
     lines = range(len(labels))
     known = None if errors is None else np.nan_to_num(errors)
-    ax.barh(lines, values, xerr=known, color=colours, height=0.45, error_kw={"capsize": 2})
+    whiskers = {"capsize": 2, "ecolor": mpl.rcParams["text.color"]}  # else black, also on black
+    ax.barh(lines, values, xerr=known, color=colours, height=0.45, error_kw=whiskers)
     ax.set_yticks(lines, labels, parse_math=False)
     ax.set_ylim(len(labels) - 0.5, -0.5)
     ax.axvline(0, color=NEUTRAL, linewidth=0.8)
