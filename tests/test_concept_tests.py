@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -175,6 +176,7 @@ def test_settings_of_slic_hold_for_every_image():
 
 
 def test_ace_finds_the_planted_square_and_its_sign():
+    plt = pytest.importorskip("matplotlib.pyplot")
     net = nn.Sequential(
         nn.Conv2d(3, 3, 1), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(3, 2)
     ).double()
@@ -207,6 +209,19 @@ def test_ace_finds_the_planted_square_and_its_sign():
     lowest = np.minimum.accumulate(scaled[::-1])[::-1]
     np.testing.assert_allclose([cluster.q_value for cluster in every], np.minimum(lowest, 1))
     assert all((c.q_value <= 0.01) == (c in found.concepts) for c in every)
+    figure = found.plot(crops=3)
+    bars, *pictures = figure.axes
+    lines = len(found.concepts)
+    assert len(pictures) == lines * (3 + 3)
+    np.testing.assert_allclose(
+        [bar.get_width() for bar in bars.patches], [c.tcav.mean for c in found.concepts]
+    )
+    shown = pictures[0].images[0].get_array()  # the nearest segment, on grey
+    (top, bottom), (left, right) = box(found.masks[best.segments[0]])
+    assert shown.shape == (bottom - top, right - left, 3)
+    plt.close("all")
+    with pytest.raises(ValueError, match="no significant concept"):
+        replace(found, concepts=[], rejected=found.concepts).plot()
     again = ace(
         net, images, plain, layer="1", target=0, n_concepts=4, segments=(6, 12), runs=30, size=20,
         batch_size=len(found.image),  # the reference runs an empty last batch
@@ -290,11 +305,46 @@ def test_the_sheet_has_bars_crops_and_maps(planted):
     figure = bank.plot(found, concepts=3, crops=4)
     bars, *pictures = figure.axes
     assert len(bars.patches) == 3 and len(pictures) == 3 * (4 + 3)
-    order = np.argsort(-np.abs(found.values))[:3]
-    np.testing.assert_allclose([bar.get_width() for bar in bars.patches], found.values[order])
+    largest = np.argsort(-np.abs(found.values), kind="stable")[:3]
+    order = [i for i in found.order if i in largest]
+    np.testing.assert_allclose([bar.get_width() for bar in bars.patches], found.signed[order])
     text = [label.get_text() for label in bars.get_yticklabels()]
     assert text[0] == f"concept {order[0]}"
     assert len(bank.plot(concepts=2, crops=2, images=[0]).axes) == 2 * 3
+    plt.close("all")
+
+
+def test_what_speaks_against_a_class_is_last_and_its_bar_goes_left(planted):
+    plt = pytest.importorskip("matplotlib.pyplot")
+    net, x, data, bank = planted
+    contest = nn.Linear(6, 3).double()
+    with torch.no_grad():  # the second texture speaks against the first class, most of all
+        contest.weight.copy_(torch.tensor([[1.0, -3, 0, 0, 0, 0], [0] * 6, [0] * 6]))
+    against = replace(bank, model=nn.Sequential(*net[:4], contest))
+    found = against.importance(target=0)
+    last, first = found.order[-1], found.order[0]
+    assert found.values[last] > found.values[first] and found.effect[last] < 0
+    bars = against.plot(found, concepts=2, crops=2).axes[0]
+    assert [label.get_text() for label in bars.get_yticklabels()] == [
+        f"concept {first}", f"concept {last}\n(against)",
+    ]  # fmt: skip
+    widths = [bar.get_width() for bar in bars.patches]
+    np.testing.assert_allclose(widths, [found.values[first], -found.values[last]])
+    rows = np.flatnonzero((data.info["concept"] == 1).any(axis=(1, 2)))[:1]
+    one = xai.explain(against.model, x[rows], "craft", bank=bank, target=0)
+    figure = one.plot("concepts", concepts=6)
+    widths = np.array([bar.get_width() for bar in figure.axes[2].patches])
+    assert widths[-1] == -one.values[0, last] < 0 and (np.diff(widths) <= 0).all()
+    plt.close("all")
+
+
+def test_whiskers_can_be_seen_on_black(planted):
+    plt = pytest.importorskip("matplotlib.pyplot")
+    _, x, _, bank = planted
+    with plt.style.context("dark_background"):
+        bars = bank.plot(bank.importance(x[:5], target=0), concepts=2, crops=2).axes[0]
+        whiskers = bars.collections[0]
+        np.testing.assert_allclose(whiskers.get_color()[0], [1, 1, 1, 1])
     plt.close("all")
 
 

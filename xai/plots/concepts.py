@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from xai.archive import as_array
-from xai.plots.style import NEUTRAL, Z95, signed
-from xai.resize import resize
+from xai.plots.lines import Line, bar_lines, bare, colour_of, draw_lines, lay, limits_of
+from xai.plots.style import NEUTRAL, Z95
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
     from matplotlib.axes import Axes
-    from matplotlib.colors import Colormap
     from matplotlib.figure import Figure
 
     from xai.concepts.bank import ConceptBank
@@ -25,11 +23,6 @@ if TYPE_CHECKING:
     from xai.explanation import Explanation
 
 Floats = NDArray[np.floating[Any]]
-
-COLOURS = ("#d55e00", "#0072b2", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#f0e442", "#8c564b")
-"""One for each concept, told apart by every common kind of colour blindness (Okabe & Ito)."""
-SHOWN = 90.0
-"""Percentile of a concept's coefficients, over all images drawn, below which a map is clear."""
 
 
 def concept_sheet(
@@ -73,18 +66,18 @@ def concept_sheet(
         laid = []
         if maps is not None:
             at = _most(maps[..., i], over) if images is None else images
-            limits = _limits(maps[..., [i]])[0]
+            limits = limits_of(maps[..., [i]])[0]
             laid = [(pictures[image], maps[image, ..., i], limits) for image in at]
         best = _best_crops(bank, pictures, i, crops)
-        lines.append(_Line(f"concept {i}", colour_of(i), best, laid))
+        lines.append(Line(f"concept {i}", colour_of(i), best, laid))
     named = title or f"concepts of layer {bank.layer!r}"
     if importance is None:
-        return _sheet(lines, crops, over, named, None)
+        return draw_lines(lines, crops, over, named, None)
     note = (
         f"\nleft over: {importance.reconstruction_error:.0%} of the activations, "
         f"{importance.gap:.2g} of the output"
     )
-    return _sheet(lines, crops, over, named + note, lambda ax: _bars(ax, importance, order))
+    return draw_lines(lines, crops, over, named + note, lambda ax: _bars(ax, importance, order))
 
 
 def ace_sheet(ace: Ace, *, concepts: int = 6, crops: int = 6, title: str = "") -> Figure:
@@ -120,7 +113,7 @@ def ace_sheet(ace: Ace, *, concepts: int = 6, crops: int = 6, title: str = "") -
         own = [segments[ace.image[segments] == image] for image in range(len(pictures))]
         where = np.stack([ace.masks[s].any(axis=0) for s in own])
         laid = [(pictures[image], 1.0 * where[image], (0.0, 1.0)) for image in _most(where, over)]
-        lines.append(_Line(f"concept {i}", colour_of(i), best, laid))
+        lines.append(Line(f"concept {i}", colour_of(i), best, laid))
     named = title or f"concepts of output {ace.target} in layer {ace.layer!r}"
     note = f"\n{len(ace.concepts)} significant, {len(ace.rejected)} no more than random"
 
@@ -129,11 +122,11 @@ def ace_sheet(ace: Ace, *, concepts: int = 6, crops: int = 6, title: str = "") -
         scores = np.array([test.mean for test in chosen])
         errors = Z95 * np.array([test.std_error for test in chosen])
         labels = [line.label for line in lines]
-        _bar_lines(ax, labels, scores, errors, [line.colour for line in lines])
+        bar_lines(ax, labels, scores, errors, [line.colour for line in lines])
         ax.axvline(0.5, color=NEUTRAL, linewidth=0.8, linestyle="--")
         ax.set_title("TCAV score", loc="left", fontsize="medium")
 
-    return _sheet(lines, crops, over, named + note, bars)
+    return draw_lines(lines, crops, over, named + note, bars)
 
 
 def concepts_of_image(explanation: Explanation, row: int = 0, *, concepts: int = 5) -> Figure:
@@ -165,13 +158,13 @@ def concepts_of_image(explanation: Explanation, row: int = 0, *, concepts: int =
     figure = plt.figure(figsize=(9.4, 0.8 + 2.8 * slim), layout="constrained")
     left, middle, right = figure.subplots(1, 3, width_ratios=[1, 1, 0.9])
     for ax in (left, middle):
-        _bare(ax)
+        bare(ax)
     left.imshow(picture, cmap="gray", vmin=0, vmax=1)
     colours = [colour_of(int(i)) for i in order]
     layers = [maps[..., i] for i in order]
-    _lay(middle, picture, layers, colours, _limits(maps[None][..., order]))
+    lay(middle, picture, layers, colours, limits_of(maps[None][..., order]))
     errors = None if one.std_error is None else Z95 * one.std_error[0][order]
-    _bar_lines(right, [one.feature_names[i] for i in order], values[order], errors, colours)
+    bar_lines(right, [one.feature_names[i] for i in order], values[order], errors, colours)
     name = one.output_names[int(np.ravel(one.target)[0])] if one.output_names else ""
     left.set_title(f"{name}: {one.predictions[0]:.3g}", fontsize="medium", parse_math=False)
     middle.set_title("where the concepts are", fontsize="medium")
@@ -179,53 +172,7 @@ def concepts_of_image(explanation: Explanation, row: int = 0, *, concepts: int =
     return figure
 
 
-def colour_of(concept: int) -> str:
-    """A concept's colour, in every picture."""
-    return COLOURS[concept % len(COLOURS)]
-
-
 # ----------------------------------------------------------------------------------------- parts
-
-
-@dataclass(frozen=True, eq=False)
-class _Line:
-    """A concept on a sheet: `laid` are picture, map, and where it begins and is full."""
-
-    label: str
-    colour: str
-    crops: list[Floats]
-    laid: list[tuple[Floats, Floats, tuple[float, float]]]
-
-
-def _sheet(
-    lines: Sequence[_Line], crops: int, over: int, title: str, bars: Callable[[Axes], None] | None
-) -> Figure:
-    import matplotlib.pyplot as plt
-
-    first = 0 if bars is None else 1
-    widths = [1.7] * first + [1.0] * (crops + over)
-    size = (1.25 * sum(widths) + 0.4, 1.3 * len(lines) + 0.9)
-    figure = plt.figure(figsize=size, layout="constrained")
-    grid = figure.add_gridspec(len(lines), len(widths), width_ratios=widths)
-    if bars is not None:
-        bars(figure.add_subplot(grid[:, 0]))
-    for place, line in enumerate(lines):
-        axes = [figure.add_subplot(grid[place, first + j]) for j in range(crops + over)]
-        for ax in axes:
-            _bare(ax)
-        for ax, crop in zip(axes, line.crops[:crops], strict=False):
-            ax.imshow(crop, cmap="gray", vmin=0, vmax=1)
-            _frame(ax, line.colour)
-        for ax, (picture, small, limits) in zip(axes[crops:], line.laid, strict=True):
-            _lay(ax, picture, [small], [line.colour], [limits])
-        if bars is None:
-            axes[0].set_ylabel(line.label, color=line.colour)
-        if place == 0:
-            axes[0].set_title("crops with most of it", loc="left", fontsize="medium")
-            if over:
-                axes[crops].set_title("where it is", loc="left", fontsize="medium")
-    figure.suptitle(title, fontsize="medium", parse_math=False)
-    return figure
 
 
 def _order(bank: ConceptBank, importance: Importance | None, k: int) -> NDArray[np.intp]:
@@ -286,43 +233,6 @@ def _most(maps: Floats, k: int) -> NDArray[np.intp]:
     return np.argsort(-maps.mean(axis=(1, 2)), kind="stable")[:k]
 
 
-def _limits(maps: Floats) -> list[tuple[float, float]]:
-    """Of each concept (n, h, w, r): where a map begins to show, and where it is full."""
-    flat = maps.reshape(-1, maps.shape[-1])
-    low, high = np.percentile(flat, [SHOWN, 99], axis=0)
-    return [(float(a), float(max(b, a))) for a, b in zip(low, high, strict=True)]
-
-
-def _lay(
-    ax: Axes,
-    picture: Floats,
-    maps: Sequence[Floats],
-    colours: Sequence[str],
-    limits: Sequence[tuple[float, float]],
-) -> None:
-    """Concepts in their colours over a pale, grey picture."""
-    grey = picture if picture.ndim == 2 else picture @ np.array([0.299, 0.587, 0.114])
-    ax.imshow(grey, cmap="gray", vmin=-0.4, vmax=1.1)
-    heats = []
-    for small, (low, high) in zip(maps, limits, strict=True):
-        large = resize(small, *grey.shape)
-        heat = np.clip((large - low) / max(high - low, 1e-30), 0, 1)
-        heats.append(np.where(large > max(low, 0), 0.25 + 0.75 * heat, 0.0))
-    strongest = np.argmax(heats, axis=0)  # one colour for each pixel: mixed ones mean nothing
-    for i, (heat, colour) in enumerate(zip(heats, colours, strict=True)):
-        shown = np.where(strongest == i, heat, 0.0)
-        ax.imshow(shown, cmap=_ramp(colour), vmin=0, vmax=1, interpolation="nearest")
-    _frame(ax, colours[0] if len(colours) == 1 else NEUTRAL)
-
-
-def _ramp(colour: str) -> Colormap:
-    """From clear to the colour."""
-    from matplotlib.colors import LinearSegmentedColormap, to_rgba
-
-    ends = [to_rgba(colour, 0.0), to_rgba(colour, 0.7)]
-    return LinearSegmentedColormap.from_list("concept", ends)
-
-
 def _bars(ax: Axes, importance: Importance, order: NDArray[np.intp]) -> None:
     """Importances, one line high each, so that they stand beside their crops."""
     both = np.nan_to_num(importance.spread)
@@ -334,44 +244,5 @@ def _bars(ax: Axes, importance: Importance, order: NDArray[np.intp]) -> None:
         for i, v in zip(order, signed, strict=True)
     ]
     colours = [colour_of(int(i)) for i in order]
-    _bar_lines(ax, labels, signed, Z95 * both[order], colours)
+    bar_lines(ax, labels, signed, Z95 * both[order], colours)
     ax.set_title("importance", loc="left", fontsize="medium")
-
-
-def _bar_lines(
-    ax: Axes,
-    labels: Sequence[str],
-    values: Floats,
-    errors: Floats | None,
-    colours: Sequence[str],
-) -> None:
-    import matplotlib as mpl
-
-    lines = range(len(labels))
-    known = None if errors is None else np.nan_to_num(errors)
-    whiskers = {"capsize": 2, "ecolor": mpl.rcParams["text.color"]}  # else black, also on black
-    ax.barh(lines, values, xerr=known, color=colours, height=0.45, error_kw=whiskers)
-    ax.set_yticks(lines, labels, parse_math=False)
-    ax.set_ylim(len(labels) - 0.5, -0.5)
-    ax.axvline(0, color=NEUTRAL, linewidth=0.8)
-    ax.tick_params(axis="y", length=0)
-    ax.spines[["top", "right", "left"]].set_visible(False)
-    for line, value in enumerate(values):
-        ax.annotate(
-            signed(float(value)) if values.min() < 0 else f"{value:.2g}",
-            (0, line + 0.24), (2, -1), textcoords="offset points", fontsize="small", va="top",
-        )  # fmt: skip
-
-
-def _bare(ax: Axes) -> None:
-    ax.set_xticks([])
-    ax.set_yticks([])
-    for spine in ax.spines.values():
-        spine.set_visible(False)
-
-
-def _frame(ax: Axes, colour: str) -> None:
-    for spine in ax.spines.values():
-        spine.set_visible(True)
-        spine.set_color(colour)
-        spine.set_linewidth(1.5)
