@@ -93,7 +93,8 @@ def test_what_is_tested_is_the_sensitivity_along_the_ridge_normal(channels):
     concept, random = rng.random((5, channels)) + 0.05, rng.random((5, channels))
     slope = rng.normal(size=channels)
     X = np.concatenate([concept, random])
-    alpha = len(X) * X.var(axis=0).mean()
+    S = np.cov(X.T, bias=True)
+    alpha = len(X) * np.trace(S @ S) / np.trace(S)
 
     def along(own):
         return Ridge(alpha=alpha).fit(X, np.isin(np.arange(10), own) * 1.0).coef_ @ slope
@@ -118,6 +119,22 @@ def test_directions_in_which_nothing_varies_are_left_out():
     concept[:, 0] += 1
     v, accuracy = direction(concept, random)
     assert v[0] > 0.999 and accuracy == 1
+
+
+def test_channels_in_which_nothing_varies_change_nothing():
+    rng = np.random.default_rng(0)
+    concept, random, slope = rng.random((12, 4)), rng.random((30, 4)), rng.normal(size=4)
+
+    def wide(a):
+        return np.concatenate([a, np.zeros((*a.shape[:-1], 500))], axis=-1)
+
+    v, accuracy = direction(concept, random)
+    np.testing.assert_allclose(direction(wide(concept), wide(random))[0], wide(v), atol=1e-9)
+    p = [
+        permutation_p_value(*both, seed=0)
+        for both in ((concept, random, slope), map(wide, (concept, random, slope)))
+    ]
+    assert p[0] == p[1] and 0 < accuracy <= 1
 
 
 def test_too_few_examples_are_refused():

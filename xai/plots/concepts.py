@@ -216,7 +216,8 @@ def _one_of_each(image: NDArray[np.intp], order: NDArray[np.intp], k: int) -> ND
     _, first = np.unique(image, return_index=True)
     chosen = np.sort(first)[:k]
     rest = np.setdiff1d(np.arange(len(order)), chosen)
-    return order[np.concatenate([chosen, rest[: k - len(chosen)]])]
+    best: NDArray[np.intp] = order[np.concatenate([chosen, rest[: k - len(chosen)]])]
+    return best
 
 
 def _on_grey(picture: Floats, mask: NDArray[np.bool_]) -> Floats:
