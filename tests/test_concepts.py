@@ -504,6 +504,24 @@ def bank_of_layer(bank, layer):
     return replace(bank, layer=layer)
 
 
+def test_activations_are_made_in_the_networks_own_memory_format(textured):
+    """Else what follows the layer runs in the slower one, or every batch is laid out anew."""
+    net, images, bank = textured
+    values = []
+    for channels_last in (False, True):
+        seen = set()
+        handle = net[4].register_forward_pre_hook(
+            lambda _, given, seen=seen: seen.add(
+                given[0].is_contiguous(memory_format=torch.channels_last)
+            )
+        )
+        model = xai.TorchModel(net, channels_last=channels_last)
+        values.append(xai.explain(model, images[:2], "craft", bank=bank, target=0).values)
+        handle.remove()
+        assert seen == {channels_last}
+    np.testing.assert_allclose(*values, atol=1e-9)
+
+
 def test_sobol_is_the_rows_summary():
     (row,) = [record for record in xai.methods() if record.name == "craft"]
     assert row.summary.startswith("Sobol") and "Fel" in row.paper
