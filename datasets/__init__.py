@@ -4,7 +4,8 @@ Each function returns a `Dataset`: rows, classes, names, a description, a citati
 generators the truth.
 
 - real, from scikit-learn: `breast_cancer`, `wine`, `digits`, `photographs`
-- with a truth: `suppressor2d`, `clustered` (tables), `tetrominoes`, `textures` (images)
+- with a truth: `suppressor2d`, `clustered` (tables), `tetrominoes`, `textures`,
+  `shapes` (images)
 """
 
 if __name__ == "datasets":
@@ -18,7 +19,7 @@ if __name__ == "datasets":
 
 from xai.datasets.clusters import clustered
 from xai.datasets.dataset import Dataset
-from xai.datasets.planted import textures
+from xai.datasets.planted import shapes, textures
 from xai.datasets.real import breast_cancer, digits, photographs, wine
 from xai.datasets.suppressor import suppressor2d
 from xai.datasets.tetromino import tetrominoes
@@ -29,6 +30,7 @@ __all__ = [
     "clustered",
     "digits",
     "photographs",
+    "shapes",
     "suppressor2d",
     "tetrominoes",
     "textures",
