@@ -49,6 +49,8 @@ def test_a_linear_net_is_sensitive_to_all_images_or_none(channel, score):
     assert (result.accuracy > 0.95).all() and result.significant(0.001)
     np.testing.assert_allclose(np.linalg.norm(result.vectors, axis=1), 1)
     assert np.abs(result.vectors[:, channel]).min() > 0.9
+    slope = net[3].weight[0].detach().numpy()  # of the mean over places, in every place
+    assert result.derivative == pytest.approx((result.vectors @ slope).mean())
 
 
 @pytest.mark.parametrize("few", [4, 30])
@@ -226,6 +228,8 @@ def test_ace_finds_the_planted_square_and_its_sign():
     lowest = np.minimum.accumulate(scaled[::-1])[::-1]
     np.testing.assert_allclose([cluster.q_value for cluster in every], np.minimum(lowest, 1))
     assert all((c.q_value <= 0.01) == (c in found.concepts) for c in every)
+    keys = [(c.tcav.mean, c.tcav.derivative) for c in found.concepts]
+    assert keys == sorted(keys, reverse=True)
     figure = found.plot(crops=3)
     bars, *pictures = figure.axes
     lines = len(found.concepts)

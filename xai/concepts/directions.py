@@ -34,6 +34,7 @@ class Tcav:
     p_value : two-sided, that the concept's examples are random ones to the class
     vectors : (runs, C) directions of length 1
     accuracy : (runs,) how well each tells concept from random examples, of those it was fitted on
+    derivative : of the class's logit along them, mean over directions and images
     """
 
     scores: Floats
@@ -41,6 +42,7 @@ class Tcav:
     p_value: float
     vectors: Floats
     accuracy: Floats
+    derivative: float = float("nan")
 
     @property
     def mean(self) -> float:
@@ -145,8 +147,15 @@ def from_activations(
         control.append(float((slopes @ direction(instead, other)[0] > 0).mean()))
         vectors.append(v)
         accuracy.append(right)
-    p_value = permutation_p_value(concept, random, slopes.mean(axis=0), seed=seed)
-    return Tcav(np.array(scores), np.array(control), p_value, np.array(vectors), np.array(accuracy))
+    slope, V = slopes.mean(axis=0), np.array(vectors)
+    return Tcav(
+        scores=np.array(scores),
+        random_scores=np.array(control),
+        p_value=permutation_p_value(concept, random, slope, seed=seed),
+        vectors=V,
+        accuracy=np.array(accuracy),
+        derivative=float((V @ slope).mean()),
+    )
 
 
 def direction(concept: Floats, random: Floats) -> tuple[Floats, float]:

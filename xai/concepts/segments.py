@@ -43,7 +43,7 @@ class Cluster:
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Ace:
-    """Concepts of a class, by mean TCAV score; those that are not significant are left out.
+    """Concepts of a class, by mean TCAV score, equal ones by derivative; significant ones alone.
 
     Attributes
     ----------
@@ -147,7 +147,7 @@ def ace(
         Cluster(near, centre, test, float(q))
         for (near, centre), test, q in zip(found, tests, q_values, strict=True)
     ]
-    tested.sort(key=lambda cluster: -cluster.tcav.mean)
+    tested.sort(key=lambda cluster: (-cluster.tcav.mean, -cluster.tcav.derivative))
     return Ace(
         [cluster for cluster in tested if cluster.q_value <= level],
         [cluster for cluster in tested if cluster.q_value > level],
