@@ -375,6 +375,13 @@ def test_inputs_and_network_are_left_as_they_were(textured):
     assert all("forward" not in vars(part) for part in net.modules())
 
 
+class Pickled:
+    """What a pickle could run when it is read."""
+
+    def __reduce__(self):
+        return pytest.fail, ("a pickle was read",)
+
+
 def test_a_bank_comes_back_from_its_file(textured, tmp_path):
     net, images, bank = textured
     bank.save(tmp_path / "bank.npz")
@@ -390,8 +397,10 @@ def test_a_bank_comes_back_from_its_file(textured, tmp_path):
     with pytest.raises(ValueError, match="images="):
         small.crops(0)
     np.savez(tmp_path / "other.npz", a=np.ones(2))
-    with pytest.raises(ValueError, match="no concept bank"):
-        load(tmp_path / "other.npz")
+    np.savez(tmp_path / "pickled.npz", concepts=np.array(Pickled(), dtype=object))
+    for name in ("other.npz", "pickled.npz"):
+        with pytest.raises(ValueError, match="no concept bank"):
+            load(tmp_path / name)
 
 
 @pytest.mark.parametrize("factors", ["semi_nmf", "kmeans", "pca", "nmf"])
