@@ -236,6 +236,30 @@ def test_importance_takes_any_summary(problem):
         bank.importance(images, target="all")
 
 
+def test_importance_tells_what_is_left_over_and_how_images_differ(problem):
+    W, _, _, weights, _, bank = problem
+    noisy = torch.tensor(np.random.default_rng(5).random((4, C, SIDE, SIDE)))
+    found = bank.importance(noisy, target=1, summary="shapley")
+    u = bank.transform(noisy)
+    a = np.moveaxis(noisy.numpy(), 1, -1)
+    left = a - u @ W
+    share = np.linalg.norm(left.reshape(4, -1), axis=1) / np.linalg.norm(a.reshape(4, -1), axis=1)
+    assert found.reconstruction_error == pytest.approx(share.mean())
+    assert found.gap == pytest.approx(np.abs(left.mean(axis=(1, 2)) @ weights[1]).mean())
+    parts = u.mean(axis=(1, 2)) * (W @ weights[1])
+    np.testing.assert_allclose(found.spread, parts.std(axis=0, ddof=1) / 2)
+    assert np.isnan(bank.importance(noisy[:1], target=1, designs=8).spread).all()
+
+
+def test_importance_is_for_the_banks_own_class(problem):
+    _, images, _, _, _, bank = problem
+    own = replace(bank, target=2).importance(images[:4], summary="shapley")
+    given = bank.importance(images[:4], target=2, summary="shapley")
+    np.testing.assert_array_equal(own.values, given.values)
+    predicted = bank.importance(images[:4], summary="shapley")
+    assert (own.explanation.target == 2).all() and (predicted.explanation.target != 2).any()
+
+
 def test_the_map_is_where_the_concepts_are(problem):
     _, images, U, _, net, bank = problem
     e = xai.explain(net, images[:3], "craft", bank=bank, target=0)
