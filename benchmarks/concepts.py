@@ -76,24 +76,23 @@ def orders(bank: Any, images: torch.Tensor, target: int, seed: int) -> dict[str,
     return {
         "Sobol (craft)": sobol.order,
         "Shapley": shapley.order,
-        "TCAV": np.argsort(-tcav_scores(bank, images, target), kind="stable"),
+        "TCAV": tcav_order(bank, images, target),
         "coefficient": np.argsort(-u.mean(axis=0), kind="stable"),
         "random": rng.permutation(len(bank)),
     }
 
 
-def tcav_scores(bank: Any, images: torch.Tensor, target: int) -> np.ndarray:
-    """Mean TCAV score of each concept, its examples the places that have most of it."""
+def tcav_order(bank: Any, images: torch.Tensor, target: int) -> np.ndarray:
+    """By mean TCAV score, equal ones by derivative; examples are places that have most of one."""
     with torch.no_grad():
         a = bank.model[:6](torch.tensor(bank.images)).movedim(1, -1).flatten(0, 2).numpy()
     slopes = class_gradients(bank.model, images, layer=bank.layer, target=target)
     random = a[np.random.default_rng(0).permutation(len(a))[:500]]
-    return np.array([
-        from_activations(
-            a[bank.best(i, 40)], random, slopes, runs=10, size=40, seed=0
-        ).mean
+    tests = [
+        from_activations(a[bank.best(i, 40)], random, slopes, runs=10, size=40, seed=0)
         for i in range(len(bank))
-    ])  # fmt: skip
+    ]
+    return np.lexsort([[-test.derivative for test in tests], [-test.mean for test in tests]])
 
 
 def curves(bank: Any, images: torch.Tensor, target: int, order: np.ndarray) -> tuple[float, float]:
