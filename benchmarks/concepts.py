@@ -2,6 +2,7 @@
 
     python benchmarks/concepts.py               # a minute
     python benchmarks/concepts.py --repeats 10
+    python benchmarks/concepts.py --shapes --repeats 3    # ACE and CRAFT, of coloured shapes
 
 Images are patchworks of textures (`xai.datasets.textures`); one texture decides the class. A small
 network learns whether each of the three is there, also from images with none (else it may know one
@@ -26,23 +27,24 @@ from torch import nn
 
 import xai
 from xai.concepts.directions import class_gradients, from_activations
+from xai.datasets.planted import OTHER_SHAPES
 from xai.setting import open_setting
 
 SIZE = 64
 
 
-def examples(n: int) -> tuple[torch.Tensor, torch.Tensor]:
+def examples(data: Any) -> tuple[torch.Tensor, torch.Tensor]:
     """Images and which texture is there, (2n, 3); in half of them it is painted over."""
-    data = xai.datasets.textures(n, size=SIZE)
+    n, channels = data.data.shape[:2]
     cells = data.info["concept"].shape[1]
     side = SIZE // cells
-    blocks = data.data.reshape(n, cells, side, cells, side).swapaxes(2, 3).copy()
-    for block, concept in zip(blocks, data.info["concept"], strict=True):
+    blocks = data.data.reshape(n, channels, cells, side, cells, side).transpose(0, 2, 4, 1, 3, 5)
+    squares = blocks.reshape(n, cells * cells, channels, side, side).copy()
+    for square, concept in zip(squares, data.info["concept"].reshape(n, -1), strict=True):
         own = concept < 3
-        others = np.flatnonzero(~own.ravel())
-        flat = block.reshape(-1, side, side)
-        flat[own.ravel()] = flat[others[: own.sum()]]
-    without = blocks.swapaxes(2, 3).reshape(data.data.shape)
+        square[own] = square[np.flatnonzero(~own)[: own.sum()]]
+    blocks = squares.reshape(n, cells, cells, channels, side, side)
+    without = blocks.transpose(0, 3, 1, 4, 2, 5).reshape(data.data.shape)
     shown = np.eye(3)[data.target]
     x = np.concatenate([data.data, without])
     return torch.tensor(x).float(), torch.tensor(np.concatenate([shown, 0 * shown])).float()
@@ -52,7 +54,7 @@ def network(seed: int, images: torch.Tensor, y: torch.Tensor) -> nn.Sequential:
     """A small network that tells which textures are there."""
     torch.manual_seed(seed)
     net = nn.Sequential(
-        nn.Conv2d(1, 16, 7, stride=2, padding=3), nn.ReLU(),
+        nn.Conv2d(images.shape[1], 16, 7, stride=2, padding=3), nn.ReLU(),
         nn.Conv2d(16, 24, 5, stride=2, padding=2), nn.ReLU(), nn.Conv2d(24, 24, 1), nn.ReLU(),
         nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(24, 3),
     )  # fmt: skip
@@ -74,24 +76,23 @@ def orders(bank: Any, images: torch.Tensor, target: int, seed: int) -> dict[str,
     return {
         "Sobol (craft)": sobol.order,
         "Shapley": shapley.order,
-        "TCAV": np.argsort(-tcav_scores(bank, images, target), kind="stable"),
+        "TCAV": tcav_order(bank, images, target),
         "coefficient": np.argsort(-u.mean(axis=0), kind="stable"),
         "random": rng.permutation(len(bank)),
     }
 
 
-def tcav_scores(bank: Any, images: torch.Tensor, target: int) -> np.ndarray:
-    """Mean TCAV score of each concept, its examples the places that have most of it."""
+def tcav_order(bank: Any, images: torch.Tensor, target: int) -> np.ndarray:
+    """By mean TCAV score, equal ones by derivative; examples are places that have most of one."""
     with torch.no_grad():
         a = bank.model[:6](torch.tensor(bank.images)).movedim(1, -1).flatten(0, 2).numpy()
     slopes = class_gradients(bank.model, images, layer=bank.layer, target=target)
     random = a[np.random.default_rng(0).permutation(len(a))[:500]]
-    return np.array([
-        from_activations(
-            a[bank.best(i, 40)], random, slopes, runs=10, size=40, seed=0
-        ).mean
+    tests = [
+        from_activations(a[bank.best(i, 40)], random, slopes, runs=10, size=40, seed=0)
         for i in range(len(bank))
-    ])  # fmt: skip
+    ]
+    return np.lexsort([[-test.derivative for test in tests], [-test.mean for test in tests]])
 
 
 def curves(bank: Any, images: torch.Tensor, target: int, order: np.ndarray) -> tuple[float, float]:
@@ -109,6 +110,51 @@ def curves(bank: Any, images: torch.Tensor, target: int, order: np.ndarray) -> t
     return float(np.trapezoid(deleted) / r), float(np.trapezoid(inserted) / r)
 
 
+def shapes(repeats: int) -> None:
+    """Whether ACE and CRAFT find, rank and map the shape that decides a class."""
+    x, y = examples(xai.datasets.shapes(400, size=SIZE))
+    test = xai.datasets.shapes(150, size=SIZE, seed=1)
+    random = torch.tensor(xai.datasets.shapes(60, size=SIZE, seed=2).data).float()
+    images = torch.tensor(test.data).float()
+    names = [*test.target_names, *OTHER_SHAPES]
+    print("net  class          method  first concept is  share  map's AUC  next best, share")
+    for seed in range(repeats):
+        net = network(seed, x, y)
+        bank = xai.concepts.fit(net, images, layer="5", n_concepts=8, crop="places")
+        for target in range(3):
+            own = np.flatnonzero(test.target == target)[:30]
+            cells = np.kron(test.info["concept"][own], np.ones((1, 16, 16), int))
+            found = xai.concepts.ace(
+                net, images[own], random, layer="5", target=target, n_concepts=12, segments=(20,)
+            )
+            first = []
+            for cluster in found.concepts[:2]:
+                where = np.zeros(cells.shape)
+                for s in cluster.segments:
+                    where[found.image[s]] += found.masks[s]
+                near = cluster.segments[:20]
+                shown = np.concatenate([cells[found.image[s]][found.masks[s]] for s in near])
+                first.append((np.bincount(shown, minlength=6) / len(shown), where))
+            line("ACE", seed, target, names, first, test.truth[own])
+            u = bank.transform(images[own])
+            small = test.info["concept"][own].repeat(4, axis=1).repeat(4, axis=2)
+            first = []
+            for i in bank.importance(images[own], target=target).order[:2]:
+                share = np.bincount(small.ravel(), u[..., i].ravel(), minlength=6)
+                first.append((share / share.sum(), u[..., i]))
+            line("CRAFT", seed, target, names, first, test.truth[own][:, 2::4, 2::4])
+
+
+def line(
+    method: str, seed: int, target: int, names: list[str], first: list[Any], truth: np.ndarray
+) -> None:
+    """Print what the first concept shows, how well it is mapped, and what the second shows."""
+    told = [(names[int(share.argmax())], float(share.max())) for share, _ in first]
+    (name, part), auc = told[0], area(first[0][1], truth)
+    after = "; ".join(f"{n}, {p:.2f}" for n, p in told[1:])
+    print(f"{seed:3d}  {names[target]:14s} {method:7s} {name:16s} {part:6.2f} {auc:10.3f}  {after}")
+
+
 def area(score: np.ndarray, truth: np.ndarray) -> float:
     """Area under the ROC curve."""
     from sklearn.metrics import roc_auc_score
@@ -122,11 +168,15 @@ def main() -> None:
     parser.add_argument("--classes", type=int, default=3)
     parser.add_argument("--repeats", type=int, default=5, help="networks")
     parser.add_argument("--concepts", type=int, default=8)
+    parser.add_argument("--shapes", action="store_true", help="ACE and CRAFT on shapes instead")
     given = parser.parse_args()
     warnings.filterwarnings("ignore", category=UserWarning)
     test = xai.datasets.textures(150, size=SIZE, seed=1)
     names = [*test.target_names, "bars", "diagonals", "rings"]
-    x, y = examples(400)
+    if given.shapes:
+        shapes(given.repeats)
+        return
+    x, y = examples(xai.datasets.textures(400, size=SIZE))
     images = torch.tensor(test.data).float()
     scores: dict[str, list[tuple[float, float]]] = {}
     print("net  class    top concept is   share   map's AUC   best of the others   correct")

@@ -5,7 +5,7 @@ generators the truth.
 
 - real, from scikit-learn: `breast_cancer`, `wine`, `digits`, `photographs`
 - real, downloaded once: `fetch_adult`, `fetch_compas`, `fetch_german_credit`, `fetch_heloc`
-- with a truth: `suppressor2d`, `clustered` (tables), `tetrominoes`, `textures` (images)
+- with a truth: `suppressor2d`, `clustered` (tables), `tetrominoes`, `textures`, `shapes` (images)
 """
 
 if __name__ == "datasets":
@@ -23,7 +23,7 @@ from xai.datasets.compas import fetch_compas
 from xai.datasets.dataset import Dataset
 from xai.datasets.german import fetch_german_credit
 from xai.datasets.heloc import fetch_heloc
-from xai.datasets.planted import textures
+from xai.datasets.planted import shapes, textures
 from xai.datasets.real import breast_cancer, digits, photographs, wine
 from xai.datasets.suppressor import suppressor2d
 from xai.datasets.tetromino import tetrominoes
@@ -38,6 +38,7 @@ __all__ = [
     "fetch_german_credit",
     "fetch_heloc",
     "photographs",
+    "shapes",
     "suppressor2d",
     "tetrominoes",
     "textures",

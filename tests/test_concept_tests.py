@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import itertools
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 import xai
 from xai.concepts import ace, fit, tcav
-from xai.concepts.directions import direction, from_activations, paired_p_value
+from xai.concepts.directions import direction, from_activations, permutation_p_value
 from xai.concepts.segments import box, segmented
 from xai.regions import Superpixels
 
@@ -43,30 +46,72 @@ def test_a_linear_net_is_sensitive_to_all_images_or_none(channel, score):
         layer="0", target=0, size=20,
     )  # fmt: skip
     assert (result.scores == score).all() and result.mean == score and result.std_error == 0
-    assert (result.accuracy > 0.95).all() and result.p_value < 0.1
+    assert (result.accuracy > 0.95).all() and result.significant(0.001)
     np.testing.assert_allclose(np.linalg.norm(result.vectors, axis=1), 1)
     assert np.abs(result.vectors[:, channel]).min() > 0.9
+    slope = net[3].weight[0].detach().numpy()  # of the mean over places, in every place
+    assert result.derivative == pytest.approx((result.vectors @ slope).mean())
 
 
-def test_random_examples_are_not_significant_and_concepts_are():
+@pytest.mark.parametrize("few", [4, 30])
+def test_p_values_of_random_examples_are_uniform(few, monkeypatch):
+    """The paper's t-test over runs that share four examples calls half of these significant."""
+    monkeypatch.setattr("xai.concepts.directions.RESAMPLES", 199)
+    rng = np.random.default_rng(0)
+    slope = rng.normal(size=12)
+    p = np.array([
+        permutation_p_value(
+            rng.exponential(size=(few, 12)), rng.exponential(size=(40, 12)), slope, seed=seed
+        )
+        for seed in range(200)
+    ])  # fmt: skip
+    for level in (0.05, 0.2, 0.5):
+        assert abs((p <= level).mean() - level) < 3.5 * np.sqrt(level * (1 - level) / len(p))
+
+
+def test_a_concept_that_moves_the_class_is_significant_however_few_its_examples():
     rng = np.random.default_rng(0)
     slopes = rng.normal(size=(50, 8))
-    random = rng.normal(size=(4000, 8))
-    p = [
-        from_activations(
-            rng.normal(size=(4000, 8)), random, slopes, runs=10, size=40, seed=seed
-        ).p_value
-        for seed in range(40)
-    ]
-    assert np.mean(np.array(p) < 0.05) < 0.15
     slopes[:, 0] = np.abs(slopes[:, 0]) * 10
-    shown = rng.normal(size=(60, 8)) + 3 * np.eye(8)[0]
-    assert from_activations(shown, random, slopes, runs=20, size=40, seed=0).significant()
+    random = rng.normal(size=(100, 8))
+    for few in (4, 60):
+        shown = rng.normal(size=(few, 8)) + 4 * np.eye(8)[0]
+        result = from_activations(shown, random, slopes, runs=4, size=40, seed=0)
+        assert result.significant() and result.mean > 0.9
 
 
-def test_differences_that_do_not_vary_have_a_p_value():
-    assert paired_p_value(np.ones(5), np.ones(5)) == 1
-    assert paired_p_value(np.ones(5), np.zeros(5)) == 0
+def test_all_swaps_of_few_examples_are_tried():
+    """Of three and three examples there are 20 splits: one as far apart, and its mirror image."""
+    concept, random = np.eye(3) + 5 * np.eye(3)[0], np.eye(3)
+    p = [permutation_p_value(concept, random, np.array([1.0, 0, 0]), seed=s) for s in (0, 1)]
+    assert p == [pytest.approx(2 / 20)] * 2
+
+
+@pytest.mark.parametrize("channels", [3, 100])  # fewer than examples, and more
+def test_what_is_tested_is_the_sensitivity_along_the_ridge_normal(channels):
+    from sklearn.linear_model import Ridge
+
+    rng = np.random.default_rng(1)
+    concept, random = rng.random((5, channels)) + 0.05, rng.random((5, channels))
+    slope = rng.normal(size=channels)
+    X = np.concatenate([concept, random])
+    S = np.cov(X.T, bias=True)
+    alpha = len(X) * np.trace(S @ S) / np.trace(S)
+
+    def along(own):
+        return Ridge(alpha=alpha).fit(X, np.isin(np.arange(10), own) * 1.0).coef_ @ slope
+
+    values = np.array([along(own) for own in itertools.combinations(range(10), 5)])
+    tails = [(values >= values[0] - 1e-12).mean(), (values <= values[0] + 1e-12).mean()]
+    expected = min(1, 2 * min(tails))
+    assert permutation_p_value(concept, random, slope, seed=0) == pytest.approx(expected)
+
+
+def test_what_moves_no_class_is_not_significant():
+    a = np.random.default_rng(0).random((20, 3))
+    assert permutation_p_value(a + np.eye(3)[0], a, np.zeros(3), seed=0) == 1
+    flat = np.ones((20, 3))
+    assert permutation_p_value(flat, flat, np.ones(3), seed=0) == 1
 
 
 def test_directions_in_which_nothing_varies_are_left_out():
@@ -76,6 +121,22 @@ def test_directions_in_which_nothing_varies_are_left_out():
     concept[:, 0] += 1
     v, accuracy = direction(concept, random)
     assert v[0] > 0.999 and accuracy == 1
+
+
+def test_channels_in_which_nothing_varies_change_nothing():
+    rng = np.random.default_rng(0)
+    concept, random, slope = rng.random((12, 4)), rng.random((30, 4)), rng.normal(size=4)
+
+    def wide(a):
+        return np.concatenate([a, np.zeros((*a.shape[:-1], 500))], axis=-1)
+
+    v, accuracy = direction(concept, random)
+    np.testing.assert_allclose(direction(wide(concept), wide(random))[0], wide(v), atol=1e-9)
+    p = [
+        permutation_p_value(*both, seed=0)
+        for both in ((concept, random, slope), map(wide, (concept, random, slope)))
+    ]
+    assert p[0] == p[1] and 0 < accuracy <= 1
 
 
 def test_too_few_examples_are_refused():
@@ -134,6 +195,7 @@ def test_settings_of_slic_hold_for_every_image():
 
 
 def test_ace_finds_the_planted_square_and_its_sign():
+    plt = pytest.importorskip("matplotlib.pyplot")
     net = nn.Sequential(
         nn.Conv2d(3, 3, 1), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(3, 2)
     ).double()
@@ -161,6 +223,26 @@ def test_ace_finds_the_planted_square_and_its_sign():
         ]
         assert min(inside) > 0.5
         assert cluster.tcav.mean == score and cluster.tcav.significant()
+    every = sorted([*found.concepts, *found.rejected], key=lambda cluster: cluster.tcav.p_value)
+    scaled = [len(every) / i * cluster.tcav.p_value for i, cluster in enumerate(every, start=1)]
+    lowest = np.minimum.accumulate(scaled[::-1])[::-1]
+    np.testing.assert_allclose([cluster.q_value for cluster in every], np.minimum(lowest, 1))
+    assert all((c.q_value <= 0.01) == (c in found.concepts) for c in every)
+    keys = [(c.tcav.mean, c.tcav.derivative) for c in found.concepts]
+    assert keys == sorted(keys, reverse=True)
+    figure = found.plot(crops=3)
+    bars, *pictures = figure.axes
+    lines = len(found.concepts)
+    assert len(pictures) == lines * (3 + 3)
+    np.testing.assert_allclose(
+        [bar.get_width() for bar in bars.patches], [c.tcav.mean for c in found.concepts]
+    )
+    shown = pictures[0].images[0].get_array()  # the nearest segment, on grey
+    (top, bottom), (left, right) = box(found.masks[best.segments[0]])
+    assert shown.shape == (bottom - top, right - left, 3)
+    plt.close("all")
+    with pytest.raises(ValueError, match="no significant concept"):
+        replace(found, concepts=[], rejected=found.concepts).plot()
     again = ace(
         net, images, plain, layer="1", target=0, n_concepts=4, segments=(6, 12), runs=30, size=20,
         batch_size=len(found.image),  # the reference runs an empty last batch
@@ -244,8 +326,9 @@ def test_the_sheet_has_bars_crops_and_maps(planted):
     figure = bank.plot(found, concepts=3, crops=4)
     bars, *pictures = figure.axes
     assert len(bars.patches) == 3 and len(pictures) == 3 * (4 + 3)
-    order = np.argsort(-np.abs(found.values))[:3]
-    np.testing.assert_allclose([bar.get_width() for bar in bars.patches], found.values[order])
+    largest = np.argsort(-np.abs(found.values), kind="stable")[:3]
+    order = [i for i in found.order if i in largest]
+    np.testing.assert_allclose([bar.get_width() for bar in bars.patches], found.signed[order])
     text = [label.get_text() for label in bars.get_yticklabels()]
     assert text[0] == f"concept {order[0]}"
     assert len(bank.plot(concepts=2, crops=2, images=[0]).axes) == 2 * 3
@@ -257,8 +340,42 @@ def test_whiskers_are_seen_on_dark(planted):
     net, x, _, bank = planted
     with plt.style.context("dark_background"):
         bars = xai.explain(net, x[:1], "craft", bank=bank).plot("concepts").axes[-1]
-    (whiskers,) = bars.containers[0].lines[2]
-    np.testing.assert_array_equal(whiskers.get_color()[0], [1, 1, 1, 1])
+        (whiskers,) = bars.containers[0].lines[2]
+        np.testing.assert_array_equal(whiskers.get_color()[0], [1, 1, 1, 1])
+        plt.close("all")
+
+
+def test_what_speaks_against_a_class_is_last_and_its_bar_goes_left(planted):
+    plt = pytest.importorskip("matplotlib.pyplot")
+    net, x, data, bank = planted
+    contest = nn.Linear(6, 3).double()
+    with torch.no_grad():  # the second texture speaks against the first class, most of all
+        contest.weight.copy_(torch.tensor([[1.0, -3, 0, 0, 0, 0], [0] * 6, [0] * 6]))
+    against = replace(bank, model=nn.Sequential(*net[:4], contest))
+    found = against.importance(target=0)
+    last, first = found.order[-1], found.order[0]
+    assert found.values[last] > found.values[first] and found.effect[last] < 0
+    bars = against.plot(found, concepts=2, crops=2).axes[0]
+    assert [label.get_text() for label in bars.get_yticklabels()] == [
+        f"concept {first}", f"concept {last}\n(against)",
+    ]  # fmt: skip
+    widths = [bar.get_width() for bar in bars.patches]
+    np.testing.assert_allclose(widths, [found.values[first], -found.values[last]])
+    rows = np.flatnonzero((data.info["concept"] == 1).any(axis=(1, 2)))[:1]
+    one = xai.explain(against.model, x[rows], "craft", bank=bank, target=0)
+    figure = one.plot("concepts", concepts=6)
+    widths = np.array([bar.get_width() for bar in figure.axes[2].patches])
+    assert widths[-1] == -one.values[0, last] < 0 and (np.diff(widths) <= 0).all()
+    plt.close("all")
+
+
+def test_whiskers_can_be_seen_on_black(planted):
+    plt = pytest.importorskip("matplotlib.pyplot")
+    _, x, _, bank = planted
+    with plt.style.context("dark_background"):
+        bars = bank.plot(bank.importance(x[:5], target=0), concepts=2, crops=2).axes[0]
+        whiskers = bars.collections[0]
+        np.testing.assert_allclose(whiskers.get_color()[0], [1, 1, 1, 1])
     plt.close("all")
 
 

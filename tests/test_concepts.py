@@ -129,6 +129,18 @@ def test_all_concepts_together_give_the_networks_output(problem):
     np.testing.assert_allclose(told, bare[np.arange(4), e.target], atol=1e-12)
 
 
+def test_what_the_concepts_leave_over_stays_in_every_coalition(problem):
+    W, _, _, weights, net, bank = problem
+    noisy = torch.tensor(np.random.default_rng(5).random((4, C, SIDE, SIDE)))
+    u = bank.transform(noisy).mean(axis=(1, 2))
+    left = noisy.numpy().mean(axis=(2, 3)) - u @ W
+    assert np.abs(left @ weights[1]).min() > 0.01
+    for method in ("shapley", "occlusion"):
+        e = xai.explain(net, noisy, method, players=Concepts(bank), removal=Baseline(0), target=1)
+        np.testing.assert_allclose(e.base_values, left @ weights[1] + 0.3, atol=1e-9)
+        np.testing.assert_allclose(e.values, u * (W @ weights[1]), atol=1e-9)
+
+
 def test_what_is_made_of_concepts_leaves_nothing_over(problem):
     _, images, U, _, net, bank = problem
     np.testing.assert_allclose(bank.transform(images), U, atol=1e-9)
@@ -182,6 +194,16 @@ def test_permuting_concepts_permutes_their_importance(problem):
     assert (np.abs(two.values - one.values[order]) < 4 * error + 1e-3).all()
 
 
+def test_twenty_concepts_turned_round_are_as_important_as_before():
+    """The reference's unscrambled Halton designs favour the first, whichever these are."""
+    images = torch.ones(1, 20, 2, 2).double()
+    net = Painted(linear_head(np.linspace(1, 2, 20)[None]))
+    W = np.eye(20)
+    one, two = (bank_of(net, basis, images).importance(images) for basis in (W, W[::-1]))
+    error = np.hypot(one.std_error[::-1], two.std_error)
+    assert (np.abs(two.values - one.values[::-1]) < 4 * error + 1e-3).all()
+
+
 def test_concepts_that_do_nothing_get_exactly_0():
     W = np.eye(5)
     weights = np.array([[1.0, -2.0, 0.0, 3.0, 1.0]])  # concept 2 is ignored
@@ -212,6 +234,30 @@ def test_importance_takes_any_summary(problem):
     np.testing.assert_allclose(shares.effect, exact.values, atol=1e-9)  # a linear head
     with pytest.raises(ValueError, match="one target"):
         bank.importance(images, target="all")
+
+
+def test_importance_tells_what_is_left_over_and_how_images_differ(problem):
+    W, _, _, weights, _, bank = problem
+    noisy = torch.tensor(np.random.default_rng(5).random((4, C, SIDE, SIDE)))
+    found = bank.importance(noisy, target=1, summary="shapley")
+    u = bank.transform(noisy)
+    a = np.moveaxis(noisy.numpy(), 1, -1)
+    left = a - u @ W
+    share = np.linalg.norm(left.reshape(4, -1), axis=1) / np.linalg.norm(a.reshape(4, -1), axis=1)
+    assert found.reconstruction_error == pytest.approx(share.mean())
+    assert found.gap == pytest.approx(np.abs(left.mean(axis=(1, 2)) @ weights[1]).mean())
+    parts = u.mean(axis=(1, 2)) * (W @ weights[1])
+    np.testing.assert_allclose(found.spread, parts.std(axis=0, ddof=1) / 2)
+    assert np.isnan(bank.importance(noisy[:1], target=1, designs=8).spread).all()
+
+
+def test_importance_is_for_the_banks_own_class(problem):
+    _, images, _, _, _, bank = problem
+    own = replace(bank, target=2).importance(images[:4], summary="shapley")
+    given = bank.importance(images[:4], target=2, summary="shapley")
+    np.testing.assert_array_equal(own.values, given.values)
+    predicted = bank.importance(images[:4], summary="shapley")
+    assert (own.explanation.target == 2).all() and (predicted.explanation.target != 2).any()
 
 
 def test_the_map_is_where_the_concepts_are(problem):
@@ -353,6 +399,13 @@ def test_inputs_and_network_are_left_as_they_were(textured):
     assert all("forward" not in vars(part) for part in net.modules())
 
 
+class Pickled:
+    """What a pickle could run when it is read."""
+
+    def __reduce__(self):
+        return pytest.fail, ("a pickle was read",)
+
+
 def test_a_bank_comes_back_from_its_file(textured, tmp_path):
     net, images, bank = textured
     bank.save(tmp_path / "bank.npz")
@@ -368,8 +421,10 @@ def test_a_bank_comes_back_from_its_file(textured, tmp_path):
     with pytest.raises(ValueError, match="images="):
         small.crops(0)
     np.savez(tmp_path / "other.npz", a=np.ones(2))
-    with pytest.raises(ValueError, match="no concept bank"):
-        load(tmp_path / "other.npz")
+    np.savez(tmp_path / "pickled.npz", concepts=np.array(Pickled(), dtype=object))
+    for name in ("other.npz", "pickled.npz"):
+        with pytest.raises(ValueError, match="no concept bank"):
+            load(tmp_path / name)
 
 
 @pytest.mark.parametrize("factors", ["semi_nmf", "kmeans", "pca", "nmf"])
@@ -480,6 +535,24 @@ def test_what_is_no_network_or_no_bank_is_refused(textured):
 
 def bank_of_layer(bank, layer):
     return replace(bank, layer=layer)
+
+
+def test_activations_are_made_in_the_networks_own_memory_format(textured):
+    """Else what follows the layer runs in the slower one, or every batch is laid out anew."""
+    net, images, bank = textured
+    values = []
+    for channels_last in (False, True):
+        seen = set()
+        handle = net[4].register_forward_pre_hook(
+            lambda _, given, seen=seen: seen.add(
+                given[0].is_contiguous(memory_format=torch.channels_last)
+            )
+        )
+        model = xai.TorchModel(net, channels_last=channels_last)
+        values.append(xai.explain(model, images[:2], "craft", bank=bank, target=0).values)
+        handle.remove()
+        assert seen == {channels_last}
+    np.testing.assert_allclose(*values, atol=1e-9)
 
 
 def test_sobol_is_the_rows_summary():

@@ -27,6 +27,7 @@ GENERATORS = {
     "clustered": {"n": 20},
     "tetrominoes": {"n": 20, "scenario": "rigid", "background": "correlated"},
     "textures": {"n": 20},
+    "shapes": {"n": 20},
 }
 
 
@@ -93,6 +94,8 @@ def test_seeds_repeat_and_no_global_state_is_touched(name):
         ("tetrominoes", {"signal": 1.0}, "within"),
         ("textures", {"size": 30}, "multiple of cells"),
         ("textures", {"noise": -1.0}, "negative"),
+        ("shapes", {"size": 30}, "multiple of cells"),
+        ("shapes", {"noise": -1.0}, "negative"),
     ],
 )
 def test_what_cannot_be_is_refused(name, options, message):
@@ -347,6 +350,35 @@ def test_textures_differ_by_their_spectra():
     means = np.stack([spectra[:half][concept[:half] == k].mean(axis=0) for k in range(6)])
     nearest = ((spectra[half:, None] - means) ** 2).sum(axis=2).argmin(axis=1)
     assert (nearest == concept[half:]).mean() > 0.95
+
+
+# --------------------------------------------------------------------------------------- shapes
+
+
+def test_the_truth_is_the_pixels_of_the_classs_own_shapes():
+    data = datasets.shapes(60, size=64, cells=4, noise=0.0)
+    concept = data.info["concept"]
+    assert ((concept == data.target[:, None, None]).sum(axis=(1, 2)) == 4).all()
+    own = np.moveaxis(data.data, 1, -1)[data.truth]
+    brightest = np.repeat(data.target, data.truth.sum(axis=(1, 2)))
+    assert_array_equal(own.argmax(axis=1), brightest)  # red, green, blue
+    assert (own.max(axis=1) >= 0.7).all() and (np.sort(own, axis=1)[:, :2] == 0).all()
+    places = data.truth.reshape(60, 4, 16, 4, 16).any(axis=(2, 4))
+    assert_array_equal(places, concept == data.target[:, None, None])
+    background = (data.data == 0.5).all(axis=1)
+    assert 0.3 < background.mean() < 0.9
+
+
+def test_every_shape_has_its_own_outline():
+    """Of one size, they share at most three quarters of their pixels."""
+    data = datasets.shapes(300, size=96, cells=2, noise=0.0, seed=1)
+    inside = (data.data != 0.5).any(axis=1).reshape(300, 2, 48, 2, 48).transpose(0, 1, 3, 2, 4)
+    inside, concept = inside.reshape(-1, 48 * 48), data.info["concept"].ravel()
+    area = [inside[concept == k].mean() for k in range(6)]
+    mean = np.stack([inside[concept == k].mean(axis=0) for k in range(6)])
+    assert min(area) > 0.05
+    apart = np.abs(mean[:, None] - mean[None]).sum(axis=2) / mean.sum(axis=1)
+    assert apart[~np.eye(6, dtype=bool)].min() > 0.15
 
 
 # ------------------------------------------------------------------------- used with the library

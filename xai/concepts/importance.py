@@ -44,10 +44,14 @@ class Importance:
     gap: float
 
     @property
+    def signed(self) -> Floats:
+        """Values with the sign of their effect: negative where a concept speaks against."""
+        return np.abs(self.values) * np.sign(self.effect)
+
+    @property
     def order(self) -> NDArray[np.intp]:
         """Concepts from the most important for the output to the most important against it."""
-        signed = np.abs(self.values) * np.sign(self.effect)
-        return np.argsort(-signed, kind="stable")
+        return np.argsort(-self.signed, kind="stable")
 
     def __len__(self) -> int:
         return len(self.values)

@@ -71,7 +71,7 @@ class Concepts(Players):
         bank, axis, a = self._bank, pieces.axis, pieces.inputs.block
         W = bank.basis_like(a)
         u = bank.coefficients_of(a, axis)
-        E = a - _times(u, W, axis)
+        E = a - _times(u, W, axis, torch.zeros_like(a[:1]))
         with torch.no_grad():
             size = batch_size or 32
             bare = [
@@ -112,14 +112,12 @@ class Concepts(Players):
         )
 
 
-def _times(u: Tensor, W: Tensor, axis: int, E: Tensor | None = None) -> Tensor:
-    """Activations u W + E of coefficients whose concepts lie along an axis."""
+def _times(u: Tensor, W: Tensor, axis: int, E: Tensor) -> Tensor:
+    """Activations u W + E of coefficients whose concepts lie along an axis, laid out as E is."""
     import torch
 
-    if axis == 1 and u.ndim == 4:
-        basis = W.T.expand(len(u), -1, -1)
-        flat = u.flatten(2)
-        out = torch.bmm(basis, flat) if E is None else torch.baddbmm(E.flatten(2), basis, flat)
+    if axis == 1 and u.ndim == 4 and E.is_contiguous():
+        out = torch.matmul(W.T, u.flatten(2)).add_(E.flatten(2))
         return out.reshape(len(u), W.shape[1], *u.shape[2:])
-    out = torch.movedim(torch.movedim(u, axis, -1) @ W, -1, axis)
-    return out if E is None else out + E
+    last = torch.movedim(u, axis, -1) @ W
+    return torch.movedim(last.add_(torch.movedim(E, axis, -1)), -1, axis)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from xai.concepts.crops import Network, opened, pooled
+from xai.concepts.crops import Network, on_host, opened, pooled
 from xai.concepts.directions import Tcav, class_gradients, from_activations
 from xai.regions import Superpixels
 
@@ -29,19 +29,21 @@ class Cluster:
     segments : (m,) indices of `Ace.image` and `Ace.masks`, nearest to the centre first
     centre : (C,)
     tcav : the test of the class's sensitivity
+    q_value : its p-value, adjusted for as many tests as there are clusters
     """
 
     segments: Indices
     centre: Floats
     tcav: Tcav
+    q_value: float
 
     def __repr__(self) -> str:
-        return f"Cluster({len(self.segments)} segments, {self.tcav!r})"
+        return f"Cluster({len(self.segments)} segments, {self.tcav!r}, q={self.q_value:.2g})"
 
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Ace:
-    """Concepts of a class, by mean TCAV score; those that are not significant are left out.
+    """Concepts of a class, by mean TCAV score, equal ones by derivative; significant ones alone.
 
     Attributes
     ----------
@@ -50,6 +52,7 @@ class Ace:
     image : (s,) the image of each segment
     masks : (s, height, width) bool
     layer, target : what was looked at
+    images : (n, channels, height, width), read-only
     """
 
     concepts: list[Cluster]
@@ -58,12 +61,19 @@ class Ace:
     masks: NDArray[np.bool_]
     layer: str
     target: int
+    images: NDArray[Any]
 
     def __repr__(self) -> str:
         return (
             f"Ace({len(self.concepts)} concepts of output {self.target} in {self.layer!r}, "
             f"{len(self.rejected)} rejected, {len(self.image)} segments)"
         )
+
+    def plot(self, **options: Any) -> Any:
+        """Draw the concepts; see `xai.plots.ace_sheet`."""
+        from xai.plots.concepts import ace_sheet
+
+        return ace_sheet(self, **options)
 
 
 def ace(
@@ -114,6 +124,8 @@ def ace(
     segments from P of D images, a cluster is kept where ``P > S/2``, or ``P > S/4`` and
     ``P > D/4``, or ``P > S/10`` and ``P > D/2``.
     """
+    from scipy.stats import false_discovery_control
+
     slic = Superpixels(compactness=compactness, sigma=sigma)
     with opened(model, images, layer) as network:
         name, n = network.probe.name, len(network.images)
@@ -127,16 +139,19 @@ def ace(
         B = pooled(network, _crops(network, *others, grey, batch_size))
     found = _clusters(A, image, n, n_concepts, least_segments, seed)
     slopes = class_gradients(model, images, layer=name, target=target, batch_size=batch_size)
-    tested = [
-        Cluster(near, centre, from_activations(A[near], B, slopes, runs=runs, size=size, seed=seed))
-        for near, centre in found
+    tests = [
+        from_activations(A[near], B, slopes, runs=runs, size=size, seed=seed) for near, _ in found
     ]
-    tested.sort(key=lambda cluster: -cluster.tcav.mean)
-    good = [cluster.tcav.p_value <= level for cluster in tested]
+    q_values = false_discovery_control([test.p_value for test in tests]) if tests else []
+    tested = [
+        Cluster(near, centre, test, float(q))
+        for (near, centre), test, q in zip(found, tests, q_values, strict=True)
+    ]
+    tested.sort(key=lambda cluster: (-cluster.tcav.mean, -cluster.tcav.derivative))
     return Ace(
-        [cluster for cluster, kept in zip(tested, good, strict=True) if kept],
-        [cluster for cluster, kept in zip(tested, good, strict=True) if not kept],
-        image, masks, name, int(target),
+        [cluster for cluster in tested if cluster.q_value <= level],
+        [cluster for cluster in tested if cluster.q_value > level],
+        image, masks, name, int(target), on_host(images),
     )  # fmt: skip
 
 
@@ -181,10 +196,10 @@ def _crops(
 
     def crop(i: int, mask: NDArray[np.bool_]) -> Tensor:
         (top, bottom), (left, right) = box(mask)
-        inside = torch.as_tensor(mask, device=grey.device)
-        shown = torch.where(inside, network.images[i], grey[:, None, None])
-        part = shown[None, :, top:bottom, left:right]
-        return interpolate(part, size, mode="bilinear", align_corners=False)
+        inside = torch.as_tensor(mask[top:bottom, left:right], device=grey.device)
+        part = network.images[i, :, top:bottom, left:right]
+        shown = torch.where(inside, part, grey[:, None, None])
+        return interpolate(shown[None], size, mode="bilinear", align_corners=False)
 
     for start in range(0, len(image), batch_size):
         part = slice(start, start + batch_size)

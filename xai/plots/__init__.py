@@ -2,7 +2,7 @@
 
 from xai.plots.choose import plot
 from xai.plots.compare import compare
-from xai.plots.concepts import concept_sheet, concepts_of_image
+from xai.plots.concepts import ace_sheet, concept_sheet, concepts_of_image
 from xai.plots.effects import dependence
 from xai.plots.heatmap import heatmap
 from xai.plots.image import image, images
@@ -13,6 +13,7 @@ from xai.plots.swarm import beeswarm, scatter
 from xai.plots.table import bar, global_bar, waterfall
 
 __all__ = [
+    "ace_sheet",
     "bar",
     "beeswarm",
     "compare",
