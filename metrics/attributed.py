@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,6 +11,9 @@ from xai.explanation import Explanation
 from xai.metrics.score import Floats
 from xai.players import Pixels
 from xai.setting import Setting
+
+if TYPE_CHECKING:
+    from xai.metrics.case import Scene
 
 
 def own_keywords(explanation: Explanation, given: dict[str, Any], *, shown: bool) -> dict[str, Any]:
@@ -34,6 +37,16 @@ def own_keywords(explanation: Explanation, given: dict[str, Any], *, shown: bool
     if "data" not in own and "data" not in given and recipe.get("removal") is not None:
         own["removal"] = recipe["removal"]
     return {name: value for name, value in own.items() if value is not None}
+
+
+def in_its_own_game(explanation: Any, scene: Scene) -> bool:
+    """Whether a scene is the explanation's own, and it holds the ends of its game."""
+    if not isinstance(explanation, Explanation) or np.isnan(explanation.base_values).any():
+        return False
+    recipe = explanation.recipe or {}
+    parts = ("removal", "data", "behavior")
+    same = all(getattr(scene, p) is None or getattr(scene, p) is recipe.get(p) for p in parts)
+    return same and (scene.target is None or np.array_equal(scene.target, explanation.target))
 
 
 def _own_players(explanation: Explanation) -> Any:

@@ -8,7 +8,8 @@ import numpy as np
 
 from xai import streams
 from xai.game import Game
-from xai.metrics.case import Case, metric
+from xai.metrics.attributed import in_its_own_game
+from xai.metrics.case import Case, Result, metric
 from xai.metrics.models import composed
 from xai.metrics.numerics import ratio
 from xai.metrics.paths import changes
@@ -21,10 +22,12 @@ TOLERANCE = 1e-6
 
 
 @metric
-def completeness_gap(case: Case, *, relative: bool = False) -> Floats:
+def completeness_gap(case: Case, *, relative: bool = False) -> Result:
     """``|Σ a − (v(N) − v(∅))|``; `relative`: as a part of ``|v(N) − v(∅)|``.
 
-    Sundararajan, Taly & Yan 2017; efficiency, of Shapley values.
+    Sundararajan, Taly & Yan 2017; efficiency, of Shapley values. v is the Explanation's own game,
+    whose ends it holds, unless another removal, data, behavior or target is given; that of
+    `removal` or `data` for arrays, and for explanations without an empty state.
 
     Examples
     --------
@@ -34,12 +37,19 @@ def completeness_gap(case: Case, *, relative: bool = False) -> Floats:
     1.0
     """
 
+    def gap(total: Floats, change: Floats) -> Floats:
+        error = np.abs(total - change)
+        return ratio(error, np.abs(change)) if relative else error
+
     def of(game: Game, a: Floats) -> Floats:
         base, full = (end[:, 0] for end in game.ends(np.arange(game.n_rows)))
-        gap = np.abs(a.sum(axis=1) - (full - base))
-        return ratio(gap, np.abs(full - base)) if relative else gap
+        return gap(a.sum(axis=1), full - base)
 
-    return np.asarray(case.per_row(of))
+    e = case.explanation
+    if not in_its_own_game(e, case.scene):
+        return Result(np.asarray(case.per_row(of)))
+    own = gap(np.nansum(case.flat, axis=1), e.predictions - e.base_values)
+    return Result(own, removal=e.removal, output=e.behavior)
 
 
 @metric
@@ -124,7 +134,8 @@ def _plus(rows: Any, c: Floats) -> Any:
         return rows + torch.tensor(c).to(rows.device, rows.dtype)
     if hasattr(rows, "columns"):
         raise TypeError("input_invariance shifts arrays and tensors: pass x as one, x.to_numpy()")
-    return np.asarray(rows) + c
+    rows = np.asarray(rows)
+    return (rows + c).astype(rows.dtype) if rows.dtype.kind == "f" else rows + c
 
 
 @metric

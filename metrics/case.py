@@ -254,11 +254,16 @@ def padded(parts: list[tuple[Indices, NDArray[Any]]], n: int) -> Floats:
 
 @dataclass(frozen=True)
 class Result:
-    """What a metric computes: values (n,), and a curve or more where it has them."""
+    """What a metric computes: values (n,), and a curve or more where it has them.
+
+    `removal` and `output` are stated where they are not the scene's.
+    """
 
     values: Any
     curve: Floats | None = None
     info: dict[str, Any] = field(default_factory=dict)
+    removal: str = ""
+    output: str = ""
 
 
 def _numbers(explanation: Any) -> Floats:
@@ -295,8 +300,8 @@ def score(name: str, case: Case, core: Callable[..., Any], options: dict[str, An
     values = np.asarray(result.values, np.float64)
     return Score(
         values, name, record.better, record.category,
-        removal=", ".join(scene.removals),
-        output=repr(scene.seen.recipe.behavior) if scene.looked else "",
+        removal=result.removal or ", ".join(scene.removals),
+        output=result.output or (repr(scene.seen.recipe.behavior) if scene.looked else ""),
         evaluations=-(-spent // max(1, len(values))),
         curve=result.curve, info=result.info,
     )  # fmt: skip

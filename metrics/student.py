@@ -44,7 +44,7 @@ def simulatability(
     student : scikit-learn classifier
         None: logistic regression on standardised columns.
     mimic : scikit-learn regressor of several outputs
-        Rows to attributions. None: five nearest neighbours, standardised.
+        Rows to attributions. None: five nearest neighbours (fewer of few rows), standardised.
 
     Returns
     -------
@@ -66,7 +66,8 @@ def simulatability(
     seed = case.scene.seen.seed % 2**32
     dealt = a[np.random.default_rng(seed).permutation(len(a))]  # to rows they are not of
     class_of = _student() if student is None else student
-    lesson = _Lesson(class_of, _mimic() if mimic is None else mimic, folds, shown == "always")
+    mimic = _mimic(len(x), folds) if mimic is None else mimic
+    lesson = _Lesson(class_of, mimic, folds, shown == "always")
     right = np.empty((3, len(x)))
     for learnt, asked in KFold(folds, shuffle=True, random_state=seed).split(x):
         for place, seen in enumerate((None, dealt, a)):
@@ -146,9 +147,13 @@ def _student() -> Any:
     return make_pipeline(StandardScaler(), LogisticRegression(max_iter=2000))
 
 
-def _mimic() -> Any:
+def _mimic(n: int, folds: int) -> Any:
+    """Five nearest neighbours, or as many as the rows that are learnt from."""
     from sklearn.neighbors import KNeighborsRegressor
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import StandardScaler
 
-    return make_pipeline(StandardScaler(), KNeighborsRegressor())
+    learnt = n - -(-n // folds)  # the fewest, and of these again
+    return make_pipeline(
+        StandardScaler(), KNeighborsRegressor(min(5, learnt - -(-learnt // folds)))
+    )

@@ -427,6 +427,13 @@ def test_students_may_be_swapped_and_lessons_refused(lesson):
         metrics.simulatability(opposite, x[:6], e[range(6)])
 
 
+@pytest.mark.parametrize(("n", "folds"), [(4, 2), (6, 2), (7, 3), (10, 5), (12, 2)])
+def test_few_rows_teach_little_but_do_not_fail(lesson, n, folds):
+    x, e = lesson
+    score = metrics.simulatability(opposite, x[:n], e[range(n)], folds=folds)
+    assert set(score.values) <= {-1.0, 0.0, 1.0}
+
+
 @pytest.mark.parametrize("module", ["tasks", "proportions"])
 def test_examples_run(module):
     done = doctest.testmod(import_module(f"xai.metrics.{module}"))
