@@ -55,7 +55,7 @@ def test_others_do_not(rows):
 
 
 def test_completeness_is_of_the_explanations_own_game():
-    """By default images lose their mean colour in metrics, and integrate from 0: no gap for that."""
+    """Images lose their mean colour in metrics, and integrate from 0: that is no gap."""
     torch = pytest.importorskip("torch")
     torch.manual_seed(0)
     net = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(36, 4), torch.nn.Tanh(),
