@@ -144,7 +144,7 @@ class _Attack:
     @property
     def free(self) -> NDArray[np.bool_]:
         """Elements that can be moved, (d,)."""
-        return ~fixed(self.case.scene.seen.inputs).reshape(-1)
+        return np.asarray(~fixed(self.case.scene.seen.inputs).reshape(-1))
 
     def rows(self, delta: Floats, index: Indices) -> Any:
         """Rows `index` moved by δ (m, d), as the model takes them."""
@@ -163,7 +163,7 @@ class _Attack:
         if by_torch is not None:
             x = self.rows(delta, np.arange(len(delta)))
             g = by_torch.pulled_back(x, lambda a, rows: goal(a, rows)[1]) * self.free
-        flat = ~g.any(axis=1)
+        flat = np.asarray(~g.any(axis=1))
         if flat.any():
             g = np.where(flat[:, None], self._differences(goal, delta, step), g)
         return np.sign(g) if self.norm == "linf" else np.nan_to_num(ratio(g, lengths(g)[:, None]))

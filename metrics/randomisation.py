@@ -4,8 +4,9 @@ For torch modules. The model itself is never changed: its copies are.
 
 Pure noise is the best explanation by these metrics, as it is never like itself; and networks keep
 much of what a channel amounts to when a layer is drawn anew, so that no explanation can change
-altogether (Binder et al. 2023). So a score comes with a floor, ``info["floor"]``, and belongs
-beside a metric of faithfulness.
+altogether (Binder et al. 2023). So a score comes with, and prints, a figure of faithfulness,
+``info["faithfulness"]``: `abpc` in so many `steps` (0: none), about 0 for noise; and with a floor,
+``info["floor"]``, where one is known.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ import numpy as np
 
 from xai import streams
 from xai.metrics.case import Case, Result, metric, outputs
+from xai.metrics.faithfulness import abpc
 from xai.metrics.numerics import pearson, ratio, spearman
 from xai.metrics.perturb import Explain, explained, moved
 from xai.metrics.score import Floats
@@ -26,6 +28,8 @@ from xai.metrics.score import Floats
 Order = Literal["top_down", "bottom_up", "independent"]
 BINS = 100
 """Of the histograms whose entropy `efficient_parameter_randomization` compares."""
+STEPS = 8
+"""Of the curves whose gap is printed beside: 16 model rows for each row and draw."""
 
 
 @metric
@@ -35,6 +39,7 @@ def parameter_randomization(
     order: Order = "bottom_up",
     smooth: int = 0,
     noise: float = 0.1,
+    steps: int = STEPS,
     explain: Explain | None = None,
 ) -> Result:
     """Likeness of the attributions of models whose layers were drawn anew: mean rank correlation.
@@ -51,14 +56,19 @@ def parameter_randomization(
     Returns
     -------
     Score
-        ``curve``: (n, layers) the likeness after each step; ``info["floor"]``: the likeness of
-        rankings that a random last layer leaves (top_down), after Binder et al. 2023: a channel
-        whose activation is K times another's stays ahead of it with chance (2/π) arctan K.
+        ``curve``: (n, layers) the likeness after each step; ``info["floor"]``: the likeness that
+        a random last layer leaves to rankings of its channels by size, after Binder et al. 2023:
+        a channel whose activation is K times another's stays ahead of it with chance
+        (2/π) arctan K. Attributions that follow the activations cannot fall below it; signed ones
+        may. It is for all steps of "top_down", and for the last layer's of "independent";
+        "bottom_up" changes the activations, too, and has none.
     """
     if order not in ("bottom_up", "top_down", "independent"):
         raise ValueError(f"order={order!r}: expected 'bottom_up', 'top_down' or 'independent'")
+    beside = _beside(case, steps)
     module = module_of(case)
     names = layers(module)
+    last = names[-1]
     names = names[::-1] if order == "top_down" else names
     own = case.flat if smooth == 0 else _smoothed(case, explain, module, smooth, noise)
     curve = np.empty((case.scene.n, len(names)))
@@ -67,39 +77,52 @@ def parameter_randomization(
         other = randomised(module, fresh, case.scene.seed)
         a = _smoothed(case, explain, other, smooth, noise)
         curve[:, step] = _likeness(own, a)
-    floor = np.full(case.scene.n, _floor(case, names[0])) if order == "top_down" else None
-    return Result(curve.mean(axis=1), curve, {} if floor is None else {"floor": floor})
+    floor = {} if order == "bottom_up" else {"floor": np.full(case.scene.n, _floor(case, last))}
+    return Result(curve.mean(axis=1), curve, floor | beside)
 
 
 @metric
 def efficient_parameter_randomization(
-    case: Case, *, bins: int = BINS, explain: Explain | None = None
-) -> Floats:
+    case: Case, *, bins: int = BINS, steps: int = STEPS, explain: Explain | None = None
+) -> Result:
     """Relative rise of the attribution's entropy when all layers are drawn anew.
 
     Hedström et al. 2023 (eMPRT): ``(H(a_random) − H(a)) / H(a)``, H of a histogram of `bins`.
     """
+    beside = _beside(case, steps)
     module = module_of(case)
     other = randomised(module, layers(module), case.scene.seed)
     a = explained(case, case.scene.x, np.arange(case.scene.n), explain, other)
     own = np.array([_entropy(row, bins) for row in case.flat])
-    return ratio(np.array([_entropy(row, bins) for row in a]) - own, own)
+    rise = np.array([_entropy(row, bins) for row in a]) - own
+    return Result(ratio(rise, own), info=beside)
 
 
 @metric
-def random_logit(case: Case, *, explain: Explain | None = None) -> Floats:
+def random_logit(case: Case, *, steps: int = STEPS, explain: Explain | None = None) -> Result:
     """Correlation of the attribution with that of another class, drawn at random for each row.
 
     Sixt, Granz & Landgraf 2020: near 1, the explanation does not depend on the class.
     """
-    scene = case.scene
+    beside, scene = _beside(case, steps), case.scene
     target, k = scene.seen.resolved.index[:, 0], scene.seen.outputs.shape[1]
     if k < 2:
         raise ValueError("random_logit explains another class; the model has one output")
     step = 1 + int(streams.integers(scene.seed, streams.MOVE, np.zeros(1, np.intp), 1, k - 1)[0, 0])
     other = (target + step) % k
     a = explained(case, scene.x, np.arange(scene.n), explain, target=other)
-    return _likeness(case.flat, a, pearson)
+    return Result(_likeness(case.flat, a, pearson), info=beside)
+
+
+def _beside(case: Case, steps: int) -> dict[str, Floats]:
+    """The attribution's faithfulness; NaN where no removal is known to measure it with."""
+    if steps == 0:
+        return {}
+    scene = case.scene
+    known = scene.removal is not None or scene.data is not None or scene.seen.axis is not None
+    if not known and not scene.seen.inputs.is_text:
+        return {"faithfulness": np.full(scene.n, np.nan)}
+    return {"faithfulness": np.asarray(abpc.core(case, steps=steps).values)}  # type: ignore[attr-defined]
 
 
 def module_of(case: Case) -> Any:

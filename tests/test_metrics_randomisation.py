@@ -32,7 +32,8 @@ def test_what_does_not_look_at_the_model_is_always_like_itself(net, x, order):
     constant = lambda model, rows, target: rows  # noqa: E731
     score = metrics.parameter_randomization(net, x, x, order=order, explain=constant)
     assert_allclose(score.curve, np.ones((5, 3)))
-    assert ("floor" in score.info) == (order == "top_down")
+    assert ("floor" in score.info) == (order != "bottom_up")
+    assert ("floor=" in repr(score)) == (order != "bottom_up")
     entropy = metrics.efficient_parameter_randomization(net, x, x, explain=constant)
     assert_allclose(entropy.values, 0)
 
@@ -46,6 +47,33 @@ def test_noise_is_like_nothing_and_so_wins(net, x):
     gradient = metrics.parameter_randomization(net, wide, e)
     assert abs(random.mean()) < 4 * random.std_error
     assert gradient.mean() > random.mean()
+
+
+def test_noise_is_best_by_randomisation_and_worst_by_the_faithfulness_beside_it(net):
+    """Binder et al. 2023: both are printed together, for each explanation and for the control."""
+    x = torch.as_tensor(np.random.default_rng(2).normal(size=(40, 6)))
+    e = xai.explain(net, x, "gradient_x_input")
+    every = ["parameter_randomization", "random_logit", "efficient_parameter_randomization",
+             "deletion"]  # fmt: skip
+    report = metrics.evaluate(net, x, e, every, removal="baseline")
+    mine, noise = (report["parameter_randomization", n] for n in ("gradient_x_input", "random"))
+    assert noise.mean() < mine.mean()
+    assert abs(noise.beside("faithfulness")) < 0.5 * mine.beside("faithfulness")
+    deleted = [report["deletion", n].mean() for n in ("gradient_x_input", "random")]
+    assert deleted[0] < deleted[1]
+    for metric in ("parameter_randomization", "random_logit", "efficient_parameter_randomization"):
+        for name in ("gradient_x_input", "random"):
+            score = report[metric, name]
+            figure = score.beside("faithfulness")
+            assert f"faithfulness (abpc)={figure:.3g}" in repr(score)
+            assert f"[{figure:.2g}]" in repr(report)
+        own = metrics.abpc(net, x, e, steps=8, removal="baseline")
+        assert_allclose(report[metric, "gradient_x_input"].info["faithfulness"], own.values)
+    assert "noise" in repr(report)
+    plain = metrics.random_logit(net, x, e, steps=0)
+    assert plain.beside("faithfulness") is None and "abpc" not in repr(plain)
+    unknown = metrics.random_logit(net, x, e)
+    assert np.isnan(unknown.beside("faithfulness")) and "pass data=" in repr(unknown)
 
 
 def test_layers_are_drawn_anew_in_order_and_the_model_stays(net, x):
