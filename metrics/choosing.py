@@ -160,7 +160,7 @@ def choose(
         spent = -(-scene.spent // scene.n)
         tables = {name: areas.errors(*both) for name, both in surrogates.items()}
         warnings = _warnings(scene, tables, neighbourhood)
-        recovery = {}
+        recovery: dict[str, float] = {}
         if self_test and labelled:
             recovery, why = _recovery(scene, labelled, keywords, data, areas, neighbourhood)
             warnings += why

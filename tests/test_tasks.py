@@ -301,6 +301,41 @@ def test_complete_and_linear_attributions_are_no_better_than_a_guess(task):
     assert local.p_value < 1e-50
 
 
+def test_the_two_ramps_that_complete_attributions_cannot_tell_apart():
+    """f±(t) = ±t within |t| ≤ ½, back to 0 at |t| = 1: φ(f±, 0) = 0 for both opposite slopes.
+
+    Without the jumps of ±t·1[|t| ≤ ½], which an integral of the gradient does not see.
+    """
+    torch = pytest.importorskip("torch")
+
+    class Ramp(torch.nn.Module):
+        def __init__(self, sign):
+            super().__init__()
+            self.sign = sign
+
+        def forward(self, x):
+            t = x[:, 0]
+            back = (t.sign() - t) * (t.abs() <= 1)
+            return self.sign * torch.where(t.abs() <= 0.5, t, back)
+
+    zero, mu = torch.zeros(1, 1).double(), torch.as_tensor(background()[:, :1])
+    for sign in (1.0, -1.0):
+        ramp = Ramp(sign)
+        shap = xai.explain(ramp, zero, "exact_shapley", data=mu)
+        start = Baseline(-2.0)
+        far = xai.explain(ramp, zero, "integrated_gradients", removal=start, steps=512)
+        lost = xai.explain(ramp, zero, "occlusion", removal=start)
+        assert_allclose(shap.values, 0, atol=1e-12)
+        assert_allclose(lost.values, 0)
+        assert abs(far.values.item()) < 0.01
+        slope = xai.explain(ramp, zero, "gradient")
+        near = xai.explain(ramp, zero, "c_lime", removal=xai.removal.Noise(0.1, displacements=True))
+        assert_allclose(slope.values, sign)
+        assert_allclose(near.values, sign, atol=0.05)
+        found = tasks.recourse(ramp, zero, step=0.4)
+        assert found.sure.all() and found.holds.item() == (sign > 0)
+
+
 def test_attributions_of_independent_models_are_within_chance():
     """Without twins: slopes and far values drawn apart; the interval of each rate meets a guess."""
     rng = np.random.default_rng(5)
