@@ -30,6 +30,8 @@ BINS = 100
 """Of the histograms whose entropy `efficient_parameter_randomization` compares."""
 STEPS = 8
 """Of the curves whose gap is printed beside: 16 model rows for each row and draw."""
+CHANNELS = 128
+"""Of which pairs are looked at for the floor."""
 
 
 @metric
@@ -72,12 +74,12 @@ def parameter_randomization(
     names = names[::-1] if order == "top_down" else names
     own = case.flat if smooth == 0 else _smoothed(case, explain, module, smooth, noise)
     curve = np.empty((case.scene.n, len(names)))
+    other = module
     for step, name in enumerate(names):
-        fresh = [name] if order == "independent" else names[: step + 1]
-        other = randomised(module, fresh, case.scene.seed)
+        other = randomised(module if order == "independent" else other, [name], case.scene.seed)
         a = _smoothed(case, explain, other, smooth, noise)
         curve[:, step] = _likeness(own, a)
-    floor = {} if order == "bottom_up" else {"floor": np.full(case.scene.n, _floor(case, last))}
+    floor = {} if order == "bottom_up" else {"floor": _floor(case, last)}
     return Result(curve.mean(axis=1), curve, floor | beside)
 
 
@@ -100,7 +102,7 @@ def efficient_parameter_randomization(
 
 @metric
 def random_logit(case: Case, *, steps: int = STEPS, explain: Explain | None = None) -> Result:
-    """Correlation of the attribution with that of another class, drawn at random for each row.
+    """Correlation of the attribution with that of another class: so many classes on, at random.
 
     Sixt, Granz & Landgraf 2020: near 1, the explanation does not depend on the class.
     """
@@ -156,11 +158,13 @@ def randomised(module: Any, names: list[str], seed: int) -> Any:
 
 @contextmanager
 def _seeded(seed: int) -> Iterator[None]:
-    """Torch's generator at a seed, and as it was before; layers take no generator of their own."""
+    """Torch's generators at a seed, and as they were; layers take no generator of their own."""
     import torch
 
     with torch.random.fork_rng(devices=range(torch.cuda.device_count())):
-        torch.manual_seed(seed % 2**63)
+        torch.default_generator.manual_seed(seed % 2**63)
+        if torch.cuda.is_initialized():  # else manual_seed_all is put off, and kept, call by call
+            torch.cuda.manual_seed_all(seed % 2**63)
         yield
 
 
@@ -201,32 +205,46 @@ def _entropy(row: Floats, bins: int) -> float:
     return float(0.0 - (p * np.log(p)).sum())
 
 
-def _floor(case: Case, last: str) -> float:
+def _floor(case: Case, last: str) -> Floats:
     """Expected rank correlation (Kendall's) of channels' contributions to a random last layer."""
-    kept: list[Any] = []
+    import torch
+
+    part, kept = module_of(case).get_submodule(last), []
+    convolves = isinstance(
+        part, torch.nn.modules.conv._ConvNd | torch.nn.modules.batchnorm._NormBase
+    )
 
     def keep(_: Any, inputs: Any) -> None:
-        kept.append(inputs[0].detach().double().flatten(0, -2).cpu().numpy())
+        a = inputs[0].detach().double()
+        a = a.movedim(1, -1) if convolves else a
+        kept.append(a.square().reshape(len(a), -1, a.shape[-1]).mean(1).sqrt().cpu().numpy())
 
-    hook = module_of(case).get_submodule(last).register_forward_pre_hook(keep)
+    hook = part.register_forward_pre_hook(keep)
     try:
         outputs(case.scene.model, case.scene.x, case.scene)
     finally:
         hook.remove()
-    activation = np.sqrt((np.concatenate(kept) ** 2).mean(axis=0))
-    return channel_floor(activation)
+    return channel_floor(np.concatenate(kept))
 
 
-def channel_floor(activation: Floats) -> float:
-    """``E[2 (2/π) arctan K − 1]`` over pairs of channels, K the ratio of their activations.
+def channel_floor(activation: Floats) -> Floats:
+    """``E[2 (2/π) arctan K − 1]`` over pairs of channels (…, C), K ≥ 1 their activations' ratio.
+
+    Of many channels, over pairs of some that are spread evenly over the ranks.
 
     Examples
     --------
-    >>> round(channel_floor(np.array([1.0, 1.0])), 3), round(channel_floor(np.array([1, 1e9])), 3)
-    (0.0, 1.0)
+    >>> channel_floor(np.array([[1.0, 1.0], [1.0, 1e9], [0.0, 0.0]])).round(3)
+    array([0., 1., 0.])
     """
-    i, j = np.triu_indices(len(activation), 1)
-    above = np.maximum(activation[i], activation[j])
-    below = np.minimum(activation[i], activation[j])
-    chance = 2 / np.pi * np.arctan2(above, below)
-    return float((2 * chance - 1).mean()) if len(i) else float("nan")
+    ranked = np.sort(activation, axis=-1)
+    C = ranked.shape[-1]
+    if C > CHANNELS:
+        ranked = ranked[..., ((np.arange(CHANNELS) + 0.5) * C / CHANNELS).astype(np.intp)]
+    total = np.zeros(ranked.shape[:-1])
+    for step in range(1, ranked.shape[-1]):
+        below, above = ranked[..., :-step], ranked[..., step:]
+        inverse = np.where(above > 0, below / np.where(above > 0, above, 1.0), 1.0)
+        total += (1 - 4 / np.pi * np.arctan(inverse)).sum(axis=-1)
+    pairs = ranked.shape[-1] * (ranked.shape[-1] - 1) / 2
+    return np.asarray(total / pairs if pairs else np.full_like(total, np.nan))

@@ -127,6 +127,41 @@ def test_the_floor_is_the_chance_that_an_order_survives():
     assert_allclose(channel_floor(np.array([1.0, 2.0, 5.0])), 2 * np.mean(ahead) - 1, atol=0.01)
 
 
+def test_dead_channels_are_equals_and_many_are_sampled():
+    assert_allclose(channel_floor(np.array([0.0, 0.0, 1.0])), 2 / 3)
+    many = np.random.default_rng(0).exponential(size=(2, 3000))
+    i, j = np.triu_indices(3000, 1)
+    high, low = (f(many[:, i], many[:, j]) for f in (np.maximum, np.minimum))
+    assert_allclose(channel_floor(many), (4 / np.pi * np.arctan(high / low) - 1).mean(1), atol=0.01)
+
+
+@pytest.mark.parametrize("convolves", [False, True])
+def test_floors_are_of_each_rows_own_channels(convolves):
+    """Channels are a convolution's second axis, and what a linear layer takes."""
+    torch.manual_seed(0)
+    last = (
+        [torch.nn.Conv2d(4, 2, 5)] if convolves else [torch.nn.Flatten(), torch.nn.Linear(100, 2)]
+    )
+    body = torch.nn.Sequential(torch.nn.Conv2d(1, 4, 3), torch.nn.ReLU())
+    net = torch.nn.Sequential(body, *last, torch.nn.Flatten()).double()
+    x = torch.randn(3, 1, 7, 7).double()
+    with torch.no_grad():
+        hidden = body(x).numpy()
+    activation = np.sqrt((hidden**2).mean(axis=(2, 3))) if convolves else hidden.reshape(3, -1)
+    given = {"order": "top_down", "explain": lambda model, rows, target: rows, "steps": 0}
+    score = metrics.parameter_randomization(net, x, x, **given)
+    assert_allclose(score.info["floor"], channel_floor(activation))
+    alone = metrics.parameter_randomization(net, x[1:2], x[1:2], **given)
+    assert_allclose(alone.info["floor"], score.info["floor"][1:2])
+
+
+def test_drawing_anew_leaves_nothing_behind(net, x):
+    """torch.manual_seed keeps a traceback for each call while there is no GPU."""
+    before = len(torch.cuda._queued_calls)
+    metrics.parameter_randomization(net, x, x, explain=lambda model, rows, target: rows)
+    assert len(torch.cuda._queued_calls) == before
+
+
 def test_only_modules_have_layers():
     with pytest.raises(TypeError, match="torch"):
         metrics.parameter_randomization(lambda z: z[:, 0], np.ones((1, 2)), np.ones((1, 2)))
