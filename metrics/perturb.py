@@ -76,7 +76,8 @@ def _repeat(
 
     explanation = case.explanation
     if not isinstance(explanation, Explanation) or explanation.recipe is None:
-        kind = "an array" if not isinstance(explanation, Explanation) else "one that was loaded"
+        held = isinstance(explanation, Explanation)
+        kind = "one without a recipe (loaded, or aggregated)" if held else "an array"
         raise ValueError(
             f"this metric explains again, and the explanation is {kind}: pass "
             "explain=, a function (model, x, target) -> array"

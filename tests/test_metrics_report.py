@@ -53,6 +53,37 @@ def test_scores_are_those_of_the_metrics_alone(rows, two):
         report["deletoin", "shapley"]
 
 
+def test_each_metric_states_its_own_removal_and_output(rows, two):
+    """Not those of others that are computed before it, in the same scene."""
+    images = np.random.default_rng(0).random((2, 6, 6, 1))
+    mask = np.zeros((6, 6), bool)
+    mask[1] = True
+    f = lambda x: np.asarray(x).sum(axis=(1, 2, 3))  # noqa: E731
+    asked = ["deletion", "road", ("iou", {"mask": mask}), "complexity", "max_sensitivity"]
+    e = xai.explain(f, images, "occlusion")
+    report = metrics.evaluate(f, images, e, asked)
+    removals = {m: report[m, "occlusion"].removal for m in report.metrics}
+    assert removals["deletion"] == "Baseline(value='mean')"
+    assert removals["road"].startswith("Inpaint")
+    assert removals["iou"] == removals["complexity"] == removals["max_sensitivity"] == ""
+    for name, score in (("iou", ""), ("complexity", ""), ("max_sensitivity", "Prediction")):
+        assert report[name, "occlusion"].output.startswith(score)
+        assert bool(report[name, "occlusion"].output) == bool(score)
+    shared = metrics.evaluate(bent, rows, two, ["dummy_mass", "comprehensiveness"])
+    assert {s.removal for s in shared.scores.values()} == {"Baseline(value=0.0)"}
+
+
+def test_texts_and_sparse_rows_are_scored_by_default():
+    scipy = pytest.importorskip("scipy.sparse")
+    f = lambda texts: np.array([len(t) + 2.0 * ("b" in t) for t in texts])  # noqa: E731
+    e = xai.explain(f, ["a bb", "a bb ccc dddd"], "occlusion", removal="baseline")
+    assert "max_sensitivity" not in metrics.evaluate(f, ["a bb", "a bb ccc dddd"], e).metrics
+    x = scipy.random_array((4, 5), density=0.6, rng=np.random.default_rng(0), format="csr")
+    g = lambda x: np.asarray(x.sum(axis=1)).reshape(-1)  # noqa: E731
+    e = xai.explain(g, x, "occlusion", removal="baseline")
+    assert "deletion" in metrics.evaluate(g, x, e).metrics
+
+
 def test_what_is_shared_is_evaluated_once(rows, two, counting):
     model = counting(bent)
     report = metrics.evaluate(
