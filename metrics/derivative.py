@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 Indices = NDArray[np.intp]
 GRAPH_ROWS = 512
-"""Model rows whose graph is held at once, where no batch size is given."""
+"""Most model rows whose graph is held at once; a single row's points are, however many."""
 LANCZOS = 20
 """Steps to the largest singular value: two passes each."""
 ONCE = ("not implemented", "once_differentiable", "differentiate twice")
@@ -64,7 +64,7 @@ class Graph:
         if not self.a.requires_grad:  # a module that is linear
             return self.x.new_zeros(len(self.rows), self.x[0].numel())
         (g,) = torch.autograd.grad(
-            self.a, self.x, u.to(self.a.dtype), retain_graph=True, create_graph=deeper,
+            self.a, self.x, u.to(self.a), retain_graph=True, create_graph=deeper,
             allow_unused=True, materialize_grads=True,
         )  # fmt: skip
         own: Tensor = g[self.rows].flatten(1)
@@ -85,7 +85,7 @@ class Graph:
         if not g.requires_grad:
             return torch.zeros_like(u)
         (out,) = torch.autograd.grad(
-            g, u, v.to(g.dtype), retain_graph=True, allow_unused=True, materialize_grads=True
+            g, u, v.to(g), retain_graph=True, allow_unused=True, materialize_grads=True
         )
         return out
 
@@ -124,7 +124,8 @@ class Differentiable:
         """Attributions of rows x in place of the explained ones, some rows at a time."""
         import torch
 
-        setting, size = self.setting, self.case.scene.batch_size or GRAPH_ROWS
+        setting = self.setting
+        size = min(GRAPH_ROWS, next(g.batch for _, g in setting.games(self.case.scene.batch_size)))
         for points in self.points:
             step = max(1, size // len(points.alpha))
             for start in range(0, len(points.rows), step):
@@ -178,7 +179,7 @@ class Differentiable:
 
         for graph in self.graphs(self.setting.inputs.block):
             want = np.nan_to_num(self.case.flat[graph.rows])
-            got = graph.a.detach().double().cpu().numpy()
+            got = _host(graph.a).numpy()
             if got.shape != want.shape:
                 return False
             gap = np.abs(got - want).max(axis=1)
@@ -200,8 +201,8 @@ class Differentiable:
         """``Jᵀ u(a, rows)`` at rows x, of which a are the attributions: (n, elements)."""
         back = np.empty((self.setting.inputs.n, int(np.prod(self.setting.inputs.shape))))
         for graph in self.graphs(x):
-            along = graph.a.new_tensor(u(graph.a.detach().double().cpu().numpy(), graph.rows))
-            back[graph.rows] = graph.vjp(along).detach().double().cpu().numpy()
+            along = graph.a.new_tensor(u(_host(graph.a).numpy(), graph.rows))
+            back[graph.rows] = _host(graph.vjp(along)).numpy()
             self.count(len(graph.rows), self._samples(graph))
         return back
 
@@ -223,7 +224,7 @@ class Differentiable:
             for i in range(graph.a.shape[1]):
                 e = torch.zeros_like(graph.a)
                 e[:, i] = 1
-                squares += ((graph.vjp(e).detach().abs() * free).sum(1).double() ** 2).cpu()
+                squares += (_host(graph.vjp(e)).abs() * free).sum(1) ** 2
             self.count(len(graph.rows), self._samples(graph), graph.a.shape[1])
             out[graph.rows] = squares.sqrt().numpy()
         return out
@@ -235,13 +236,13 @@ class Differentiable:
         steps = min(LANCZOS, elements, graph.a.shape[1])
         free, transposed = self._free(), graph.transposed()
         start = streams.normals(self.case.scene.seed, streams.MOVE, np.zeros(1, np.intp), elements)
-        V = [_unit((graph.x.new_tensor(start).double() * free).expand(R, -1))[0]]
+        V = [_unit((torch.as_tensor(start, dtype=torch.float64) * free).expand(R, -1))[0]]
         U: list[Tensor] = []
         B = torch.zeros(R, steps, steps + 1, dtype=torch.float64)
         for k in range(steps):
-            u, B[:, k, k] = _unit(_apart(graph.jvp(V[k], transposed).detach().double(), U))
+            u, B[:, k, k] = _unit(_apart(_host(graph.jvp(V[k], transposed)), U))
             U.append(u)
-            v, B[:, k, k + 1] = _unit(_apart(graph.vjp(u).detach().double() * free, V))
+            v, B[:, k, k + 1] = _unit(_apart(_host(graph.vjp(u)) * free, V))
             V.append(v)
         self.count(R, self._samples(graph), 2 * steps + 1)
         return np.asarray(torch.linalg.matrix_norm(B, 2).numpy())
@@ -250,11 +251,15 @@ class Differentiable:
         """1 for elements that can be moved, 0 for the others, (elements,)."""
         import torch
 
-        block = self.setting.inputs.block
-        return torch.as_tensor(~fixed(self.case.scene.seen.inputs).reshape(-1), device=block.device)
+        return torch.as_tensor(~fixed(self.case.scene.seen.inputs).reshape(-1))
 
     def _samples(self, graph: Graph) -> int:
         return next(len(p.alpha) for p in self.points if graph.rows[0] in p.rows)
+
+
+def _host(values: Tensor) -> Tensor:
+    """Numbers in double precision on the CPU."""
+    return values.detach().cpu().double()
 
 
 def _unit(vectors: Tensor) -> tuple[Tensor, Tensor]:

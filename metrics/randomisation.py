@@ -163,7 +163,7 @@ def _seeded(seed: int) -> Iterator[None]:
 
     with torch.random.fork_rng(devices=range(torch.cuda.device_count())):
         torch.default_generator.manual_seed(seed % 2**63)
-        if torch.cuda.is_initialized():  # else manual_seed_all is put off, and kept, call by call
+        if torch.cuda.is_initialized():  # type: ignore[no-untyped-call] # else manual_seed_all is put off, and kept, call by call
             torch.cuda.manual_seed_all(seed % 2**63)
         yield
 

@@ -75,6 +75,19 @@ def test_completeness_is_of_the_explanations_own_game():
     assert (metrics.completeness_gap(net, x, slope).values > 1e-3).all()
 
 
+@pytest.mark.parametrize("method", ["integrated_gradients", "deeplift", "exact_shapley"])
+def test_complete_methods_leave_no_gap(method):
+    torch = pytest.importorskip("torch")
+    torch.manual_seed(0)
+    net = torch.nn.Sequential(torch.nn.Linear(4, 9), torch.nn.ReLU(), torch.nn.Linear(9, 2))
+    net, x = net.double(), torch.randn(5, 4).double()
+    options = {"steps": 512} if method == "integrated_gradients" else {}
+    e = xai.explain(net, x, method, removal=ZERO, **options)
+    most = 1e-3 if method == "integrated_gradients" else 1e-9  # kinks cost the quadrature
+    assert (metrics.completeness_gap(net, x, e).values < most).all()
+    assert (metrics.completeness_gap(net, x, e, removal=Baseline(0)).values < most).all()
+
+
 def test_shifted_rows_keep_their_precision():
     """A function that takes float32 alone, as networks do."""
 
