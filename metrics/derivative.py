@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from xai import streams
 from xai.explanation import Explanation
+from xai.game import ModelGame
 from xai.inputs import is_tensor
 from xai.kernels import tensors
 from xai.metrics.case import Case
@@ -125,7 +126,9 @@ class Differentiable:
         import torch
 
         setting = self.setting
-        size = min(GRAPH_ROWS, next(g.batch for _, g in setting.games(self.case.scene.batch_size)))
+        ((_, game), *_) = setting.games(self.case.scene.batch_size)
+        assert isinstance(game, ModelGame)
+        size = min(GRAPH_ROWS, game.batch)
         for points in self.points:
             step = max(1, size // len(points.alpha))
             for start in range(0, len(points.rows), step):
