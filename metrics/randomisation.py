@@ -30,7 +30,7 @@ BINS = 100
 """Of the histograms whose entropy `efficient_parameter_randomization` compares."""
 STEPS = 8
 """Of the curves whose gap is printed beside: 16 model rows for each row and draw."""
-CHANNELS = 128
+CHANNELS = 48
 """Of which pairs are looked at for the floor."""
 
 
@@ -239,12 +239,13 @@ def channel_floor(activation: Floats) -> Floats:
     """
     ranked = np.sort(activation, axis=-1)
     C = ranked.shape[-1]
-    if C > CHANNELS:
+    pairs = C * (C - 1) / 2
+    if C > CHANNELS:  # each stands for channels like it, which are 0 ahead of one another
         ranked = ranked[..., ((np.arange(CHANNELS) + 0.5) * C / CHANNELS).astype(np.intp)]
+        pairs = CHANNELS**2 / 2
     total = np.zeros(ranked.shape[:-1])
     for step in range(1, ranked.shape[-1]):
         below, above = ranked[..., :-step], ranked[..., step:]
         inverse = np.where(above > 0, below / np.where(above > 0, above, 1.0), 1.0)
         total += (1 - 4 / np.pi * np.arctan(inverse)).sum(axis=-1)
-    pairs = ranked.shape[-1] * (ranked.shape[-1] - 1) / 2
     return np.asarray(total / pairs if pairs else np.full_like(total, np.nan))
