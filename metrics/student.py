@@ -52,7 +52,9 @@ def simulatability(
         ``mean()`` is the gain. `info` holds which rows were told rightly, `with_explanations`,
         `without` and with `shuffled` ones, (n,) 0 or 1 each; the bootstrap's `std_error` () and
         95 % `interval` (2,) of the gain, rows resampled (that other rows to learn from may teach
-        more or less is not counted). A row's score depends on what the others have taught.
+        more or less is not counted); with `y` the gain `balanced` () between rows that the model
+        gets right and wrong, NaN without either. A row's score depends on what the others have
+        taught.
     """
     if shown not in ("learning", "always"):
         from xai.suggest import unknown
@@ -74,7 +76,19 @@ def simulatability(
             right[place, asked] = lesson.answers(x, y, seen, learnt, asked) == y[asked]
     gain = right[2] - right[:2][right[:2].mean(axis=1).argmax()]
     info = {"without": right[0], "shuffled": right[1], "with_explanations": right[2]}
-    return Result(gain, info=info | _bootstrap(gain, seed))
+    return Result(gain, info=info | _balanced(case, y, gain) | _bootstrap(gain, seed))
+
+
+def _balanced(case: Case, predicted: Indices, gain: Floats) -> dict[str, Floats]:
+    """The gain as if the model were right on half of the rows, where their labels are known."""
+    if case.scene.y is None:
+        return {}
+    labels = list(case.scene.seen.model.labels)
+    given = np.asarray(case.scene.y).tolist()
+    truth = np.array([labels.index(v) for v in given] if labels else given)
+    parts = [gain[predicted == truth], gain[predicted != truth]]
+    halves = [part.mean() if len(part) else np.nan for part in parts]
+    return {"balanced": np.asarray(np.mean(halves))}
 
 
 @dataclass(frozen=True)

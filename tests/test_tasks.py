@@ -425,6 +425,20 @@ def test_noise_and_shuffled_explanations_teach_nothing(lesson, shown):
         assert abs(score.mean()) < 3 * float(score.info["std_error"])
 
 
+def test_gains_are_balanced_by_whether_the_model_is_right(lesson):
+    x, e = lesson
+    predicted = opposite(x).argmax(axis=1)
+    y = np.where(np.arange(300) < 60, 1 - predicted, predicted)  # wrong on a fifth
+    score = metrics.simulatability(opposite, x, e, y=y)
+    halves = score.values[60:].mean(), score.values[:60].mean()
+    assert float(score.info["balanced"]) == pytest.approx(np.mean(halves))
+    assert "balanced" not in metrics.simulatability(opposite, x, e).info
+    assert np.isnan(metrics.simulatability(opposite, x, e, y=predicted).info["balanced"])
+    forest = RandomForestClassifier(5, random_state=0).fit(x, np.array(["no", "yes"])[predicted])
+    named = np.array(["no", "yes"])[y]
+    assert np.isfinite(metrics.simulatability(forest, x, e.values, y=named).info["balanced"])
+
+
 def test_what_is_known_already_cannot_be_taught():
     def model(x):
         s = np.asarray(x) @ [3.0, -2.0, 0.0]
