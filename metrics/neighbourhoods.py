@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy.special import ndtri
 
 from xai import recipe as recipes
@@ -21,6 +23,10 @@ from xai.metrics.score import Floats
 from xai.metrics.subsets import of_halves
 from xai.removal import Baseline
 from xai.removal.base import Context
+
+Indices = NDArray[np.intp]
+NUMBERS = 2**22
+"""Of the displaced rows that are held at once."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -79,28 +85,34 @@ def areas_of(scene: Scene, data: Any, scale: float, samples: int) -> Areas:
     for rows, game in scene.games:
         absent[rows] = game.grid(np.arange(len(rows)), kept, None)[:, :, 0]
     own = scene.predictions[:, None]
-    there = values_at(scene, np.tile(steps, (n, 1)).reshape(n, samples, d)) - own
-    way = np.where(still, 0.0, x - b)[:, None] * (shares - 1)[None, :, None]
-    return Areas(kept, absent - own, steps, there, shares, values_at(scene, way) - own, b)
+    there = values_at(
+        scene, samples, lambda rows: np.broadcast_to(steps, (len(rows), *steps.shape))
+    )
+    way = np.where(still, 0.0, x - b)
+    walked = values_at(scene, samples, lambda rows: way[rows, None] * (shares - 1)[:, None])
+    return Areas(kept, absent - own, steps, there - own, shares, walked - own, b)
 
 
-def values_at(scene: Scene, by: Floats) -> Floats:
-    """The explained output of each row moved `by` (n, N, d): (n, N)."""
-    inputs = scene.seen.inputs
-    n, count, _ = by.shape
-    index = np.repeat(np.arange(n), count)
-    x = moved(inputs, index, by.reshape(n * count, *inputs.shape))
-    target = scene.seen.resolved.index[index, 0]
-    with Scene(
-        scene.model, x, target=target, behavior=scene.behavior, batch_size=scene.batch_size,
-        categorical=scene.categorical, channel_axis=scene.channel_axis,
-    ) as other:  # fmt: skip
-        seen = other.seen
-        values = seen.values.output(np.arange(n * count), seen.outputs)
-        if seen.values.reduce is not None:
-            values = seen.values.reduce(np.arange(n * count), values)
-        scene.spent_elsewhere += other.spent
-    return np.asarray(values[:, 0], np.float64).reshape(n, count)
+def values_at(scene: Scene, count: int, by: Callable[[Indices], Floats]) -> Floats:
+    """The explained output of each row moved by so many displacements (R, count, d): (n, count)."""
+    inputs, n = scene.seen.inputs, scene.n
+    out = np.empty((n, count))
+    step = max(1, NUMBERS // (count * int(np.prod(inputs.shape))))
+    for start in range(0, n, step):
+        rows = np.arange(start, min(start + step, n))
+        index = np.repeat(rows, count)
+        x = moved(inputs, index, by(rows).reshape(len(index), *inputs.shape))
+        with Scene(
+            scene.model, x, target=scene.seen.resolved.index[index, 0], behavior=scene.behavior,
+            batch_size=scene.batch_size, categorical=scene.categorical,
+            channel_axis=scene.channel_axis,
+        ) as other:  # fmt: skip
+            values, every = other.seen.values, np.arange(len(index))
+            found = values.output(every, other.seen.outputs)
+            found = found if values.reduce is None else values.reduce(every, found)
+            scene.spent_elsewhere += other.spent
+        out[rows] = np.asarray(found[:, 0]).reshape(len(rows), count)
+    return out
 
 
 def as_surrogate(case: Case, baseline: Floats) -> tuple[Floats, Floats]:

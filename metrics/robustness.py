@@ -33,6 +33,8 @@ RADIUS, SAMPLES = 0.02, 10
 """captum's defaults."""
 STEP = 1e-3
 """Of differences, where torch cannot differentiate."""
+COPIES = 2**24
+"""Numbers of the copies that are explained in one call."""
 MOST_PLAYERS = 1024
 """For which ``‖|J| 1‖`` is taken by automatic differentiation, a pass for each."""
 
@@ -260,7 +262,7 @@ def worst_case_bound(
     Parameters
     ----------
     step : float
-        J is taken by central differences so long: 2d explanations in one call. None: by automatic
+        J is taken by central differences so long: 2d explanations. None: by automatic
         differentiation of a torch module's gradients (`gradient`, `gradient_x_input`,
         `smoothgrad`, `integrated_gradients`), in 41 passes and for ℓ∞ one for each player, up to
         1024 of these (above, ``radius √d σ_max`` alone); of the others by differences of 0.001.
@@ -300,15 +302,20 @@ def jacobian(case: Case, step: float, explain: Explain | None) -> Floats:
 
     def make() -> Floats:
         inputs, n = case.scene.seen.inputs, case.scene.n
-        d = int(np.prod(inputs.shape))
+        d, one = int(np.prod(inputs.shape)), [1] * len(inputs.shape)
         free = np.flatnonzero(~fixed(inputs).reshape(-1))
-        by = np.zeros((2 * len(free), d))
-        by[np.arange(len(free)), free] = step
-        by[len(free) + np.arange(len(free)), free] = -step
-        index = np.repeat(np.arange(n), len(by))
-        x = moved(inputs, index, np.tile(by, (n, 1)).reshape(-1, *inputs.shape))
-        a = explained(case, x, index, explain).reshape(n, 2, len(free), -1)
-        return np.nan_to_num(a[:, 0] - a[:, 1]).transpose(0, 2, 1) / (2 * step)
+        J = np.empty((n, case.flat.shape[1], len(free)))
+        size = max(1, COPIES // (2 * n * d))
+        for start in range(0, len(free), size):
+            some = free[start : start + size]
+            by = np.zeros((2, len(some), d))
+            by[:, np.arange(len(some)), some] = [[step], [-step]]
+            index = np.repeat(np.arange(n), 2 * len(some))
+            x = moved(inputs, index, np.tile(by.reshape(-1, *inputs.shape), (n, *one)))
+            a = explained(case, x, index, explain).reshape(n, 2, len(some), -1)
+            rise = np.nan_to_num(a[:, 0] - a[:, 1]).transpose(0, 2, 1)
+            J[:, :, start : start + size] = rise / (2 * step)
+        return J
 
     return case.once(("jacobian", step), make, of=explain)
 

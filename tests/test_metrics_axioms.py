@@ -111,6 +111,10 @@ def test_sampled_contexts_find_symmetric_players():
     assert pairs > 0
     e = xai.explain(f, x, "exact_shapley", removal=ZERO)
     assert_allclose(metrics.symmetry_gap(f, x, e, samples=200).values, 0, atol=1e-9)
+    with pytest.raises(ValueError, match="Patches"):
+        metrics.symmetry_gap(
+            lambda z: z[:, 0], np.ones((1, 5000)), np.ones((1, 5000)), removal=ZERO
+        )
 
 
 def test_a_module_is_shifted_and_mixed_as_a_module():
