@@ -163,6 +163,7 @@ class _Attack:
         if by_torch is not None:
             x = self.rows(delta, np.arange(len(delta)))
             g = by_torch.pulled_back(x, lambda a, rows: goal(a, rows)[1]) * self.free
+            g[~by_torch.held] = 0
         flat = np.asarray(~g.any(axis=1))
         if flat.any():
             g = np.where(flat[:, None], self._differences(goal, delta, step), g)

@@ -34,6 +34,9 @@ if TYPE_CHECKING:
 Indices = NDArray[np.intp]
 GRAPH_ROWS = 512
 """Most model rows whose graph is held at once; a single row's points are, however many."""
+SAME = 0.01
+"""How far, of the largest, attributions may be from the Explanation's: paths that were refined
+are taken at Gauss–Legendre nodes, as many."""
 LANCZOS = 20
 """Steps to the largest singular value: two passes each."""
 ONCE = ("not implemented", "once_differentiable", "differentiate twice")
@@ -99,15 +102,18 @@ class Differentiable:
     ----------
     case, setting : where its passes are counted; the Explanation's own setting, open
     points : of rows alike
+    held : (n,) bool
+        Rows of which it gives what the Explanation holds.
     """
 
     case: Case
     setting: Setting
     points: tuple[Points, ...]
+    held: NDArray[np.bool_]
 
     @classmethod
     def of(cls, case: Case) -> Differentiable | None:
-        """The case's explanation, where it can be differentiated and so gives what it holds."""
+        """The case's explanation, where it can be differentiated in some row at least."""
         if case.scene.seen.model.module is None or not isinstance(case.explanation, Explanation):
             return None
 
@@ -116,8 +122,9 @@ class Differentiable:
             points = None if setting is None else _points(case.explanation, setting)
             if setting is None or points is None:
                 return None
-            made = cls(case, setting, points)
-            return made if made._holds() else None
+            made = cls(case, setting, points, np.zeros(setting.inputs.n, bool))
+            held = made._holding()
+            return replace(made, held=held) if held.any() else None
 
         return case.once("differentiable", make)
 
@@ -176,27 +183,24 @@ class Differentiable:
         """Count model rows: a forward and a backward once."""
         self.case.scene.spent_elsewhere += rows * samples * passes
 
-    def _holds(self) -> bool:
-        """Whether the function gives the explanation, and has derivatives."""
+    def _holding(self) -> NDArray[np.bool_]:
+        """Rows (n,) of which the function gives the Explanation's values, with derivatives."""
         import torch
 
+        held = np.zeros(self.setting.inputs.n, bool)
         for graph in self.graphs(self.setting.inputs.block):
-            want = np.nan_to_num(self.case.flat[graph.rows])
-            got = _host(graph.a).numpy()
-            if got.shape != want.shape:
-                return False
+            want, got = np.nan_to_num(self.case.flat[graph.rows]), _host(graph.a).numpy()
+            if got.shape != want.shape or _ends_in_an_error(graph.a):
+                return np.zeros_like(held)
             gap = np.abs(got - want).max(axis=1)
-            if (gap > 1e-3 * np.maximum(np.abs(want).max(axis=1), 1e-12)).any():
-                return False
-            if _ends_in_an_error(graph.a):
-                return False
+            held[graph.rows] = gap <= SAME * np.maximum(np.abs(want).max(axis=1), 1e-12)
             try:
                 graph.jvp(torch.ones_like(graph.x[graph.rows]).flatten(1), graph.transposed())
             except RuntimeError as error:
                 if any(words in str(error) for words in ONCE):
-                    return False
+                    return np.zeros_like(held)
                 raise
-        return True
+        return held
 
     # -- what is asked of it -------------------------------------------------------------------
 
@@ -323,8 +327,8 @@ def _points(e: Explanation, setting: Setting) -> tuple[Points, ...] | None:
     """Where the gradients of a recipe are taken; None where its attributions are no sum of such."""
     summary, draws, everything = setting.recipe.summary, setting.draws, np.arange(len(e))
     if isinstance(summary, IntegratedGradient):
-        m, used = draws.n_draws, e.info["steps"].reshape(len(e), -1)[:, 0].astype(int)
-        out = []
+        m, out = draws.n_draws, []
+        used = e.info["steps"].reshape(len(e), -1)[:, 0].astype(int) // m
         for steps in np.unique(used):
             nodes, weights = np.polynomial.legendre.leggauss(int(steps))
             alpha, share = np.tile((nodes + 1) / 2, m), np.tile(weights / (2 * m), m)

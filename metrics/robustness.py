@@ -271,20 +271,23 @@ def worst_case_bound(
     Returns
     -------
     Score
-        ``info["sigma"]``: σ_max (n,); ``info["differentiated"]``: whether J is automatic.
+        ``info["sigma"]``: σ_max (n,); ``info["differentiated"]`` (n,): whether J is automatic.
     """
     if norm not in ("l2", "linf") or distance not in ("euclidean", "cosine"):
         raise ValueError("expected norm='l2' or 'linf', and distance='euclidean' or 'cosine'")
-    by_torch = Differentiable.of(case) if explain is None and step is None else None
+    n, by_torch = case.scene.n, None
+    if explain is None and step is None:
+        by_torch = Differentiable.of(case)
+    held = np.zeros(n, bool) if by_torch is None else by_torch.held
+    sigma, rows = np.empty(n), np.full(n, np.inf)
     if by_torch is not None:
         sigma = case.once("sigma", by_torch.sigma)
-        rows = np.full(len(sigma), np.inf)
         if norm == "linf" and case.flat.shape[1] <= MOST_PLAYERS:
             rows = case.once("absolute", by_torch.absolute)
-    else:
+    if not held.all():
         J = jacobian(case, STEP if step is None else step, explain)
-        sigma = np.linalg.norm(J, ord=2, axis=(1, 2))
-        rows = np.sqrt((np.abs(J).sum(axis=2) ** 2).sum(axis=1))
+        sigma = np.where(held, sigma, np.linalg.norm(J, ord=2, axis=(1, 2)))
+        rows = np.where(held, rows, np.sqrt((np.abs(J).sum(axis=2) ** 2).sum(axis=1)))
     bound = radius * sigma
     if norm == "linf":
         d = int(np.prod(case.scene.seen.inputs.shape))
@@ -293,8 +296,7 @@ def worst_case_bound(
         part = ratio(bound, lengths(case.flat))
         inside = 1 - np.sqrt(1 - np.minimum(part, 1) ** 2)
         bound = np.where(np.isnan(part), np.nan, np.where(part < 1, inside, 2.0))
-    differentiated = np.full(len(bound), by_torch is not None)
-    return Result(bound, None, {"sigma": sigma, "differentiated": differentiated})
+    return Result(bound, None, {"sigma": sigma, "differentiated": held})
 
 
 def jacobian(case: Case, step: float, explain: Explain | None) -> Floats:

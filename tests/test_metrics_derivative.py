@@ -112,6 +112,23 @@ def test_automatic_derivatives_are_those_of_fine_differences(make, method):
         assert info["differentiated"].all() and not other["differentiated"].any()
 
 
+@pytest.mark.parametrize("data", [False, True])
+def test_paths_that_were_refined_are_differentiated_at_as_many_nodes(data):
+    """Of one draw, and of several; differences would compare paths refined at other nodes."""
+    net = mlp()
+    net[0].weight.data *= 30
+    net[0].bias.data *= 5
+    torch.manual_seed(1)
+    x = 2 * torch.rand(3, 6).double()
+    own = {"removal": "marginal", "data": x[:2] / 2} if data else {}
+    e = xai.explain(net, x, "integrated_gradients", target=0, **own)
+    assert (e.info["steps"] > 16 * (1 + data)).any()
+    exact, info = bound(net, x, e)
+    assert info["differentiated"].all()
+    fine = xai.explain(net, x, "integrated_gradients", target=0, steps=400, **own)
+    assert_allclose(exact, bound(net, x, fine, step=1e-4)[0], rtol=0.02)
+
+
 def test_more_dimensions_than_steps_still_find_the_largest():
     """400 dimensions, singular values 1/k: twenty steps of bidiagonalisation suffice."""
     Q = np.linalg.qr(np.random.default_rng(1).normal(size=(400, 400)))[0]
@@ -149,9 +166,12 @@ def test_what_has_no_second_derivative_is_taken_by_differences(rows):
         assert (values > 0).all() and not info["differentiated"].any()
     e = xai.explain(Stopped(), rows, "gradient")
     assert_allclose(bound(Stopped(), rows, e)[0], 0.3, rtol=1e-3)  # J = 1, in float32
-    changed = xai.explain(Quadratic(A), rows, "gradient")
-    changed.values[:] += 1  # no longer what its recipe gives
-    assert not bound(Quadratic(A), rows, changed)[1]["differentiated"].any()
+    changed = xai.explain(Quadratic(A), rows, "gradient_x_input")
+    whole, _ = bound(Quadratic(A), rows, changed)
+    changed.values[1] += 1  # no longer what its recipe gives
+    values, info = bound(Quadratic(A), rows, changed)
+    assert info["differentiated"].tolist() == [True, False, True, True]
+    assert_allclose(values, whole, rtol=1e-5)
 
 
 def test_kinks_of_relus_need_a_step_and_attacks_cross_them():
