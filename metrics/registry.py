@@ -130,12 +130,12 @@ RECORDS: tuple[Record, ...] = (
     Record("linearity_gap", "axioms", _AXIOM, "lower", "a(αf + βg) − αa(f) − βa(g), relative",
            "3 ex", "explain", "Shapley 1953"),
     Record("parameter_randomization", "randomisation", _RANDOM, "lower",
-           "rank correlation with attributions of models drawn anew", "L ex", "explain, torch",
-           "Adebayo et al. 2018; Binder et al. 2023"),
+           "rank correlation with attributions of models drawn anew", "L ex + 16m",
+           "explain, torch", "Adebayo et al. 2018; Binder et al. 2023"),
     Record("efficient_parameter_randomization", "randomisation", _RANDOM, "higher",
-           "(H(a_random) − H(a))/H(a)", "1 ex", "explain, torch", "Hedström et al. 2023"),
+           "(H(a_random) − H(a))/H(a)", "1 ex + 16m", "explain, torch", "Hedström et al. 2023"),
     Record("random_logit", "randomisation", _RANDOM, "lower",
-           "correlation with another class's attribution", "1 ex", "explain, several outputs",
+           "correlation with another class's attribution", "1 ex + 16m", "explain, several outputs",
            "Sixt, Granz & Landgraf 2020"),
     Record("pointing_game", "localisation", _TRUTH, "higher", "is the largest in the mask?", "0",
            "mask", "Zhang et al. 2018"),
@@ -177,7 +177,7 @@ _COLUMNS = {
     "needs": "needs",
     "says": "says",
 }
-_NOTE = "K steps, d players, N samples, ex: explanations; paper: .paper"
+_NOTE = "K steps, d players, N samples, m draws, ex: explanations; paper: .paper"
 
 
 def names() -> Table[Record]:

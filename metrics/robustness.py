@@ -279,7 +279,8 @@ def worst_case_bound(
     if explain is None and step is None:
         by_torch = Differentiable.of(case)
     held = np.zeros(n, bool) if by_torch is None else by_torch.held
-    sigma, rows = np.empty(n), np.full(n, np.inf)
+    sigma: Floats = np.empty(n)
+    rows: Floats = np.full(n, np.inf)
     if by_torch is not None:
         sigma = case.once("sigma", by_torch.sigma)
         if norm == "linf" and case.flat.shape[1] <= MOST_PLAYERS:
