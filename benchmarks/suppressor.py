@@ -22,10 +22,12 @@ from xai.datasets import Dataset, suppressor2d
 EFFECT = (
     "occlusion", "include_one", "shapley", "exact_shapley", "permutation_shap", "kernel_shap",
     "banzhaf", "beta_shapley", "owen", "qii", "gradient_x_input", "integrated_gradients",
-    "expected_gradients",
+    "expected_gradients", "deeplift", "lrp",
 )  # fmt: skip
 """Methods that give w_j (x_j − E x_j), where E x = 0 is what they remove to."""
-SLOPE = ("gradient", "smoothgrad", "c_lime")
+SLOPE = ("gradient", "smoothgrad", "c_lime", "deconvnet")
+RECTIFIED = ("guided_backprop", "deconvnet")
+"""Methods that change how ReLUs hand gradients back: f = max(f, 0) − max(−f, 0), for them."""
 NOT_OF_A_MODEL = ("conditional_shapley", "counterfactual", "partial_dependence",
                   "permutation_test_0_1", "shapley_effects", "net_effects", "haufe", "pattern",
                   "m_plot", "firm", "univariate")  # fmt: skip
@@ -41,6 +43,10 @@ def closed_form(method: str, data: Dataset, x: np.ndarray, background: np.ndarra
         return w
     if method == "squaregrad":
         return w**2
+    if method == "vargrad":
+        return 0 * w
+    if method == "guided_backprop":  # what would lower f is not handed back
+        return w * ((x @ w) > 0)[:, None]
     if method == "mean_when_included":  # p = ½
         return (w * x + (w * x).sum(axis=1, keepdims=True)) / 2
     if method == "ime":  # uniform over the background's range
@@ -73,7 +79,7 @@ def run(method: str, data: Dataset, background: np.ndarray, rows: int) -> tuple[
         options["discretise"] = False
     model: Callable[[Any], Any] = data.model
     if "torch" in record.inputs:
-        model = linear_module(data.info["weights"])
+        model = linear_module(data.info["weights"], rectified=method in RECTIFIED)
     a = xai.explain(model, x, record.name, **options).values
     closed = closed_form(method, data, x, background)
     if of_data_set or closed is None or np.ndim(closed) == 1:
@@ -81,13 +87,18 @@ def run(method: str, data: Dataset, background: np.ndarray, rows: int) -> tuple[
     return a, closed[: len(a)]
 
 
-def linear_module(w: np.ndarray) -> Any:
-    """F as a torch module."""
+def linear_module(w: np.ndarray, *, rectified: bool) -> Any:
+    """F as a torch module, as a difference of two ReLUs where methods need some."""
     import torch
 
-    module = torch.nn.Linear(2, 1, bias=False).double()
-    module.weight = torch.nn.Parameter(torch.as_tensor(w.copy())[None])
-    return module
+    def linear(*rows: Any) -> Any:
+        layer = torch.nn.Linear(len(rows[0]), len(rows), bias=False).double()
+        layer.weight = torch.nn.Parameter(torch.as_tensor(np.array(rows, float)))
+        return layer
+
+    if not rectified:
+        return linear(w)
+    return torch.nn.Sequential(linear(w, -w), torch.nn.ReLU(), linear([1.0, -1.0]))
 
 
 def line(name: str, a: Any, closed: Any) -> str:
@@ -102,7 +113,8 @@ def line(name: str, a: Any, closed: Any) -> str:
 
     off = "–"
     if a is not None and closed is not None:
-        off = f"{np.sqrt(np.mean((a - closed) ** 2) / np.mean(np.square(closed))):.1%}"
+        size = np.mean(np.square(closed))
+        off = f"{np.sqrt(np.mean((a - closed) ** 2) / size):.1%}" if size else "–"
     (a1, a2, mass), (c1, c2, closed_mass) = sizes(a), sizes(closed)
     return f"| `{name}` | {a1} | {c1} | {a2} | {c2} | {mass} | {closed_mass} | {off} |"
 

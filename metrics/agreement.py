@@ -15,7 +15,7 @@ from xai.explanation import Explanation
 from xai.game import Game
 from xai.metrics.case import Case, Result, metric, padded
 from xai.metrics.numerics import pearson, ratio, spearman
-from xai.metrics.paths import Amount, amounts, changes, cuts, ranks
+from xai.metrics.paths import Amount, alone, amounts, cuts, pieces, ranks
 from xai.metrics.score import Floats
 from xai.metrics.subsets import (
     Fit,
@@ -24,6 +24,7 @@ from xai.metrics.subsets import (
     check_samples,
     displacement,
     drops,
+    drops_alone,
     of_size,
     perturbed,
     subsets,
@@ -73,15 +74,22 @@ def faithfulness_estimate(case: Case, *, steps: int | None = None) -> Floats:
     those of one step together, as Quantus's ``features_in_step``.
     """
     if steps is None:
-        return np.asarray(by_subset(case, lambda d: np.eye(d, dtype=bool), pearson))
+        parts = [(rows, pearson(a, drops_alone(case.scene, place)))
+                 for place, (rows, _, a) in enumerate(case.games())]  # fmt: skip
+        return padded(parts, case.scene.n)
 
     def of(game: Game, a: Floats) -> Floats:
         K = min(steps, game.n_players)
-        edge, place = cuts(game.n_players, K), ranks(a)[:, None, :]
-        group = (place >= edge[:-1, None]) & (place < edge[1:, None])  # (R, K, d)
-        each = np.repeat(np.arange(game.n_rows), K)
-        left = game.value(each, ~group.reshape(-1, game.n_players))[:, 0].reshape(-1, K)
-        return pearson((group * a[:, None, :]).sum(axis=2), -left)  # f(x) is the same for all
+        # the step at which each player goes, and what goes with it
+        step = np.searchsorted(cuts(game.n_players, K), ranks(a), side="right") - 1
+        said, left = np.zeros((game.n_rows, K)), np.empty((game.n_rows, K))
+        np.add.at(said, (np.arange(game.n_rows)[:, None], step), a)
+        for rows, part in pieces(game, K):
+            kept = step[rows][:, None, :] != np.arange(K)[part, None]
+            each = np.repeat(rows, kept.shape[1])
+            values = game.value(each, kept.reshape(-1, game.n_players))[:, 0]
+            left[rows, part] = values.reshape(len(rows), -1)
+        return pearson(said, -left)  # f(x) is the same for all
 
     return np.asarray(case.per_row(of))
 
@@ -223,13 +231,8 @@ def monotonicity_correlation(case: Case) -> Floats:
 
     Nguyen & Martínez 2020, whose draws are uniform: ``removal="uniform"``.
     """
-
-    def single(game: Game, a: Floats) -> Any:
-        eye = ~np.eye(game.n_players, dtype=bool)
-        return np.broadcast_to(eye, (game.n_rows, *eye.shape))
-
     out = np.full(case.scene.n, np.nan)
-    squares = case.scene.once("single squares", lambda: changes(case, single, np.square))
+    squares = case.scene.once("single squares", lambda: alone(case, np.square))
     for rows, game, a in case.games():
         out[rows] = spearman(np.abs(a), squares[rows][:, : game.n_players])
     return out

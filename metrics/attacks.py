@@ -1,9 +1,10 @@
 """Attacks on attributions: the worst input nearby, found by ascent, for any model and method.
 
-The gradient of what is attacked is taken by central differences of explanations: along all axes
-where `directions` suffice, else along random ones. All rows' copies are explained in one call per
-step. What an attack reaches is a lower bound of the worst case, as `worst_case_bound` is a
-first-order upper one.
+The gradient of what is attacked is torch's, where the attribution can be differentiated
+(`metrics.derivative`) and this is not 0, as it is in a network of ReLUs. Elsewhere it is taken by
+central differences of explanations: along all axes where `directions` suffice, else along random
+ones. All rows' copies are explained in one call per step. What an attack reaches is a lower bound
+of the worst case, as `worst_case_bound` is a first-order upper one.
 """
 
 from __future__ import annotations
@@ -18,12 +19,16 @@ from scipy.special import ndtri
 
 from xai import streams
 from xai.metrics.case import Case, Result, metric, outputs
+from xai.metrics.derivative import Differentiable
 from xai.metrics.numerics import ratio
 from xai.metrics.perturb import Explain, explained, fixed, lengths, moved
 from xai.metrics.robustness import RADIUS
 from xai.metrics.score import Floats
 
 Norm: TypeAlias = Literal["l2", "linf"]
+Indices: TypeAlias = NDArray[np.intp]
+Goal: TypeAlias = Callable[[Floats, Indices], tuple[Floats, Floats]]
+"""(attributions (m, d), their rows) -> what is to rise (m,), and its slopes in these (m, d)."""
 STEPS, DIRECTIONS = 10, 32
 
 
@@ -43,8 +48,14 @@ def distance_attack(
     has the δ of each row.
     """
     attack = _Attack(case, radius, norm, steps, directions, explain)
-    own = case.flat
-    best, delta = attack.run(lambda a, index: lengths(a - own[index]))
+    own = np.nan_to_num(case.flat)
+
+    def distance(a: Floats, index: Indices) -> tuple[Floats, Floats]:
+        gap = np.nan_to_num(a) - own[index]
+        reached = lengths(gap)
+        return reached, np.nan_to_num(ratio(gap, reached[:, None]))
+
+    best, delta = attack.run(distance)
     return Result(best, None, {"delta": delta})
 
 
@@ -68,10 +79,16 @@ def top_k_attack(
         raise ValueError(f"k={k!r}: there are {own.shape[1]} players")
     top = np.argsort(-np.abs(own), axis=1, kind="stable")[:, :k]
 
-    def mass_lost(a: Floats, index: NDArray[np.intp]) -> Floats:
-        size = np.abs(np.nan_to_num(a))
-        share = ratio(np.take_along_axis(size, top[index], axis=1).sum(axis=1), size.sum(axis=1))
-        return -np.nan_to_num(share)
+    inside = np.zeros(own.shape, bool)
+    np.put_along_axis(inside, top, True, axis=1)
+
+    def mass_lost(a: Floats, index: Indices) -> tuple[Floats, Floats]:
+        a = np.nan_to_num(a)
+        size = np.abs(a)
+        total = size.sum(axis=1)
+        share = np.nan_to_num(ratio((size * inside[index]).sum(axis=1), total))
+        slope = np.sign(a) * (share[:, None] - inside[index])
+        return -share, np.nan_to_num(ratio(slope, total[:, None]))
 
     attack = _Attack(case, radius, norm, steps, directions, explain)
     _, delta = attack.run(mass_lost)
@@ -101,14 +118,14 @@ class _Attack:
         if self.steps < 1 or self.directions < 1:
             raise ValueError("steps and directions are at least 1")
 
-    def run(self, goal: Callable[[Floats, NDArray[np.intp]], Floats]) -> tuple[Floats, Floats]:
+    def run(self, goal: Goal) -> tuple[Floats, Floats]:
         """Highest goal (n,) reached with the class kept, and its δ (n, d)."""
         inputs, n = self.case.scene.seen.inputs, self.case.scene.n
         self.free  # noqa: B018 — refuses what cannot be moved, before anything is spent
         index, d = np.arange(n), int(np.prod(inputs.shape))
         start = np.tile(self._noise(1, d, sample=0), (n, 1))
         delta = self._inside(start * self.radius / 4)
-        best: Floats = goal(self.case.flat, index)
+        best = goal(self.case.flat, index)[0]
         best_delta = np.zeros((n, d))
         for step in range(self.steps):
             uphill = self._gradient(goal, delta, step)
@@ -116,7 +133,7 @@ class _Attack:
             stride = self.radius * (1 - step / self.steps)
             tried = self._inside(delta + stride * uphill)
             x = self.rows(tried, index)
-            reached = goal(explained(self.case, x, index, self.explain), index)
+            reached = goal(explained(self.case, x, index, self.explain), index)[0]
             kept = self._kept(x)
             better = kept & (reached > best)
             best = np.where(better, reached, best)
@@ -127,9 +144,9 @@ class _Attack:
     @property
     def free(self) -> NDArray[np.bool_]:
         """Elements that can be moved, (d,)."""
-        return ~fixed(self.case.scene.seen.inputs).reshape(-1)
+        return np.asarray(~fixed(self.case.scene.seen.inputs).reshape(-1))
 
-    def rows(self, delta: Floats, index: NDArray[np.intp]) -> Any:
+    def rows(self, delta: Floats, index: Indices) -> Any:
         """Rows `index` moved by δ (m, d), as the model takes them."""
         inputs = self.case.scene.seen.inputs
         return moved(inputs, index, delta.reshape(-1, *inputs.shape))
@@ -139,8 +156,21 @@ class _Attack:
         e = ndtri(u + 2.0**-54) * self.free
         return np.asarray(e / lengths(e)[:, None])
 
-    def _gradient(self, goal: Any, delta: Floats, step: int) -> Floats:
+    def _gradient(self, goal: Goal, delta: Floats, step: int) -> Floats:
         """Direction of ascent, (n, d): of length 1, or signs for ℓ∞."""
+        by_torch = None if self.explain is not None else Differentiable.of(self.case)
+        g = np.zeros_like(delta)
+        if by_torch is not None:
+            x = self.rows(delta, np.arange(len(delta)))
+            g = by_torch.pulled_back(x, lambda a, rows: goal(a, rows)[1]) * self.free
+            g[~by_torch.held] = 0
+        flat = np.asarray(~g.any(axis=1))
+        if flat.any():
+            g = np.where(flat[:, None], self._differences(goal, delta, step), g)
+        return np.sign(g) if self.norm == "linf" else np.nan_to_num(ratio(g, lengths(g)[:, None]))
+
+    def _differences(self, goal: Goal, delta: Floats, step: int) -> Floats:
+        """The gradient by central differences, (n, d)."""
         n, d = delta.shape
         axes = np.flatnonzero(self.free)
         if len(axes) <= self.directions:
@@ -151,9 +181,8 @@ class _Attack:
         both = np.concatenate([V, -V]) * h
         index = np.repeat(np.arange(n), len(both))
         x = self.rows((delta[:, None] + both).reshape(-1, d), index)
-        value = goal(explained(self.case, x, index, self.explain), index).reshape(n, 2, len(V))
-        g = (value[:, 0] - value[:, 1]) @ V
-        return np.sign(g) if self.norm == "linf" else np.nan_to_num(ratio(g, lengths(g)[:, None]))
+        value = goal(explained(self.case, x, index, self.explain), index)[0].reshape(n, 2, len(V))
+        return np.asarray((value[:, 0] - value[:, 1]) @ V)
 
     def _inside(self, delta: Floats) -> Floats:
         """δ projected to the ball."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +13,9 @@ from xai.metrics.score import Floats
 from xai.players import Pixels
 from xai.setting import Setting
 from xai.targets import Sole, one_index
+
+if TYPE_CHECKING:
+    from xai.metrics.case import Scene
 
 
 def own_keywords(explanation: Explanation, given: dict[str, Any], *, shown: bool) -> dict[str, Any]:
@@ -77,6 +80,16 @@ def of_output(explanation: Explanation, target: Any) -> Explanation:
         interactions=pick(explanation.interactions),
         target=pick(explanation.target),
     )
+
+
+def in_its_own_game(explanation: Any, scene: Scene) -> bool:
+    """Whether a scene is the explanation's own, and it holds the ends of its game."""
+    if not isinstance(explanation, Explanation) or np.isnan(explanation.base_values).any():
+        return False
+    recipe = explanation.recipe or {}
+    parts = ("removal", "data", "behavior")
+    same = all(getattr(scene, p) is None or getattr(scene, p) is recipe.get(p) for p in parts)
+    return same and (scene.target is None or np.array_equal(scene.target, explanation.target))
 
 
 def _own_players(explanation: Explanation) -> Any:

@@ -2,29 +2,35 @@
 
 from __future__ import annotations
 
+from functools import reduce
 from typing import Any
 
 import numpy as np
 
 from xai import streams
 from xai.game import Game
-from xai.metrics.case import Case, metric
+from xai.metrics.attributed import in_its_own_game
+from xai.metrics.case import Case, Result, metric
 from xai.metrics.models import composed
 from xai.metrics.numerics import ratio
-from xai.metrics.paths import changes
+from xai.metrics.paths import alone, pieces
 from xai.metrics.perturb import Explain, explained, fixed, lengths, moved
 from xai.metrics.score import Floats
 from xai.metrics.simplicity import shares
 
 TOLERANCE = 1e-6
 """Changes below this part of the predictions' size are none."""
+MOST_PLAYERS = 4096
+"""Of which all pairs are looked at."""
 
 
 @metric
-def completeness_gap(case: Case, *, relative: bool = False) -> Floats:
+def completeness_gap(case: Case, *, relative: bool = False) -> Result:
     """``|Σ a − (v(N) − v(∅))|``; `relative`: as a part of ``|v(N) − v(∅)|``.
 
-    Sundararajan, Taly & Yan 2017; efficiency, of Shapley values.
+    Sundararajan, Taly & Yan 2017; efficiency, of Shapley values. v is the Explanation's own game,
+    whose ends it holds, unless another removal, data, behavior or target is given; that of
+    `removal` or `data` for arrays, and for explanations without an empty state.
 
     Examples
     --------
@@ -34,12 +40,19 @@ def completeness_gap(case: Case, *, relative: bool = False) -> Floats:
     1.0
     """
 
+    def gap(total: Floats, change: Floats) -> Floats:
+        error = np.abs(total - change)
+        return ratio(error, np.abs(change)) if relative else error
+
     def of(game: Game, a: Floats) -> Floats:
         base, full = (end[:, 0] for end in game.ends(np.arange(game.n_rows)))
-        gap = np.abs(a.sum(axis=1) - (full - base))
-        return ratio(gap, np.abs(full - base)) if relative else gap
+        return gap(a.sum(axis=1), full - base)
 
-    return np.asarray(case.per_row(of))
+    e = case.explanation
+    if not in_its_own_game(e, case.scene):
+        return Result(np.asarray(case.per_row(of)))
+    own = gap(np.nansum(case.flat, axis=1), e.predictions - e.base_values)
+    return Result(own, removal=e.removal, output=e.behavior)
 
 
 @metric
@@ -48,12 +61,7 @@ def dummy_mass(case: Case, *, tolerance: float = TOLERANCE) -> Floats:
 
     "Non-sensitivity" (Nguyen & Martínez 2020) as a mass. `tolerance` is a part of |f(x)|'s largest.
     """
-
-    def single(game: Game, a: Floats) -> Any:
-        eye = ~np.eye(game.n_players, dtype=bool)
-        return np.broadcast_to(eye, (game.n_rows, *eye.shape))
-
-    effect = case.scene.once("single effects", lambda: changes(case, single))
+    effect = case.scene.once("single effects", lambda: alone(case))
     p, _ = shares(case.values)
     none = effect <= tolerance * np.abs(case.scene.predictions)[:, None]
     return np.asarray(np.where(none, np.nan_to_num(p), 0).sum(axis=1) + 0 * p[:, 0])
@@ -69,24 +77,37 @@ def symmetry_gap(case: Case, *, samples: int = 16, tolerance: float = TOLERANCE)
 
     def of(game: Game, a: Floats) -> Floats:
         d = game.n_players
+        if d > MOST_PLAYERS:
+            raise ValueError(
+                f"symmetry_gap compares all pairs of players, and there are {d}: pass players= "
+                f"for at most {MOST_PLAYERS}, such as Patches(16) for images"
+            )
         S = _contexts(d, samples, case.scene.seed)
-        with_one = S[:, None, :] | np.eye(d, dtype=bool)  # (C, d, d)
-        values = np.empty((game.n_rows, len(S), d))
-        for rows, _ in game.blocks(len(S) * d):
-            out = game.grid(rows, with_one.reshape(-1, d), None)[:, :, 0]
-            values[rows] = out.reshape(len(rows), len(S), d)
-        size = np.abs(values).max(axis=(1, 2))
-        apart = np.zeros((game.n_rows, d, d))
-        for c, context in enumerate(S):
-            gap = np.abs(values[:, c, :, None] - values[:, c, None, :])
-            outside = ~(context[:, None] | context[None, :])
-            apart = np.maximum(apart, np.where(outside, gap, 0))
-        met = (~(S[:, :, None] | S[:, None, :])).any(axis=0) & ~np.eye(d, dtype=bool)
-        alike = met & (apart <= tolerance * size[:, None, None])
-        gaps = np.where(alike, np.abs(a[:, :, None] - a[:, None, :]), 0).sum(axis=(1, 2))
-        return ratio(ratio(gaps, alike.sum(axis=(1, 2))), np.abs(a).mean(axis=1))
+        values = np.empty((game.n_rows, len(S) * d))
+        eye = np.eye(d, dtype=bool)
+        for rows, part in pieces(game, len(S) * d):
+            at = np.arange(len(S) * d)[part]
+            values[rows, part] = game.grid(rows, S[at // d] | eye[at % d], None)[:, :, 0]
+        met = reduce(np.logical_or, map(_outside, S)) & ~eye
+        pairs = zip(values.reshape(-1, len(S), d), a, strict=True)
+        return np.array([_gap(v, own, S, met, tolerance) for v, own in pairs])
 
     return np.asarray(case.per_row(of))
+
+
+def _gap(values: Floats, a: Floats, S: Any, met: Any, tolerance: float) -> float:
+    """One row's mean ``|a_i − a_j|`` of pairs whose values (C, d) are the same in all contexts."""
+    apart = np.zeros(met.shape)
+    for v, context in zip(values, S, strict=True):
+        apart = np.maximum(apart, np.where(_outside(context), np.abs(v[:, None] - v), 0))
+    alike = met & (apart <= tolerance * np.abs(values).max())
+    gaps = np.where(alike, np.abs(a[:, None] - a), 0).sum()
+    return float(ratio(ratio(gaps, alike.sum()), np.abs(a).mean()))
+
+
+def _outside(context: Any) -> Any:
+    """Pairs (d, d) of players of which none is in a coalition."""
+    return ~(context[:, None] | context)
 
 
 def _contexts(d: int, samples: int, seed: int) -> Any:
@@ -124,7 +145,8 @@ def _plus(rows: Any, c: Floats) -> Any:
         return rows + torch.tensor(c).to(rows.device, rows.dtype)
     if hasattr(rows, "columns"):
         raise TypeError("input_invariance shifts arrays and tensors: pass x as one, x.to_numpy()")
-    return np.asarray(rows) + c
+    rows = np.asarray(rows)
+    return (rows + c).astype(rows.dtype) if rows.dtype.kind == "f" else rows + c
 
 
 @metric

@@ -85,6 +85,7 @@ class Scene:
     channel_axis: int | None = None
     spent_elsewhere: int = field(default=0, init=False)  # model rows of explanations
     looked: int = field(default=0, init=False)
+    used: set[str] = field(default_factory=set, init=False)  # "output", "removal": by a metric
     _made: dict[Hashable, Any] = field(default_factory=dict, init=False, repr=False)
     _stack: ExitStack = field(default_factory=ExitStack, init=False, repr=False)
 
@@ -97,15 +98,25 @@ class Scene:
     def __exit__(self, *_: object) -> None:
         self._stack.close()
 
-    @cached_property
+    @property
     def setting(self) -> Setting:
         """Model, rows, players, removal and output, bound; the unmasked rows are predicted."""
+        self.used.add("output")
+        return self._setting
+
+    @property
+    def seen(self) -> Setting:
+        """The same for metrics that remove nothing, and so need no removal."""
+        self.used.add("output")
+        return self._seen
+
+    @cached_property
+    def _setting(self) -> Setting:
         return self._open(self.removal)
 
     @cached_property
-    def seen(self) -> Setting:
-        """The same for metrics that remove nothing, and so need no removal."""
-        return self.setting if "setting" in vars(self) else self._open(_untouched)
+    def _seen(self) -> Setting:
+        return self._setting if "_setting" in vars(self) else self._open(_untouched)
 
     def _open(self, removal: Any) -> Setting:
         axis = {} if self.channel_axis is None else {"channel_axis": self.channel_axis}
@@ -127,10 +138,15 @@ class Scene:
             raise ValueError("a metric scores one output at a time: pass target=an index")
         return setting
 
-    @cached_property
+    @property
     def games(self) -> list[tuple[Indices, Game]]:
         """One game for each kind of row, with the rows it plays."""
-        return self.setting.games(self.batch_size, self.n_jobs)
+        self.used |= {"output", "removal"}
+        return self._games
+
+    @cached_property
+    def _games(self) -> list[tuple[Indices, Game]]:
+        return self._setting.games(self.batch_size, self.n_jobs)
 
     @property
     def n(self) -> int:
@@ -139,18 +155,38 @@ class Scene:
 
     @property
     def removals(self) -> list[str]:
-        """The removals that were used."""
-        own = [repr(self.setting.recipe.removal)] if "games" in vars(self) else []
-        changed = [made for made, _ in self._made.values() if isinstance(made, Scene)]
-        return sorted({*own, *(name for scene in changed for name in scene.removals)})
+        """The removals that have been used since `forget`."""
+        own = [repr(self._setting.recipe.removal)] if "removal" in self.used else []
+        return sorted({*own, *(name for scene in self._others for name in scene.removals)})
+
+    @property
+    def output(self) -> str:
+        """The behavior that has been looked at since `forget`; "" for none."""
+        looked = "output" in self.used or any(scene.output for scene in self._others)
+        return repr(self._seen.recipe.behavior) if looked else ""
+
+    def forget(self) -> None:
+        """Forget what has been used: another metric is computed."""
+        self.used.clear()
+        for scene in self._others:
+            scene.forget()
+
+    @property
+    def _plays(self) -> bool:
+        """Whether its games were ever played."""
+        return "_games" in vars(self)
+
+    @property
+    def _others(self) -> list[Scene]:
+        """The same with something changed, as far as they were made."""
+        return [made for made, _ in self._made.values() if isinstance(made, Scene)]
 
     @property
     def spent(self) -> int:
         """Model rows spent so far, over all rows."""
-        opened = self.looked * len(self.seen.outputs) if self.looked else 0
-        played = sum(game.evaluations for _, game in self.games) if "games" in vars(self) else 0
-        changed = [made for made, _ in self._made.values() if isinstance(made, Scene)]
-        return opened + played + self.spent_elsewhere + sum(scene.spent for scene in changed)
+        opened = self.looked * len(self._seen.outputs) if self.looked else 0
+        played = sum(game.evaluations for _, game in self._games) if self._plays else 0
+        return opened + played + self.spent_elsewhere + sum(scene.spent for scene in self._others)
 
     def once(self, key: Hashable, make: Callable[[], Made], of: object = None) -> Made:
         """What `make` gives, made when it is first asked for under this key (of this object)."""
@@ -165,9 +201,14 @@ class Scene:
 
         return self.once(("changed", key), make)
 
-    @cached_property
+    @property
     def predictions(self) -> Floats:
         """The explained output of each unmasked row, (n,)."""
+        self.used |= {"output", "removal"}
+        return self._predictions
+
+    @cached_property
+    def _predictions(self) -> Floats:
         out = np.empty(self.n)
         for rows, game in self.games:
             every = np.arange(game.n_rows)
@@ -256,11 +297,16 @@ def padded(parts: list[tuple[Indices, NDArray[Any]]], n: int) -> Floats:
 
 @dataclass(frozen=True)
 class Result:
-    """What a metric computes: values (n,), and a curve or more where it has them."""
+    """What a metric computes: values (n,), and a curve or more where it has them.
+
+    `removal` and `output` are stated where they are not the scene's.
+    """
 
     values: Any
     curve: Floats | None = None
     info: dict[str, Any] = field(default_factory=dict)
+    removal: str = ""
+    output: str = ""
 
 
 def _numbers(explanation: Any) -> Floats:
@@ -299,6 +345,7 @@ def scene_of(model: Any, x: Any, explanation: Any, common: dict[str, Any]) -> Sc
 def score(name: str, case: Case, core: Callable[..., Any], options: dict[str, Any]) -> Score:
     """Score one case; what the scene already knows is not spent again."""
     record, before = find(name), case.scene.spent
+    case.scene.forget()
     made = core(case, **options)
     result = made if isinstance(made, Result) else Result(made)
     spent = case.scene.spent - before
@@ -306,8 +353,8 @@ def score(name: str, case: Case, core: Callable[..., Any], options: dict[str, An
     values = np.asarray(result.values, np.float64)
     return Score(
         values, name, record.better, record.category,
-        removal=", ".join(scene.removals),
-        output=repr(scene.seen.recipe.behavior) if scene.looked else "",
+        removal=result.removal or ", ".join(scene.removals),
+        output=result.output or scene.output,
         evaluations=-(-spent // max(1, len(values))),
         curve=result.curve, info=result.info,
     )  # fmt: skip

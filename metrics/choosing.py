@@ -12,23 +12,25 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-from scipy.special import ndtri
 
-from xai import streams
-from xai.metrics.agreement import kind_of
+from xai.explanation import Explanation
+from xai.inputs import is_tensor
 from xai.metrics.attributed import target_of
+from xai.metrics.axioms import completeness_gap
 from xai.metrics.case import Case, Scene
 from xai.metrics.evaluation import _named, explained_by
-from xai.metrics.numerics import ratio
-from xai.metrics.perturb import fixed, moved, numbers
-from xai.metrics.score import Floats
-from xai.metrics.subsets import of_halves
+from xai.metrics.neighbourhoods import Areas, areas_of, as_surrogate
+from xai.metrics.perturb import fixed, numbers
+from xai.model import is_module
+from xai.removal import Baseline
 
 METHODS = ("occlusion", "shapley", "lime", "banzhaf")
 GRADIENTS = ("gradient_x_input", "integrated_gradients")
-"""For torch modules, too."""
+"""For torch modules, too: from the mean of `data`, as the other methods."""
 SCALE = 0.1
 """Standard deviation of the noise of "nearby", in standard deviations of each column."""
+SAME = 1e-9
+"""R² that differ by less are the same but for rounding."""
 QUESTIONS = {
     "absent": "features are absent, each with chance ½",
     "nearby": "features change a little, by Gaussian noise",
@@ -50,6 +52,10 @@ class Choice:
     recovery : {method: number}
         R² in the neighbourhood where the model is a linear one that was fitted to it: 1 for a
         method that recovers what it can express.
+    gaps : {method: number}
+        Mean ``|Σ φ − (f(x) − v(∅))|`` in the explanation's own game; NaN where it has no v(∅).
+    costs : {method: int}
+        Model rows per explained row that the explanation cost.
     warnings : list of str
     explanations : {method: Explanation}
     evaluations : int
@@ -62,17 +68,20 @@ class Choice:
     r2: dict[str, dict[str, float]]
     worst: dict[str, dict[str, float]]
     recovery: dict[str, float]
+    gaps: dict[str, float]
+    costs: dict[str, int]
     warnings: list[str]
     explanations: dict[str, Any] = field(default_factory=dict)
     evaluations: int = 0
 
     def __repr__(self) -> str:
         areas = list(next(iter(self.errors.values())))
-        head = ["R² (worst error)", *areas, "recovers a linear model"]
+        head = ["R² (worst error)", *areas, "recovers a linear model", "gap", "model rows"]
         body = [
             [("→ " if m == self.best else "  ") + m]
             + [f"{self.r2[m][a]:.3f} ({self.worst[m][a]:.2g})" for a in areas]
             + [f"{self.recovery[m]:.3f}" if m in self.recovery else ""]
+            + ["" if np.isnan(self.gaps[m]) else f"{self.gaps[m]:.2g}", f"{self.costs.get(m, '')}"]
             for m in self.errors
         ]
         widths = [max(len(row[i]) for row in [head, *body]) for i in range(len(head))]
@@ -119,7 +128,8 @@ def choose(
     Notes
     -----
     Effects φ say ``g(x∖S) = f(x) − Σ_{i∈S} φ_i``, slopes γ ``g(x + δ) = f(x) + γᵀδ``;
-    one is turned into the other by ``φ = γ ⊙ (x − b)``.
+    one is turned into the other by ``φ = γ ⊙ (x − b)``, and effects of another baseline by way of
+    slopes.
 
     Examples
     --------
@@ -135,7 +145,7 @@ def choose(
 
         raise ValueError(unknown("neighbourhood", neighbourhood, list(QUESTIONS)))
     if explanations is None:
-        labelled = _labelled(model, methods)
+        labelled = _labelled(model, data, methods)
         named: dict[str, Any] = dict(explained_by(model, x, labelled, keywords | {"data": data}))
     else:
         labelled, named = {}, _named(explanations, keywords.get("target"))
@@ -144,15 +154,17 @@ def choose(
     if "target" not in common:
         common["target"] = target_of(next(iter(named.values())))
     with Scene(model, x, data=data, players="elements", **common) as scene:
-        areas = _areas(scene, data, scale, samples)
-        gone = numbers(scene.seen.inputs) - areas.baseline
-        surrogates = {name: _both(Case(scene, e), gone) for name, e in named.items()}
+        areas = areas_of(scene, data, scale, samples)
+        cases = {name: Case(scene, e) for name, e in named.items()}
+        surrogates = {name: as_surrogate(c, areas.baseline) for name, c in cases.items()}
+        gaps = {name: _gap(c) for name, c in cases.items()}
         spent = -(-scene.spent // scene.n)
         tables = {name: areas.errors(*both) for name, both in surrogates.items()}
         warnings = _warnings(scene, tables, neighbourhood)
-        recovery = {}
+        recovery: dict[str, float] = {}
         if self_test and labelled:
-            recovery = _recovery(scene, labelled, keywords, data, areas, neighbourhood)
+            recovery, why = _recovery(scene, labelled, keywords, data, areas, neighbourhood)
+            warnings += why
     errors, r2, worst = (
         {name: {area: found[area][i] for area in found} for name, found in tables.items()}
         for i in range(3)
@@ -161,104 +173,31 @@ def choose(
     poor = [name for name, value in recovery.items() if value < 0.9]
     if poor:
         warnings.append(f"{', '.join(poor)}: does not even recover a linear model here")
-    return Choice(best, neighbourhood, errors, r2, worst, recovery, warnings, named, spent)
+    costs = {name: e.evaluations for name, e in named.items() if isinstance(e, Explanation)}
+    return Choice(
+        best, neighbourhood, errors, r2, worst, recovery, gaps, costs, warnings, named, spent
+    )
 
 
-def _labelled(model: Any, methods: Any) -> dict[str, Any]:
+def _gap(case: Case) -> float:
+    """Mean completeness gap in the explanation's own game; NaN where it has no empty state."""
+    e = case.explanation
+    if not isinstance(e, Explanation) or np.isnan(e.base_values).any():
+        return float("nan")
+    return float(np.mean(completeness_gap(None, None, e).values))
+
+
+def _labelled(model: Any, data: Any, methods: Any) -> dict[str, Any]:
     if methods is None:
-        from xai.model import is_module
-
-        methods = METHODS + GRADIENTS if is_module(model) else METHODS
+        own = dict.fromkeys(METHODS)
+        if not is_module(model):
+            return {name: name for name in own}
+        mean = Baseline(data.mean(0) if is_tensor(data) else np.asarray(data).mean(axis=0))
+        slopes = {name: {"method": name, "removal": mean} for name in GRADIENTS}
+        return {name: name for name in own} | slopes
     if isinstance(methods, Mapping):
         return dict(methods)
     return {m if isinstance(m, str) else m.name: m for m in methods}
-
-
-@dataclass(frozen=True, eq=False)
-class _Areas:
-    """Perturbed inputs of each neighbourhood, and what the model says of them.
-
-    Attributes
-    ----------
-    kept : (C, d) bool, gone : change of f (n, C) where the others are absent
-    steps : (N, d) "nearby", step : change of f (n, N)
-    shares : (P,) ξ of b + ξ(x − b), walked : change of f (n, P)
-    baseline : (d,)
-    """
-
-    kept: Any
-    gone: Floats
-    steps: Floats
-    step: Floats
-    shares: Floats
-    walked: Floats
-    baseline: Floats
-
-    def errors(self, phi: Floats, gamma: Floats) -> dict[str, tuple[float, float, float]]:
-        """Mean squared error, R² and largest error of a surrogate in each neighbourhood."""
-        total = phi.sum(axis=1, keepdims=True)
-        said = {
-            "absent": (-phi @ ~self.kept.T, self.gone),
-            "nearby": (gamma @ self.steps.T, self.step),
-            "path": ((self.shares - 1)[None] * total, self.walked),
-        }
-        return {area: _errors(guess, true) for area, (guess, true) in said.items()}
-
-
-def _errors(said: Floats, done: Floats) -> tuple[float, float, float]:
-    error = said - done
-    variance = done.var(axis=1).mean()
-    r2 = float(ratio(np.float64(1.0) * (error**2).mean(), variance))
-    return float((error**2).mean()), 1 - r2, float(np.abs(error).max())
-
-
-def _areas(scene: Scene, data: Any, scale: float, samples: int) -> _Areas:
-    inputs, n = scene.setting.inputs, scene.n
-    d = int(np.prod(inputs.shape))
-    background = inputs.encode(data, "data")
-    background = background.detach().cpu() if hasattr(background, "detach") else background
-    background = np.asarray(background, np.float64).reshape(len(background), d)
-    still = fixed(inputs).reshape(-1)
-    e = ndtri(streams.uniforms(scene.seed, streams.MOVE, np.arange(samples), d) + 2.0**-54)
-    steps = np.where(still, 0.0, scale * background.std(axis=0) * e)
-    shares = (np.arange(samples) + 0.5) / samples
-    b = background.mean(axis=0)
-    x = numbers(inputs)
-    kept = ~of_halves(d, samples, scene.seed)
-    absent = np.empty((n, len(kept)))
-    for rows, game in scene.games:
-        absent[rows] = game.grid(np.arange(len(rows)), kept, None)[:, :, 0]
-    own = scene.predictions[:, None]
-    there = values_at(scene, np.tile(steps, (n, 1)).reshape(n, samples, d)) - own
-    way = np.where(still, 0.0, x - b)[:, None] * (shares - 1)[None, :, None]
-    return _Areas(kept, absent - own, steps, there, shares, values_at(scene, way) - own, b)
-
-
-def values_at(scene: Scene, by: Floats) -> Floats:
-    """The explained output of each row moved `by` (n, N, d): (n, N)."""
-    inputs = scene.seen.inputs
-    n, count, _ = by.shape
-    index = np.repeat(np.arange(n), count)
-    x = moved(inputs, index, by.reshape(n * count, *inputs.shape))
-    target = scene.seen.resolved.index[index, 0]
-    with Scene(
-        scene.model, x, target=target, behavior=scene.behavior, batch_size=scene.batch_size,
-        categorical=scene.categorical, channel_axis=scene.channel_axis,
-    ) as other:  # fmt: skip
-        seen = other.seen
-        values = seen.values.output(np.arange(n * count), seen.outputs)
-        if seen.values.reduce is not None:
-            values = seen.values.reduce(np.arange(n * count), values)
-        scene.spent_elsewhere += other.spent
-    return np.asarray(values[:, 0], np.float64).reshape(n, count)
-
-
-def _both(case: Case, gone: Floats) -> tuple[Floats, Floats]:
-    """An attribution as effects φ and as slopes γ, (n, d) each; γ is 0 where x = b."""
-    a = case.values
-    if kind_of(case.explanation) == "slope":
-        return a * gone, a
-    return a, np.nan_to_num(ratio(a, gone))
 
 
 def _warnings(scene: Scene, tables: Any, asked: str) -> list[str]:
@@ -268,9 +207,9 @@ def _warnings(scene: Scene, tables: Any, asked: str) -> list[str]:
             f"in the neighbourhood {asked!r} every method is worse than a constant (R² < 0): no "
             "linear explanation holds there; ask about a smaller neighbourhood"
         )
-    nearest = {area: min((tables[m][area][0], m) for m in tables)[1] for area in QUESTIONS}
-    if len(set(nearest.values())) > 1:
-        says = ", ".join(f"{name} for {area!r}" for area, name in nearest.items())
+    nearest = {area: _nearest({m: tables[m][area] for m in tables}) for area in QUESTIONS}
+    if not set.intersection(*map(set, nearest.values())):
+        says = ", ".join(f"{' and '.join(names)} for {area!r}" for area, names in nearest.items())
         out.append(f"no free lunch: the nearest is {says}; the question decides")
     if fixed(scene.seen.inputs).any():
         out.append(
@@ -280,35 +219,56 @@ def _warnings(scene: Scene, tables: Any, asked: str) -> list[str]:
     return out
 
 
+def _nearest(found: dict[str, tuple[float, float, float]]) -> list[str]:
+    """Methods of least error, but for rounding."""
+    least, r2, _ = min(found.values())
+    return [m for m, (error, own, _) in found.items() if error == least or r2 - own <= SAME]
+
+
 def _recovery(
     scene: Scene, labelled: dict[str, Any], keywords: dict[str, Any], data: Any,
-    areas: _Areas, asked: str,
-) -> dict[str, float]:  # fmt: skip
-    """R² of each method where the model is linear: weights that fit the steps nearby."""
+    areas: Areas, asked: str,
+) -> tuple[dict[str, float], list[str]]:  # fmt: skip
+    """R² of each method where the model is linear, with weights that fit the steps nearby.
+
+    And why there is none, where there is none.
+    """
     inputs = scene.seen.inputs
-    if fixed(inputs).any() or not isinstance(scene.x, np.ndarray):
-        return {}
+    if fixed(inputs).any():
+        return {}, ["a linear model of categories has no slopes to recover: no self-test"]
     w = np.linalg.lstsq(areas.steps, areas.step.mean(axis=0), rcond=None)[0]
     if not w.any():
-        return {}
-
-    def linear(rows: Any) -> Floats:
-        flat: Floats = np.asarray(rows, np.float64).reshape(len(rows), -1)
-        return np.asarray(flat @ w)
-
-    labelled = {k: v for k, v in labelled.items() if not (isinstance(v, str) and v in GRADIENTS)}
-    given = {k: v for k, v in keywords.items() if k not in ("target", "y", "behavior")}
+        return {}, ["the model does not change nearby, so that no linear one fits: no self-test"]
+    module = is_module(scene.model)
+    linear = _module(w) if module else lambda rows: _flat(rows) @ w
+    left_out = {"target", "y", "behavior", "output_names"}
+    given = {k: v for k, v in keywords.items() if k not in left_out}
     made = explained_by(linear, scene.x, labelled, given | {"data": data})
     gone = numbers(inputs) - areas.baseline
-    with Scene(linear, scene.x, data=data, players="elements", seed=scene.seed) as other:
-        exact = _Areas(
+    with Scene(linear, scene.x, data=data, players="elements", seed=scene.seed,
+               channel_axis=scene.channel_axis) as other:  # fmt: skip
+        exact = Areas(
             areas.kept, -(gone * w) @ ~areas.kept.T, areas.steps,
             np.tile(areas.steps @ w, (scene.n, 1)), areas.shares,
             (areas.shares - 1)[None] * (gone @ w)[:, None], areas.baseline,
         )  # fmt: skip
-        return {
-            name: exact.errors(*_both(Case(other, e), gone))[asked][1] for name, e in made.items()
-        }
+        both = {name: as_surrogate(Case(other, e), areas.baseline) for name, e in made.items()}
+        return {name: exact.errors(*pair)[asked][1] for name, pair in both.items()}, []
 
 
-__all__ = ["Choice", "choose", "values_at"]
+def _flat(rows: Any) -> Any:
+    rows = rows.detach().cpu().numpy() if is_tensor(rows) else rows
+    return np.asarray(rows, np.float64).reshape(len(rows), -1)
+
+
+def _module(w: Any) -> Any:
+    """The linear function as a torch module."""
+    import torch
+
+    layer = torch.nn.Linear(len(w), 1, bias=False).double()
+    with torch.no_grad():
+        layer.weight[:] = torch.as_tensor(w)
+    return torch.nn.Sequential(torch.nn.Flatten(), layer)
+
+
+__all__ = ["Choice", "choose"]

@@ -10,11 +10,13 @@ import numpy as np
 
 from xai.explanation import Explanation
 from xai.foreign import converted
+from xai.inputs import read
 from xai.metrics.case import Case, Scene, one_output, score, split
 from xai.metrics.controls import RANDOM, random_explain, random_like, replaced
 from xai.metrics.registry import Record, find
 from xai.metrics.report import Report
 from xai.metrics.score import Score
+from xai.model import takes_texts
 from xai.streams import as_seed
 
 DEFAULT = (
@@ -47,7 +49,7 @@ def evaluate(
     explanations : name -> Explanation (ours or shap's) or array; or one Explanation
     metrics : names, pairs (name, options), or label -> either
         None: deletion, insertion, abpc, faithfulness_correlation, max_sensitivity (where all can
-        be explained again), complexity, completeness_gap.
+        be explained again, and x is of numbers, not sparse), complexity, completeness_gap.
     controls : bool
         Add a random attribution, and each explanation with its signs flipped (where signs count).
     explain : name -> (model, x, target) -> array
@@ -66,6 +68,8 @@ def evaluate(
     (('shapley', 'shapley (flipped)', 'random'), 2.33)
     """
     named = _named(explanations, common.get("target"))
+    if metrics is None:
+        metrics = _default(model, x, named, explain or {})
     asked = _asked(metrics, named, explain or {})
     seed = as_seed(common.get("seed") or 0)
     common = common | {"seed": seed}
@@ -111,9 +115,7 @@ Asked = dict[str, tuple[Record, Callable[..., Any], dict[str, Any]]]
 
 def _asked(metrics: Any, named: dict[str, Any], explain: Mapping[str, Any]) -> Asked:
     """Each label's record, function and options; what cannot be measured is refused at once."""
-    fixed = [n for n, e in named.items() if n not in explain and _recipe(e) is None]
-    if metrics is None:
-        metrics = [n for n in DEFAULT if not (fixed and "explain" in find(n).needs)]
+    fixed = _unrepeatable(named, explain)
     if isinstance(metrics, str):
         raise TypeError(f"metrics must be a list of names, such as [{metrics!r}]")
     pairs = list(metrics.items()) if isinstance(metrics, Mapping) else [(None, m) for m in metrics]
@@ -137,6 +139,17 @@ def _asked(metrics: Any, named: dict[str, Any], explain: Mapping[str, Any]) -> A
             raise ValueError(f"{label!r} is asked for twice: pass metrics as a dict with labels")
         asked[label] = (record, public.core, own)
     return asked
+
+
+def _default(model: Any, x: Any, named: dict[str, Any], explain: Mapping[str, Any]) -> list[str]:
+    """The default metrics, but those that explain x again where it cannot be, or be moved."""
+    again = not _unrepeatable(named, explain)
+    moves = again and not hasattr(x, "tocsr") and not read(x, texts=takes_texts(model)).is_text
+    return [name for name in DEFAULT if moves or "explain" not in find(name).needs]
+
+
+def _unrepeatable(named: dict[str, Any], explain: Mapping[str, Any]) -> list[str]:
+    return [n for n, e in named.items() if n not in explain and _recipe(e) is None]
 
 
 def _recipe(explanation: Any) -> Any:

@@ -186,7 +186,8 @@ def road(case: Case, *, steps: int | None = None) -> Result:
 
     ``mean_k (R_k − D_k) / 2`` for 0 < k < K. Rong et al. 2022: removed pixels become the mean of
     their neighbours (`removal.Inpaint`, the default for images), so that the mask itself tells
-    nothing of the class.
+    nothing of the class. ``info`` has D and R as `most` and `least`; with ``behavior="margin"``
+    the share of rows above 0 is the paper's accuracy.
     """
     if case.scene.removal is None and case.scene.seen.axis is not None:
         case = case.changed("inpaint", removal=Inpaint(ROAD_NOISE), data=None)

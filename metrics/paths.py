@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -99,14 +99,23 @@ def along(case: Case, first: str, sizes: Callable[[int], Sizes]) -> Floats:
     return padded(parts, case.scene.n)
 
 
+def pieces(game: Game, count: int, draws: int = 1) -> Iterator[tuple[NDArray[np.intp], slice]]:
+    """Rows, and places among `count` coalitions, so that both together fit in memory."""
+    for rows, _ in game.blocks(count * draws):
+        step = max(1, game.room // (len(rows) * draws))
+        for start in range(0, count, step):
+            yield rows, slice(start, min(start + step, count))
+
+
 def _evaluate(game: Game, rank: NDArray[np.intp], sizes: Sizes, *, kept: bool) -> Floats:
     """All rows and sizes as one stream of model rows."""
     out = np.empty((game.n_rows, len(sizes)))
-    for rows, _ in game.blocks(len(sizes)):
-        top = rank[rows][:, None, :] < sizes[:, None]
-        coalitions = (top if kept else ~top).reshape(-1, game.n_players)
-        values = game.value(np.repeat(rows, len(sizes)), coalitions)
-        out[rows] = values[:, 0].reshape(len(rows), len(sizes))
+    for rows, part in pieces(game, len(sizes)):
+        some, place = sizes[part], rank[rows][:, None, :]
+        coalitions = place < some[:, None] if kept else place >= some[:, None]
+        each = np.repeat(rows, len(some))
+        values = game.value(each, coalitions.reshape(-1, game.n_players))
+        out[rows, part] = values[:, 0].reshape(len(rows), len(some))
     return out
 
 
@@ -123,6 +132,23 @@ def insertion_curve(case: Case, K: Steps) -> Floats:
 def reverse_curve(case: Case, K: Steps) -> Floats:
     """Values as the least important players are removed, (n, K + 1)."""
     return along(case, "kept", lambda d: d - cuts(d, K(d)))
+
+
+def alone(case: Case, size: Callable[[Floats], Floats] = np.abs) -> Floats:
+    """``E size(f(x) − f(x with one player removed))`` over draws, for every player: (n, d)."""
+
+    def of(game: Game, a: Floats) -> Floats:
+        d, m = game.n_players, game.n_draws
+        out = np.empty((game.n_rows, d))
+        full = game.value(np.arange(game.n_rows), np.ones((game.n_rows, d), bool))[:, 0]
+        for rows, part in pieces(game, d, m):
+            kept = np.repeat(np.arange(d)[part, None] != np.arange(d), m, axis=0)
+            values = game.grid(rows, kept, np.tile(np.arange(m), len(kept) // m))[:, :, 0]
+            gap = full[rows, None, None] - values.reshape(len(rows), -1, m)
+            out[rows, part] = size(gap).mean(axis=2)
+        return out
+
+    return np.asarray(case.per_row(of))
 
 
 def changes(

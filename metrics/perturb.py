@@ -76,7 +76,8 @@ def _repeat(
 
     explanation = case.explanation
     if not isinstance(explanation, Explanation) or explanation.recipe is None:
-        kind = "an array" if not isinstance(explanation, Explanation) else "loaded, or shap's"
+        held = isinstance(explanation, Explanation)
+        kind = "one without a recipe (loaded, aggregated or shap's)" if held else "an array"
         raise ValueError(
             f"this metric explains again, and the explanation is {kind}: pass "
             "explain=, a function (model, x, target) -> array"

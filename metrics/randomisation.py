@@ -4,8 +4,9 @@ For torch modules. The model itself is never changed: its copies are.
 
 Pure noise is the best explanation by these metrics, as it is never like itself; and networks keep
 much of what a channel amounts to when a layer is drawn anew, so that no explanation can change
-altogether (Binder et al. 2023). So a score comes with a floor, ``info["floor"]``, and belongs
-beside a metric of faithfulness.
+altogether (Binder et al. 2023). So a score comes with, and prints, a figure of faithfulness,
+``info["faithfulness"]``: `abpc` in so many `steps` (0: none), about 0 for noise; and with a floor,
+``info["floor"]``, where one is known.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ import numpy as np
 
 from xai import streams
 from xai.metrics.case import Case, Result, metric, outputs
+from xai.metrics.faithfulness import abpc
 from xai.metrics.numerics import pearson, ratio, spearman
 from xai.metrics.perturb import Explain, explained, moved
 from xai.metrics.score import Floats
@@ -26,6 +28,10 @@ from xai.metrics.score import Floats
 Order = Literal["top_down", "bottom_up", "independent"]
 BINS = 100
 """Of the histograms whose entropy `efficient_parameter_randomization` compares."""
+STEPS = 8
+"""Of the curves whose gap is printed beside: 16 model rows for each row and draw."""
+CHANNELS = 48
+"""Of which pairs are looked at for the floor."""
 
 
 @metric
@@ -35,6 +41,7 @@ def parameter_randomization(
     order: Order = "bottom_up",
     smooth: int = 0,
     noise: float = 0.1,
+    steps: int = STEPS,
     explain: Explain | None = None,
 ) -> Result:
     """Likeness of the attributions of models whose layers were drawn anew: mean rank correlation.
@@ -51,55 +58,73 @@ def parameter_randomization(
     Returns
     -------
     Score
-        ``curve``: (n, layers) the likeness after each step; ``info["floor"]``: the likeness of
-        rankings that a random last layer leaves (top_down), after Binder et al. 2023: a channel
-        whose activation is K times another's stays ahead of it with chance (2/π) arctan K.
+        ``curve``: (n, layers) the likeness after each step; ``info["floor"]``: the likeness that
+        a random last layer leaves to rankings of its channels by size, after Binder et al. 2023:
+        a channel whose activation is K times another's stays ahead of it with chance
+        (2/π) arctan K. Attributions that follow the activations cannot fall below it; signed ones
+        may. It is for all steps of "top_down", and for the last layer's of "independent";
+        "bottom_up" changes the activations, too, and has none.
     """
     if order not in ("bottom_up", "top_down", "independent"):
         raise ValueError(f"order={order!r}: expected 'bottom_up', 'top_down' or 'independent'")
+    beside = _beside(case, steps)
     module = module_of(case)
     names = layers(module)
+    last = names[-1]
     names = names[::-1] if order == "top_down" else names
     own = case.flat if smooth == 0 else _smoothed(case, explain, module, smooth, noise)
     curve = np.empty((case.scene.n, len(names)))
+    other = module
     for step, name in enumerate(names):
-        fresh = [name] if order == "independent" else names[: step + 1]
-        other = randomised(module, fresh, case.scene.seed)
+        other = randomised(module if order == "independent" else other, [name], case.scene.seed)
         a = _smoothed(case, explain, other, smooth, noise)
         curve[:, step] = _likeness(own, a)
-    floor = np.full(case.scene.n, _floor(case, names[0])) if order == "top_down" else None
-    return Result(curve.mean(axis=1), curve, {} if floor is None else {"floor": floor})
+    floor = {} if order == "bottom_up" else {"floor": _floor(case, last)}
+    return Result(curve.mean(axis=1), curve, floor | beside)
 
 
 @metric
 def efficient_parameter_randomization(
-    case: Case, *, bins: int = BINS, explain: Explain | None = None
-) -> Floats:
+    case: Case, *, bins: int = BINS, steps: int = STEPS, explain: Explain | None = None
+) -> Result:
     """Relative rise of the attribution's entropy when all layers are drawn anew.
 
     Hedström et al. 2023 (eMPRT): ``(H(a_random) − H(a)) / H(a)``, H of a histogram of `bins`.
     """
+    beside = _beside(case, steps)
     module = module_of(case)
     other = randomised(module, layers(module), case.scene.seed)
     a = explained(case, case.scene.x, np.arange(case.scene.n), explain, other)
     own = np.array([_entropy(row, bins) for row in case.flat])
-    return ratio(np.array([_entropy(row, bins) for row in a]) - own, own)
+    rise = np.array([_entropy(row, bins) for row in a]) - own
+    return Result(ratio(rise, own), info=beside)
 
 
 @metric
-def random_logit(case: Case, *, explain: Explain | None = None) -> Floats:
-    """Correlation of the attribution with that of another class, drawn at random for each row.
+def random_logit(case: Case, *, steps: int = STEPS, explain: Explain | None = None) -> Result:
+    """Correlation of the attribution with that of another class: so many classes on, at random.
 
     Sixt, Granz & Landgraf 2020: near 1, the explanation does not depend on the class.
     """
-    scene = case.scene
+    beside, scene = _beside(case, steps), case.scene
     target, k = scene.seen.resolved.index[:, 0], scene.seen.outputs.shape[1]
     if k < 2:
         raise ValueError("random_logit explains another class; the model has one output")
     step = 1 + int(streams.integers(scene.seed, streams.MOVE, np.zeros(1, np.intp), 1, k - 1)[0, 0])
     other = (target + step) % k
     a = explained(case, scene.x, np.arange(scene.n), explain, target=other)
-    return _likeness(case.flat, a, pearson)
+    return Result(_likeness(case.flat, a, pearson), info=beside)
+
+
+def _beside(case: Case, steps: int) -> dict[str, Floats]:
+    """The attribution's faithfulness; NaN where no removal is known to measure it with."""
+    if steps == 0:
+        return {}
+    scene = case.scene
+    known = scene.removal is not None or scene.data is not None or scene.seen.axis is not None
+    if not known and not scene.seen.inputs.is_text:
+        return {"faithfulness": np.full(scene.n, np.nan)}
+    return {"faithfulness": np.asarray(abpc.core(case, steps=steps).values)}  # type: ignore[attr-defined]
 
 
 def module_of(case: Case) -> Any:
@@ -133,11 +158,13 @@ def randomised(module: Any, names: list[str], seed: int) -> Any:
 
 @contextmanager
 def _seeded(seed: int) -> Iterator[None]:
-    """Torch's generator at a seed, and as it was before; layers take no generator of their own."""
+    """Torch's generators at a seed, and as they were; layers take no generator of their own."""
     import torch
 
     with torch.random.fork_rng(devices=range(torch.cuda.device_count())):
-        torch.manual_seed(seed % 2**63)
+        torch.default_generator.manual_seed(seed % 2**63)
+        if torch.cuda.is_initialized():  # type: ignore[no-untyped-call] # else manual_seed_all is put off, and kept, call by call
+            torch.cuda.manual_seed_all(seed % 2**63)
         yield
 
 
@@ -178,32 +205,47 @@ def _entropy(row: Floats, bins: int) -> float:
     return float(0.0 - (p * np.log(p)).sum())
 
 
-def _floor(case: Case, last: str) -> float:
+def _floor(case: Case, last: str) -> Floats:
     """Expected rank correlation (Kendall's) of channels' contributions to a random last layer."""
-    kept: list[Any] = []
+    import torch
+
+    part, kept = module_of(case).get_submodule(last), []
+    convolves = isinstance(
+        part, torch.nn.modules.conv._ConvNd | torch.nn.modules.batchnorm._NormBase
+    )
 
     def keep(_: Any, inputs: Any) -> None:
-        kept.append(inputs[0].detach().double().flatten(0, -2).cpu().numpy())
+        a = inputs[0].detach().double()
+        a = a.movedim(1, -1) if convolves else a
+        kept.append(a.square().reshape(len(a), -1, a.shape[-1]).mean(1).sqrt().cpu().numpy())
 
-    hook = module_of(case).get_submodule(last).register_forward_pre_hook(keep)
+    hook = part.register_forward_pre_hook(keep)
     try:
         outputs(case.scene.model, case.scene.x, case.scene)
     finally:
         hook.remove()
-    activation = np.sqrt((np.concatenate(kept) ** 2).mean(axis=0))
-    return channel_floor(activation)
+    return channel_floor(np.concatenate(kept))
 
 
-def channel_floor(activation: Floats) -> float:
-    """``E[2 (2/π) arctan K − 1]`` over pairs of channels, K the ratio of their activations.
+def channel_floor(activation: Floats) -> Floats:
+    """``E[2 (2/π) arctan K − 1]`` over pairs of channels (…, C), K ≥ 1 their activations' ratio.
+
+    Of many channels, over pairs of some that are spread evenly over the ranks.
 
     Examples
     --------
-    >>> round(channel_floor(np.array([1.0, 1.0])), 3), round(channel_floor(np.array([1, 1e9])), 3)
-    (0.0, 1.0)
+    >>> channel_floor(np.array([[1.0, 1.0], [1.0, 1e9], [0.0, 0.0]])).round(3)
+    array([0., 1., 0.])
     """
-    i, j = np.triu_indices(len(activation), 1)
-    above = np.maximum(activation[i], activation[j])
-    below = np.minimum(activation[i], activation[j])
-    chance = 2 / np.pi * np.arctan2(above, below)
-    return float((2 * chance - 1).mean()) if len(i) else float("nan")
+    ranked = np.sort(activation, axis=-1)
+    C = ranked.shape[-1]
+    pairs = C * (C - 1) / 2
+    if C > CHANNELS:  # each stands for channels like it, which are 0 ahead of one another
+        ranked = ranked[..., ((np.arange(CHANNELS) + 0.5) * C / CHANNELS).astype(np.intp)]
+        pairs = CHANNELS**2 / 2
+    total = np.zeros(ranked.shape[:-1])
+    for step in range(1, ranked.shape[-1]):
+        below, above = ranked[..., :-step], ranked[..., step:]
+        inverse = np.where(above > 0, below / np.where(above > 0, above, 1.0), 1.0)
+        total += (1 - 4 / np.pi * np.arctan(inverse)).sum(axis=-1)
+    return np.asarray(total / pairs if pairs else np.full_like(total, np.nan))

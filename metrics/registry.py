@@ -103,11 +103,12 @@ RECORDS: tuple[Record, ...] = (
     Record("shift_consistency", "robustness", _ROBUST, "lower",
            "‖a(½x + ½z) − ½a(x) − ½a(z)‖/‖a(x)‖", "2N ex", "explain, data", "Li et al. 2022 (DRE)"),
     Record("worst_case_bound", "robustness", _ROBUST, "lower",
-           "first-order bound of ‖Δa‖ under attack", "2d ex", "explain", "Wang & Kong 2023"),
+           "first-order bound of ‖Δa‖ under attack", "41 passes or 2d ex", "explain",
+           "Wang & Kong 2023"),
     Record("distance_attack", "attacks", _ROBUST, "lower", "largest ‖Δa‖ found, class kept",
-           "10(2d + 1) ex", "explain", "Madry et al. 2018; Wang & Kong 2023"),
+           "20 or 10(2d + 1) ex", "explain", "Madry et al. 2018; Wang & Kong 2023"),
     Record("top_k_attack", "attacks", _ROBUST, "lower", "share of the top k lost, class kept",
-           "10(2d + 1) ex", "explain", "Ghorbani, Abid & Zou 2019 (IFIA)"),
+           "20 or 10(2d + 1) ex", "explain", "Ghorbani, Abid & Zou 2019 (IFIA)"),
     Record("consistency", "robustness", _ROBUST, "higher",
            "same explanation, same class", "0", "several outputs",
            "Dasgupta, Frost & Moshkovitz 2022"),
@@ -129,12 +130,12 @@ RECORDS: tuple[Record, ...] = (
     Record("linearity_gap", "axioms", _AXIOM, "lower", "a(αf + βg) − αa(f) − βa(g), relative",
            "3 ex", "explain", "Shapley 1953"),
     Record("parameter_randomization", "randomisation", _RANDOM, "lower",
-           "rank correlation with attributions of models drawn anew", "L ex", "explain, torch",
-           "Adebayo et al. 2018; Binder et al. 2023"),
+           "rank correlation with attributions of models drawn anew", "L ex + 16m",
+           "explain, torch", "Adebayo et al. 2018; Binder et al. 2023"),
     Record("efficient_parameter_randomization", "randomisation", _RANDOM, "higher",
-           "(H(a_random) − H(a))/H(a)", "1 ex", "explain, torch", "Hedström et al. 2023"),
+           "(H(a_random) − H(a))/H(a)", "1 ex + 16m", "explain, torch", "Hedström et al. 2023"),
     Record("random_logit", "randomisation", _RANDOM, "lower",
-           "correlation with another class's attribution", "1 ex", "explain, several outputs",
+           "correlation with another class's attribution", "1 ex + 16m", "explain, several outputs",
            "Sixt, Granz & Landgraf 2020"),
     Record("pointing_game", "localisation", _TRUTH, "higher", "is the largest in the mask?", "0",
            "mask", "Zhang et al. 2018"),
@@ -176,7 +177,7 @@ _COLUMNS = {
     "needs": "needs",
     "says": "says",
 }
-_NOTE = "K steps, d players, N samples, ex: explanations; paper: .paper"
+_NOTE = "K steps, d players, N samples, m draws, ex: explanations; paper: .paper"
 
 
 def names() -> Table[Record]:

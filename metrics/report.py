@@ -123,6 +123,7 @@ class Report:
             "beats_random": self.beats_random(metric, name), "control": name in self.controls,
             "undefined": score.undefined, "category": score.category, "removal": score.removal,
             "output": score.output, "evaluations": score.evaluations,
+            "floor": score.beside("floor"), "faithfulness": score.beside("faithfulness"),
         }  # fmt: skip
 
     def per_sample(self) -> pandas.DataFrame:
@@ -173,7 +174,9 @@ class Report:
         error = "" if np.isnan(score.std_error) else f" ± {score.std_error:.1g}"
         mark = "*" if self.beats_random(metric, name) else ""
         gone = f" ({score.undefined} NaN)" if score.undefined else ""
-        return f"{score.mean():.3g}{error}{mark}{gone}"
+        faith = score.beside("faithfulness")
+        beside = "" if faith is None else f" [{faith:.2g}]"
+        return f"{score.mean():.3g}{error}{mark}{gone}{beside}"
 
     def _notes(self) -> list[str]:
         removals = sorted({s.removal for s in self.scores.values() if s.removal})
@@ -183,6 +186,14 @@ class Report:
         notes = [", ".join([*said, f"{self.evaluations} model rows per explained row"])]
         if RANDOM in self.names:
             notes.append("* better than the random control (95 % bootstrap interval over rows)")
+        read_with = [m for m in self.metrics if any(
+            s.beside("faithfulness") is not None for (name, _), s in self.scores.items()
+            if name == m)]  # fmt: skip
+        if read_with:
+            notes.append(
+                f"[] abpc, the faithfulness to read {', '.join(read_with)} with: noise, which is "
+                "never like itself, does best by these and has 0; NaN: pass data= or removal="
+            )
         return notes
 
     def __repr__(self) -> str:

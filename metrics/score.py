@@ -32,7 +32,7 @@ class Score:
     curve : (n, K + 1), or None
         From nothing changed to everything changed.
     info : dict of arrays
-        What a metric says besides.
+        What a metric says besides; a `floor` and a `faithfulness` (n,) are printed with it.
 
     Examples
     --------
@@ -91,10 +91,27 @@ class Score:
         means = [np.nanmean(self.values[labels == label]) for label in np.unique(labels)]
         return float(np.max(means) - np.min(means))
 
+    def beside(self, what: str) -> float | None:
+        """Mean over the rows of a "floor" or "faithfulness" that the metric is read with."""
+        figures = self.info.get(what)
+        if figures is None:
+            return None
+        known = figures[~np.isnan(figures)]
+        return float(known.mean()) if len(known) else float("nan")
+
+    def _with(self) -> list[str]:
+        floor, faith = self.beside("floor"), self.beside("faithfulness")
+        said = [] if floor is None else [f"floor={floor:.3g}"]
+        if faith is None:
+            return said
+        unknown = "faithfulness unknown: pass data= or removal="
+        return [*said, unknown if np.isnan(faith) else f"faithfulness (abpc)={faith:.3g}"]
+
     def __repr__(self) -> str:
         spread = "" if np.isnan(self.std_error) else f" ± {self.std_error:.2g}"
         parts = [f"{self.mean():.4g}{spread}", f"{self.better} is better", f"rows={len(self)}"]
         if self.undefined:
             parts.append(f"undefined (NaN) for {self.undefined} of them")
+        parts += self._with()
         parts += [f"{k}={v}" for k, v in (("removal", self.removal), ("output", self.output)) if v]
         return f"Score({self.name}: {', '.join(parts)}, evaluations={self.evaluations})"

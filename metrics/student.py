@@ -44,7 +44,7 @@ def simulatability(
     student : scikit-learn classifier
         None: logistic regression on standardised columns.
     mimic : scikit-learn regressor of several outputs
-        Rows to attributions. None: five nearest neighbours, standardised.
+        Rows to attributions. None: five nearest neighbours (fewer of few rows), standardised.
 
     Returns
     -------
@@ -52,7 +52,9 @@ def simulatability(
         ``mean()`` is the gain. `info` holds which rows were told rightly, `with_explanations`,
         `without` and with `shuffled` ones, (n,) 0 or 1 each; the bootstrap's `std_error` () and
         95 % `interval` (2,) of the gain, rows resampled (that other rows to learn from may teach
-        more or less is not counted). A row's score depends on what the others have taught.
+        more or less is not counted); with `y` the gain `balanced` () between rows that the model
+        gets right and wrong, NaN without either. A row's score depends on what the others have
+        taught.
     """
     if shown not in ("learning", "always"):
         from xai.suggest import unknown
@@ -66,14 +68,27 @@ def simulatability(
     seed = case.scene.seen.seed % 2**32
     dealt = a[np.random.default_rng(seed).permutation(len(a))]  # to rows they are not of
     class_of = _student() if student is None else student
-    lesson = _Lesson(class_of, _mimic() if mimic is None else mimic, folds, shown == "always")
+    mimic = _mimic(len(x), folds) if mimic is None else mimic
+    lesson = _Lesson(class_of, mimic, folds, shown == "always")
     right = np.empty((3, len(x)))
     for learnt, asked in KFold(folds, shuffle=True, random_state=seed).split(x):
         for place, seen in enumerate((None, dealt, a)):
             right[place, asked] = lesson.answers(x, y, seen, learnt, asked) == y[asked]
     gain = right[2] - right[:2][right[:2].mean(axis=1).argmax()]
     info = {"without": right[0], "shuffled": right[1], "with_explanations": right[2]}
-    return Result(gain, info=info | _bootstrap(gain, seed))
+    return Result(gain, info=info | _balanced(case, y, gain) | _bootstrap(gain, seed))
+
+
+def _balanced(case: Case, predicted: Indices, gain: Floats) -> dict[str, Floats]:
+    """The gain as if the model were right on half of the rows, where their labels are known."""
+    if case.scene.y is None:
+        return {}
+    labels = list(case.scene.seen.model.labels)
+    given = np.asarray(case.scene.y).tolist()
+    truth = np.array([labels.index(v) for v in given] if labels else given)
+    parts = [gain[predicted == truth], gain[predicted != truth]]
+    halves = [part.mean() if len(part) else np.nan for part in parts]
+    return {"balanced": np.asarray(np.mean(halves))}
 
 
 @dataclass(frozen=True)
@@ -146,9 +161,13 @@ def _student() -> Any:
     return make_pipeline(StandardScaler(), LogisticRegression(max_iter=2000))
 
 
-def _mimic() -> Any:
+def _mimic(n: int, folds: int) -> Any:
+    """Five nearest neighbours, or as many as the rows that are learnt from."""
     from sklearn.neighbors import KNeighborsRegressor
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import StandardScaler
 
-    return make_pipeline(StandardScaler(), KNeighborsRegressor())
+    learnt = n - -(-n // folds)  # the fewest, and of these again
+    return make_pipeline(
+        StandardScaler(), KNeighborsRegressor(min(5, learnt - -(-learnt // folds)))
+    )

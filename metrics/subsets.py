@@ -12,13 +12,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xai import streams
-from xai.game import ModelGame
+from xai.game import Game, ModelGame
 from xai.metrics.case import Case, Scene, padded
-from xai.metrics.paths import Amount, amounts
+from xai.metrics.paths import Amount, amounts, pieces
 from xai.metrics.score import Floats
 from xai.removal import Noise
 
 Removed = NDArray[np.bool_]
+FEW = 1024
+"""Players of which a table of all against all is nothing."""
 
 
 def of_size(d: int, size: int, samples: int, seed: int) -> Removed:
@@ -67,14 +69,30 @@ def drops(scene: Scene, place: int, removed: Removed) -> Floats:
     game = scene.games[place][1]
 
     def evaluate() -> Floats:
-        out = np.empty((game.n_rows, len(removed)))
-        every = np.ones((1, game.n_players), bool)
-        for rows, _ in game.blocks(len(removed)):
-            full = game.grid(rows, every, None)[:, :, 0]
-            out[rows] = full - game.grid(rows, ~removed, None)[:, :, 0]
-        return out
+        return _drops(game, len(removed), lambda part: ~removed[part])
 
     return scene.once(("drops", place, np.packbits(removed).tobytes(), len(removed)), evaluate)
+
+
+def drops_alone(scene: Scene, place: int) -> Floats:
+    """The same of every single player, (R, d)."""
+    game = scene.games[place][1]
+    if game.n_players <= FEW:  # what others ask of single players is then known
+        return drops(scene, place, np.eye(game.n_players, dtype=bool))
+    every = np.arange(game.n_players)
+    return scene.once(
+        ("drops", place),
+        lambda: _drops(game, game.n_players, lambda part: every[part, None] != every),
+    )
+
+
+def _drops(game: Game, count: int, kept: Callable[[slice], Removed]) -> Floats:
+    out = np.empty((game.n_rows, count))
+    every = np.ones((1, game.n_players), bool)
+    for rows, part in pieces(game, count):
+        full = game.grid(rows, every, None)[:, :, 0]
+        out[rows, part] = full - game.grid(rows, kept(part), None)[:, :, 0]
+    return out
 
 
 def by_subset(

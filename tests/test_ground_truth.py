@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from importlib.util import module_from_spec, spec_from_file_location
 from itertools import combinations, pairwise, permutations
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -14,6 +16,10 @@ import xai
 from xai import datasets, metrics
 from xai.players import Patches
 
+STUDY = Path(__file__).parents[1] / "benchmarks" / "suppressor.py"
+spec = spec_from_file_location("suppressor_study", STUDY)
+study = module_from_spec(spec)
+spec.loader.exec_module(study)
 LOCAL = ("pointing_game", "relevance_mass", "relevance_rank", "roc_auc", "iou", "suppressor_mass")
 AGREE = ("feature_agreement", "rank_agreement", "sign_agreement", "signed_rank_agreement")
 PAIRS = ("rank_correlation", "pairwise_rank_agreement")
@@ -330,6 +336,24 @@ def test_what_is_true_to_the_model_flags_the_suppressor():
     for name in ("m_plot", "firm", "pattern"):
         a = np.broadcast_to(data.attributions[name], x.shape)
         assert metrics.suppressor_mass(None, None, a, mask=data.truth).mean() < 1e-12
+
+
+TABULAR = [record.name for record in xai.methods() if "table" in record.inputs]
+SAMPLED = {"qii": 0.3, "expected_gradients": 1.0, "ime": 1.0, "loss_shap": 0.2, "sage": 0.5,
+           "permutation_test": 0.2, "lime, continuous": 0.2}  # fmt: skip
+
+
+@pytest.mark.parametrize("method", [*TABULAR, "lime, continuous"])
+def test_the_suppressor_study_runs_every_method_and_meets_the_closed_forms(method):
+    if "torch" in study.record_of(method).inputs:
+        pytest.importorskip("torch")
+    data = datasets.suppressor2d(400)
+    background = data.data[:200] - data.data[:200].mean(axis=0)
+    a, closed = study.run(method, data, background, rows=20)
+    assert a.shape[-1] == 2
+    if closed is not None:
+        off = np.sqrt(np.mean((a - closed) ** 2) / np.maximum(np.mean(np.square(closed)), 1e-12))
+        assert off < SAMPLED.get(method, 1e-4)
 
 
 def test_evaluate_holds_explanations_against_a_truth_beside_controls():

@@ -100,3 +100,22 @@ def test_a_linear_fit_holds_no_table_of_its_samples(regressors, regularizer):
 
     peak(500)  # imports, compiles
     assert peak(2 * samples) - peak(samples) < samples * d * 8
+
+
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [("faithfulness_estimate", {}), ("faithfulness_estimate", {"steps": 12_000}),
+     ("monotonicity_correlation", {}), ("dummy_mass", {}), ("pixel_flipping", {"steps": 12_000})],
+)  # fmt: skip
+def test_a_metric_of_single_players_holds_no_table_of_them(name, options):
+    """12,000 players: a table of all against all takes 144 MB, a byte each."""
+    x = np.random.default_rng(0).normal(size=(1, 12_000)).astype(np.float32)
+    model = lambda rows: rows[:, 0] * rows[:, 1] + rows[:, 2]  # noqa: E731
+    metric = getattr(xai.metrics, name)
+    metric(model, x[:, :5], x[:, :5], removal="baseline")  # imports, compiles
+    tracemalloc.start()
+    score = metric(model, x, x, removal="baseline", batch_size=50, **options)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert np.isfinite(score.values).all()
+    assert peak < 110e6, f"{peak / 1e6:.0f} MB"

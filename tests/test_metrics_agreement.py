@@ -9,6 +9,7 @@ import pytest
 from numpy.testing import assert_allclose
 from scipy.stats import pearsonr, spearmanr
 
+import xai
 from xai import metrics
 from xai.removal import Baseline, Noise
 from xai.removal.base import Context, Draws
@@ -115,6 +116,21 @@ def test_infidelity_of_a_linear_model(rows, a):
     )
     scaled = metrics.infidelity(linear, rows, -3 * W * rows, removal="baseline", normalise=True)
     assert_allclose(scaled.values, 0, atol=1e-20)
+
+
+def test_infidelity_of_removing_everything_is_the_squared_completeness_gap():
+    """I = x − b alone: so for Integrated Gradients it is the square of the quadrature's error."""
+    torch = pytest.importorskip("torch")
+    torch.manual_seed(0)
+    net = torch.nn.Sequential(torch.nn.Linear(4, 8), torch.nn.Tanh(), torch.nn.Linear(8, 1))
+    net, x = net.double(), 3 * torch.randn(5, 4).double()
+    for steps, most in ((2, 10.0), (200, 1e-9)):
+        e = xai.explain(net, x, "integrated_gradients", steps=steps)
+        gap = metrics.completeness_gap(net, x, e, removal=Baseline(0)).values
+        whole = metrics.infidelity(net, x, e, removal=Baseline(0), subset_size=4)
+        assert_allclose(whole.values, gap**2, rtol=1e-6, atol=1e-20)
+        assert_allclose(gap, np.abs(e.info["completeness_gap"]), atol=1e-12)
+        assert (gap > 0).all() and (gap < most).all()
 
 
 @pytest.mark.parametrize("normalise", [False, True])

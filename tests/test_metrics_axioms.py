@@ -54,6 +54,52 @@ def test_others_do_not(rows):
     assert (wrong.values > 1e-3).all()
 
 
+def test_completeness_is_of_the_explanations_own_game():
+    """Images lose their mean colour in metrics, and integrate from 0: that is no gap."""
+    torch = pytest.importorskip("torch")
+    torch.manual_seed(0)
+    net = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(36, 4), torch.nn.Tanh(),
+                              torch.nn.Linear(4, 2)).double()  # fmt: skip
+    x = torch.rand(3, 1, 6, 6).double() + 1
+    e = xai.explain(net, x, "integrated_gradients", steps=200)
+    own = metrics.completeness_gap(net, x, e)
+    assert_allclose(own.values, 0, atol=1e-9)
+    assert own.removal == e.removal and own.output == e.behavior and own.evaluations == 0
+    for given in ({"removal": "blur"}, {"removal": ZERO, "target": 1 - e.target}):
+        other = metrics.completeness_gap(net, x, e, **given)
+        assert (other.values > 1e-3).all()
+        assert other.evaluations > 0
+    array = metrics.completeness_gap(net, x, e.values, target=e.target, removal=ZERO)
+    assert_allclose(array.values, 0, atol=1e-9)
+    slope = xai.explain(net, x, "gradient")  # has no empty state of its own
+    assert (metrics.completeness_gap(net, x, slope).values > 1e-3).all()
+
+
+@pytest.mark.parametrize("method", ["integrated_gradients", "deeplift", "exact_shapley"])
+def test_complete_methods_leave_no_gap(method):
+    torch = pytest.importorskip("torch")
+    torch.manual_seed(0)
+    net = torch.nn.Sequential(torch.nn.Linear(4, 9), torch.nn.ReLU(), torch.nn.Linear(9, 2))
+    net, x = net.double(), torch.randn(5, 4).double()
+    options = {"steps": 512} if method == "integrated_gradients" else {}
+    e = xai.explain(net, x, method, removal=ZERO, **options)
+    most = 1e-3 if method == "integrated_gradients" else 1e-9  # kinks cost the quadrature
+    assert (metrics.completeness_gap(net, x, e).values < most).all()
+    assert (metrics.completeness_gap(net, x, e, removal=Baseline(0)).values < most).all()
+
+
+def test_shifted_rows_keep_their_precision():
+    """A function that takes float32 alone, as networks do."""
+
+    def strict(x):
+        assert x.dtype == np.float32
+        return x[:, 0] * x[:, 1] + x[:, 2]
+
+    x = np.random.default_rng(0).normal(size=(3, 3)).astype(np.float32)
+    e = xai.explain(strict, x, "exact_shapley", data=x)
+    assert_allclose(metrics.input_invariance(strict, x, e).values, 0, atol=1e-5)
+
+
 def test_sampled_contexts_find_symmetric_players():
     x = np.full((2, 12), 2.0)
     f = lambda z: z[:, :6].prod(axis=1) + z[:, 6:].sum(axis=1)  # noqa: E731
@@ -65,6 +111,10 @@ def test_sampled_contexts_find_symmetric_players():
     assert pairs > 0
     e = xai.explain(f, x, "exact_shapley", removal=ZERO)
     assert_allclose(metrics.symmetry_gap(f, x, e, samples=200).values, 0, atol=1e-9)
+    with pytest.raises(ValueError, match="Patches"):
+        metrics.symmetry_gap(
+            lambda z: z[:, 0], np.ones((1, 5000)), np.ones((1, 5000)), removal=ZERO
+        )
 
 
 def test_a_module_is_shifted_and_mixed_as_a_module():

@@ -187,6 +187,39 @@ def test_road_of_affine_images():
     assert score.removal.startswith("Inpaint")
 
 
+def test_road_of_constant_images_changes_nothing_anywhere():
+    """Even at the border, and with a side that nothing divides."""
+    weights = np.random.default_rng(0).normal(size=(7, 11, 1))
+    f = lambda x: (np.asarray(x) * weights).sum(axis=(1, 2, 3))  # noqa: E731
+    a = np.random.default_rng(1).normal(size=(2, 7, 11))
+    flat = np.full((2, 7, 11, 1), 0.3)
+    score = metrics.road(f, flat, a, removal=Inpaint(noise=0), steps=6)
+    for curve in ("most", "least"):
+        assert_allclose(score.info[curve], f(flat)[:, None] * np.ones((1, 5)), atol=1e-9)
+
+
+def test_roads_accuracy_is_the_share_of_margins_above_zero():
+    rng = np.random.default_rng(0)
+    x, towards = rng.random((6, 9, 9, 1)), rng.normal(size=(9, 9, 1, 3))
+    seen = []
+
+    def three(rows):
+        seen.append(np.einsum("nhwc,hwck->nk", np.asarray(rows), towards))
+        return seen[-1]
+
+    own, a = three(x).argmax(axis=1), rng.normal(size=(6, 9, 9))
+    given = {"removal": "baseline", "steps": 5}
+    margin = metrics.road(three, x, a, behavior=xai.behavior.Margin(), **given).info["most"]
+    plain = metrics.road(three, x, a, **given)
+    assert margin.shape == plain.info["most"].shape
+    for i in range(6):
+        order = np.argsort(-a[i].ravel(), kind="stable")
+        for step, k in enumerate((16, 32, 49, 65)):
+            gone = x[i].ravel().copy()
+            gone[order[:k]] = 0
+            assert (three(gone.reshape(1, 9, 9, 1)).argmax() == own[i]) == (margin[i, step] > 0)
+
+
 def test_road_tells_the_important_from_the_unimportant():
     """A bright square on grey: imputing it away costs, imputing the rest does not."""
     x = np.full((2, 12, 12, 1), 0.2)

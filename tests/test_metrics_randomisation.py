@@ -32,7 +32,8 @@ def test_what_does_not_look_at_the_model_is_always_like_itself(net, x, order):
     constant = lambda model, rows, target: rows  # noqa: E731
     score = metrics.parameter_randomization(net, x, x, order=order, explain=constant)
     assert_allclose(score.curve, np.ones((5, 3)))
-    assert ("floor" in score.info) == (order == "top_down")
+    assert ("floor" in score.info) == (order != "bottom_up")
+    assert ("floor=" in repr(score)) == (order != "bottom_up")
     entropy = metrics.efficient_parameter_randomization(net, x, x, explain=constant)
     assert_allclose(entropy.values, 0)
 
@@ -46,6 +47,33 @@ def test_noise_is_like_nothing_and_so_wins(net, x):
     gradient = metrics.parameter_randomization(net, wide, e)
     assert abs(random.mean()) < 4 * random.std_error
     assert gradient.mean() > random.mean()
+
+
+def test_noise_is_best_by_randomisation_and_worst_by_the_faithfulness_beside_it(net):
+    """Binder et al. 2023: both are printed together, for each explanation and for the control."""
+    x = torch.as_tensor(np.random.default_rng(2).normal(size=(40, 6)))
+    e = xai.explain(net, x, "gradient_x_input")
+    every = ["parameter_randomization", "random_logit", "efficient_parameter_randomization",
+             "deletion"]  # fmt: skip
+    report = metrics.evaluate(net, x, e, every, removal="baseline")
+    mine, noise = (report["parameter_randomization", n] for n in ("gradient_x_input", "random"))
+    assert noise.mean() < mine.mean()
+    assert abs(noise.beside("faithfulness")) < 0.5 * mine.beside("faithfulness")
+    deleted = [report["deletion", n].mean() for n in ("gradient_x_input", "random")]
+    assert deleted[0] < deleted[1]
+    for metric in ("parameter_randomization", "random_logit", "efficient_parameter_randomization"):
+        for name in ("gradient_x_input", "random"):
+            score = report[metric, name]
+            figure = score.beside("faithfulness")
+            assert f"faithfulness (abpc)={figure:.3g}" in repr(score)
+            assert f"[{figure:.2g}]" in repr(report)
+        own = metrics.abpc(net, x, e, steps=8, removal="baseline")
+        assert_allclose(report[metric, "gradient_x_input"].info["faithfulness"], own.values)
+    assert "noise" in repr(report)
+    plain = metrics.random_logit(net, x, e, steps=0)
+    assert plain.beside("faithfulness") is None and "abpc" not in repr(plain)
+    unknown = metrics.random_logit(net, x, e)
+    assert np.isnan(unknown.beside("faithfulness")) and "pass data=" in repr(unknown)
 
 
 def test_layers_are_drawn_anew_in_order_and_the_model_stays(net, x):
@@ -97,6 +125,41 @@ def test_the_floor_is_the_chance_that_an_order_survives():
     w = np.abs(rng.normal(size=(200000, 3))) * np.array([1.0, 2.0, 5.0])
     ahead = [(w[:, j] > w[:, i]).mean() for i, j in [(0, 1), (0, 2), (1, 2)]]
     assert_allclose(channel_floor(np.array([1.0, 2.0, 5.0])), 2 * np.mean(ahead) - 1, atol=0.01)
+
+
+def test_dead_channels_are_equals_and_many_are_sampled():
+    assert_allclose(channel_floor(np.array([0.0, 0.0, 1.0])), 2 / 3)
+    many = np.random.default_rng(0).exponential(size=(2, 3000))
+    i, j = np.triu_indices(3000, 1)
+    high, low = (f(many[:, i], many[:, j]) for f in (np.maximum, np.minimum))
+    assert_allclose(channel_floor(many), (4 / np.pi * np.arctan(high / low) - 1).mean(1), atol=0.01)
+
+
+@pytest.mark.parametrize("convolves", [False, True])
+def test_floors_are_of_each_rows_own_channels(convolves):
+    """Channels are a convolution's second axis, and what a linear layer takes."""
+    torch.manual_seed(0)
+    last = (
+        [torch.nn.Conv2d(4, 2, 5)] if convolves else [torch.nn.Flatten(), torch.nn.Linear(100, 2)]
+    )
+    body = torch.nn.Sequential(torch.nn.Conv2d(1, 4, 3), torch.nn.ReLU())
+    net = torch.nn.Sequential(body, *last, torch.nn.Flatten()).double()
+    x = torch.randn(3, 1, 7, 7).double()
+    with torch.no_grad():
+        hidden = body(x).numpy()
+    activation = np.sqrt((hidden**2).mean(axis=(2, 3))) if convolves else hidden.reshape(3, -1)
+    given = {"order": "top_down", "explain": lambda model, rows, target: rows, "steps": 0}
+    score = metrics.parameter_randomization(net, x, x, **given)
+    assert_allclose(score.info["floor"], channel_floor(activation))
+    alone = metrics.parameter_randomization(net, x[1:2], x[1:2], **given)
+    assert_allclose(alone.info["floor"], score.info["floor"][1:2])
+
+
+def test_drawing_anew_leaves_nothing_behind(net, x):
+    """torch.manual_seed keeps a traceback for each call while there is no GPU."""
+    before = len(torch.cuda._queued_calls)
+    metrics.parameter_randomization(net, x, x, explain=lambda model, rows, target: rows)
+    assert len(torch.cuda._queued_calls) == before
 
 
 def test_only_modules_have_layers():

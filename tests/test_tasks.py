@@ -325,6 +325,41 @@ def test_complete_and_linear_attributions_are_no_better_than_a_guess(task):
     assert local.p_value < 1e-50
 
 
+def test_the_two_ramps_that_complete_attributions_cannot_tell_apart():
+    """f±(t) = ±t within |t| ≤ ½, back to 0 at |t| = 1: φ(f±, 0) = 0 for both opposite slopes.
+
+    Without the jumps of ±t·1[|t| ≤ ½], which an integral of the gradient does not see.
+    """
+    torch = pytest.importorskip("torch")
+
+    class Ramp(torch.nn.Module):
+        def __init__(self, sign):
+            super().__init__()
+            self.sign = sign
+
+        def forward(self, x):
+            t = x[:, 0]
+            back = (t.sign() - t) * (t.abs() <= 1)
+            return self.sign * torch.where(t.abs() <= 0.5, t, back)
+
+    zero, mu = torch.zeros(1, 1).double(), torch.as_tensor(background()[:, :1])
+    for sign in (1.0, -1.0):
+        ramp = Ramp(sign)
+        shap = xai.explain(ramp, zero, "exact_shapley", data=mu)
+        start = Baseline(-2.0)
+        far = xai.explain(ramp, zero, "integrated_gradients", removal=start, steps=512)
+        lost = xai.explain(ramp, zero, "occlusion", removal=start)
+        assert_allclose(shap.values, 0, atol=1e-12)
+        assert_allclose(lost.values, 0)
+        assert abs(far.values.item()) < 0.01
+        slope = xai.explain(ramp, zero, "gradient")
+        near = xai.explain(ramp, zero, "c_lime", removal=xai.removal.Noise(0.1, displacements=True))
+        assert_allclose(slope.values, sign)
+        assert_allclose(near.values, sign, atol=0.05)
+        found = tasks.recourse(ramp, zero, step=0.4)
+        assert found.sure.all() and found.holds.item() == (sign > 0)
+
+
 def test_attributions_of_independent_models_are_within_chance():
     """Without twins: slopes and far values drawn apart; the interval of each rate meets a guess."""
     rng = np.random.default_rng(5)
@@ -414,6 +449,20 @@ def test_noise_and_shuffled_explanations_teach_nothing(lesson, shown):
         assert abs(score.mean()) < 3 * float(score.info["std_error"])
 
 
+def test_gains_are_balanced_by_whether_the_model_is_right(lesson):
+    x, e = lesson
+    predicted = opposite(x).argmax(axis=1)
+    y = np.where(np.arange(300) < 60, 1 - predicted, predicted)  # wrong on a fifth
+    score = metrics.simulatability(opposite, x, e, y=y)
+    halves = score.values[60:].mean(), score.values[:60].mean()
+    assert float(score.info["balanced"]) == pytest.approx(np.mean(halves))
+    assert "balanced" not in metrics.simulatability(opposite, x, e).info
+    assert np.isnan(metrics.simulatability(opposite, x, e, y=predicted).info["balanced"])
+    forest = RandomForestClassifier(5, random_state=0).fit(x, np.array(["no", "yes"])[predicted])
+    named = np.array(["no", "yes"])[y]
+    assert np.isfinite(metrics.simulatability(forest, x, e.values, y=named).info["balanced"])
+
+
 def test_what_is_known_already_cannot_be_taught():
     def model(x):
         s = np.asarray(x) @ [3.0, -2.0, 0.0]
@@ -449,6 +498,13 @@ def test_students_may_be_swapped_and_lessons_refused(lesson):
         metrics.simulatability(opposite, x, e, shown="allways")
     with pytest.raises(ValueError, match="two rows a fold"):
         metrics.simulatability(opposite, x[:6], e[range(6)])
+
+
+@pytest.mark.parametrize(("n", "folds"), [(4, 2), (6, 2), (7, 3), (10, 5), (12, 2)])
+def test_few_rows_teach_little_but_do_not_fail(lesson, n, folds):
+    x, e = lesson
+    score = metrics.simulatability(opposite, x[:n], e[range(n)], folds=folds)
+    assert set(score.values) <= {-1.0, 0.0, 1.0}
 
 
 @pytest.mark.parametrize("module", ["tasks", "proportions"])

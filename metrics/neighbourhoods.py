@@ -1,0 +1,151 @@
+"""Neighbourhoods of rows: what the model does there, and what an attribution says of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import ndtri
+
+from xai import recipe as recipes
+from xai import streams
+from xai.explanation import Explanation
+from xai.inputs import is_tensor
+from xai.methods import find
+from xai.metrics.agreement import kind_of
+from xai.metrics.case import Case, Scene
+from xai.metrics.numerics import ratio
+from xai.metrics.perturb import fixed, moved, numbers
+from xai.metrics.score import Floats
+from xai.metrics.subsets import of_halves
+from xai.removal import Baseline
+from xai.removal.base import Context
+
+Indices = NDArray[np.intp]
+NUMBERS = 2**22
+"""Of the displaced rows that are held at once."""
+
+
+@dataclass(frozen=True, eq=False)
+class Areas:
+    """Perturbed inputs of each neighbourhood, and what the model says of them.
+
+    Attributes
+    ----------
+    kept : (C, d) bool, gone : change of f (n, C) where the others are absent
+    steps : (N, d) "nearby", step : change of f (n, N)
+    shares : (P,) ξ of b + ξ(x − b), walked : change of f (n, P)
+    baseline : (d,)
+    """
+
+    kept: Any
+    gone: Floats
+    steps: Floats
+    step: Floats
+    shares: Floats
+    walked: Floats
+    baseline: Floats
+
+    def errors(self, phi: Floats, gamma: Floats) -> dict[str, tuple[float, float, float]]:
+        """Mean squared error, R² and largest error of a surrogate in each neighbourhood."""
+        total = phi.sum(axis=1, keepdims=True)
+        said = {
+            "absent": (-phi @ ~self.kept.T, self.gone),
+            "nearby": (gamma @ self.steps.T, self.step),
+            "path": ((self.shares - 1)[None] * total, self.walked),
+        }
+        return {area: _errors(guess, true) for area, (guess, true) in said.items()}
+
+
+def _errors(said: Floats, done: Floats) -> tuple[float, float, float]:
+    error = said - done
+    variance = done.var(axis=1).mean()
+    r2 = float(ratio(np.float64(1.0) * (error**2).mean(), variance))
+    return float((error**2).mean()), 1 - r2, float(np.abs(error).max())
+
+
+def areas_of(scene: Scene, data: Any, scale: float, samples: int) -> Areas:
+    """Perturb the scene's rows in each neighbourhood, and evaluate the model there."""
+    inputs, n = scene.setting.inputs, scene.n
+    d = int(np.prod(inputs.shape))
+    background = inputs.encode(data, "data")
+    background = background.detach().cpu() if hasattr(background, "detach") else background
+    background = np.asarray(background, np.float64).reshape(len(background), d)
+    still = fixed(inputs).reshape(-1)
+    e = ndtri(streams.uniforms(scene.seed, streams.MOVE, np.arange(samples), d) + 2.0**-54)
+    steps = np.where(still, 0.0, scale * background.std(axis=0) * e)
+    shares = (np.arange(samples) + 0.5) / samples
+    b = background.mean(axis=0)
+    x = numbers(inputs)
+    kept = ~of_halves(d, samples, scene.seed)
+    absent = np.empty((n, len(kept)))
+    for rows, game in scene.games:
+        absent[rows] = game.grid(np.arange(len(rows)), kept, None)[:, :, 0]
+    own = scene.predictions[:, None]
+    there = values_at(
+        scene, samples, lambda rows: np.broadcast_to(steps, (len(rows), *steps.shape))
+    )
+    way = np.where(still, 0.0, x - b)
+    walked = values_at(scene, samples, lambda rows: way[rows, None] * (shares - 1)[:, None])
+    return Areas(kept, absent - own, steps, there - own, shares, walked - own, b)
+
+
+def values_at(scene: Scene, count: int, by: Callable[[Indices], Floats]) -> Floats:
+    """The explained output of each row moved by so many displacements (R, count, d): (n, count)."""
+    inputs, n = scene.seen.inputs, scene.n
+    out = np.empty((n, count))
+    step = max(1, NUMBERS // (count * int(np.prod(inputs.shape))))
+    for start in range(0, n, step):
+        rows = np.arange(start, min(start + step, n))
+        index = np.repeat(rows, count)
+        x = moved(inputs, index, by(rows).reshape(len(index), *inputs.shape))
+        with Scene(
+            scene.model, x, target=scene.seen.resolved.index[index, 0], behavior=scene.behavior,
+            batch_size=scene.batch_size, categorical=scene.categorical,
+            channel_axis=scene.channel_axis,
+        ) as other:  # fmt: skip
+            values, every = other.seen.values, np.arange(len(index))
+            found = values.output(every, other.seen.outputs)
+            found = found if values.reduce is None else values.reduce(every, found)
+            scene.spent_elsewhere += other.spent
+        out[rows] = np.asarray(found[:, 0]).reshape(len(rows), count)
+    return out
+
+
+def as_surrogate(case: Case, baseline: Floats) -> tuple[Floats, Floats]:
+    """An attribution as effects φ of losing x to the baseline b (d,), and as slopes γ: (n, d) each.
+
+    Effects of another, fixed baseline become slopes first: ``γ = φ′/(x − b′)``, 0 where x = b′.
+    """
+    a, x = case.values, numbers(case.scene.seen.inputs)
+    if kind_of(case.explanation) == "slope":
+        return a * (x - baseline), a
+    own = _own_baseline(case)
+    gamma = np.nan_to_num(ratio(a, x - (baseline if own is None else own)))
+    return (a if own is None else gamma * (x - baseline)), gamma
+
+
+def _own_baseline(case: Case) -> Floats | None:
+    """The fixed baseline (n, d) that an Explanation was made with; None where there is none."""
+    e, seen = case.explanation, case.scene.seen
+    if not isinstance(e, Explanation) or e.recipe is None:
+        return None
+    given = e.recipe
+    method, data = given.get("method", "auto"), given.get("data")
+    recipe, _ = recipes.composed(
+        recipes.whole(find("shapley" if method == "auto" else method)), seen.inputs, seen.axis,
+        given.get("removal"), given.get("behavior"), given.get("summary"), data, auto=False,
+    )  # fmt: skip
+    removal = recipe.removal
+    if not isinstance(removal, Baseline):
+        return None
+    removal = replace(removal, value=given.get("value", removal.value))
+    draws = removal.bind(Context(seen.inputs, data, 0, seen.axis))
+    every = np.arange(seen.inputs.n)
+    block, place = draws.source(every, np.zeros_like(every))
+    rows = block[place]
+    rows = rows.detach().cpu() if is_tensor(rows) else rows
+    return np.asarray(rows, np.float64).reshape(len(every), -1)
