@@ -196,17 +196,47 @@ def test_every_behavior_has_gradients(behavior, output):
 # ----------------------------------------------------------------------- integrated and expected
 
 
-def test_integrated_gradients_double_their_steps_until_they_are_complete():
+def test_integrated_gradients_add_steps_until_they_are_complete():
     easy = xai.explain(convolutions(), IMAGES, "integrated_gradients")
     gap, change = easy.info["completeness_gap"], easy.predictions - easy.base_values
     assert easy.converged.all()
     assert (np.abs(gap) <= 1e-3 * np.abs(change)).all()
     np.testing.assert_allclose(easy.values.sum(axis=(1, 2)) - change, gap, atol=1e-12)
+    assert (easy.info["steps"] == 16).all()
+    assert np.isnan(easy.info["local_gap"]).all()
     net = convolutions(middle=nn.ReLU)
     strict = xai.explain(net, IMAGES, "integrated_gradients", tolerance=1e-9, budget=60)
-    assert not strict.converged.any()  # 16 + 32 steps, and kinks
-    assert (strict.info["steps"] == 32).all()
+    assert not strict.converged.any()  # 16 nodes, then trapezoids with what is left, and kinks
+    assert (strict.info["steps"] == 60 - 16 - 2).all()
     assert strict.evaluations <= 60
+
+
+def kinked() -> nn.Module:
+    """A network whose slope along a path jumps often, so that fixed nodes serve it badly."""
+    torch.manual_seed(3)
+    layers = [nn.Linear(5, 200), nn.ReLU(), nn.Linear(200, 200), nn.ReLU(), nn.Linear(200, 3)]
+    return nn.Sequential(*layers).double().eval()
+
+
+@pytest.mark.parametrize("keywords", [{}, {"removal": "marginal", "data": TABLE[:3]}])
+@pytest.mark.parametrize("target", [0, "all"])
+def test_trapezoids_are_halved_where_their_own_gap_is_largest(keywords, target):
+    net, x = kinked(), 3 * TABLE[3:7]
+    near = xai.explain(net, x, "integrated_gradients", tolerance=1e-3, target=target, **keywords)
+    refined = ~np.isnan(near.info["local_gap"]).reshape(4, -1)[:, 0]
+    assert refined.any()
+    assert near.converged.any()
+    truth = xai.explain(net, x, "integrated_gradients", steps=2000, target=target, **keywords)
+    off = np.abs(near.values - truth.values).sum(axis=1)
+    local = near.info["local_gap"]
+    assert (off[refined] <= 3 * local[refined]).all()  # the parts are about as near as is said
+    gap = np.abs(near.info["completeness_gap"])
+    assert (gap[refined] <= local[refined]).all()
+    alone = xai.explain(
+        net, x, "integrated_gradients", tolerance=1e-3, target=target, batch_size=7, **keywords
+    )
+    np.testing.assert_allclose(alone.values, near.values, atol=1e-12)
+    assert alone.evaluations == near.evaluations
 
 
 def test_a_smooth_path_converges_at_once():
@@ -336,6 +366,19 @@ def test_as_captum(name):
     np.testing.assert_allclose(ours.values, theirs.detach(), atol=1e-8)
     pixels = xai.explain(net, IMAGES, name, **options)
     np.testing.assert_allclose(pixels.values, theirs.detach().sum(1), atol=1e-8)
+
+
+def test_lrp_conserves_the_output_and_is_gradient_times_input_without_biases():
+    """LRP-0 of ReLU networks, whose outputs are homogeneous where no layer has a bias."""
+    torch.manual_seed(0)
+    net = nn.Sequential(
+        nn.Conv2d(2, 4, 3, bias=False), nn.ReLU(), nn.MaxPool2d(2), nn.Flatten(),
+        nn.Linear(36, 6, bias=False), nn.ReLU(), nn.Linear(6, 3, bias=False),
+    ).double()  # fmt: skip
+    lrp = xai.explain(net, IMAGES, "lrp")
+    np.testing.assert_allclose(lrp.values.reshape(3, -1).sum(axis=1), lrp.predictions, rtol=1e-6)
+    same = xai.explain(net, IMAGES, "gradient_x_input")
+    np.testing.assert_allclose(lrp.values, same.values, rtol=1e-5, atol=1e-9)
 
 
 @pytest.mark.parametrize("rule", ["guided_backprop", "deconvnet"])

@@ -42,9 +42,9 @@ BATCH_ROWS = 2**14
 """Most rows in one model call, where `batch_size` is not given; more spill a network's cache."""
 ENSEMBLE_BATCH_ROWS = 2**16
 """The same for ensembles, which pay once per call for each member."""
-TENSOR_BATCH_BYTES, TENSOR_BATCH_ROWS = 2**22, 2**13
-"""The same for tensors: a network's layers are many times as large as its input."""
-REST_BATCH_BYTES = 2**24
+TENSOR_BATCH_BYTES, TENSOR_BATCH_ROWS, LEAST_TENSOR_ROWS = 2**22, 2**12, 8
+"""The same for tensors, of the widest layer's output: what spills the cache is slow."""
+REST_BATCH_BYTES, REST_BATCH_ROWS = 2**24, 2**13
 """The same behind a layer: the network's later layers are small, and each call has a price."""
 DEVICE_BATCH_BYTES, DEVICE_BATCH_ROWS = 2**27, 2**17
 """The same for tensors on an accelerator, which small calls leave idle."""
@@ -52,6 +52,22 @@ BLOCK = 2**17
 """Most (row, coalition) pairs that a summary asks for at once."""
 BLOCK_BYTES = 2**25
 """Most bytes of coalitions, or of values, in one such block."""
+
+
+def batch_rows(model: Model, inputs: Inputs, n_outputs: int) -> int:
+    """Rows of one model call, where `batch_size` is not given: as many as are fastest."""
+    block = inputs.block
+    dtype = getattr(block, "dtype", None)
+    numbers = max(int(np.prod(inputs.shape)), model.width)
+    row = numbers * max(1, int(getattr(dtype, "itemsize", 8))) + 8 * n_outputs
+    size, most, least = BATCH_BYTES, ENSEMBLE_BATCH_ROWS if model.is_ensemble else BATCH_ROWS, 1
+    if is_tensor(block) and block.device.type != "cpu":
+        size, most = DEVICE_BATCH_BYTES, DEVICE_BATCH_ROWS
+    elif is_tensor(block):
+        size, most, least = TENSOR_BATCH_BYTES, TENSOR_BATCH_ROWS, LEAST_TENSOR_ROWS
+        if model.by_row:
+            size, most = REST_BATCH_BYTES, REST_BATCH_ROWS
+    return max(least, min(most, size // row))
 
 
 @dataclass(frozen=True)
@@ -313,21 +329,9 @@ class ModelGame(Game):
         self.n_outputs = self._reduced(self._rows[:1], self._full(self._rows[:1])).shape[1]
         self._base = np.empty((self.inputs.n, self.n_outputs))
         self._has_base = np.zeros(self.inputs.n, bool)
-        self._batch = self.batch_size or self._choose_batch()
-
-    def _choose_batch(self) -> int:
-        block = self.inputs.block
-        dtype = getattr(block, "dtype", None)
-        numbers = max(int(np.prod(self.inputs.shape)), self.model.width)
-        row = numbers * max(1, int(getattr(dtype, "itemsize", 8)))
-        row += 8 * int(self.full_outputs.shape[1])
-        size, most = BATCH_BYTES, ENSEMBLE_BATCH_ROWS if self.model.is_ensemble else BATCH_ROWS
-        if is_tensor(block):
-            size, most = TENSOR_BATCH_BYTES, TENSOR_BATCH_ROWS
-            size = REST_BATCH_BYTES if self.model.by_row else size
-            if block.device.type != "cpu":
-                size, most = DEVICE_BATCH_BYTES, DEVICE_BATCH_ROWS
-        return max(1, min(most, size // row))
+        self._batch = self.batch_size or batch_rows(
+            self.model, self.inputs, int(self.full_outputs.shape[1])
+        )
 
     @property
     def batch(self) -> int:

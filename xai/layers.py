@@ -16,6 +16,7 @@ from xai.model import Model
 from xai.progress import Progress
 from xai.replay import Replay
 from xai.suggest import unknown
+from xai.torch_model import leaves_watched
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -102,7 +103,7 @@ def cut(
     size = batch_size or 32
     kept, outs = [], []
     for start in range(0, inputs.n, size):
-        block = inputs.block[start : start + size]
+        block = inputs.block[start : start + size].clone()  # the first layer may write on it
         if probe is None:
             last = LastMap()
             with last.watching(model.module):
@@ -140,7 +141,7 @@ def _pieces(
         if hasattr(rows, "shape") and tuple(rows.shape[1:]) == tuple(acts.shape[1:]):
             return torch.as_tensor(rows).to(acts.device, acts.dtype)
         with probe.watching() as seen:
-            model(inputs.encode(rows, what))
+            model(inputs.encode(rows, what).clone())
         return probe.latest(seen)
 
     axis = channel_axis(acts)
@@ -192,24 +193,15 @@ class LastMap:
         """Watch all layers that hold no others; of the latest with maps a copy is kept."""
         counts: dict[str, int] = {}
 
-        def watch(name: str) -> Callable[[Any, Any, Any], None]:
-            def note(_: Any, __: Any, out: Any) -> None:
-                out = out[0] if isinstance(out, tuple) and out else out
-                self.ran += 1
-                counts[name] = counts.get(name, 0) + 1
-                if is_tensor(out) and out.ndim == 4 and min(out.shape[2:]) > 1:
-                    self.at, self.name, self.calls = self.ran, name, counts[name]
-                    self.output = out.detach().clone()
+        def note(name: str, out: Tensor) -> None:
+            self.ran += 1
+            counts[name] = counts.get(name, 0) + 1
+            if name and out.ndim == 4 and min(out.shape[2:]) > 1:
+                self.at, self.name, self.calls = self.ran, name, counts[name]
+                self.output = out.detach().clone()
 
-            return note
-
-        leaves = [(n, p) for n, p in module.named_modules() if n and not list(p.children())]
-        handles = [part.register_forward_hook(watch(name)) for name, part in leaves]
-        try:
+        with leaves_watched(module, note):
             yield
-        finally:
-            for handle in handles:
-                handle.remove()
 
     def found(self, model: Model) -> tuple[Probe, Tensor]:
         """The layer, and its output.
@@ -285,7 +277,7 @@ class Probe:
                 raise _Reached
 
         with self._hook(note), suppress(_Reached):
-            self.module(batch)
+            self.module(batch.clone())  # its first layer may write on it
         return self.latest(seen)
 
     def go_on(
@@ -345,7 +337,7 @@ def _rest(
 
     def behind(row: int, block: Tensor) -> Any:
         with replay.of(row) as reached:
-            return probe.go_on(x[row : row + 1], block, reached)
+            return probe.go_on(x[row : row + 1].clone(), block, reached)
 
     def behind_one(block: Tensor, rows: Indices) -> Any:
         return behind(0, block)

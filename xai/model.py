@@ -37,8 +37,8 @@ class Model:
         behind one of its layers
     alike : whether equal inputs of different rows have equal outputs: not behind a layer that
         something of each row's own skips
-    width : numbers that the model makes of a row before anything else, where these are more than
-        the row's own
+    width : numbers of a row in the widest layer's output, or that are made of it before anything
+        else; where these are known, and more than the row's own
     """
 
     call: Callable[..., Any]

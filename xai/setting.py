@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,7 +15,7 @@ from xai import behavior as behaviors
 from xai import recipe as recipes
 from xai.behavior.base import Values, View
 from xai.composition import WHOLE_ONLY
-from xai.game import DatasetGame, Game, ModelGame
+from xai.game import DatasetGame, Game, ModelGame, batch_rows
 from xai.inputs import Inputs, is_tensor, read
 from xai.methods import Method, find
 from xai.model import Model, check_model, takes_texts, to_model_device, wanted_columns, wrap
@@ -24,12 +25,16 @@ from xai.progress import Progress
 from xai.removal.base import Context, Draws
 from xai.suggest import unknown
 from xai.targets import Resolved, Target, resolve
+from xai.torch_model import largest_output
 from xai.units import ActivationMaps
 
 if TYPE_CHECKING:
     from xai.layers import Cut
 
 Indices = NDArray[np.intp]
+
+FIRST_ROWS = 8
+"""Rows of a module's first call, which shows how wide its layers are."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -152,7 +157,7 @@ def open_setting(
         rows, where, pieces = inputs, axis, None
         if chosen.layer is None:
             partition = chosen.encode(_named(inputs, feature_names), axis)
-            outputs = _predict(wrapped, inputs, batch_size, bar)
+            wrapped, outputs = _predict(wrapped, inputs, batch_size, bar)
         else:
             pieces = _cut(wrapped, inputs, chosen, batch_size, bar)
             outputs = pieces.outputs
@@ -253,13 +258,18 @@ def _channel_axis(inputs: Inputs, model: Model, given: int | None) -> int | None
 
 def _predict(
     model: Model, inputs: Inputs, batch_size: int | None, bar: Progress | None
-) -> NDArray[np.floating]:
-    """Outputs (n, K) of the unmasked rows."""
-    row_bytes = int(np.prod(inputs.shape)) * 8
-    size = batch_size or max(1, min(2**14, 2**25 // row_bytes))
+) -> tuple[Model, NDArray[np.floating]]:
+    """Outputs (n, K) of the unmasked rows, and the model with the width that they show."""
     parts: list[NDArray[np.floating]] = []
-    for start in range(0, inputs.n, size):
-        out = model(inputs.block[np.arange(start, min(start + size, inputs.n))])  # a copy
+    start, size = 0, batch_size or (FIRST_ROWS if model.module else batch_rows(model, inputs, 0))
+    while start < inputs.n:
+        block = inputs.block[np.arange(start, min(start + size, inputs.n))]  # a copy
+        if start or model.module is None:
+            out = model(block)
+        else:
+            out, width = largest_output(model.module, partial(model, block))
+            model = replace(model, width=width)
+            size = batch_size or batch_rows(model, inputs, out.shape[1])
         if parts and out.shape[1] != parts[0].shape[1]:
             raise ValueError("the model returned different numbers of outputs in two calls")
         bad = np.flatnonzero(~np.isfinite(out).all(axis=1)) + start
@@ -267,9 +277,10 @@ def _predict(
             named = ", ".join(map(str, bad[:5]))
             raise ValueError(f"the model returns NaN or inf for row {named} (0-based) of x")
         parts.append(out)
+        start += len(out)
         if bar is not None:
             bar.update(len(out))
-    return np.concatenate(parts)
+    return model, np.concatenate(parts)
 
 
 def _names(model: Model, k: int, given: Sequence[str] | None) -> list[str]:

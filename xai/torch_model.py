@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypeVar
 
 from xai.suggest import unknown
 
 if TYPE_CHECKING:
     from torch.nn import Module
 
+T = TypeVar("T")
 Output: TypeAlias = "str | int | Callable[[Any], Any] | None"
 Precision: TypeAlias = Literal["bfloat16", "float16"]
 PRECISIONS = ("bfloat16", "float16")
@@ -105,6 +106,48 @@ class TorchModel:
                 parameter.requires_grad_(flag)
             for parameter, data in weights:
                 parameter.data = data
+
+
+def largest_output(module: Module, run: Callable[[], T]) -> tuple[T, int]:
+    """What `run` gives, and how many numbers of a row the widest layer's output has meanwhile.
+
+    0 where that cannot be watched: layers of compiled modules do not run one by one.
+    """
+    import torch
+
+    widest = 0
+
+    def note(_: str, out: torch.Tensor) -> None:
+        nonlocal widest
+        if out.ndim:
+            widest = max(widest, out[:1].numel())
+
+    if isinstance(module, torch.jit.ScriptModule) or hasattr(module, "_orig_mod"):
+        return run(), 0
+    with leaves_watched(module, note):
+        return run(), widest
+
+
+@contextmanager
+def leaves_watched(module: Module, note: Callable[[str, Any], None]) -> Iterator[None]:
+    """Tell `note` the name and the tensor of each output of a layer that holds no others."""
+    import torch
+
+    def watch(name: str) -> Callable[[Any, Any, Any], None]:
+        def look(_: Any, __: Any, out: Any) -> None:
+            out = out[0] if isinstance(out, tuple) and out else out
+            if isinstance(out, torch.Tensor):
+                note(name, out)
+
+        return look
+
+    leaves = [(n, p) for n, p in module.named_modules() if not list(p.children())]
+    handles = [part.register_forward_hook(watch(name)) for name, part in leaves]
+    try:
+        yield
+    finally:
+        for handle in handles:
+            handle.remove()
 
 
 def as_torch_model(model: Any) -> TorchModel:

@@ -5,10 +5,11 @@ from __future__ import annotations
 from xai.summary.base import Attribution, Budget, Plan, Summary
 from xai.summary.cam import ChannelGradient
 from xai.summary.extremal import ExtremalSubset
-from xai.summary.gradient import Gradient, IntegratedGradient
+from xai.summary.gradient import Gradient
 from xai.summary.hsic import HSIC
 from xai.summary.included import MeanWhenIncluded
 from xai.summary.individual import IncludeIndividual, RemoveIndividual
+from xai.summary.integrated import IntegratedGradient
 from xai.summary.interactions import Interactions
 from xai.summary.linear import LinearFit
 from xai.summary.masks import SmoothGrid

@@ -1,13 +1,11 @@
-"""Derivatives of the game: at a point, over noise, along the path from nothing to everything."""
+"""Derivatives of the game: at a point, over noise, at random on the path to everything."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeAlias
+from typing import Any, ClassVar, Literal, TypeAlias
 
 import numpy as np
-from numpy.typing import NDArray
 
 from xai import streams
 from xai.game import BLOCK_BYTES, Floats, Game, Indices, ModelGame
@@ -23,10 +21,7 @@ from xai.summary.base import (
     stops,
     within,
 )
-from xai.summary.moments import Moments, Replicates, host, replicate_of
-
-if TYPE_CHECKING:
-    from torch import Tensor
+from xai.summary.moments import Moments, Replicates, replicate_of
 
 Place: TypeAlias = Literal["removed", "kept", "path"]
 PLACES = ("removed", "kept", "path")
@@ -74,11 +69,7 @@ class Gradient(Summary):
     moment: Literal["mean", "square", "variance"] = "mean"
     samples: int | None = None
     default_budget: ClassVar[Budget | str] = f"{SAMPLES} + 1"
-
-    @property
-    def differentiates(self) -> bool:
-        """Always."""
-        return True
+    always_differentiates: ClassVar[bool] = True
 
     @property
     def softens(self) -> bool:
@@ -95,7 +86,7 @@ class Gradient(Summary):
         if model.progress is not None:
             model.progress.expect(model.n_rows * count)
         tolerance = None if exact else plan.tolerance
-        values, errors, full = _empty(model), _empty(model), full_values(model)
+        values, errors, full = empty_values(model), empty_values(model), full_values(model)
         for rows in row_blocks(model, 4):
             moments = self._moments(len(rows), exact=exact)
             active, done = np.arange(len(rows)), 0
@@ -179,111 +170,6 @@ class Gradient(Summary):
             yield where, whole
 
 
-@dataclass(frozen=True)
-class IntegratedGradient(Summary):
-    """The derivative in each player's mask, integrated on the straight path from ∅ to N.
-
-    Parameters
-    ----------
-    steps : int, optional
-        Gauss–Legendre nodes for each draw. None: from 16 doubled, up to 512 or the budget, until
-        the completeness gap is at most `tolerance` (0.001 where none is given) of |v(N) − v(∅)|.
-
-    Notes
-    -----
-    ``phi_i = ∫₀¹ ∂v(α·1)/∂m_i dα`` (Sundararajan, Taly & Yan 2017, Eq. 1; the Aumann–Shapley
-    value of the game). ``info["completeness_gap"]`` is ``Σ phi − (v(N) − v(∅))``, the error that
-    is left; ``info["steps"]`` the nodes used. Doubled steps are paid for anew.
-
-    Examples
-    --------
-    >>> IntegratedGradient(steps=32)
-    IntegratedGradient(steps=32)
-    """
-
-    steps: int | None = None
-    default_budget: ClassVar[Budget | str] = "(16 to 1008)m + m + 1"
-
-    @property
-    def differentiates(self) -> bool:
-        """Always."""
-        return True
-
-    FIRST: ClassVar[int] = 16
-    MOST: ClassVar[int] = 512
-
-    @property
-    def softens(self) -> bool:
-        """Always."""
-        return True
-
-    def attribute(self, game: Game, plan: Plan) -> Attribution:
-        """Integrate every row, then those again whose gap is too large."""
-        check_samples("integrated gradients", self.steps, least=1)
-        model = as_model_game(game)
-        if not model.commutes and model.n_draws > 1:
-            raise ValueError(
-                "integrated gradients of a loss or a margin take one baseline: its value is of the "
-                "mean over draws; use removal=xai.removal.Baseline(...)"
-            )
-        m, ends = model.n_draws, model.ends_cost
-        steps = self.steps or self.FIRST
-        what = "integrated gradients" + f" with steps={steps}" * bool(self.steps)
-        least = steps if self.steps else 1
-        needs(what, ends + least * m, plan.budget)
-        room = np.inf if plan.budget is None else (plan.budget - ends) // m
-        steps = int(min(steps, room))
-        base, full = model.ends(np.arange(model.n_rows))
-        values = _empty(model)
-        used = np.zeros(model.n_rows, int)
-        tolerance = plan.tolerance or 1e-3
-        left, spent = np.arange(model.n_rows), 0
-        while len(left):
-            if model.progress is not None:
-                model.progress.expect(len(left) * steps * m)
-            values[left], used[left] = self._integrals(model, left, steps), steps
-            met = _complete(values, base, full, tolerance)
-            spent += steps
-            if self.steps or 2 * steps > min(self.MOST, room - spent):
-                break
-            left, steps = np.flatnonzero(~met), 2 * steps
-        gap = values.sum(axis=1) - (full - base)
-        info = {"completeness_gap": gap, "steps": np.repeat(used[:, None], gap.shape[1], 1)}
-        met = _complete(values, base, full, tolerance)
-        return finish(
-            model, values, None, base=base, full=full, tolerance=None, converged=met, info=info
-        )
-
-    def _integrals(self, game: ModelGame, rows: Indices, steps: int) -> Floats:
-        """Quadratures (R, d, k) of the rows, the draws' mean."""
-        nodes, weights = np.polynomial.legendre.leggauss(steps)
-        m = game.n_draws
-        alpha, w = np.tile((nodes + 1) / 2, m), np.tile(weights / (2 * m), m)
-        draws = np.repeat(np.arange(m), steps)
-        parts = []
-        for block in row_blocks(game, 1, rows):
-            at, each = np.repeat(np.arange(len(block)), m * steps), np.tile(w, len(block))
-            masks = np.tile(alpha, len(block))[:, None]
-            stream = game.gradients.stream(block[at], masks, np.tile(draws, len(block)), "mask")
-            parts.append(_weighted(stream, at, each, len(block)))
-        return np.concatenate(parts)
-
-
-def _weighted(
-    stream: Iterator[tuple[slice, Tensor, Tensor]], at: Indices, weights: Floats, rows: int
-) -> Floats:
-    """Weighted sums (R, d, k) of derivatives over each row, where they live."""
-    import torch
-
-    total: Tensor | None = None
-    for where, _, g in stream:
-        w = torch.as_tensor(weights[where], dtype=g.dtype, device=g.device)
-        total = g.new_zeros(rows, *g.shape[1:]) if total is None else total
-        total.index_add_(0, torch.as_tensor(at[where], device=g.device), g * w[:, None, None])
-    assert total is not None
-    return host(total)
-
-
 # ---------------------------------------------------------------------------------------------
 
 
@@ -307,18 +193,12 @@ def row_blocks(game: ModelGame, arrays: int, rows: Indices | None = None) -> lis
     return [rows[a : a + step] for a in range(0, len(rows), step)]
 
 
-def _empty(game: ModelGame) -> Floats:
+def empty_values(game: ModelGame) -> Floats:
+    """Room for every row's attributions (n, d, k)."""
     return np.empty((game.n_rows, game.n_players, game.n_outputs))
 
 
-def _complete(values: Floats, base: Floats, full: Floats, tolerance: float) -> NDArray[np.bool_]:
-    """Rows (n,) whose attributions sum to v(N) − v(∅), all outputs, within its `tolerance`."""
-    gap = np.abs(values.sum(axis=1) - (full - base))
-    scale = np.maximum(np.abs(full - base), 1e-4 * np.maximum(np.abs(full), np.abs(base)))
-    return np.asarray((gap <= tolerance * scale).all(axis=1))
-
-
-def _radical_inverse(index: Indices) -> NDArray[np.float64]:
+def _radical_inverse(index: Indices) -> Floats:
     """Van der Corput's sequence: every beginning of it covers [0, 1) evenly."""
     out, digit, rest = np.zeros(len(index)), 0.5, index.copy()
     while rest.any():
