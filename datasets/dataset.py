@@ -37,6 +37,13 @@ class Dataset:
         What methods attribute to `model`, in closed form.
     info : {name: array}
         What a generator drew besides.
+
+    Examples
+    --------
+    >>> import xai
+    >>> data = xai.datasets.suppressor2d(100)
+    >>> data.data.shape, data.truth.shape, sorted(data.info)
+    ((100, 2), (100, 2), ['best_accuracy', 'covariance', 'weights'])
     """
 
     data: Floats = field(repr=False)

@@ -53,6 +53,16 @@ def simulatability(
         `without` and with `shuffled` ones, (n,) 0 or 1 each; the bootstrap's `std_error` () and
         95 % `interval` (2,) of the gain, rows resampled (that other rows to learn from may teach
         more or less is not counted). A row's score depends on what the others have taught.
+
+    Examples
+    --------
+    >>> import numpy as np, xai
+    >>> x = np.random.default_rng(0).normal(size=(60, 3))
+    >>> f = lambda x: np.stack([-x[:, 0] * x[:, 1], x[:, 0] * x[:, 1]], axis=1)
+    >>> e = xai.explain(f, x, "occlusion", data=np.zeros((1, 3)))
+    >>> score = simulatability(f, x, e, shown="always")
+    >>> score.mean() > 0, sorted(score.info)
+    (True, ['interval', 'shuffled', 'std_error', 'with_explanations', 'without'])
     """
     if shown not in ("learning", "always"):
         from xai.suggest import unknown

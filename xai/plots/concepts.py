@@ -57,6 +57,16 @@ def concept_sheet(
     Returns
     -------
     Figure
+
+    Examples
+    --------
+    >>> import torch, xai
+    >>> net = torch.nn.Sequential(torch.nn.Conv2d(1, 4, 3), torch.nn.ReLU(),
+    ...                           torch.nn.Flatten(), torch.nn.Linear(4 * 36, 2))
+    >>> x = torch.randn(12, 1, 8, 8, generator=torch.Generator().manual_seed(0))
+    >>> bank = xai.concepts.fit(net, x, layer="1", n_concepts=2)
+    >>> type(concept_sheet(bank, crops=2)).__name__
+    'Figure'
     """
     import matplotlib.pyplot as plt
 
@@ -116,6 +126,17 @@ def concepts_of_image(explanation: Explanation, row: int = 0, *, concepts: int =
         Of concepts, as ``xai.explain(model, x, "craft", bank=bank)`` returns.
     concepts
         So many, the largest by |value|.
+
+    Examples
+    --------
+    >>> import torch, xai
+    >>> net = torch.nn.Sequential(torch.nn.Conv2d(1, 4, 3), torch.nn.ReLU(),
+    ...                           torch.nn.Flatten(), torch.nn.Linear(4 * 36, 2))
+    >>> x = torch.randn(12, 1, 8, 8, generator=torch.Generator().manual_seed(0))
+    >>> bank = xai.concepts.fit(net, x, layer="1", n_concepts=2)
+    >>> figure = concepts_of_image(xai.explain(net, x[:1], "craft", bank=bank))
+    >>> type(figure).__name__
+    'Figure'
     """
     import matplotlib.pyplot as plt
 
