@@ -64,8 +64,16 @@ def plain(app: Any, what: str, name: str, thing: Any, options: Any, lines: list[
             parts = re.split(r"(``.*?``|`.*?`)", line)
             parts[::2] = [re.sub(r"([|*])", r"\\\1", part) for part in parts[::2]]
             lines[i] = "".join(parts)
+    if what in ("attribute", "property"):
+        OWN_WORDS[name] = lines[:]
 
 
+def undo(app: Any, what: str, name: str, thing: Any, options: Any, lines: list[str]) -> None:
+    """Napoleon takes what stands before a property's first colon for its type; it is a sentence."""
+    lines[:] = OWN_WORDS.pop(name, lines)
+
+
+OWN_WORDS: dict[str, list[str]] = {}
 PLACES = catalogue.places()
 
 
@@ -73,4 +81,5 @@ def setup(app: Any) -> None:
     """Called by Sphinx."""
     app.add_role("ours", ours)
     app.connect("autodoc-process-docstring", plain, priority=100)  # before napoleon
+    app.connect("autodoc-process-docstring", undo, priority=900)  # after it
     app.connect("builder-inited", lambda app: catalogue.write(HERE / "generated"))

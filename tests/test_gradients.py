@@ -368,6 +368,19 @@ def test_as_captum(name):
     np.testing.assert_allclose(pixels.values, theirs.detach().sum(1), atol=1e-8)
 
 
+def test_lrp_conserves_the_output_and_is_gradient_times_input_without_biases():
+    """LRP-0 of ReLU networks, whose outputs are homogeneous where no layer has a bias."""
+    torch.manual_seed(0)
+    net = nn.Sequential(
+        nn.Conv2d(2, 4, 3, bias=False), nn.ReLU(), nn.MaxPool2d(2), nn.Flatten(),
+        nn.Linear(36, 6, bias=False), nn.ReLU(), nn.Linear(6, 3, bias=False),
+    ).double()  # fmt: skip
+    lrp = xai.explain(net, IMAGES, "lrp")
+    np.testing.assert_allclose(lrp.values.reshape(3, -1).sum(axis=1), lrp.predictions, rtol=1e-6)
+    same = xai.explain(net, IMAGES, "gradient_x_input")
+    np.testing.assert_allclose(lrp.values, same.values, rtol=1e-5, atol=1e-9)
+
+
 @pytest.mark.parametrize("rule", ["guided_backprop", "deconvnet"])
 def test_rules_for_relus_are_refused_where_there_is_none(rule):
     pytest.importorskip("captum.attr")

@@ -52,13 +52,13 @@ def network(seed=0):
     return net.double()
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture  # anew for each test: what one writes on them, the next must not start from
 def images():
     rng = np.random.default_rng(1)
     return torch.tensor(rng.normal(size=(3, 2, 9, 9)))
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def background():
     rng = np.random.default_rng(2)
     return torch.tensor(rng.normal(size=(6, 2, 9, 9)))
@@ -155,21 +155,31 @@ def test_seeds_repeat_and_differ(network_case, run):
     assert same != network_case.samples
 
 
-def test_a_network_is_left_as_it_was(network_case, run, images):
+def test_a_network_is_left_as_it_was(network_case, run, images, background):
     net = network().train()
     net[1].requires_grad_(False)
     net[4].eval()
     modes = [part.training for part in net.modules()]
     flags = [p.requires_grad for p in net.parameters()]
     state = {k: v.clone() for k, v in net.state_dict().items()}
-    x = images.clone()
+    x, other = images.clone(), background.clone()
     run(network_case, net, x=x)
+    assert torch.equal(other, background)
     assert torch.equal(x, images) and not x.requires_grad and x.grad is None
     assert [part.training for part in net.modules()] == modes
     assert [p.requires_grad for p in net.parameters()] == flags
     assert all(p.grad is None for p in net.parameters())
     assert all(not part._forward_hooks for part in net.modules())
     assert all(torch.equal(state[k], v) for k, v in net.state_dict().items())
+
+
+def test_finding_concepts_leaves_the_images_as_they_were(images):
+    x = images.clone()
+    bank = xai.concepts.fit(
+        network(), x, layer="5", n_concepts=2, factors="pca", crop="places", target=0
+    )
+    bank.importance(x, target=0)
+    assert torch.equal(x, images)
 
 
 @pytest.mark.parametrize("around", [torch.no_grad, torch.inference_mode])

@@ -83,8 +83,6 @@ def composer(inputs: Inputs, partition: Partition, draws: Draws) -> Composer:
 
 
 def _hard(x: Block, partition: Partition, draws: Draws) -> Composer:
-    if is_tensor(x) and draws.inputs is not None:
-        return _function_of_tensors(x, partition, draws)
     compiles = draws.inputs is None and not sparse.issparse(x) and _compiles(x)
     return (_dense if compiles else _uncompiled)(x, partition, draws)
 
@@ -116,47 +114,11 @@ def soft(inputs: Inputs, partition: Partition, draws: Draws) -> Composer:
     if inputs.is_text or np.any(inputs.categorical) or sparse.issparse(x):
         what = "texts" if inputs.is_text else "sparse rows" if sparse.issparse(x) else "categories"
         raise ValueError(f"soft masks mix amounts, and x holds {what}: use a method without them")
-    return (_soft_tensors if is_tensor(x) else _soft_arrays)(x, partition, draws)
-
-
-def _soft_arrays(x: Block, partition: Partition, draws: Draws) -> Composer:
-    def of(table: Coalitions) -> Compose:
-        def compose(rows: Indices, which: Indices, places: Indices) -> Block:
-            masks = partition.masks(rows, table[which])
-            if draws.inputs is not None:
-                return draws.inputs(rows, masks, places)
-            replacement, index = draws.source(rows, places)
-            own, other = x[rows], replacement[index]
-            masks = masks.astype(np.result_type(own, other, np.float32), copy=False)
-            mixed = other + masks * (own - other)
-            return np.where(masks == 1, own, np.where(masks == 0, other, mixed))  # NaN stays out
-
-        return compose
-
-    return of
-
-
-def _soft_tensors(x: Any, partition: Partition, draws: Draws) -> Composer:
-    from xai.kernels import tensors
-
-    owners = tensors.Owners.of(partition.owner, x.device, identity=partition.is_identity)
-
-    def of(table: Coalitions) -> Compose:
-        kept = owners.table(table, x.device, x.dtype)
-
-        def compose(rows: Indices, which: Indices, places: Indices) -> Block:
-            if draws.inputs is not None:
-                return draws.inputs(rows, tensors.masks(owners, kept, rows, which), places)
-            replacement, index = draws.source(rows, places)
-            return tensors.mix(x, replacement, owners, kept, rows, which, index)
-
-        return compose
-
-    return of
+    return _uncompiled(x, partition, draws)
 
 
 def _uncompiled(x: Block, partition: Partition, draws: Draws) -> Composer:
-    return (_on_device if is_tensor(x) else _by_masks)(x, partition, draws)
+    return (_tensors if is_tensor(x) else _by_masks)(x, partition, draws)
 
 
 def _by_masks(x: Block, partition: Partition, draws: Draws) -> Composer:
@@ -170,7 +132,12 @@ def _by_masks(x: Block, partition: Partition, draws: Draws) -> Composer:
             replacement, index = draws.source(rows, places)
             if sparse.issparse(x):
                 return _entries(x[rows], masks) + _entries(replacement[index], ~masks)
-            return np.where(masks, x[rows], replacement[index])
+            own, other = x[rows], replacement[index]
+            if masks.dtype == bool:
+                return np.where(masks, own, other)
+            masks = masks.astype(np.result_type(own, other, np.float32), copy=False)
+            mixed = other + masks * (own - other)
+            return np.where(masks == 1, own, np.where(masks == 0, other, mixed))  # NaN stays out
 
         return compose
 
@@ -277,37 +244,20 @@ def _on_host(x: Any) -> bool:
     return x.device.type == "cpu" and x.layout == torch.strided and x.dtype in known
 
 
-def _on_device(x: Any, partition: Partition, draws: Draws) -> Composer:
-    """Composition in torch, where x lives."""
+def _tensors(x: Any, partition: Partition, draws: Draws) -> Composer:
+    """Composition in torch, where x lives, of coalitions or of soft ones."""
     from xai.kernels import tensors
 
     owners = tensors.Owners.of(partition.owner, x.device, identity=partition.is_identity)
 
     def of(table: Coalitions) -> Compose:
-        kept = owners.table(table, x.device)
+        kept = owners.table(table, x.device, None if table.dtype == bool else x.dtype)
 
         def compose(rows: Indices, which: Indices, places: Indices) -> Block:
+            if draws.inputs is not None:
+                return draws.inputs(rows, tensors.masks(owners, kept, rows, which), places)
             replacement, index = draws.source(rows, places)
             return tensors.compose(x, replacement, owners, kept, rows, which, index)
-
-        return compose
-
-    return of
-
-
-def _function_of_tensors(x: Any, partition: Partition, draws: Draws) -> Composer:
-    """A user's function of rows and masks, both on x's device."""
-    from xai.kernels import tensors
-
-    owners = tensors.Owners.of(partition.owner, x.device, identity=partition.is_identity)
-    assert draws.inputs is not None
-    function = draws.inputs
-
-    def of(table: Coalitions) -> Compose:
-        kept = owners.table(table, x.device)
-
-        def compose(rows: Indices, which: Indices, places: Indices) -> Block:
-            return function(rows, tensors.masks(owners, kept, rows, which), places)
 
         return compose
 

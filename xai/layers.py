@@ -103,7 +103,7 @@ def cut(
     size = batch_size or 32
     kept, outs = [], []
     for start in range(0, inputs.n, size):
-        block = inputs.block[start : start + size]
+        block = inputs.block[start : start + size].clone()  # the first layer may write on it
         if probe is None:
             last = LastMap()
             with last.watching(model.module):
@@ -141,7 +141,7 @@ def _pieces(
         if hasattr(rows, "shape") and tuple(rows.shape[1:]) == tuple(acts.shape[1:]):
             return torch.as_tensor(rows).to(acts.device, acts.dtype)
         with probe.watching() as seen:
-            model(inputs.encode(rows, what))
+            model(inputs.encode(rows, what).clone())
         return probe.latest(seen)
 
     axis = channel_axis(acts)
@@ -277,7 +277,7 @@ class Probe:
                 raise _Reached
 
         with self._hook(note), suppress(_Reached):
-            self.module(batch)
+            self.module(batch.clone())  # its first layer may write on it
         return self.latest(seen)
 
     def go_on(
@@ -337,7 +337,7 @@ def _rest(
 
     def behind(row: int, block: Tensor) -> Any:
         with replay.of(row) as reached:
-            return probe.go_on(x[row : row + 1], block, reached)
+            return probe.go_on(x[row : row + 1].clone(), block, reached)
 
     def behind_one(block: Tensor, rows: Indices) -> Any:
         return behind(0, block)

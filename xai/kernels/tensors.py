@@ -114,7 +114,7 @@ def compose(
     which: Indices,
     places: Indices,
 ) -> Tensor:
-    """Model inputs (B, *shape): x where kept, replacement rows elsewhere.
+    """Model inputs (B, *shape): x where kept, replacement rows elsewhere; between, of soft masks.
 
     Parameters
     ----------
@@ -126,22 +126,8 @@ def compose(
 
     own, coalition, other = indices(x.device, [rows, which, places])
     kept = owners.masks(table, own, coalition)
-    return torch.where(kept, _take(x, rows, own), _take(replacement, places, other))
-
-
-def mix(
-    x: Tensor,
-    replacement: Tensor,
-    owners: Owners,
-    table: Tensor,
-    rows: Indices,
-    which: Indices,
-    places: Indices,
-) -> Tensor:
-    """As `compose`, of soft masks: of x the part that is kept, of the replacement the rest."""
-    own, coalition, other = indices(x.device, [rows, which, places])
-    kept = owners.masks(table, own, coalition)
-    return _take(replacement, places, other).lerp(_take(x, rows, own), kept)
+    ours, others = _take(x, rows, own), _take(replacement, places, other)
+    return torch.where(kept, ours, others) if kept.dtype == torch.bool else others.lerp(ours, kept)
 
 
 def difference(x: Tensor, replacement: Tensor, rows: Indices, places: Indices) -> Tensor:

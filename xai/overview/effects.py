@@ -62,7 +62,7 @@ class Effect:
 
     @property
     def centred(self) -> Floats:
-        """The curve on the scale of attributions; of an additive model, its Shapley values."""
+        """The curve on the scale of attributions: of an additive model, its Shapley values."""
         return self.values - self.base
 
 

@@ -185,16 +185,18 @@ class Summary(ABC):
 
     default_budget: ClassVar[Budget | str]
     """A rule, or the words for what a deterministic summary needs."""
+    always_differentiates: ClassVar[bool] = False
+    always_softens: ClassVar[bool] = False
 
     @property
     def differentiates(self) -> bool:
         """Whether it needs the model's gradients."""
-        return False
+        return self.always_differentiates
 
     @property
     def softens(self) -> bool:
-        """Whether it keeps parts of players, so that its coalitions are soft masks."""
-        return False
+        """Whether it keeps parts of players: its coalitions are soft masks."""
+        return self.always_softens
 
     def __call__(
         self,

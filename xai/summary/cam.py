@@ -39,11 +39,7 @@ class ChannelGradient(Summary):
 
     plus_plus: bool = False
     default_budget: ClassVar[Budget | str] = "1 + 3"
-
-    @property
-    def differentiates(self) -> bool:
-        """Always."""
-        return True
+    always_differentiates: ClassVar[bool] = True
 
     def attribute(self, game: Game, plan: Plan) -> Attribution:
         """One forward-backward pass for each row."""

@@ -79,16 +79,8 @@ class ExtremalSubset(Summary):
     smoothing: float | None = None
     mirror: bool = True
     default_budget: ClassVar[Budget | str] = "(iterations + 1) · areas + m + 1"
-
-    @property
-    def differentiates(self) -> bool:
-        """Whether it needs gradients."""
-        return True
-
-    @property
-    def softens(self) -> bool:
-        """Always."""
-        return True
+    always_differentiates: ClassVar[bool] = True
+    always_softens: ClassVar[bool] = True
 
     def attribute(self, game: Game, plan: Plan) -> Attribution:
         """Learn the masks of all areas, of as many rows as fit a batch, together."""

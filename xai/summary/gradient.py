@@ -69,11 +69,7 @@ class Gradient(Summary):
     moment: Literal["mean", "square", "variance"] = "mean"
     samples: int | None = None
     default_budget: ClassVar[Budget | str] = f"{SAMPLES} + 1"
-
-    @property
-    def differentiates(self) -> bool:
-        """Always."""
-        return True
+    always_differentiates: ClassVar[bool] = True
 
     @property
     def softens(self) -> bool:

@@ -48,19 +48,11 @@ class IntegratedGradient(Summary):
 
     steps: int | None = None
     default_budget: ClassVar[Budget | str] = "(16 to 528)m + m + 1"
+    always_differentiates: ClassVar[bool] = True
+    always_softens: ClassVar[bool] = True
 
     FIRST: ClassVar[int] = 16
     MOST: ClassVar[int] = 512
-
-    @property
-    def differentiates(self) -> bool:
-        """Always."""
-        return True
-
-    @property
-    def softens(self) -> bool:
-        """Always."""
-        return True
 
     def attribute(self, game: Game, plan: Plan) -> Attribution:
         """Integrate every row, then refine the paths of those whose gap is too large."""

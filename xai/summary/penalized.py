@@ -65,16 +65,8 @@ class PenalizedSubset(Summary):
     step: float | None = None
     mirror: bool = False
     default_budget: ClassVar[Budget | str] = "iterations + m + 2"
-
-    @property
-    def differentiates(self) -> bool:
-        """Whether it needs gradients."""
-        return True
-
-    @property
-    def softens(self) -> bool:
-        """Always."""
-        return True
+    always_differentiates: ClassVar[bool] = True
+    always_softens: ClassVar[bool] = True
 
     def attribute(self, game: Game, plan: Plan) -> Attribution:
         """Learn the masks of as many rows as fit a batch together."""

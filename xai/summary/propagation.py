@@ -64,11 +64,7 @@ class Propagation(Summary):
 
     rule: Rule = "deeplift"
     default_budget: ClassVar[Budget | str] = "1 to 2 + m + 1"
-
-    @property
-    def differentiates(self) -> bool:
-        """Always."""
-        return True
+    always_differentiates: ClassVar[bool] = True
 
     def attribute(self, game: Game, plan: Plan) -> Attribution:
         """Run captum's method for each output, batch by batch."""

@@ -63,11 +63,7 @@ class Sobol(Summary):
     designs: int | None = None
     scrambles: int = 4
     default_budget: ClassVar[Budget | str] = Budget(rows=64, per_player=64, whole=True)
-
-    @property
-    def softens(self) -> bool:
-        """Always."""
-        return True
+    always_softens: ClassVar[bool] = True
 
     def attribute(self, game: Game, plan: Plan) -> Attribution:
         """Evaluate designs, each with d neighbours; rows that meet the tolerance stop."""
