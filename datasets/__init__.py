@@ -4,6 +4,7 @@ Each function returns a `Dataset`: rows, classes, names, a description, a citati
 generators the truth.
 
 - real, from scikit-learn: `breast_cancer`, `wine`, `digits`, `photographs`
+- real, downloaded once: `fetch_adult`, `fetch_compas`, `fetch_german_credit`, `fetch_heloc`
 - with a truth: `suppressor2d`, `clustered` (tables), `tetrominoes`, `textures` (images)
 """
 
@@ -16,8 +17,12 @@ if __name__ == "datasets":
         "PYTHONSAFEPATH=1 in the environment."
     )
 
+from xai.datasets.adult import fetch_adult
 from xai.datasets.clusters import clustered
+from xai.datasets.compas import fetch_compas
 from xai.datasets.dataset import Dataset
+from xai.datasets.german import fetch_german_credit
+from xai.datasets.heloc import fetch_heloc
 from xai.datasets.planted import textures
 from xai.datasets.real import breast_cancer, digits, photographs, wine
 from xai.datasets.suppressor import suppressor2d
@@ -28,6 +33,10 @@ __all__ = [
     "breast_cancer",
     "clustered",
     "digits",
+    "fetch_adult",
+    "fetch_compas",
+    "fetch_german_credit",
+    "fetch_heloc",
     "photographs",
     "suppressor2d",
     "tetrominoes",

@@ -5,10 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
+
+from xai.archive import require
+
+if TYPE_CHECKING:
+    import pandas
 
 Scalar = TypeVar("Scalar", bound=np.generic)
 Floats = NDArray[np.float64]
@@ -18,11 +23,13 @@ Floats = NDArray[np.float64]
 class Dataset:
     """Rows to learn from, with their names, their source, and the truth where it is known.
 
-    Arrays and mappings are read-only. The last four are None or empty for real data.
+    Arrays and mappings are read-only. `truth`, `model` and `attributions` are None or empty for
+    real data.
 
     Attributes
     ----------
     data : (n, d) table, or images (n, C, H, W); photographs (n, H, W, C)
+        In columns of categories each one's place in `categories`; NaN where a value is missing.
     target : (n,) int
         Each row's class, an index into `target_names`.
     feature_names : the columns' names; none for images
@@ -36,7 +43,10 @@ class Dataset:
     attributions : {method: (n, d), or (d,) where all rows have the same}
         What methods attribute to `model`, in closed form.
     info : {name: array}
-        What a generator drew besides.
+        What a generator drew besides; what of a file is no feature.
+    categories : {column: names}
+        The columns that hold categories, and what their codes stand for.
+    protected : columns that law or custom keeps decisions from resting on, as sex and race
 
     Examples
     --------
@@ -56,6 +66,8 @@ class Dataset:
     model: Callable[[Any], Floats] | None = field(default=None, repr=False)
     attributions: Mapping[str, Floats] = field(default_factory=dict, repr=False)
     info: Mapping[str, NDArray[Any]] = field(default_factory=dict, repr=False)
+    categories: Mapping[str, tuple[str, ...]] = field(default_factory=dict, repr=False)
+    protected: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         def hold(name: str, value: object) -> None:
@@ -68,9 +80,48 @@ class Dataset:
         for name in ("attributions", "info"):
             arrays = {k: read_only(v, v.dtype.type) for k, v in getattr(self, name).items()}
             hold(name, MappingProxyType(arrays))
+        hold("categories", MappingProxyType(dict(self.categories)))
 
     def __len__(self) -> int:
         return len(self.data)
+
+    @property
+    def labels(self) -> NDArray[np.str_]:
+        """Each row's class by name: fitted to these, a classifier names its outputs."""
+        return np.array(self.target_names)[self.target]
+
+    @property
+    def categorical(self) -> tuple[int, ...]:
+        """Indices of the columns of categories: ``explain(…, categorical=data.categorical)``."""
+        return tuple(j for j, name in enumerate(self.feature_names) if name in self.categories)
+
+    def to_frame(self) -> pandas.DataFrame:
+        """A new pandas DataFrame of a table: names, and categories by name rather than by code.
+
+        Raises
+        ------
+        ImportError
+            pandas is not installed.
+        ValueError
+            The data are images.
+
+        Examples
+        --------
+        >>> from xai.datasets import wine
+        >>> wine().to_frame().columns[0]
+        'alcohol'
+        """
+        pandas = require("pandas", "pandas")
+        if self.data.ndim != 2:
+            raise ValueError(f"only tables make a frame; these data are images {self.data.shape}")
+        columns = {}
+        for name, column in zip(self.feature_names, self.data.T, strict=True):
+            if name in self.categories:
+                codes = np.where(np.isnan(column), -1, column).astype(int)
+                columns[name] = pandas.Categorical.from_codes(codes, list(self.categories[name]))
+            else:
+                columns[name] = column.copy()
+        return pandas.DataFrame(columns)
 
 
 def read_only(array: NDArray[Any], dtype: type[Scalar]) -> NDArray[Scalar]:

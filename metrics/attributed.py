@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,7 @@ from xai.explanation import Explanation
 from xai.metrics.score import Floats
 from xai.players import Pixels
 from xai.setting import Setting
+from xai.targets import Sole, one_index
 
 
 def own_keywords(explanation: Explanation, given: dict[str, Any], *, shown: bool) -> dict[str, Any]:
@@ -27,13 +29,54 @@ def own_keywords(explanation: Explanation, given: dict[str, Any], *, shown: bool
     own = {name: recipe[name] for name in names if recipe.get(name) is not None}
     own = {name: value for name, value in own.items() if name not in ("batch_size", "n_jobs")}
     if explanation.target.ndim == 1:
-        own["target"] = explanation.target
+        own["target"] = target_of(explanation)
     if explanation.channel_axis is not None:
         own["channel_axis"] = explanation.channel_axis
     own["players"] = _own_players(explanation)
     if "data" not in own and "data" not in given and recipe.get("removal") is not None:
         own["removal"] = recipe["removal"]
     return {name: value for name, value in own.items() if value is not None}
+
+
+def target_of(explanation: Explanation) -> Any:
+    """The explained output of each row; where nobody told it, the model's only one."""
+    return explanation.target if (explanation.target >= 0).all() else Sole()
+
+
+def of_output(explanation: Explanation, target: Any) -> Explanation:
+    """Of an explanation of several outputs, the one that `target` names in each row.
+
+    Only an index, one for each row, or a name says which; others are left as they are.
+    """
+    several = explanation.base_values.ndim == 2
+    by_name = isinstance(target, str) and target not in ("predicted", "all")
+    if not several or not (by_name or np.asarray(target).dtype.kind in "iu"):
+        return explanation
+    if by_name:
+        names = explanation.output_names
+        target = one_index(target, (), names, len(names))
+    wanted = np.broadcast_to(np.asarray(target), len(explanation))
+    found = explanation.target == wanted[:, None]
+    missing = np.flatnonzero(~found.any(axis=1))
+    if len(missing):
+        raise ValueError(
+            f"output {wanted[missing[0]]} of row {missing[0]} (0-based) is not explained here; "
+            f"explained: {', '.join(map(str, explanation.target[missing[0]]))}"
+        )
+    rows, place = np.arange(len(explanation)), found.argmax(axis=1)
+
+    def pick(array: Any) -> Any:
+        return None if array is None else array[rows, ..., place]
+
+    return replace(
+        explanation,
+        values=pick(explanation.values),
+        base_values=pick(explanation.base_values),
+        predictions=pick(explanation.predictions),
+        std_error=pick(explanation.std_error),
+        interactions=pick(explanation.interactions),
+        target=pick(explanation.target),
+    )
 
 
 def _own_players(explanation: Explanation) -> Any:
@@ -76,6 +119,11 @@ def per_player(explanation: Any, setting: Setting) -> Floats:
         if explanation.spans is not None or explanation.layer:
             channels = 1 if setting.axis is None else shape[setting.axis - 1]
             return _summed(np.asarray(explanation.map()) / channels, owner, counts, d)
+        if explanation.element_players.shape != owner.shape:
+            raise ValueError(
+                f"the explanation is of rows of shape {explanation.element_players.shape[1:]}, and "
+                f"x has rows of shape {shape}: pass the x that was explained"
+            )
         if np.array_equal(explanation.element_players, owner):
             return _padded(flat, counts, d)
         return _summed(_shared_out(flat, explanation.element_players), owner, counts, d)

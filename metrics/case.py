@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from xai.explanation import Explanation
+from xai.foreign import converted
 from xai.game import Game
 from xai.inputs import is_tensor
 from xai.metrics.registry import find
@@ -32,9 +33,10 @@ COMMON = """
     Parameters
     ----------
     model, x : as for `xai.explain`
-    explanation : Explanation, or an array shaped like x or like its players
+    explanation : Explanation, shap's too, or an array shaped like x or like its players
     target : as for `xai.explain`
-        None: the explanation's, else "predicted".
+        None: the explanation's, else "predicted". Of several explained outputs it names the one
+        that is scored.
     y : (n,) true labels, where `behavior` needs them
     data : background rows
         None: those the explanation was made with.
@@ -263,16 +265,25 @@ class Result:
 
 def _numbers(explanation: Any) -> Floats:
     """An attribution as a float64 copy (n, …) of one output."""
+    explanation = converted(explanation)
     if isinstance(explanation, Explanation):
         if explanation.base_values.ndim == 2:
             raise ValueError(
                 f"the explanation has {explanation.base_values.shape[1]} outputs, and a metric "
-                "scores one: explain with target=an index"
+                "scores one: pass target=an index"
             )
         return np.array(explanation.values, np.float64)
     array = explanation.detach().cpu().numpy() if is_tensor(explanation) else explanation
     array = np.array(array, np.float64)
     return array[None] if array.ndim == 1 else array
+
+
+def one_output(explanation: Any, target: Any) -> Any:
+    """What is scored: shap's explanation as ours, and of several outputs the one of `target`."""
+    from xai.metrics.attributed import of_output
+
+    ours = converted(explanation)
+    return of_output(ours, target) if isinstance(ours, Explanation) else ours
 
 
 def scene_of(model: Any, x: Any, explanation: Any, common: dict[str, Any]) -> Scene:
@@ -315,6 +326,7 @@ def metric(core: Callable[..., Any]) -> Callable[..., Score]:
     @wraps(core)
     def public(model: Any, x: Any, explanation: Any, **keywords: Any) -> Score:
         options, common = split(name, own_names, keywords)
+        explanation = one_output(explanation, common.get("target"))
         with scene_of(model, x, explanation, common) as scene:
             return score(name, Case(scene, explanation), core, options)
 

@@ -16,6 +16,7 @@ from scipy.special import ndtri
 
 from xai import streams
 from xai.metrics.agreement import kind_of
+from xai.metrics.attributed import target_of
 from xai.metrics.case import Case, Scene
 from xai.metrics.evaluation import _named, explained_by
 from xai.metrics.numerics import ratio
@@ -137,11 +138,11 @@ def choose(
         labelled = _labelled(model, methods)
         named: dict[str, Any] = dict(explained_by(model, x, labelled, keywords | {"data": data}))
     else:
-        labelled, named = {}, _named(explanations)
+        labelled, named = {}, _named(explanations, keywords.get("target"))
     common = {n: keywords[n] for n in ("target", "seed", "categorical", "behavior")
               if keywords.get(n) is not None}  # fmt: skip
     if "target" not in common:
-        common["target"] = next(iter(named.values())).target
+        common["target"] = target_of(next(iter(named.values())))
     with Scene(model, x, data=data, players="elements", **common) as scene:
         areas = _areas(scene, data, scale, samples)
         gone = numbers(scene.seen.inputs) - areas.baseline

@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 
 from xai.explanation import Explanation
-from xai.metrics.case import Case, Scene, score, split
+from xai.foreign import converted
+from xai.metrics.case import Case, Scene, one_output, score, split
 from xai.metrics.controls import RANDOM, random_explain, random_like, replaced
 from xai.metrics.registry import Record, find
 from xai.metrics.report import Report
@@ -43,7 +44,7 @@ def evaluate(
     Parameters
     ----------
     model, x : as for `xai.explain`
-    explanations : name -> Explanation or array; or one Explanation
+    explanations : name -> Explanation (ours or shap's) or array; or one Explanation
     metrics : names, pairs (name, options), or label -> either
         None: deletion, insertion, abpc, faithfulness_correlation, max_sensitivity (where all can
         be explained again), complexity, completeness_gap.
@@ -64,7 +65,7 @@ def evaluate(
     >>> report.names, round(report["deletion", "shapley"].mean(), 2)
     (('shapley', 'shapley (flipped)', 'random'), 2.33)
     """
-    named = _named(explanations)
+    named = _named(explanations, common.get("target"))
     asked = _asked(metrics, named, explain or {})
     seed = as_seed(common.get("seed") or 0)
     common = common | {"seed": seed}
@@ -92,15 +93,17 @@ def evaluate(
     return Report(scores, tuple(asked), (*cases, *extra), tuple(extra), evaluations, named, seed)
 
 
-def _named(explanations: Any) -> dict[str, Any]:
+def _named(explanations: Any, target: Any) -> dict[str, Any]:
+    """Explanations by name, of one output each."""
+    explanations = converted(explanations)
     if isinstance(explanations, Explanation):
-        return {explanations.method: explanations}
+        explanations = {explanations.method: explanations}
     if not isinstance(explanations, Mapping) or not explanations:
         raise TypeError("explanations must be an Explanation, or a dict from names to such")
     for name in explanations:
         if name == RANDOM or str(name).endswith(" (flipped)"):
             raise ValueError(f"{name!r} is the name of a control: choose another")
-    return {str(name): value for name, value in explanations.items()}
+    return {str(name): one_output(value, target) for name, value in explanations.items()}
 
 
 Asked = dict[str, tuple[Record, Callable[..., Any], dict[str, Any]]]

@@ -94,7 +94,7 @@ def meta_check(
     """
     if seeds < 1 or randoms < 1:
         raise ValueError("seeds and randoms are at least 1")
-    named = _named(explanations)
+    named = _named(explanations, common.get("target"))
     ((label, (record, core, options)),) = _asked([metric], named, explain or {}).items()
     seed = as_seed(common.get("seed") or 0)
     if removals and common.get("removal") is None:

@@ -76,7 +76,7 @@ def _repeat(
 
     explanation = case.explanation
     if not isinstance(explanation, Explanation) or explanation.recipe is None:
-        kind = "an array" if not isinstance(explanation, Explanation) else "one that was loaded"
+        kind = "an array" if not isinstance(explanation, Explanation) else "loaded, or shap's"
         raise ValueError(
             f"this metric explains again, and the explanation is {kind}: pass "
             "explain=, a function (model, x, target) -> array"

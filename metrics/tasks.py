@@ -18,6 +18,7 @@ from numpy.typing import ArrayLike
 from scipy.stats import fisher_exact
 
 from xai.explanation import Explanation
+from xai.foreign import converted
 from xai.metrics.case import Case, Scene
 from xai.metrics.findings import Finding, Moved, changes, check, found
 from xai.metrics.proportions import clopper_pearson, least_samples
@@ -204,6 +205,7 @@ def judge(
     >>> judge(finding, np.tile([0.5, -2.0], (4, 1))).informedness
     1.0
     """
+    explanation = converted(explanation)
     if not isinstance(explanation, Explanation) and np.asarray(explanation).dtype == bool:
         a = np.asarray(explanation)
         says = a.reshape(len(a), -1)

@@ -4,9 +4,9 @@ import dataclasses
 
 import numpy as np
 import pytest
-from sklearn.datasets import load_breast_cancer
+from sklearn.datasets import load_breast_cancer, load_digits, load_sample_images, load_wine
 
-from xai.datasets import breast_cancer
+from xai.datasets import breast_cancer, digits, photographs, wine
 
 
 def test_breast_cancer_is_the_copy_of_scikit_learn() -> None:
@@ -19,6 +19,21 @@ def test_breast_cancer_is_the_copy_of_scikit_learn() -> None:
     assert ours.target_names == ("malignant", "benign")
     assert ours.citation
     assert ours.description
+
+
+@pytest.mark.parametrize(("ours", "theirs"), [(wine, load_wine), (digits, load_digits)])
+def test_the_other_tables_are_scikit_learns(ours, theirs) -> None:
+    data, bunch = ours(), theirs()
+    np.testing.assert_array_equal(data.data, bunch.data)
+    np.testing.assert_array_equal(data.target, bunch.target)
+    assert data.feature_names == tuple(bunch.feature_names)
+    assert data.target_names == tuple(map(str, bunch.target_names))
+
+
+def test_photographs_are_scikit_learns_in_unit_range() -> None:
+    for ours, theirs in zip(photographs().data, load_sample_images().images, strict=True):
+        np.testing.assert_array_equal(ours, theirs / 255)
+    assert photographs().target_names == ("china", "flower")
 
 
 def test_dataset_cannot_be_changed() -> None:

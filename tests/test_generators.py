@@ -21,6 +21,7 @@ from xai.datasets.suppressor import Law
 MANY = 400_000
 PARAMETERS = [(0.8, 0.5, 0.8), (1.3, 2.0, -0.5)]
 REAL = ("breast_cancer", "wine", "digits", "photographs")
+FETCHED = ("fetch_adult", "fetch_compas", "fetch_german_credit", "fetch_heloc")  # test_fetched.py
 GENERATORS = {
     "suppressor2d": {"n": 20},
     "clustered": {"n": 20},
@@ -44,7 +45,7 @@ def close(estimate, exact, tolerance=0.012):
 
 def test_every_name_is_tested_here():
     functions = {n for n in datasets.__all__ if inspect.isfunction(getattr(datasets, n))}
-    assert functions == {*REAL, *GENERATORS}
+    assert functions == {*REAL, *GENERATORS, *FETCHED}
 
 
 @pytest.mark.parametrize("name", [*REAL, *GENERATORS])
@@ -369,7 +370,9 @@ def test_read_only_rows_go_into_modules_without_a_warning():
     assert_allclose(e.values, w * (data.data[:3] - data.data.mean(axis=0)), atol=1e-12)
 
 
-@pytest.mark.parametrize("module", ["real", "suppressor", "clusters", "tetromino", "planted"])
+@pytest.mark.parametrize(
+    "module", ["real", "suppressor", "clusters", "tetromino", "planted", "dataset"]
+)
 def test_examples_run(module):
     done = doctest.testmod(import_module(f"xai.datasets.{module}"))
     assert done.attempted > 0

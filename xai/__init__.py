@@ -25,6 +25,7 @@ if TYPE_CHECKING:
         players,
         plots,
         removal,
+        report,
         summary,
     )
     from xai.aggregate import aggregate
@@ -53,7 +54,7 @@ _HOMES = {
 }
 _MODULES = (
     "behavior", "concepts", "datasets", "metrics", "overview", "players", "plots", "removal",
-    "summary",
+    "report", "summary",
 )  # fmt: skip
 
 __all__ = [
@@ -78,6 +79,7 @@ __all__ = [
     "players",
     "plots",
     "removal",
+    "report",
     "summary",
 ]
 

@@ -41,6 +41,16 @@ def as_array(data: Any) -> NDArray[Any] | None:
     return np.asarray(data.to_numpy() if hasattr(data, "to_numpy") else data)
 
 
+def in_numbers(column: NDArray[Any]) -> tuple[NDArray[np.float64], list[str]]:
+    """A column as floats, or as codes of its sorted categories, and these."""
+    try:
+        return column.astype(float), []
+    except (TypeError, ValueError):
+        texts = np.array([" ".join(str(value).split()) for value in column])
+        kinds, codes = np.unique(texts, return_inverse=True)
+        return codes.astype(float), kinds.tolist()
+
+
 def pack(data: Any) -> tuple[Meta, Arrays]:
     """Split explained data into JSON and plain arrays.
 

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xai._version import __version__
-from xai.archive import as_array, pack, require, unpack
+from xai.archive import pack, require, unpack
 from xai.resize import resize
 from xai.text import words_of
 
@@ -51,7 +51,7 @@ class Explanation:
     interactions : (n, d, d[, k]), or None
     info : dict of (n,) arrays
     data, feature_names, output_names, target, players, method, removal, behavior, summary, seed
-        What was explained and how, with `versions`.
+        What was explained and how, with `versions`. `target` is -1 where shap did not tell it.
     element_players : (n, *shape) int array
         The player that owns each element of x; -1 where none does. Where players overlap: the
         piece of x, and `spans` are the players.
@@ -288,18 +288,11 @@ class Explanation:
     def to_shap(self) -> shap.Explanation:
         """The same numbers as a `shap.Explanation`, so that all of shap's plots work.
 
-        Its outputs are named "top 1", "top 2", … where rows differ in the outputs explained.
+        See `xai.foreign.to_shap`.
         """
-        shap = require("shap", "shap")
-        data = as_array(self.data)
-        fits = data is not None and data.shape == self.values.shape[: data.ndim]
-        return shap.Explanation(
-            values=np.array(self.values),
-            base_values=np.array(self.base_values),
-            data=data if fits else None,
-            feature_names=list(self.feature_names) if self.feature_names else None,
-            output_names=self.output_labels if self._has_outputs else None,
-        )
+        from xai.foreign import to_shap
+
+        return to_shap(self)
 
     @staticmethod
     def from_shap(found: shap.Explanation) -> Explanation:

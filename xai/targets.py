@@ -38,7 +38,12 @@ class Top:
     k: int
 
 
-Target: TypeAlias = "str | int | Label | Top | ArrayLike"
+@dataclass(frozen=True)
+class Sole:
+    """The model's only output; where it has several, somebody has to say which is meant."""
+
+
+Target: TypeAlias = "str | int | Label | Top | Sole | ArrayLike"
 
 
 @dataclass(frozen=True)
@@ -97,6 +102,13 @@ def resolve(
             raise ValueError(f"Top({target.k!r}): the model has {k} outputs; ask for 1 to {k}")
         order = np.argsort(-outputs, axis=1, kind="stable")[:, : target.k]
         return Resolved(order.astype(np.intp), axis=True)
+    if isinstance(target, Sole):
+        if k > 1:
+            raise ValueError(
+                f"the model has {k} outputs, and the explanation does not tell of which it is, as "
+                "shap's do not: pass target=an index"
+            )
+        return Resolved(np.zeros((n, 1), np.intp), axis=False)
     if isinstance(target, str | Label | int | np.integer):
         return Resolved(np.full((n, 1), one_index(target, labels, names, k), np.intp), axis=False)
     return Resolved(_per_row(target, n, k), axis=False)

@@ -18,7 +18,7 @@ _TOKEN = re.compile(r"\S+\s*|\s+")
 
 def read_text(texts: list[str]) -> Inputs:
     """Encode texts as token codes `(n, most tokens)`: words, each with the space after it."""
-    rows = [_TOKEN.findall(text) for text in texts]
+    rows = [tokens_of(text) for text in texts]
     width = max(1, *(len(row) for row in rows)) if rows else 1
     pool: dict[str, int] = {}
     block = np.full((len(rows), width), PAD, np.int64)
@@ -46,4 +46,9 @@ def words_of(text: str) -> list[str]:
     >>> words_of("a good  film ")
     ['a', 'good', 'film']
     """
-    return [token.strip() for token in _TOKEN.findall(text)]
+    return [token.strip() for token in tokens_of(text)]
+
+
+def tokens_of(text: str) -> list[str]:
+    """The same, each with the space after it: together they are the text."""
+    return _TOKEN.findall(text)

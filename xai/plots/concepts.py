@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xai.archive import as_array
+from xai.foreign import as_explanation
 from xai.plots.style import NEUTRAL, Z95, signed
 from xai.resize import resize
 
@@ -140,7 +141,7 @@ def concepts_of_image(explanation: Explanation, row: int = 0, *, concepts: int =
     """
     import matplotlib.pyplot as plt
 
-    one = explanation[row]
+    one = as_explanation(explanation)[row]
     if one.activations is None or one.activations.shape[1] != one.values.shape[1]:
         raise ValueError("kind='concepts' is for explanations of concepts, with maps of them")
     if one.values.ndim != 2:

@@ -6,6 +6,7 @@ import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from xai.foreign import as_explanation
 from xai.plots.picture import Scale, colour_bar, draw_heat, panel
 
 if TYPE_CHECKING:
@@ -73,6 +74,7 @@ def images(
     """
     import matplotlib.pyplot as plt
 
+    explanation = as_explanation(explanation)
     chosen = range(len(explanation)) if rows is None else rows
     if not len(chosen):
         raise ValueError("rows is empty: there is nothing to draw")

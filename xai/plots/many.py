@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from xai.archive import as_array
+from xai.archive import as_array, in_numbers
 from xai.foreign import as_explanation
 from xai.plots.row import Floats, check_count, locate, names_of_players, per_row
 from xai.suggest import unknown
@@ -156,15 +156,5 @@ def columns_of(explanation: Explanation, d: int) -> tuple[Floats, tuple[list[str
     for player in range(d):
         own = np.flatnonzero(owners == player)
         if len(own) == 1:
-            out[:, player], categories[player] = _numbers(data[:, own[0]])
+            out[:, player], categories[player] = in_numbers(data[:, own[0]])
     return out, tuple(categories)
-
-
-def _numbers(column: NDArray[Any]) -> tuple[Floats, list[str]]:
-    """A column as floats, or as codes of its sorted categories."""
-    try:
-        return column.astype(float), []
-    except (TypeError, ValueError):
-        texts = np.array([" ".join(str(value).split()) for value in column])
-        kinds, codes = np.unique(texts, return_inverse=True)
-        return codes.astype(float), kinds.tolist()

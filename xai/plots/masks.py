@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from xai.foreign import as_explanation
 from xai.plots.picture import Floats, Panel, Scale, draw_heat, draw_photo, panel
 from xai.plots.row import read
 from xai.plots.style import NEGATIVE, POSITIVE
@@ -57,6 +58,7 @@ def masks(
     """
     import matplotlib.pyplot as plt
 
+    explanation = as_explanation(explanation)
     shown = panel(explanation, row, output, channel_axis)
     found = _masks(explanation, row, shown)
     size = (2.4 * (len(found) + 1) + 0.2, 0.75 + 2.4 * shown.slimness)
