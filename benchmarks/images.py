@@ -174,16 +174,16 @@ def speed(model: torch.nn.Module, images: torch.Tensor) -> None:
     print("method | images | ours / bare | captum / bare")
     for name, (ours, theirs, backward) in runs.items():
         count = ours().evaluations
-        turns = []
-        for _ in range(3):
-            pair = [seconds(ours), seconds(theirs) if theirs else np.nan]
-            bare = min(
+        turns: list[list[float]] = []
+        for _ in range(5):
+            turns.append([seconds(ours), seconds(theirs) if theirs else np.nan])
+            turns[-1] += [
                 bare_seconds(model, x, count, batch, backward=backward, last=last)
                 for batch in (8, 16)
                 for last in (False, True)
-            )
-            turns.append(np.array(pair) / bare)
-        ratio = np.median(turns, axis=0)
+            ]
+        median = np.median(turns, axis=0)
+        ratio = median[:2] / median[2:].min()
         print(f"{name} | {count} | {ratio[0]:.2f} | {ratio[1]:.2f}", flush=True)
 
 
