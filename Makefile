@@ -12,15 +12,16 @@ export PYTHONSAFEPATH := 1
 # What an installation depends on; the code itself is installed editable.
 METADATA := setup.cfg pyproject.toml constraints.txt xai/_version.py
 
-.PHONY: help demo test lint format notebooks clean
+.PHONY: help demo test lint docs format notebooks clean
 
 help:
 	@echo 'make demo       explain a model: a table here, pictures and a page in xai-demo (core dependencies only)'
 	@echo 'make test       run every test, and fail under 90% line coverage'
 	@echo 'make lint       ruff check, ruff format --check, mypy --strict'
+	@echo 'make docs       build the site in docs/_build/html; a warning is an error'
 	@echo 'make format     let ruff format the code and fix what it can'
 	@echo 'make notebooks  run every notebook from a clean kernel, and store its outputs'
-	@echo 'make clean      remove .venv, xai-demo and the tools'"'"' caches'
+	@echo 'make clean      remove .venv, xai-demo, the site and the tools'"'"' caches'
 
 demo: $(VENV)/core.stamp
 	$(BIN)/xai demo
@@ -34,6 +35,10 @@ lint: $(VENV)/test.stamp
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
+docs: $(VENV)/test.stamp
+	$(BIN)/sphinx-build --nitpicky --fail-on-warning --keep-going --quiet docs docs/_build/html
+	@echo 'docs/_build/html/index.html'
+
 format: $(VENV)/test.stamp
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
@@ -43,7 +48,7 @@ notebooks: $(VENV)/test.stamp
 
 clean:
 	rm -rf $(VENV) .coverage .coverage.* .mypy_cache .pytest_cache .ruff_cache build dist *.egg-info \
-		xai-demo
+		xai-demo docs/_build docs/generated
 
 # The stamps: each step runs again only when it was cut short or the metadata changed.
 $(VENV)/made.stamp:

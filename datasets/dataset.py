@@ -47,6 +47,13 @@ class Dataset:
     categories : {column: names}
         The columns that hold categories, and what their codes stand for.
     protected : columns that law or custom keeps decisions from resting on, as sex and race
+
+    Examples
+    --------
+    >>> import xai
+    >>> data = xai.datasets.suppressor2d(100)
+    >>> data.data.shape, data.truth.shape, sorted(data.info)
+    ((100, 2), (100, 2), ['best_accuracy', 'covariance', 'weights'])
     """
 
     data: Floats = field(repr=False)

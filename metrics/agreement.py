@@ -58,6 +58,14 @@ def mu_fidelity(case: Case, *, subset_size: Amount = 0.2, samples: int = SAMPLES
     """Rank correlation of ``Σ_{i∈S} a_i`` and ``Δ_S`` over subsets of one size.
 
     Fel et al. 2022 (Xplique), there of a grid's cells: pass ``players=Patches(…)``.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> f = lambda x: x @ np.array([3.0, 1.0, -2.0])
+    >>> a = np.array([[3.0, 1.0, -2.0]])
+    >>> round(mu_fidelity(f, np.ones((1, 3)), a, removal="baseline", subset_size=1).mean(), 3)
+    1.0
     """
     return np.asarray(by_subset(case, _sized(case, subset_size, samples), spearman))
 
@@ -72,6 +80,14 @@ def faithfulness_estimate(case: Case, *, steps: int | None = None) -> Floats:
 
     Alvarez-Melis & Jaakkola 2018; with `steps` players are removed in the order of importance,
     those of one step together, as Quantus's ``features_in_step``.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> f = lambda x: x @ np.array([3.0, 1.0, -2.0])
+    >>> a = np.array([[-3.0, -1.0, 2.0]])
+    >>> round(faithfulness_estimate(f, np.ones((1, 3)), a, removal="baseline").mean(), 3)
+    -1.0
     """
     if steps is None:
         parts = [(rows, pearson(a, drops_alone(case.scene, place)))
@@ -100,6 +116,15 @@ def sensitivity_n(case: Case, *, subset_size: Amount | None = None, samples: int
 
     Ancona et al. 2018. `subset_size`: the sizes; None: ten, evenly from 1 to 0.8 d.
     ``info["correlations"]`` has each size's, (n, sizes).
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> f = lambda x: x @ np.array([3.0, 1.0, -2.0])
+    >>> a = np.array([[3.0, 1.0, -2.0]])
+    >>> score = sensitivity_n(f, np.ones((1, 3)), a, removal="baseline", subset_size=[1, 2])
+    >>> round(score.mean(), 3)
+    1.0
     """
     check_samples(samples)
 
@@ -132,6 +157,16 @@ def infidelity(
     Yeh et al. 2019, eq. 1. I removes random subsets (each player with chance ½, or
     `subset_size` of them), and a are effects; with ``removal=Noise(s)`` I is the noise, and a
     are slopes. `normalise` scales a by the best factor, as the authors' code does.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> f = lambda x: x @ np.array([3.0, 1.0])
+    >>> x = np.ones((1, 2))
+    >>> infidelity(f, x, np.array([[3.0, 1.0]]), removal="baseline").mean()
+    0.0
+    >>> infidelity(f, x, np.array([[3.0, 0.0]]), removal="baseline").mean()
+    0.5
     """
     fit = _fit(case, subset_size, samples)
     said = fit.said
@@ -178,6 +213,14 @@ def lfa_error(
     Score
         ``info["r2"]``: 1 − error / variance of f, below 0 where a constant is nearer;
         ``info["worst"]``: the largest error.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> f = lambda x: x @ np.array([3.0, 1.0])
+    >>> score = lfa_error(f, np.ones((1, 2)), np.array([[3.0, 1.0]]), removal="baseline")
+    >>> score.mean(), score.info["r2"]
+    (0.0, array([1.]))
     """
     kind = kind_of(case.explanation) if kind is None else kind
     if kind not in ("effect", "slope"):
@@ -230,6 +273,14 @@ def monotonicity_correlation(case: Case) -> Floats:
     """Rank correlation of ``|a_i|`` and ``E(f(x) − f(x with i removed))²`` over draws.
 
     Nguyen & Martínez 2020, whose draws are uniform: ``removal="uniform"``.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> f = lambda x: x @ np.array([3.0, 1.0, -2.0])
+    >>> a = np.array([[3.0, 1.0, -2.0]])
+    >>> round(monotonicity_correlation(f, np.ones((1, 3)), a, removal="baseline").mean(), 3)
+    1.0
     """
     out = np.full(case.scene.n, np.nan)
     squares = case.scene.once("single squares", lambda: alone(case, np.square))

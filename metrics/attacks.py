@@ -46,6 +46,15 @@ def distance_attack(
 
     Projected gradient ascent (Madry et al. 2018) on the attribution's distance. ``info["delta"]``
     has the δ of each row.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> slope = lambda model, x, target: np.asarray(x) * [2.0, 6.0]
+    >>> f = lambda x: x[:, 0] ** 2 + 3 * x[:, 1] ** 2
+    >>> x = np.ones((1, 2))
+    >>> round(distance_attack(f, x, slope(f, x, 0), explain=slope, radius=0.5).mean(), 1)
+    3.0
     """
     attack = _Attack(case, radius, norm, steps, directions, explain)
     own = np.nan_to_num(case.flat)
@@ -73,6 +82,15 @@ def top_k_attack(
     """Largest share of the k players of largest |a| that drop out of them, the class kept.
 
     IFIA (Ghorbani, Abid & Zou 2019): ascent on minus the sum of those players' |a|.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> slope = lambda model, x, target: 2 * np.asarray(x)
+    >>> f = lambda x: (x**2).sum(axis=1)
+    >>> x = np.array([[1.0, 0.9, 0.1]])
+    >>> top_k_attack(f, x, 2 * x, explain=slope, k=1, radius=0.2).mean()
+    1.0
     """
     own = np.nan_to_num(case.flat)
     if not 1 <= k <= own.shape[1]:

@@ -60,6 +60,13 @@ def dummy_mass(case: Case, *, tolerance: float = TOLERANCE) -> Floats:
     """Share of Σ|a| on players whose removal changes nothing: ``|v(N) − v(N∖i)| = 0`` at each draw.
 
     "Non-sensitivity" (Nguyen & Martínez 2020) as a mass. `tolerance` is a part of |f(x)|'s largest.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> f = lambda x: x @ np.array([3.0, 0.0])
+    >>> dummy_mass(f, np.ones((1, 2)), np.array([[3.0, 1.0]]), removal="baseline").mean()
+    0.25
     """
     effect = case.scene.once("single effects", lambda: alone(case))
     p, _ = shares(case.values)
@@ -73,6 +80,13 @@ def symmetry_gap(case: Case, *, samples: int = 16, tolerance: float = TOLERANCE)
 
     i and j are taken as symmetric where ``v(S∪i) = v(S∪j)`` in all of `samples` coalitions S
     without them, the empty one first: all coalitions where there are so few.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> f = lambda x: x.prod(axis=1)
+    >>> symmetry_gap(f, np.ones((1, 2)), np.array([[0.75, 0.25]]), removal="baseline").mean()
+    1.0
     """
 
     def of(game: Game, a: Floats) -> Floats:
@@ -125,6 +139,16 @@ def input_invariance(case: Case, *, shift: Any = 1.0, explain: Explain | None = 
 
     Kindermans et al. 2019. `shift` c: a number, or one for each column; the explanation's `data`
     is shifted, too, a fixed baseline is not.
+
+    Examples
+    --------
+    >>> import numpy as np, xai
+    >>> f = lambda x: x[:, 0] * x[:, 1]
+    >>> x, data = np.ones((1, 2)), np.zeros((4, 2))
+    >>> moving = xai.explain(f, x, "shapley", data=data)
+    >>> fixed = xai.explain(f, x, "shapley", removal="baseline")
+    >>> [round(input_invariance(f, x, e).mean(), 3) for e in (moving, fixed)]
+    [0.0, 1.0]
     """
     scene = case.scene
     inputs, n = scene.seen.inputs, scene.n
@@ -154,6 +178,14 @@ def linearity_gap(case: Case, *, weight: float = 0.5, explain: Explain | None = 
     """``‖a(αf + βg) − αa(f) − βa(g)‖ / ‖a(αf + βg)‖`` with g = f² and β = 1 − α.
 
     The axiom of Shapley 1953 and of Sundararajan et al. 2017. `weight`: α. Three explanations.
+
+    Examples
+    --------
+    >>> import numpy as np, xai
+    >>> f = lambda x: x[:, 0] + 2 * x[:, 1]
+    >>> e = xai.explain(f, np.ones((1, 2)), "shapley", removal="baseline")
+    >>> round(linearity_gap(f, np.ones((1, 2)), e).mean(), 6)
+    0.0
     """
     scene, index = case.scene, np.arange(case.scene.n)
 

@@ -115,7 +115,7 @@ def choose(
         `scale`.
     neighbourhood : "absent", "nearby" or "path"
         The question; errors in the other two are reported, too.
-    methods : names, `Method`s, or label -> keywords of `explain`
+    methods : names, `Method` objects, or label -> keywords of `explain`
         None: occlusion, Shapley values, LIME, Banzhaf values; a module's gradients, too.
     explanations : name -> Explanation
         Made before, in place of `methods`.

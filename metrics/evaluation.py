@@ -201,7 +201,7 @@ def compare(
 
     Parameters
     ----------
-    methods : names or `Method`s, or label -> name, Method or dict of `explain`'s keywords
+    methods : names or `Method` objects, or label -> name, Method or dict of `explain`'s keywords
     metrics, controls, removal : as for `xai.metrics.evaluate`; `removal` is the metrics' alone
     **keywords : of `xai.explain`, for all methods: data, target, players, seed, …
 

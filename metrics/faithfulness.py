@@ -62,6 +62,14 @@ def insertion(case: Case, *, steps: int | None = None) -> Result:
     """Area under the value as players are put back, most important first: ``∫ I``.
 
     Petsiuk, Das & Saenko 2018.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> f = lambda x: x @ np.array([3.0, 1.0])
+    >>> score = insertion(f, np.ones((1, 2)), np.array([[3.0, 1.0]]), removal="baseline")
+    >>> score.curve, score.mean()
+    (array([[0., 3., 4.]]), 2.5)
     """
     curve = insertion_curve(case, steps_of(case, steps))
     return Result(trapezoid(curve), curve)
@@ -72,6 +80,14 @@ def comprehensiveness(case: Case, *, k: Amount | None = None, steps: int | None 
     """Mean fall when the k most important are removed: ``mean_k f(x) − D_k``.
 
     DeYoung et al. 2020 (ERASER), who take ``k=[.01, .05, .1, .2, .5]``; None: steps 1..K.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> f = lambda x: x @ np.array([3.0, 1.0])
+    >>> a = np.array([[3.0, 1.0]])
+    >>> comprehensiveness(f, np.ones((1, 2)), a, removal="baseline", k=1).mean()
+    3.0
     """
     return _fall(case, "removed", k, steps)
 
@@ -81,6 +97,14 @@ def sufficiency(case: Case, *, k: Amount | None = None, steps: int | None = None
     """Mean fall when only the k most important are kept: ``mean_k f(x) − I_k``.
 
     DeYoung et al. 2020 (ERASER).
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> f = lambda x: x @ np.array([3.0, 1.0])
+    >>> a = np.array([[3.0, 1.0]])
+    >>> sufficiency(f, np.ones((1, 2)), a, removal="baseline", k=1).mean()
+    1.0
     """
     return _fall(case, "kept", k, steps)
 
@@ -102,6 +126,14 @@ def pixel_flipping(case: Case, *, steps: int | None = None) -> Result:
     """Area under Bach et al.'s (2015) curve of flipped pixels, most important first.
 
     The curve of `deletion`; ``curve[:, 1:]`` is Quantus's.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> f = lambda x: x @ np.array([3.0, 1.0])
+    >>> a = np.array([[3.0, 1.0]])
+    >>> pixel_flipping(f, np.ones((1, 2)), a, removal="baseline").curve
+    array([[4., 1., 0.]])
     """
     curve = deletion_curve(case, steps_of(case, steps))
     return Result(trapezoid(curve), curve)
@@ -113,6 +145,14 @@ def region_perturbation(case: Case, *, size: int = PATCH, steps: int | None = No
 
     Samek et al. 2017, eq. 12, without its k = 0, which is always 0. Patches of `size` pixels,
     ranked by the sum of their values; a table's own players.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> f = lambda x: x[:, :4].sum(axis=(1, 2, 3))
+    >>> x = np.ones((1, 8, 8, 1))
+    >>> region_perturbation(f, x, x[..., 0], removal="baseline", size=4).curve
+    array([[32., 16.,  0.,  0.,  0.]])
     """
     curve = _of_patches(case, size, steps)
     return Result(curve[:, 0] - np.nanmean(curve[:, 1:], axis=1), curve)
@@ -123,6 +163,14 @@ def selectivity(case: Case, *, size: int = PATCH, steps: int | None = None) -> R
     """Area under the value as patches are removed, most important first.
 
     Montavon, Samek & Müller 2018. Patches as in `region_perturbation`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> f = lambda x: x[:, :4].sum(axis=(1, 2, 3))
+    >>> x = np.ones((1, 8, 8, 1))
+    >>> selectivity(f, x, x[..., 0], removal="baseline", size=4).mean()
+    8.0
     """
     curve = _of_patches(case, size, steps)
     return Result(trapezoid(curve), curve)
@@ -149,6 +197,13 @@ def irof(case: Case, *, segments: int = SEGMENTS, steps: int | None = None) -> R
 
     Rieger & Hansen 2020. SLIC's superpixels, ranked by their mean value (needs scikit-image); a
     table's own players. NaN where f(x) = 0.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> f = lambda x: x @ np.array([3.0, 1.0])
+    >>> irof(f, np.ones((1, 2)), np.array([[3.0, 1.0]]), removal="baseline").mean()
+    0.625
     """
     if _of_pixels(case):
         case = case.changed(("slic", segments), players=Superpixels(segments))
@@ -173,6 +228,14 @@ def abpc(case: Case, *, steps: int | None = None) -> Result:
 
     Schulz et al. 2020; 0 on average for a random attribution, and the negated attribution's is
     the negative, where no values are equal.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> f = lambda x: x @ np.array([3.0, 1.0])
+    >>> right, wrong = np.array([[3.0, 1.0]]), np.array([[1.0, 3.0]])
+    >>> [abpc(f, np.ones((1, 2)), a, removal="baseline").mean() for a in (right, wrong)]
+    [1.0, -1.0]
     """
     K = steps_of(case, steps)
     most, least = deletion_curve(case, K), reverse_curve(case, K)
@@ -188,6 +251,16 @@ def road(case: Case, *, steps: int | None = None) -> Result:
     their neighbours (`removal.Inpaint`, the default for images), so that the mask itself tells
     nothing of the class. ``info`` has D and R as `most` and `least`; with ``behavior="margin"``
     the share of rows above 0 is the paper's accuracy.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> f = lambda x: x[:, :2].mean(axis=(1, 2, 3))
+    >>> x = np.random.default_rng(0).random((1, 6, 6, 1))
+    >>> a = np.zeros((1, 6, 6))
+    >>> a[:, :2] = x[:, :2, :, 0]
+    >>> road(f, x, a, steps=6).mean() > 0
+    True
     """
     if case.scene.removal is None and case.scene.seen.axis is not None:
         case = case.changed("inpaint", removal=Inpaint(ROAD_NOISE), data=None)
@@ -206,6 +279,15 @@ def monotonicity(case: Case, *, steps: int | None = None) -> Result:
     """1 where no step down is made as players are put back, least important first; else 0.
 
     Arya et al. 2019, from the baseline up. Falls below 1e-9 of the curve's size are rounding.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> f = lambda x: x @ np.array([3.0, 1.0])
+    >>> monotonicity(f, np.ones((1, 2)), np.array([[3.0, 1.0]]), removal="baseline").mean()
+    1.0
+    >>> monotonicity(f, np.array([[1.0, -1.0]]), np.array([[3.0, 1.0]]), removal="baseline").mean()
+    0.0
     """
     K = steps_of(case, steps)
     curve = along(case, "removed", lambda d: d - cuts(d, K(d)))
@@ -218,6 +300,13 @@ def pgi(case: Case, *, k: Amount = 0.25) -> Floats:
     """Prediction gap on important players: ``E|f(x) − f(x′)|``, the top k of them removed.
 
     Agarwal et al. 2022 (OpenXAI) with ``removal=Noise(.1)``; the mean over several `k`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> f = lambda x: x @ np.array([3.0, 1.0])
+    >>> pgi(f, np.ones((1, 2)), np.array([[3.0, 1.0]]), removal="baseline", k=1).mean()
+    3.0
     """
 
     def top(game: Game, a: Floats) -> Any:
@@ -231,6 +320,13 @@ def pgu(case: Case, *, k: Amount = 0.25) -> Floats:
     """Prediction gap on unimportant players: ``E|f(x) − f(x′)|``, the k least removed.
 
     Agarwal et al. 2022 (OpenXAI).
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> f = lambda x: x @ np.array([3.0, 1.0])
+    >>> pgu(f, np.ones((1, 2)), np.array([[3.0, 1.0]]), removal="baseline", k=1).mean()
+    1.0
     """
 
     def bottom(game: Game, a: Floats) -> Any:

@@ -46,6 +46,14 @@ class Finding:
     features : names
     evaluations : int
         Model rows per explained row, rounded up.
+
+    Examples
+    --------
+    >>> import xai
+    >>> f = lambda x: x[:, 0]
+    >>> found = xai.metrics.tasks.depends_on(f, np.ones((1, 2)), data=np.zeros((5, 2)))
+    >>> found.holds, found.sure
+    (array([[ True, False]]), array([[ True,  True]]))
     """
 
     task: str

@@ -64,6 +64,16 @@ def parameter_randomization(
         (2/π) arctan K. Attributions that follow the activations cannot fall below it; signed ones
         may. It is for all steps of "top_down", and for the last layer's of "independent";
         "bottom_up" changes the activations, too, and has none.
+
+    Examples
+    --------
+    >>> import torch, xai
+    >>> _ = torch.manual_seed(0)
+    >>> net = torch.nn.Sequential(torch.nn.Linear(4, 8), torch.nn.ReLU(), torch.nn.Linear(8, 2))
+    >>> x = torch.randn(5, 4)
+    >>> score = parameter_randomization(net, x, xai.explain(net, x, "gradient"))
+    >>> score.curve.shape, score.better
+    ((5, 2), 'lower')
     """
     if order not in ("bottom_up", "top_down", "independent"):
         raise ValueError(f"order={order!r}: expected 'bottom_up', 'top_down' or 'independent'")
@@ -90,6 +100,16 @@ def efficient_parameter_randomization(
     """Relative rise of the attribution's entropy when all layers are drawn anew.
 
     Hedström et al. 2023 (eMPRT): ``(H(a_random) − H(a)) / H(a)``, H of a histogram of `bins`.
+
+    Examples
+    --------
+    >>> import torch, xai
+    >>> _ = torch.manual_seed(0)
+    >>> net = torch.nn.Sequential(torch.nn.Linear(4, 8), torch.nn.ReLU(), torch.nn.Linear(8, 2))
+    >>> x = torch.randn(5, 4)
+    >>> score = efficient_parameter_randomization(net, x, xai.explain(net, x, "gradient"))
+    >>> score.values.shape, score.better
+    ((5,), 'higher')
     """
     beside = _beside(case, steps)
     module = module_of(case)
@@ -105,6 +125,15 @@ def random_logit(case: Case, *, steps: int = STEPS, explain: Explain | None = No
     """Correlation of the attribution with that of another class: so many classes on, at random.
 
     Sixt, Granz & Landgraf 2020: near 1, the explanation does not depend on the class.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> f = lambda x: np.stack([x[:, 0] - x[:, 1], x[:, 1] - x[:, 0]], axis=1)
+    >>> W = np.array([[1.0, -1.0], [-1.0, 1.0]])
+    >>> slope = lambda model, x, target: W[np.asarray(target)]
+    >>> round(random_logit(f, np.array([[2.0, 1.0]]), W[:1], explain=slope).mean(), 3)
+    -1.0
     """
     beside, scene = _beside(case, steps), case.scene
     target, k = scene.seen.resolved.index[:, 0], scene.seen.outputs.shape[1]

@@ -43,6 +43,13 @@ def rank_agreement(case: Case, *, reference: Any, k: Amount = 0.25) -> Floats:
     """Share of the k first ranks at which both have the same feature.
 
     Krishna et al. 2022.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> a, g = np.array([[3.0, -2.0, 1.0]]), np.array([[3.0, 1.0, 2.0]])
+    >>> rank_agreement(None, None, a, reference=g, k=2).mean()
+    0.5
     """
     return _agreed(case, reference, k, lambda a, g, r, s, k: (r < k) & (r == s))
 
@@ -52,6 +59,13 @@ def sign_agreement(case: Case, *, reference: Any, k: Amount = 0.25) -> Floats:
     """Share of the k most important features that both have, with the same sign.
 
     Krishna et al. 2022.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> a, g = np.array([[3.0, -2.0, 1.0]]), np.array([[2.0, 3.0, 1.0]])
+    >>> sign_agreement(None, None, a, reference=g, k=2).mean()
+    0.5
     """
 
     def same(a: Floats, g: Floats, r: Any, s: Any, k: int) -> Any:
@@ -65,6 +79,13 @@ def signed_rank_agreement(case: Case, *, reference: Any, k: Amount = 0.25) -> Fl
     """Share of the k first ranks at which both have the same feature with the same sign.
 
     Krishna et al. 2022.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> a, g = np.array([[3.0, -2.0, 1.0]]), np.array([[3.0, 2.0, 1.0]])
+    >>> signed_rank_agreement(None, None, a, reference=g, k=2).mean()
+    0.5
     """
 
     def same(a: Floats, g: Floats, r: Any, s: Any, k: int) -> Any:

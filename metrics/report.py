@@ -37,6 +37,17 @@ class Report:
     evaluations : int
         Model rows spent in all, per explained row; what is shared counts once.
     explanations : name -> what was scored
+
+    Examples
+    --------
+    >>> import xai
+    >>> f = lambda x: x @ np.array([3.0, 1.0])
+    >>> x = np.random.default_rng(0).normal(size=(20, 2))
+    >>> report = xai.compare(f, x, ["occlusion", "shapley"], ["deletion"], data=np.zeros((1, 2)))
+    >>> report.names, report["deletion", "shapley"].better
+    (('occlusion', 'shapley', 'occlusion (flipped)', 'shapley (flipped)', 'random'), 'lower')
+    >>> report.beats_random("deletion", "shapley")
+    True
     """
 
     scores: dict[tuple[str, str], Score]

@@ -77,6 +77,14 @@ def avg_sensitivity(
     """Mean relative change of the attribution: ``mean_u ‖a(x + u) − a(x)‖ / ‖a(x)‖``.
 
     Yeh et al. 2019; `among` as for `max_sensitivity`, averaged over the rows.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> slope = lambda model, x, target: np.ones_like(x)
+    >>> f = lambda x: x.sum(axis=1)
+    >>> avg_sensitivity(f, np.ones((1, 2)), np.ones((1, 2)), explain=slope).mean()
+    0.0
     """
     return _sensitivity(case, radius, samples, among, explain, np.mean)
 
@@ -123,7 +131,16 @@ def local_lipschitz(
     samples: int = SAMPLES,
     explain: Explain | None = None,
 ) -> Floats:
-    """Steepest change: ``max_u ‖a(x + u) − a(x)‖ / ‖u‖``; Alvarez-Melis & Jaakkola 2018."""
+    """Steepest change: ``max_u ‖a(x + u) − a(x)‖ / ‖u‖``; Alvarez-Melis & Jaakkola 2018.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> double = lambda model, x, target: 2 * x
+    >>> f = lambda x: (x**2).sum(axis=1)
+    >>> round(local_lipschitz(f, np.ones((1, 2)), 2 * np.ones((1, 2)), explain=double).mean(), 3)
+    2.0
+    """
     made = copies(case, radius, samples, explain)
     return np.asarray(ratio(made.changed, made.moved).max(axis=1))
 
@@ -139,6 +156,15 @@ def relative_input_stability(
     """Largest relative change per relative change of x: ``max (‖Δa‖/‖a‖) / (‖Δx‖/‖x‖)``.
 
     Agarwal et al. 2022, over copies of the same predicted class; ``info["kept"]`` is their share.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> double = lambda model, x, target: 2 * x
+    >>> f = lambda x: (x**2).sum(axis=1)
+    >>> a = 2 * np.ones((1, 2))
+    >>> round(relative_input_stability(f, np.ones((1, 2)), a, explain=double).mean(), 3)
+    1.0
     """
     made = copies(case, radius, samples, explain)
     same, _ = same_class(case, made.x)
@@ -156,6 +182,15 @@ def relative_output_stability(
     """Largest relative change per relative change of the outputs h: ``(‖Δa‖/‖a‖) / (‖Δh‖/‖h‖)``.
 
     Agarwal et al. 2022. The outputs are the model's own: a module's logits.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> share = lambda model, x, target: x / 2
+    >>> f = lambda x: 3 * x
+    >>> x = np.ones((1, 2))
+    >>> round(relative_output_stability(f, x, x / 2, explain=share, target=0).mean(), 3)
+    1.0
     """
     made = copies(case, radius, samples, explain)
     same, out = same_class(case, made.x)
@@ -176,6 +211,17 @@ def relative_representation_stability(
     """The same per relative change of what `layer` (a module's name, or it) gives.
 
     Agarwal et al. 2022; torch modules.
+
+    Examples
+    --------
+    >>> import torch
+    >>> net = torch.nn.Sequential(torch.nn.Linear(2, 2, bias=False), torch.nn.Linear(2, 1))
+    >>> _ = net[0].weight.data.copy_(torch.eye(2))
+    >>> share = lambda model, x, target: x / 2
+    >>> x = torch.ones(1, 2)
+    >>> score = relative_representation_stability(net, x, x / 2, layer="0", explain=share)
+    >>> round(score.mean(), 3)
+    1.0
     """
     made = copies(case, radius, samples, explain)
     same, _ = same_class(case, made.x)
@@ -223,6 +269,15 @@ def shift_consistency(
 
     After Li et al. 2022 (DRE), averaged over `samples` rows z of `among` (None: of `data`), the
     same for all x: rows of another group, or of shifted data. Two explanations for each pair.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> double = lambda model, x, target: 2 * x
+    >>> f = lambda x: (x**2).sum(axis=1)
+    >>> x, others = np.ones((1, 2)), np.zeros((3, 2))
+    >>> shift_consistency(f, x, 2 * x, among=others, explain=double).mean()
+    0.0
     """
     scene = case.scene
     among = scene.data if among is None else among
@@ -272,6 +327,15 @@ def worst_case_bound(
     -------
     Score
         ``info["sigma"]``: σ_max (n,); ``info["differentiated"]`` (n,): whether J is automatic.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> slope = lambda model, x, target: np.asarray(x) * [2.0, 6.0]
+    >>> f = lambda x: x[:, 0] ** 2 + 3 * x[:, 1] ** 2
+    >>> x = np.ones((1, 2))
+    >>> round(worst_case_bound(f, x, slope(f, x, 0), explain=slope, radius=0.5).mean(), 3)
+    3.0
     """
     if norm not in ("l2", "linf") or distance not in ("euclidean", "cosine"):
         raise ValueError("expected norm='l2' or 'linf', and distance='euclidean' or 'cosine'")
@@ -329,6 +393,14 @@ def consistency(case: Case, *, k: int = 3) -> Floats:
 
     Dasgupta, Frost & Moshkovitz 2022, over the whole of x, with explanations told apart by the
     signs of their `k` players largest by |a|. NaN where no other row has the same.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> f = lambda x: np.stack([-x[:, 0], x[:, 0]], axis=1)
+    >>> x = np.array([[1.0, 2.0], [3.0, 1.0], [-1.0, 1.0]])
+    >>> consistency(f, x, x, k=2).values
+    array([ 1.,  1., nan])
     """
     a, outs = np.nan_to_num(case.flat), case.scene.seen.outputs
     if outs.shape[1] == 1:

@@ -55,6 +55,16 @@ def simulatability(
         more or less is not counted); with `y` the gain `balanced` () between rows that the model
         gets right and wrong, NaN without either. A row's score depends on what the others have
         taught.
+
+    Examples
+    --------
+    >>> import numpy as np, xai
+    >>> x = np.random.default_rng(0).normal(size=(60, 3))
+    >>> f = lambda x: np.stack([-x[:, 0] * x[:, 1], x[:, 0] * x[:, 1]], axis=1)
+    >>> e = xai.explain(f, x, "occlusion", data=np.zeros((1, 3)))
+    >>> score = simulatability(f, x, e, shown="always")
+    >>> score.mean() > 0, sorted(score.info)
+    (True, ['interval', 'shuffled', 'std_error', 'with_explanations', 'without'])
     """
     if shown not in ("learning", "always"):
         from xai.suggest import unknown

@@ -161,6 +161,16 @@ class Judgement:
     -----
     A guess that ignores the model has ``sensitivity + specificity = 1`` on average. Intervals and
     test take pairs for independent; those of one model and one row may not be.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> f = lambda x: x[:, 0]
+    >>> x = np.ones((4, 2))
+    >>> found = depends_on(f, x, data=np.zeros((5, 2)))
+    >>> told = judge(found, np.tile([1.0, 0.0], (4, 1)))
+    >>> told.sensitivity, told.specificity, told.positives
+    (1.0, 1.0, 4)
     """
 
     sensitivity: float

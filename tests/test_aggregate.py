@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-import doctest
 import subprocess
 import sys
-from importlib import import_module
 
 import numpy as np
 import pytest
@@ -363,10 +361,3 @@ def test_the_name_stays_a_function():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.split() == ["True", "False"]
-
-
-@pytest.mark.parametrize("module", ["aggregate", "least_complexity"])
-def test_examples_run(module):
-    done = doctest.testmod(import_module(f"xai.{module}"))
-    assert done.attempted > 0
-    assert done.failed == 0

@@ -303,14 +303,3 @@ def test_import_stays_light():
     )
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert out.stdout.strip() == "[]"
-
-
-MODULES = sorted({record.home for record in RECORDS} | {"score", "registry", "numerics", "paths",
-                  "subsets", "evaluation", "meta", "choosing"})  # fmt: skip
-
-
-@pytest.mark.parametrize("module", MODULES)
-def test_examples_run(module):
-    import doctest
-
-    assert doctest.testmod(import_module(f"xai.metrics.{module}")).failed == 0

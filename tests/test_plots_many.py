@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import doctest
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from importlib import import_module
 from itertools import pairwise
 from typing import Any
 
@@ -421,16 +419,3 @@ def test_no_label_is_cut_off(wild: str, kind: str, style: str) -> None:
             for above, below in pairwise([t.get_window_extent() for t in axes.get_yticklabels()]):
                 assert above.y0 > below.y1
         assert not same_color(axes.xaxis.label.get_color(), axes.figure.get_facecolor())
-
-
-@pytest.mark.parametrize(
-    "module",
-    [
-        "xai.foreign", "xai.overview.effects", "xai.overview.rows", "xai.plots.choose",
-        "xai.plots.compare", "xai.plots.effects", "xai.plots.heatmap", "xai.plots.image",
-        "xai.plots.masks", "xai.plots.paths", "xai.plots.picture", "xai.plots.series",
-        "xai.plots.swarm", "xai.plots.table", "xai.report.fragment", "xai.report.page",
-    ],
-)  # fmt: skip
-def test_examples_run(module: str) -> None:
-    assert doctest.testmod(import_module(module)).failed == 0

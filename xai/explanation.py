@@ -391,6 +391,15 @@ def load(path: str | PathLike[str]) -> Explanation:
 
     Data come back as they were, with their dtypes, index and categories; tensors as arrays, and
     sparse matrices of any format as CSR.
+
+    Examples
+    --------
+    >>> import numpy as np, tempfile, xai
+    >>> e = xai.explain(lambda x: x.sum(axis=1), np.ones((1, 2)), "occlusion", removal="baseline")
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     e.save(f"{folder}/e.npz")
+    ...     load(f"{folder}/e.npz").values
+    array([[1., 1.]])
     """
     refusal = f"{path} is no explanation: it was not written by Explanation.save"
     try:

@@ -105,6 +105,16 @@ class Game(ABC):
         Model rows spent so far, over all rows.
     player_names : (d,) str, or none
     pixels : (height, width), where players are the pixels of an image, row by row; or None
+
+    Examples
+    --------
+    >>> import xai
+    >>> game = xai.Game.from_function(lambda S: S.any(axis=1), n_players=2)
+    >>> game.value(np.array([0, 0]), np.array([[False, False], [True, False]]))
+    array([[0.],
+           [1.]])
+    >>> xai.summary.Shapley()(game).values
+    array([0.5, 0.5])
     """
 
     n_rows: int = 1

@@ -37,6 +37,15 @@ class Partition:
         How players that overlap make up pieces that do not.
     atlas : (rows (B,), coalitions (B, d)) -> pixel masks (B, e), or None
         How a coalition of soft maps becomes a soft coalition of pixels, which owners are then.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from xai.inputs import read
+    >>> from xai.players import Groups
+    >>> part = Groups(np.array([5, 5, 9])).encode(read(np.ones((1, 3))), None)
+    >>> part.owner, part.counts, part.names
+    (array([[0, 0, 1]]), array([2]), ['5', '9'])
     """
 
     owner: Indices
@@ -96,7 +105,20 @@ def _always_kept(coalitions: NDArray[Any]) -> NDArray[Any]:
 
 
 class Players(ABC):
-    """A way to divide rows into players; `encode` meets the rows."""
+    """A way to divide rows into players; `encode` meets the rows.
+
+    Examples
+    --------
+    >>> import numpy as np, xai
+    >>> @dataclass(frozen=True)
+    ... class Halves(Players):
+    ...     def encode(self, inputs, channel_axis):
+    ...         ids = np.arange(inputs.shape[0]) * 2 // inputs.shape[0]
+    ...         return xai.players.Groups(ids).encode(inputs, channel_axis)
+    >>> f = lambda x: x.sum(axis=1)
+    >>> xai.explain(f, np.ones((1, 4)), "occlusion", removal="baseline", players=Halves()).values
+    array([[2., 2.]])
+    """
 
     layer: Any = None
     """The layer of a network inside which they are, or None."""

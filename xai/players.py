@@ -39,7 +39,15 @@ __all__ = [
 
 @dataclass(frozen=True)
 class Elements(Players):
-    """Every element (column) by itself."""
+    """Every element (column) by itself.
+
+    Examples
+    --------
+    >>> import xai
+    >>> f = lambda x: x.sum(axis=1)
+    >>> xai.explain(f, np.ones((1, 3)), "occlusion", removal="baseline", players=Elements()).values
+    array([[1., 1., 1.]])
+    """
 
     def encode(self, inputs: Inputs, channel_axis: int | None) -> Partition:
         """One player for each element of a row."""
@@ -57,6 +65,14 @@ class Groups(Players):
     ----------
     ids : int array shaped like ``x.shape[1:]`` or like `x`
         Players are the ids in ascending order (of each row); -1 is never removed.
+
+    Examples
+    --------
+    >>> import xai
+    >>> f = lambda x: x.sum(axis=1)
+    >>> ids = np.array([0, 0, 1, -1])
+    >>> xai.explain(f, np.ones((1, 4)), "occlusion", removal="baseline", players=Groups(ids)).values
+    array([[2., 1.]])
     """
 
     ids: NDArray[Any]
@@ -98,6 +114,14 @@ class Columns(Players):
     Parameters
     ----------
     groups : list of columns or of lists of columns
+
+    Examples
+    --------
+    >>> import xai
+    >>> f = lambda x: x.prod(axis=1)
+    >>> x = np.array([[1.0, 2.0, 3.0]])
+    >>> xai.explain(f, x, "occlusion", removal="baseline", players=Columns([[0, 1], 2])).values
+    array([[6., 6.]])
     """
 
     groups: Sequence[Any]
@@ -130,7 +154,16 @@ class Columns(Players):
 
 @dataclass(frozen=True)
 class Tokens(Players):
-    """The words of each text."""
+    """The words of each text.
+
+    Examples
+    --------
+    >>> import xai
+    >>> f = lambda texts: np.array([float("good" in text) for text in texts])
+    >>> texts = ["good film"]
+    >>> xai.explain(f, texts, "include_one", players=Tokens(), removal="baseline").values
+    array([[1., 0.]])
+    """
 
     def encode(self, inputs: Inputs, channel_axis: int | None) -> Partition:
         """One player for each word; texts may differ in how many they have."""
@@ -153,7 +186,13 @@ class Tokens(Players):
 
 
 def column_index(column: Any, names: Sequence[str]) -> int:
-    """A column's place by name or index, or an error that names the nearest."""
+    """A column's place by name or index, or an error that names the nearest.
+
+    Examples
+    --------
+    >>> column_index("age", ["sex", "age"]), column_index(0, ["sex", "age"])
+    (1, 0)
+    """
     if isinstance(column, int | np.integer) and not isinstance(column, bool):
         if str(column) in names:
             return list(names).index(str(column))
@@ -166,7 +205,14 @@ def column_index(column: Any, names: Sequence[str]) -> int:
 
 
 def as_players(players: Any, inputs: Inputs, channel_axis: int | None) -> Players:
-    """What `explain(players=…)` accepts, as a `Players` object."""
+    """What `explain(players=…)` accepts, as a `Players` object.
+
+    Examples
+    --------
+    >>> from xai.inputs import read
+    >>> as_players([[0, 1], 2], read(np.ones((1, 3))), None)
+    Columns(groups=[[0, 1], 2])
+    """
     if isinstance(players, Players):
         return players
     if players is None:

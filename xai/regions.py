@@ -45,7 +45,16 @@ def _numbered(d: int) -> list[str]:
 
 @dataclass(frozen=True)
 class Pixels(Players):
-    """Every pixel, all channels together."""
+    """Every pixel, all channels together.
+
+    Examples
+    --------
+    >>> import xai
+    >>> f = lambda x: x.sum(axis=(1, 2, 3))
+    >>> x = np.ones((1, 3, 4, 4))
+    >>> xai.explain(f, x, "occlusion", players=Pixels(), channel_axis=1).values.shape
+    (1, 4, 4)
+    """
 
     def encode(self, inputs: Inputs, channel_axis: int | None) -> Partition:
         """One player for each place of an image."""
@@ -141,9 +150,9 @@ class Windows(Players):
     array([[16.,  8.],
            [ 8.,  4.]])
     >>> e.map()[0, ::2, ::2, 0]
-    array([[16.,  12.,   8.],
-           [12.,   9.,   6.],
-           [ 8.,   6.,   4.]])
+    array([[16., 12.,  8.],
+           [12.,  9.,  6.],
+           [ 8.,  6.,  4.]])
     """
 
     size: int | tuple[int, int]

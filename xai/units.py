@@ -21,6 +21,15 @@ class Units(Players):
     ----------
     layer : str or module
         "auto": the last that has feature maps.
+
+    Examples
+    --------
+    >>> import torch, xai
+    >>> net = torch.nn.Sequential(torch.nn.Conv2d(1, 4, 3), torch.nn.ReLU(),
+    ...                           torch.nn.Flatten(), torch.nn.Linear(4 * 36, 2))
+    >>> x = torch.rand(1, 1, 8, 8, generator=torch.Generator().manual_seed(0))
+    >>> xai.explain(net, x, "gradient_x_input", players=Units("1")).values.shape
+    (1, 4, 6, 6)
     """
 
     layer: Any = "auto"
@@ -47,6 +56,16 @@ class ActivationMaps(Players):
     Notes
     -----
     Score-CAM (Wang et al. 2020, Eq. 4–6).
+
+    Examples
+    --------
+    >>> import torch, xai
+    >>> net = torch.nn.Sequential(torch.nn.Conv2d(1, 4, 3), torch.nn.ReLU(),
+    ...                           torch.nn.Flatten(), torch.nn.Linear(4 * 36, 2))
+    >>> x = torch.rand(1, 1, 8, 8, generator=torch.Generator().manual_seed(0))
+    >>> e = xai.explain(net, x, "score_cam", players=ActivationMaps("1"))
+    >>> e.values.shape, e.map().shape
+    ((1, 4), (1, 1, 8, 8))
     """
 
     layer: Any = "auto"

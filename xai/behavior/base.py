@@ -33,6 +33,13 @@ class View:
     target : (n, t) explained outputs
     y : (n,) class indices where the model knows its labels, else as given; or None
     y_given : (n,) as the user passed them, or None
+
+    Examples
+    --------
+    >>> outputs = np.array([[0.2, 0.8]])
+    >>> view = View("probability", ["no", "yes"], ["no", "yes"], outputs, np.array([[1]]))
+    >>> pick(view.target)(np.array([0]), view.outputs)
+    array([[0.8]])
     """
 
     scale: Scale
@@ -80,6 +87,12 @@ class Values:
     own_target : whether the values are of something else than the model's outputs (a loss)
     remedy : what to do where values are infinite
     linear : what `output` computes as a weighted sum, where it is one
+
+    Examples
+    --------
+    >>> values = Values(output=lambda rows, out: 2 * out, reduce=None, names=["twice"])
+    >>> values.output(np.array([0]), np.array([[3.0]])), values.reduce is None
+    (array([[6.]]), True)
     """
 
     output: Step
@@ -92,7 +105,19 @@ class Values:
 
 @dataclass(frozen=True)
 class Behavior(ABC):
-    """A quantity of the model. Constructors only store; `bind` meets model and target."""
+    """A quantity of the model. Constructors only store; `bind` meets model and target.
+
+    Examples
+    --------
+    >>> import xai
+    >>> class Squared(Behavior):
+    ...     def bind(self, view):
+    ...         return Values(output=lambda rows, out: out**2, reduce=None, names=view.names)
+    >>> f = lambda x: x.sum(axis=1)
+    >>> x = np.array([[1.0, 2.0]])
+    >>> xai.explain(f, x, "occlusion", behavior=Squared(), removal="baseline").values
+    array([[5., 8.]])
+    """
 
     def observed(self, model: Model) -> Model:
         """The model whose outputs are looked at: as it is, but where a layer of it is meant."""

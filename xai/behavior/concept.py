@@ -28,6 +28,16 @@ class Concept(Behavior):
     -----
     Concept attribution maps (Fel et al. 2023, §3.3), by the closed form of the implicit gradient:
     see `xai.concepts.coefficients`.
+
+    Examples
+    --------
+    >>> import torch, xai
+    >>> net = torch.nn.Sequential(torch.nn.Conv2d(1, 4, 3), torch.nn.ReLU(),
+    ...                           torch.nn.Flatten(), torch.nn.Linear(4 * 36, 2))
+    >>> x = torch.randn(12, 1, 8, 8, generator=torch.Generator().manual_seed(0))
+    >>> bank = xai.concepts.fit(net, x, layer="1", n_concepts=2)
+    >>> xai.explain(net, x[:2], "gradient", behavior=Concept(bank, 0)).values.shape
+    (2, 8, 8)
     """
 
     bank: ConceptBank

@@ -74,6 +74,15 @@ class DatasetLoss(Behavior):
     Notes
     -----
     SAGE (Covert, Lundberg & Lee 2020, Eq. 3); permutation test (Breiman 2001). Needs `y`.
+
+    Examples
+    --------
+    >>> import numpy as np, xai
+    >>> x = np.array([[1.0, 0.0], [-1.0, 0.0]])
+    >>> f = lambda x: x[:, 0]
+    >>> method = xai.Method(behavior=DatasetLoss("squared"))
+    >>> xai.explain(f, x, method, y=f(x), data=x).values
+    array([[1., 0.]])
     """
 
     loss: Loss = "auto"

@@ -192,6 +192,14 @@ class Margin(Behavior):
     Notes
     -----
     The largest is taken after the mean over draws, so draws cannot be spread over coalitions.
+
+    Examples
+    --------
+    >>> import numpy as np, xai
+    >>> f = lambda x: x @ np.array([[2.0, 0.0, 1.0], [3.0, 2.0, 0.0]])
+    >>> x = np.ones((1, 2))
+    >>> xai.explain(f, x, "occlusion", behavior=Margin(), removal="baseline").values
+    array([[2., 2.]])
     """
 
     output: Output = "auto"

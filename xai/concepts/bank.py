@@ -49,6 +49,16 @@ class ConceptBank:
     seed : int
     converged : whether the factorisation met its tolerance
     model : the network; None after `load` without it
+
+    Examples
+    --------
+    >>> import torch, xai
+    >>> net = torch.nn.Sequential(torch.nn.Conv2d(1, 4, 3), torch.nn.ReLU(),
+    ...                           torch.nn.Flatten(), torch.nn.Linear(4 * 36, 2))
+    >>> x = torch.randn(12, 1, 8, 8, generator=torch.Generator().manual_seed(0))
+    >>> bank = xai.concepts.fit(net, x, layer="1", n_concepts=2)
+    >>> bank.layer, bank.factors, bank.importance(target=0).values.shape
+    ('1', 'nmf', (2,))
     """
 
     basis: Floats
@@ -252,6 +262,17 @@ def load(path: str | PathLike[str], model: Any = None) -> ConceptBank:
     Parameters
     ----------
     model : the network it was fitted on, which is not in the file
+
+    Examples
+    --------
+    >>> import tempfile, torch, xai
+    >>> net = torch.nn.Sequential(torch.nn.Conv2d(1, 4, 3), torch.nn.ReLU(),
+    ...                           torch.nn.Flatten(), torch.nn.Linear(4 * 36, 2))
+    >>> x = torch.randn(12, 1, 8, 8, generator=torch.Generator().manual_seed(0))
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     xai.concepts.fit(net, x, layer="1", n_concepts=2).save(f"{folder}/bank.npz")
+    ...     load(f"{folder}/bank.npz", net).basis.shape
+    (2, 4)
     """
     refusal = f"{path} is no concept bank: it was not written by ConceptBank.save"
     try:

@@ -35,6 +35,13 @@ class Tcav:
     vectors : (runs, C) directions of length 1
     accuracy : (runs,) how well each tells concept from random examples, of those it was fitted on
     derivative : of the class's logit along them, mean over directions and images
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> found = Tcav(np.array([0.9, 0.8]), np.array([0.5, 0.4]), 0.1, np.eye(2), np.ones(2))
+    >>> round(found.scores.mean(), 2)
+    np.float64(0.85)
     """
 
     scores: Floats
@@ -102,6 +109,18 @@ def tcav(
 
     The p-value is not the paper's t-test over runs, which share their examples: of as few random
     ones in the concept's place it calls half significant. See `permutation_p_value`.
+
+    Examples
+    --------
+    >>> import torch, xai
+    >>> _ = torch.manual_seed(0)
+    >>> net = torch.nn.Sequential(torch.nn.Conv2d(1, 4, 5), torch.nn.ReLU(),
+    ...                           torch.nn.AdaptiveAvgPool2d(1), torch.nn.Flatten(),
+    ...                           torch.nn.Linear(4, 2))
+    >>> data = xai.datasets.textures(40, size=32).data
+    >>> found = tcav(net, data[:8], data[8:14], data[14:], layer="1", target=0, runs=3, size=6)
+    >>> found.scores.shape, 0 <= found.p_value <= 1
+    ((3,), True)
     """
     with opened(model, concept, layer) as network:
         a = pooled(network, _batches(network, batch_size))

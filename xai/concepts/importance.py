@@ -33,6 +33,17 @@ class Importance:
     explanation : the images' own, `(n, r)`
     reconstruction_error : mean over images of ‖a − uW‖/‖a‖
     gap : mean over images of |value at uW − value|: what the concepts leave unexplained
+
+    Examples
+    --------
+    >>> import torch, xai
+    >>> net = torch.nn.Sequential(torch.nn.Conv2d(1, 4, 3), torch.nn.ReLU(),
+    ...                           torch.nn.Flatten(), torch.nn.Linear(4 * 36, 2))
+    >>> x = torch.randn(12, 1, 8, 8, generator=torch.Generator().manual_seed(0))
+    >>> bank = xai.concepts.fit(net, x, layer="1", n_concepts=2)
+    >>> found = bank.importance(x[:4], target=0, summary="shapley")
+    >>> found.values.shape, found.explanation.values.shape
+    ((2,), (4, 2))
     """
 
     values: Floats

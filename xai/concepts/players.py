@@ -36,6 +36,16 @@ class Concepts(Players):
     ``info["reconstruction_error"]`` is ‖E‖/‖a‖, ``info["without_remainder"]`` the value at uW;
     `Explanation.activations` are the coefficients at each place, and `Explanation.map` their sum
     weighed by the values.
+
+    Examples
+    --------
+    >>> import torch, xai
+    >>> net = torch.nn.Sequential(torch.nn.Conv2d(1, 4, 3), torch.nn.ReLU(),
+    ...                           torch.nn.Flatten(), torch.nn.Linear(4 * 36, 2))
+    >>> x = torch.randn(12, 1, 8, 8, generator=torch.Generator().manual_seed(0))
+    >>> bank = xai.concepts.fit(net, x, layer="1", n_concepts=2)
+    >>> xai.explain(net, x[:3], "sobol", removal="baseline", players=Concepts(bank)).values.shape
+    (3, 2)
     """
 
     bank: ConceptBank | None = None

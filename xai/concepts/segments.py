@@ -53,6 +53,19 @@ class Ace:
     masks : (s, height, width) bool
     layer, target : what was looked at
     images : (n, channels, height, width), read-only
+
+    Examples
+    --------
+    >>> import torch, xai
+    >>> _ = torch.manual_seed(0)
+    >>> net = torch.nn.Sequential(torch.nn.Conv2d(1, 4, 5), torch.nn.ReLU(),
+    ...                           torch.nn.AdaptiveAvgPool2d(1), torch.nn.Flatten(),
+    ...                           torch.nn.Linear(4, 2))
+    >>> data = xai.datasets.textures(16, size=32).data
+    >>> found = ace(net, data[:6], data[6:], layer="1", target=0, n_concepts=2, segments=(6,),
+    ...             runs=3, size=5)
+    >>> found.layer, found.masks.shape[1:]
+    ('1', (32, 32))
     """
 
     concepts: list[Cluster]
@@ -123,6 +136,19 @@ def ace(
     image and has a Jaccard index of at most ½ with every one kept from coarser levels. With S
     segments from P of D images, a cluster is kept where ``P > S/2``, or ``P > S/4`` and
     ``P > D/4``, or ``P > S/10`` and ``P > D/2``.
+
+    Examples
+    --------
+    >>> import numpy as np, torch, xai
+    >>> _ = torch.manual_seed(0)
+    >>> net = torch.nn.Sequential(torch.nn.Conv2d(1, 4, 5), torch.nn.ReLU(),
+    ...                           torch.nn.AdaptiveAvgPool2d(1), torch.nn.Flatten(),
+    ...                           torch.nn.Linear(4, 2))
+    >>> data = xai.datasets.textures(16, size=32).data
+    >>> found = ace(net, data[:6], data[6:], layer="1", target=0, n_concepts=2, segments=(6,),
+    ...             runs=3, size=5)
+    >>> len(found.concepts) + len(found.rejected)
+    2
     """
     from scipy.stats import false_discovery_control
 

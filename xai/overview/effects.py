@@ -41,6 +41,14 @@ class Effect:
         0 for ALE.
     evaluations : int
         Model rows used.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> x = np.array([[0.0, 1.0], [1.0, 3.0]])
+    >>> effect = partial_dependence(lambda x: 2 * x[:, 0] + x[:, 1], x, 0)
+    >>> effect.grid, effect.centred, effect.evaluations
+    (array([0., 1.]), array([-1.,  1.]), 6)
     """
 
     kind: str

@@ -33,6 +33,15 @@ class Importance:
     std_error : (d,) float
         Of the mean, over rows; NaN for a single row.
     rows : int
+
+    Examples
+    --------
+    >>> import numpy as np, xai
+    >>> f = lambda x: x @ np.array([1.0, -3.0])
+    >>> e = xai.explain(f, np.eye(2), "exact_shapley", data=np.zeros((1, 2)))
+    >>> found = importance(e)
+    >>> found.names, found.values, found.rows
+    (['feature 0', 'feature 1'], array([0.5, 1.5]), 2)
     """
 
     names: list[str]

@@ -54,6 +54,16 @@ def concept_sheet(
     Returns
     -------
     Figure
+
+    Examples
+    --------
+    >>> import torch, xai
+    >>> net = torch.nn.Sequential(torch.nn.Conv2d(1, 4, 3), torch.nn.ReLU(),
+    ...                           torch.nn.Flatten(), torch.nn.Linear(4 * 36, 2))
+    >>> x = torch.randn(12, 1, 8, 8, generator=torch.Generator().manual_seed(0))
+    >>> bank = xai.concepts.fit(net, x, layer="1", n_concepts=2)
+    >>> type(concept_sheet(bank, crops=2)).__name__
+    'Figure'
     """
     order = _order(bank, importance, concepts)
     pictures = _pictures(bank.images, "bank")
@@ -95,6 +105,21 @@ def ace_sheet(ace: Ace, *, concepts: int = 6, crops: int = 6, title: str = "") -
     Returns
     -------
     Figure
+
+    Examples
+    --------
+    >>> import torch, xai
+    >>> from dataclasses import replace
+    >>> _ = torch.manual_seed(0)
+    >>> net = torch.nn.Sequential(torch.nn.Conv2d(1, 4, 5), torch.nn.ReLU(),
+    ...                           torch.nn.AdaptiveAvgPool2d(1), torch.nn.Flatten(),
+    ...                           torch.nn.Linear(4, 2))
+    >>> data = xai.datasets.textures(16, size=32).data
+    >>> found = xai.concepts.ace(net, data[:6], data[6:], layer="1", target=0, n_concepts=2,
+    ...                          segments=(6,), runs=3, size=5)
+    >>> every = replace(found, concepts=found.concepts + found.rejected)
+    >>> type(ace_sheet(every, crops=2)).__name__
+    'Figure'
     """
     if not ace.concepts:
         raise ValueError(
@@ -139,6 +164,17 @@ def concepts_of_image(explanation: Explanation, row: int = 0, *, concepts: int =
         Of concepts, as ``xai.explain(model, x, "craft", bank=bank)`` returns.
     concepts
         So many, the largest by |value|; what speaks against the output has its bar to the left.
+
+    Examples
+    --------
+    >>> import torch, xai
+    >>> net = torch.nn.Sequential(torch.nn.Conv2d(1, 4, 3), torch.nn.ReLU(),
+    ...                           torch.nn.Flatten(), torch.nn.Linear(4 * 36, 2))
+    >>> x = torch.randn(12, 1, 8, 8, generator=torch.Generator().manual_seed(0))
+    >>> bank = xai.concepts.fit(net, x, layer="1", n_concepts=2)
+    >>> figure = concepts_of_image(xai.explain(net, x[:1], "craft", bank=bank))
+    >>> type(figure).__name__
+    'Figure'
     """
     import matplotlib.pyplot as plt
 

@@ -37,6 +37,15 @@ class Draws:
         Whether masks in [0, 1], of which a part of each feature stays, are understood.
     regressors : (rows, draws) -> (B, columns) float, or None
         What a linear fit regresses on where that is not the coalition: LIME's neighbourhoods.
+
+    Examples
+    --------
+    >>> import numpy as np, xai
+    >>> from xai.inputs import read
+    >>> context = Context(read(np.ones((2, 3))), data=np.zeros((5, 3)), seed=0)
+    >>> draws = xai.removal.Marginal().bind(context)
+    >>> draws.n_draws, draws.endless
+    (5, False)
     """
 
     source: Source
@@ -50,7 +59,16 @@ class Draws:
 
 @dataclass(frozen=True)
 class Context:
-    """What a removal may use when it is bound: the rows, the background, the seed, the kind."""
+    """What a removal may use when it is bound: the rows, the background, the seed, the kind.
+
+    Examples
+    --------
+    >>> import numpy as np, xai
+    >>> from xai.inputs import read
+    >>> context = Context(read(np.ones((2, 3))), data=None, seed=0)
+    >>> xai.removal.Baseline(0).bind(context).n_draws
+    1
+    """
 
     inputs: Inputs
     data: Any
@@ -90,7 +108,19 @@ class Context:
 
 @dataclass(frozen=True)
 class Removal(ABC):
-    """A way to take features away. Constructors only store; `bind` meets the rows."""
+    """A way to take features away. Constructors only store; `bind` meets the rows.
+
+    Examples
+    --------
+    >>> import numpy as np, xai
+    >>> class Largest(Removal):
+    ...     def bind(self, context):
+    ...         return xai.removal.Baseline("max").bind(context)
+    >>> f = lambda x: x.sum(axis=1)
+    >>> data = np.array([[1.0, 5.0], [4.0, 2.0]])
+    >>> xai.explain(f, np.ones((1, 2)), "occlusion", removal=Largest(), data=data).values
+    array([[-3., -4.]])
+    """
 
     @abstractmethod
     def bind(self, context: Context) -> Draws:

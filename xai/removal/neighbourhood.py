@@ -34,6 +34,14 @@ class Neighbourhood(Removal):
     -----
     Ribeiro, Singh & Guestrin (2016). Within a quartile values are the background's own, where
     the lime package draws from a normal distribution cut to the quartile.
+
+    Examples
+    --------
+    >>> import numpy as np, xai
+    >>> data = np.random.default_rng(0).normal(size=(200, 2))
+    >>> f = lambda x: 3.0 * (x[:, 0] > 0.7)
+    >>> xai.explain(f, data[:1] + 2, "lime", removal=Neighbourhood(data)).values.round(1) + 0.0
+    array([[2.6, 0. ]])
     """
 
     data: Any = field(default=None, repr=False)

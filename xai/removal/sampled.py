@@ -64,6 +64,15 @@ class Permuted(Removal):
     -----
     The permutation test of Breiman (2001): marginal removal in which every background row serves
     equally often.
+
+    Examples
+    --------
+    >>> import numpy as np, xai
+    >>> x = np.random.default_rng(0).normal(size=(50, 2))
+    >>> f = lambda x: x[:, 0]
+    >>> e = xai.explain(f, x, "permutation_test", y=f(x), removal=Permuted(repeats=5))
+    >>> e.values.round(1)
+    array([[1.8, 0. ]])
     """
 
     data: Any = field(default=None, repr=False)
@@ -101,6 +110,17 @@ class ProductOfMarginals(Removal):
     Notes
     -----
     QII (Datta, Sen & Zick 2016).
+
+    Examples
+    --------
+    >>> import numpy as np, xai
+    >>> data = np.array([[0.0, 0.0], [1.0, 1.0]])
+    >>> f = lambda x: 4 * x[:, 0] * x[:, 1]
+    >>> apart = ProductOfMarginals(data, n_draws=5000)
+    >>> xai.explain(f, np.ones((1, 2)), "shapley", removal=apart).base_values.round(1)
+    array([1.])
+    >>> xai.explain(f, np.ones((1, 2)), "shapley", removal="marginal", data=data).base_values
+    array([2.])
     """
 
     data: Any = field(default=None, repr=False)
@@ -134,6 +154,14 @@ class Uniform(Removal):
     Notes
     -----
     IME (Štrumbelj & Kononenko 2010).
+
+    Examples
+    --------
+    >>> import numpy as np, xai
+    >>> f = lambda x: 2 * x[:, 0] + x[:, 1]
+    >>> e = xai.explain(f, np.ones((1, 2)), "shapley", removal=Uniform(0, 1))
+    >>> (e.values.sum(axis=1) + e.base_values).round(6), e.predictions
+    (array([3.]), array([3.]))
     """
 
     low: Any = None

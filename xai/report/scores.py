@@ -39,6 +39,16 @@ def scores_page(report: Report, path: str | PathLike[str], *, title: str = "Scor
     -------
     Path
         The file.
+
+    Examples
+    --------
+    >>> import numpy as np, tempfile, xai
+    >>> f = lambda x: x @ np.array([3.0, 1.0])
+    >>> x = np.random.default_rng(0).normal(size=(8, 2))
+    >>> report = xai.compare(f, x, ["occlusion"], ["deletion"], data=np.zeros((1, 2)))
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     scores_page(report, f"{folder}/scores.html").name
+    'scores.html'
     """
     lines = [_jsonable(report._line(metric, name)) for metric, name in report.scores]
     having = dict.fromkeys(m for (m, _), score in report.scores.items() if score.curve is not None)

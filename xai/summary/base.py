@@ -73,6 +73,14 @@ class Attribution:
     ran : what computed the values, where the summary had a choice
     exact, runs : (n,) bool and str, or None
         Where rows differ: which are exact (their error is 0), and what computed each.
+
+    Examples
+    --------
+    >>> import xai
+    >>> game = xai.Game.from_function(lambda S: S.all(axis=1), n_players=2)
+    >>> attribution = xai.summary.Shapley()(game)
+    >>> attribution.values, attribution.std_error is None, attribution.evaluations
+    (array([0.5, 0.5]), True, 4)
     """
 
     values: Floats
@@ -103,6 +111,14 @@ class Plan:
     budget : model rows per explained row, or None for the default
     default : the rule behind None; words for a deterministic summary
     tolerance, seed : as for `Summary.__call__`
+
+    Examples
+    --------
+    >>> import xai
+    >>> game = xai.Game.from_function(lambda S: S.all(axis=1), n_players=2)
+    >>> plan = Plan(budget=100, default=Budget(rows=50), tolerance=None, seed=0)
+    >>> plan.room(game, samples=None, unit=1)
+    100
     """
 
     budget: int | None
@@ -153,7 +169,19 @@ class Plan:
 
 @dataclass(frozen=True)
 class Summary(ABC):
-    """A way to sum up each player's influence. Constructors only store."""
+    """A way to sum up each player's influence. Constructors only store.
+
+    Examples
+    --------
+    >>> import xai
+    >>> class Alone(Summary):
+    ...     default_budget = "d + 1"
+    ...     def attribute(self, game, plan):
+    ...         return xai.summary.RemoveIndividual().attribute(game, plan)
+    >>> game = xai.Game.from_function(lambda S: S.all(axis=1), n_players=2)
+    >>> Alone()(game).values
+    array([1., 1.])
+    """
 
     default_budget: ClassVar[Budget | str]
     """A rule, or the words for what a deterministic summary needs."""
