@@ -141,7 +141,7 @@ def speed(model: torch.nn.Module, images: torch.Tensor) -> None:
     patches = torch.arange(144).reshape(12, 12).repeat_interleave(16, 0).repeat_interleave(16, 1)
     patches, zero = patches[None, None], torch.zeros_like(x)
     t = int(model(x).argmax())
-    alike = {"feature_mask": patches, "baselines": zero, "target": t, "n_samples": 1000,
+    alike = {"feature_mask": patches, "baselines": zero, "target": t, "n_samples": 500,
              "perturbations_per_eval": 16}  # fmt: skip
     runs: dict[str, tuple[Callable[[], Any], Callable[[], Any] | None, bool]] = {
         "occlusion": (
@@ -151,14 +151,14 @@ def speed(model: torch.nn.Module, images: torch.Tensor) -> None:
             ),
             False,
         ),
-        "rise": (lambda: explain(model, x, "rise", budget=1000), None, False),
+        "rise": (lambda: explain(model, x, "rise", budget=500), None, False),
         "lime": (
-            lambda: explain(model, x, "lime", players=Patches(16), budget=1002),
+            lambda: explain(model, x, "lime", players=Patches(16), budget=502),
             lambda: attr.Lime(model).attribute(x, **alike),
             False,
         ),
         "kernel_shap": (
-            lambda: explain(model, x, "kernel_shap", players=Patches(16), budget=1002,
+            lambda: explain(model, x, "kernel_shap", players=Patches(16), budget=502,
                             removal="baseline"),
             lambda: attr.KernelShap(model).attribute(x, **alike),
             False,
