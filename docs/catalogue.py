@@ -41,7 +41,6 @@ def public(module: str) -> dict[str, Any]:
     home = import_module(module)
     names = list(home.__all__)
     if module == "xai.metrics":
-        names = ["evaluate", "meta_check", "names", "Report", "Score"]
         names += [record.name for record in home.names()]
     things = {name: getattr(home, name) for name in names}
     return {n: thing for n, thing in things.items() if isclass(thing) or isroutine(thing)}

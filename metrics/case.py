@@ -7,7 +7,7 @@ A metric is a function of a case. The decorator `metric` makes the public one of
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterator
-from contextlib import ExitStack
+from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass, field, fields
 from functools import cached_property, wraps
 from inspect import Parameter, signature
@@ -98,6 +98,10 @@ class Scene:
     def __exit__(self, *_: object) -> None:
         self._stack.close()
 
+    def enter(self, opened: AbstractContextManager[Made]) -> Made:
+        """What a context gives; it stays open as long as the scene does."""
+        return self._stack.enter_context(opened)
+
     @property
     def setting(self) -> Setting:
         """Model, rows, players, removal and output, bound; the unmasked rows are predicted."""
@@ -127,7 +131,7 @@ class Scene:
             seed=self.seed, feature_names=self.feature_names,
             categorical=self.categorical, options=axis,
         )  # fmt: skip
-        setting = self._stack.enter_context(opened)
+        setting = self.enter(opened)
         self.looked += 1
         if setting.recipe.of_data_set:
             raise ValueError(
@@ -197,7 +201,7 @@ class Scene:
 
         def make() -> Scene:
             common = {f.name: getattr(self, f.name) for f in fields(self) if f.init}
-            return self._stack.enter_context(Scene(**(common | parts)))
+            return self.enter(Scene(**(common | parts)))
 
         return self.once(("changed", key), make)
 

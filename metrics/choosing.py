@@ -22,6 +22,7 @@ from xai.metrics.evaluation import _named, explained_by
 from xai.metrics.neighbourhoods import Areas, areas_of, as_surrogate
 from xai.metrics.perturb import fixed, numbers
 from xai.model import is_module
+from xai.records import as_lines
 from xai.removal import Baseline
 
 METHODS = ("occlusion", "shapley", "lime", "banzhaf")
@@ -84,13 +85,10 @@ class Choice:
             + ["" if np.isnan(self.gaps[m]) else f"{self.gaps[m]:.2g}", f"{self.costs.get(m, '')}"]
             for m in self.errors
         ]
-        widths = [max(len(row[i]) for row in [head, *body]) for i in range(len(head))]
-        lines = [
-            "  ".join(c.ljust(w) for c, w in zip(row, widths, strict=True)).rstrip()
-            for row in [head, *body]
-        ]
         asked = f"asked: {self.neighbourhood} ({QUESTIONS[self.neighbourhood]}); best: {self.best}"
-        return "\n".join([*lines, asked, *(f"warning: {w}" for w in self.warnings)])
+        return "\n".join(
+            [*as_lines([head, *body]), asked, *(f"warning: {w}" for w in self.warnings)]
+        )
 
 
 def choose(

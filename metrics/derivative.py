@@ -10,13 +10,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
-from inspect import signature
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from xai import streams
+from xai.again import keywords_of
 from xai.explanation import Explanation
 from xai.game import ModelGame
 from xai.inputs import is_tensor
@@ -27,6 +27,7 @@ from xai.metrics.score import Floats
 from xai.removal.base import Context, Draws
 from xai.setting import Setting, open_setting
 from xai.summary import Gradient, IntegratedGradient
+from xai.summary.integrated import gauss_nodes
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -311,12 +312,8 @@ def _own_setting(case: Case) -> Setting | None:
     scene, e = case.scene, case.explanation
     if e.recipe is None or e.layer or e.recipe.get("tolerance") is not None:
         return None
-    known = signature(open_setting).parameters
-    given = {name: value for name, value in e.recipe.items() if name in known}
-    options = {n: v for n, v in e.recipe.items() if n not in (*known, "n_jobs", "tolerance")}
-    given["target"] = scene.seen.resolved.index[:, 0]
-    opened = open_setting(scene.model, scene.x, **given, options=options)
-    setting = scene._stack.enter_context(opened)
+    given = keywords_of(open_setting, e.recipe) | {"target": scene.seen.resolved.index[:, 0]}
+    setting = scene.enter(open_setting(scene.model, scene.x, **given))
     scene.spent_elsewhere += setting.inputs.n
     plain = setting.partition.overlap is None and setting.partition.atlas is None
     fits = plain and setting.draws.inputs is None and is_tensor(setting.inputs.block)
@@ -330,10 +327,8 @@ def _points(e: Explanation, setting: Setting) -> tuple[Points, ...] | None:
         m, out = draws.n_draws, []
         used = e.info["steps"].reshape(len(e), -1)[:, 0].astype(int) // m
         for steps in np.unique(used):
-            nodes, weights = np.polynomial.legendre.leggauss(int(steps))
-            alpha, share = np.tile((nodes + 1) / 2, m), np.tile(weights / (2 * m), m)
-            rows = np.flatnonzero(used == steps)
-            out.append(Points(rows, alpha, np.repeat(np.arange(m), int(steps)), share))
+            alpha, weights, which = gauss_nodes(int(steps), m)
+            out.append(Points(np.flatnonzero(used == steps), alpha, which, weights))
         return tuple(out)
     if not isinstance(summary, Gradient) or summary.moment != "mean" or summary.at == "path":
         return None

@@ -17,6 +17,7 @@ from xai.metrics.evaluation import _asked, _named, _scene
 from xai.metrics.numerics import pearson
 from xai.metrics.registry import Record
 from xai.metrics.score import Floats
+from xai.records import as_lines
 from xai.streams import as_seed
 
 
@@ -52,12 +53,7 @@ class MetaCheck:
                 for name, chance in self.above_chance.items()
             ),
         ]  # fmt: skip
-        widths = [max(map(len, column)) for column in zip(*table, strict=True)]
-        lines = [f"{self.metric} ({self.better} is better)"]
-        lines += [
-            "  ".join(cell.ljust(w) for cell, w in zip(row, widths, strict=True)).rstrip()
-            for row in table
-        ]
+        lines = [f"{self.metric} ({self.better} is better)", *as_lines(table)]
         lines += [
             f"  ranks under {a} and {b} agree by {r:.2f}" for (a, b), r in self.agreement.items()
         ]

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.special import ndtri
 
-from xai import recipe as recipes
 from xai import streams
+from xai.again import keywords_of
 from xai.explanation import Explanation
 from xai.inputs import is_tensor
-from xai.methods import find
 from xai.metrics.agreement import kind_of
 from xai.metrics.case import Case, Scene
 from xai.metrics.numerics import ratio
@@ -23,6 +22,7 @@ from xai.metrics.score import Floats
 from xai.metrics.subsets import of_halves
 from xai.removal import Baseline
 from xai.removal.base import Context
+from xai.setting import compose
 
 Indices = NDArray[np.intp]
 NUMBERS = 2**22
@@ -130,21 +130,15 @@ def as_surrogate(case: Case, baseline: Floats) -> tuple[Floats, Floats]:
 
 def _own_baseline(case: Case) -> Floats | None:
     """The fixed baseline (n, d) that an Explanation was made with; None where there is none."""
-    e, seen = case.explanation, case.scene.seen
+    e = case.explanation
     if not isinstance(e, Explanation) or e.recipe is None:
         return None
-    given = e.recipe
-    method, data = given.get("method", "auto"), given.get("data")
-    recipe, _ = recipes.composed(
-        recipes.whole(find("shapley" if method == "auto" else method)), seen.inputs, seen.axis,
-        given.get("removal"), given.get("behavior"), given.get("summary"), data, auto=False,
-    )  # fmt: skip
-    removal = recipe.removal
+    own = compose(case.scene.model, case.scene.x, **keywords_of(compose, e.recipe))
+    removal = own.recipe.removal
     if not isinstance(removal, Baseline):
         return None
-    removal = replace(removal, value=given.get("value", removal.value))
-    draws = removal.bind(Context(seen.inputs, data, 0, seen.axis))
-    every = np.arange(seen.inputs.n)
+    draws = removal.bind(Context(own.inputs, e.recipe.get("data"), 0, own.axis))
+    every = np.arange(own.inputs.n)
     block, place = draws.source(every, np.zeros_like(every))
     rows = block[place]
     rows = rows.detach().cpu() if is_tensor(rows) else rows

@@ -16,6 +16,7 @@ from xai import streams
 from xai.archive import require
 from xai.metrics.controls import RANDOM
 from xai.metrics.score import Floats, Score
+from xai.records import as_html, as_lines
 from xai.suggest import unknown
 
 if TYPE_CHECKING:
@@ -208,22 +209,10 @@ class Report:
         return notes
 
     def __repr__(self) -> str:
-        cells = self._cells()
-        widths = [max(len(row[i]) for row in cells) for i in range(len(cells[0]))]
-        lines = [
-            "  ".join(cell.ljust(w) for cell, w in zip(row, widths, strict=True)).rstrip()
-            for row in cells
-        ]
-        return "\n".join([lines[0], "  ".join("-" * w for w in widths), *lines[1:], *self._notes()])
+        return "\n".join([*as_lines(self._cells(), ruled=True), *self._notes()])
 
     def _repr_html_(self) -> str:
-        head, *body = self._cells()
-        top = "".join(f"<th>{escape(cell)}</th>" for cell in head)
-        rows = "".join(
-            "<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in row) + "</tr>" for row in body
-        )
-        notes = "<br>".join(map(escape, self._notes()))
-        return f"<table><thead><tr>{top}</tr></thead><tbody>{rows}</tbody></table><p>{notes}</p>"
+        return f"{as_html(self._cells())}<p>{'<br>'.join(map(escape, self._notes()))}</p>"
 
 
 _ARROW = {"higher": "↑", "lower": "↓"}

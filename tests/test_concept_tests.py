@@ -195,7 +195,8 @@ def test_settings_of_slic_hold_for_every_image():
 
 
 def test_ace_finds_the_planted_square_and_its_sign():
-    plt = pytest.importorskip("matplotlib.pyplot")
+    import matplotlib.pyplot as plt
+
     net = nn.Sequential(
         nn.Conv2d(3, 3, 1), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(3, 2)
     ).double()
@@ -319,7 +320,8 @@ def test_places_of_whole_images_are_rows(planted):
 
 
 def test_the_sheet_has_bars_crops_and_maps(planted):
-    plt = pytest.importorskip("matplotlib.pyplot")
+    import matplotlib.pyplot as plt
+
     _, x, data, bank = planted
     own = data.target == 0
     found = bank.importance(x[own], target=0)
@@ -336,7 +338,8 @@ def test_the_sheet_has_bars_crops_and_maps(planted):
 
 
 def test_whiskers_are_seen_on_dark(planted):
-    plt = pytest.importorskip("matplotlib.pyplot")
+    import matplotlib.pyplot as plt
+
     net, x, _, bank = planted
     with plt.style.context("dark_background"):
         bars = xai.explain(net, x[:1], "craft", bank=bank).plot("concepts").axes[-1]
@@ -346,7 +349,8 @@ def test_whiskers_are_seen_on_dark(planted):
 
 
 def test_what_speaks_against_a_class_is_last_and_its_bar_goes_left(planted):
-    plt = pytest.importorskip("matplotlib.pyplot")
+    import matplotlib.pyplot as plt
+
     net, x, data, bank = planted
     contest = nn.Linear(6, 3).double()
     with torch.no_grad():  # the second texture speaks against the first class, most of all
@@ -370,7 +374,8 @@ def test_what_speaks_against_a_class_is_last_and_its_bar_goes_left(planted):
 
 
 def test_whiskers_can_be_seen_on_black(planted):
-    plt = pytest.importorskip("matplotlib.pyplot")
+    import matplotlib.pyplot as plt
+
     _, x, _, bank = planted
     with plt.style.context("dark_background"):
         bars = bank.plot(bank.importance(x[:5], target=0), concepts=2, crops=2).axes[0]
@@ -380,7 +385,8 @@ def test_whiskers_can_be_seen_on_black(planted):
 
 
 def test_one_image_shows_where_and_how_much(planted):
-    plt = pytest.importorskip("matplotlib.pyplot")
+    import matplotlib.pyplot as plt
+
     net, x, _, bank = planted
     e = xai.explain(net, x[:2], "craft", bank=bank)
     picture, where, bars = e.plot("concepts", row=1, concepts=3).axes

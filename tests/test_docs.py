@@ -8,12 +8,13 @@ import importlib.util
 import inspect
 import pkgutil
 import re
+import runpy
 import subprocess
 import sys
 from collections.abc import Iterator
 from html import unescape
 from pathlib import Path
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -25,14 +26,6 @@ DOCS = Path(__file__).parents[1] / "docs"
 PAGES = sorted(page.name for page in DOCS.glob("*.md"))
 RUN = {"ours", "triple"}
 """Titles of last columns whose code is run."""
-
-
-def catalogue() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("docs_catalogue", DOCS / "catalogue.py")
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
 
 
 def examples(name: str, thing: Any) -> list[doctest.Example]:
@@ -48,7 +41,7 @@ def origin(module: str) -> str:
     return spec.origin
 
 
-CATALOGUE = catalogue()
+CATALOGUE = SimpleNamespace(**runpy.run_path(str(DOCS / "catalogue.py")))
 MODULES = sorted(
     module.name
     for module in pkgutil.walk_packages(xai.__path__, "xai.")
@@ -71,7 +64,8 @@ def test_every_public_name_has_an_example_that_runs(module: str) -> None:
 @pytest.mark.parametrize("module", MODULES)
 def test_examples_run(module: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     pytest.importorskip("torch")
-    plt = pytest.importorskip("matplotlib.pyplot")
+    import matplotlib.pyplot as plt
+
     plt.switch_backend("Agg")
     monkeypatch.chdir(tmp_path)
     done = doctest.testmod(importlib.import_module(module))
@@ -110,7 +104,8 @@ def test_code_on_the_pages_runs(page: str, monkeypatch: Any, tmp_path: Path) -> 
     """Blocks in order, then what stands in a table's last column where that is ours."""
     for package in ("pandas", "torch", "shap", "skimage"):
         pytest.importorskip(package)
-    plt = pytest.importorskip("matplotlib.pyplot")
+    import matplotlib.pyplot as plt
+
     plt.switch_backend("Agg")
     monkeypatch.chdir(tmp_path)
     names: dict[str, Any] = {"__name__": "page"}

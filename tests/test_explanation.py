@@ -180,7 +180,8 @@ def test_shaps_explanation_has_the_same_numbers(sampled, plain):
 @pytest.mark.filterwarnings("ignore")
 def test_shaps_plots_take_it(plain):
     shap = pytest.importorskip("shap")
-    plt = pytest.importorskip("matplotlib.pyplot")
+    import matplotlib.pyplot as plt
+
     plt.switch_backend("Agg")
     shap.plots.bar(plain.to_shap(), show=False)
     shap.plots.waterfall(plain.to_shap()[0], show=False)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
@@ -19,7 +20,7 @@ from xai.players import Patches, Windows
 
 shap = pytest.importorskip("shap")
 pandas = pytest.importorskip("pandas")
-plt = pytest.importorskip("matplotlib.pyplot")
+
 plt.switch_backend("Agg")
 
 pytestmark = [

@@ -74,7 +74,8 @@ def test_each_metric_states_its_own_removal_and_output(rows, two):
 
 
 def test_texts_and_sparse_rows_are_scored_by_default():
-    scipy = pytest.importorskip("scipy.sparse")
+    from scipy import sparse as scipy
+
     f = lambda texts: np.array([len(t) + 2.0 * ("b" in t) for t in texts])  # noqa: E731
     e = xai.explain(f, ["a bb", "a bb ccc dddd"], "occlusion", removal="baseline")
     assert "max_sensitivity" not in metrics.evaluate(f, ["a bb", "a bb ccc dddd"], e).metrics
@@ -153,7 +154,8 @@ def test_groups_that_fare_alike_have_no_gap():
 
 
 def test_pictures(rows, two):
-    plt = pytest.importorskip("matplotlib.pyplot")
+    import matplotlib.pyplot as plt
+
     plt.switch_backend("Agg")
     report = metrics.evaluate(bent, rows, two)
     assert len([a for a in report.plot().axes if a.get_visible()]) == len(report.metrics)

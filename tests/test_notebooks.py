@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import importlib.util
 import re
+import runpy
 from pathlib import Path
-from types import ModuleType
+from types import SimpleNamespace
 from typing import Any
 
+import nbformat
 import pytest
 
 FOLDER = Path(__file__).parents[1] / "notebooks"
@@ -15,21 +16,13 @@ NOTEBOOKS = sorted(FOLDER.glob("*.ipynb"))
 NUMBER = re.compile(r"-?\d[\d,]*\.?\d*(?:e-?\d+)?")
 MOST_BYTES = 3_000_000
 
-nbformat = pytest.importorskip("nbformat")
-pytest.importorskip("nbclient")
-if importlib.util.find_spec("ipykernel") is None:  # imported, it makes this process a notebook's
-    pytest.skip("could not find 'ipykernel'", allow_module_level=True)
 notebook = pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 
 
 @pytest.fixture(scope="module")
-def runner() -> ModuleType:
+def runner() -> SimpleNamespace:
     """`notebooks/run.py`, which is no part of the package."""
-    spec = importlib.util.spec_from_file_location("notebooks_run", FOLDER / "run.py")
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return SimpleNamespace(**runpy.run_path(str(FOLDER / "run.py")))
 
 
 def code(notebook: Any) -> list[Any]:
@@ -73,7 +66,7 @@ def test_they_are_small_and_the_readme_names_them() -> None:
 
 
 @notebook
-def test_a_stored_notebook_is_valid_and_complete(path: Path, runner: ModuleType) -> None:
+def test_a_stored_notebook_is_valid_and_complete(path: Path, runner: SimpleNamespace) -> None:
     stored = nbformat.read(path, as_version=4)
     nbformat.validate(stored)
     assert stored.metadata == runner.METADATA  # nothing of the machine that ran it
@@ -85,7 +78,7 @@ def test_a_stored_notebook_is_valid_and_complete(path: Path, runner: ModuleType)
 
 @pytest.mark.slow
 @notebook
-def test_a_notebook_runs_and_gives_what_it_stores(path: Path, runner: ModuleType) -> None:
+def test_a_notebook_runs_and_gives_what_it_stores(path: Path, runner: SimpleNamespace) -> None:
     stored, fresh = nbformat.read(path, as_version=4), runner.run(path)
     assert_clean(fresh)
     for new, old in zip(code(fresh), code(stored), strict=True):

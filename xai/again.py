@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
+from inspect import signature
 from typing import Any
 
 import numpy as np
@@ -38,6 +39,15 @@ def rows_of(
     if _is_per_row(out.get("value"), n, shape):
         out["value"] = out["value"][index]
     return out
+
+
+def keywords_of(function: Callable[..., Any], recipe: Mapping[str, Any]) -> dict[str, Any]:
+    """A recipe as keywords of a function that takes some of `explain`'s, and its options in one."""
+    from xai.explain import explain
+
+    wanted, named = signature(function).parameters, signature(explain).parameters
+    options = {name: value for name, value in recipe.items() if name not in named}
+    return {n: value for n, value in recipe.items() if n in wanted} | {"options": options}
 
 
 def _baseline(

@@ -36,9 +36,13 @@ def to_shap(explanation: Explanation) -> shap.Explanation:
 
     Examples
     --------
-    >>> import shap, xai  # doctest: +SKIP
-    >>> e = xai.explain(forest, x, data=background, target=1)  # doctest: +SKIP
-    >>> shap.plots.beeswarm(e.to_shap())  # doctest: +SKIP
+    >>> import xai
+    >>> x = np.array([[1.0, 2.0], [3.0, 4.0]])
+    >>> e = xai.explain(lambda x: x.sum(axis=1), x, "shapley", data=np.zeros((1, 2)))
+    >>> theirs = to_shap(e)  # for shap.plots.beeswarm(theirs) and the like
+    >>> theirs.values
+    array([[1., 2.],
+           [3., 4.]])
     """
     made = require("shap", "shap").Explanation
     outputs = explanation.output_labels if explanation.base_values.ndim == 2 else None
@@ -111,9 +115,11 @@ def from_shap(found: Any) -> Explanation:
 
     Examples
     --------
-    >>> import shap  # doctest: +SKIP
-    >>> theirs = shap.TreeExplainer(forest)(x)  # doctest: +SKIP
-    >>> from_shap(theirs).plot("beeswarm", output=1)  # doctest: +SKIP
+    >>> import shap
+    >>> x = np.array([[1.0, 2.0], [3.0, 4.0]])
+    >>> theirs = shap.Explanation(values=x, base_values=np.zeros(2), data=x)
+    >>> from_shap(theirs).predictions  # for .plot("beeswarm"), and for metrics
+    array([3., 7.])
     """
     if None in found.shape:
         raise ValueError(

@@ -9,6 +9,37 @@ from typing import Generic, TypeVar
 R = TypeVar("R")
 
 
+def as_lines(cells: Sequence[Sequence[str]], *, ruled: bool = False) -> list[str]:
+    """Lines of text whose cells stand below each other; with a rule below the first.
+
+    Examples
+    --------
+    >>> as_lines([["a", "b"], ["long", "c"]], ruled=True)
+    ['a     b', '----  -', 'long  c']
+    """
+    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+    rows = [cells[0], ["-" * w for w in widths], *cells[1:]] if ruled else cells
+    return [
+        "  ".join(cell.ljust(w) for cell, w in zip(row, widths, strict=True)).rstrip()
+        for row in rows
+    ]
+
+
+def as_html(cells: Sequence[Sequence[str]]) -> str:
+    """A table whose first row is its head.
+
+    Examples
+    --------
+    >>> as_html([["a"], ["<b>"]])
+    '<table><thead><tr><th>a</th></tr></thead><tbody><tr><td>&lt;b&gt;</td></tr></tbody></table>'
+    """
+    head, *body = cells
+    top = "".join(f"<th>{escape(cell)}</th>" for cell in head)
+    rows = ("".join(f"<td>{escape(cell)}</td>" for cell in row) for row in body)
+    lines = "".join(f"<tr>{row}</tr>" for row in rows)
+    return f"<table><thead><tr>{top}</tr></thead><tbody>{lines}</tbody></table>"
+
+
 class Table(Sequence[R], Generic[R]):
     """A sequence of records that prints some of their fields as columns.
 
@@ -31,23 +62,12 @@ class Table(Sequence[R], Generic[R]):
     def __iter__(self) -> Iterator[R]:
         return iter(self._records)
 
-    def _rows(self) -> list[list[str]]:
-        return [[str(getattr(r, name)) for name in self._columns.values()] for r in self]
+    def _cells(self) -> list[list[str]]:
+        fields = self._columns.values()
+        return [list(self._columns), *([str(getattr(r, name)) for name in fields] for r in self)]
 
     def __repr__(self) -> str:
-        rows = [list(self._columns), *self._rows()]
-        widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-        lines = [
-            "  ".join(cell.ljust(w) for cell, w in zip(row, widths, strict=True)).rstrip()
-            for row in rows
-        ]
-        lines.insert(1, "  ".join("-" * w for w in widths))
-        return "\n".join([*lines, self._note])
+        return "\n".join([*as_lines(self._cells(), ruled=True), self._note])
 
     def _repr_html_(self) -> str:
-        head = "".join(f"<th>{title}</th>" for title in self._columns)
-        body = "".join(
-            "<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in row) + "</tr>"
-            for row in self._rows()
-        )
-        return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
+        return as_html(self._cells())

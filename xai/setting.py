@@ -127,30 +127,13 @@ def open_setting(
     option_names : further names that an unknown option may have meant
     bar : counts the predictions
     """
-    options = dict(options or {})
-    check_model(model)
-    recipe = find("shapley" if isinstance(method, str) and method == "auto" else method)
-    recipe = recipes.whole(recipe)
-    axis = options.pop("channel_axis", None)
-    inputs = read(
-        x,
-        data,
-        accepts=wanted_columns(model),
-        own=recipes.own_rows(recipe.removal if removal is None else removal, options),
-        texts=takes_texts(model),
-    )
-    if categorical is not None:
-        inputs = _with_categories(inputs, categorical, feature_names)
-    wrapped = wrap(model, inputs)
-    inputs = to_model_device(wrapped, inputs)
-    axis = _channel_axis(inputs, wrapped, axis)
-    auto = isinstance(method, str) and method == "auto"
-    recipe, default_players = recipes.composed(
-        recipe, inputs, axis, removal, behavior, summary, data, auto=auto
-    )
-    chosen = as_players(default_players if players is None else players, inputs, axis)
-    recipe, chosen = recipes.with_options(recipe, chosen, options, option_names)
-    wrapped = recipe.behavior.observed(wrapped)
+    parts = compose(
+        model, x, method, data=data, players=players, removal=removal, behavior=behavior,
+        summary=summary, feature_names=feature_names, categorical=categorical, options=options,
+        option_names=option_names,
+    )  # fmt: skip
+    recipe, inputs, axis, chosen = parts.recipe, parts.inputs, parts.axis, parts.players
+    wrapped = recipe.behavior.observed(parts.model)
     if recipe.summary.differentiates:
         _check_gradients(wrapped, inputs, recipe)
     with wrapped.session():
@@ -180,6 +163,69 @@ def open_setting(
             recipe, wrapped, inputs, axis, partition, draws, values, resolved, outputs, seed,
             rows, pieces,
         )  # fmt: skip
+
+
+@dataclass(frozen=True, eq=False)
+class Composed:
+    """A method's parts with their options, and what they are to meet; nothing is evaluated yet.
+
+    Attributes
+    ----------
+    recipe, players : the triple and the players, as objects
+    model, inputs, axis : as in `Setting`
+    """
+
+    recipe: Method
+    players: Players
+    model: Model
+    inputs: Inputs
+    axis: int | None
+
+
+def compose(
+    model: Any,
+    x: Any,
+    method: str | Method = "auto",
+    *,
+    data: Any = None,
+    players: Any = None,
+    removal: Any = None,
+    behavior: Any = None,
+    summary: Any = None,
+    feature_names: Sequence[str] | None = None,
+    categorical: Sequence[str | int] | None = None,
+    options: dict[str, Any] | None = None,
+    option_names: Sequence[str] = (),
+) -> Composed:
+    """Read the rows, and find the parts that a method's name and its keywords mean.
+
+    Parameters
+    ----------
+    model, x, method, … : as for `open_setting`
+    """
+    options = dict(options or {})
+    check_model(model)
+    auto = isinstance(method, str) and method == "auto"
+    recipe = recipes.whole(find("shapley" if auto else method))
+    axis = options.pop("channel_axis", None)
+    inputs = read(
+        x,
+        data,
+        accepts=wanted_columns(model),
+        own=recipes.own_rows(recipe.removal if removal is None else removal, options),
+        texts=takes_texts(model),
+    )
+    if categorical is not None:
+        inputs = _with_categories(inputs, categorical, feature_names)
+    wrapped = wrap(model, inputs)
+    inputs = to_model_device(wrapped, inputs)
+    axis = _channel_axis(inputs, wrapped, axis)
+    recipe, default_players = recipes.composed(
+        recipe, inputs, axis, removal, behavior, summary, data, auto=auto
+    )
+    chosen = as_players(default_players if players is None else players, inputs, axis)
+    recipe, chosen = recipes.with_options(recipe, chosen, options, option_names)
+    return Composed(recipe, chosen, wrapped, inputs, axis)
 
 
 def _check_gradients(model: Model, inputs: Inputs, recipe: Method) -> None:

@@ -96,11 +96,8 @@ class IntegratedGradient(Summary):
 
     def _integrals(self, game: ModelGame, steps: int) -> Floats:
         """Quadratures (n, d, k), the draws' mean."""
-        nodes, weights = np.polynomial.legendre.leggauss(steps)
-        m = game.n_draws
-        alpha, w = np.tile((nodes + 1) / 2, m), np.tile(weights / (2 * m), m)
-        draws = np.repeat(np.arange(m), steps)
-        values = empty_values(game)
+        m, values = game.n_draws, empty_values(game)
+        alpha, w, draws = gauss_nodes(steps, m)
         if game.progress is not None:
             game.progress.expect(game.n_rows * steps * m)
         for block in row_blocks(game, 1):
@@ -112,12 +109,26 @@ class IntegratedGradient(Summary):
         return values
 
 
+def gauss_nodes(steps: int, m: int) -> tuple[Floats, Floats, Indices]:
+    """Gauss–Legendre nodes α in [0, 1], weights and draws, (steps · m,) each: means over m draws.
+
+    Examples
+    --------
+    >>> alpha, weights, draws = gauss_nodes(2, 3)
+    >>> alpha.round(2), weights.sum().round(6), draws
+    (array([0.21, 0.79, 0.21, 0.79, 0.21, 0.79]), np.float64(1.0), array([0, 0, 1, 1, 2, 2]))
+    """
+    nodes, weights = np.polynomial.legendre.leggauss(steps)
+    alpha, w = np.tile((nodes + 1) / 2, m), np.tile(weights / (2 * m), m)
+    return alpha, w, np.repeat(np.arange(m), steps)
+
+
 def _refined(
     game: ModelGame, rows: Indices, allowed: Floats, first: int, most: int
 ) -> tuple[Floats, NDArray[np.intp], Floats]:
     """Values (R, d, k), nodes (R,) and summed sizes of gaps (R, k) of adaptive trapezoids."""
     m = game.n_draws
-    held = 4 * most * game.n_players * game.n_outputs
+    held = game.inputs.block.element_size() * most * game.n_players * game.n_outputs
     step = max(1, NODE_BYTES // held)
     values = np.zeros((len(rows), game.n_players, game.n_outputs))
     nodes, local = np.zeros(len(rows), np.intp), np.zeros_like(allowed)
