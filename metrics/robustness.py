@@ -320,8 +320,9 @@ def worst_case_bound(
         J is taken by central differences so long: 2d explanations. None: by automatic
         differentiation of a torch module's gradients (`gradient`, `gradient_x_input`,
         `smoothgrad`, `integrated_gradients`), in 41 passes and for ℓ∞ one for each player, up to
-        1024 of these (above, ``radius √d σ_max`` alone); of the others by differences of 0.001.
-        A network of ReLUs has gradients that are constant in pieces: it wants a `step`.
+        1024 of these (above, ``radius √d σ_max`` alone). By differences of 0.001 of the others,
+        and where J is 0 so, as the gradient's of a network of ReLUs: constant in pieces, it jumps
+        at kinks, of which differences see those within `step`.
 
     Returns
     -------
@@ -347,6 +348,7 @@ def worst_case_bound(
     rows: Floats = np.full(n, np.inf)
     if by_torch is not None:
         sigma = case.once("sigma", by_torch.sigma)
+        held = held & (sigma > 0)  # where gradients are constant in pieces, differences see kinks
         if norm == "linf" and case.flat.shape[1] <= MOST_PLAYERS:
             rows = case.once("absolute", by_torch.absolute)
     if not held.all():
