@@ -61,6 +61,7 @@ def test_every_public_name_has_an_example_that_runs(module: str) -> None:
     assert [name for name, thing in things.items() if not examples(name, thing)] == []
 
 
+@pytest.mark.filterwarnings("ignore::PendingDeprecationWarning:shap")  # as it is imported
 @pytest.mark.parametrize("module", MODULES)
 def test_examples_run(module: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     pytest.importorskip("torch")
