@@ -350,6 +350,24 @@ def test_ids_over_an_image(images):
     np.testing.assert_allclose(explanation.values[:, 0], images[:, 0, 0] @ [1, 2, 3])
 
 
+class Halves(xai.players.Players):
+    """Players of a caller's own class, which is no dataclass."""
+
+    def encode(self, inputs, channel_axis):
+        d = inputs.shape[0]
+        owner = (np.arange(d) >= d // 2).astype(int)[None]
+        return xai.players.Partition(owner, np.full(inputs.n, 2), ["left", "right"], (2,), "Halves")
+
+
+def test_players_of_a_class_of_ones_own_are_as_good_as_groups(line):
+    given = {"data": line.data, "seed": 3, "budget": 400}
+    own = xai.explain(line.model, line.x[:2], "shapley", players=Halves(), **given)
+    groups = xai.explain(line.model, line.x[:2], "shapley", players=[[0, 1], [2, 3]], **given)
+    np.testing.assert_array_equal(own.values, groups.values)
+    with pytest.raises(TypeError, match="did you mean 'budget'"):
+        xai.explain(line.model, line.x[:2], "shapley", players=Halves(), bugdet=4, **given)
+
+
 @pytest.mark.parametrize("players", [[[0, 3], [1], [2]], [["a", "d"], ["b"], ["c"]]])
 def test_groups_of_columns_by_index_or_name(line, players):
     pd = pytest.importorskip("pandas")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Sequence
-from dataclasses import fields, replace
+from dataclasses import fields, is_dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -135,8 +135,9 @@ def with_options(
 
 
 def _settings(part: Any) -> list[str]:
-    """What an option may set; players made of the caller's own ids or columns have nothing."""
-    return [] if isinstance(part, Groups | Columns) else [f.name for f in fields(part)]
+    """What an option may set: a dataclass' fields, but for the caller's own ids or columns."""
+    fixed = isinstance(part, Groups | Columns) or not is_dataclass(part)
+    return [] if fixed else [f.name for f in fields(part)]
 
 
 def with_repeats(
