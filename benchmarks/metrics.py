@@ -1,14 +1,15 @@
 """What a metric costs: beside the bare model on the same rows, and beside Quantus.
 
-``python benchmarks/metrics.py [--turns 3] [--json metrics.json]``: 16 images of 32 × 32 and a small
-convolutional network; 500 rows of 20 columns and a small MLP. Each line: our seconds, over the
-bare forwards (or explanations) of as many rows at the best batch size, and Quantus's seconds with
-the same number of evaluations, over ours. Medians; the contestants take turns.
+``python benchmarks/metrics.py [--turns 3] [--alone] [--json metrics.json]``: 16 images of 32 × 32
+and a small convolutional network; 500 rows of 20 columns and a small MLP. Each line: our seconds,
+over those of the bare forwards (or explanations) of as many rows at the best batch size, just
+before and just after; and Quantus's with the same number of evaluations, over ours. Medians.
 """
 
 from __future__ import annotations
 
 import argparse
+import functools
 import json
 import statistics
 import time
@@ -146,53 +147,57 @@ def seconds(run: Callable[[], Any]) -> float:
     return time.perf_counter() - start
 
 
-def bare(p: Problem, rows: int, explained: int, turns: int) -> float:
-    """Seconds of the forwards and explanations alone, each at its best batch size."""
-    many = {"forward": rows, "explain": explained}
-    total = 0.0
-    for what, count in many.items():
-        if count == 0:
-            continue
-        pool = np.resize(p.x, (min(count, 8192), *p.x.shape[1:]))
-        target = np.resize(p.target, len(pool))
+def bare(p: Problem, rows: int, explained: int) -> Callable[[], None]:
+    """The forwards and explanations alone, each at its best batch size."""
+    pool = np.resize(p.x, (min(max(rows, explained), max(BATCHES)), *p.x.shape[1:]))
+    target = np.resize(p.target, len(pool))
 
-        def run(size: int, what: str = what, count: int = count, pool: Any = pool,
-                target: Any = target) -> None:  # fmt: skip
-            for start in range(0, count, size):
-                part = min(size, count - start)
-                if what == "forward":
-                    with torch.no_grad():
-                        p.net(torch.as_tensor(pool[:part]))
-                else:
-                    p.explain(p.net, pool[:part], target[:part])
+    def forward(part: int) -> None:
+        with torch.no_grad():
+            p.net(torch.as_tensor(pool[:part]))
 
-        total += min(
-            statistics.median(seconds(lambda s=size: run(s)) for _ in range(turns))
-            for size in BATCHES
-        )
-    return total
+    def explain(part: int) -> None:
+        p.explain(p.net, pool[:part], target[:part])
+
+    def run(call: Callable[[int], None], count: int, size: int) -> None:
+        for start in range(0, count, size):
+            call(min(size, count - start))
+
+    best = []
+    for call, count in ((forward, rows), (explain, explained)):
+        runs = [functools.partial(run, call, count, size) for size in BATCHES]
+        taken = [min(seconds(r) for _ in range(2)) for r in runs]
+        best.append(runs[int(np.argmin(taken))])
+
+    def both() -> None:
+        for alone in best:
+            alone()
+
+    return both
 
 
 def measure(p: Problem, line: Line, quantus: Any, turns: int) -> dict[str, Any]:
-    """One line of the table."""
+    """One line of the table: ours, the bare runs just before and after it, then Quantus."""
     ours(p, line)  # compiles, and fills caches
     p.rows = p.explained = 0
-    ours(p, line)
+    own = seconds(lambda: ours(p, line))
     rows, explained = p.rows, p.explained
-    mine, theirs, failed = [], [], ""
-    for _ in range(turns):
+    alone = bare(p, rows, explained)
+    mine, ratios, before = [], [], seconds(alone)
+    for _ in range(min(99, max(turns, int(1 / own)))):
         mine.append(seconds(lambda: ours(p, line)))
-        if quantus is not None and line.peer is not None and not failed:
-            try:
-                theirs.append(seconds(lambda: peer(p, line, quantus)))
-            except Exception as error:  # noqa: BLE001 — whatever a peer raises is what it did
-                failed = f"{type(error).__name__}: {error}".splitlines()[0][:60]
-    own = statistics.median(mine)
-    least = bare(p, rows, explained, turns) if rows + explained else None
-    other = statistics.median(theirs) if theirs else None
+        after = seconds(alone)
+        ratios.append(2 * mine[-1] / (before + after))
+        before = after
+    own, other, failed = statistics.median(mine), None, ""
+    if quantus is not None and line.peer is not None:
+        try:
+            other = statistics.median(seconds(lambda: peer(p, line, quantus)) for _ in range(turns))
+        except Exception as error:  # noqa: BLE001 — whatever a peer raises is what it did
+            failed = f"{type(error).__name__}: {error}".splitlines()[0][:60]
     return {
         "metric": line.name, "rows": rows, "explained": explained, "seconds": own,
-        "over_bare": None if least is None else own / least,
+        "over_bare": statistics.median(ratios) if rows + explained else None,
         "quantus": other, "quantus_over_ours": None if other is None else other / own,
         "quantus_failed": failed,
     }  # fmt: skip
@@ -202,14 +207,16 @@ def main() -> None:
     """Measure, print, and write JSON."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--turns", type=int, default=3)
+    parser.add_argument("--alone", action="store_true", help="leave Quantus out")
     parser.add_argument("--json")
     given = parser.parse_args()
     warnings.simplefilter("ignore")
-    try:
-        import quantus
-    except ImportError:
-        quantus = None
-        print("quantus is not installed: our metrics alone")
+    quantus = None
+    if not given.alone:
+        try:
+            import quantus
+        except ImportError:
+            print("quantus is not installed: our metrics alone")
     found = {}
     for name, p in (("16 images of 32 x 32", images()), ("500 rows of 20 columns", table())):
         print(f"\n{name}\n{'metric':34}{'rows':>8}{'explained':>10}{'seconds':>9}{'over bare':>10}"

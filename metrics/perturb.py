@@ -17,6 +17,7 @@ from scipy import sparse
 from xai import streams
 from xai.again import rows_of
 from xai.explanation import Explanation
+from xai.game import batch_rows
 from xai.inputs import Inputs, is_tensor
 from xai.metrics.case import Case, _numbers, outputs
 from xai.metrics.score import Floats
@@ -40,22 +41,27 @@ def explained(
 ) -> Floats:
     """Attributions (m, d) of the rows `x`, each made of the explained row `index`.
 
+    A function of the caller's gets as many rows at once as the model would.
+
     Parameters
     ----------
     model, target : in place of the scene's
     changed : keywords of the recipe in place of its own
     """
-    scene = case.scene
+    scene, seen = case.scene, case.scene.seen
     model = scene.model if model is None else model
-    target = scene.seen.resolved.index[index, 0] if target is None else target
+    target = seen.resolved.index[index, 0] if target is None else target
     if explain is not None:
-        made = explain(model, _like(scene.x, x), target)
+        rows, m = _like(scene.x, x), len(index)
+        size = scene.batch_size or batch_rows(seen.model, seen.inputs, seen.outputs.shape[1])
+        blocks = [slice(start, start + size) for start in range(0, m, size)]
+        made = [explain(model, rows[b] if len(blocks) > 1 else rows, target[b]) for b in blocks]
     else:
-        made = _repeat(case, x, index, model, target, changed)
-    if isinstance(made, Explanation):
-        scene.spent_elsewhere += made.evaluations * len(made)
-    flat = _numbers(made)
-    flat = flat.reshape(len(flat), -1)
+        made = [_repeat(case, x, index, model, target, changed)]
+    for part in made:
+        if isinstance(part, Explanation):
+            scene.spent_elsewhere += part.evaluations * len(part)
+    flat = np.concatenate([a.reshape(len(a), -1) for a in map(_numbers, made)])
     if flat.shape != (len(index), case.flat.shape[1]):
         raise ValueError(
             f"explain= gave an attribution of shape {flat.shape} for {len(index)} rows, where the "

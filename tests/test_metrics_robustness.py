@@ -250,3 +250,19 @@ def test_many_columns_are_attacked_along_random_directions():
     attack = metrics.distance_attack(f, x, w * x, radius=0.1, directions=20, explain=product)
     assert (attack.values > 0.1 * np.abs(w).mean()).all()
     assert (attack.values <= 0.1 * np.abs(w).max() * (1 + 1e-9)).all()
+
+
+@pytest.mark.parametrize("size", [1, 5, None])
+def test_explain_gets_no_more_rows_at_once_than_the_model(size):
+    rng = np.random.default_rng(0)
+    x, w, got = rng.normal(size=(4, 3)), rng.normal(size=3), []
+
+    def explain(model, rows, target):
+        got.append(len(rows))
+        return rows**2 * w
+
+    given = {"samples": 6, "radius": 0.1, "explain": explain, "batch_size": size}
+    score = metrics.max_sensitivity(lambda rows: rows**2 @ w, x, x**2 * w, **given)
+    assert sum(got) == 4 * 6 and max(got) == (size or 24)
+    alone = metrics.max_sensitivity(lambda rows: rows**2 @ w, x[1:2], x[1:2] ** 2 * w, **given)
+    assert_allclose(alone.values, score.values[1:2], rtol=1e-12)
