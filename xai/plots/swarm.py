@@ -60,7 +60,7 @@ def beeswarm(
     if np.isfinite(shown.data).any():
         value_bar(axes, drawn, "feature value")
     title(axes, shown.heading, width=56)
-    axes.set_xlabel("\n".join(["attribution", *_whiskers(shown)]))
+    axes.set_xlabel("\n".join(["attribution", *line_notes(shown)]))
     return axes
 
 
@@ -86,7 +86,8 @@ def _coloured(shown: Many, player: int) -> Floats:
     return np.asarray(np.clip((column - low) / ((high - low) or 1.0), 0, 1))
 
 
-def _whiskers(shown: Many) -> list[str]:
+def line_notes(shown: Many) -> list[str]:
+    """Say what the faint lines are."""
     return [] if shown.std_error is None else [f"lines: ±{Z95} standard errors (95 %)"]
 
 
@@ -150,7 +151,7 @@ def scatter(
         axes.set_xticks(range(len(kinds)), kinds, rotation=30, ha="right", parse_math=False)
     title(axes, many.heading, width=56)
     axes.set_xlabel(many.names[player], parse_math=False)
-    axes.set_ylabel("\n".join(["attribution", *_whiskers(many)]))
+    axes.set_ylabel("\n".join(["attribution", *line_notes(many)]))
     return axes
 
 

@@ -46,7 +46,7 @@ def bar(
     axes = row_axes(shown.labels, ax)
     _draw_bars(axes, shown, sign_colours(shown.values), signed)
     title(axes, [shown.heading, ", ".join(shown.state)], width=56)
-    axes.set_xlabel("\n".join(["attribution", *_notes(shown)]))
+    axes.set_xlabel("\n".join(["attribution", *notes(shown)]))
     return axes
 
 
@@ -78,7 +78,7 @@ def global_bar(
     axes = row_axes(shown.labels, ax)
     _draw_bars(axes, shown, [NEUTRAL] * len(shown.values), "{:.3g}".format)
     title(axes, [shown.heading, f"over {many.heading[1]}"], width=56)
-    axes.set_xlabel("\n".join(["mean |attribution|", *_notes(shown, over=len(many) > 1)]))
+    axes.set_xlabel("\n".join(["mean |attribution|", *notes(shown, over=len(many) > 1)]))
     return axes
 
 
@@ -161,7 +161,7 @@ def waterfall(
     axes = row_axes(["prediction", *shown.labels, "base value"], ax)
     _draw_steps(axes, shown)
     title(axes, [shown.heading], width=56)
-    axes.set_xlabel("\n".join(["value of the output", *_notes(shown)]))
+    axes.set_xlabel("\n".join(["value of the output", *notes(shown)]))
     return axes
 
 
@@ -228,7 +228,7 @@ def check_additive(shown: Row) -> None:
         )
 
 
-def _notes(shown: Row, *, over: bool = False) -> list[str]:
+def notes(shown: Row, *, over: bool = False) -> list[str]:
     """Say what the reader of the bars must know."""
     whiskers = f"whiskers: ±{Z95} standard errors{' over rows' if over else ''} (95 %)"
     return [*([] if shown.std_error is None else [whiskers]), *_left_out(shown)]
