@@ -215,6 +215,11 @@ def test_the_site_builds_without_a_warning_and_holds_every_public_name(tmp_path:
     there = {*known["py:function"], *known["py:class"]}
     for module in CATALOGUE.MODULES:
         assert {f"{module}.{name}" for name in CATALOGUE.public(module)} <= there
+    for notebook in sorted((DOCS.parent / "notebooks").glob("*.ipynb")):
+        text = (tmp_path / "generated" / f"{notebook.stem}.html").read_text("utf-8")
+        drawn = notebook.read_text("utf-8").count('"image/png": "')
+        assert text.count("<img alt=") == drawn > 2
+        assert list((tmp_path / "_downloads").rglob(notebook.name))
     for page, records in (("methods", xai.methods()), ("metrics", xai.metrics.names())):
         text = unescape((tmp_path / f"{page}.html").read_text("utf-8"))
         assert [r.name for r in records if f">{r.name}</span>" not in text] == []
