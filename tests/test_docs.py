@@ -61,6 +61,19 @@ def test_every_public_name_has_an_example_that_runs(module: str) -> None:
     assert [name for name, thing in things.items() if not examples(name, thing)] == []
 
 
+@pytest.mark.parametrize("module", CATALOGUE.MODULES)
+def test_every_public_function_says_what_it_raises(module: str) -> None:
+    """Add "Raises" to the docstring of each that this lists."""
+    functions = {n: f for n, f in CATALOGUE.public(module).items() if inspect.isfunction(f)}
+    raising = {n: f for n, f in functions.items() if re.search(r"^ +raise \w", of(f), re.M)}
+    assert [name for name, f in raising.items() if "Raises\n" not in (f.__doc__ or "")] == []
+
+
+def of(function: Any) -> str:
+    """The source of a function; of a metric, what its decorator took."""
+    return inspect.getsource(inspect.unwrap(function))
+
+
 @pytest.mark.filterwarnings("ignore::PendingDeprecationWarning:shap")  # as it is imported
 @pytest.mark.parametrize("module", MODULES)
 def test_examples_run(module: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

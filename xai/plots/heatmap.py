@@ -45,6 +45,11 @@ def heatmap(
         Of the columns: "clusters" puts rows beside each other that were explained alike, as shap
         does; "prediction" sorts them by it; None keeps theirs; or a list of rows.
 
+    Raises
+    ------
+    ValueError
+        An unknown order, rows of different players, or several outputs and none is chosen.
+
     Examples
     --------
     >>> import numpy as np, xai

@@ -32,6 +32,11 @@ def beeswarm(
     no number is grey. Where values are sampled, a faint line through each dot is its 95 %
     interval.
 
+    Raises
+    ------
+    ValueError
+        Rows have different players, or several outputs and none is chosen.
+
     Examples
     --------
     >>> import numpy as np, xai
@@ -113,6 +118,11 @@ def scatter(
         The feature that colours the dots; "auto": the one of largest mean |interaction| where the
         explanation has `interactions`, else the one whose values best explain what is left at
         like values of `feature` (as shap chooses); None: none.
+
+    Raises
+    ------
+    ValueError
+        There is no such feature, or it is not one column of a table.
 
     Examples
     --------

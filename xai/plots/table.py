@@ -33,6 +33,11 @@ def bar(
     Where the values are sampled, each bar carries its 95 % interval: 1.96 standard errors to
     either side.
 
+    Raises
+    ------
+    ValueError
+        Several outputs and none is chosen, or `max_display` below 1.
+
     Examples
     --------
     >>> import numpy as np, xai
@@ -61,6 +66,12 @@ def global_bar(
 
     With the 95 % interval of the mean over rows. Several explanations by name, such as
     `xai.overview.cohorts` makes, are drawn beside each other.
+
+    Raises
+    ------
+    ValueError
+        No explanation, cohorts of different features, or several outputs and none is
+        chosen.
 
     Examples
     --------
