@@ -43,6 +43,11 @@ def suppressor2d(
         or its mean (0, 0) is meant. `info` holds the weights, the covariance Σ_x and the best
         accuracy, ``Φ(1/(s1√(1 − c²)))``.
 
+    Raises
+    ------
+    ValueError
+        `n` below 1, deviations that are not positive, or `c` outside (-1, 1).
+
     Notes
     -----
     What is not 0 for x2 is no error of a method: it tells what the model does, not what the

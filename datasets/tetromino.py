@@ -56,6 +56,12 @@ def tetrominoes(
         `data` is (n, 1, size, size). `truth` (n, size, size) is True on the tetromino: on both
         places where these are fixed, since that nothing is there tells the class as well.
 
+    Raises
+    ------
+    ValueError
+        An unknown scenario or background, a size that is no multiple of 8 or too large for
+        photographs, or `signal` outside (0, 1).
+
     Examples
     --------
     >>> data = tetrominoes(10, scenario="xor")

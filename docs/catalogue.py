@@ -1,11 +1,15 @@
 """What the site says of the code, taken from the code: pages of the reference, and the tables.
 
+And the notebooks as they are stored.
+
 `write` puts them into docs/generated before Sphinx reads its sources.
 """
 
 from __future__ import annotations
 
+import json
 import re
+from base64 import b64decode
 from collections.abc import Iterator
 from importlib import import_module
 from inspect import getdoc, isclass, isroutine
@@ -13,6 +17,8 @@ from pathlib import Path
 from typing import Any
 
 import xai
+
+NOTEBOOKS = Path(__file__).parents[1] / "notebooks"
 
 MODULES = (
     "xai", "xai.removal", "xai.behavior", "xai.summary", "xai.players", "xai.plots", "xai.report",
@@ -68,6 +74,8 @@ def write(folder: Path) -> None:
         for category in dict.fromkeys(record.category for record in metrics)
         if (part := [record for record in metrics if record.category == category])
     )
+    for path in sorted(NOTEBOOKS.glob("*.ipynb")):
+        pages[path.stem] = "\n\n".join(_notebook(path, folder))
     for name, text in pages.items():
         path = folder / f"{name}.md"
         if not path.exists() or path.read_text("utf-8") != text:
@@ -80,6 +88,24 @@ def table(columns: dict[str, str], records: Any) -> str:
     lines += [[cell.format(r).replace("|", "\\|") for cell in columns.values()] for r in records]
     text = "\n".join(f"| {' | '.join(line)} |" for line in lines)
     return re.sub(r" \(image: (.*?)\)`<br>", r"`, images: `\1`<br>", text)
+
+
+def _notebook(path: Path, folder: Path) -> Iterator[str]:
+    """A stored notebook as a page: its words, code, printed results; pictures into `folder`."""
+    count = 0
+    for cell in json.loads(path.read_text("utf-8"))["cells"]:
+        source = "".join(cell["source"])
+        yield source if cell["cell_type"] == "markdown" else f"```python\n{source}\n```"
+        for out in cell.get("outputs", []):
+            data = out.get("data", {})
+            if "image/png" in data:
+                count += 1
+                picture = folder / f"{path.stem}-{count}.png"
+                picture.write_bytes(b64decode(data["image/png"]))
+                yield f"![What the cell above draws]({picture.name})"
+            elif text := "".join(out.get("text", data.get("text/plain", ""))).rstrip():
+                yield f"```text\n{text}\n```"
+    yield f"{{download}}`This notebook <../../notebooks/{path.name}>`, to run it yourself."
 
 
 def _reference(module: str) -> Iterator[str]:

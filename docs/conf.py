@@ -23,6 +23,7 @@ copyright = "the xai authors"  # noqa: A001 # Sphinx's name
 
 extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon"]
 exclude_patterns = ["_build", "generated/methods.md", "generated/metrics.md"]
+myst_enable_extensions = ["colon_fence"]
 myst_heading_anchors = 2
 suppress_warnings = ["myst.header"]  # generated pages nest headings in what includes them
 

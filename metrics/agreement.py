@@ -214,6 +214,11 @@ def lfa_error(
         ``info["r2"]``: 1 − error / variance of f, below 0 where a constant is nearer;
         ``info["worst"]``: the largest error.
 
+    Raises
+    ------
+    ValueError
+        An unknown `kind`.
+
     Examples
     --------
     >>> import numpy as np

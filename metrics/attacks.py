@@ -83,6 +83,11 @@ def top_k_attack(
 
     IFIA (Ghorbani, Abid & Zou 2019): ascent on minus the sum of those players' |a|.
 
+    Raises
+    ------
+    ValueError
+        More than the players that there are, as `k`.
+
     Examples
     --------
     >>> import numpy as np

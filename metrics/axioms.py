@@ -81,6 +81,11 @@ def symmetry_gap(case: Case, *, samples: int = 16, tolerance: float = TOLERANCE)
     i and j are taken as symmetric where ``v(S∪i) = v(S∪j)`` in all of `samples` coalitions S
     without them, the empty one first: all coalitions where there are so few.
 
+    Raises
+    ------
+    ValueError
+        More players than pairs can be compared of.
+
     Examples
     --------
     >>> import numpy as np

@@ -123,6 +123,11 @@ def choose(
         Explain a linear model fitted to this one, too: does each method recover it?
     **keywords : of `xai.explain`
 
+    Raises
+    ------
+    ValueError
+        An unknown neighbourhood.
+
     Notes
     -----
     Effects φ say ``g(x∖S) = f(x) − Σ_{i∈S} φ_i``, slopes γ ``g(x + δ) = f(x) + γᵀδ``;

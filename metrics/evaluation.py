@@ -210,6 +210,13 @@ def compare(
     Report
         ``report.explanations`` has the Explanations.
 
+    Raises
+    ------
+    TypeError
+        `methods` is neither a list of names nor a dict.
+    ValueError
+        Two methods have the same name.
+
     Examples
     --------
     >>> import numpy as np, xai

@@ -134,6 +134,11 @@ def grid_pointing(case: Case, *, cell: Any, grid: int = 2) -> Floats:
         The cells of the target, row by row.
     grid : int
 
+    Raises
+    ------
+    ValueError
+        A grid of more cells than pixels, or a cell outside it.
+
     Examples
     --------
     >>> import numpy as np

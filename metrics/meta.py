@@ -90,6 +90,11 @@ def meta_check(
     randoms : random attributions to be told from
     explain, **common : as for `evaluate`
 
+    Raises
+    ------
+    ValueError
+        `seeds` or `randoms` below 1.
+
     Examples
     --------
     >>> import numpy as np, xai

@@ -38,6 +38,11 @@ def least_samples(p: float, miss: float = 0.05) -> int:
 
     ``n ≥ ln(miss) / ln(1 − p)``.
 
+    Raises
+    ------
+    ValueError
+        A probability that is not within (0, 1).
+
     Examples
     --------
     >>> least_samples(0.05)

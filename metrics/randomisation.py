@@ -65,6 +65,11 @@ def parameter_randomization(
         may. It is for all steps of "top_down", and for the last layer's of "independent";
         "bottom_up" changes the activations, too, and has none.
 
+    Raises
+    ------
+    ValueError
+        An unknown order.
+
     Examples
     --------
     >>> import torch, xai
@@ -125,6 +130,11 @@ def random_logit(case: Case, *, steps: int = STEPS, explain: Explain | None = No
     """Correlation of the attribution with that of another class: so many classes on, at random.
 
     Sixt, Granz & Landgraf 2020: near 1, the explanation does not depend on the class.
+
+    Raises
+    ------
+    ValueError
+        The model has one output.
 
     Examples
     --------

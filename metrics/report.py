@@ -39,6 +39,11 @@ class Report:
         Model rows spent in all, per explained row; what is shared counts once.
     explanations : name -> what was scored
 
+    Raises
+    ------
+    KeyError
+        `report[metric, name]` of one that was not scored.
+
     Examples
     --------
     >>> import xai

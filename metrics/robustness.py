@@ -270,6 +270,11 @@ def shift_consistency(
     After Li et al. 2022 (DRE), averaged over `samples` rows z of `among` (None: of `data`), the
     same for all x: rows of another group, or of shifted data. Two explanations for each pair.
 
+    Raises
+    ------
+    ValueError
+        No other rows: neither `among` nor `data`.
+
     Examples
     --------
     >>> import numpy as np
@@ -328,6 +333,11 @@ def worst_case_bound(
     -------
     Score
         ``info["sigma"]``: σ_max (n,); ``info["differentiated"]`` (n,): whether J is automatic.
+
+    Raises
+    ------
+    ValueError
+        An unknown norm or distance.
 
     Examples
     --------
@@ -395,6 +405,11 @@ def consistency(case: Case, *, k: int = 3) -> Floats:
 
     Dasgupta, Frost & Moshkovitz 2022, over the whole of x, with explanations told apart by the
     signs of their `k` players largest by |a|. NaN where no other row has the same.
+
+    Raises
+    ------
+    ValueError
+        The model has one output.
 
     Examples
     --------

@@ -34,6 +34,11 @@ class Score:
     info : dict of arrays
         What a metric says besides; a `floor` and a `faithfulness` (n,) are printed with it.
 
+    Raises
+    ------
+    ValueError
+        `values` is not one number per row.
+
     Examples
     --------
     >>> score = Score(np.array([0.25, 0.75, np.nan]), "deletion", "lower", "faithfulness")

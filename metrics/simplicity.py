@@ -58,6 +58,11 @@ def effective_complexity(case: Case, *, share: float = 0.9) -> Floats:
 
     After Nguyen & Martínez 2020, without their threshold on absolute size.
 
+    Raises
+    ------
+    ValueError
+        `share` outside (0, 1].
+
     Examples
     --------
     >>> import numpy as np

@@ -56,6 +56,11 @@ def simulatability(
         gets right and wrong, NaN without either. A row's score depends on what the others have
         taught.
 
+    Raises
+    ------
+    ValueError
+        An unknown `shown`, or fewer than two rows a fold.
+
     Examples
     --------
     >>> import numpy as np, xai

@@ -201,6 +201,11 @@ def judge(
         dependence where ``|a| > threshold``. A bool array is a prediction already.
     threshold, confidence : float
 
+    Raises
+    ------
+    ValueError
+        Attributions of another shape than the findings.
+
     Examples
     --------
     >>> import numpy as np

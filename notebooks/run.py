@@ -5,6 +5,7 @@ Or only some: ``python notebooks/run.py 2_images``.
 
 from __future__ import annotations
 
+import base64
 import os
 import sys
 import tempfile
@@ -22,6 +23,9 @@ METADATA = {
     "language_info": {"name": "python"},
 }
 """Nothing of the machine that ran it."""
+
+SHOWN = {"row.png": ("1_credit_decision", 0), "methods.png": ("2_images", 1)}
+"""Pictures of the README, in docs/static: which notebook's, and its how many-th."""
 
 
 def run(path: Path, seconds: int = 180) -> Any:
@@ -45,6 +49,7 @@ def run(path: Path, seconds: int = 180) -> Any:
         client = NotebookClient(
             notebook, timeout=seconds, kernel_name="python3",
             record_timing=False, coalesce_streams=True,  # nothing of how fast it went
+            extra_arguments=["--IPKernelApp.log_level=ERROR"],  # its own machine reads along
             resources={"metadata": {"path": folder}},
         )  # fmt: skip
         client.execute(env=os.environ | own | same)
@@ -52,12 +57,22 @@ def run(path: Path, seconds: int = 180) -> Any:
     return notebook
 
 
+def pictures(notebook: Any) -> list[bytes]:
+    """The pictures that a notebook stores, in order."""
+    data = [out.get("data", {}) for cell in notebook.cells for out in cell.get("outputs", [])]
+    return [base64.b64decode(one["image/png"]) for one in data if "image/png" in one]
+
+
 def main(names: Sequence[str]) -> None:
     """Run all notebooks, or these, and write them back."""
     found = sorted(FOLDER.glob("*.ipynb"))
     for path in [path for path in found if not names or path.stem in names]:
         start = time.perf_counter()
-        nbformat.write(run(path), path)
+        notebook = run(path)
+        nbformat.write(notebook, path)
+        for name, (stem, place) in SHOWN.items():
+            if stem == path.stem:
+                (FOLDER.parent / "docs/static" / name).write_bytes(pictures(notebook)[place])
         seconds, size = time.perf_counter() - start, path.stat().st_size
         print(f"{path.name}: {seconds:.0f} s, {size / 1e3:.0f} kB")
 

@@ -61,6 +61,19 @@ def test_every_public_name_has_an_example_that_runs(module: str) -> None:
     assert [name for name, thing in things.items() if not examples(name, thing)] == []
 
 
+@pytest.mark.parametrize("module", CATALOGUE.MODULES)
+def test_every_public_function_says_what_it_raises(module: str) -> None:
+    """Add "Raises" to the docstring of each that this lists."""
+    functions = {n: f for n, f in CATALOGUE.public(module).items() if inspect.isfunction(f)}
+    raising = {n: f for n, f in functions.items() if re.search(r"^ +raise \w", of(f), re.M)}
+    assert [name for name, f in raising.items() if "Raises\n" not in (f.__doc__ or "")] == []
+
+
+def of(function: Any) -> str:
+    """The source of a function; of a metric, what its decorator took."""
+    return inspect.getsource(inspect.unwrap(function))
+
+
 @pytest.mark.filterwarnings("ignore::PendingDeprecationWarning:shap")  # as it is imported
 @pytest.mark.parametrize("module", MODULES)
 def test_examples_run(module: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -215,6 +228,11 @@ def test_the_site_builds_without_a_warning_and_holds_every_public_name(tmp_path:
     there = {*known["py:function"], *known["py:class"]}
     for module in CATALOGUE.MODULES:
         assert {f"{module}.{name}" for name in CATALOGUE.public(module)} <= there
+    for notebook in sorted((DOCS.parent / "notebooks").glob("*.ipynb")):
+        text = (tmp_path / "generated" / f"{notebook.stem}.html").read_text("utf-8")
+        drawn = notebook.read_text("utf-8").count('"image/png": "')
+        assert text.count("<img alt=") == drawn > 2
+        assert list((tmp_path / "_downloads").rglob(notebook.name))
     for page, records in (("methods", xai.methods()), ("metrics", xai.metrics.names())):
         text = unescape((tmp_path / f"{page}.html").read_text("utf-8"))
         assert [r.name for r in records if f">{r.name}</span>" not in text] == []

@@ -87,6 +87,12 @@ def test_a_notebook_runs_and_gives_what_it_stores(path: Path, runner: SimpleName
             assert_alike(text(new), text(old))
 
 
+def test_the_pictures_of_the_readme_are_the_notebooks(runner: SimpleNamespace) -> None:
+    for name, (stem, place) in runner.SHOWN.items():
+        stored = runner.pictures(nbformat.read(FOLDER / f"{stem}.ipynb", as_version=4))
+        assert (FOLDER.parent / "docs/static" / name).read_bytes() == stored[place], name
+
+
 def test_the_comparison_of_texts_can_fail() -> None:
     assert_alike("a 1.000 ± 0.01 (12,000 rows)", "a 1.001 ± 0.01 (12,000 rows)")
     for other in ("b 1.000 ± 0.01 (12,000 rows)", "a 1.000 ± 0.01 (14,000 rows)"):

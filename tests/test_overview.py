@@ -317,3 +317,6 @@ def test_dependence_is_drawn_beside_the_attributions() -> None:
         xai.plots.dependence([curves[0], partial_dependence(additive, X, 1)])
     with pytest.raises(ValueError, match="nothing to draw"):
         xai.plots.dependence([])
+    with pytest.raises(ValueError, match=r"'feature 0', which is no feature.*pass a DataFrame"):
+        xai.plots.dependence(curves[0], replace(made, feature_names=[*"wxyz"][: X.shape[1]]))
+    assert "standard errors over rows" in axes.get_xlabel()

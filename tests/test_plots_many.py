@@ -244,6 +244,41 @@ def test_the_sides_of_a_force_line_meet_at_the_prediction() -> None:
                 assert x.min() >= one.predictions[row] - 1e-9
 
 
+def test_steps_of_force_and_decision_carry_their_intervals() -> None:
+    one = sampled()
+    axes = one.plot("force", row=1)
+    bars = [container.lines[2][0].get_segments()[0] for container in axes.containers]
+    assert len(bars) == len(axes.patches) == 4
+    np.testing.assert_allclose([np.ptp(bar[:, 0]) for bar in bars], 2 * 1.96 * 0.25)
+    blunt = [patch.get_xy()[3, 0] for patch in axes.patches]  # the arrow's end away from its point
+    np.testing.assert_allclose([bar[:, 0].mean() for bar in bars], blunt)
+    assert "1.96 standard errors" in axes.get_title()
+    axes = one.plot("decision", rows=[1])
+    way = axes.lines[-1].get_xdata()
+    steps = np.array(axes.collections[-1].get_segments())
+    np.testing.assert_allclose(steps[:, :, 0].mean(axis=1), way[:0:-1])
+    np.testing.assert_allclose(np.ptp(steps[:, :, 0], axis=1), 2 * 1.96 * 0.25)
+    assert "1.96 standard errors" in axes.get_xlabel()
+    assert not made().plot("force", row=1).containers
+
+
+def test_a_heatmap_tells_how_far_off_it_is() -> None:
+    axes = sampled().plot("heatmap")
+    assert axes.images[0].colorbar.ax.get_ylabel() == "attribution\nmedian standard error 0.25"
+    beside = next(child for child in axes.child_axes if child.patches)
+    size = np.abs(sampled().values)
+    expected = np.sort(1.96 * size.std(axis=0, ddof=1) / np.sqrt(len(size)))
+    found = [np.ptp(s[:, 0]) / 2 for s in beside.collections[0].get_segments()]
+    np.testing.assert_allclose(np.sort(found), expected)
+
+
+def test_no_two_of_many_series_look_alike() -> None:
+    one = made()
+    axes = xai.plots.global_bar({f"cohort {j}": one for j in range(12)})
+    looks = {(c.lines[0].get_color(), c.lines[0].get_marker()) for c in axes.containers}
+    assert len(looks) == 12
+
+
 def test_labels_of_a_force_line_do_not_cover_each_other() -> None:
     x = np.ones((1, 12))
     w = np.linspace(1, 2, 12) * (-1) ** np.arange(12)
@@ -257,6 +292,12 @@ def test_labels_of_a_force_line_do_not_cover_each_other() -> None:
     assert len(boxes) == 12
     for i, box in enumerate(boxes):
         assert not any(box.overlaps(other) for other in boxes[i + 1 :])
+    for leader in axes.collections[:12]:  # nor does what leads to one pass through another
+        for segment in axes.transData.transform(np.concatenate(leader.get_segments())).reshape(
+            -1, 2, 2
+        ):
+            (x, low), (_, high) = segment
+            assert not [b for b in boxes if b.x0 < x < b.x1 and low < b.y1 - 1 and b.y0 + 1 < high]
 
 
 @pytest.mark.parametrize("kind", ["decision", "force"])

@@ -426,7 +426,7 @@ def test_every_kind_of_page_opens_without_a_word_on_the_console(tmp_path: Path) 
 def test_a_page_of_scores_has_every_line_and_the_curves(tmp_path: Path) -> None:
     x = np.random.default_rng(0).normal(size=(6, 4))
     scored = xai.metrics.evaluate(
-        lambda x: x[:, 0] * x[:, 1], x, {EVIL: x}, metrics=["deletion", "sparseness"],
+        lambda x: x[:, 0] * x[:, 1], x, {EVIL: x}, metrics=["deletion", "abpc", "sparseness"],
         removal="baseline",
     )  # fmt: skip
     path = scored.to_html(tmp_path / "scores.html", title=EVIL)
@@ -435,8 +435,22 @@ def test_a_page_of_scores_has_every_line_and_the_curves(tmp_path: Path) -> None:
     lines = data_of(text)["lines"]
     assert [(line["metric"], line["explanation"]) for line in lines] == list(scored.scores)
     assert np.isclose(lines[0]["mean"], scored["deletion", EVIL].mean())
-    assert text.count("data:image/png;base64,") == 1
+    assert text.count("data:image/png;base64,") == 2
     if CHROMIUM:
         dom, console = browse(path)
         assert console == ""
         assert dom.count("<tr") == len(lines) + 1
+        assert any(line["mean"] < 0 for line in lines)  # scores with signs have bars, too,
+        assert dom.count("background: gray") == len(lines)  # in the colour of no push
+        drawn = re.findall(r'class="error" style="left: ([\d.]+)%; width: ([\d.]+)%', dom)
+        errors = [line for line in lines if line["std_error"]]
+        assert len(drawn) == len(errors)
+        for (_, width), line in zip(drawn, errors, strict=True):  # none is cut off
+            same = [one for one in errors if one["metric"] == line["metric"]]
+            size = max(abs(one["mean"]) + 1.96 * one["std_error"] for one in same)
+            low, high = (line["mean"] + side * 1.96 * line["std_error"] for side in (-1, 1))
+            if all(one["mean"] >= 0 for one in same):  # bars from the left end
+                expected = 100 * (high - max(low, 0)) / size
+            else:
+                expected = 50 * (high - low) / size
+            assert np.isclose(float(width), expected, rtol=1e-3)

@@ -60,6 +60,11 @@ def aggregate(
         model's at the query), `std_error` is the weighted sum: an upper bound, whatever the
         members have in common. `evaluations` are all that were spent.
 
+    Raises
+    ------
+    ValueError
+        An unknown `method` or `procedure`, or an option of another method.
+
     Examples
     --------
     >>> from sklearn.datasets import load_iris

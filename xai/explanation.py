@@ -392,6 +392,11 @@ def load(path: str | PathLike[str]) -> Explanation:
     Data come back as they were, with their dtypes, index and categories; tensors as arrays, and
     sparse matrices of any format as CSR.
 
+    Raises
+    ------
+    ValueError
+        The file was not written by `Explanation.save`.
+
     Examples
     --------
     >>> import numpy as np, tempfile, xai

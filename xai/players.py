@@ -66,6 +66,13 @@ class Groups(Players):
     ids : int array shaped like ``x.shape[1:]`` or like `x`
         Players are the ids in ascending order (of each row); -1 is never removed.
 
+    Raises
+    ------
+    TypeError
+        Ids that are no integers.
+    ValueError
+        Ids below -1, of another shape than x, or a row that has no player.
+
     Examples
     --------
     >>> import xai
@@ -115,6 +122,11 @@ class Columns(Players):
     ----------
     groups : list of columns or of lists of columns
 
+    Raises
+    ------
+    ValueError
+        The rows are no table, or groups that are empty, overlap or leave columns out.
+
     Examples
     --------
     >>> import xai
@@ -156,6 +168,11 @@ class Columns(Players):
 class Tokens(Players):
     """The words of each text.
 
+    Raises
+    ------
+    ValueError
+        The rows are no strings, or one of them is empty.
+
     Examples
     --------
     >>> import xai
@@ -188,6 +205,11 @@ class Tokens(Players):
 def column_index(column: Any, names: Sequence[str]) -> int:
     """A column's place by name or index, or an error that names the nearest.
 
+    Raises
+    ------
+    ValueError
+        There is no such column.
+
     Examples
     --------
     >>> column_index("age", ["sex", "age"]), column_index(0, ["sex", "age"])
@@ -206,6 +228,13 @@ def column_index(column: Any, names: Sequence[str]) -> int:
 
 def as_players(players: Any, inputs: Inputs, channel_axis: int | None) -> Players:
     """What `explain(players=…)` accepts, as a `Players` object.
+
+    Raises
+    ------
+    TypeError
+        Nothing that names players.
+    ValueError
+        An unknown word.
 
     Examples
     --------

@@ -97,6 +97,13 @@ class Grid(Players):
     cells : int
         Along each side; fewer where the image has fewer pixels.
 
+    Raises
+    ------
+    TypeError
+        `cells` is no integer.
+    ValueError
+        `cells` is less than 1.
+
     Examples
     --------
     >>> import xai
@@ -133,6 +140,11 @@ class Windows(Players):
         Sides in pixels.
     stride : int or (down, across), optional
         Pixels from one window to the next, at most `size`; half of `size` where None.
+
+    Raises
+    ------
+    ValueError
+        A stride beyond the size, which would leave pixels in no window.
 
     Notes
     -----

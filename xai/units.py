@@ -53,6 +53,11 @@ class ActivationMaps(Players):
     layer : str or module
         "auto": the last that has feature maps.
 
+    Raises
+    ------
+    TypeError
+        The model is no torch module.
+
     Notes
     -----
     Score-CAM (Wang et al. 2020, Eq. 4–6).

@@ -24,6 +24,11 @@ class Concept(Behavior):
     bank : ConceptBank
     concept : int
 
+    Raises
+    ------
+    TypeError
+        The model is no torch module.
+
     Notes
     -----
     Concept attribution maps (Fel et al. 2023, §3.3), by the closed form of the implicit gradient:

@@ -71,6 +71,11 @@ class DatasetLoss(Behavior):
         What is averaged over the removal's draws: predictions, before the loss (SAGE), or
         losses (the permutation test).
 
+    Raises
+    ------
+    ValueError
+        An unknown `average`.
+
     Notes
     -----
     SAGE (Covert, Lundberg & Lee 2020, Eq. 3); permutation test (Breiman 2001). Needs `y`.

@@ -132,6 +132,11 @@ class Contrast(Behavior):
         row beside the explained one, fixed before anything is removed.
     output : the scale, as for `Prediction`
 
+    Raises
+    ------
+    ValueError
+        The model has one output, or a row's class would be contrasted with itself.
+
     Notes
     -----
     A contrast of a class with itself is refused, unless it is one of several explained ones
@@ -188,6 +193,11 @@ class Margin(Behavior):
     Parameters
     ----------
     output : the scale, as for `Prediction`
+
+    Raises
+    ------
+    ValueError
+        The model has one output.
 
     Notes
     -----

@@ -263,6 +263,11 @@ def load(path: str | PathLike[str], model: Any = None) -> ConceptBank:
     ----------
     model : the network it was fitted on, which is not in the file
 
+    Raises
+    ------
+    ValueError
+        The file was not written by `ConceptBank.save`.
+
     Examples
     --------
     >>> import tempfile, torch, xai

@@ -30,6 +30,11 @@ class Concepts(Players):
     ----------
     bank : ConceptBank
 
+    Raises
+    ------
+    ValueError
+        A class in place of a bank that was fitted.
+
     Notes
     -----
     CRAFT (Fel et al. 2023, §3.2), which drops E and so explains the output of ``uW`` instead.

@@ -94,6 +94,12 @@ def partial_dependence(
     grid : (g,) values
         None: at most `resolution` quantiles of the column, which are values in it.
 
+    Raises
+    ------
+    ValueError
+        `data` is no table, there is no such column, or the model has several outputs and no
+        target that is one of them.
+
     References
     ----------
     Friedman 2001, Greedy function approximation, eq. 51.
@@ -158,6 +164,11 @@ def accumulated_local_effects(
         As for `partial_dependence`; the column must hold numbers.
     bins
         At most so many stretches between edges.
+
+    Raises
+    ------
+    ValueError
+        As `partial_dependence`; the column holds no numbers, or only one.
 
     References
     ----------

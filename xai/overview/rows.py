@@ -66,6 +66,11 @@ def importance(explanation: Explanation, output: int | str | None = None) -> Imp
     output
         As in `xai.plots.plot`.
 
+    Raises
+    ------
+    ValueError
+        Rows have different players, or several outputs and none is chosen.
+
     Examples
     --------
     >>> import numpy as np, xai
@@ -108,6 +113,11 @@ def submodular_pick(
     -------
     (count,) int array
         Indices of rows, in the order they were picked: ``explanation[picked]``.
+
+    Raises
+    ------
+    ValueError
+        `count` is not from 1 to the number of rows, or `max_features` below 1.
 
     References
     ----------
@@ -166,6 +176,14 @@ def cohorts(
         each of which is explained as alike as can be.
     output
         As in `xai.plots.plot`: what the tree looks at.
+
+    Raises
+    ------
+    TypeError
+        `by` is a bool.
+    ValueError
+        Labels of another number than rows, a feature that is no column, or a number of
+        groups that cannot be had.
 
     Examples
     --------

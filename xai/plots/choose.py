@@ -74,6 +74,13 @@ def plot(explanation: Explanation, kind: str | None = None, **options: Any) -> A
     -------
     matplotlib Axes, or a Figure for "images" and "masks"
 
+    Raises
+    ------
+    ValueError
+        An unknown kind, feature or output, several outputs without `output`, `max_display`
+        below 1, or values that do not add up where the kind shows a way from the base value
+        to the prediction.
+
     Examples
     --------
     >>> import numpy as np, xai

@@ -46,6 +46,12 @@ def compare(
     -------
     matplotlib Figure for images: the photograph, and a map for each method; Axes for tables
 
+    Raises
+    ------
+    ValueError
+        No explanation, or explanations of other rows, features or shapes; several rows of a
+        table.
+
     Examples
     --------
     >>> import numpy as np, xai

@@ -106,6 +106,11 @@ def ace_sheet(ace: Ace, *, concepts: int = 6, crops: int = 6, title: str = "") -
     -------
     Figure
 
+    Raises
+    ------
+    ValueError
+        No concept is significant.
+
     Examples
     --------
     >>> import torch, xai
@@ -164,6 +169,11 @@ def concepts_of_image(explanation: Explanation, row: int = 0, *, concepts: int =
         Of concepts, as ``xai.explain(model, x, "craft", bank=bank)`` returns.
     concepts
         So many, the largest by |value|; what speaks against the output has its bar to the left.
+
+    Raises
+    ------
+    ValueError
+        The explanation is of no concepts, or of several targets.
 
     Examples
     --------

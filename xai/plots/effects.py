@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from xai.plots.many import read_many
 from xai.plots.style import SERIES, Z95, ink, new_axes, title
 from xai.plots.swarm import scatter
 
@@ -41,6 +42,12 @@ def dependence(
     output, color, ax
         As in `scatter`.
 
+    Raises
+    ------
+    ValueError
+        There is no effect, effects are of several features, or of one that the explanation does
+        not know by this name.
+
     Examples
     --------
     >>> import numpy as np, xai
@@ -57,6 +64,8 @@ def dependence(
     features = {curve.feature for curve in curves}
     if len(features) > 1:
         raise ValueError(f"one picture shows one feature, not {', '.join(sorted(features))}")
+    if explanation is not None:
+        _check_feature(curves[0].feature, read_many(explanation, output).names)
     kinds = _kinds(curves)
     if explanation is None:
         axes = new_axes(ax, 6.5, 4.0)
@@ -75,12 +84,23 @@ def dependence(
         axes.fill_between(curve.grid, y - reach, y + reach, color=colour, alpha=0.18, lw=0)
     if kinds is not None and explanation is None:
         axes.set_xticks(range(len(kinds)), kinds, rotation=30, ha="right", parse_math=False)
-    axes.set_xlabel(curves[0].feature, parse_math=False)
+    note = f"{'bands' if kinds is None else 'whiskers'}: ±{Z95} standard errors over rows (95 %)"
+    axes.set_xlabel(f"{curves[0].feature}\n{note}", parse_math=False)
     axes.set_ylabel(
         "attribution, or effect less its mean" if explanation else "effect less its mean"
     )
     axes.legend(frameon=False, fontsize="small")
     return axes
+
+
+def _check_feature(name: str, names: Sequence[str]) -> None:
+    """Refuse an effect of a feature that the explanation does not know by this name."""
+    if name not in names:
+        raise ValueError(
+            f"the effect is of {name!r}, which is no feature of the explanation: it names "
+            f"{', '.join(names[:5])}{', …' if len(names) > 5 else ''}. Give both the same names: "
+            "pass a DataFrame or feature_names= to the effect, too"
+        )
 
 
 def _kinds(curves: Sequence[Effect]) -> list[str] | None:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from xai.plots.many import Many, read_many
 from xai.plots.picture import limit
-from xai.plots.style import NEUTRAL, diverging, ink, new_axes, title
+from xai.plots.style import NEUTRAL, Z95, diverging, ink, new_axes, title
 from xai.suggest import unknown
 
 if TYPE_CHECKING:
@@ -33,7 +33,9 @@ def heatmap(
 ) -> Axes:
     """Draw a column for each row explained and a line for each feature, coloured by attribution.
 
-    Above stand the predictions, to the right each feature's mean |attribution|.
+    Above stand the predictions, to the right each feature's mean |attribution| with the 95 %
+    interval of the mean over rows. Where values are sampled, the colour bar tells their median
+    standard error.
 
     Parameters
     ----------
@@ -42,6 +44,11 @@ def heatmap(
     order
         Of the columns: "clusters" puts rows beside each other that were explained alike, as shap
         does; "prediction" sorts them by it; None keeps theirs; or a list of rows.
+
+    Raises
+    ------
+    ValueError
+        An unknown order, rows of different players, or several outputs and none is chosen.
 
     Examples
     --------
@@ -73,7 +80,7 @@ def heatmap(
     figure = axes.get_figure(root=True)
     assert figure is not None
     bar = figure.colorbar(drawn, ax=axes, extend="both" if clipped else "neither", aspect=30)
-    bar.set_label("attribution")
+    bar.set_label("\n".join(["attribution", *_uncertain(many)]))
     return axes
 
 
@@ -106,12 +113,26 @@ def _above(axes: Axes, many: Many, rows: NDArray[np.intp]) -> None:
     title(line, many.heading, width=70)
 
 
+def _uncertain(many: Many) -> list[str]:
+    """A colour has no whiskers: say how far off the sampled values are."""
+    if many.std_error is None or np.isnan(many.std_error).all():
+        return []
+    return [f"median standard error {np.nanmedian(many.std_error):.2g}"]
+
+
 def _beside(axes: Axes, shown: Many) -> None:
-    """The mean size of the lines."""
+    """The mean size of the lines, and its interval over rows."""
     bars = axes.inset_axes((1.01, 0, 0.1, 1), sharey=axes)
-    size = np.nan_to_num(np.abs(shown.values)).mean(axis=0)
-    bars.barh(np.arange(len(size)), size, color=NEUTRAL, height=0.7)
-    bars.set_xlim(0, float(size.max()) or 1.0)
+    sizes = np.nan_to_num(np.abs(shown.values))
+    size = sizes.mean(axis=0)
+    reach = np.zeros_like(size)
+    if len(sizes) > 1:
+        reach = Z95 * sizes.std(axis=0, ddof=1) / np.sqrt(len(sizes))
+    bars.barh(
+        np.arange(len(size)), size, xerr=reach, color=NEUTRAL, ecolor=ink(axes), height=0.7,
+        error_kw={"elinewidth": 0.8},
+    )  # fmt: skip
+    bars.set_xlim(0, float((size + reach).max()) or 1.0)
     bars.tick_params(labelleft=False, labelbottom=False, length=0)
     bars.spines[:].set_visible(False)
     bars.set_xlabel("mean |…|", fontsize="small")

@@ -63,6 +63,11 @@ def images(
 ) -> Figure:
     """Draw several rows' heat maps, by default all, on one colour scale; parameters as in `plot`.
 
+    Raises
+    ------
+    ValueError
+        `rows` is empty, or the rows make no picture.
+
     Examples
     --------
     >>> import numpy as np, xai

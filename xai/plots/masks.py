@@ -44,6 +44,11 @@ def masks(
     matplotlib Figure
         The photograph, and one picture for each area.
 
+    Raises
+    ------
+    ValueError
+        The explanation holds no masks, or they do not fit the images.
+
     Examples
     --------
     >>> import numpy as np, xai
@@ -126,6 +131,11 @@ def strip(
     -------
     matplotlib Figure
         The map, the frames, and the curve.
+
+    Raises
+    ------
+    ValueError
+        The score has no curve, or is of other rows.
 
     Examples
     --------

@@ -10,12 +10,23 @@ from numpy.typing import NDArray
 
 from xai.plots.many import read_many
 from xai.plots.row import Row, read
-from xai.plots.style import NEGATIVE, POSITIVE, amounts, ink, new_axes, row_axes, title
-from xai.plots.table import check_additive
+from xai.plots.style import (
+    NEGATIVE,
+    POSITIVE,
+    Z95,
+    amounts,
+    ink,
+    new_axes,
+    row_axes,
+    title,
+)
+from xai.plots.swarm import line_notes
+from xai.plots.table import check_additive, notes
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.text import Text
+    from matplotlib.transforms import Bbox
 
     from xai.explanation import Explanation
 
@@ -31,6 +42,8 @@ def decision(
     """Draw each row's way from the base value, below, to its prediction, above, as a line.
 
     Features are in the order of their mean |attribution|; lines are coloured by where they end.
+    Where values are sampled, a faint line through the end of each step is the 95 % interval of
+    its own length.
 
     Raises
     ------
@@ -63,11 +76,17 @@ def decision(
         way = shown.base[row] + np.append(0.0, np.cumsum(shown.values[row, ::-1]))
         colour = amounts()(scale(end)) if len(chosen) > 1 else ink(axes)
         axes.plot(way, np.arange(count, -1, -1) - 0.5, color=colour, linewidth=1.2, alpha=0.8)
+        if shown.std_error is not None:
+            heads, reach = way[:0:-1], Z95 * shown.std_error[row]
+            axes.hlines(
+                np.arange(count) - 0.5, heads - reach, heads + reach, color=colour, lw=0.7,
+                alpha=0.6,
+            )  # fmt: skip
     axes.set_ylim(count - 0.5, -0.5)
     axes.grid(axis="y", linewidth=0.4, alpha=0.5)
     heading = [many.heading[0], f"{len(chosen)} row{'s' * (len(chosen) != 1)}"]
     title(axes, heading, width=56)
-    axes.set_xlabel("value of the output")
+    axes.set_xlabel("\n".join(["value of the output", *line_notes(shown)]))
     return axes
 
 
@@ -82,7 +101,8 @@ def force(
     """Draw what pushes one prediction up (red, from the left) and down (blue, from the right).
 
     Parameters as in `plot`. The two sides meet at the prediction; their lengths differ by its
-    distance from the base value.
+    distance from the base value. Where values are sampled, the blunt end of each arrow carries the
+    95 % interval of its own length.
 
     Raises
     ------
@@ -118,7 +138,7 @@ def force(
     axes.spines[["left", "bottom"]].set_visible(False)
     axes.spines["top"].set_visible(True)
     axes.xaxis.set_ticks_position("top")
-    title(axes, [shown.heading, ", ".join(shown.state)], width=80)
+    title(axes, [shown.heading, ", ".join(shown.state), *notes(shown)], width=80)
     _stack(axes, labels)
     return axes
 
@@ -133,6 +153,11 @@ def _side(
     point, place, labels = 0.012 * total, shown.prediction, []
     for player in players[np.argsort(-np.abs(shown.values[players]), kind="stable")]:
         far = place + way * abs(shown.values[player])
+        if shown.std_error is not None and shown.std_error[player] > 0:
+            axes.errorbar(
+                far, 0.5, xerr=Z95 * shown.std_error[player], color=ink(axes), elinewidth=1,
+                capsize=2,
+            )  # fmt: skip
         head = min(point, abs(far - place))
         outline = [
             (place + way * head, 0.9), (place, 0.5), (place + way * head, 0.1), (far, 0.1),
@@ -150,13 +175,29 @@ def _side(
 
 
 def _stack(axes: Axes, labels: Sequence[Text]) -> None:
-    """Put labels that would cover each other on lines below each other."""
-    lines: list[float] = []
-    for text in sorted(labels, key=lambda text: float(text.get_position()[0])):
+    """Put labels that would cover each other on lines below each other.
+
+    What leads from an arrow to its label passes behind other labels unseen.
+    """
+    lines: list[list[Bbox]] = []
+    levels = []
+    labels = sorted(labels, key=lambda text: float(text.get_position()[0]))
+    for text in labels:
         box = text.get_window_extent()
-        level = next((i for i, end in enumerate(lines) if box.x0 > end + 4), len(lines))
-        lines[level : level + 1] = [box.x1]
-        x = text.get_position()[0]
+        level = next((i for i, line in enumerate(lines) if box.x0 > line[-1].x1 + 4), len(lines))
+        if level == len(lines):
+            lines.append([])
+        lines[level].append(box)
+        levels.append(level)
         text.set_y(-0.15 - 0.45 * level)
-        axes.vlines(x, -0.1 - 0.45 * level, 0.08, color=text.get_color(), linewidth=0.6, alpha=0.7)
+    for text, level in zip(labels, levels, strict=True):
+        x, _ = text.get_position()
+        middle = axes.transData.transform((x, 0))[0]
+        free = [not any(b.x0 < middle < b.x1 for b in line) for line in lines[:level]]
+        tops = np.append(0.08, -0.1 - 0.45 * np.flatnonzero(free))
+        lengths = np.append(0.18, np.full(sum(free), 0.45))
+        axes.vlines(
+            np.full(len(tops), x), tops - lengths, tops, color=text.get_color(), linewidth=0.6,
+            alpha=0.7,
+        )  # fmt: skip
     axes.set_ylim(-0.15 - 0.45 * max(1, len(lines)), 1.1)

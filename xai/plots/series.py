@@ -116,6 +116,11 @@ def curves(
     ax
         As in `plot`.
 
+    Raises
+    ------
+    ValueError
+        No score, or one without a curve.
+
     Examples
     --------
     >>> import numpy as np, xai

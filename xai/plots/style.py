@@ -26,7 +26,8 @@ NEUTRAL = "#7f7f7f"
 
 SERIES = ("#2e86c1", "#e0703c", "#2a9d74", "#b565a7", "#a8922a", "#7f7f7f")
 """Colours that tell methods or cohorts apart (after Okabe & Ito), each with a marker of its own."""
-MARKERS = "osD^vP"
+MARKERS = "osD^vPX"
+"""One more than there are colours, so that no two of 42 series look alike."""
 
 Z95 = 1.96
 """Half the width of a 95 % interval, in standard errors."""

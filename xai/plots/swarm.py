@@ -32,6 +32,11 @@ def beeswarm(
     no number is grey. Where values are sampled, a faint line through each dot is its 95 %
     interval.
 
+    Raises
+    ------
+    ValueError
+        Rows have different players, or several outputs and none is chosen.
+
     Examples
     --------
     >>> import numpy as np, xai
@@ -60,7 +65,7 @@ def beeswarm(
     if np.isfinite(shown.data).any():
         value_bar(axes, drawn, "feature value")
     title(axes, shown.heading, width=56)
-    axes.set_xlabel("\n".join(["attribution", *_whiskers(shown)]))
+    axes.set_xlabel("\n".join(["attribution", *line_notes(shown)]))
     return axes
 
 
@@ -86,7 +91,8 @@ def _coloured(shown: Many, player: int) -> Floats:
     return np.asarray(np.clip((column - low) / ((high - low) or 1.0), 0, 1))
 
 
-def _whiskers(shown: Many) -> list[str]:
+def line_notes(shown: Many) -> list[str]:
+    """Say what the faint lines are."""
     return [] if shown.std_error is None else [f"lines: ±{Z95} standard errors (95 %)"]
 
 
@@ -112,6 +118,11 @@ def scatter(
         The feature that colours the dots; "auto": the one of largest mean |interaction| where the
         explanation has `interactions`, else the one whose values best explain what is left at
         like values of `feature` (as shap chooses); None: none.
+
+    Raises
+    ------
+    ValueError
+        There is no such feature, or it is not one column of a table.
 
     Examples
     --------
@@ -150,7 +161,7 @@ def scatter(
         axes.set_xticks(range(len(kinds)), kinds, rotation=30, ha="right", parse_math=False)
     title(axes, many.heading, width=56)
     axes.set_xlabel(many.names[player], parse_math=False)
-    axes.set_ylabel("\n".join(["attribution", *_whiskers(many)]))
+    axes.set_ylabel("\n".join(["attribution", *line_notes(many)]))
     return axes
 
 

@@ -33,6 +33,11 @@ def bar(
     Where the values are sampled, each bar carries its 95 % interval: 1.96 standard errors to
     either side.
 
+    Raises
+    ------
+    ValueError
+        Several outputs and none is chosen, or `max_display` below 1.
+
     Examples
     --------
     >>> import numpy as np, xai
@@ -46,7 +51,7 @@ def bar(
     axes = row_axes(shown.labels, ax)
     _draw_bars(axes, shown, sign_colours(shown.values), signed)
     title(axes, [shown.heading, ", ".join(shown.state)], width=56)
-    axes.set_xlabel("\n".join(["attribution", *_notes(shown)]))
+    axes.set_xlabel("\n".join(["attribution", *notes(shown)]))
     return axes
 
 
@@ -61,6 +66,12 @@ def global_bar(
 
     With the 95 % interval of the mean over rows. Several explanations by name, such as
     `xai.overview.cohorts` makes, are drawn beside each other.
+
+    Raises
+    ------
+    ValueError
+        No explanation, cohorts of different features, or several outputs and none is
+        chosen.
 
     Examples
     --------
@@ -78,7 +89,7 @@ def global_bar(
     axes = row_axes(shown.labels, ax)
     _draw_bars(axes, shown, [NEUTRAL] * len(shown.values), "{:.3g}".format)
     title(axes, [shown.heading, f"over {many.heading[1]}"], width=56)
-    axes.set_xlabel("\n".join(["mean |attribution|", *_notes(shown, over=len(many) > 1)]))
+    axes.set_xlabel("\n".join(["mean |attribution|", *notes(shown, over=len(many) > 1)]))
     return axes
 
 
@@ -161,7 +172,7 @@ def waterfall(
     axes = row_axes(["prediction", *shown.labels, "base value"], ax)
     _draw_steps(axes, shown)
     title(axes, [shown.heading], width=56)
-    axes.set_xlabel("\n".join(["value of the output", *_notes(shown)]))
+    axes.set_xlabel("\n".join(["value of the output", *notes(shown)]))
     return axes
 
 
@@ -228,7 +239,7 @@ def check_additive(shown: Row) -> None:
         )
 
 
-def _notes(shown: Row, *, over: bool = False) -> list[str]:
+def notes(shown: Row, *, over: bool = False) -> list[str]:
     """Say what the reader of the bars must know."""
     whiskers = f"whiskers: ±{Z95} standard errors{' over rows' if over else ''} (95 %)"
     return [*([] if shown.std_error is None else [whiskers]), *_left_out(shown)]

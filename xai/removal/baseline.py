@@ -25,6 +25,14 @@ class Baseline(Removal):
         baseline per row; a statistic of `data` for tables, of each image itself (channel by
         channel) for images.
 
+    Raises
+    ------
+    TypeError
+        `value` is neither a number, an array nor a word.
+    ValueError
+        An unknown word, a baseline of another number of rows than x, or one other than 0
+        for texts.
+
     Examples
     --------
     >>> Baseline(0)

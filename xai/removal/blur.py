@@ -66,6 +66,11 @@ class BlurPyramid(Removal):
     levels : int
         At least 2, the image itself among them.
 
+    Raises
+    ------
+    ValueError
+        `levels` is not an integer of at least 2.
+
     Notes
     -----
     Fong, Patrick & Vedaldi (2019), extremal perturbations. Tensors are differentiable in soft

@@ -26,6 +26,13 @@ class Function(Removal):
         Strings and categories are codes, and only codes that occur may be returned for them.
         It must not change its arguments, and must give the same answer every time.
 
+    Raises
+    ------
+    TypeError
+        The function returns another kind of rows than it was given.
+    ValueError
+        The function returns rows of another shape.
+
     Examples
     --------
     >>> Function(lambda x, kept: x * kept).function(2.0, True)

@@ -31,6 +31,11 @@ class Inpaint(Removal):
         Standard deviation of normal noise on what is filled in, in each image's max − min: a
         model may tell a smooth filling from a picture.
 
+    Raises
+    ------
+    ValueError
+        The rows are no images, or `noise` is negative or not finite.
+
     Notes
     -----
     ROAD (Rong et al. 2022), who take a noise of 0.01; they solve a sparse system for each mask.

@@ -30,6 +30,13 @@ class Neighbourhood(Removal):
     n_draws : int
         Draws that an expectation uses; the fit takes as many as its budget allows.
 
+    Raises
+    ------
+    TypeError
+        x is sparse.
+    ValueError
+        The rows are no table.
+
     Notes
     -----
     Ribeiro, Singh & Guestrin (2016). Within a quartile values are the background's own, where

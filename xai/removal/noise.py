@@ -36,6 +36,13 @@ class Noise(Removal):
         Whether a linear fit regresses on the noise itself, so that its coefficients are slopes in
         x's units (C-LIME, Agarwal et al. 2021), rather than on what is kept. For tables.
 
+    Raises
+    ------
+    TypeError
+        x is sparse.
+    ValueError
+        Neither `sigma` nor background rows, or displacements of images.
+
     Notes
     -----
     SmoothGrad (Smilkov et al. 2017): 10 to 20 % of the range. A draw's noise is the same for all

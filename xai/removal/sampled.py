@@ -107,6 +107,11 @@ class ProductOfMarginals(Removal):
     n_draws : int
         Draws that an expectation uses; walks take further ones.
 
+    Raises
+    ------
+    TypeError
+        x is sparse.
+
     Notes
     -----
     QII (Datta, Sen & Zick 2016).
@@ -150,6 +155,13 @@ class Uniform(Removal):
     data : (m, …) rows like x, optional
     n_draws : int
         Draws that an expectation uses; walks take further ones.
+
+    Raises
+    ------
+    TypeError
+        x is sparse.
+    ValueError
+        `high` lies below `low`.
 
     Notes
     -----

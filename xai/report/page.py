@@ -76,6 +76,12 @@ def page(
         The file. It holds as many of the first rows as keep it under 6 MB; what is left out is
         said on it.
 
+    Raises
+    ------
+    ValueError
+        No explanation, explanations of other rows or features, tables beside images, or
+        another number of `row_names` than rows.
+
     Examples
     --------
     >>> import numpy as np, tempfile, xai

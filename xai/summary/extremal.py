@@ -50,6 +50,11 @@ class ExtremalSubset(Summary):
         Whether every other input is mirrored, left to right, before the model sees it (the mask
         is not), so that no mask fools the model; only where players are pixels.
 
+    Raises
+    ------
+    ValueError
+        An area that is not between 0 and 1.
+
     Notes
     -----
     Fong, Patrick & Vedaldi (2019), with the area taken on the pixels themselves. Players of equal

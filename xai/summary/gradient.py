@@ -48,6 +48,12 @@ class Gradient(Summary):
     samples : int, optional
         Samples for each row; where the draws are fewer, each is used once and nothing is sampled.
 
+    Raises
+    ------
+    ValueError
+        An unknown `at`, `wrt` or `moment`, or samples on a path that are odd or asked for
+        another moment than the mean.
+
     Notes
     -----
     The minimiser of the gradient-matching loss E‖∇f − φ‖² of Han, Srinivas & Lakkaraju (2022,

@@ -44,6 +44,11 @@ class HSIC(Summary):
     scrambles : int
         Independent designs of two levels that these are divided into; the error is their spread.
 
+    Raises
+    ------
+    ValueError
+        An odd number of designs.
+
     Notes
     -----
     Gretton et al. (2005); for images Novello, Fel & Vigouroux (2022). Where coalitions are sampled

@@ -34,6 +34,13 @@ class MeanWhenIncluded(Summary):
         "expected": ``Σ v(M) M_i / (N p)`` instead, as RISE's paper has it; a constant v then
         shows how often each pixel happened to be kept.
 
+    Raises
+    ------
+    TypeError
+        `masks` is no `SmoothGrid`.
+    ValueError
+        `p` outside (0, 1), an unknown `normalise`, or "expected" without masks.
+
     Notes
     -----
     The summary of RISE (Petsiuk, Das & Saenko 2018), as Covert et al. (2021) write it. Coalitions

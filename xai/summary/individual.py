@@ -56,6 +56,10 @@ class IncludeIndividual(Summary):
     softmax : bool
         Report shares that sum to 1, ``exp phi_i / Σ_j exp phi_j``, as Score-CAM weighs channels.
 
+    References
+    ----------
+    Covert, Lundberg & Lee 2021, Explaining by removing, section 6; Wang et al. 2020, Score-CAM.
+
     Examples
     --------
     >>> import xai

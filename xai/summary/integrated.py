@@ -32,6 +32,11 @@ class IntegratedGradient(Summary):
         `tolerance` (0.001 where none is given) of |v(N) − v(∅)|, trapezoids instead, up to 512
         nodes or the budget: those whose own gap is largest are halved until the gap is closed.
 
+    Raises
+    ------
+    ValueError
+        A loss or a margin with more than one draw.
+
     Notes
     -----
     ``phi_i = ∫₀¹ ∂v(α·1)/∂m_i dα`` (Sundararajan, Taly & Yan 2017, Eq. 1; the Aumann–Shapley

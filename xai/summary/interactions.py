@@ -61,6 +61,11 @@ class Interactions(Summary):
     estimator : {"auto", "permutation"}
         "permutation" walks always; "auto" regresses where that is better, see below.
 
+    Raises
+    ------
+    ValueError
+        An unknown `estimator` or `index`.
+
     Notes
     -----
     Grabisch & Roubens (1999) for the indices; Bordt & von Luxburg (2023) for k-SII. `values` are

@@ -84,6 +84,13 @@ class LinearFit(Summary):
         weighed by the ratio of the two, so that the fit tends to the same: with sizes drawn
         uniformly, ``C(d, k) (d + 1) p^k (1 − p)^(d−k)`` for k players kept.
 
+    Raises
+    ------
+    ValueError
+        An unknown word, a number outside its range, options that contradict each other or
+        have no effect, or weights of a kernel that are negative, not finite or of another
+        shape.
+
     Notes
     -----
     The penalty weighs against the samples' sum of squares, so that it matters less the more there

@@ -29,6 +29,11 @@ class SmoothGrid:
     smooth : bool
         True: bilinear, ``k(u) = max(0, 1 − |u|)``; False: each pixel as its cell.
 
+    Raises
+    ------
+    ValueError
+        `cells` is no positive integer, or the players have no height and width.
+
     Notes
     -----
     RISE (Petsiuk, Das & Saenko 2018, §3.2). Every pixel's mask has mean p, and the same

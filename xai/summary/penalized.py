@@ -41,6 +41,11 @@ class PenalizedSubset(Summary):
     mirror : bool
         Whether every other input is mirrored, left to right; only where players are pixels.
 
+    Raises
+    ------
+    ValueError
+        A negative weight or size.
+
     Notes
     -----
     Fong & Vedaldi (2017): Adam at a rate of 0.1, from masks of ½. Their λ₁ = 1e-4 and

@@ -45,6 +45,11 @@ class Banzhaf(Summary):
     order : {1, 2}
         2: Banzhaf's interaction index, too; see `Interactions`.
 
+    Raises
+    ------
+    ValueError
+        `order` is neither 1 nor 2.
+
     Notes
     -----
     Banzhaf (1965). Sampled: each pair (S, N∖S) on one draw; the differences v(S) − v(N∖S) are
@@ -199,6 +204,13 @@ class BetaShapley(Summary):
         (1, 1) is Shapley's value; α = β → ∞ Banzhaf's.
     samples : int, optional
         As for `Semivalue`.
+
+    Raises
+    ------
+    TypeError
+        `alpha` or `beta` is no number.
+    ValueError
+        One of them is not positive and finite.
 
     Examples
     --------

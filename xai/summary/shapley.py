@@ -59,6 +59,12 @@ class Shapley(Summary):
     index : {"k-SII", "SII"}
         What the interactions hold.
 
+    Raises
+    ------
+    ValueError
+        An unknown `estimator` or `index`, `size` not positive, or an option that has no
+        effect with the others.
+
     Notes
     -----
     Shapley (1953); Castro, Gómez & Tejada (2009) and Mitchell et al. (2022) for walks; Lundberg &

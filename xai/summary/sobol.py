@@ -39,6 +39,11 @@ class Sobol(Summary):
     scrambles : int
         Independent scramblings of the sequence; the error is their spread.
 
+    Raises
+    ------
+    ValueError
+        More players than the sequence has dimensions.
+
     Notes
     -----
     Jansen (1999); for images Fel et al. (2021). V is the variance of the v(A_n). A and B are one
