@@ -322,10 +322,23 @@ def _numbers(explanation: Any) -> Floats:
                 f"the explanation has {explanation.base_values.shape[1]} outputs, and a metric "
                 "scores one: pass target=an index"
             )
-        return np.array(explanation.values, np.float64)
+        return _finite(np.array(explanation.values, np.float64))
     array = explanation.detach().cpu().numpy() if is_tensor(explanation) else explanation
     array = np.array(array, np.float64)
-    return array[None] if array.ndim == 1 else array
+    return _finite(array[None] if array.ndim == 1 else array, some=True)
+
+
+def _finite(array: Floats, *, some: bool = False) -> Floats:
+    """An attribution as it is: only behind a row's last player may be NaN; `some`: not in all."""
+    flat = array.reshape(len(array), -1)
+    absent, d = np.isnan(flat), flat.shape[1]
+    holes = (absent[:, :-1] & ~absent[:, 1:]).any(axis=1) | (some & (d > 0) & absent.all(axis=1))
+    bad = np.flatnonzero(holes | np.isinf(flat).any(axis=1))
+    if len(bad):
+        kind = "infinite" if np.isinf(flat[bad[0]]).any() else "NaN"
+        named = ", ".join(map(str, bad[:5]))
+        raise ValueError(f"the attribution is {kind} in row {named} (0-based): there is no order")
+    return array
 
 
 def one_output(explanation: Any, target: Any) -> Any:

@@ -76,6 +76,9 @@ CASES = {
 }
 NAMES = [record.name for record in RECORDS if record.name in CASES]
 FLAT = [name for name in NAMES if not CASES[name].torch]
+UNSCORED = ("relative_representation_stability", "parameter_randomization",
+            "efficient_parameter_randomization", "grid_pointing", "simulatability")  # fmt: skip
+"""Of torch, of images, of many rows: the same attributions are read there."""
 W = np.array([[2.0, -1.0], [0.5, 1.5], [-1.0, 0.3], [0.7, -2.0], [1.1, 0.2]])
 
 
@@ -263,6 +266,35 @@ def test_bad_attributions_are_refused(rows, attribution):
         metrics.no_such_metric  # noqa: B018
     with pytest.raises(ValueError, match="did you mean 'deletion'"):
         metrics.evaluate(model, rows, {"a": attribution}, ["deletio"])
+
+
+@pytest.mark.parametrize("name", [r.name for r in RECORDS if r.name not in UNSCORED])
+@pytest.mark.parametrize("wrong", [np.nan, np.inf])
+def test_what_is_no_number_is_refused_by_row(name, wrong, rows, attribution):
+    """Padding stands behind a row's last player; a hole before it is none."""
+    hole = attribution.copy()
+    hole[1, 2] = wrong
+    mask = np.arange(5) < 2
+    given = {"mask": {"mask": mask}, "reference": {"reference": attribution}}
+    options = given.get(next(r for r in RECORDS if r.name == name).needs, {})
+    with pytest.raises(ValueError, match=r"row 1 \(0-based\)"):
+        if name in CASES:
+            scored(name, model, rows, hole)
+        else:
+            getattr(metrics, name)(model, rows, hole, **options)
+
+
+@pytest.mark.parametrize("target", ["all", xai.Top(1)])
+def test_the_only_explained_output_need_not_be_named(rows, target):
+    f = model if target != "all" else lambda x: model(x)[:, :1]
+    several = xai.explain(f, rows, "occlusion", removal="baseline", target=target)
+    assert several.values.shape == (6, 5, 1)
+    one = xai.explain(f, rows, "occlusion", removal="baseline")
+    for name in ("deletion", "max_sensitivity", "complexity"):
+        metric = getattr(metrics, name)
+        assert_array_equal(metric(f, rows, several).values, metric(f, rows, one).values)
+    report = metrics.evaluate(f, rows, {"all": several}, ["deletion"], controls=False)
+    assert_array_equal(report["deletion", "all"].values, metrics.deletion(f, rows, one).values)
 
 
 def test_a_data_set_explanation_is_of_no_row(cancer):
