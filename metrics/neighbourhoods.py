@@ -27,6 +27,8 @@ from xai.setting import compose
 Indices = NDArray[np.intp]
 NUMBERS = 2**22
 """Of the displaced rows that are held at once."""
+SAME = 1e-9
+"""Of their size: numbers that differ by less are the same but for rounding."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -118,13 +120,16 @@ def values_at(scene: Scene, count: int, by: Callable[[Indices], Floats]) -> Floa
 def as_surrogate(case: Case, baseline: Floats) -> tuple[Floats, Floats]:
     """An attribution as effects φ of losing x to the baseline b (d,), and as slopes γ: (n, d) each.
 
-    Effects of another, fixed baseline become slopes first: ``γ = φ′/(x − b′)``, 0 where x = b′.
+    Effects of another, fixed baseline become slopes first: ``γ = φ′/(x − b′)``, 0 where x = b′
+    but for rounding, which says nothing of a slope.
     """
     a, x = case.values, numbers(case.scene.seen.inputs)
     if kind_of(case.explanation) == "slope":
         return a * (x - baseline), a
     own = _own_baseline(case)
-    gamma = np.nan_to_num(ratio(a, x - (baseline if own is None else own)))
+    b = baseline if own is None else own
+    known = np.abs(x - b) > SAME * np.maximum(np.abs(x), np.abs(b))
+    gamma = np.nan_to_num(ratio(a, np.where(known, x - b, 0.0)))
     return (a if own is None else gamma * (x - baseline)), gamma
 
 

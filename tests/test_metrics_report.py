@@ -8,6 +8,8 @@ from numpy.testing import assert_allclose, assert_array_equal
 
 import xai
 from xai import metrics
+from xai.metrics.case import Case, Scene
+from xai.metrics.neighbourhoods import as_surrogate
 from xai.removal import Baseline
 
 W = np.array([3.0, -1.0, 0.5, 2.0])
@@ -280,6 +282,19 @@ def test_methods_of_another_baseline_are_no_worse_for_it(shape):
     assert np.isnan(choice.gaps["slope"]) and choice.gaps["ig"] < 1e-9
     assert choice.costs["slope"] == 2
     assert "gap" in repr(choice)
+
+
+def test_a_column_at_its_mean_but_for_rounding_has_no_slope():
+    """x − b = 2e-16 and φ = 3e-14 are rounding, and their quotient is no slope."""
+    data = np.array([[0.9, 1.0], [1.7, 2.2], [1.2, 1.4], [2.0, 1.8], [1.3, 1.6], [1.6, 1.6]])
+    f = lambda x: x @ np.array([100.0, -37.3]) + 0.7  # noqa: E731
+    data = np.concatenate([data, 2 * np.array([1.45, 1.6]) - data])
+    for x in (data.mean(axis=0), np.nextafter(data.mean(axis=0), 0), data.mean(axis=0) + 4e-16):
+        e = xai.explain(f, x, "occlusion", data=data)
+        with Scene(f, x[None], data=data, players="elements") as scene:
+            phi, gamma = as_surrogate(Case(scene, e), data.mean(axis=0))
+        assert_array_equal(gamma, 0)
+        assert_array_equal(phi, e.values)
 
 
 def test_frames_are_tested_on_a_linear_model_and_categories_say_why_not(rows, mixed):
