@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 from dataclasses import dataclass, field
+from functools import partial
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -277,11 +278,9 @@ def test_what_is_no_number_is_refused_by_row(name, wrong, rows, attribution):
     mask = np.arange(5) < 2
     given = {"mask": {"mask": mask}, "reference": {"reference": attribution}}
     options = given.get(next(r for r in RECORDS if r.name == name).needs, {})
+    metric = partial(scored, name) if name in CASES else partial(getattr(metrics, name), **options)
     with pytest.raises(ValueError, match=r"row 1 \(0-based\)"):
-        if name in CASES:
-            scored(name, model, rows, hole)
-        else:
-            getattr(metrics, name)(model, rows, hole, **options)
+        metric(model, rows, hole)
 
 
 @pytest.mark.parametrize("target", ["all", xai.Top(1)])
