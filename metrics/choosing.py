@@ -15,10 +15,9 @@ import numpy as np
 
 from xai.explanation import Explanation
 from xai.inputs import is_tensor
-from xai.metrics.attributed import target_of
 from xai.metrics.axioms import completeness_gap
 from xai.metrics.case import Case, Scene
-from xai.metrics.evaluation import _named, explained_by
+from xai.metrics.evaluation import SHARED, explained_by, named_explanations, scene_of_all
 from xai.metrics.neighbourhoods import Areas, areas_of, as_surrogate
 from xai.metrics.perturb import fixed, numbers
 from xai.model import is_module
@@ -146,12 +145,9 @@ def choose(
         labelled = _labelled(model, data, methods)
         named: dict[str, Any] = dict(explained_by(model, x, labelled, keywords | {"data": data}))
     else:
-        labelled, named = {}, _named(explanations, keywords.get("target"))
-    common = {n: keywords[n] for n in ("target", "seed", "categorical", "behavior")
-              if keywords.get(n) is not None}  # fmt: skip
-    if "target" not in common:
-        common["target"] = target_of(next(iter(named.values())))
-    with Scene(model, x, data=data, players="elements", **common) as scene:
+        labelled, named = {}, named_explanations(explanations, keywords.get("target"))
+    common = {n: keywords[n] for n in SHARED if n in keywords}
+    with scene_of_all(model, x, named, common | {"data": data, "players": "elements"}) as scene:
         areas = areas_of(scene, data, scale, samples)
         cases = {name: Case(scene, e) for name, e in named.items()}
         surrogates = {name: as_surrogate(c, areas.baseline) for name, c in cases.items()}
@@ -244,7 +240,7 @@ def _recovery(
     made = explained_by(linear, scene.x, labelled, given | {"data": data})
     gone = numbers(inputs) - areas.baseline
     with Scene(linear, scene.x, data=data, players="elements", seed=scene.seed,
-               channel_axis=scene.channel_axis) as other:  # fmt: skip
+               channel_axis=scene.channel_axis, batch_size=scene.batch_size) as other:  # fmt: skip
         exact = Areas(
             areas.kept, -(gone * w) @ ~areas.kept.T, areas.steps,
             np.tile(areas.steps @ w, (scene.n, 1)), areas.shares,

@@ -104,9 +104,10 @@ def values_at(scene: Scene, count: int, by: Callable[[Indices], Floats]) -> Floa
         rows = np.arange(start, min(start + step, n))
         index = np.repeat(rows, count)
         x = moved(inputs, index, by(rows).reshape(len(index), *inputs.shape))
+        y = None if scene.y is None else np.atleast_1d(np.asarray(scene.y))[index]
         with Scene(
             scene.model, x, target=scene.seen.resolved.index[index, 0], behavior=scene.behavior,
-            batch_size=scene.batch_size, categorical=scene.categorical,
+            y=y, batch_size=scene.batch_size, categorical=scene.categorical,
             channel_axis=scene.channel_axis,
         ) as other:  # fmt: skip
             values, every = other.seen.values, np.arange(len(index))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
+from sklearn.linear_model import LogisticRegression
 
 import xai
 from xai import metrics
@@ -149,6 +150,8 @@ def test_frames_ranks_and_the_front(rows, two):
 
 def test_groups_that_fare_alike_have_no_gap():
     score = metrics.Score(np.array([1.0, 2, 2, 1, 5]), "deletion", "lower", "")
+    gone = metrics.Score(np.array([1.0, np.nan]), "deletion", "lower", "")
+    assert np.isnan(gone.gap(["a", "b"]))  # a group without a score
     assert score.gap(["a", "a", "b", "b", "c"]) == 3.5
     assert metrics.Score(np.array([1.0, 2, 2, 1]), "deletion", "lower", "").gap([0, 0, 1, 1]) == 0
     with pytest.raises(ValueError, match="shape"):
@@ -225,6 +228,8 @@ def test_meta_check_finds_a_metric_that_tells_nothing(rows, two):
     constant = lambda x: np.ones(len(x))  # noqa: E731
     blind = metrics.meta_check(constant, rows, {"a": rows}, "deletion", removal=ZERO)
     assert blind.above_chance["a"] == 0.5
+    blind = metrics.meta_check(constant, rows, {"a": rows}, "mu_fidelity", removals=removals)
+    assert np.isnan([blind.above_chance["a"], blind.seed_spread["a"]]).all()
     few = ("faithfulness_correlation", {"samples": 3, "subset_size": 2})
     drawn = metrics.meta_check(bent, rows, two, few)
     assert drawn.seed_spread["shapley"] > 0
@@ -282,6 +287,45 @@ def test_methods_of_another_baseline_are_no_worse_for_it(shape):
     assert np.isnan(choice.gaps["slope"]) and choice.gaps["ig"] < 1e-9
     assert choice.costs["slope"] == 2
     assert "gap" in repr(choice)
+
+
+def test_choosing_hears_what_explaining_hears(rows, counting):
+    """The batch size, the axis of channels, a loss's labels: all are `explain`'s keywords."""
+    largest = []
+
+    def f(x):
+        largest.append(len(x))
+        return linear(x)
+
+    given = {"methods": ["occlusion"], "samples": 20}
+    small = xai.choose(f, rows, data=rows, batch_size=7, **given)
+    assert max(largest) <= 7
+    assert small.r2 == xai.choose(f, rows, data=rows, **given).r2
+    images = np.random.default_rng(0).random((2, 3, 5, 3))
+    g = lambda x: np.asarray(x)[:, 0].sum(axis=(1, 2))  # noqa: E731
+    axis = xai.choose(g, images, data=images, channel_axis=1, self_test=False, **given)
+    assert axis.explanations["occlusion"].channel_axis == 1
+    y = rows[:, 0] ** 2
+    loss = given | {"behavior": xai.behavior.PredictionLoss("squared"), "data": rows}
+    whole = xai.choose(linear, rows[:3], y=y[:3], **loss).errors["occlusion"]
+    alone = [xai.choose(linear, rows[i : i + 1], y=y[i : i + 1], **loss) for i in range(3)]
+    for area, error in whole.items():  # each row has its own label
+        assert error == pytest.approx(np.mean([one.errors["occlusion"][area] for one in alone]))
+
+
+def test_explanations_are_chosen_among_by_their_own_output(rows):
+    """Of log odds a logistic model is linear, and any effects are exact; of its chances none is."""
+    model = LogisticRegression().fit(rows, rows @ W > 0)
+    for behavior, exact in ((xai.behavior.Prediction("log_odds"), True), (None, False)):
+        methods = ("occlusion", "shapley", "banzhaf")
+        made = {m: xai.explain(model, rows, m, data=rows[::-1] * 2, behavior=behavior)
+                for m in methods}  # fmt: skip
+        choice = xai.choose(model, rows, data=rows[::-1] * 2, explanations=made)
+        r2 = [choice.r2[m][area] for m in methods for area in choice.r2[m]]
+        assert (np.abs(np.array(r2) - 1) < 1e-9).all() == exact
+    odds = xai.explain(model, rows, "shapley", data=rows, behavior=xai.behavior.Margin())
+    with pytest.raises(ValueError, match="pass behavior="):
+        xai.choose(model, rows, data=rows, explanations=made | {"odds": odds})
 
 
 def test_a_column_at_its_mean_but_for_rounding_has_no_slope():
