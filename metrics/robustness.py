@@ -313,6 +313,8 @@ def worst_case_bound(
     attribution's Jacobian; ``radius min(√d σ_max(J), ‖|J| 1‖)`` for ``‖δ‖∞``. The cosine distance
     is at most ``1 − √(1 − T²/‖a‖²)`` where T < ‖a‖, else the 2 that it can be at most.
     It is exact for quadratic models, and no certificate for others: J is taken at x alone.
+    That δ keep the label is no part of it: each half-space ``δ·(∇f_j − ∇f_y) ≤ f_y − f_j`` holds δ
+    or −δ, which move the attribution alike, so that between two classes T stays the same.
 
     Parameters
     ----------

@@ -49,6 +49,10 @@ def test_faithfulness_correlation_of_a_linear_model_does_not_depend_on_the_size(
         linear, rows, 2 * W * (rows - b) + 1, removal=Baseline(b), subset_size=size
     )
     assert_allclose(best.values, 1)
+    worst = metrics.faithfulness_correlation(
+        linear, rows, 1 - 2 * W * (rows - b), removal=Baseline(b), subset_size=size
+    )
+    assert_allclose(worst.values, -1)
 
 
 @pytest.mark.parametrize(
