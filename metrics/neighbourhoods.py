@@ -41,6 +41,7 @@ class Areas:
     steps : (N, d) "nearby", step : change of f (n, N)
     shares : (P,) ξ of b + ξ(x − b), walked : change of f (n, P)
     baseline : (d,)
+    reach : (*shape,) one standard deviation of the steps
     """
 
     kept: Any
@@ -50,6 +51,7 @@ class Areas:
     shares: Floats
     walked: Floats
     baseline: Floats
+    reach: Floats
 
     def errors(self, phi: Floats, gamma: Floats) -> dict[str, tuple[float, float, float]]:
         """Mean squared error, R² and largest error of a surrogate in each neighbourhood."""
@@ -78,7 +80,8 @@ def areas_of(scene: Scene, data: Any, scale: float, samples: int) -> Areas:
     background = np.asarray(background, np.float64).reshape(len(background), d)
     still = fixed(inputs).reshape(-1)
     e = ndtri(streams.uniforms(scene.seed, streams.MOVE, np.arange(samples), d) + 2.0**-54)
-    steps = np.where(still, 0.0, scale * background.std(axis=0) * e)
+    reach = np.where(still, 0.0, scale * background.std(axis=0))
+    steps = reach * e
     shares = (np.arange(samples) + 0.5) / samples
     b = background.mean(axis=0)
     x = numbers(inputs)
@@ -92,7 +95,8 @@ def areas_of(scene: Scene, data: Any, scale: float, samples: int) -> Areas:
     )
     way = np.where(still, 0.0, x - b)
     walked = values_at(scene, samples, lambda rows: way[rows, None] * (shares - 1)[:, None])
-    return Areas(kept, absent - own, steps, there - own, shares, walked - own, b)
+    return Areas(kept, absent - own, steps, there - own, shares, walked - own, b,
+                 reach.reshape(inputs.shape))  # fmt: skip
 
 
 def values_at(scene: Scene, count: int, by: Callable[[Indices], Floats]) -> Floats:

@@ -313,6 +313,23 @@ def test_choosing_hears_what_explaining_hears(rows, counting):
         assert error == pytest.approx(np.mean([one.errors["occlusion"][area] for one in alone]))
 
 
+def test_the_sensitivity_of_each_method_is_asked_for(rows, counting):
+    """`max_sensitivity` within `scale` standard deviations of each column, explained again."""
+    made = {m: xai.explain(bent, rows, m, data=rows) for m in ("occlusion", "banzhaf")}
+    choice = xai.choose(bent, rows, data=rows, explanations=made, copies=4, scale=0.2)
+    radius = 0.2 * rows.std(axis=0)
+    for name, e in made.items():
+        want = metrics.max_sensitivity(bent, rows, e, radius=radius, samples=4)
+        assert choice.sensitivity[name] == pytest.approx(want.mean())
+    assert "sensitivity" in repr(choice)
+    model = counting(bent)
+    plain = xai.choose(model, rows, data=rows, explanations=made, scale=0.2)
+    assert plain.evaluations == choice.evaluations == -(-model.rows // 12)
+    assert plain.sensitivity == {} and "sensitivity" not in repr(plain)
+    still = xai.choose(bent, rows, data=rows[:1], explanations={"array": rows}, copies=2)
+    assert np.isnan(still.sensitivity["array"]) and "sensitivity" in repr(still)
+
+
 def test_explanations_are_chosen_among_by_their_own_output(rows):
     """Of log odds a logistic model is linear, and any effects are exact; of its chances none is."""
     model = LogisticRegression().fit(rows, rows @ W > 0)
