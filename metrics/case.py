@@ -244,10 +244,14 @@ class Case:
     ----------
     scene : Scene
     explanation : Explanation or array
+    opposite : Case
+        Of the negated attributions in the same scene, where there is one: its curves are this
+        one's, read from the other end.
     """
 
     scene: Scene
     explanation: Any
+    opposite: Case | None = None
     _made: dict[Hashable, Any] = field(default_factory=dict, init=False, repr=False)
 
     @cached_property

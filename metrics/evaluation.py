@@ -77,10 +77,11 @@ def evaluate(
         cases = {name: Case(scene, explanation) for name, explanation in named.items()}
         extra: dict[str, Case] = {}
         if controls:
-            flipped = {f"{n} (flipped)": replaced(e, np.negative) for n, e in named.items()}
+            extra = {f"{n} (flipped)": Case(scene, replaced(c.explanation, np.negative), c)
+                     for n, c in cases.items()}  # fmt: skip
             like = next(iter(named.values()))
             chance = replaced(like, lambda values: random_like(values, seed))
-            extra = {n: Case(scene, e) for n, e in (flipped | {RANDOM: chance}).items()}
+            extra[RANDOM] = Case(scene, chance)
         scores: dict[tuple[str, str], Score] = {}
         for label, (record, core, options) in asked.items():
             for name, case in (cases | extra).items():

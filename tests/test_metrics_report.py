@@ -101,6 +101,22 @@ def test_what_is_shared_is_evaluated_once(rows, two, counting):
     assert report["comprehensiveness", "shapley"].evaluations == 0
 
 
+@pytest.mark.parametrize("ties", [False, True])
+def test_flipped_curves_are_read_from_the_other_end(rows, counting, ties):
+    """Without ties the flipped control costs no curve: the least important first, turned round."""
+    model = counting(bent)
+    a = np.round(2 * rows) if ties else rows + 0.01 * np.arange(4)
+    assert ties == any(len(np.unique(row)) < 4 for row in a)
+    asked = ["deletion", "insertion", "abpc", ("road", {"steps": 3}), "monotonicity"]
+    report = metrics.evaluate(model, rows, {"a": a}, asked, removal=ZERO)
+    # predictions, the baseline, two curves of three inner steps: of a, noise and, with ties, −a
+    assert model.rows == 12 + 1 + 12 * 6 * (3 if ties else 2)
+    for label in report.metrics:
+        options = {"steps": 3} if label == "road" else {}
+        alone = getattr(metrics, label)(bent, rows, -a, removal=ZERO, **options)
+        assert_array_equal(report[label, "a (flipped)"].values, alone.values)
+
+
 def test_controls_tell_chance_from_faith(rows):
     e = xai.explain(linear, rows, "exact_shapley", removal=ZERO)
     report = metrics.evaluate(linear, rows, e, ["abpc", "infidelity", "max_sensitivity"])
