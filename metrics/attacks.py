@@ -21,7 +21,7 @@ from xai import streams
 from xai.metrics.case import Case, Result, metric, outputs
 from xai.metrics.derivative import Differentiable
 from xai.metrics.numerics import ratio
-from xai.metrics.perturb import Explain, explained, fixed, lengths, moved
+from xai.metrics.perturb import Explain, check_radius, explained, fixed, lengths, moved
 from xai.metrics.robustness import RADIUS
 from xai.metrics.score import Floats
 
@@ -131,8 +131,7 @@ class _Attack:
     def __post_init__(self) -> None:
         if self.norm not in ("l2", "linf"):
             raise ValueError(f"norm={self.norm!r}: expected 'l2' or 'linf'")
-        if not self.radius > 0:
-            raise ValueError(f"radius={self.radius!r}: expected a positive number")
+        check_radius(self.radius)
         if self.steps < 1 or self.directions < 1:
             raise ValueError("steps and directions are at least 1")
 

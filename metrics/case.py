@@ -7,7 +7,7 @@ A metric is a function of a case. The decorator `metric` makes the public one of
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterator
-from contextlib import AbstractContextManager, ExitStack
+from contextlib import AbstractContextManager, ExitStack, suppress
 from dataclasses import dataclass, field, fields
 from functools import cached_property, wraps
 from inspect import Parameter, signature
@@ -317,7 +317,7 @@ class Result:
     output: str = ""
 
 
-def _numbers(explanation: Any) -> Floats:
+def _numbers(explanation: Any, what: str = "the attribution") -> Floats:
     """An attribution as a float64 copy (n, …) of one output."""
     explanation = converted(explanation)
     if isinstance(explanation, Explanation):
@@ -326,22 +326,30 @@ def _numbers(explanation: Any) -> Floats:
                 f"the explanation has {explanation.base_values.shape[1]} outputs, and a metric "
                 "scores one: pass target=an index"
             )
-        return _finite(np.array(explanation.values, np.float64))
-    array = explanation.detach().cpu().numpy() if is_tensor(explanation) else explanation
-    array = np.array(array, np.float64)
-    return _finite(array[None] if array.ndim == 1 else array, some=True)
+        return _finite(np.array(explanation.values, np.float64), what)
+    given = explanation.detach().cpu().numpy() if is_tensor(explanation) else explanation
+    array: Floats = np.empty(0)
+    if not np.iscomplexobj(given):
+        with suppress(TypeError, ValueError):  # no numbers at all
+            array = np.array(given, np.float64)
+    if array.size == 0 or array.ndim == 0:
+        raise TypeError(
+            f"{what} must be an Explanation or an array of real numbers, shaped like x or like its "
+            f"players, not {given!r:.80}"
+        )
+    return _finite(array[None] if array.ndim == 1 else array, what, some=True)
 
 
-def _finite(array: Floats, *, some: bool = False) -> Floats:
+def _finite(array: Floats, what: str, *, some: bool = False) -> Floats:
     """An attribution as it is: only behind a row's last player may be NaN; `some`: not in all."""
     flat = array.reshape(len(array), -1)
-    absent, d = np.isnan(flat), flat.shape[1]
-    holes = (absent[:, :-1] & ~absent[:, 1:]).any(axis=1) | (some & (d > 0) & absent.all(axis=1))
+    absent = np.isnan(flat)
+    holes = (absent[:, :-1] & ~absent[:, 1:]).any(axis=1) | (some & absent.all(axis=1))
     bad = np.flatnonzero(holes | np.isinf(flat).any(axis=1))
     if len(bad):
         kind = "infinite" if np.isinf(flat[bad[0]]).any() else "NaN"
         named = ", ".join(map(str, bad[:5]))
-        raise ValueError(f"the attribution is {kind} in row {named} (0-based): there is no order")
+        raise ValueError(f"{what} is {kind} in row {named} (0-based): there is no order")
     return array
 
 

@@ -79,12 +79,15 @@ def areas_of(scene: Scene, data: Any, scale: float, samples: int) -> Areas:
     background = background.detach().cpu() if hasattr(background, "detach") else background
     background = np.asarray(background, np.float64).reshape(len(background), d)
     still = fixed(inputs).reshape(-1)
+    x = numbers(inputs)
+    for what, block in (("x", x), ("data", background)):
+        if np.isnan(block[:, ~still]).any():
+            raise ValueError(f"rows are moved by numbers, and {what} holds NaN: fill them first")
     e = ndtri(streams.uniforms(scene.seed, streams.MOVE, np.arange(samples), d) + 2.0**-54)
     reach = np.where(still, 0.0, scale * background.std(axis=0))
     steps = reach * e
     shares = (np.arange(samples) + 0.5) / samples
     b = background.mean(axis=0)
-    x = numbers(inputs)
     kept = ~of_halves(d, samples, scene.seed)
     absent = np.empty((n, len(kept)))
     for rows, game in scene.games:

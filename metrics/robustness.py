@@ -19,6 +19,7 @@ from xai.metrics.numerics import ratio
 from xai.metrics.perturb import (
     Copies,
     Explain,
+    check_radius,
     copies,
     explained,
     fixed,
@@ -342,6 +343,7 @@ def worst_case_bound(
     """
     if norm not in ("l2", "linf") or distance not in ("euclidean", "cosine"):
         raise ValueError("expected norm='l2' or 'linf', and distance='euclidean' or 'cosine'")
+    check_radius(radius)
     n, by_torch = case.scene.n, None
     if explain is None and step is None:
         by_torch = Differentiable.of(case)

@@ -106,6 +106,14 @@ def test_sensitivity_n_is_one_exactly_for_scaled_contributions(rows, a):
     assert_allclose(one.values, expected)  # a single row; Quantus needs two
 
 
+@pytest.mark.parametrize("d", [2, 3, 4])
+def test_sensitivity_n_of_few_features(d):
+    """Of all players there is one subset, which correlates with nothing: it is not asked for."""
+    x, w = np.arange(1.0, 4 * d + 1).reshape(4, d), np.arange(1.0, d + 1)
+    score = metrics.sensitivity_n(lambda z: z @ w, x, w * x, removal="baseline")
+    assert_allclose(score.info["correlations"], 1)
+
+
 def test_infidelity_of_a_linear_model(rows, a):
     """Halves: E(sum_S r)^2 = (sum r^2 + (sum r)^2)/4, r = a - w x; noise: sigma^2 ||a - w||^2."""
     r = a - W * rows

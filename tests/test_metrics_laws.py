@@ -296,6 +296,29 @@ def test_the_only_explained_output_need_not_be_named(rows, target):
     assert_array_equal(report["deletion", "all"].values, metrics.deletion(f, rows, one).values)
 
 
+@pytest.mark.parametrize("wrong", [None, "occlusion", 3.0, [], np.ones((6, 5)) * 1j])
+def test_what_is_no_attribution_is_refused(wrong, rows):
+    for metric in (metrics.deletion, metrics.complexity):
+        with pytest.raises(TypeError, match="an Explanation or an array of real numbers"):
+            metric(model, rows, wrong, removal="baseline")
+    with pytest.raises(TypeError, match="that explain= gave must be"):
+        metrics.max_sensitivity(model, rows, rows, explain=lambda model, x, target: wrong)
+
+
+def test_explain_is_a_function_and_gives_numbers(rows):
+    with pytest.raises(TypeError, match=r"explain must be a function .* not 'lime'"):
+        metrics.max_sensitivity(model, rows, rows, explain="lime")
+    with pytest.raises(ValueError, match="explain= gave is NaN"):
+        metrics.max_sensitivity(model, rows, rows, explain=lambda model, x, target: x * np.nan)
+
+
+@pytest.mark.parametrize("radius", [0, -1.0, np.nan, np.inf, "a", [1.0, 2.0, 3.0]])
+@pytest.mark.parametrize("name", [n for n in FLAT if "radius" in getattr(metrics, n).options])
+def test_a_radius_is_a_positive_number(name, radius, rows, attribution):
+    with pytest.raises(ValueError, match=r"radius=.*expected a positive number"):
+        scored(name, model, rows, attribution, radius=radius)
+
+
 def test_a_data_set_explanation_is_of_no_row(cancer):
     e = xai.explain(cancer.forest, cancer.x[:9], "permutation_test", y=cancer.y[:9])
     with pytest.raises(ValueError, match="data set"):

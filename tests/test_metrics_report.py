@@ -390,6 +390,15 @@ def test_methods_that_agree_but_for_rounding_are_no_lunch_to_pay_for(rows):
     assert choice.warnings == []
 
 
+def test_rows_with_gaps_are_not_moved(rows):
+    f = lambda x: np.nan_to_num(np.asarray(x)) @ W  # noqa: E731
+    gaps = rows.copy()
+    gaps[2, 1] = np.nan
+    for x, data, what in ((gaps, rows, "x"), (rows, gaps, "data")):
+        with pytest.raises(ValueError, match=f"{what} holds NaN"):
+            xai.choose(f, x, data=data, methods=["occlusion"])
+
+
 def test_no_linear_explanation_holds_everywhere(rows):
     wild = lambda x: np.sin(400 * x).sum(axis=1)  # noqa: E731
     choice = xai.choose(wild, rows, data=rows, methods=["occlusion"], neighbourhood="nearby")
