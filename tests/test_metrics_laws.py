@@ -305,6 +305,13 @@ def test_what_is_no_attribution_is_refused(wrong, rows):
         metrics.max_sensitivity(model, rows, rows, explain=lambda model, x, target: wrong)
 
 
+def test_a_reference_is_called_one(rows, attribution):
+    with pytest.raises(ValueError, match="the reference is NaN in row 1"):
+        metrics.rank_correlation(
+            None, None, attribution, reference=np.where(rows == rows[1, 2], np.nan, rows)
+        )
+
+
 def test_explain_is_a_function_and_gives_numbers(rows):
     with pytest.raises(TypeError, match=r"explain must be a function .* not 'lime'"):
         metrics.max_sensitivity(model, rows, rows, explain="lime")
