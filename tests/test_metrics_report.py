@@ -101,6 +101,17 @@ def test_what_is_shared_is_evaluated_once(rows, two, counting):
     assert report["comprehensiveness", "shapley"].evaluations == 0
 
 
+def test_rows_are_explained_again_once_for_all_metrics(rows, counting):
+    model = counting(bent)
+    e = xai.explain(bent, rows, "occlusion", removal=ZERO)
+    asked = ["max_sensitivity", "avg_sensitivity", "local_lipschitz", "relative_input_stability",
+             "relative_output_stability"]  # fmt: skip
+    report = metrics.evaluate(model, rows, {"a": e}, asked, controls=False)
+    # predictions; ten copies: predicted, four players removed, and their one baseline; their class
+    assert model.rows == 12 + 120 * 5 + 1 + 120
+    assert [report[m, "a"].evaluations for m in asked[1:]] == [0, 0, 10, 0]
+
+
 @pytest.mark.parametrize("ties", [False, True])
 def test_flipped_curves_are_read_from_the_other_end(rows, counting, ties):
     """Without ties the flipped control costs no curve: the least important first, turned round."""
