@@ -291,7 +291,8 @@ class Case:
     def changed(self, key: Hashable, **parts: Any) -> Case:
         """The same attribution with another removal, or summed over other players."""
         scene = self.scene.changed(key, **parts)
-        return self.once(("changed", key), lambda: Case(scene, self.explanation))
+        other = None if self.opposite is None else self.opposite.changed(key, **parts)
+        return self.once(("changed", key), lambda: Case(scene, self.explanation, other))
 
 
 def padded(parts: list[tuple[Indices, NDArray[Any]]], n: int) -> Floats:

@@ -128,6 +128,17 @@ def test_flipped_curves_are_read_from_the_other_end(rows, counting, ties):
         assert_array_equal(report[label, "a (flipped)"].values, alone.values)
 
 
+def test_flipped_curves_of_imputed_images_are_read_from_the_other_end(counting):
+    images = np.random.default_rng(0).random((2, 6, 7, 1))
+    f = lambda x: np.asarray(x)[:, :3].sum(axis=(1, 2, 3))  # noqa: E731
+    model, a = counting(f), images[..., 0] - 0.5
+    report = metrics.evaluate(model, images, {"a": a}, [("road", {"steps": 4})])
+    want = metrics.road(f, images, -a, steps=4)
+    assert_array_equal(report["road", "a (flipped)"].values, want.values)
+    # twice the predictions; of a and of noise two curves of three steps
+    assert model.rows == 2 * 2 + 2 * 2 * 6
+
+
 def test_controls_tell_chance_from_faith(rows):
     e = xai.explain(linear, rows, "exact_shapley", removal=ZERO)
     report = metrics.evaluate(linear, rows, e, ["abpc", "infidelity", "max_sensitivity"])
