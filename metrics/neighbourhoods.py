@@ -129,7 +129,8 @@ def as_surrogate(case: Case, baseline: Floats) -> tuple[Floats, Floats]:
     """An attribution as effects φ of losing x to the baseline b (d,), and as slopes γ: (n, d) each.
 
     Effects of another, fixed baseline become slopes first: ``γ = φ′/(x − b′)``, 0 where x = b′
-    but for rounding, which says nothing of a slope.
+    but for rounding, which says nothing of a slope. A group's effect says how far its elements
+    carry together: its γ are the shortest ones with ``γᵀ(x − b′) = φ′``.
     """
     a, x = case.values, numbers(case.scene.seen.inputs)
     if kind_of(case.explanation) == "slope":
@@ -137,8 +138,24 @@ def as_surrogate(case: Case, baseline: Floats) -> tuple[Floats, Floats]:
     own = _own_baseline(case)
     b = baseline if own is None else own
     known = np.abs(x - b) > SAME * np.maximum(np.abs(x), np.abs(b))
-    gamma = np.nan_to_num(ratio(a, np.where(known, x - b, 0.0)))
+    gamma = _slopes(case.explanation, a, np.where(known, x - b, 0.0))
     return (a if own is None else gamma * (x - baseline)), gamma
+
+
+def _slopes(explanation: Any, a: Floats, gap: Floats) -> Floats:
+    """Slopes (n, d) of effects a (n, d) over gaps x − b (n, d), of each group together."""
+    plain = isinstance(explanation, Explanation) and explanation.spans is None
+    if not plain or explanation.layer:
+        return np.nan_to_num(ratio(a, gap))
+    owner = explanation.element_players.reshape(a.shape)
+    gamma = np.zeros_like(a)
+    for row, players in enumerate(owner):
+        mine = players >= 0
+        group, d = players[mine], int(players.max()) + 1
+        effect = np.bincount(group, a[row, mine], d)
+        square = np.bincount(group, gap[row, mine] ** 2, d)
+        gamma[row, mine] = np.nan_to_num(ratio(effect, square))[group] * gap[row, mine]
+    return gamma
 
 
 def _own_baseline(case: Case) -> Floats | None:

@@ -396,6 +396,23 @@ def test_a_column_at_its_mean_but_for_rounding_has_no_slope():
         assert_array_equal(phi, e.values)
 
 
+def test_a_groups_effect_is_shared_out_as_the_shortest_slope():
+    """Of a linear model: γ is w's part along x − b within the group, and so never the longer."""
+    rng = np.random.default_rng(0)
+    x, w = rng.random((3, 6, 6, 1)), rng.normal(size=36)
+    f = lambda z: np.asarray(z).reshape(len(z), -1) @ w  # noqa: E731
+    e = xai.explain(f, x, "shapley", players=xai.players.Patches(3), removal="baseline")
+    with Scene(f, x, data=x, players="elements") as scene:
+        _, gamma = as_surrogate(Case(scene, e), np.full(36, 0.5))
+    owner, gap = e.element_players.reshape(3, 36), x.reshape(3, 36)
+    for i in range(3):
+        for g in range(4):
+            own, step = w[owner[i] == g], gap[i, owner[i] == g]
+            assert_allclose(gamma[i, owner[i] == g], (own @ step) / (step @ step) * step)
+    choice = xai.choose(f, x, data=x, explanations={"patches": e}, samples=2000)
+    assert choice.r2["patches"]["nearby"] > 0
+
+
 def test_frames_are_tested_on_a_linear_model_and_categories_say_why_not(rows, mixed):
     pandas = pytest.importorskip("pandas")
     frame = pandas.DataFrame(rows, columns=list("abcd"))
