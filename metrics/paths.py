@@ -86,7 +86,7 @@ def along(case: Case, first: str, sizes: Callable[[int], Sizes]) -> Floats:
     sizes : d -> (S,) numbers s
         What another metric has asked for already costs nothing. NaN pads rows with fewer.
     """
-    if case.opposite is not None and not _ties(case.values):
+    if case.opposite is not None and not case.once("ties", lambda: _ties(case.values)):
         other = "removed" if first == "kept" else "kept"
         return along(case.opposite, other, lambda d: d - sizes(d))
     known = case.once("along", dict[int, dict[tuple[str, int], Floats]])
