@@ -72,7 +72,7 @@ def distance_attack(
 def top_k_attack(
     case: Case,
     *,
-    k: int = 3,
+    k: int | None = None,
     radius: float = RADIUS,
     norm: Norm = "linf",
     steps: int = STEPS,
@@ -81,7 +81,8 @@ def top_k_attack(
 ) -> Result:
     """Largest share of the k players of largest |a| that drop out of them, the class kept.
 
-    IFIA (Ghorbani, Abid & Zou 2019): ascent on minus the sum of those players' |a|.
+    IFIA (Ghorbani, Abid & Zou 2019): ascent on minus the sum of those players' |a|. `k`: None
+    takes 3, or one fewer than there are.
 
     Examples
     --------
@@ -93,6 +94,7 @@ def top_k_attack(
     1.0
     """
     own = np.nan_to_num(case.flat)
+    k = max(1, min(3, own.shape[1] - 1)) if k is None else k
     if not 1 <= k <= own.shape[1]:
         raise ValueError(f"k={k!r}: there are {own.shape[1]} players")
     top = np.argsort(-np.abs(own), axis=1, kind="stable")[:, :k]

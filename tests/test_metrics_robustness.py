@@ -292,6 +292,11 @@ def test_the_top_players_are_attacked(rows):
     own = lambda model, rows, target: rows  # noqa: E731
     attack = metrics.top_k_attack(linear, x, x, k=1, radius=0.2, explain=own)
     assert_allclose(attack.values, [1, 0])
+    pair = np.array([[1.0, 1.1], [1.0, 9.0]])
+    few = metrics.top_k_attack(lambda z: z @ W[:2], pair, pair, radius=0.2, explain=own)
+    assert_allclose(few.values, [1, 0])  # of two players one is attacked
+    one = metrics.top_k_attack(lambda z: z[:, 0], x[:, :1], x[:, :1], explain=own)
+    assert_allclose(one.values, 0)
     with pytest.raises(ValueError, match="4 players"):
         metrics.top_k_attack(linear, x, x, k=5, explain=own)
 
