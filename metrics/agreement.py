@@ -114,7 +114,7 @@ def faithfulness_estimate(case: Case, *, steps: int | None = None) -> Floats:
 def sensitivity_n(case: Case, *, subset_size: Amount | None = None, samples: int = 100) -> Result:
     """``corr_S(Σ_{i∈S} a_i, Δ_S)`` for each size n of S, averaged over sizes.
 
-    Ancona et al. 2018. `subset_size`: the sizes; None: ten, evenly from 1 to 0.8 d.
+    Ancona et al. 2018. `subset_size`: the sizes; None: ten, evenly from 1 to 0.8 d, below d.
     ``info["correlations"]`` has each size's, (n, sizes).
 
     Examples
@@ -131,7 +131,8 @@ def sensitivity_n(case: Case, *, subset_size: Amount | None = None, samples: int
     def sizes(d: int) -> Any:
         if subset_size is not None:
             return amounts(subset_size, d)
-        return np.linspace(1, max(1, 0.8 * d), 10).round().astype(np.intp)
+        even = np.linspace(1, max(1, 0.8 * d), 10).round().astype(np.intp)
+        return np.minimum(even, max(1, d - 1))  # of all players there is one subset
 
     parts = []
     for place, (rows, game, a) in enumerate(case.games()):

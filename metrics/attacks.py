@@ -21,7 +21,7 @@ from xai import streams
 from xai.metrics.case import Case, Result, metric, outputs
 from xai.metrics.derivative import Differentiable
 from xai.metrics.numerics import ratio
-from xai.metrics.perturb import Explain, explained, fixed, lengths, moved
+from xai.metrics.perturb import Explain, check_radius, explained, fixed, lengths, moved
 from xai.metrics.robustness import RADIUS
 from xai.metrics.score import Floats
 
@@ -72,7 +72,7 @@ def distance_attack(
 def top_k_attack(
     case: Case,
     *,
-    k: int = 3,
+    k: int | None = None,
     radius: float = RADIUS,
     norm: Norm = "linf",
     steps: int = STEPS,
@@ -81,7 +81,8 @@ def top_k_attack(
 ) -> Result:
     """Largest share of the k players of largest |a| that drop out of them, the class kept.
 
-    IFIA (Ghorbani, Abid & Zou 2019): ascent on minus the sum of those players' |a|.
+    IFIA (Ghorbani, Abid & Zou 2019): ascent on minus the sum of those players' |a|. `k`: None
+    takes 3, or one fewer than there are.
 
     Raises
     ------
@@ -98,6 +99,7 @@ def top_k_attack(
     1.0
     """
     own = np.nan_to_num(case.flat)
+    k = max(1, min(3, own.shape[1] - 1)) if k is None else k
     if not 1 <= k <= own.shape[1]:
         raise ValueError(f"k={k!r}: there are {own.shape[1]} players")
     top = np.argsort(-np.abs(own), axis=1, kind="stable")[:, :k]
@@ -136,8 +138,7 @@ class _Attack:
     def __post_init__(self) -> None:
         if self.norm not in ("l2", "linf"):
             raise ValueError(f"norm={self.norm!r}: expected 'l2' or 'linf'")
-        if not self.radius > 0:
-            raise ValueError(f"radius={self.radius!r}: expected a positive number")
+        check_radius(self.radius)
         if self.steps < 1 or self.directions < 1:
             raise ValueError("steps and directions are at least 1")
 

@@ -52,6 +52,8 @@ def of_output(explanation: Explanation, target: Any) -> Explanation:
     Only an index, one for each row, or a name says which; others are left as they are.
     """
     several = explanation.base_values.ndim == 2
+    if several and target is None and explanation.base_values.shape[1] == 1:
+        target = explanation.target[:, 0]  # the only one of each row
     by_name = isinstance(target, str) and target not in ("predicted", "all")
     if not several or not (by_name or np.asarray(target).dtype.kind in "iu"):
         return explanation

@@ -7,7 +7,7 @@ A metric is a function of a case. The decorator `metric` makes the public one of
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterator
-from contextlib import AbstractContextManager, ExitStack
+from contextlib import AbstractContextManager, ExitStack, suppress
 from dataclasses import dataclass, field, fields
 from functools import cached_property, wraps
 from inspect import Parameter, signature
@@ -244,10 +244,14 @@ class Case:
     ----------
     scene : Scene
     explanation : Explanation or array
+    opposite : Case
+        Of the negated attributions in the same scene, where there is one: its curves are this
+        one's, read from the other end.
     """
 
     scene: Scene
     explanation: Any
+    opposite: Case | None = None
     _made: dict[Hashable, Any] = field(default_factory=dict, init=False, repr=False)
 
     @cached_property
@@ -287,7 +291,8 @@ class Case:
     def changed(self, key: Hashable, **parts: Any) -> Case:
         """The same attribution with another removal, or summed over other players."""
         scene = self.scene.changed(key, **parts)
-        return self.once(("changed", key), lambda: Case(scene, self.explanation))
+        other = None if self.opposite is None else self.opposite.changed(key, **parts)
+        return self.once(("changed", key), lambda: Case(scene, self.explanation, other))
 
 
 def padded(parts: list[tuple[Indices, NDArray[Any]]], n: int) -> Floats:
@@ -313,7 +318,7 @@ class Result:
     output: str = ""
 
 
-def _numbers(explanation: Any) -> Floats:
+def _numbers(explanation: Any, what: str = "the attribution") -> Floats:
     """An attribution as a float64 copy (n, …) of one output."""
     explanation = converted(explanation)
     if isinstance(explanation, Explanation):
@@ -322,10 +327,31 @@ def _numbers(explanation: Any) -> Floats:
                 f"the explanation has {explanation.base_values.shape[1]} outputs, and a metric "
                 "scores one: pass target=an index"
             )
-        return np.array(explanation.values, np.float64)
-    array = explanation.detach().cpu().numpy() if is_tensor(explanation) else explanation
-    array = np.array(array, np.float64)
-    return array[None] if array.ndim == 1 else array
+        return _finite(np.array(explanation.values, np.float64), what)
+    given = explanation.detach().cpu().numpy() if is_tensor(explanation) else explanation
+    array: Floats = np.empty(0)
+    if not np.iscomplexobj(given):
+        with suppress(TypeError, ValueError):  # no numbers at all
+            array = np.array(given, np.float64)
+    if array.size == 0 or array.ndim == 0:
+        raise TypeError(
+            f"{what} must be an Explanation or an array of real numbers, shaped like x or like its "
+            f"players, not {given!r:.80}"
+        )
+    return _finite(array[None] if array.ndim == 1 else array, what, some=True)
+
+
+def _finite(array: Floats, what: str, *, some: bool = False) -> Floats:
+    """An attribution as it is: only behind a row's last player may be NaN; `some`: not in all."""
+    flat = array.reshape(len(array), -1)
+    absent = np.isnan(flat)
+    holes = (absent[:, :-1] & ~absent[:, 1:]).any(axis=1) | (some & absent.all(axis=1))
+    bad = np.flatnonzero(holes | np.isinf(flat).any(axis=1))
+    if len(bad):
+        kind = "infinite" if np.isinf(flat[bad[0]]).any() else "NaN"
+        named = ", ".join(map(str, bad[:5]))
+        raise ValueError(f"{what} is {kind} in row {named} (0-based): there is no order")
+    return array
 
 
 def one_output(explanation: Any, target: Any) -> Any:

@@ -15,12 +15,13 @@ import numpy as np
 
 from xai.explanation import Explanation
 from xai.inputs import is_tensor
-from xai.metrics.attributed import target_of
 from xai.metrics.axioms import completeness_gap
 from xai.metrics.case import Case, Scene
-from xai.metrics.evaluation import _named, explained_by
+from xai.metrics.evaluation import SHARED, explained_by, named_explanations, scene_of_all
 from xai.metrics.neighbourhoods import Areas, areas_of, as_surrogate
 from xai.metrics.perturb import fixed, numbers
+from xai.metrics.robustness import max_sensitivity
+from xai.metrics.score import mean
 from xai.model import is_module
 from xai.records import as_lines
 from xai.removal import Baseline
@@ -55,6 +56,9 @@ class Choice:
         method that recovers what it can express.
     gaps : {method: number}
         Mean ``|Σ φ − (f(x) − v(∅))|`` in the explanation's own game; NaN where it has no v(∅).
+    sensitivity : {method: number}
+        Mean `max_sensitivity` over copies moved by at most `scale` standard deviations of each
+        column; NaN where an explanation cannot be repeated. {} without `copies`.
     costs : {method: int}
         Model rows per explained row that the explanation cost.
     warnings : list of str
@@ -74,21 +78,28 @@ class Choice:
     warnings: list[str]
     explanations: dict[str, Any] = field(default_factory=dict)
     evaluations: int = 0
+    sensitivity: dict[str, float] = field(default_factory=dict)
 
     def __repr__(self) -> str:
         areas = list(next(iter(self.errors.values())))
-        head = ["R² (worst error)", *areas, "recovers a linear model", "gap", "model rows"]
+        moved = ["sensitivity"] if self.sensitivity else []
+        head = ["R² (worst error)", *areas, "recovers a linear model", "gap", *moved, "model rows"]
         body = [
             [("→ " if m == self.best else "  ") + m]
             + [f"{self.r2[m][a]:.3f} ({self.worst[m][a]:.2g})" for a in areas]
             + [f"{self.recovery[m]:.3f}" if m in self.recovery else ""]
-            + ["" if np.isnan(self.gaps[m]) else f"{self.gaps[m]:.2g}", f"{self.costs.get(m, '')}"]
+            + [_figure(self.gaps[m]), *(_figure(self.sensitivity[m]) for _ in moved)]
+            + [f"{self.costs.get(m, '')}"]
             for m in self.errors
         ]
         asked = f"asked: {self.neighbourhood} ({QUESTIONS[self.neighbourhood]}); best: {self.best}"
         return "\n".join(
             [*as_lines([head, *body]), asked, *(f"warning: {w}" for w in self.warnings)]
         )
+
+
+def _figure(number: float) -> str:
+    return "" if np.isnan(number) else f"{number:.2g}"
 
 
 def choose(
@@ -101,6 +112,7 @@ def choose(
     explanations: Mapping[str, Any] | None = None,
     scale: float = SCALE,
     samples: int = 200,
+    copies: int = 0,
     self_test: bool = True,
     **keywords: Any,
 ) -> Choice:
@@ -119,8 +131,13 @@ def choose(
         Made before, in place of `methods`.
     samples : int
         Perturbations of each row in each neighbourhood, the same for all methods.
+    copies : int
+        Of each row, that every method explains again for the column of sensitivity; 0: none. Each
+        costs as much as the explanation.
     self_test : bool
-        Explain a linear model fitted to this one, too: does each method recover it?
+        Explain a linear model fitted to this one, too: does each method recover it? A logistic
+        model would be the same test, as its log odds are linear; its probabilities are not, and
+        no linear explanation recovers them.
     **keywords : of `xai.explain`
 
     Raises
@@ -151,17 +168,15 @@ def choose(
         labelled = _labelled(model, data, methods)
         named: dict[str, Any] = dict(explained_by(model, x, labelled, keywords | {"data": data}))
     else:
-        labelled, named = {}, _named(explanations, keywords.get("target"))
-    common = {n: keywords[n] for n in ("target", "seed", "categorical", "behavior")
-              if keywords.get(n) is not None}  # fmt: skip
-    if "target" not in common:
-        common["target"] = target_of(next(iter(named.values())))
-    with Scene(model, x, data=data, players="elements", **common) as scene:
+        labelled, named = {}, named_explanations(explanations, keywords.get("target"))
+    common = {n: keywords[n] for n in SHARED if n in keywords}
+    with scene_of_all(model, x, named, common | {"data": data, "players": "elements"}) as scene:
         areas = areas_of(scene, data, scale, samples)
         cases = {name: Case(scene, e) for name, e in named.items()}
         surrogates = {name: as_surrogate(c, areas.baseline) for name, c in cases.items()}
         gaps = {name: _gap(c) for name, c in cases.items()}
         spent = -(-scene.spent // scene.n)
+        sensitivity = {n: _sensitivity(c, areas.reach, copies) for n, c in cases.items() if copies}
         tables = {name: areas.errors(*both) for name, both in surrogates.items()}
         warnings = _warnings(scene, tables, neighbourhood)
         recovery: dict[str, float] = {}
@@ -178,8 +193,9 @@ def choose(
         warnings.append(f"{', '.join(poor)}: does not even recover a linear model here")
     costs = {name: e.evaluations for name, e in named.items() if isinstance(e, Explanation)}
     return Choice(
-        best, neighbourhood, errors, r2, worst, recovery, gaps, costs, warnings, named, spent
-    )
+        best, neighbourhood, errors, r2, worst, recovery, gaps, costs, warnings, named, spent,
+        sensitivity,
+    )  # fmt: skip
 
 
 def _gap(case: Case) -> float:
@@ -188,6 +204,15 @@ def _gap(case: Case) -> float:
     if not isinstance(e, Explanation) or np.isnan(e.base_values).any():
         return float("nan")
     return float(np.mean(completeness_gap(None, None, e).values))
+
+
+def _sensitivity(case: Case, reach: Any, copies: int) -> float:
+    """Mean `max_sensitivity` within `reach`; NaN where nothing moves, or nobody can repeat it."""
+    e = case.explanation
+    if not isinstance(e, Explanation) or e.recipe is None or not reach.any():
+        return float("nan")
+    core = max_sensitivity.core  # type: ignore[attr-defined] # shares the scene
+    return mean(core(case, radius=reach, samples=copies))
 
 
 def _labelled(model: Any, data: Any, methods: Any) -> dict[str, Any]:
@@ -249,11 +274,11 @@ def _recovery(
     made = explained_by(linear, scene.x, labelled, given | {"data": data})
     gone = numbers(inputs) - areas.baseline
     with Scene(linear, scene.x, data=data, players="elements", seed=scene.seed,
-               channel_axis=scene.channel_axis) as other:  # fmt: skip
+               channel_axis=scene.channel_axis, batch_size=scene.batch_size) as other:  # fmt: skip
         exact = Areas(
             areas.kept, -(gone * w) @ ~areas.kept.T, areas.steps,
             np.tile(areas.steps @ w, (scene.n, 1)), areas.shares,
-            (areas.shares - 1)[None] * (gone @ w)[:, None], areas.baseline,
+            (areas.shares - 1)[None] * (gone @ w)[:, None], areas.baseline, areas.reach,
         )  # fmt: skip
         both = {name: as_surrogate(Case(other, e), areas.baseline) for name, e in made.items()}
         return {name: exact.errors(*pair)[asked][1] for name, pair in both.items()}, []

@@ -67,20 +67,21 @@ def evaluate(
     >>> report.names, round(report["deletion", "shapley"].mean(), 2)
     (('shapley', 'shapley (flipped)', 'random'), 2.33)
     """
-    named = _named(explanations, common.get("target"))
+    named = named_explanations(explanations, common.get("target"))
     if metrics is None:
         metrics = _default(model, x, named, explain or {})
     asked = _asked(metrics, named, explain or {})
     seed = as_seed(common.get("seed") or 0)
     common = common | {"seed": seed}
-    with _scene(model, x, named, common) as scene:
+    with scene_of_all(model, x, named, common) as scene:
         cases = {name: Case(scene, explanation) for name, explanation in named.items()}
         extra: dict[str, Case] = {}
         if controls:
-            flipped = {f"{n} (flipped)": replaced(e, np.negative) for n, e in named.items()}
+            extra = {f"{n} (flipped)": Case(scene, replaced(c.explanation, np.negative), c)
+                     for n, c in cases.items()}  # fmt: skip
             like = next(iter(named.values()))
             chance = replaced(like, lambda values: random_like(values, seed))
-            extra = {n: Case(scene, e) for n, e in (flipped | {RANDOM: chance}).items()}
+            extra[RANDOM] = Case(scene, chance)
         scores: dict[tuple[str, str], Score] = {}
         for label, (record, core, options) in asked.items():
             for name, case in (cases | extra).items():
@@ -97,7 +98,7 @@ def evaluate(
     return Report(scores, tuple(asked), (*cases, *extra), tuple(extra), evaluations, named, seed)
 
 
-def _named(explanations: Any, target: Any) -> dict[str, Any]:
+def named_explanations(explanations: Any, target: Any) -> dict[str, Any]:
     """Explanations by name, of one output each."""
     explanations = converted(explanations)
     if isinstance(explanations, Explanation):
@@ -156,7 +157,7 @@ def _recipe(explanation: Any) -> Any:
     return explanation.recipe if isinstance(explanation, Explanation) else None
 
 
-def _scene(model: Any, x: Any, named: dict[str, Any], common: dict[str, Any]) -> Scene:
+def scene_of_all(model: Any, x: Any, named: dict[str, Any], common: dict[str, Any]) -> Scene:
     """One scene for all: what is not given is the first explanation's, where all agree."""
     from xai.metrics.attributed import own_keywords
 
@@ -235,13 +236,13 @@ def compare(
     if len(labelled) < len(methods):
         raise ValueError("two methods have the same name: pass methods as a dict with labels")
     explanations = explained_by(model, x, labelled, keywords)
-    shared = {n: keywords[n] for n in _SHARED if keywords.get(n) is not None}
+    shared = {n: keywords[n] for n in SHARED if keywords.get(n) is not None}
     if removal is not None:
         shared["removal"] = removal
     return evaluate(model, x, explanations, metrics, controls=controls, **shared)
 
 
-_SHARED = ("target", "y", "data", "players", "behavior", "batch_size", "n_jobs", "seed",
+SHARED = ("target", "y", "data", "players", "behavior", "batch_size", "n_jobs", "seed",
            "feature_names", "categorical", "channel_axis")  # fmt: skip
 
 

@@ -13,10 +13,10 @@ from scipy.stats import rankdata
 from xai.explanation import Explanation
 from xai.metrics.case import Case, Scene, score
 from xai.metrics.controls import random_explain, random_like, replaced
-from xai.metrics.evaluation import _asked, _named, _scene
+from xai.metrics.evaluation import _asked, named_explanations, scene_of_all
 from xai.metrics.numerics import pearson
 from xai.metrics.registry import Record
-from xai.metrics.score import Floats
+from xai.metrics.score import Floats, mean
 from xai.records import as_lines
 from xai.streams import as_seed
 
@@ -106,7 +106,7 @@ def meta_check(
     """
     if seeds < 1 or randoms < 1:
         raise ValueError("seeds and randoms are at least 1")
-    named = _named(explanations, common.get("target"))
+    named = named_explanations(explanations, common.get("target"))
     ((label, (record, core, options)),) = _asked([metric], named, explain or {}).items()
     seed = as_seed(common.get("seed") or 0)
     if removals and common.get("removal") is None:
@@ -119,7 +119,7 @@ def meta_check(
         return score(record.name, Case(scene, attribution), core, own).values
 
     sign = 1 if record.better == "higher" else -1
-    with _scene(model, x, named, common) as scene:
+    with scene_of_all(model, x, named, common) as scene:
         own = {n: sign * scored(scene, e, (explain or {}).get(n)) for n, e in named.items()}
         flipped = {n: sign * scored(scene, replaced(e, np.negative)) if _signed(record) else None
                    for n, e in named.items()}  # fmt: skip
@@ -129,14 +129,14 @@ def meta_check(
         for i in range(randoms):
             attribution = replaced(like, lambda values, i=i: random_like(values, seed + i))
             chance.append(sign * scored(scene, attribution, random_explain(seed + i, width)))
-    means = {n: [float(sign * np.nanmean(v))] for n, v in own.items()}
+    means = {n: [sign * mean(v)] for n, v in own.items()}
     for other in range(1, seeds):
-        with _scene(model, x, named, common | {"seed": seed + other}) as scene:
+        with scene_of_all(model, x, named, common | {"seed": seed + other}) as scene:
             for n, e in named.items():
-                means[n].append(float(np.nanmean(scored(scene, e, (explain or {}).get(n)))))
+                means[n].append(mean(scored(scene, e, (explain or {}).get(n))))
     tables = {}
     for removal in removals:
-        with _scene(model, x, named, common | {"removal": removal}) as scene:
+        with scene_of_all(model, x, named, common | {"removal": removal}) as scene:
             every = [*named.values(), *(replaced(e, np.negative) for e in named.values())]
             every += [replaced(like, lambda values: random_like(values, seed))]
             rows = [scored(scene, e, random_explain(seed, width)) for e in every]
@@ -170,4 +170,4 @@ def _agreement(a: Floats, b: Floats) -> float:
     known = ~(np.isnan(a) | np.isnan(b)).any(axis=0)
     ranks = [rankdata(t[:, known], axis=0).T for t in (a, b)]
     r = pearson(*ranks) if known.any() else np.array([np.nan])
-    return float(np.nanmean(r)) if not np.isnan(r).all() else float("nan")
+    return mean(r)

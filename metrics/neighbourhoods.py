@@ -27,6 +27,8 @@ from xai.setting import compose
 Indices = NDArray[np.intp]
 NUMBERS = 2**22
 """Of the displaced rows that are held at once."""
+SAME = 1e-9
+"""Of their size: numbers that differ by less are the same but for rounding."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,6 +41,7 @@ class Areas:
     steps : (N, d) "nearby", step : change of f (n, N)
     shares : (P,) ξ of b + ξ(x − b), walked : change of f (n, P)
     baseline : (d,)
+    reach : (*shape,) one standard deviation of the steps
     """
 
     kept: Any
@@ -48,6 +51,7 @@ class Areas:
     shares: Floats
     walked: Floats
     baseline: Floats
+    reach: Floats
 
     def errors(self, phi: Floats, gamma: Floats) -> dict[str, tuple[float, float, float]]:
         """Mean squared error, R² and largest error of a surrogate in each neighbourhood."""
@@ -75,11 +79,15 @@ def areas_of(scene: Scene, data: Any, scale: float, samples: int) -> Areas:
     background = background.detach().cpu() if hasattr(background, "detach") else background
     background = np.asarray(background, np.float64).reshape(len(background), d)
     still = fixed(inputs).reshape(-1)
+    x = numbers(inputs)
+    for what, block in (("x", x), ("data", background)):
+        if np.isnan(block[:, ~still]).any():
+            raise ValueError(f"rows are moved by numbers, and {what} holds NaN: fill them first")
     e = ndtri(streams.uniforms(scene.seed, streams.MOVE, np.arange(samples), d) + 2.0**-54)
-    steps = np.where(still, 0.0, scale * background.std(axis=0) * e)
+    reach = np.where(still, 0.0, scale * background.std(axis=0))
+    steps = reach * e
     shares = (np.arange(samples) + 0.5) / samples
     b = background.mean(axis=0)
-    x = numbers(inputs)
     kept = ~of_halves(d, samples, scene.seed)
     absent = np.empty((n, len(kept)))
     for rows, game in scene.games:
@@ -90,7 +98,8 @@ def areas_of(scene: Scene, data: Any, scale: float, samples: int) -> Areas:
     )
     way = np.where(still, 0.0, x - b)
     walked = values_at(scene, samples, lambda rows: way[rows, None] * (shares - 1)[:, None])
-    return Areas(kept, absent - own, steps, there - own, shares, walked - own, b)
+    return Areas(kept, absent - own, steps, there - own, shares, walked - own, b,
+                 reach.reshape(inputs.shape))  # fmt: skip
 
 
 def values_at(scene: Scene, count: int, by: Callable[[Indices], Floats]) -> Floats:
@@ -102,9 +111,10 @@ def values_at(scene: Scene, count: int, by: Callable[[Indices], Floats]) -> Floa
         rows = np.arange(start, min(start + step, n))
         index = np.repeat(rows, count)
         x = moved(inputs, index, by(rows).reshape(len(index), *inputs.shape))
+        y = None if scene.y is None else np.atleast_1d(np.asarray(scene.y))[index]
         with Scene(
             scene.model, x, target=scene.seen.resolved.index[index, 0], behavior=scene.behavior,
-            batch_size=scene.batch_size, categorical=scene.categorical,
+            y=y, batch_size=scene.batch_size, categorical=scene.categorical,
             channel_axis=scene.channel_axis,
         ) as other:  # fmt: skip
             values, every = other.seen.values, np.arange(len(index))
@@ -118,14 +128,34 @@ def values_at(scene: Scene, count: int, by: Callable[[Indices], Floats]) -> Floa
 def as_surrogate(case: Case, baseline: Floats) -> tuple[Floats, Floats]:
     """An attribution as effects φ of losing x to the baseline b (d,), and as slopes γ: (n, d) each.
 
-    Effects of another, fixed baseline become slopes first: ``γ = φ′/(x − b′)``, 0 where x = b′.
+    Effects of another, fixed baseline become slopes first: ``γ = φ′/(x − b′)``, 0 where x = b′
+    but for rounding, which says nothing of a slope. A group's effect says how far its elements
+    carry together: its γ are the shortest ones with ``γᵀ(x − b′) = φ′``.
     """
     a, x = case.values, numbers(case.scene.seen.inputs)
     if kind_of(case.explanation) == "slope":
         return a * (x - baseline), a
     own = _own_baseline(case)
-    gamma = np.nan_to_num(ratio(a, x - (baseline if own is None else own)))
+    b = baseline if own is None else own
+    known = np.abs(x - b) > SAME * np.maximum(np.abs(x), np.abs(b))
+    gamma = _slopes(case.explanation, a, np.where(known, x - b, 0.0))
     return (a if own is None else gamma * (x - baseline)), gamma
+
+
+def _slopes(explanation: Any, a: Floats, gap: Floats) -> Floats:
+    """Slopes (n, d) of effects a (n, d) over gaps x − b (n, d), of each group together."""
+    plain = isinstance(explanation, Explanation) and explanation.spans is None
+    if not plain or explanation.layer:
+        return np.nan_to_num(ratio(a, gap))
+    owner = explanation.element_players.reshape(a.shape)
+    gamma = np.zeros_like(a)
+    for row, players in enumerate(owner):
+        mine = players >= 0
+        group, d = players[mine], int(players.max()) + 1
+        effect = np.bincount(group, a[row, mine], d)
+        square = np.bincount(group, gap[row, mine] ** 2, d)
+        gamma[row, mine] = np.nan_to_num(ratio(effect, square))[group] * gap[row, mine]
+    return gamma
 
 
 def _own_baseline(case: Case) -> Floats | None:

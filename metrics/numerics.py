@@ -50,8 +50,15 @@ def spearman(a: Floats, b: Floats) -> Floats:
 
 
 def trapezoid(curve: Floats) -> Floats:
-    """Area under curves (n, K + 1) over [0, 1]; shorter ones are padded with NaN."""
-    return np.asarray(np.nanmean((curve[:, 1:] + curve[:, :-1]) / 2, axis=1))
+    """Area under curves (n, K + 1) over [0, 1]; shorter ones are padded with NaN.
+
+    Examples
+    --------
+    >>> trapezoid(np.array([[1.0, 0.5, 0.0], [1.0, 0.0, np.nan], [np.nan, np.nan, np.nan]]))
+    array([0.5, 0.5, nan])
+    """
+    steps = (curve[:, 1:] + curve[:, :-1]) / 2
+    return ratio(np.nansum(steps, axis=1), (~np.isnan(steps)).sum(axis=1))
 
 
 def ratio(above: Any, below: Any) -> Floats:

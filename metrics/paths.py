@@ -86,6 +86,9 @@ def along(case: Case, first: str, sizes: Callable[[int], Sizes]) -> Floats:
     sizes : d -> (S,) numbers s
         What another metric has asked for already costs nothing. NaN pads rows with fewer.
     """
+    if case.opposite is not None and not case.once("ties", lambda: _ties(case.values)):
+        other = "removed" if first == "kept" else "kept"
+        return along(case.opposite, other, lambda d: d - sizes(d))
     known = case.once("along", dict[int, dict[tuple[str, int], Floats]])
     parts = []
     for place, (rows, game, a) in enumerate(case.games()):
@@ -97,6 +100,11 @@ def along(case: Case, first: str, sizes: Callable[[int], Sizes]) -> Floats:
             held.update({(first, int(s)): new[:, i] for i, s in enumerate(missing)})
         parts.append((rows, np.stack([held[first, int(s)] for s in wanted], axis=1)))
     return padded(parts, case.scene.n)
+
+
+def _ties(a: Floats) -> bool:
+    """Whether players of some row are equal: their order does not turn round with the signs."""
+    return bool((np.diff(np.sort(a, axis=1), axis=1) == 0).any())
 
 
 def pieces(game: Game, count: int, draws: int = 1) -> Iterator[tuple[NDArray[np.intp], slice]]:

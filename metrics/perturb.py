@@ -7,6 +7,7 @@ its own recipe, seed included, so that a sampled one is compared under the same 
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
@@ -51,6 +52,8 @@ def explained(
     scene, seen = case.scene, case.scene.seen
     model = scene.model if model is None else model
     target = seen.resolved.index[index, 0] if target is None else target
+    if explain is not None and not callable(explain):
+        raise TypeError(f"explain must be a function (model, x, target) -> array, not {explain!r}")
     if explain is not None:
         rows, m = _like(scene.x, x), len(index)
         size = scene.batch_size or batch_rows(seen.model, seen.inputs, seen.outputs.shape[1])
@@ -61,7 +64,8 @@ def explained(
     for part in made:
         if isinstance(part, Explanation):
             scene.spent_elsewhere += part.evaluations * len(part)
-    flat = np.concatenate([a.reshape(len(a), -1) for a in map(_numbers, made)])
+    arrays = [_numbers(part, "an attribution that explain= gave") for part in made]
+    flat = np.concatenate([a.reshape(len(a), -1) for a in arrays])
     if flat.shape != (len(index), case.flat.shape[1]):
         raise ValueError(
             f"explain= gave an attribution of shape {flat.shape} for {len(index)} rows, where the "
@@ -117,8 +121,10 @@ def copies(case: Case, radius: Any, samples: int, explain: Explain | None) -> Co
     if isinstance(samples, bool) or not isinstance(samples, int | np.integer) or samples < 1:
         raise ValueError(f"samples={samples!r}: expected a positive integer")
 
+    inputs, n = case.scene.seen.inputs, case.scene.n
+    within(inputs, radius)
+
     def make() -> Copies:
-        inputs, n = case.scene.seen.inputs, case.scene.n
         u = box(inputs, radius, samples, case.scene.seed)
         index = np.repeat(np.arange(n), samples)
         x = moved(inputs, index, np.tile(u, (n, *[1] * len(inputs.shape))))
@@ -133,12 +139,27 @@ def copies(case: Case, radius: Any, samples: int, explain: Explain | None) -> Co
 
 def box(inputs: Inputs, radius: Any, samples: int, seed: int) -> Floats:
     """Uniform perturbations (N, *shape), 0 for columns of categories."""
-    reach = np.broadcast_to(np.asarray(radius, np.float64), inputs.shape)
-    if not (np.isfinite(reach).all() and (reach >= 0).all() and reach.any()):
-        raise ValueError(f"radius={radius!r}: expected a positive number, or one for each column")
+    reach = within(inputs, radius)
     width = int(np.prod(inputs.shape))
     u = 2 * streams.uniforms(seed, streams.MOVE, np.arange(samples), width) - 1
     return u.reshape(samples, *inputs.shape) * np.where(fixed(inputs), 0.0, reach)
+
+
+def within(inputs: Inputs, radius: Any) -> Floats:
+    """The radius of each element, (*shape); refused where it is none."""
+    reach = np.zeros(inputs.shape)
+    with suppress(TypeError, ValueError):  # no numbers, or of another shape
+        reach = np.broadcast_to(np.asarray(radius, np.float64), inputs.shape)
+    if not (np.isfinite(reach).all() and (reach >= 0).all() and reach.any()):
+        raise ValueError(f"radius={radius!r}: expected a positive number, or one for each column")
+    return reach
+
+
+def check_radius(radius: Any) -> None:
+    """Refuse what is no radius of a ball."""
+    number = isinstance(radius, int | float | np.number) and not isinstance(radius, bool)
+    if not (number and 0 < radius < np.inf):
+        raise ValueError(f"radius={radius!r}: expected a positive number")
 
 
 def fixed(inputs: Inputs) -> NDArray[np.bool_]:

@@ -6,7 +6,8 @@ Pure noise is the best explanation by these metrics, as it is never like itself;
 much of what a channel amounts to when a layer is drawn anew, so that no explanation can change
 altogether (Binder et al. 2023). So a score comes with, and prints, a figure of faithfulness,
 ``info["faithfulness"]``: `abpc` in so many `steps` (0: none), about 0 for noise; and with a floor,
-``info["floor"]``, where one is known.
+``info["floor"]``, where one is known: where the layers above are drawn anew, and those below keep
+the activations that the floor is made of. An entropy has none, nor has another class of the model.
 """
 
 from __future__ import annotations

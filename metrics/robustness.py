@@ -19,6 +19,7 @@ from xai.metrics.numerics import ratio
 from xai.metrics.perturb import (
     Copies,
     Explain,
+    check_radius,
     copies,
     explained,
     fixed,
@@ -318,6 +319,8 @@ def worst_case_bound(
     attribution's Jacobian; ``radius min(√d σ_max(J), ‖|J| 1‖)`` for ``‖δ‖∞``. The cosine distance
     is at most ``1 − √(1 − T²/‖a‖²)`` where T < ‖a‖, else the 2 that it can be at most.
     It is exact for quadratic models, and no certificate for others: J is taken at x alone.
+    That δ keep the label is no part of it: each half-space ``δ·(∇f_j − ∇f_y) ≤ f_y − f_j`` holds δ
+    or −δ, which move the attribution alike, so that between two classes T stays the same.
 
     Parameters
     ----------
@@ -350,6 +353,7 @@ def worst_case_bound(
     """
     if norm not in ("l2", "linf") or distance not in ("euclidean", "cosine"):
         raise ValueError("expected norm='l2' or 'linf', and distance='euclidean' or 'cosine'")
+    check_radius(radius)
     n, by_torch = case.scene.n, None
     if explain is None and step is None:
         by_torch = Differentiable.of(case)

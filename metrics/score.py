@@ -12,6 +12,18 @@ Floats: TypeAlias = NDArray[np.floating]
 Better: TypeAlias = Literal["higher", "lower"]
 
 
+def mean(values: Floats) -> float:
+    """Mean of the numbers that are there; NaN where none is.
+
+    Examples
+    --------
+    >>> mean(np.array([1.0, np.nan, 2.0])), mean(np.array([np.nan]))
+    (1.5, nan)
+    """
+    known = values[~np.isnan(values)]
+    return float(known.mean()) if len(known) else float("nan")
+
+
 @dataclass(frozen=True, eq=False, repr=False)
 class Score:
     """Scores of n explained rows.
@@ -77,7 +89,7 @@ class Score:
 
     def mean(self) -> float:
         """Mean over the rows that have a score; NaN where none has."""
-        return float(self._defined.mean()) if len(self._defined) else float("nan")
+        return mean(self.values)
 
     @property
     def std_error(self) -> float:
@@ -88,12 +100,13 @@ class Score:
     def gap(self, groups: Any) -> float:
         """Largest difference between the means of `groups`, a label for each row.
 
-        Fairness of an explanation's quality (Dai et al. 2022): 0 where groups fare alike.
+        Fairness of an explanation's quality (Dai et al. 2022): 0 where groups fare alike, NaN
+        where a group has no score.
         """
         labels = np.asarray(groups)
         if labels.shape != self.values.shape:
             raise ValueError(f"groups has shape {labels.shape}: expected {self.values.shape}")
-        means = [np.nanmean(self.values[labels == label]) for label in np.unique(labels)]
+        means = [mean(self.values[labels == label]) for label in np.unique(labels)]
         return float(np.max(means) - np.min(means))
 
     def beside(self, what: str) -> float | None:
@@ -101,8 +114,7 @@ class Score:
         figures = self.info.get(what)
         if figures is None:
             return None
-        known = figures[~np.isnan(figures)]
-        return float(known.mean()) if len(known) else float("nan")
+        return mean(figures)
 
     def _with(self) -> list[str]:
         floor, faith = self.beside("floor"), self.beside("faithfulness")

@@ -311,6 +311,41 @@ def test_ava_weights_scales_and_frames(rows, data):
     )
 
 
+# ------------------------------------------------------------------------------------------ shap's
+
+
+def shaps(explanation):
+    """An explanation as shap would have given it."""
+    return pytest.importorskip("shap").Explanation(
+        values=explanation.values, base_values=explanation.base_values, data=explanation.data
+    )
+
+
+@pytest.mark.parametrize("method", ["mean", "least_complexity"])
+def test_shaps_explanations_are_aggregated_as_ours(members, method):
+    """Of one output that shap does not name: the model's only one, whichever comes first."""
+    want = xai.aggregate(members[:2], method)
+    first, second = members[:2]
+    both = [shaps(first), shaps(second)]
+    for given in (both, [first, shaps(second)], [shaps(first), second]):
+        out = xai.aggregate(given, method)
+        assert_array_equal(out.values, want.values)
+        assert_array_equal(out.base_values, want.base_values)
+        assert_array_equal(out.target, np.full(7, -1 if given is both else 0))
+
+
+def test_shaps_neighbours_are_averaged(rows, data):
+    e = xai.explain(crossed, data, "shapley", data=data)
+    ours, theirs = (xai.aggregate(given, "ava", query=rows, k=3) for given in (e, shaps(e)))
+    assert_array_equal(theirs.values, ours.values)
+
+
+def test_an_output_that_shap_does_not_name_is_not_guessed(rows, data):
+    first, second = (xai.explain(two, rows, "shapley", data=data, target=t) for t in (0, 1))
+    with pytest.raises(ValueError, match="does not tell which"):
+        xai.aggregate([first, shaps(second)])
+
+
 # ---------------------------------------------------------------------------------------- refusals
 
 

@@ -49,6 +49,10 @@ def test_faithfulness_correlation_of_a_linear_model_does_not_depend_on_the_size(
         linear, rows, 2 * W * (rows - b) + 1, removal=Baseline(b), subset_size=size
     )
     assert_allclose(best.values, 1)
+    worst = metrics.faithfulness_correlation(
+        linear, rows, 1 - 2 * W * (rows - b), removal=Baseline(b), subset_size=size
+    )
+    assert_allclose(worst.values, -1)
 
 
 @pytest.mark.parametrize(
@@ -100,6 +104,14 @@ def test_sensitivity_n_is_one_exactly_for_scaled_contributions(rows, a):
     one = metrics.sensitivity_n(linear, rows[:1], a[:1], removal="baseline", subset_size=[1, 3])
     expected = pearsonr(a[0], W * rows[0])[0]
     assert_allclose(one.values, expected)  # a single row; Quantus needs two
+
+
+@pytest.mark.parametrize("d", [2, 3, 4])
+def test_sensitivity_n_of_few_features(d):
+    """Of all players there is one subset, which correlates with nothing: it is not asked for."""
+    x, w = np.arange(1.0, 4 * d + 1).reshape(4, d), np.arange(1.0, d + 1)
+    score = metrics.sensitivity_n(lambda z: z @ w, x, w * x, removal="baseline")
+    assert_allclose(score.info["correlations"], 1)
 
 
 def test_infidelity_of_a_linear_model(rows, a):

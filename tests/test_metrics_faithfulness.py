@@ -154,6 +154,11 @@ def test_irof_is_relative_and_by_mean(images):
     assert_allclose(table.curve, [[1, 6 / 9, 0, 0]])
 
 
+def test_nothing_predicted_has_no_relative_curve(rows):
+    score = metrics.irof(lambda x: np.zeros(len(x)), rows, rows, removal="baseline")
+    assert score.undefined == 6
+
+
 def test_an_explanations_own_players_removal_and_class_are_used(cancer):
     e = xai.explain(cancer.forest, cancer.x[:4], "shapley", data=cancer.x[:20],
                     players=[[0, 1], [2, 3], [4, 5, 6, 7]])  # fmt: skip

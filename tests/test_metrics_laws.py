@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 from dataclasses import dataclass, field
+from functools import partial
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -76,6 +77,9 @@ CASES = {
 }
 NAMES = [record.name for record in RECORDS if record.name in CASES]
 FLAT = [name for name in NAMES if not CASES[name].torch]
+UNSCORED = ("relative_representation_stability", "parameter_randomization",
+            "efficient_parameter_randomization", "grid_pointing", "simulatability")  # fmt: skip
+"""Of torch, of images, of many rows: the same attributions are read there."""
 W = np.array([[2.0, -1.0], [0.5, 1.5], [-1.0, 0.3], [0.7, -2.0], [1.1, 0.2]])
 
 
@@ -263,6 +267,63 @@ def test_bad_attributions_are_refused(rows, attribution):
         metrics.no_such_metric  # noqa: B018
     with pytest.raises(ValueError, match="did you mean 'deletion'"):
         metrics.evaluate(model, rows, {"a": attribution}, ["deletio"])
+
+
+@pytest.mark.parametrize("name", [r.name for r in RECORDS if r.name not in UNSCORED])
+@pytest.mark.parametrize("wrong", [np.nan, np.inf])
+def test_what_is_no_number_is_refused_by_row(name, wrong, rows, attribution):
+    """Padding stands behind a row's last player; a hole before it is none."""
+    hole = attribution.copy()
+    hole[1, 2] = wrong
+    mask = np.arange(5) < 2
+    given = {"mask": {"mask": mask}, "reference": {"reference": attribution}}
+    options = given.get(next(r for r in RECORDS if r.name == name).needs, {})
+    metric = partial(scored, name) if name in CASES else partial(getattr(metrics, name), **options)
+    with pytest.raises(ValueError, match=r"row 1 \(0-based\)"):
+        metric(model, rows, hole)
+
+
+@pytest.mark.parametrize("target", ["all", xai.Top(1)])
+def test_the_only_explained_output_need_not_be_named(rows, target):
+    f = model if target != "all" else lambda x: model(x)[:, :1]
+    several = xai.explain(f, rows, "occlusion", removal="baseline", target=target)
+    assert several.values.shape == (6, 5, 1)
+    one = xai.explain(f, rows, "occlusion", removal="baseline")
+    for name in ("deletion", "max_sensitivity", "complexity"):
+        metric = getattr(metrics, name)
+        assert_array_equal(metric(f, rows, several).values, metric(f, rows, one).values)
+    report = metrics.evaluate(f, rows, {"all": several}, ["deletion"], controls=False)
+    assert_array_equal(report["deletion", "all"].values, metrics.deletion(f, rows, one).values)
+
+
+@pytest.mark.parametrize("wrong", [None, "occlusion", 3.0, [], np.ones((6, 5)) * 1j])
+def test_what_is_no_attribution_is_refused(wrong, rows):
+    for metric in (metrics.deletion, metrics.complexity):
+        with pytest.raises(TypeError, match="an Explanation or an array of real numbers"):
+            metric(model, rows, wrong, removal="baseline")
+    with pytest.raises(TypeError, match="that explain= gave must be"):
+        metrics.max_sensitivity(model, rows, rows, explain=lambda model, x, target: wrong)
+
+
+def test_a_reference_is_called_one(rows, attribution):
+    with pytest.raises(ValueError, match="the reference is NaN in row 1"):
+        metrics.rank_correlation(
+            None, None, attribution, reference=np.where(rows == rows[1, 2], np.nan, rows)
+        )
+
+
+def test_explain_is_a_function_and_gives_numbers(rows):
+    with pytest.raises(TypeError, match=r"explain must be a function .* not 'lime'"):
+        metrics.max_sensitivity(model, rows, rows, explain="lime")
+    with pytest.raises(ValueError, match="explain= gave is NaN"):
+        metrics.max_sensitivity(model, rows, rows, explain=lambda model, x, target: x * np.nan)
+
+
+@pytest.mark.parametrize("radius", [0, -1.0, np.nan, np.inf, "a", [1.0, 2.0, 3.0]])
+@pytest.mark.parametrize("name", [n for n in FLAT if "radius" in getattr(metrics, n).options])
+def test_a_radius_is_a_positive_number(name, radius, rows, attribution):
+    with pytest.raises(ValueError, match=r"radius=.*expected a positive number"):
+        scored(name, model, rows, attribution, radius=radius)
 
 
 def test_a_data_set_explanation_is_of_no_row(cancer):

@@ -5,9 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
+from sklearn.linear_model import LogisticRegression
 
 import xai
 from xai import metrics
+from xai.metrics.case import Case, Scene
+from xai.metrics.neighbourhoods import as_surrogate
 from xai.removal import Baseline
 
 W = np.array([3.0, -1.0, 0.5, 2.0])
@@ -98,6 +101,44 @@ def test_what_is_shared_is_evaluated_once(rows, two, counting):
     assert report["comprehensiveness", "shapley"].evaluations == 0
 
 
+def test_rows_are_explained_again_once_for_all_metrics(rows, counting):
+    model = counting(bent)
+    e = xai.explain(bent, rows, "occlusion", removal=ZERO)
+    asked = ["max_sensitivity", "avg_sensitivity", "local_lipschitz", "relative_input_stability",
+             "relative_output_stability"]  # fmt: skip
+    report = metrics.evaluate(model, rows, {"a": e}, asked, controls=False)
+    # predictions; ten copies: predicted, four players removed, and their one baseline; their class
+    assert model.rows == 12 + 120 * 5 + 1 + 120
+    assert [report[m, "a"].evaluations for m in asked[1:]] == [0, 0, 10, 0]
+
+
+@pytest.mark.parametrize("ties", [False, True])
+def test_flipped_curves_are_read_from_the_other_end(rows, counting, ties):
+    """Without ties the flipped control costs no curve: the least important first, turned round."""
+    model = counting(bent)
+    a = np.round(2 * rows) if ties else rows + 0.01 * np.arange(4)
+    assert ties == any(len(np.unique(row)) < 4 for row in a)
+    asked = ["deletion", "insertion", "abpc", ("road", {"steps": 3}), "monotonicity"]
+    report = metrics.evaluate(model, rows, {"a": a}, asked, removal=ZERO)
+    # predictions, the baseline, two curves of three inner steps: of a, noise and, with ties, −a
+    assert model.rows == 12 + 1 + 12 * 6 * (3 if ties else 2)
+    for label in report.metrics:
+        options = {"steps": 3} if label == "road" else {}
+        alone = getattr(metrics, label)(bent, rows, -a, removal=ZERO, **options)
+        assert_array_equal(report[label, "a (flipped)"].values, alone.values)
+
+
+def test_flipped_curves_of_imputed_images_are_read_from_the_other_end(counting):
+    images = np.random.default_rng(0).random((2, 6, 7, 1))
+    f = lambda x: np.asarray(x)[:, :3].sum(axis=(1, 2, 3))  # noqa: E731
+    model, a = counting(f), images[..., 0] - 0.5
+    report = metrics.evaluate(model, images, {"a": a}, [("road", {"steps": 4})])
+    want = metrics.road(f, images, -a, steps=4)
+    assert_array_equal(report["road", "a (flipped)"].values, want.values)
+    # twice the predictions; of a and of noise two curves of three steps
+    assert model.rows == 2 * 2 + 2 * 2 * 6
+
+
 def test_controls_tell_chance_from_faith(rows):
     e = xai.explain(linear, rows, "exact_shapley", removal=ZERO)
     report = metrics.evaluate(linear, rows, e, ["abpc", "infidelity", "max_sensitivity"])
@@ -147,6 +188,8 @@ def test_frames_ranks_and_the_front(rows, two):
 
 def test_groups_that_fare_alike_have_no_gap():
     score = metrics.Score(np.array([1.0, 2, 2, 1, 5]), "deletion", "lower", "")
+    gone = metrics.Score(np.array([1.0, np.nan]), "deletion", "lower", "")
+    assert np.isnan(gone.gap(["a", "b"]))  # a group without a score
     assert score.gap(["a", "a", "b", "b", "c"]) == 3.5
     assert metrics.Score(np.array([1.0, 2, 2, 1]), "deletion", "lower", "").gap([0, 0, 1, 1]) == 0
     with pytest.raises(ValueError, match="shape"):
@@ -223,6 +266,8 @@ def test_meta_check_finds_a_metric_that_tells_nothing(rows, two):
     constant = lambda x: np.ones(len(x))  # noqa: E731
     blind = metrics.meta_check(constant, rows, {"a": rows}, "deletion", removal=ZERO)
     assert blind.above_chance["a"] == 0.5
+    blind = metrics.meta_check(constant, rows, {"a": rows}, "mu_fidelity", removals=removals)
+    assert np.isnan([blind.above_chance["a"], blind.seed_spread["a"]]).all()
     few = ("faithfulness_correlation", {"samples": 3, "subset_size": 2})
     drawn = metrics.meta_check(bent, rows, two, few)
     assert drawn.seed_spread["shapley"] > 0
@@ -282,6 +327,92 @@ def test_methods_of_another_baseline_are_no_worse_for_it(shape):
     assert "gap" in repr(choice)
 
 
+def test_choosing_hears_what_explaining_hears(rows, counting):
+    """The batch size, the axis of channels, a loss's labels: all are `explain`'s keywords."""
+    largest = []
+
+    def f(x):
+        largest.append(len(x))
+        return linear(x)
+
+    given = {"methods": ["occlusion"], "samples": 20}
+    small = xai.choose(f, rows, data=rows, batch_size=7, **given)
+    assert max(largest) <= 7
+    assert small.r2 == xai.choose(f, rows, data=rows, **given).r2
+    images = np.random.default_rng(0).random((2, 3, 5, 3))
+    g = lambda x: np.asarray(x)[:, 0].sum(axis=(1, 2))  # noqa: E731
+    axis = xai.choose(g, images, data=images, channel_axis=1, self_test=False, **given)
+    assert axis.explanations["occlusion"].channel_axis == 1
+    y = rows[:, 0] ** 2
+    loss = given | {"behavior": xai.behavior.PredictionLoss("squared"), "data": rows}
+    whole = xai.choose(linear, rows[:3], y=y[:3], **loss).errors["occlusion"]
+    alone = [xai.choose(linear, rows[i : i + 1], y=y[i : i + 1], **loss) for i in range(3)]
+    for area, error in whole.items():  # each row has its own label
+        assert error == pytest.approx(np.mean([one.errors["occlusion"][area] for one in alone]))
+
+
+def test_the_sensitivity_of_each_method_is_asked_for(rows, counting):
+    """`max_sensitivity` within `scale` standard deviations of each column, explained again."""
+    made = {m: xai.explain(bent, rows, m, data=rows) for m in ("occlusion", "banzhaf")}
+    choice = xai.choose(bent, rows, data=rows, explanations=made, copies=4, scale=0.2)
+    radius = 0.2 * rows.std(axis=0)
+    for name, e in made.items():
+        want = metrics.max_sensitivity(bent, rows, e, radius=radius, samples=4)
+        assert choice.sensitivity[name] == pytest.approx(want.mean())
+    assert "sensitivity" in repr(choice)
+    model = counting(bent)
+    plain = xai.choose(model, rows, data=rows, explanations=made, scale=0.2)
+    assert plain.evaluations == choice.evaluations == -(-model.rows // 12)
+    assert plain.sensitivity == {} and "sensitivity" not in repr(plain)
+    still = xai.choose(bent, rows, data=rows[:1], explanations={"array": rows}, copies=2)
+    assert np.isnan(still.sensitivity["array"]) and "sensitivity" in repr(still)
+
+
+def test_explanations_are_chosen_among_by_their_own_output(rows):
+    """Of log odds a logistic model is linear, and any effects are exact; of its chances none is."""
+    model = LogisticRegression().fit(rows, rows @ W > 0)
+    for behavior, exact in ((xai.behavior.Prediction("log_odds"), True), (None, False)):
+        methods = ("occlusion", "shapley", "banzhaf")
+        made = {m: xai.explain(model, rows, m, data=rows[::-1] * 2, behavior=behavior)
+                for m in methods}  # fmt: skip
+        choice = xai.choose(model, rows, data=rows[::-1] * 2, explanations=made)
+        r2 = [choice.r2[m][area] for m in methods for area in choice.r2[m]]
+        assert (np.abs(np.array(r2) - 1) < 1e-9).all() == exact
+    odds = xai.explain(model, rows, "shapley", data=rows, behavior=xai.behavior.Margin())
+    with pytest.raises(ValueError, match="pass behavior="):
+        xai.choose(model, rows, data=rows, explanations=made | {"odds": odds})
+
+
+def test_a_column_at_its_mean_but_for_rounding_has_no_slope():
+    """x − b = 2e-16 and φ = 3e-14 are rounding, and their quotient is no slope."""
+    data = np.array([[0.9, 1.0], [1.7, 2.2], [1.2, 1.4], [2.0, 1.8], [1.3, 1.6], [1.6, 1.6]])
+    f = lambda x: x @ np.array([100.0, -37.3]) + 0.7  # noqa: E731
+    data = np.concatenate([data, 2 * np.array([1.45, 1.6]) - data])
+    for x in (data.mean(axis=0), np.nextafter(data.mean(axis=0), 0), data.mean(axis=0) + 4e-16):
+        e = xai.explain(f, x, "occlusion", data=data)
+        with Scene(f, x[None], data=data, players="elements") as scene:
+            phi, gamma = as_surrogate(Case(scene, e), data.mean(axis=0))
+        assert_array_equal(gamma, 0)
+        assert_array_equal(phi, e.values)
+
+
+def test_a_groups_effect_is_shared_out_as_the_shortest_slope():
+    """Of a linear model: γ is w's part along x − b within the group, and so never the longer."""
+    rng = np.random.default_rng(0)
+    x, w = rng.random((3, 6, 6, 1)), rng.normal(size=36)
+    f = lambda z: np.asarray(z).reshape(len(z), -1) @ w  # noqa: E731
+    e = xai.explain(f, x, "shapley", players=xai.players.Patches(3), removal="baseline")
+    with Scene(f, x, data=x, players="elements") as scene:
+        _, gamma = as_surrogate(Case(scene, e), np.full(36, 0.5))
+    owner, gap = e.element_players.reshape(3, 36), x.reshape(3, 36)
+    for i in range(3):
+        for g in range(4):
+            own, step = w[owner[i] == g], gap[i, owner[i] == g]
+            assert_allclose(gamma[i, owner[i] == g], (own @ step) / (step @ step) * step)
+    choice = xai.choose(f, x, data=x, explanations={"patches": e}, samples=2000)
+    assert choice.r2["patches"]["nearby"] > 0
+
+
 def test_frames_are_tested_on_a_linear_model_and_categories_say_why_not(rows, mixed):
     pandas = pytest.importorskip("pandas")
     frame = pandas.DataFrame(rows, columns=list("abcd"))
@@ -296,6 +427,15 @@ def test_frames_are_tested_on_a_linear_model_and_categories_say_why_not(rows, mi
 def test_methods_that_agree_but_for_rounding_are_no_lunch_to_pay_for(rows):
     choice = xai.choose(linear, rows, data=rows[::-1] * 2, methods=["occlusion", "shapley"])
     assert choice.warnings == []
+
+
+def test_rows_with_gaps_are_not_moved(rows):
+    f = lambda x: np.nan_to_num(np.asarray(x)) @ W  # noqa: E731
+    gaps = rows.copy()
+    gaps[2, 1] = np.nan
+    for x, data, what in ((gaps, rows, "x"), (rows, gaps, "data")):
+        with pytest.raises(ValueError, match=f"{what} holds NaN"):
+            xai.choose(f, x, data=data, methods=["occlusion"])
 
 
 def test_no_linear_explanation_holds_everywhere(rows):

@@ -146,6 +146,14 @@ def test_neighbours_in_the_data(rows):
     same = np.sign(linear(rows))[:, None] == np.sign(linear(among))
     gaps = np.linalg.norm(W * (rows[:, None] - among), axis=2)
     assert_allclose(largest.values, np.where(near & same, gaps, -1).max(axis=1))
+    wide = given | {"among": np.concatenate([among, rows + 0.05]), "radius": 0.3}
+    mean = metrics.avg_sensitivity(two, rows, W * rows, **wide)
+    others = wide["among"]
+    near = np.linalg.norm(rows[:, None] - others, axis=2) <= 0.3
+    near &= np.sign(linear(rows))[:, None] == np.sign(linear(others))
+    gaps = np.linalg.norm(W * (rows[:, None] - others), axis=2)
+    assert (near.sum(axis=1) > 1).all()
+    assert_allclose(mean.values, (gaps * near).sum(axis=1) / near.sum(axis=1))
     none = metrics.avg_sensitivity(two, rows, W * rows, **(given | {"among": rows + 50}))
     assert none.undefined == 4 and "undefined (NaN) for 4" in repr(none)
 
@@ -195,6 +203,52 @@ def test_representations_of_a_linear_layer():
         )
 
 
+@pytest.mark.parametrize("outputs", [1, 3])
+def test_representation_stability_of_a_linear_network(outputs):
+    """Gradient ⇒ 0; where the layer is the output, RRS ≡ ROS; of x itself RRS ≡ RIS."""
+    torch = pytest.importorskip("torch")
+    torch.manual_seed(0)
+    net = torch.nn.Sequential(torch.nn.Identity(), torch.nn.Linear(4, outputs)).double()
+    x = torch.randn(6, 4).double() + 1
+    w = net[1].weight.detach().numpy()
+    slope = lambda model, rows, target: w[np.asarray(target)]  # noqa: E731
+    product = lambda model, rows, target: w[np.asarray(target)] * rows.numpy()  # noqa: E731
+    target = np.arange(6) % outputs
+    given = {"target": target, "radius": 0.05, "samples": 40}
+
+    def stability(of, explain, **layer):
+        metric = getattr(metrics, f"relative_{of}_stability")
+        return metric(net, x, explain(net, x, target), explain=explain, **layer, **given).values
+
+    for layer in ("0", "1"):
+        assert_allclose(stability("representation", slope, layer=layer), 0)
+    whole = stability("representation", product, layer="1")
+    assert (whole > 0).all()
+    assert_allclose(whole, stability("output", product))
+    own = stability("representation", product, layer="0")
+    assert_allclose(own, stability("input", product))
+    a = w[target] * x.numpy()
+    limit = np.abs(w[target]).max(axis=1) * np.linalg.norm(x, axis=1) / np.linalg.norm(a, axis=1)
+    assert (own <= limit * (1 + 1e-9)).all()
+
+
+def test_a_label_constraint_leaves_the_bound_of_two_classes_as_it_is(rows):
+    """Half-spaces g·δ ≤ c with c ≥ 0: of δ and −δ, which move ‖Jδ‖ alike, one is inside.
+
+    So with one other class the bound under ‖δ‖₂ ≤ r is reached with the label kept.
+    """
+    bound = metrics.worst_case_bound(
+        lambda x: 0.5 * ((x @ A) * x).sum(axis=1), rows, rows @ A, radius=0.3,
+        explain=quadratic_gradient,
+    ).values  # fmt: skip
+    values, vectors = np.linalg.eigh(A)
+    top = 0.3 * vectors[:, np.abs(values).argmax()]
+    rng = np.random.default_rng(0)
+    for g, margin in zip(rng.normal(size=(50, 4)), rng.random(50) * 0.01, strict=True):
+        reached = [np.linalg.norm(A @ d) for d in (top, -top) if g @ d <= margin]
+        assert_allclose(max(reached), bound, rtol=1e-9)
+
+
 def test_consistency_counts_rows_with_the_same_explanation():
     a = np.array([[1.0, 0], [2, 0], [3, 0], [0, 1], [-1, 0]])
     outputs = np.array([[1.0, 0], [1, 0], [0, 1], [0, 1], [1, 0]])
@@ -238,6 +292,11 @@ def test_the_top_players_are_attacked(rows):
     own = lambda model, rows, target: rows  # noqa: E731
     attack = metrics.top_k_attack(linear, x, x, k=1, radius=0.2, explain=own)
     assert_allclose(attack.values, [1, 0])
+    pair = np.array([[1.0, 1.1], [1.0, 9.0]])
+    few = metrics.top_k_attack(lambda z: z @ W[:2], pair, pair, radius=0.2, explain=own)
+    assert_allclose(few.values, [1, 0])  # of two players one is attacked
+    one = metrics.top_k_attack(lambda z: z[:, 0], x[:, :1], x[:, :1], explain=own)
+    assert_allclose(one.values, 0)
     with pytest.raises(ValueError, match="4 players"):
         metrics.top_k_attack(linear, x, x, k=5, explain=own)
 

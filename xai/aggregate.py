@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from xai.archive import as_array
 from xai.explanation import Explanation
+from xai.foreign import converted
 from xai.least_complexity import PROCEDURES
 from xai.suggest import unknown
 
@@ -33,7 +34,7 @@ def aggregate(
 
     Parameters
     ----------
-    explanations : Explanations of the same rows; for "ava" one Explanation of the neighbours
+    explanations : Explanations of the same rows, ours or shap's; for "ava" one of the neighbours
     method : {"mean", "least_complexity", "ava"}
         "mean": ``Σ w_i g_i``, whose expected squared error is never above the members' mean one.
         "least_complexity": for each row the convex combination of least entropy that is found,
@@ -101,25 +102,39 @@ def _members(explanations: Any) -> list[Explanation]:
     """Explanations that may be mixed: of the same rows, players and outputs."""
     if isinstance(explanations, Explanation):
         raise TypeError("expected a list of Explanations of the same rows, not one Explanation")
-    members = list(explanations)
+    members = [converted(e) for e in explanations]
     if not members:
         raise ValueError("there are no explanations to aggregate")
-    first = members[0]
     for i, e in enumerate(members):
         if not isinstance(e, Explanation):
             raise TypeError(f"explanation {i} is a {type(e).__name__}, not an Explanation")
+    members = _told(members)
+    first = members[0]
+    for i, e in enumerate(members):
         if e.values.shape != first.values.shape:
             raise ValueError(
                 f"explanation {i} has values {e.values.shape}, the first {first.values.shape}"
             )
         if not np.array_equal(e.target, first.target):
-            raise ValueError(f"explanation {i} is of other outputs than the first: pass target=")
+            raise ValueError(
+                f"explanation {i} is of other outputs than the first, or does not tell which: "
+                "explain with target=an index"
+            )
         if not np.array_equal(e.element_players, first.element_players):
             raise ValueError(f"explanation {i} has other players than the first")
         mine, theirs = as_array(e.data), as_array(first.data)
         if mine is not None and theirs is not None and not _same(mine, theirs):
             raise ValueError(f"explanation {i} is of other rows than the first")
     return members
+
+
+def _told(members: list[Explanation]) -> list[Explanation]:
+    """Where shap does not tell which output it explained: the only one, of a model that has one."""
+    sole = any(len(e.output_names) == 1 and e.behavior != "unknown" for e in members)
+    return [
+        replace(e, target=np.zeros_like(e.target)) if sole and (e.target < 0).all() else e
+        for e in members
+    ]
 
 
 def _same(a: NDArray[Any], b: NDArray[Any]) -> bool:
@@ -186,6 +201,7 @@ def _ava(
     explanation: Any, query: Any, k: int | None, weights: ArrayLike | None, distance: Any
 ) -> Explanation:
     """The neighbours' attributions, weighted by closeness."""
+    explanation = converted(explanation)
     if not isinstance(explanation, Explanation):
         raise TypeError("method='ava' takes one Explanation, of the neighbours")
     if query is None:
