@@ -222,6 +222,7 @@ def wrap(model: Any, inputs: Inputs) -> Model:
             is_ensemble=many, estimator=model,
         )  # fmt: skip
     if hasattr(model, "decision_function") and (labels is not None or not _is_regressor(model)):
+        _refuse_pairs(model, labels)
         scale: Scale = "score"
         return Model(model.decision_function, prepare, scale, _labels(labels), estimator=model)
     if labels is not None and not _is_regressor(model):
@@ -245,6 +246,18 @@ def _without_gradients(module: Any) -> Callable[[Any], Any]:
             return module(batch)
 
     return call
+
+
+def _refuse_pairs(model: Any, labels: Any) -> None:
+    """Refuse scores of pairs of classes: none of them is the score of a class."""
+    while hasattr(model, "best_estimator_") or hasattr(model, "steps"):
+        model = getattr(model, "best_estimator_", None) or model.steps[-1][1]
+    shape = getattr(model, "decision_function_shape", None)
+    if shape == "ovo" and labels is not None and len(labels) > 2:
+        raise ValueError(
+            f"{type(model).__name__}(decision_function_shape='ovo') scores pairs of classes, not "
+            "classes: fit it, or set_params of it, with decision_function_shape='ovr'"
+        )
 
 
 def _is_ensemble(model: Any) -> bool:
