@@ -525,6 +525,12 @@ def test_names_of_outputs_are_a_list(trees):
         xai.explain(trees.model, trees.x, "occlusion", data=trees.data, output_names="abc")
 
 
+def test_a_model_that_masks_what_it_returns(line):
+    model = lambda x: np.ma.masked_greater(x[:, 0], -10.0)  # noqa: E731
+    with pytest.raises(TypeError, match="masked array"):
+        explain(line, model=model)
+
+
 def test_a_model_that_returns_nothing():
     with pytest.raises(TypeError, match=r"model returned None.*return missing"):
         xai.explain(lambda x: None, np.eye(2), "occlusion", removal=Baseline(0))

@@ -660,6 +660,27 @@ def test_codes_of_an_embedding_are_not_truncated(torch):
         xai.explain(module, x, "occlusion", data=torch.tensor([[1.5, 2.0, 3.0]]))
 
 
+def test_codes_of_an_embedding_may_be_an_array(torch):
+    """A module that begins with an embedding takes integers, whatever holds them."""
+    torch.manual_seed(0)
+    module = torch.nn.Sequential(
+        torch.nn.Embedding(9, 4), torch.nn.Flatten(), torch.nn.Linear(12, 2)
+    )
+    rng = np.random.default_rng(0)
+    x, data = rng.integers(0, 9, (2, 3)), rng.integers(0, 9, (5, 3))
+    array = xai.explain(module, x, "shapley", data=data)
+    tensor = xai.explain(module, torch.as_tensor(x), "shapley", data=torch.as_tensor(data))
+    np.testing.assert_array_equal(array.values, tensor.values)
+
+
+@pytest.mark.parametrize("kind", ["complex", "sparse"])
+def test_tensors_that_hold_no_dense_real_numbers_are_refused(torch, kind):
+    x = torch.ones(2, 3)
+    x = x.to(torch.complex64) if kind == "complex" else x.to_sparse()
+    with pytest.raises(TypeError, match=r"expected real numbers, x.to_dense\(\)"):
+        xai.explain(lambda z: z.sum(1), x, "occlusion", removal="baseline")
+
+
 def test_a_tensor_beside_a_frame_is_refused(torch):
     pd = pytest.importorskip("pandas")
     with pytest.raises(ValueError, match="data is a DataFrame but x has no column names"):

@@ -296,6 +296,11 @@ def _read(x: Any, data: Any, accepts: Sequence[str] | None, own: list[Any], text
 def _read_tensor(x: Any) -> Inputs:
     if x.ndim == 0:
         raise TypeError("x is a single number; pass a batch of rows")
+    if x.is_complex() or str(x.layout) != "torch.strided":
+        raise TypeError(
+            f"x is a tensor of dtype {x.dtype} and layout {x.layout}: expected real numbers, "
+            "x.to_dense()"
+        )
     block = (x[None] if x.ndim == 1 else x).detach()
 
     def encode(rows: Any, what: str) -> Any:

@@ -114,6 +114,8 @@ class Model:
 
 
 def _as_array(out: Any) -> NDArray[np.floating]:
+    if np.ma.is_masked(out):
+        raise TypeError("the model returned a masked array; expected a number for each row")
     if out is None:
         raise TypeError(
             "the model returned None; it must return one number, or k, for each row of its batch: "
@@ -333,10 +335,12 @@ def _module_inputs(module: Any, inputs: Inputs) -> Callable[[Block], Any]:
     if hasattr(inputs.block, "tocsr"):
         return lambda block: torch.as_tensor(block.toarray()).to(first.device, first.dtype)
 
+    codes = _takes_codes(module)
+
     def prepare(block: Block) -> Any:
-        if is_tensor(block) and not block.is_floating_point() and _takes_codes(module):
-            return block.to(first.device)
-        return _tensor(block).to(first.device, first.dtype)
+        batch = _tensor(block)
+        own = codes and not batch.is_floating_point()
+        return batch.to(first.device) if own else batch.to(first.device, first.dtype)
 
     return prepare
 
