@@ -660,6 +660,17 @@ def test_codes_of_an_embedding_are_not_truncated(torch):
         xai.explain(module, x, "occlusion", data=torch.tensor([[1.5, 2.0, 3.0]]))
 
 
+def test_names_of_units_are_not_taken_for_names_of_columns(torch):
+    """A layer's output with one axis looks like a row of a table."""
+    module = torch.nn.Sequential(torch.nn.Linear(3, 4), torch.nn.ReLU(), torch.nn.Linear(4, 2))
+    given = {"players": xai.players.Units("1"), "removal": "baseline"}
+    names = ["a", "b", "c", "d"]
+    explanation = xai.explain(module, np.ones((2, 3)), "shapley", feature_names=names, **given)
+    assert explanation.feature_names == names
+    with pytest.raises(ValueError, match="3 names for 4 players"):
+        xai.explain(module, np.ones((2, 3)), "shapley", feature_names=names[:3], **given)
+
+
 def test_codes_of_an_embedding_may_be_an_array(torch):
     """A module that begins with an embedding takes integers, whatever holds them."""
     torch.manual_seed(0)
