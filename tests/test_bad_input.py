@@ -462,6 +462,75 @@ def total(x):
     return np.asarray(x.sum(axis=1)).ravel() * 1.0
 
 
+@pytest.mark.parametrize("where", ["x", "data", "removal"])
+def test_a_masked_array_is_refused(line, where):
+    """Behind a mask are numbers that nobody means."""
+    masked = np.ma.array(line.x[:3], mask=line.x[:3] > 0)
+    given = {"removal": {"removal": Marginal(masked)}}.get(where, {where: masked})
+    with pytest.raises(TypeError, match="masked array; fill it"):
+        explain(line, **given)
+
+
+@pytest.mark.parametrize("classes", [3, 4])
+@pytest.mark.parametrize("wrapped", ["alone", "pipeline", "search"])
+def test_scores_of_pairs_of_classes_are_not_taken_for_scores_of_classes(classes, wrapped):
+    from sklearn.model_selection import GridSearchCV
+    from sklearn.pipeline import make_pipeline
+    from sklearn.svm import SVC
+
+    x = np.random.default_rng(0).normal(size=(40, 3))
+    model = SVC(decision_function_shape="ovo", random_state=0)
+    if wrapped == "pipeline":
+        model = make_pipeline(model)
+    if wrapped == "search":
+        model = GridSearchCV(model, {"C": [1.0]}, cv=2)
+    model.fit(x, np.arange(40) % classes)
+    with pytest.raises(ValueError, match=r"scores pairs of classes, .*'ovr'"):
+        xai.explain(model, x[:2], "occlusion", data=x)
+
+
+def test_scores_of_two_classes_are_no_pairs():
+    from sklearn.svm import SVC
+
+    x = np.random.default_rng(0).normal(size=(40, 3))
+    model = SVC(decision_function_shape="ovo", random_state=0).fit(x, x[:, 0] > 0)
+    explanation = xai.explain(model, x[:2], "occlusion", data=x)
+    np.testing.assert_array_equal(explanation.target, model.predict(x[:2]))
+
+
+def test_a_label_is_none_of_outputs_that_are_not_one_for_each_label():
+    class Positive:
+        """Two classes, of which it gives the second one's probability."""
+
+        classes_ = ("no", "yes")
+
+        def predict_proba(self, x):
+            return np.full((len(x), 1), 0.5)
+
+    with pytest.raises(ValueError, match="yes"):
+        xai.explain(Positive(), np.ones((1, 2)), "occlusion", removal="baseline", target="yes")
+
+
+@pytest.mark.parametrize("names", [["a"], ["a"] * 5, "abcd"])
+def test_names_that_do_not_fit_are_refused_before_anything_is_removed(line, counting, names):
+    model = counting(line.model.predict)
+    kind, told = (TypeError, "a list") if names == "abcd" else (ValueError, f"{len(names)} names")
+    with pytest.raises(kind, match=f"feature_names .*{told}"):
+        explain(line, model=model, feature_names=names)
+    assert model.rows <= 2
+
+
+def test_names_of_outputs_are_a_list(trees):
+    with pytest.raises(TypeError, match=r"output_names .*a list"):
+        xai.explain(trees.model, trees.x, "occlusion", data=trees.data, output_names="abc")
+
+
+def test_a_model_that_masks_what_it_returns(line):
+    model = lambda x: np.ma.masked_greater(x[:, 0], -10.0)  # noqa: E731
+    with pytest.raises(TypeError, match="masked array"):
+        explain(line, model=model)
+
+
 def test_a_model_that_returns_nothing():
     with pytest.raises(TypeError, match=r"model returned None.*return missing"):
         xai.explain(lambda x: None, np.eye(2), "occlusion", removal=Baseline(0))

@@ -350,6 +350,36 @@ def test_an_object_array_of_strings_and_numbers():
     np.testing.assert_allclose(explanation.values, [[1, 2 / 3], [3, -1 / 3]], atol=1e-12)
 
 
+@pytest.mark.parametrize("kind", ["array", "list"])
+def test_numbers_among_words_stay_what_they_are(counting, kind):
+    """In an array of objects, and in a list, integers are neither floats nor words."""
+    rows = [["up", 3, True, 0.5], ["down", 2**53 + 1, False, 1.5], ["up", 5, True, 2.5]]
+    x = np.array(rows, object) if kind == "array" else rows
+    model = counting(lambda z: np.array([float(row[0] == "up") + row[1] + row[3] for row in z]))
+    explanation = xai.explain(model, x[:2], "occlusion", data=x)
+    seen = np.concatenate(model.seen)
+    assert {tuple(type(cell) for cell in row) for row in seen} == {(str, int, bool, float)}
+    assert set(seen[:, 1]) == {3, 5, 2**53 + 1}
+    assert explanation.data[:2].tolist() == rows[:2]
+
+
+def test_a_fraction_makes_floats_of_a_column_of_integers_among_words(counting):
+    model = counting(lambda z: np.array([float(row[1]) for row in z]))
+    x, data = np.array([["up", 3]], object), np.array([["up", 0.5], ["up", 2.0]], object)
+    explanation = xai.explain(model, x, "occlusion", data=data)
+    np.testing.assert_allclose(explanation.values, [[0, 1.75]])
+
+
+def test_a_truth_value_is_not_the_number_that_equals_it(pd):
+    frame = pd.DataFrame({"answer": pd.Series([True, "no", 1], dtype=object)})
+
+    def model(rows):
+        return np.array([float(isinstance(value, bool)) for value in rows["answer"]])
+
+    explanation = xai.explain(model, frame, "occlusion", data=frame)
+    np.testing.assert_array_equal(explanation.predictions, [1, 0, 0])
+
+
 def test_polars_frames_stay_polars():
     pl = pytest.importorskip("polars")
     x = pl.DataFrame({"a": [1, 2], "b": [0.5, 1.5], "w": ["yes", "no"]})
@@ -628,6 +658,38 @@ def test_codes_of_an_embedding_are_not_truncated(torch):
     assert np.isfinite(whole.values).all()
     with pytest.raises(RuntimeError, match=r"(?i)long|int"):
         xai.explain(module, x, "occlusion", data=torch.tensor([[1.5, 2.0, 3.0]]))
+
+
+def test_names_of_units_are_not_taken_for_names_of_columns(torch):
+    """A layer's output with one axis looks like a row of a table."""
+    module = torch.nn.Sequential(torch.nn.Linear(3, 4), torch.nn.ReLU(), torch.nn.Linear(4, 2))
+    given = {"players": xai.players.Units("1"), "removal": "baseline"}
+    names = ["a", "b", "c", "d"]
+    explanation = xai.explain(module, np.ones((2, 3)), "shapley", feature_names=names, **given)
+    assert explanation.feature_names == names
+    with pytest.raises(ValueError, match="3 names for 4 players"):
+        xai.explain(module, np.ones((2, 3)), "shapley", feature_names=names[:3], **given)
+
+
+def test_codes_of_an_embedding_may_be_an_array(torch):
+    """A module that begins with an embedding takes integers, whatever holds them."""
+    torch.manual_seed(0)
+    module = torch.nn.Sequential(
+        torch.nn.Embedding(9, 4), torch.nn.Flatten(), torch.nn.Linear(12, 2)
+    )
+    rng = np.random.default_rng(0)
+    x, data = rng.integers(0, 9, (2, 3)), rng.integers(0, 9, (5, 3))
+    array = xai.explain(module, x, "shapley", data=data)
+    tensor = xai.explain(module, torch.as_tensor(x), "shapley", data=torch.as_tensor(data))
+    np.testing.assert_array_equal(array.values, tensor.values)
+
+
+@pytest.mark.parametrize("kind", ["complex", "sparse"])
+def test_tensors_that_hold_no_dense_real_numbers_are_refused(torch, kind):
+    x = torch.ones(2, 3)
+    x = x.to(torch.complex64) if kind == "complex" else x.to_sparse()
+    with pytest.raises(TypeError, match=r"expected real numbers, x.to_dense\(\)"):
+        xai.explain(lambda z: z.sum(1), x, "occlusion", removal="baseline")
 
 
 def test_a_tensor_beside_a_frame_is_refused(torch):

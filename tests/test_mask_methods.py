@@ -13,7 +13,7 @@ from scipy.stats import qmc
 import xai
 from xai import streams
 from xai.players import Grid
-from xai.removal import Baseline, Marginal, Uniform
+from xai.removal import Baseline, BlurPyramid, Marginal, Uniform
 from xai.summary import HSIC, LinearFit, MeanWhenIncluded, SmoothGrid, Sobol
 from xai.summary.hsic import median_distance, two_levels
 from xai.summary.masks import _Sums
@@ -594,3 +594,39 @@ def test_a_number_of_masks_is_told_what_it_is_called(pictures):
     model, x = pictures
     with pytest.raises(TypeError, match="samples="):
         xai.explain(model, x[:1], "rise", masks=500)
+
+
+@pytest.mark.parametrize("kind", ["array", "tensor"])
+@pytest.mark.parametrize("dtype", ["int8", "uint8", "int16", "int64", "bool"])
+def test_soft_masks_mix_integers_as_they_mix_floats(kind, dtype):
+    """The difference of two small integers may not be one."""
+    torch = pytest.importorskip("torch")
+    low, high = {"int8": (-128, 128), "bool": (0, 2)}.get(dtype, (0, 256))
+    rng = np.random.default_rng(0)
+    x, data = (rng.integers(low, high, (rows, 4)).astype(dtype) for rows in (3, 6))
+
+    def model(z):
+        return ((np.asarray(z, np.float64) - low) @ [1.0, 2.0, 3.0, 4.0] / 1000) ** 2
+
+    floats = xai.explain(model, x.astype(float), "sobol", data=data.astype(float))
+    if kind == "tensor":
+        x, data = torch.as_tensor(x), torch.as_tensor(data)
+    found = xai.explain(model, x, "sobol", data=data)
+    np.testing.assert_allclose(found.values, floats.values, atol=1e-6)
+    assert np.ptp(floats.values) > 0.1
+
+
+def test_a_pyramid_of_blurs_mixes_integer_tensors():
+    torch = pytest.importorskip("torch")
+    images = np.random.default_rng(0).integers(0, 256, (2, 3, 8, 8), np.uint8)
+
+    def model(z):
+        return np.asarray(z, np.float64)[:, :, 2:5, 2:5].mean((1, 2, 3)) ** 2 / 2**16
+
+    given = {"players": xai.players.Patches(4), "removal": BlurPyramid(), "channel_axis": 1}
+    floats, found = (
+        xai.explain(model, x, "sobol", **given)
+        for x in (images.astype(float), torch.as_tensor(images))
+    )
+    np.testing.assert_allclose(found.values, floats.values, atol=1e-5)
+    assert np.ptp(floats.values) > 0.1

@@ -176,6 +176,20 @@ def test_lime_around_a_point_of_a_linear_model_is_its_slope(line):
     )
 
 
+@pytest.mark.parametrize("dtype", ["int8", "uint8", "bool"])
+def test_limes_quartiles_of_small_integers_are_those_of_floats(dtype):
+    low, high = {"int8": (-128, 127), "bool": (0, 1)}.get(dtype, (0, 255))
+    x = np.array([[low + (high - low) // 3] * 3], dtype)  # left of the middle
+    data = np.array([[low, low, high], [low, high, high]] * 2).astype(dtype)
+
+    def model(z):
+        return z.astype(float) @ np.array([1.0, 2.0, 3.0])
+
+    floats = xai.explain(model, x.astype(float), "lime", data=data.astype(float))
+    found = xai.explain(model, x, "lime", data=data)
+    np.testing.assert_allclose(found.values, floats.values, rtol=1e-9)
+
+
 @pytest.mark.parametrize("discretise", [True, False])
 def test_limes_players_may_be_columns_in_another_order(large, discretise):
     order = np.array([3, 1, 0, 2, 7, 6, 5, 4])

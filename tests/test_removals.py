@@ -513,3 +513,20 @@ def test_an_array_of_objects_knows_the_removals_words():
         lambda rows: (rows[:, 0] == "c") * 1.0, x, "occlusion", removal=Marginal(own)
     )
     np.testing.assert_array_equal(explanation.values, [[-1.0, 0.0]])
+
+
+@pytest.mark.parametrize("axes", [2, 4])
+@pytest.mark.parametrize("name", ["mean", "min", "max"])
+def test_statistics_of_integer_tensors(axes, name):
+    torch = pytest.importorskip("torch")
+    x = np.random.default_rng(0).integers(0, 256, (2, *[3] * (axes - 1)), np.uint8)
+
+    def model(z):
+        return np.asarray(z, np.float64).reshape(len(z), -1).sum(axis=1)
+
+    given = {"removal": xai.removal.Baseline(name), "channel_axis": 1 if axes == 4 else None}
+    array, tensor = (
+        xai.explain(model, rows, "occlusion", data=rows if axes == 2 else None, **given).values
+        for rows in (x, torch.as_tensor(x))
+    )
+    np.testing.assert_allclose(tensor, array, atol=1e-3)

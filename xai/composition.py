@@ -18,7 +18,7 @@ from scipy import sparse
 
 from xai.inputs import Block, Inputs, is_tensor
 from xai.partition import Partition
-from xai.removal.base import Draws
+from xai.removal.base import Draws, as_floats
 
 Indices: TypeAlias = NDArray[np.intp]
 Coalitions: TypeAlias = NDArray[np.bool_]
@@ -136,6 +136,8 @@ def _by_masks(x: Block, partition: Partition, draws: Draws) -> Composer:
             if masks.dtype == bool:
                 return np.where(masks, own, other)
             masks = masks.astype(np.result_type(own, other, np.float32), copy=False)
+            # differences of small integers would wrap
+            own, other = (a.astype(masks.dtype, copy=False) for a in (own, other))
             mixed = other + masks * (own - other)
             return np.where(masks == 1, own, np.where(masks == 0, other, mixed))  # NaN stays out
 
@@ -249,9 +251,10 @@ def _tensors(x: Any, partition: Partition, draws: Draws) -> Composer:
     from xai.kernels import tensors
 
     owners = tensors.Owners.of(partition.owner, x.device, identity=partition.is_identity)
+    floating = x.dtype if x.is_floating_point() else as_floats(x[:1]).dtype
 
     def of(table: Coalitions) -> Compose:
-        kept = owners.table(table, x.device, None if table.dtype == bool else x.dtype)
+        kept = owners.table(table, x.device, None if table.dtype == bool else floating)
 
         def compose(rows: Indices, which: Indices, places: Indices) -> Block:
             if draws.inputs is not None:

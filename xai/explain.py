@@ -14,10 +14,10 @@ from scipy import sparse
 from xai import summary as summaries
 from xai.explanation import Explanation
 from xai.game import DatasetGame, Game
-from xai.inputs import Inputs, is_tensor
+from xai.inputs import Inputs, dense, is_tensor
 from xai.methods import Method
 from xai.progress import Progress
-from xai.setting import Setting, open_setting
+from xai.setting import Setting, names_columns, open_setting
 from xai.streams import as_seed
 from xai.summary.base import Attribution, Budget, BudgetError
 from xai.targets import Label, Target
@@ -312,11 +312,9 @@ class _Run:
 
     def _feature_names(self, given: Sequence[str] | None) -> list[str]:
         names = self.setting.partition.names
-        if given is None or list(self.setting.inputs.shape) == [len(given)]:
+        if given is None or (self.setting.cut is None and names_columns(given, self.setting.rows)):
             return names  # names of columns have named the players already
-        if len(given) == len(names):
-            return [str(name) for name in given]
-        raise ValueError(f"feature_names has {len(given)} names for {len(names)} players")
+        return [str(name) for name in given]
 
 
 def _padded(parts: list[tuple[NDArray[np.intp], NDArray[Any]]], n: int) -> NDArray[Any]:
@@ -339,7 +337,7 @@ def _own_copy(x: Any, inputs: Inputs) -> Any:
     if inputs.is_text:
         return [str(text) for text in x]
     if isinstance(x, list | tuple):
-        return np.atleast_2d(np.array(x))
+        return np.atleast_2d(dense(x, "x").copy())
     if is_tensor(x):
         copied = x.detach().clone()
         return copied[None] if copied.ndim == 1 else copied

@@ -296,6 +296,11 @@ def _read(x: Any, data: Any, accepts: Sequence[str] | None, own: list[Any], text
 def _read_tensor(x: Any) -> Inputs:
     if x.ndim == 0:
         raise TypeError("x is a single number; pass a batch of rows")
+    if x.is_complex() or str(x.layout) != "torch.strided":
+        raise TypeError(
+            f"x is a tensor of dtype {x.dtype} and layout {x.layout}: expected real numbers, "
+            "x.to_dense()"
+        )
     block = (x[None] if x.ndim == 1 else x).detach()
 
     def encode(rows: Any, what: str) -> Any:
@@ -326,7 +331,7 @@ def _read_sparse(x: Any) -> Inputs:
 
     def encode(rows: Any, what: str) -> Any:
         _refuse_names(rows, what)
-        other = rows if sparse.issparse(rows) else np.atleast_2d(_dense(rows, what))
+        other = rows if sparse.issparse(rows) else np.atleast_2d(dense(rows, what))
         return _check_shape(sparse.csr_array(other), block, what)
 
     def decode(batch: Any) -> Any:
@@ -336,11 +341,7 @@ def _read_sparse(x: Any) -> Inputs:
 
 
 def _read_array(x: Any, data: Any, own: list[Any]) -> Inputs:
-    if isinstance(x, np.ma.MaskedArray):
-        raise TypeError(
-            "x is a masked array; fill it (x.filled(value)) or pass NaN for what is missing"
-        )
-    array = _dense(x, "x")
+    array = dense(x, "x")
     if array.ndim == 0:
         raise TypeError(f"x must be a batch of rows, not {type(x).__name__}")
     if nw.dependencies.is_into_dataframe(data) and array.ndim <= 2:
@@ -356,7 +357,7 @@ def _read_array(x: Any, data: Any, own: list[Any]) -> Inputs:
 
     def encode(rows: Any, what: str) -> NDArray[Any]:
         _refuse_names(rows, what)
-        other = _dense(rows, what)
+        other = dense(rows, what)
         if other.dtype.kind not in "biuf":
             raise TypeError(f"{what} has dtype {other.dtype}, but x is numeric ({array.dtype})")
         return np.asarray(_check_shape(other, array, what))
@@ -365,11 +366,21 @@ def _read_array(x: Any, data: Any, own: list[Any]) -> Inputs:
     return Inputs(array, lambda b: b, encode, categorical=np.zeros(columns, bool))
 
 
-def _dense(rows: Any, what: str) -> NDArray[Any]:
+def dense(rows: Any, what: str) -> NDArray[Any]:
+    """Rows of any kind as an array; lists that mix words and numbers as one of objects."""
     if sparse.issparse(rows):
         return np.asarray(rows.toarray())
+    if isinstance(rows, np.ma.MaskedArray):
+        raise TypeError(
+            f"{what} is a masked array; fill it ({what}.filled(value)) or pass NaN for what is "
+            "missing"
+        )
     try:
-        return np.asarray(rows.detach().cpu() if is_tensor(rows) else rows)
+        array = np.asarray(rows.detach().cpu() if is_tensor(rows) else rows)
+        if isinstance(rows, list | tuple) and array.dtype.kind == "U":
+            objects = np.array(rows, object)  # NumPy would make words of numbers
+            return array if _all_strings(objects.ravel().tolist()) else objects
+        return array
     except ValueError as error:
         sizes = sorted({np.size(row) for row in rows}) if isinstance(rows, list | tuple) else []
         told = f": they hold {' or '.join(map(str, sizes))} values" if len(sizes) > 1 else ""
@@ -414,13 +425,20 @@ def _encode_columns(
         pool: list[Any] = []
         for block, table in zip(blocks, series, strict=True):
             for i, value in enumerate(table[j]):
-                key = None if _missing(value) else value
+                key = _key(value)
                 if key not in codes:
                     codes[key] = len(pool)
                     pool.append(value)
                 block[i, j] = codes[key]
         pools.append(pool)
     return blocks, pools
+
+
+def _key(value: Any) -> Any:
+    """What tells a column's values apart: nothing is missing twice, and True is not 1."""
+    if isinstance(value, bool | np.bool_):
+        return bool, bool(value)
+    return None if _missing(value) else value
 
 
 def _missing(value: object) -> bool:
@@ -436,8 +454,7 @@ def _pool_encoder(
 ) -> Callable[[list[Any], str], NDArray[np.float64]]:
     """Encode further rows, given as columns, with values that are already known."""
     lookups = [
-        None if pool is None else {None if _missing(v) else v: i for i, v in enumerate(pool)}
-        for pool in pools
+        None if pool is None else {_key(value): i for i, value in enumerate(pool)} for pool in pools
     ]
 
     def encode(table: list[Any], what: str) -> NDArray[np.float64]:
@@ -447,7 +464,7 @@ def _pool_encoder(
                 out[:, j] = np.asarray(cells, np.float64)
                 continue
             for i, value in enumerate(cells):
-                key = None if _missing(value) else value
+                key = _key(value)
                 if key not in lookup:
                     raise ValueError(
                         f"{what}: column {columns[j].name!r} has the value {value!r}, "
@@ -467,17 +484,20 @@ def _read_objects(array: NDArray[Any], data: Any, own: list[Any]) -> Inputs:
 
     def table_of(rows: Any, what: str) -> list[NDArray[Any]]:
         _refuse_names(rows, what)
-        values = _check_shape(_dense(rows, what), array, what)
+        values = _check_shape(dense(rows, what), array, what)
         return [values[:, j] for j in range(d)]
 
     tables = [[array[:, j] for j in range(d)]]
     tables += [] if data is None else [table_of(data, "data")]
     tables += [table_of(rows, "the removal") for rows in own]
-    numeric = [all(_is_number(v) for table in tables for v in table[j]) for j in range(d)]
+    natural = [[_natural(cells) for cells in table] for table in tables]
+    numeric = [all(_numeric_cells(table[j]) for table in natural) for j in range(d)]
     blocks, pools = _encode_columns(tables, numeric)
     columns = [
-        Column(str(j), array.dtype, None if pool is None else _object_array(pool, array.dtype))
-        for j, pool in enumerate(pools)
+        Column(str(j), cells.dtype, integral=cells.dtype.kind in "iub")
+        if pool is None
+        else Column(str(j), array.dtype, _object_array(pool, array.dtype))
+        for j, (cells, pool) in enumerate(zip(natural[0], pools, strict=True))
     ]
     encode_columns = _pool_encoder(columns, pools)
 
@@ -649,7 +669,7 @@ def _table_like(x: Any, rows: Any, what: str) -> list[NDArray[Any]]:
     if nw.dependencies.is_into_dataframe(rows):
         return _cells(_match(rows, labels, what, "x"))
     # a list of numbers and words would become an array of words
-    values = np.array(rows, object) if isinstance(rows, list | tuple) else _dense(rows, what)
+    values = np.array(rows, object) if isinstance(rows, list | tuple) else dense(rows, what)
     values = values[None] if values.ndim == 1 else values
     if values.ndim != 2 or values.shape[1] != len(labels):
         raise ValueError(
@@ -670,8 +690,8 @@ def _natural(cells: NDArray[Any]) -> NDArray[Any]:
 def _numeric_cells(cells: NDArray[Any]) -> bool:
     """Whether cells given without a DataFrame are numbers."""
     if cells.dtype.kind in "iu":
-        return len(cells) == 0 or bool(np.abs(cells).max() < 2**53)
-    return cells.dtype.kind in "bf" or all(_is_number(cell) for cell in cells)
+        return len(cells) == 0 or bool(cells.min() > -(2**53) and cells.max() < 2**53)
+    return cells.dtype.kind in "bf"
 
 
 def _numpy_dtype(series: Any) -> np.dtype[Any]:

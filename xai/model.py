@@ -114,6 +114,8 @@ class Model:
 
 
 def _as_array(out: Any) -> NDArray[np.floating]:
+    if np.ma.is_masked(out):
+        raise TypeError("the model returned a masked array; expected a number for each row")
     if out is None:
         raise TypeError(
             "the model returned None; it must return one number, or k, for each row of its batch: "
@@ -222,6 +224,7 @@ def wrap(model: Any, inputs: Inputs) -> Model:
             is_ensemble=many, estimator=model,
         )  # fmt: skip
     if hasattr(model, "decision_function") and (labels is not None or not _is_regressor(model)):
+        _refuse_pairs(model, labels)
         scale: Scale = "score"
         return Model(model.decision_function, prepare, scale, _labels(labels), estimator=model)
     if labels is not None and not _is_regressor(model):
@@ -245,6 +248,18 @@ def _without_gradients(module: Any) -> Callable[[Any], Any]:
             return module(batch)
 
     return call
+
+
+def _refuse_pairs(model: Any, labels: Any) -> None:
+    """Refuse scores of pairs of classes: none of them is the score of a class."""
+    while hasattr(model, "best_estimator_") or hasattr(model, "steps"):
+        model = getattr(model, "best_estimator_", None) or model.steps[-1][1]
+    shape = getattr(model, "decision_function_shape", None)
+    if shape == "ovo" and labels is not None and len(labels) > 2:
+        raise ValueError(
+            f"{type(model).__name__}(decision_function_shape='ovo') scores pairs of classes, not "
+            "classes: fit it, or set_params of it, with decision_function_shape='ovr'"
+        )
 
 
 def _is_ensemble(model: Any) -> bool:
@@ -320,10 +335,12 @@ def _module_inputs(module: Any, inputs: Inputs) -> Callable[[Block], Any]:
     if hasattr(inputs.block, "tocsr"):
         return lambda block: torch.as_tensor(block.toarray()).to(first.device, first.dtype)
 
+    codes = _takes_codes(module)
+
     def prepare(block: Block) -> Any:
-        if is_tensor(block) and not block.is_floating_point() and _takes_codes(module):
-            return block.to(first.device)
-        return _tensor(block).to(first.device, first.dtype)
+        batch = _tensor(block)
+        own = codes and not batch.is_floating_point()
+        return batch.to(first.device) if own else batch.to(first.device, first.dtype)
 
     return prepare
 

@@ -151,6 +151,8 @@ def open_setting(
                 wrapped, inputs, where = pieces.model, pieces.inputs, pieces.axis
                 partition = chosen.encode(inputs, where)
         names = _names(wrapped, outputs.shape[1], output_names)
+        if pieces is not None or not names_columns(feature_names, rows):
+            _check_feature_names(feature_names, partition)
         resolved = _resolve(target, outputs, wrapped, names, recipe)
         labels = _labels(y, wrapped, inputs)
         view = View(wrapped.scale, wrapped.labels, names, outputs, resolved.index, *labels)
@@ -261,9 +263,22 @@ def _maps(pieces: Cut) -> NDArray[np.floating]:
 
 def _named(inputs: Inputs, feature_names: Sequence[str] | None) -> Inputs:
     """Rows whose columns have the given names, where these are names of columns."""
-    if feature_names is None or list(inputs.shape) != [len(feature_names)]:
+    if feature_names is None or not names_columns(feature_names, inputs):
         return inputs
     return replace(inputs, names=[str(name) for name in feature_names])
+
+
+def names_columns(given: Sequence[str] | None, rows: Inputs) -> bool:
+    """Whether there is a name for each column of a table."""
+    if isinstance(given, str):
+        raise TypeError(f"feature_names must be a list of names, not the string {given!r}")
+    return given is not None and list(rows.shape) == [len(given)]
+
+
+def _check_feature_names(given: Sequence[str] | None, players: Partition) -> None:
+    """Refuse names that are not one for each player, before anything is removed."""
+    if given is not None and len(given) != len(players.names):
+        raise ValueError(f"feature_names has {len(given)} names for {len(players.names)} players")
 
 
 def _with_categories(
@@ -331,6 +346,8 @@ def _predict(
 
 def _names(model: Model, k: int, given: Sequence[str] | None) -> list[str]:
     if given is not None:
+        if isinstance(given, str):
+            raise TypeError(f"output_names must be a list of names, not the string {given!r}")
         if len(given) != k:
             raise ValueError(f"output_names has {len(given)} names for {k} outputs")
         return [str(name) for name in given]
@@ -348,7 +365,8 @@ def _resolve(
 ) -> Resolved:
     loss = isinstance(recipe.behavior, behaviors.PredictionLoss | behaviors.DatasetLoss)
     classifies = model.classifies or loss  # a loss does not ask which output is predicted
-    resolved = resolve(target, outputs, model.labels, names, classifies=classifies)
+    labels = model.labels if len(model.labels) == outputs.shape[1] else []
+    resolved = resolve(target, outputs, labels, names, classifies=classifies)
     if not loss:
         return resolved
     # a loss has one value, whatever is predicted; "all" and Top keep its axis

@@ -127,7 +127,10 @@ def compose(
     own, coalition, other = indices(x.device, [rows, which, places])
     kept = owners.masks(table, own, coalition)
     ours, others = _take(x, rows, own), _take(replacement, places, other)
-    return torch.where(kept, ours, others) if kept.dtype == torch.bool else others.lerp(ours, kept)
+    if kept.dtype == torch.bool:
+        return torch.where(kept, ours, others)
+    dtype = torch.promote_types(torch.promote_types(ours.dtype, others.dtype), kept.dtype)
+    return others.to(dtype).lerp(ours.to(dtype), kept.to(dtype))
 
 
 def difference(x: Tensor, replacement: Tensor, rows: Indices, places: Indices) -> Tensor:

@@ -9,7 +9,7 @@ import numpy as np
 from scipy import sparse
 
 from xai.inputs import Block, is_tensor
-from xai.removal.base import Context, Draws, Indices, Removal
+from xai.removal.base import Context, Draws, Indices, Removal, as_floats
 
 _STATISTICS = ("mean", "min", "max")
 
@@ -122,7 +122,7 @@ def _statistic(block: Block, name: str) -> Block:
             )
         )
     if is_tensor(block):
-        reduced = block.mean(0) if name == "mean" else getattr(block, f"a{name}")(0)
+        reduced = _floating(block).mean(0) if name == "mean" else getattr(block, f"a{name}")(0)
         return reduced[None]
     return np.asarray(getattr(block, name)(axis=0))[None]
 
@@ -130,7 +130,12 @@ def _statistic(block: Block, name: str) -> Block:
 def _own_statistic(block: Block, name: str, channel_axis: int) -> Block:
     axes = tuple(a for a in range(1, block.ndim) if a != channel_axis)
     if is_tensor(block):
-        operation = {"mean": block.mean, "min": block.amin, "max": block.amax}[name]
+        operation = {"mean": _floating(block).mean, "min": block.amin, "max": block.amax}[name]
         return operation(dim=axes, keepdim=True).expand(block.shape)
     reduced = getattr(block, name)(axis=axes, keepdims=True)
     return np.broadcast_to(reduced, block.shape)
+
+
+def _floating(block: Block) -> Block:
+    """A tensor that torch takes the mean of: not of integers."""
+    return block if block.is_floating_point() else as_floats(block)

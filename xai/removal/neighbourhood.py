@@ -137,4 +137,6 @@ def _array(block: Block) -> NDArray[Any]:
 
 
 def _quartile_cuts(column: NDArray[Any]) -> NDArray[np.float64]:
+    if column.dtype.kind != "f":  # NumPy interpolates in the column's own dtype, which may wrap
+        column = column.astype(np.float64)
     return np.unique(np.nanquantile(column, [0.25, 0.5, 0.75]))
