@@ -24,7 +24,7 @@ def _bars(report: Report, ax: Any) -> Any:
     """Means and intervals, a panel for each metric; controls in grey."""
     import matplotlib.pyplot as plt
 
-    from xai.plots.style import NEGATIVE, NEUTRAL, wrapped
+    from xai.plots.style import NEUTRAL, series_style, wrapped
 
     if ax is not None:
         raise ValueError('kind="bars" draws a panel for each metric, and makes its own figure')
@@ -40,8 +40,9 @@ def _bars(report: Report, ax: Any) -> Any:
             if (metric, name) not in report.scores:
                 continue
             mean, (low, high) = report[metric, name].mean(), report.interval(metric, name)
-            colour = NEUTRAL if name in report.controls else NEGATIVE
-            panel.plot(mean, place, "o", color=colour)
+            colour, marker = series_style(place)
+            colour = NEUTRAL if name in report.controls else colour
+            panel.plot(mean, place, marker, color=colour)
             if not np.isnan(low):
                 panel.plot([low, high], [place, place], color=colour)
         # each line of panels names the explanations once, on its left
@@ -55,13 +56,14 @@ def _bars(report: Report, ax: Any) -> Any:
 
 def _ranks(report: Report, ax: Any) -> Any:
     """Mean ranks as lines over the metrics; 1, on top, is best."""
-    from xai.plots.style import new_axes
+    from xai.plots.style import new_axes, series_style
 
     ax = new_axes(ax)
     ranks = report.ranks()
     for place, name in enumerate(next(iter(ranks.values()))):
         reach = [ranks[m].get(name, np.nan) for m in report.metrics]
-        ax.plot(reach, label=name, **_series(place))
+        colour, marker = series_style(place)
+        ax.plot(reach, label=name, color=colour, marker=marker)
     ax.set_xticks(range(len(report.metrics)), report.metrics, rotation=30, ha="right")
     ax.invert_yaxis()
     ax.set_ylabel("mean rank (1 is best)")
@@ -71,6 +73,8 @@ def _ranks(report: Report, ax: Any) -> Any:
 
 def _radar(report: Report, ax: Any) -> Any:
     """Mean ranks on spokes, the best outside."""
+    from xai.plots.style import series_style
+
     if ax is None:
         import matplotlib.pyplot as plt
 
@@ -80,15 +84,10 @@ def _radar(report: Report, ax: Any) -> Any:
     names = list(next(iter(ranks.values())))
     for place, name in enumerate(names):
         reach = [len(names) + 1 - ranks[m].get(name, np.nan) for m in report.metrics]
-        ax.plot([*angles, angles[0]], [*reach, reach[0]], label=name, **_series(place))
+        colour, marker = series_style(place)
+        closed = [*reach, reach[0]]
+        ax.plot([*angles, angles[0]], closed, label=name, color=colour, marker=marker)
     ax.set_xticks(angles, report.metrics)
     ax.set_yticks(range(1, len(names) + 1), [str(r) for r in range(len(names), 0, -1)])
     ax.legend(frameon=False, loc="lower left", bbox_to_anchor=(1, 0))
     return ax
-
-
-def _series(place: int) -> dict[str, str]:
-    """Colour and marker of an explanation's line."""
-    from xai.plots.style import MARKERS, SERIES
-
-    return {"color": SERIES[place % len(SERIES)], "marker": MARKERS[place % len(MARKERS)]}

@@ -136,6 +136,12 @@ def test_shaps_plots_draw_several_outputs_and_data_sets(iris, every):
         shap.plots.bar(e.to_shap()[0], show=False)
 
 
+def test_how_far_off_shaps_values_are_is_unknown(ours):
+    theirs = xai.Explanation.from_shap(ours["sampled"].to_shap())
+    assert not theirs.exact.any() and np.isnan(theirs.std_error).all()
+    assert "whiskers" not in theirs[0].plot().get_xlabel()
+
+
 def test_shap_draws_our_numbers(ours):
     e = ours["exact"]
     axes = shap.plots.bar(e.to_shap(), show=False)

@@ -140,6 +140,15 @@ def test_methods_side_by_side_share_a_scale_of_their_own_units() -> None:
     assert len(figure.axes) == 2 * 4 + 2  # two kinds of scale, a bar for each
 
 
+def test_a_method_that_tells_signs_in_one_row_is_drawn_with_signs_in_all() -> None:
+    one = made()
+    values = one.values.copy()
+    values[1] = np.abs(values[1])
+    figure = xai.plots.compare({"one": replace(one, values=values), "cam": positive()}, rows=[0, 1])
+    limits = [ax.images[-1].get_clim() for ax in figure.axes[:6] if len(ax.images) > 1]
+    assert limits == [(-1, 1), (0, 1)] * 2
+
+
 def test_methods_on_one_absolute_scale() -> None:
     one = made()
     double = replace(one, values=2 * one.values)

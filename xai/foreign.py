@@ -106,7 +106,8 @@ def from_shap(found: Any) -> Explanation:
     -------
     Explanation
         The same numbers. Predictions are base values plus attributions; what shap does not tell
-        (the removal, the cost, which output one output is) is "unknown", 0 or -1.
+        (the removal, the cost, which output one output is, how far off it may be) is "unknown", 0,
+        -1 or NaN.
 
     Raises
     ------
@@ -138,13 +139,14 @@ def from_shap(found: Any) -> Explanation:
     features = found.feature_names
     return Explanation(
         values=values, base_values=base, predictions=base + (sums if several else sums[:, 0]),
-        std_error=None, evaluations=0, converged=None, interactions=interactions, info={},
+        std_error=np.full(values.shape, np.nan), evaluations=0, converged=None,
+        interactions=interactions, info={},
         data=data,
         feature_names=[str(j) for j in range(owner.size)] if features is None
         else [str(name) for name in features],
         output_names=names, target=target,
         players="elements", method="shap", removal="unknown", behavior="unknown",
-        summary="unknown", seed=0, exact=np.ones(n, bool), runs=np.full(n, ""),
+        summary="unknown", seed=0, exact=np.zeros(n, bool), runs=np.full(n, ""),
         element_players=np.broadcast_to(owner, (n, *shape)).copy(),
         channel_axis=_channel_axis(shape),
     )  # fmt: skip

@@ -115,7 +115,7 @@ def _above(axes: Axes, many: Many, rows: NDArray[np.intp]) -> None:
 
 def _uncertain(many: Many) -> list[str]:
     """A colour has no whiskers: say how far off the sampled values are."""
-    if many.std_error is None or np.isnan(many.std_error).all():
+    if many.std_error is None:
         return []
     return [f"median standard error {np.nanmedian(many.std_error):.2g}"]
 

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from xai.archive import as_array, in_numbers
 from xai.foreign import as_explanation
-from xai.plots.row import Floats, check_count, locate, names_of_players, per_row
+from xai.plots.row import Floats, check_count, known, locate, names_of_players, per_row
 from xai.suggest import unknown
 
 if TYPE_CHECKING:
@@ -108,7 +108,7 @@ def read_many(given: Explanation, output: int | str | None = None) -> Many:
     n = len(explanation)
     places, name = _places(explanation, output)
     values = _chosen(explanation.values, places).reshape(n, -1)
-    errors, d = explanation.std_error, values.shape[1]
+    errors, d = known(explanation.std_error), values.shape[1]
     data, categories = columns_of(explanation, d)
     inter = explanation.interactions
     return Many(

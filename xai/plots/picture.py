@@ -61,15 +61,15 @@ class Scale:
     colours: Colormap
 
     @classmethod
-    def of(cls, heats: Sequence[Floats], percentile: float) -> Scale:
+    def of(cls, heats: Sequence[Floats], percentile: float, *, signed: bool = False) -> Scale:
         """The scale that fits: symmetric around 0, or upwards from the least where all are >= 0.
 
-        The least, because values that are never negative may also never be near 0, as RISE's.
+        `signed` asks for the first. The least, because values that are never negative may also never be near 0, as RISE's.
         """
         high = limit(heats, percentile)
         low = min(float(np.nanmin(heat, initial=np.inf)) for heat in heats)
         some = any((heat > 0).any() for heat in heats)
-        if low < 0 or not some:
+        if signed or low < 0 or not some:
             return cls(-high, high, diverging())
         return cls(low if low < high else 0.0, high, sequential())
 

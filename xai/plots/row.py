@@ -104,7 +104,7 @@ def read(given: Explanation, row: int = 0, output: int | str | None = None) -> R
     values = _of_output(one.values, place).ravel()
     # Where rows differ in their number of players, NaN fills up the shorter ones.
     padding = np.isnan(values) & (np.arange(len(values)) > one.element_players[0].max())
-    errors = None if one.std_error is None else _of_output(one.std_error, place).ravel()
+    errors = None if (found := known(one.std_error)) is None else _of_output(found, place).ravel()
     count = int(len(values) - padding.sum())
     return Row(
         method=one.method,
@@ -116,6 +116,11 @@ def read(given: Explanation, row: int = 0, output: int | str | None = None) -> R
         base=float(_of_output(one.base_values, place)),
         prediction=float(_of_output(one.predictions, place)),
     )
+
+
+def known(errors: Floats | None) -> Floats | None:
+    """Standard errors, or None where not one is known: there is nothing to draw then."""
+    return None if errors is None or np.isnan(errors).all() else errors
 
 
 def _of_output(array: Floats, place: int | None) -> Floats:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from xai.plots.row import Floats, Row, read
-from xai.plots.style import MARKERS, NEUTRAL, SERIES, Z95, ink, new_axes, row_axes, title
+from xai.plots.style import NEUTRAL, Z95, ink, new_axes, row_axes, series_style, title
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -39,7 +39,7 @@ def dots(
     step = 0.7 / max(count, 2)
     for place, (name, (values, errors)) in enumerate(series.items()):
         y = np.arange(len(values)) + step * (place - (count - 1) / 2)
-        colour, marker = SERIES[place % len(SERIES)], MARKERS[place % len(MARKERS)]
+        colour, marker = series_style(place)
         axes.errorbar(
             values, y, xerr=None if errors is None else Z95 * errors, fmt=marker, color=colour,
             markersize=5, elinewidth=1, capsize=2, label=_label(name),
@@ -139,10 +139,11 @@ def curves(
         known = (~np.isnan(curve)).sum(axis=0)
         mean = np.nanmean(curve, axis=0)
         share = np.linspace(0, 100, len(mean))
-        colour = NEUTRAL if name == RANDOM else SERIES[place % len(SERIES)]
+        colour, marker = series_style(place)
+        colour = NEUTRAL if name == RANDOM else colour
         auc = f" ({score.mean():.3g})" if rows is None else ""
         axes.plot(
-            share, mean, color=colour, marker=MARKERS[place % len(MARKERS)], markersize=4,
+            share, mean, color=colour, marker=marker, markersize=4,
             linestyle="--" if name == RANDOM else "-",
             markevery=max(1, len(mean) // 8), label=_label(name + auc),
         )  # fmt: skip

@@ -77,7 +77,7 @@ def maps(
     if shared:
         scales = [Scale.of([shown.heat for shown in flat], percentile)] * len(flat)
     else:
-        own = [Scale.of([shown.heat], percentile) for shown in flat]
+        own = _scales(flat, len(explanations), percentile)
         flat = [_relative(shown, scale) for shown, scale in zip(flat, own, strict=True)]
         scales = [Scale.unit(signed=scale.signed) for scale in own]
     names = list(explanations)
@@ -98,6 +98,16 @@ def maps(
             places.append(ax)
     _colour_bars(places, flat, scales, shared=shared)
     return figure
+
+
+def _scales(panels: Sequence[Panel], methods: int, percentile: float) -> list[Scale]:
+    """Each panel's scale; a method that tells signs in one row is drawn with signs in all."""
+    alone = [Scale.of([shown.heat], percentile) for shown in panels]
+    signs = [any(scale.signed for scale in alone[place::methods]) for place in range(methods)]
+    return [
+        Scale.of([shown.heat], percentile, signed=signs[place % methods])
+        for place, shown in enumerate(panels)
+    ]
 
 
 def _colour_bars(

@@ -36,6 +36,11 @@ LINE = 38
 """Characters in a line of a label."""
 
 
+def series_style(place: int) -> tuple[str, str]:
+    """Colour and marker of the series at `place`: 42 pairs, all different."""
+    return SERIES[place % len(SERIES)], MARKERS[place % len(MARKERS)]
+
+
 def sign_colours(values: ArrayLike) -> list[str]:
     """Give each value its sign's colour."""
     return [NEGATIVE if value < 0 else POSITIVE for value in np.ravel(values)]

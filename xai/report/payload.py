@@ -13,7 +13,7 @@ import numpy as np
 from xai.plots.choose import is_picture
 from xai.plots.many import columns_of
 from xai.plots.picture import Floats, Panel, Scale, panel
-from xai.plots.row import locate, names_of_players, per_row
+from xai.plots.row import known, locate, names_of_players, per_row
 from xai.plots.style import diverging, sequential
 from xai.report.fragment import recipe_of
 
@@ -72,7 +72,7 @@ def _method(name: str, one: Explanation, output: int | str | None) -> Json:
         {
             "output": text,
             "values": _of(one.values, places),
-            "errors": None if one.std_error is None else _of(one.std_error, places),
+            "errors": None if (errors := known(one.std_error)) is None else _of(errors, places),
             "base": _of(one.base_values, places),
             "prediction": _of(one.predictions, places),
         }
