@@ -64,7 +64,8 @@ class Scale:
     def of(cls, heats: Sequence[Floats], percentile: float, *, signed: bool = False) -> Scale:
         """The scale that fits: symmetric around 0, or upwards from the least where all are >= 0.
 
-        `signed` asks for the first. The least, because values that are never negative may also never be near 0, as RISE's.
+        `signed` asks for the first. The least, because values that are never negative may also
+        never be near 0, as RISE's.
         """
         high = limit(heats, percentile)
         low = min(float(np.nanmin(heat, initial=np.inf)) for heat in heats)
