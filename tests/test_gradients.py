@@ -454,6 +454,66 @@ def test_gradcam_plus_plus_is_its_formula():
             np.testing.assert_allclose(explanation.values[n, k], weight, rtol=1e-9)
 
 
+class Turned(nn.Module):
+    """A layer whose maps end in their channels, or begin with them, in the same network."""
+
+    def __init__(self, channels, sides, last):
+        super().__init__()
+        torch.manual_seed(3)
+        self.trunk, self.last = nn.Sequential(nn.Conv2d(2, channels, 2, 2), nn.Tanh()), last
+        self.middle, size = nn.Identity(), channels * sides[0] * sides[1] // 4
+        self.head = nn.Sequential(nn.Tanh(), nn.Flatten(), nn.Linear(size, 3), nn.Tanh())
+
+    def forward(self, x):
+        h = self.trunk(x)
+        if self.last:
+            return self.head(self.middle(h.permute(0, 2, 3, 1)).permute(0, 3, 1, 2))
+        return self.head(self.middle(h))
+
+
+@pytest.mark.parametrize("method", ["gradcam", "gradcam++", "ablation_cam", "score_cam"])
+@pytest.mark.parametrize("sides", [(8, 8), (8, 12), (12, 8)])
+@pytest.mark.parametrize("channels", [3, 5, 6])  # as many as a map is high, or wide, too
+def test_channels_are_found_wherever_they_lie(method, sides, channels):
+    x = torch.rand(2, 2, *sides, dtype=torch.float64)
+    first, last = (
+        xai.explain(Turned(channels, sides, last).double(), x, method, layer="middle", target=0)
+        for last in (False, True)
+    )
+    assert first.values.shape == (2, channels)
+    np.testing.assert_allclose(last.values, first.values, rtol=1e-9, atol=1e-12)
+    np.testing.assert_allclose(last.map(), first.map(), rtol=1e-9, atol=1e-12)
+
+
+def test_units_with_channels_last_sum_over_channels_in_the_map():
+    x = torch.rand(2, 2, 8, 12, dtype=torch.float64)
+    first, last = (
+        xai.explain(
+            Turned(4, (8, 12), last).double(), x, "gradient_x_input", target=0,
+            players=Units("middle"),
+        )
+        for last in (False, True)
+    )  # fmt: skip
+    np.testing.assert_allclose(last.map(), first.map(), rtol=1e-9, atol=1e-12)
+
+
+def test_gradcam_plus_plus_of_channels_without_places_is_as_of_one_place():
+    net = nn.Sequential(
+        nn.Conv2d(2, 5, 3), nn.Tanh(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(5, 3),
+    ).double()  # fmt: skip
+    one, none = (xai.explain(net, IMAGES, "gradcam++", layer=name) for name in ("2", "3"))
+    np.testing.assert_allclose(none.values, one.values, rtol=1e-9)
+
+
+@pytest.mark.parametrize("stride", [1, 2])
+def test_channels_of_a_signal_are_not_its_moments(stride):
+    net = nn.Sequential(nn.Conv1d(2, 5, 3, stride), nn.ReLU(), nn.Flatten(), nn.LazyLinear(3))
+    x = torch.rand(2, 2, 20)
+    net(x)
+    e = xai.explain(net, x, "shapley", players=Channels("1"), removal="baseline")
+    assert e.values.shape == (2, 5)
+
+
 class Residual(nn.Module):
     """A skip around a layer; a ReLU that is used three times; several outputs of the trunk."""
 
