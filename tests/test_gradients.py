@@ -514,6 +514,47 @@ def test_channels_of_a_signal_are_not_its_moments(stride):
     assert e.values.shape == (2, 5)
 
 
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_gradients_of_a_game_in_half_precision_are_single(dtype):
+    from xai.setting import open_setting
+
+    net, x = convolutions().to(dtype), IMAGES.to(dtype)
+    with open_setting(net, x, "gradient_x_input", players="elements") as setting:
+        ((_, game),) = setting.games()
+        found = game.gradient([0, 1, 2], np.ones((3, 1)), [0, 0, 0])
+    assert found.dtype == np.float32
+    whole = xai.explain(convolutions(), IMAGES, "gradient_x_input", players="elements")
+    found = found[..., 0].reshape(IMAGES.shape)
+    np.testing.assert_allclose(found, whole.values, atol=0.02 * np.abs(whole.values).max())
+
+
+def test_an_error_of_the_network_behind_a_layer_is_told():
+    class Failing(nn.Module):
+        calls = 0
+
+        def __init__(self):
+            super().__init__()
+            self.layer, self.head = nn.Conv2d(2, 3, 3), nn.Linear(3, 2)
+
+        def forward(self, x):
+            h = self.layer(x)
+            self.calls += 1
+            if self.calls > 1:
+                raise RuntimeError("out of memory")
+            return self.head(h.mean((2, 3)))
+
+    with pytest.raises(RuntimeError, match="out of memory"):
+        xai.explain(Failing().double(), IMAGES, "gradcam", layer="layer")
+
+
+@pytest.mark.filterwarnings("ignore:.*torch.jit:DeprecationWarning")
+@pytest.mark.parametrize("layer", ["1", "auto"])
+def test_layers_of_a_scripted_module_are_refused(layer):
+    net = torch.jit.script(convolutions())
+    with pytest.raises(TypeError, match="scripted module"):
+        xai.explain(net, IMAGES, "gradcam", layer=layer)
+
+
 class Residual(nn.Module):
     """A skip around a layer; a ReLU that is used three times; several outputs of the trunk."""
 

@@ -75,9 +75,10 @@ function bar(value, error, size, colour, whole) {
   return track;
 }
 
-function number(value, error, size, whole = false) {
+// `whole`: never negative, from the left end. `grey`: the sign is no push up or down.
+function number(value, error, size, whole = false, grey = whole) {
   const small = make('small', { textContent: Number.isNaN(error) ? '' : ` ± ${digits(error, 2)}` });
-  const colour = whole ? 'gray' : value < 0 ? BLUE : RED;
+  const colour = grey ? 'gray' : value < 0 ? BLUE : RED;
   return [whole ? digits(value) : signed(value), small, bar(value, error, size, colour, whole)];
 }
 
