@@ -98,6 +98,11 @@ def cut(
 
     if model.module is None:
         raise TypeError("players inside a network need a torch module")
+    if isinstance(model.module, torch.jit.ScriptModule):
+        raise TypeError(
+            "players inside a network need its layers one by one, and those of a scripted module "
+            "cannot be watched: pass the module that it was made of"
+        )
     auto = isinstance(layer, str) and layer == "auto"
     probe = None if auto else probe_of(model, layer)
     size = batch_size or 32
@@ -360,7 +365,8 @@ def _rest(
             by_row=True,
             alike=way is behind_one,
         )
-        met, spent = _meets(rest, acts, outputs, size)
+        broadcasts = way is not behind_copies
+        met, spent = _meets(rest, acts, outputs, size, broadcasts=broadcasts)
         paid += -(-spent // len(acts))
         if met:
             return rest, paid
@@ -370,7 +376,9 @@ def _rest(
     )
 
 
-def _meets(rest: Model, acts: Tensor, outputs: Floats, size: int) -> tuple[bool, int]:
+def _meets(
+    rest: Model, acts: Tensor, outputs: Floats, size: int, *, broadcasts: bool
+) -> tuple[bool, int]:
     """Whether the rest reproduces the outputs, each row twice in a batch; and the rows spent."""
     runs = rest.torch_model
     agree = AGREE if runs is None or runs.precision is None else HALF_AGREE
@@ -382,6 +390,8 @@ def _meets(rest: Model, acts: Tensor, outputs: Floats, size: int) -> tuple[bool,
         try:
             out = rest(acts[part].clone(), part)
         except (RuntimeError, ValueError):  # shapes that a network cannot broadcast
+            if not broadcasts:
+                raise
             return False, spent
         spent += len(out)
         if out.shape != outputs[part].shape or np.abs(out - outputs[part]).max() > agree * scale:

@@ -75,10 +75,9 @@ function bar(value, error, size, colour, whole) {
   return track;
 }
 
-// `whole`: never negative, from the left end. `grey`: the sign is no push up or down.
-function number(value, error, size, whole = false, grey = whole) {
+function number(value, error, size, whole = false) {
   const small = make('small', { textContent: Number.isNaN(error) ? '' : ` ± ${digits(error, 2)}` });
-  const colour = grey ? 'gray' : value < 0 ? BLUE : RED;
+  const colour = whole ? 'gray' : value < 0 ? BLUE : RED;
   return [whole ? digits(value) : signed(value), small, bar(value, error, size, colour, whole)];
 }
 

@@ -1,6 +1,6 @@
 const sizes = {};
-for (const { metric, mean, std_error } of page.lines)
-  sizes[metric] = Math.max(sizes[metric] ?? 0, reach(mean ?? 0, std_error));
+for (const { metric, mean } of page.lines)
+  sizes[metric] = Math.max(sizes[metric] ?? 0, Math.abs(mean ?? 0));
 const signs = new Set(page.lines.filter(({ mean }) => mean < 0).map(({ metric }) => metric));
 const value = (one) => one === null ? NaN : one;
 
@@ -15,7 +15,7 @@ const lines = page.lines.map((line) => {
       title: `${line.category}; ${line.better} is better` },
     { key: line.explanation, nodes: [line.control ? make('i', { textContent: line.explanation })
       : line.explanation] },
-    { key: mean, nodes: number(mean, error, sizes[line.metric], whole, true),
+    { key: mean, nodes: number(mean, error, sizes[line.metric], whole),
       title: `${digits(mean, 7)} ± ${digits(error)}` },
     { key: low, nodes: [interval] }, { key: beats }, { key: line.undefined },
     { key: line.evaluations }, { key: line.removal }, { key: line.output },

@@ -54,8 +54,8 @@ def scores_page(report: Report, path: str | PathLike[str], *, title: str = "Scor
     having = dict.fromkeys(m for (m, _), score in report.scores.items() if score.curve is not None)
     pictures = "".join(_curves(report, metric) for metric in having)
     body = (
-        f'<h1>{escape(title)}</h1><p>{_LEGEND}</p><div id="scores" class="wide"></div>'
-        f'<div class="cards pictures">{pictures}</div>'
+        f'<h1>{escape(title)}</h1><p>{_LEGEND}</p><div id="scores"></div>'
+        f'<div class="cards">{pictures}</div>'
     )
     return write(path, title, body, "scores.js", {"lines": lines})
 
