@@ -10,6 +10,7 @@ from xai.players import Channels, Units, Windows
 from xai.removal import Baseline, BlurPyramid, Function, Marginal, Noise
 from xai.setting import open_setting
 from xai.summary import Gradient, IntegratedGradient, LinearFit
+from xai.summary.propagation import CURVES
 
 torch = pytest.importorskip("torch")
 nn = torch.nn
@@ -368,6 +369,16 @@ def test_as_captum(name):
     np.testing.assert_allclose(pixels.values, theirs.detach().sum(1), atol=1e-8)
 
 
+@pytest.mark.parametrize("curve", [*CURVES, "ReLU", "Tanh"])
+def test_deeplift_is_complete_whatever_the_activation(curve):
+    net = convolutions(middle=getattr(nn, curve))
+    kinds = [type(part) for part in net.modules()]
+    e = xai.explain(net, 4 * IMAGES, "deeplift", target=0)  # beyond ReLU6's bend
+    change = e.predictions - e.base_values
+    np.testing.assert_allclose(e.info["completeness_gap"], 0, atol=1e-6 * np.abs(change).max())
+    assert [type(part) for part in net.modules()] == kinds
+
+
 def test_lrp_conserves_the_output_and_is_gradient_times_input_without_biases():
     """LRP-0 of ReLU networks, whose outputs are homogeneous where no layer has a bias."""
     torch.manual_seed(0)
@@ -516,8 +527,6 @@ def test_channels_of_a_signal_are_not_its_moments(stride):
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
 def test_gradients_of_a_game_in_half_precision_are_single(dtype):
-    from xai.setting import open_setting
-
     net, x = convolutions().to(dtype), IMAGES.to(dtype)
     with open_setting(net, x, "gradient_x_input", players="elements") as setting:
         ((_, game),) = setting.games()

@@ -27,6 +27,11 @@ RULES = {
     "lrp": ("LRP", 2),
 }
 """captum's class of each rule, and the model rows that it takes for each row and output."""
+CURVES = (
+    "ReLU6", "Hardtanh", "GELU", "SiLU", "Mish", "Hardswish", "Hardsigmoid", "SELU", "CELU",
+    "LogSigmoid", "Softsign", "Tanhshrink",
+)  # fmt: skip
+"""torch's activations, number by number, for which captum's DeepLIFT has no rule."""
 
 
 @dataclass(frozen=True)
@@ -51,7 +56,8 @@ class Propagation(Summary):
     They run on a copy of the module whose layers do not work in place; DeepLIFT with x and its
     baselines in one call, two rows at least whatever `batch_size` is. DeepLIFT and LRP want each
     activation to be a module of its own that is used once; DeepLIFT's ``completeness_gap`` shows
-    activations that captum does not know, ReLU6 for one, and takes for linear.
+    activations that are functions, or modules of one's own, which captum takes for linear. Those
+    of torch that captum does not know (`CURVES`) have its rule of all activations.
 
     DeepLIFT (Shrikumar et al. 2017), guided backpropagation (Springenberg et al. 2015),
     deconvolution (Zeiler & Fergus 2014), LRP (Bach et al. 2015; captum's epsilon rule).
@@ -87,6 +93,8 @@ class Propagation(Summary):
         for rows in (every[a : a + size] for a in range(0, model.n_rows, size)):
             at = model.explained[rows]
             network = _network(model, at)
+            if lifts:
+                _name_curves(network)
             method = getattr(require("captum.attr", "torch"), name)(network)
             x = model.inputs.block[at]
             for j in range(k):
@@ -129,6 +137,17 @@ def _give_rules(network: Module) -> None:
     for part in network.modules():
         if isinstance(part, torch.nn.Flatten | torch.nn.Identity):
             setattr(part, "rule", EpsilonRule())  # noqa: B010 — torch types any attribute
+
+
+def _name_curves(network: Module) -> None:
+    """Let captum, which goes by a module's type, take each activation for one that it knows."""
+    import torch
+
+    curves = tuple(getattr(torch.nn, name) for name in CURVES)
+    for part in network.modules():
+        if isinstance(part, curves):
+            part.__dict__["forward"] = part.forward  # its own, whatever it is called
+            part.__class__ = torch.nn.Tanh
 
 
 def _run(method: Any, x: Tensor, output: int, given: dict[str, Any]) -> Tensor:
