@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+
 import numpy as np
 import pytest
 
@@ -705,6 +707,33 @@ def test_units_of_a_layer_sum_over_channels_in_the_map():
 def test_layers_that_cannot_be_are_refused(players, error, says):
     with pytest.raises(error, match=says):
         xai.explain(convolutions(), IMAGES, "gradcam", players=players).map()
+
+
+@pytest.mark.parametrize("method", ["deeplift", "lrp", "guided_backprop"])
+@pytest.mark.parametrize("inplace", [False, True])
+def test_propagation_through_modules_that_are_used_again(method, inplace):
+    class Twice(nn.Module):
+        def __init__(self, again):
+            super().__init__()
+            torch.manual_seed(4)
+            self.one, two = nn.Conv2d(2, 3, 3, padding=1), nn.Conv2d(3, 3, 3, padding=1)
+            self.head = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(3, 2))
+            relus = [nn.ReLU(inplace=inplace) for _ in range(3)]
+            self.relus = nn.ModuleList(relus[:1] * 3 if again else relus)
+            self.twos = nn.ModuleList([two, two if again else copy.deepcopy(two)])
+
+        def forward(self, x):
+            h = self.relus[0](self.one(x))
+            h = self.relus[1](self.twos[0](h))
+            return self.head(self.relus[2](self.twos[1](h)))
+
+    again, apart = (
+        xai.explain(Twice(again).double(), IMAGES, method, target=0) for again in (True, False)
+    )
+    np.testing.assert_allclose(again.values, apart.values, rtol=1e-9, atol=1e-15)
+    assert again.evaluations == apart.evaluations
+    if method == "deeplift":
+        np.testing.assert_allclose(again.info["completeness_gap"], 0, atol=1e-9)
 
 
 @pytest.mark.parametrize("how", ["add", "cat"])
