@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+
 import numpy as np
 import pytest
 
@@ -10,6 +12,7 @@ from xai.players import Channels, Units, Windows
 from xai.removal import Baseline, BlurPyramid, Function, Marginal, Noise
 from xai.setting import open_setting
 from xai.summary import Gradient, IntegratedGradient, LinearFit
+from xai.summary.propagation import CURVES
 
 torch = pytest.importorskip("torch")
 nn = torch.nn
@@ -368,6 +371,16 @@ def test_as_captum(name):
     np.testing.assert_allclose(pixels.values, theirs.detach().sum(1), atol=1e-8)
 
 
+@pytest.mark.parametrize("curve", [*CURVES, "ReLU", "Tanh"])
+def test_deeplift_is_complete_whatever_the_activation(curve):
+    net = convolutions(middle=getattr(nn, curve))
+    kinds = [type(part) for part in net.modules()]
+    e = xai.explain(net, 4 * IMAGES, "deeplift", target=0)  # beyond ReLU6's bend
+    change = e.predictions - e.base_values
+    np.testing.assert_allclose(e.info["completeness_gap"], 0, atol=1e-6 * np.abs(change).max())
+    assert [type(part) for part in net.modules()] == kinds
+
+
 def test_lrp_conserves_the_output_and_is_gradient_times_input_without_biases():
     """LRP-0 of ReLU networks, whose outputs are homogeneous where no layer has a bias."""
     torch.manual_seed(0)
@@ -452,6 +465,105 @@ def test_gradcam_plus_plus_is_its_formula():
                     below = 2 * slope**2 + acts[n, k].sum().item() * slope**3
                     weight += slope**2 / below * max(slope, 0)
             np.testing.assert_allclose(explanation.values[n, k], weight, rtol=1e-9)
+
+
+class Turned(nn.Module):
+    """A layer whose maps end in their channels, or begin with them, in the same network."""
+
+    def __init__(self, channels, sides, last):
+        super().__init__()
+        torch.manual_seed(3)
+        self.trunk, self.last = nn.Sequential(nn.Conv2d(2, channels, 2, 2), nn.Tanh()), last
+        self.middle, size = nn.Identity(), channels * sides[0] * sides[1] // 4
+        self.head = nn.Sequential(nn.Tanh(), nn.Flatten(), nn.Linear(size, 3), nn.Tanh())
+
+    def forward(self, x):
+        h = self.trunk(x)
+        if self.last:
+            return self.head(self.middle(h.permute(0, 2, 3, 1)).permute(0, 3, 1, 2))
+        return self.head(self.middle(h))
+
+
+@pytest.mark.parametrize("method", ["gradcam", "gradcam++", "ablation_cam", "score_cam"])
+@pytest.mark.parametrize("sides", [(8, 8), (8, 12), (12, 8)])
+@pytest.mark.parametrize("channels", [3, 5, 6])  # as many as a map is high, or wide, too
+def test_channels_are_found_wherever_they_lie(method, sides, channels):
+    x = torch.rand(2, 2, *sides, dtype=torch.float64)
+    first, last = (
+        xai.explain(Turned(channels, sides, last).double(), x, method, layer="middle", target=0)
+        for last in (False, True)
+    )
+    assert first.values.shape == (2, channels)
+    np.testing.assert_allclose(last.values, first.values, rtol=1e-9, atol=1e-12)
+    np.testing.assert_allclose(last.map(), first.map(), rtol=1e-9, atol=1e-12)
+
+
+def test_units_with_channels_last_sum_over_channels_in_the_map():
+    x = torch.rand(2, 2, 8, 12, dtype=torch.float64)
+    first, last = (
+        xai.explain(
+            Turned(4, (8, 12), last).double(), x, "gradient_x_input", target=0,
+            players=Units("middle"),
+        )
+        for last in (False, True)
+    )  # fmt: skip
+    np.testing.assert_allclose(last.map(), first.map(), rtol=1e-9, atol=1e-12)
+
+
+def test_gradcam_plus_plus_of_channels_without_places_is_as_of_one_place():
+    net = nn.Sequential(
+        nn.Conv2d(2, 5, 3), nn.Tanh(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(5, 3),
+    ).double()  # fmt: skip
+    one, none = (xai.explain(net, IMAGES, "gradcam++", layer=name) for name in ("2", "3"))
+    np.testing.assert_allclose(none.values, one.values, rtol=1e-9)
+
+
+@pytest.mark.parametrize("stride", [1, 2])
+def test_channels_of_a_signal_are_not_its_moments(stride):
+    net = nn.Sequential(nn.Conv1d(2, 5, 3, stride), nn.ReLU(), nn.Flatten(), nn.LazyLinear(3))
+    x = torch.rand(2, 2, 20)
+    net(x)
+    e = xai.explain(net, x, "shapley", players=Channels("1"), removal="baseline")
+    assert e.values.shape == (2, 5)
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_gradients_of_a_game_in_half_precision_are_single(dtype):
+    net, x = convolutions().to(dtype), IMAGES.to(dtype)
+    with open_setting(net, x, "gradient_x_input", players="elements") as setting:
+        ((_, game),) = setting.games()
+        found = game.gradient([0, 1, 2], np.ones((3, 1)), [0, 0, 0])
+    assert found.dtype == np.float32
+    whole = xai.explain(convolutions(), IMAGES, "gradient_x_input", players="elements")
+    found = found[..., 0].reshape(IMAGES.shape)
+    np.testing.assert_allclose(found, whole.values, atol=0.02 * np.abs(whole.values).max())
+
+
+def test_an_error_of_the_network_behind_a_layer_is_told():
+    class Failing(nn.Module):
+        calls = 0
+
+        def __init__(self):
+            super().__init__()
+            self.layer, self.head = nn.Conv2d(2, 3, 3), nn.Linear(3, 2)
+
+        def forward(self, x):
+            h = self.layer(x)
+            self.calls += 1
+            if self.calls > 1:
+                raise RuntimeError("out of memory")
+            return self.head(h.mean((2, 3)))
+
+    with pytest.raises(RuntimeError, match="out of memory"):
+        xai.explain(Failing().double(), IMAGES, "gradcam", layer="layer")
+
+
+@pytest.mark.filterwarnings("ignore:.*torch.jit:DeprecationWarning")
+@pytest.mark.parametrize("layer", ["1", "auto"])
+def test_layers_of_a_scripted_module_are_refused(layer):
+    net = torch.jit.script(convolutions())
+    with pytest.raises(TypeError, match="scripted module"):
+        xai.explain(net, IMAGES, "gradcam", layer=layer)
 
 
 class Residual(nn.Module):
@@ -595,6 +707,33 @@ def test_units_of_a_layer_sum_over_channels_in_the_map():
 def test_layers_that_cannot_be_are_refused(players, error, says):
     with pytest.raises(error, match=says):
         xai.explain(convolutions(), IMAGES, "gradcam", players=players).map()
+
+
+@pytest.mark.parametrize("method", ["deeplift", "lrp", "guided_backprop"])
+@pytest.mark.parametrize("inplace", [False, True])
+def test_propagation_through_modules_that_are_used_again(method, inplace):
+    class Twice(nn.Module):
+        def __init__(self, again):
+            super().__init__()
+            torch.manual_seed(4)
+            self.one, two = nn.Conv2d(2, 3, 3, padding=1), nn.Conv2d(3, 3, 3, padding=1)
+            self.head = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(3, 2))
+            relus = [nn.ReLU(inplace=inplace) for _ in range(3)]
+            self.relus = nn.ModuleList(relus[:1] * 3 if again else relus)
+            self.twos = nn.ModuleList([two, two if again else copy.deepcopy(two)])
+
+        def forward(self, x):
+            h = self.relus[0](self.one(x))
+            h = self.relus[1](self.twos[0](h))
+            return self.head(self.relus[2](self.twos[1](h)))
+
+    again, apart = (
+        xai.explain(Twice(again).double(), IMAGES, method, target=0) for again in (True, False)
+    )
+    np.testing.assert_allclose(again.values, apart.values, rtol=1e-9, atol=1e-15)
+    assert again.evaluations == apart.evaluations
+    if method == "deeplift":
+        np.testing.assert_allclose(again.info["completeness_gap"], 0, atol=1e-9)
 
 
 @pytest.mark.parametrize("how", ["add", "cat"])

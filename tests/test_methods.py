@@ -421,3 +421,21 @@ def test_explain_and_methods_are_functions_whatever_was_imported_first(before):
         timeout=60,
     )
     assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize(("method", "options"), [("c_lime", {}), ("lime", {"discretise": False})])
+@pytest.mark.parametrize(("budget", "tolerance"), [(400, None), (130, None), (600, 0.2)])
+def test_no_draw_of_a_neighbourhood_is_evaluated_twice(
+    counting, large, method, options, budget, tolerance
+):
+    model = counting(large.model)
+    e = xai.explain(
+        model, large.x[:2], method, data=large.data, budget=budget, tolerance=tolerance, **options
+    )
+    seen = np.concatenate(model.seen)
+    assert len(np.unique(seen, axis=0)) == len(seen)
+    assert e.evaluations == -(-len(seen) // 2) <= budget
+    whole = xai.explain(  # fewer samples are the first of many, and the empty value is the same
+        large.model, large.x[:2], method, data=large.data, budget=5000, **options
+    )
+    np.testing.assert_allclose(e.base_values, whole.base_values, rtol=1e-12)

@@ -227,7 +227,7 @@ class Explanation:
         assert self.channel_axis is not None
         shape = self.values.shape[1:-1] if self._has_outputs else self.values.shape[1:]
         sides = tuple(np.delete(self.element_players.shape[1:], self.channel_axis - 1))
-        axis = 1 if len(shape) == 3 and shape[0] == self.activations.shape[1] else len(shape)
+        axis = 1 if shape == self.activations.shape[1:] else len(shape)
         parts = []
         for k in range(values.shape[2]):
             maps = feature_maps(values[..., k].reshape(-1, *shape), axis, (0, *sides))

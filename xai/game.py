@@ -560,9 +560,11 @@ class ModelGame(Game):
         masks : (B, d) floats in [0, 1]; or (B, 1), where all players share one
         wrt : "mask", or "input": (B, *x.shape[1:], k), at the input that the mask gives
         """
+        from xai.layers import numbers_of
+
         rows, draws = np.asarray(rows), np.asarray(draws)
-        parts = [g.cpu().numpy() for _, _, g in self.gradients.stream(rows, masks, draws, wrt)]
-        return np.concatenate(parts)
+        stream = self.gradients.stream(rows, masks, draws, wrt)
+        return np.concatenate([numbers_of(g) for _, _, g in stream])
 
     def grid(self, rows: Indices, coalitions: Masks, draws: Indices | None) -> Floats:
         """Values of rows × coalitions: (R, C, k)."""

@@ -98,6 +98,11 @@ def cut(
 
     if model.module is None:
         raise TypeError("players inside a network need a torch module")
+    if isinstance(model.module, torch.jit.ScriptModule):
+        raise TypeError(
+            "players inside a network need its layers one by one, and those of a scripted module "
+            "cannot be watched: pass the module that it was made of"
+        )
     auto = isinstance(layer, str) and layer == "auto"
     probe = None if auto else probe_of(model, layer)
     size = batch_size or 32
@@ -144,7 +149,7 @@ def _pieces(
             model(inputs.encode(rows, what).clone())
         return probe.latest(seen)
 
-    axis = channel_axis(acts)
+    axis = channel_axis(acts, inputs.shape)
     found = Inputs(acts, lambda block: block, encode)
     maps = feature_maps(acts, axis, inputs.shape)
     if not goes_on:
@@ -360,7 +365,8 @@ def _rest(
             by_row=True,
             alike=way is behind_one,
         )
-        met, spent = _meets(rest, acts, outputs, size)
+        broadcasts = way is not behind_copies
+        met, spent = _meets(rest, acts, outputs, size, broadcasts=broadcasts)
         paid += -(-spent // len(acts))
         if met:
             return rest, paid
@@ -370,7 +376,9 @@ def _rest(
     )
 
 
-def _meets(rest: Model, acts: Tensor, outputs: Floats, size: int) -> tuple[bool, int]:
+def _meets(
+    rest: Model, acts: Tensor, outputs: Floats, size: int, *, broadcasts: bool
+) -> tuple[bool, int]:
     """Whether the rest reproduces the outputs, each row twice in a batch; and the rows spent."""
     runs = rest.torch_model
     agree = AGREE if runs is None or runs.precision is None else HALF_AGREE
@@ -382,6 +390,8 @@ def _meets(rest: Model, acts: Tensor, outputs: Floats, size: int) -> tuple[bool,
         try:
             out = rest(acts[part].clone(), part)
         except (RuntimeError, ValueError):  # shapes that a network cannot broadcast
+            if not broadcasts:
+                raise
             return False, spent
         spent += len(out)
         if out.shape != outputs[part].shape or np.abs(out - outputs[part]).max() > agree * scale:
@@ -402,16 +412,31 @@ def _without_gradients(way: Way) -> Way:
 # -------------------------------------------------------------------------------- feature maps
 
 
-def channel_axis(acts: Tensor) -> int:
-    """The axis of channels: the last of tokens (n, t, c) and of maps that end in it."""
-    if acts.ndim == 4:
-        return 3 if acts.shape[1] == acts.shape[2] != acts.shape[3] else 1
-    if acts.ndim not in (2, 3):
+def channel_axis(acts: Tensor, shape: tuple[int, ...]) -> int:
+    """The axis of channels: 1 of maps and signals, the last of tokens and of maps that end in it.
+
+    What the other axes are is seen from the explained rows' `shape`: maps have the proportions of
+    their images (channels, height, width), and signals (channels, length) or sequences (length,
+    width) nearly keep their length. Where both would do, maps have channels first, tokens last.
+    """
+    if acts.ndim not in (2, 3, 4):
         raise ValueError(
             f"the layer's output has shape {tuple(acts.shape)}: expected (n, channels), "
             "(n, tokens, channels) or feature maps"
         )
-    return acts.ndim - 1
+    sides, last = tuple(acts.shape[1:]), acts.ndim - 1
+    if last == 3 and len(shape) == 3:
+        return 3 if _off(sides[:2], shape[1:]) < min(1, _off(sides[1:], shape[1:])) else 1
+    if last == 2 and len(shape) == 2:
+        kept = [abs(np.log(a / b)) for a, b in zip(sides, shape, strict=True)]
+        return 1 if kept[1] < kept[0] else 2
+    return 1 if last == 3 else last
+
+
+def _off(sides: tuple[int, ...], image: tuple[int, ...]) -> float:
+    """By how many places a height and a width miss the proportions of an image."""
+    (h, w), (height, width) = sides, image
+    return min(abs(h - w * height / width), abs(w - h * width / height))
 
 
 def feature_maps(acts: Any, axis: int, shape: tuple[int, ...]) -> Floats | None:

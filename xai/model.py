@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal, TypeAlias
 
 import numpy as np
@@ -39,6 +39,7 @@ class Model:
         something of each row's own skips
     width : numbers of a row in the widest layer's output, or that are made of it before anything
         else; where these are known, and more than the row's own
+    reused : names of the module's layers that run more than once in a pass, and how often
     """
 
     call: Callable[..., Any]
@@ -52,6 +53,7 @@ class Model:
     by_row: bool = False
     alike: bool = True
     width: int = 0
+    reused: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def classifies(self) -> bool:

@@ -328,8 +328,8 @@ def _predict(
         if start or model.module is None:
             out = model(block)
         else:
-            out, width = largest_output(model.module, partial(model, block))
-            model = replace(model, width=width)
+            out, width, reused = largest_output(model.module, partial(model, block))
+            model = replace(model, width=width, reused=reused)
             size = batch_size or batch_rows(model, inputs, out.shape[1])
         if parts and out.shape[1] != parts[0].shape[1]:
             raise ValueError("the model returned different numbers of outputs in two calls")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -108,24 +109,27 @@ class TorchModel:
                 parameter.data = data
 
 
-def largest_output(module: Module, run: Callable[[], T]) -> tuple[T, int]:
-    """What `run` gives, and how many numbers of a row the widest layer's output has meanwhile.
+def largest_output(module: Module, run: Callable[[], T]) -> tuple[T, int, dict[str, int]]:
+    """What `run` gives, how many numbers of a row the widest layer's output has, and who ran twice.
 
-    0 where that cannot be watched: layers of compiled modules do not run one by one.
+    These are names of layers, with how often each ran. 0 and none where that cannot be watched:
+    layers of compiled modules do not run one by one.
     """
     import torch
 
-    widest = 0
+    widest, calls = 0, Counter[str]()
 
-    def note(_: str, out: torch.Tensor) -> None:
+    def note(name: str, out: torch.Tensor) -> None:
         nonlocal widest
+        calls[name] += 1
         if out.ndim:
             widest = max(widest, out[:1].numel())
 
     if isinstance(module, torch.jit.ScriptModule) or hasattr(module, "_orig_mod"):
-        return run(), 0
+        return run(), 0, {}
     with leaves_watched(module, note):
-        return run(), widest
+        out = run()
+    return out, widest, {name: count for name, count in calls.items() if count > 1}
 
 
 @contextmanager

@@ -132,11 +132,12 @@ class ConceptBank:
 
         parts = []
         with opened(self._network(), self._images(images), self.layer) as network:
+            shape = tuple(network.images.shape[1:])
             for start in range(0, len(network.images), batch_size):
                 a = network.activations(network.images[start : start + batch_size])
-                axis = channel_axis(a)
+                axis = channel_axis(a, shape)
                 u = self.coefficients_of(a, axis)
-                maps = feature_maps(u, axis, tuple(network.images.shape[1:]))
+                maps = feature_maps(u, axis, shape)
                 parts.append(numbers_of(u) if maps is None else np.moveaxis(maps, 1, -1))
         return np.concatenate(parts)
 

@@ -129,7 +129,7 @@ def pooled(network: Network, batches: Iterator[Tensor]) -> Floats:
     parts = []
     for batch in batches:
         acts = network.activations(batch)
-        axis = channel_axis(acts)
+        axis = channel_axis(acts, tuple(batch.shape[1:]))
         maps = feature_maps(acts, axis, tuple(batch.shape[1:]))
         if maps is not None:
             parts.append(maps.mean(axis=(2, 3)))
@@ -147,9 +147,10 @@ def place_rows(network: Network, size: tuple[int, int], batch_size: int) -> tupl
     from xai.layers import channel_axis, feature_maps
 
     images, parts = network.images, []
+    shape = tuple(images.shape[1:])
     for start in range(0, len(images), batch_size):
         a = network.activations(images[start : start + batch_size])
-        maps = feature_maps(a, channel_axis(a), tuple(images.shape[1:]))
+        maps = feature_maps(a, channel_axis(a, shape), shape)
         if maps is None:
             raise ValueError(
                 f"layer {network.probe.name!r} has no places: give crop= a number of pixels"

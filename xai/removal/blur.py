@@ -233,11 +233,14 @@ class Pyramid:
         levels = self._levels(row)
         most = len(levels) - 1
         if is_tensor(masks):
+            import torch
+
             place = most * masks.to(levels.dtype)
             below = place.detach().clip(0, most - 1).long()
-        else:
-            place = most * masks.astype(levels.dtype)
-            below = place.clip(0, most - 1).astype(np.intp)
+            low, high = _pick(levels, below), _pick(levels, below + 1)
+            return back(torch.lerp(low, high, place - below), self.blurs.block)
+        place = most * masks.astype(levels.dtype)
+        below = place.clip(0, most - 1).astype(np.intp)
         share = place - below
         values = (1 - share) * _pick(levels, below) + share * _pick(levels, below + 1)
         return back(values, self.blurs.block)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
-from xai.game import Game
+from xai.game import Game, Indices, ModelGame
+from xai.kernels.tensors import masks
 from xai.summary.base import Attribution, Budget, Plan, Summary, finish, needs
 from xai.summary.gradient import as_model_game, full_values
 from xai.summary.moments import host
@@ -51,8 +51,7 @@ class ChannelGradient(Summary):
         parts = []
         stream = model.gradients.stream(rows, np.ones((len(rows), 1)), rows * 0, "input")
         for where, _, g in stream:
-            at = model.explained[rows[where]]
-            weights = _plus_plus(g, model.inputs.block[at]) if self.plus_plus else g
+            weights = _plus_plus(g, model, rows[where]) if self.plus_plus else g
             places = g[0, ..., 0].numel() / model.n_players
             scale = 1.0 if self.plus_plus else 1 / places
             parts.append(host(model.gradients.per_player(weights, rows[where])) * scale)
@@ -62,12 +61,14 @@ class ChannelGradient(Summary):
         return finish(model, values, None, base=base, full=full, tolerance=plan.tolerance)
 
 
-def _plus_plus(g: Tensor, activations: Tensor) -> Tensor:
+def _plus_plus(g: Tensor, game: ModelGame, rows: Indices) -> Tensor:
     """Grad-CAM++'s weights of places, (B, *shape, k); 0 where a gradient is 0."""
     import torch
 
-    axes: Sequence[int] = range(2, activations.ndim) if activations.ndim == 4 else [1]
-    total = activations.sum(list(axes), keepdim=True)[..., None]
+    at, gradients = game.explained[rows], game.gradients
+    totals = gradients.per_player(game.inputs.block[at][..., None], rows)[..., 0]
+    table = gradients.owners.table(totals, g.device)
+    total = masks(gradients.owners, table, at, np.arange(len(at)))[..., None]
     below = 2 * g**2 + total * g**3
     alpha = torch.where(below == 0, torch.zeros_like(g), g**2 / torch.where(below == 0, 1, below))
     return alpha * g.clamp(min=0)

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
+from numpy.typing import NDArray
 
 from xai.game import Floats, Game, ModelGame
 from xai.summary.base import Attribution, Budget, Plan, Summary
@@ -141,14 +142,21 @@ class ExtremalSubset(Summary):
         )
 
 
-def closest(masks: Tensor, counts: Any) -> Tensor:
+def closest(masks: Tensor, counts: NDArray[np.intp]) -> Tensor:
     """The nearest masks (B, d) with so many (B,) ones and else zeros; equal players share."""
+    edge = _edges(masks, masks.shape[1] - counts)
+    above, level = (masks > edge + EQUAL).to(masks), ((masks - edge).abs() <= EQUAL).to(masks)
+    ones = masks.new_tensor(counts[:, None])
+    share = (ones - above.sum(1, keepdim=True)) / level.sum(1, keepdim=True)
+    return above + level * share
+
+
+def _edges(masks: Tensor, ranks: NDArray[np.intp]) -> Tensor:
+    """The value (B, 1) of each mask that so many (B,) of its own come before."""
     import torch
 
-    out = []
-    for mask, count in zip(masks, counts.tolist(), strict=True):
-        edge = mask.kthvalue(len(mask) - count + 1).values
-        above, level = mask > edge + EQUAL, (mask - edge).abs() <= EQUAL
-        share = (count - above.sum()) / level.sum()
-        out.append(above + level * share)
-    return torch.stack(out)
+    if masks.device.type == "cpu":  # NumPy selects ten times as fast
+        pairs = zip(masks.numpy(), ranks, strict=True)
+        return masks.new_tensor([[float(np.partition(m, rank)[rank])] for m, rank in pairs])
+    pairs = zip(masks, ranks.tolist(), strict=True)
+    return torch.stack([m.kthvalue(rank + 1, keepdim=True).values for m, rank in pairs])

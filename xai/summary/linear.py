@@ -310,16 +310,15 @@ class LinearFit(Summary):
             game.progress.expect(n * count)
         result = _Results(n, d, k)
         for rows, _ in game.blocks(count):
-            ends = game.ends(rows)
-            result.base[rows], result.full[rows] = ends
-            active, done = rows, 0
-            v = np.empty((len(rows), 0, k))
+            result.base[rows], result.full[rows], v = _ends_and_first(game, rows)
+            active, evaluated = rows, v.shape[1]
             for stop in stops(count, tolerance, first=64):
-                own = draws[done:stop] if game.commutes else None
-                new = grid_in_parts(game, active, S[done:stop], own)
-                v, done = np.concatenate([v, new], axis=1), stop
-                values = np.concatenate([result.full[active, None], v], axis=1)
-                for at, fit in self._fits(game, active, S[:done], draws[:done], values):
+                if stop > evaluated:
+                    own = draws[evaluated:stop] if game.commutes else None
+                    new = grid_in_parts(game, active, S[evaluated:stop], own)
+                    v, evaluated = np.concatenate([v, new], axis=1), stop
+                values = np.concatenate([result.full[active, None], v[:, :stop]], axis=1)
+                for at, fit in self._fits(game, active, S[:stop], draws[:stop], values):
                     result.store(active[at], fit)
                 if tolerance is None:
                     continue
@@ -341,11 +340,10 @@ class LinearFit(Summary):
         what, samples = "a linear fit", self.samples
         if not game.has_regressors:
             return plan.count(what, game, samples=samples, unit=_unit(game), least=LEAST)
-        # the samples are draws of the empty coalition; where shared, its value has paid the first
-        paid = game.n_draws if game.shares_empty else 0
+        # the samples are draws of the empty coalition, and its value has paid the first
         what += "" if samples is None else f" with samples={samples}"
         least = LEAST if samples is None else int(samples)
-        needs(what, game.ends_cost + max(0, least - paid), plan.budget)
+        needs(what, game.ends_cost + max(0, least - game.n_draws), plan.budget)
         return max(least, 0 if samples else plan.room(game, None, 1) - game.ends_cost)
 
     def _fits(
@@ -415,6 +413,18 @@ class LinearFit(Summary):
         every = self._weights(np.concatenate([z(part).astype(bool) for part in parts]), here)
         every = every if ratio is None else every * ratio
         return z, lambda part, own: every[part]
+
+
+def _ends_and_first(game: Game, rows: Indices) -> tuple[Floats, Floats, Floats]:
+    """Values of the ends (R, k), and of samples that the empty one's is the mean of (R, m, k)."""
+    if not game.has_regressors or game.shares_empty:  # none, or the game remembers them
+        base, full = game.ends(rows)
+        return base, full, np.empty((len(rows), 0, game.n_outputs))
+    m, d = game.n_draws, game.n_players
+    full = game.grid(rows, np.ones((1, d), bool), None)[:, 0]
+    first = grid_in_parts(game, rows, np.zeros((m, d), bool), np.arange(m))
+    base = first[:, 0] + (first - first[:, :1]).mean(axis=1)  # exact where all are equal
+    return base, full, first
 
 
 def _columns(v: Floats) -> Floats:

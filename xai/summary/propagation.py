@@ -27,6 +27,11 @@ RULES = {
     "lrp": ("LRP", 2),
 }
 """captum's class of each rule, and the model rows that it takes for each row and output."""
+CURVES = (
+    "ReLU6", "Hardtanh", "GELU", "SiLU", "Mish", "Hardswish", "Hardsigmoid", "SELU", "CELU",
+    "LogSigmoid", "Softsign", "Tanhshrink",
+)  # fmt: skip
+"""torch's activations, number by number, for which captum's DeepLIFT has no rule."""
 
 
 @dataclass(frozen=True)
@@ -49,9 +54,10 @@ class Propagation(Summary):
     Notes
     -----
     They run on a copy of the module whose layers do not work in place; DeepLIFT with x and its
-    baselines in one call, two rows at least whatever `batch_size` is. DeepLIFT and LRP want each
-    activation to be a module of its own that is used once; DeepLIFT's ``completeness_gap`` shows
-    activations that captum does not know, ReLU6 for one, and takes for linear.
+    baselines in one call, two rows at least whatever `batch_size` is. DeepLIFT and LRP know layers
+    that are modules, each of which may be used again; DeepLIFT's ``completeness_gap`` shows
+    activations that are functions, or modules of one's own, which captum takes for linear. Those
+    of torch that captum does not know (`CURVES`) have its rule of all activations.
 
     DeepLIFT (Shrikumar et al. 2017), guided backpropagation (Springenberg et al. 2015),
     deconvolution (Zeiler & Fergus 2014), LRP (Bach et al. 2015; captum's epsilon rule).
@@ -87,6 +93,8 @@ class Propagation(Summary):
         for rows in (every[a : a + size] for a in range(0, model.n_rows, size)):
             at = model.explained[rows]
             network = _network(model, at)
+            if lifts:
+                _name_curves(network)
             method = getattr(require("captum.attr", "torch"), name)(network)
             x = model.inputs.block[at]
             for j in range(k):
@@ -131,6 +139,39 @@ def _give_rules(network: Module) -> None:
             setattr(part, "rule", EpsilonRule())  # noqa: B010 — torch types any attribute
 
 
+def _take_turns(network: Module, layer: Module, count: int) -> None:
+    """Replace a layer that runs several times in a pass by as many copies, one for each."""
+    import torch
+
+    class Turns(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.parts = torch.nn.ModuleList(copy.deepcopy(layer) for _ in range(count))
+            self.turn = 0
+
+        def forward(self, *given: Any, **named: Any) -> Any:
+            part = self.parts[self.turn % count]
+            self.turn += 1
+            return part(*given, **named)
+
+    turns = Turns()
+    for holder in list(network.modules()):
+        for name, part in list(holder._modules.items()):  # each name of it
+            if part is layer:
+                setattr(holder, name, turns)
+
+
+def _name_curves(network: Module) -> None:
+    """Let captum, which goes by a module's type, take each activation for one that it knows."""
+    import torch
+
+    curves = tuple(getattr(torch.nn, name) for name in CURVES)
+    for part in network.modules():
+        if isinstance(part, curves):
+            part.__dict__["forward"] = part.forward  # its own, whatever it is called
+            part.__class__ = torch.nn.Tanh
+
+
 def _run(method: Any, x: Tensor, output: int, given: dict[str, Any]) -> Tensor:
     import warnings
 
@@ -160,6 +201,9 @@ def _network(game: ModelGame, at: Indices) -> Module:
     for part in own.module.modules():
         if getattr(part, "inplace", False) is True:
             setattr(part, "inplace", False)  # noqa: B010 — torch types any attribute as a tensor
+
+    for name, count in game.model.reused.items():
+        _take_turns(own.module, own.module.get_submodule(name), count)
 
     class Rows(torch.nn.Module):
         def __init__(self) -> None:
