@@ -22,7 +22,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from mobilenet import PHOTOGRAPHS, SIDE, find, load
+from mobilenet import PHOTOGRAPHS, SIDE, as_input, find, load
 from scipy.stats import ttest_rel
 from torch.nn.functional import interpolate
 
@@ -49,17 +49,6 @@ def main() -> None:
 
 
 # ------------------------------------------------------------------------------------------ images
-
-
-def as_input(array: np.ndarray) -> torch.Tensor:
-    """The middle square of a picture (h, w[, 3]) of bytes, as the network takes it."""
-    from PIL import Image
-
-    h, w = array.shape[:2]
-    top, left, side = (h - min(h, w)) // 2, (w - min(h, w)) // 2, min(h, w)
-    square = Image.fromarray(array[top : top + side, left : left + side]).convert("RGB")
-    small = square.resize((SIDE, SIDE), Image.Resampling.BILINEAR)
-    return torch.from_numpy(np.asarray(small, np.float32) / 127.5 - 1).permute(2, 0, 1)
 
 
 def chelsea() -> torch.Tensor:

@@ -20,7 +20,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from mobilenet import PHOTOGRAPHS, find, load
+from mobilenet import PHOTOGRAPHS, as_input, find, load
 
 import xai
 from xai.players import Patches, Superpixels, Windows
@@ -47,6 +47,8 @@ METHODS: dict[str, dict[str, Any]] = {
     "hsic": {"budget": 514},
     "extremal_perturbation": {"area": 0.15, "budget": 150},
 }
+
+PICTURES = ("chelsea", "coffee", "rocket")
 
 
 def main() -> None:
@@ -120,15 +122,23 @@ def captum_maps(
 
 
 def sheet(model: torch.nn.Module, images: torch.Tensor) -> None:
-    """Maps of every method on three photographs, drawn side by side."""
+    """Maps of every method on three of scikit-image's free pictures, drawn side by side."""
     import matplotlib as mpl
+    from skimage import data
 
     mpl.use("Agg")
-    x = images[[PHOTOGRAPHS.index(name) for name in ("cat", "bird", "pets")]]
-    found = {name: explain(model, x, name, **given) for name, given in METHODS.items()}
+    x = torch.stack([as_input(getattr(data, name)()) for name in PICTURES])
+    methods = METHODS | {
+        "squaregrad": {"budget": 33},
+        "vargrad": {"budget": 33},
+        "expected_gradients": {"data": images, "budget": 33 + len(images)},
+        "meaningful_perturbation": {"budget": 150},
+        "mir": {"players": Superpixels(80), "budget": 2000},
+    }
+    found = {name: explain(model, x, name, **given) for name, given in methods.items()}
     figure = xai.plots.compare(found, rows=range(len(x)))
     path = "images.png"
-    figure.savefig(path, dpi=60)
+    figure.savefig(path, dpi=48)
     print(f"drawn to {path}: look at it")
 
 

@@ -16,6 +16,7 @@ from __future__ import annotations
 import os
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -53,11 +54,27 @@ def load(folder: str | Path) -> tuple[nn.Sequential, Tensor, list[str]]:
 
 
 def photograph(path: str | Path) -> Tensor:
-    """An image file as the network takes it: (3, 192, 192) in [-1, 1]."""
+    """An image file as the network takes it, squeezed: (3, 192, 192) in [-1, 1]."""
     from PIL import Image
 
-    picture = Image.open(path).convert("RGB").resize((SIDE, SIDE), Image.Resampling.BILINEAR)
-    return torch.from_numpy(np.asarray(picture, np.float32) / 127.5 - 1).permute(2, 0, 1)
+    return _scaled(Image.open(path).convert("RGB"))
+
+
+def as_input(array: np.ndarray) -> Tensor:
+    """The middle square of a picture (h, w[, 3]) of bytes, as the network takes it."""
+    from PIL import Image
+
+    h, w = array.shape[:2]
+    top, left, side = (h - min(h, w)) // 2, (w - min(h, w)) // 2, min(h, w)
+    square = Image.fromarray(array[top : top + side, left : left + side])
+    return _scaled(square.convert("RGB"))
+
+
+def _scaled(picture: Any) -> Tensor:
+    from PIL import Image
+
+    small = picture.resize((SIDE, SIDE), Image.Resampling.BILINEAR)
+    return torch.from_numpy(np.asarray(small, np.float32) / 127.5 - 1).permute(2, 0, 1)
 
 
 def rgb(images: Tensor) -> np.ndarray:
