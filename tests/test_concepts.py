@@ -555,6 +555,43 @@ def test_activations_are_made_in_the_networks_own_memory_format(textured):
     np.testing.assert_allclose(*values, atol=1e-9)
 
 
+class Counted(nn.Conv2d):
+    """A convolution that counts the rows it is really run on."""
+
+    rows = 0
+
+    def forward(self, x):
+        self.rows += len(x)
+        return super().forward(x)
+
+
+def test_neither_the_layer_nor_what_is_before_it_runs_for_each_batch(textured):
+    _, images, bank = textured
+    net = convolutions()
+    for i in (0, 2):
+        net[i].__class__ = Counted
+    counts = []
+    for layer, batch_size in (("2", 100), ("2", 2)):
+        own = replace(bank, layer=layer, factors="semi_nmf", model=net)
+        net[0].rows = net[2].rows = 0
+        own.importance(images[:2], target=0, designs=64, batch_size=batch_size)
+        counts.append((net[0].rows, net[2].rows))
+    assert counts[0] == counts[1] and max(counts[0]) <= 4
+
+
+@pytest.mark.parametrize("channels_last", [False, True])
+def test_gradients_in_the_concepts_amounts_are_the_heads(problem, channels_last):
+    """Activations are made in place, one row's remainder for each run of its masks."""
+    W, images, U, weights, net, bank = problem
+    model = xai.TorchModel(net, channels_last=channels_last)
+    parts = U.mean(axis=(1, 2)) * (W @ weights[2])
+    e = xai.explain(
+        model, images[:3], "integrated_gradients", players=Concepts(bank), removal=Baseline(0),
+        target=2, batch_size=7,
+    )  # fmt: skip
+    np.testing.assert_allclose(e.values, parts[:3], atol=1e-9)
+
+
 def test_sobol_is_the_rows_summary():
     (row,) = [record for record in xai.methods() if record.name == "craft"]
     assert row.summary.startswith("Sobol") and "Fel" in row.paper
