@@ -129,5 +129,5 @@ def _times(u: Tensor, W: Tensor, axis: int, like: Tensor) -> Tensor:
     import torch
 
     if axis == 1 and u.ndim == 4 and like.is_contiguous():
-        return torch.matmul(W.T, u.flatten(2)).unflatten(2, u.shape[2:])
+        return torch.matmul(W.T, u.flatten(2)).reshape(len(u), -1, *u.shape[2:])
     return torch.movedim(torch.movedim(u, axis, -1) @ W, -1, axis)
