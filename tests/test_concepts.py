@@ -421,8 +421,9 @@ def test_a_bank_comes_back_from_its_file(textured, tmp_path):
     with pytest.raises(ValueError, match="images="):
         small.crops(0)
     np.savez(tmp_path / "other.npz", a=np.ones(2))
+    np.save(tmp_path / "array.npy", np.ones(2))
     np.savez(tmp_path / "pickled.npz", concepts=np.array(Pickled(), dtype=object))
-    for name in ("other.npz", "pickled.npz"):
+    for name in ("other.npz", "pickled.npz", "array.npy"):
         with pytest.raises(ValueError, match="no concept bank"):
             load(tmp_path / name)
 
@@ -453,6 +454,46 @@ def test_refining_looks_at_the_crops_that_have_most(textured):
     np.testing.assert_array_equal(finer.boxes, bank.boxes[u > np.percentile(u, 80)])
     assert finer.layer == "1" and finer.basis.shape == (2, 5)
     assert finer.importance(images[:3], target=0, designs=8).values.shape == (2,)
+
+
+def test_refining_needs_as_many_crops_as_concepts(textured):
+    net, images, bank = textured
+    with pytest.raises(ValueError, match="n_concepts=5: lower either"):
+        bank.refine(1, layer="1", percentile=99)
+    alone = fit(net, images[:1], layer="3", n_concepts=1, crop=16)
+    with pytest.raises(ValueError, match="0 of 1 crops"):
+        alone.refine(0, layer="1", n_concepts=1)
+    with pytest.raises(ValueError, match="percentile='most'"):
+        bank.refine(1, layer="1", percentile="most")
+
+
+@pytest.mark.parametrize("crop", [8, "places"])
+def test_nan_is_never_an_amount_of_a_concept(textured, crop):
+    net, images, bank = textured
+    bad = images.clone()
+    bad[3, 0, 4, 4] = torch.nan
+    with pytest.raises(ValueError, match="NaN or inf for image 3"):
+        fit(net, bad, layer="3", n_concepts=2, crop=crop)
+    with pytest.raises(ValueError, match="NaN or inf for image 3"):
+        bank.transform(bad)
+    with pytest.raises(ValueError, match="row 3"):
+        xai.explain(net, bad, "gradient", behavior=Concept(bank, 0))
+    A = np.array([[np.nan, 1], [1, 2], [np.inf, 0]])
+    np.testing.assert_array_equal(coefficients(A, np.eye(2))[[0, 2]], np.nan)
+    np.testing.assert_allclose(coefficients(A, np.eye(2))[1], [1, 2])
+
+
+def test_coefficients_of_integers_are_not_cut_off():
+    np.testing.assert_allclose(coefficients(np.array([[1, 2]]), 2 * np.eye(2)), [[0.5, 1]])
+    with pytest.raises(ValueError, match="expected"):
+        coefficients(np.ones((2, 3)), np.eye(2))
+
+
+def test_a_network_in_half_precision_has_concepts(textured):
+    _, images, _ = textured
+    net = convolutions().bfloat16()
+    bank = fit(net, images.bfloat16(), layer="3", n_concepts=3, crop=8)
+    assert bank.images.dtype == np.float32 and bank.importance(target=0, designs=8).gap < 0.1
 
 
 class Skips(nn.Module):
@@ -506,6 +547,13 @@ def test_residual_nets_and_transformers_need_no_surgery(textured, kind, layer):
         ({"layer": "conv"}, ValueError, "layer"),
         ({"n_concepts": 0}, ValueError, "n_concepts"),
         ({"n_concepts": 1000}, ValueError, "n_concepts"),
+        ({"n_concepts": 3.0}, ValueError, r"n_concepts=3\.0"),
+        ({"n_concepts": True}, ValueError, "n_concepts=True"),
+        ({"target": "tabby"}, ValueError, "target='tabby'"),
+        ({"crop": "place"}, ValueError, "crop='place'"),
+        ({"crop": 5.5}, ValueError, r"crop=5\.5"),
+        ({"crop": (5, 5, 5)}, ValueError, "height, width"),
+        ({"stride": 2.5}, ValueError, r"stride=2\.5"),
         ({"crop": 17}, ValueError, "crop"),
         ({"stride": 0}, ValueError, "stride"),
         ({"factors": "ica"}, ValueError, "pca"),

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from xai.concepts.crops import Network, on_host, opened, pooled
+from xai.concepts.crops import Network, check_finite, on_host, opened, pooled
 from xai.concepts.directions import Tcav, class_gradients, from_activations
 from xai.regions import Superpixels
 
@@ -160,9 +160,11 @@ def ace(
         if len(image) < n_concepts:
             raise ValueError(f"n_concepts={n_concepts}, but there are {len(image)} segments")
         A = pooled(network, _crops(network, image, masks, grey, batch_size))
+        check_finite(A, image, name)
     with opened(model, random, name) as network:
         others = segmented(network.images, segments, slic)
         B = pooled(network, _crops(network, *others, grey, batch_size))
+        check_finite(B, others[0], name)
     found = _clusters(A, image, n, n_concepts, least_segments, seed)
     slopes = class_gradients(model, images, layer=name, target=target, batch_size=batch_size)
     tests = [
