@@ -372,7 +372,7 @@ def test_crops_cover_each_image_alike(textured):
     assert bank.boxes.tolist()[:5] == [
         [0, 0, 0, 8, 8], [0, 0, 8, 8, 8], [0, 8, 0, 8, 8], [0, 8, 8, 8, 8], [1, 0, 0, 8, 8],
     ]  # fmt: skip
-    whole = fit(net, images, layer="3", n_concepts=2)
+    whole = fit(net, images, layer="3", n_concepts=2, crop="patches")
     assert whole.boxes[0].tolist() == [0, 0, 0, 5, 5]  # 2/7 of 16
     assert whole.boxes[1, 2] == 4  # 4/5 of it
     first = bank.boxes[0]
@@ -383,6 +383,28 @@ def test_crops_cover_each_image_alike(textured):
     order = bank.best(1, 4)
     assert (np.diff(bank.coefficients[order, 1]) <= 0).all()
     assert bank.crops(1, 4)[0].shape == (1, 8, 8)
+
+
+def test_by_default_places_are_taken_apart_as_importance_does(textured):
+    """Crops enlarged are another kind of image than the ones whose output is explained."""
+    net, images, _ = textured
+    bank, same, crops = (
+        fit(net, images, layer="3", n_concepts=3, **how)
+        for how in ({}, {"crop": "places"}, {"crop": "patches"})
+    )
+    np.testing.assert_array_equal(bank.basis, same.basis)
+    a = net[:4](images).detach().movedim(1, -1).reshape(-1, 8).numpy()
+    np.testing.assert_allclose(bank.coefficients, coefficients(a, bank.basis), atol=1e-9)
+    left = [b.importance(images, target=0, designs=8).reconstruction_error for b in (bank, crops)]
+    assert left[0] < left[1]
+    flat, patches = (
+        fit(net, images, layer="5", n_concepts=2, **how) for how in ({}, {"crop": "patches"})
+    )
+    np.testing.assert_array_equal(flat.basis, patches.basis)  # a layer without places
+    with pytest.raises(ValueError, match="no places"):
+        fit(net, images, layer="5", n_concepts=2, crop="places")
+    with pytest.raises(ValueError, match="stride=4"):
+        fit(net, images, layer="3", n_concepts=2, stride=4)
 
 
 def test_inputs_and_network_are_left_as_they_were(textured):

@@ -311,7 +311,7 @@ def fit(
     layer: Any = "auto",
     n_concepts: int = 10,
     target: int | None = None,
-    crop: int | Sequence[int] | Literal["places"] | None = None,
+    crop: int | Sequence[int] | Literal["auto", "places", "patches"] = "auto",
     stride: int | None = None,
     factors: Factors = "auto",
     batch_size: int = 64,
@@ -319,8 +319,8 @@ def fit(
 ) -> ConceptBank:
     """Find the concepts that a network's layer sees in images.
 
-    Crops of the images, resized to full size, go through the network up to the layer; their
-    activations, averaged over places, are factorised: A ≈ UW, rows of W the concepts.
+    Activations of the layer, at each place of the images or averaged over crops of them, are
+    factorised: A ≈ UW, rows of W the concepts.
 
     Parameters
     ----------
@@ -332,12 +332,14 @@ def fit(
         of a vision transformer a block's or its norm's.
     target : int, optional
         The class whose images these are: what `ConceptBank.importance` is for.
-    crop : int, (height, width) or "places", optional
-        Sides of the crops in pixels; 2/7 of the shorter side where None, as 64 of 224. "places":
-        no crops, but each place of the whole images' activations, so that nothing is enlarged:
-        for small objects, and textures of one scale.
+    crop : {"auto", "places", "patches"}, int or (height, width)
+        "places": each place of the whole images' activations, which are what importances and maps
+        take apart. "patches", CRAFT's own: crops of 2/7 of the shorter side, as 64 of 224, resized
+        to the images' size; a number: crops of such sides in pixels. Enlarged, things have another
+        scale than in the images, and more of these is left over; but there are fewer rows than
+        an early layer has places. "auto": "places", and "patches" of a layer that has none.
     stride : int, optional
-        Pixels from one crop to the next; 4/5 of the crop.
+        Pixels from one crop to the next; 4/5 of the crop. Places have none.
     factors : {"auto", "nmf", "semi_nmf", "kmeans", "pca"}
         "auto": NMF; where activations are negative semi-NMF, with a warning.
     seed : int
@@ -350,7 +352,7 @@ def fit(
 
     Notes
     -----
-    CRAFT (Fel, Picard, Béthune et al. 2023, CVPR). NMF has no penalty.
+    CRAFT (Fel, Picard, Béthune et al. 2023, CVPR), but for the default `crop`. NMF has no penalty.
 
     Examples
     --------
@@ -366,9 +368,20 @@ def fit(
         raise ValueError(f"target={target!r}: expected the index of a class, or None")
     with opened(model, images, layer) as network:
         shape = (int(network.images.shape[2]), int(network.images.shape[3]))
-        size, step = _sides(shape, None if crop == "places" else crop, stride)
-        if crop == "places":
-            A, boxes = place_rows(network, size, batch_size)
+        named = isinstance(crop, str) and crop in ("auto", "places", "patches")
+        if stride is not None and named and crop != "patches":
+            raise ValueError(
+                f"stride={stride!r} is from crop to crop: take crop='patches' or a number of pixels"
+            )
+        size, step = _sides(shape, None if named else crop, stride)
+        rows = place_rows(network, size, batch_size) if named and crop != "patches" else None
+        if rows is not None:
+            A, boxes = rows
+        elif named and crop == "places":
+            raise ValueError(
+                f"layer {network.probe.name!r} has no places: take crop='patches', or a number of "
+                "pixels"
+            )
         else:
             boxes = windows(len(network.images), shape, size, step)
             A = pooled_crops(network, boxes, batch_size)
@@ -383,8 +396,8 @@ def _sides(shape: tuple[int, int], crop: Any, stride: int | None) -> tuple[tuple
     pair = isinstance(sides, Sequence) and len(sides) == 2 and all(map(is_whole, sides))
     if not pair or not all(1 <= p <= s for p, s in zip(sides, shape, strict=True)):
         raise ValueError(
-            f"crop={crop!r}: expected 'places', a number of pixels or (height, width), of at most "
-            f"{shape}, the images' sides"
+            f"crop={crop!r}: expected 'places', 'patches', a number of pixels or (height, width), "
+            f"of at most {shape}, the images' sides"
         )
     high, wide = map(int, sides)
     stride = max(1, int(0.8 * min(high, wide))) if stride is None else stride

@@ -147,8 +147,10 @@ def check_finite(a: Floats, image: Indices, layer: str) -> None:
         raise ValueError(f"layer {layer!r} gives NaN or inf for image {named} (0-based)")
 
 
-def place_rows(network: Network, size: tuple[int, int], batch_size: int) -> tuple[Floats, Indices]:
-    """Activations (m, C) at each place of the whole images, and boxes of `size` around them."""
+def place_rows(
+    network: Network, size: tuple[int, int], batch_size: int
+) -> tuple[Floats, Indices] | None:
+    """Activations (m, C) at each place of whole images, boxes of `size` around; None: no places."""
     from xai.layers import channel_axis, feature_maps
 
     images, parts = network.images, []
@@ -156,9 +158,7 @@ def place_rows(network: Network, size: tuple[int, int], batch_size: int) -> tupl
         a = network.activations(images[start : start + batch_size])
         maps = feature_maps(a, channel_axis(a), tuple(images.shape[1:]))
         if maps is None:
-            raise ValueError(
-                f"layer {network.probe.name!r} has no places: give crop= a number of pixels"
-            )
+            return None
         parts.append(np.moveaxis(maps, 1, -1))
     A = np.concatenate(parts)
     n, *grid, channels = A.shape
