@@ -137,6 +137,9 @@ def ace(
     segments from P of D images, a cluster is kept where ``P > S/2``, or ``P > S/4`` and
     ``P > D/4``, or ``P > S/10`` and ``P > D/2``.
 
+    Segments are enlarged to full size, which gives a texture another scale: where the class is told
+    by textures of one scale, `fit` finds them and ACE does not.
+
     Examples
     --------
     >>> import numpy as np, torch, xai
