@@ -76,7 +76,9 @@ def main() -> None:
         through(model[: names.index(layer) + 1], (3, 192, 192), len(A), 64)
         NMF(25, init="nndsvda", max_iter=ITERATIONS, random_state=0).fit(A)
 
-    own, alone = turns(lambda: xai.concepts.fit(model, many, layer=layer, n_concepts=25), bare, 1)
+    own, alone = turns(
+        lambda: xai.concepts.fit(model, many, layer=layer, n_concepts=25, crop="patches"), bare, 1
+    )
     told = f"fit {len(A)} crops, {layer}: {own:.2f} s, bare {alone:.2f} s: {own / alone:.2f}"
     print(told, flush=True)
     for layer in ("block10", "block11", "block12", "block13"):

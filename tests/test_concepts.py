@@ -372,7 +372,7 @@ def test_crops_cover_each_image_alike(textured):
     assert bank.boxes.tolist()[:5] == [
         [0, 0, 0, 8, 8], [0, 0, 8, 8, 8], [0, 8, 0, 8, 8], [0, 8, 8, 8, 8], [1, 0, 0, 8, 8],
     ]  # fmt: skip
-    whole = fit(net, images, layer="3", n_concepts=2)
+    whole = fit(net, images, layer="3", n_concepts=2, crop="patches")
     assert whole.boxes[0].tolist() == [0, 0, 0, 5, 5]  # 2/7 of 16
     assert whole.boxes[1, 2] == 4  # 4/5 of it
     first = bank.boxes[0]
@@ -383,6 +383,28 @@ def test_crops_cover_each_image_alike(textured):
     order = bank.best(1, 4)
     assert (np.diff(bank.coefficients[order, 1]) <= 0).all()
     assert bank.crops(1, 4)[0].shape == (1, 8, 8)
+
+
+def test_by_default_places_are_taken_apart_as_importance_does(textured):
+    """Crops enlarged are another kind of image than the ones whose output is explained."""
+    net, images, _ = textured
+    bank, same, crops = (
+        fit(net, images, layer="3", n_concepts=3, **how)
+        for how in ({}, {"crop": "places"}, {"crop": "patches"})
+    )
+    np.testing.assert_array_equal(bank.basis, same.basis)
+    a = net[:4](images).detach().movedim(1, -1).reshape(-1, 8).numpy()
+    np.testing.assert_allclose(bank.coefficients, coefficients(a, bank.basis), atol=1e-9)
+    left = [b.importance(images, target=0, designs=8).reconstruction_error for b in (bank, crops)]
+    assert left[0] < left[1]
+    flat, patches = (
+        fit(net, images, layer="5", n_concepts=2, **how) for how in ({}, {"crop": "patches"})
+    )
+    np.testing.assert_array_equal(flat.basis, patches.basis)  # a layer without places
+    with pytest.raises(ValueError, match="no places"):
+        fit(net, images, layer="5", n_concepts=2, crop="places")
+    with pytest.raises(ValueError, match="stride=4"):
+        fit(net, images, layer="3", n_concepts=2, stride=4)
 
 
 def test_inputs_and_network_are_left_as_they_were(textured):
@@ -421,8 +443,9 @@ def test_a_bank_comes_back_from_its_file(textured, tmp_path):
     with pytest.raises(ValueError, match="images="):
         small.crops(0)
     np.savez(tmp_path / "other.npz", a=np.ones(2))
+    np.save(tmp_path / "array.npy", np.ones(2))
     np.savez(tmp_path / "pickled.npz", concepts=np.array(Pickled(), dtype=object))
-    for name in ("other.npz", "pickled.npz"):
+    for name in ("other.npz", "pickled.npz", "array.npy"):
         with pytest.raises(ValueError, match="no concept bank"):
             load(tmp_path / name)
 
@@ -453,6 +476,46 @@ def test_refining_looks_at_the_crops_that_have_most(textured):
     np.testing.assert_array_equal(finer.boxes, bank.boxes[u > np.percentile(u, 80)])
     assert finer.layer == "1" and finer.basis.shape == (2, 5)
     assert finer.importance(images[:3], target=0, designs=8).values.shape == (2,)
+
+
+def test_refining_needs_as_many_crops_as_concepts(textured):
+    net, images, bank = textured
+    with pytest.raises(ValueError, match="n_concepts=5: lower either"):
+        bank.refine(1, layer="1", percentile=99)
+    alone = fit(net, images[:1], layer="3", n_concepts=1, crop=16)
+    with pytest.raises(ValueError, match="0 of 1 crops"):
+        alone.refine(0, layer="1", n_concepts=1)
+    with pytest.raises(ValueError, match="percentile='most'"):
+        bank.refine(1, layer="1", percentile="most")
+
+
+@pytest.mark.parametrize("crop", [8, "places"])
+def test_nan_is_never_an_amount_of_a_concept(textured, crop):
+    net, images, bank = textured
+    bad = images.clone()
+    bad[3, 0, 4, 4] = torch.nan
+    with pytest.raises(ValueError, match="NaN or inf for image 3"):
+        fit(net, bad, layer="3", n_concepts=2, crop=crop)
+    with pytest.raises(ValueError, match="NaN or inf for image 3"):
+        bank.transform(bad)
+    with pytest.raises(ValueError, match="row 3"):
+        xai.explain(net, bad, "gradient", behavior=Concept(bank, 0))
+    A = np.array([[np.nan, 1], [1, 2], [np.inf, 0]])
+    np.testing.assert_array_equal(coefficients(A, np.eye(2))[[0, 2]], np.nan)
+    np.testing.assert_allclose(coefficients(A, np.eye(2))[1], [1, 2])
+
+
+def test_coefficients_of_integers_are_not_cut_off():
+    np.testing.assert_allclose(coefficients(np.array([[1, 2]]), 2 * np.eye(2)), [[0.5, 1]])
+    with pytest.raises(ValueError, match="expected"):
+        coefficients(np.ones((2, 3)), np.eye(2))
+
+
+def test_a_network_in_half_precision_has_concepts(textured):
+    _, images, _ = textured
+    net = convolutions().bfloat16()
+    bank = fit(net, images.bfloat16(), layer="3", n_concepts=3, crop=8)
+    assert bank.images.dtype == np.float32 and bank.importance(target=0, designs=8).gap < 0.1
 
 
 class Skips(nn.Module):
@@ -506,6 +569,13 @@ def test_residual_nets_and_transformers_need_no_surgery(textured, kind, layer):
         ({"layer": "conv"}, ValueError, "layer"),
         ({"n_concepts": 0}, ValueError, "n_concepts"),
         ({"n_concepts": 1000}, ValueError, "n_concepts"),
+        ({"n_concepts": 3.0}, ValueError, r"n_concepts=3\.0"),
+        ({"n_concepts": True}, ValueError, "n_concepts=True"),
+        ({"target": "tabby"}, ValueError, "target='tabby'"),
+        ({"crop": "place"}, ValueError, "crop='place'"),
+        ({"crop": 5.5}, ValueError, r"crop=5\.5"),
+        ({"crop": (5, 5, 5)}, ValueError, "height, width"),
+        ({"stride": 2.5}, ValueError, r"stride=2\.5"),
         ({"crop": 17}, ValueError, "crop"),
         ({"stride": 0}, ValueError, "stride"),
         ({"factors": "ica"}, ValueError, "pca"),
@@ -553,6 +623,43 @@ def test_activations_are_made_in_the_networks_own_memory_format(textured):
         handle.remove()
         assert seen == {channels_last}
     np.testing.assert_allclose(*values, atol=1e-9)
+
+
+class Counted(nn.Conv2d):
+    """A convolution that counts the rows it is really run on."""
+
+    rows = 0
+
+    def forward(self, x):
+        self.rows += len(x)
+        return super().forward(x)
+
+
+def test_neither_the_layer_nor_what_is_before_it_runs_for_each_batch(textured):
+    _, images, bank = textured
+    net = convolutions()
+    for i in (0, 2):
+        net[i].__class__ = Counted
+    counts = []
+    for layer, batch_size in (("2", 100), ("2", 2)):
+        own = replace(bank, layer=layer, factors="semi_nmf", model=net)
+        net[0].rows = net[2].rows = 0
+        own.importance(images[:2], target=0, designs=64, batch_size=batch_size)
+        counts.append((net[0].rows, net[2].rows))
+    assert counts[0] == counts[1] and max(counts[0]) <= 4
+
+
+@pytest.mark.parametrize("channels_last", [False, True])
+def test_gradients_in_the_concepts_amounts_are_the_heads(problem, channels_last):
+    """Activations are made in place, one row's remainder for each run of its masks."""
+    W, images, U, weights, net, bank = problem
+    model = xai.TorchModel(net, channels_last=channels_last)
+    parts = U.mean(axis=(1, 2)) * (W @ weights[2])
+    e = xai.explain(
+        model, images[:3], "integrated_gradients", players=Concepts(bank), removal=Baseline(0),
+        target=2, batch_size=7,
+    )  # fmt: skip
+    np.testing.assert_allclose(e.values, parts[:3], atol=1e-9)
 
 
 def test_sobol_is_the_rows_summary():

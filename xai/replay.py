@@ -1,4 +1,4 @@
-"""The parts of a network before a layer, run once for an image and answered from memory after."""
+"""The parts of a network up to a layer, run once for an image and answered from memory after."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 @dataclass(eq=False)
 class Replay:
-    """What the modules before a layer gave for the latest image, for the calls after the first.
+    """What a layer and the modules before it gave for the latest image, for calls after the first.
 
     Only modules that do not hold the layer are answered for; what lies between them runs again.
     Nothing is changed beyond the `with`: a module's `forward` is its own again.
@@ -33,7 +33,7 @@ class Replay:
     lock: threading.Lock = field(default_factory=threading.Lock)
 
     def __post_init__(self) -> None:
-        self.parts = list(_before(self.module, self.layer))
+        self.parts = [*_before(self.module, self.layer), *_answerable(self.layer)]
 
     @contextmanager
     def of(self, image: int) -> Iterator[Callable[[], None]]:
@@ -99,10 +99,18 @@ def _before(module: Module, layer: Module) -> Iterator[Module]:
             holder = isinstance(child, torch.nn.ModuleList | torch.nn.ModuleDict)
             if holder or any(part is layer for part in child.modules()):
                 yield from parts(child)
-            elif not isinstance(child, torch.jit.ScriptModule):
-                yield child
+            else:
+                yield from _answerable(child)
 
     return parts(module)
+
+
+def _answerable(part: Module) -> Iterator[Module]:
+    """The module itself, unless its `forward` cannot be replaced."""
+    import torch
+
+    if not isinstance(part, torch.jit.ScriptModule):
+        yield part
 
 
 def _copy(out: Any) -> Any:

@@ -12,8 +12,16 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from xai.concepts.crops import Indices, on_host, opened, place_rows, pooled_crops, windows
-from xai.concepts.factors import Factors, factorise
+from xai.concepts.crops import (
+    Indices,
+    check_finite,
+    on_host,
+    opened,
+    place_rows,
+    pooled_crops,
+    windows,
+)
+from xai.concepts.factors import Factors, factorise, is_whole
 from xai.concepts.importance import Importance, importance
 from xai.concepts.nnls import coefficients
 from xai.layers import numbers_of
@@ -139,7 +147,9 @@ class ConceptBank:
                 u = self.coefficients_of(a, axis)
                 maps = feature_maps(u, axis, shape)
                 parts.append(numbers_of(u) if maps is None else np.moveaxis(maps, 1, -1))
-        return np.concatenate(parts)
+        out = np.concatenate(parts)
+        check_finite(out, np.arange(len(out)), self.layer)
+        return out
 
     # -- questions ----------------------------------------------------------------------------
 
@@ -188,9 +198,14 @@ class ConceptBank:
         The recursion of CRAFT (Fel et al. 2023, §3.1).
         """
         u = self.coefficients[:, self.index(concept)]
-        if not 0 <= percentile < 100:
+        if not (isinstance(percentile, int | float | np.number) and 0 <= percentile < 100):
             raise ValueError(f"percentile={percentile!r}: expected a number from 0 up to 100")
         boxes = self.boxes[u > np.percentile(u, percentile)]
+        if len(boxes) < n_concepts:
+            raise ValueError(
+                f"{len(boxes)} of {len(u)} crops have more of concept {concept} than its "
+                f"percentile={percentile!r}, too few for n_concepts={n_concepts!r}: lower either"
+            )
         with opened(self._network(), self._images(None), layer) as network:
             A = pooled_crops(network, boxes, batch_size)
             bank = _bank(network, A, boxes, n_concepts, factors, self.seed, target=self.target)
@@ -211,8 +226,7 @@ class ConceptBank:
 
     def index(self, concept: int) -> int:
         """A concept's index, checked."""
-        whole = isinstance(concept, int | np.integer) and not isinstance(concept, bool)
-        if not whole or not 0 <= concept < len(self):
+        if not is_whole(concept) or not 0 <= concept < len(self):
             raise ValueError(f"concept {concept!r}: expected an index from 0 to {len(self) - 1}")
         return int(concept)
 
@@ -284,7 +298,7 @@ def load(path: str | PathLike[str], model: Any = None) -> ConceptBank:
     try:
         with np.load(path, allow_pickle=False) as file:
             arrays = {name: file[name] for name in file.files}
-    except (ValueError, AttributeError, zipfile.BadZipFile) as error:  # no npz, or one with pickles
+    except (ValueError, TypeError, AttributeError, zipfile.BadZipFile) as error:  # or pickles
         raise ValueError(refusal) from error
     if "concepts" not in arrays:
         raise ValueError(refusal)
@@ -303,7 +317,7 @@ def fit(
     layer: Any = "auto",
     n_concepts: int = 10,
     target: int | None = None,
-    crop: int | Sequence[int] | Literal["places"] | None = None,
+    crop: int | Sequence[int] | Literal["auto", "places", "patches"] = "auto",
     stride: int | None = None,
     factors: Factors = "auto",
     batch_size: int = 64,
@@ -311,8 +325,8 @@ def fit(
 ) -> ConceptBank:
     """Find the concepts that a network's layer sees in images.
 
-    Crops of the images, resized to full size, go through the network up to the layer; their
-    activations, averaged over places, are factorised: A ≈ UW, rows of W the concepts.
+    Activations of the layer, at each place of the images or averaged over crops of them, are
+    factorised: A ≈ UW, rows of W the concepts.
 
     Parameters
     ----------
@@ -324,12 +338,14 @@ def fit(
         of a vision transformer a block's or its norm's.
     target : int, optional
         The class whose images these are: what `ConceptBank.importance` is for.
-    crop : int, (height, width) or "places", optional
-        Sides of the crops in pixels; 2/7 of the shorter side where None, as 64 of 224. "places":
-        no crops, but each place of the whole images' activations, so that nothing is enlarged:
-        for small objects, and textures of one scale.
+    crop : {"auto", "places", "patches"}, int or (height, width)
+        "places": each place of the whole images' activations, which are what importances and maps
+        take apart. "patches", CRAFT's own: crops of 2/7 of the shorter side, as 64 of 224, resized
+        to the images' size; a number: crops of such sides in pixels. Enlarged, things have another
+        scale than in the images, and more of these is left over; but there are fewer rows than
+        an early layer has places. "auto": "places", and "patches" of a layer that has none.
     stride : int, optional
-        Pixels from one crop to the next; 4/5 of the crop.
+        Pixels from one crop to the next; 4/5 of the crop. Places have none.
     factors : {"auto", "nmf", "semi_nmf", "kmeans", "pca"}
         "auto": NMF; where activations are negative semi-NMF, with a warning.
     seed : int
@@ -342,7 +358,7 @@ def fit(
 
     Notes
     -----
-    CRAFT (Fel, Picard, Béthune et al. 2023, CVPR). NMF has no penalty.
+    CRAFT (Fel, Picard, Béthune et al. 2023, CVPR), but for the default `crop`. NMF has no penalty.
 
     Examples
     --------
@@ -354,11 +370,24 @@ def fit(
     >>> bank.basis.shape, bank.transform(x).shape
     ((3, 8), (20, 12, 12, 3))
     """
+    if target is not None and not is_whole(target):
+        raise ValueError(f"target={target!r}: expected the index of a class, or None")
     with opened(model, images, layer) as network:
         shape = (int(network.images.shape[2]), int(network.images.shape[3]))
-        size, step = _sides(shape, None if crop == "places" else crop, stride)
-        if crop == "places":
-            A, boxes = place_rows(network, size, batch_size)
+        named = isinstance(crop, str) and crop in ("auto", "places", "patches")
+        if stride is not None and named and crop != "patches":
+            raise ValueError(
+                f"stride={stride!r} is from crop to crop: take crop='patches' or a number of pixels"
+            )
+        size, step = _sides(shape, None if named else crop, stride)
+        rows = place_rows(network, size, batch_size) if named and crop != "patches" else None
+        if rows is not None:
+            A, boxes = rows
+        elif named and crop == "places":
+            raise ValueError(
+                f"layer {network.probe.name!r} has no places: take crop='patches', or a number of "
+                "pixels"
+            )
         else:
             boxes = windows(len(network.images), shape, size, step)
             A = pooled_crops(network, boxes, batch_size)
@@ -369,13 +398,18 @@ def fit(
 def _sides(shape: tuple[int, int], crop: Any, stride: int | None) -> tuple[tuple[int, int], int]:
     if crop is None:
         crop = max(1, round(min(shape) * 2 / 7))
-    high, wide = (crop, crop) if isinstance(crop, int | np.integer) else tuple(crop)
-    if not (1 <= high <= shape[0] and 1 <= wide <= shape[1]):
-        raise ValueError(f"crop={crop!r}: expected 1 to {shape} pixels, the images' sides")
+    sides = (crop, crop) if is_whole(crop) else crop
+    pair = isinstance(sides, Sequence) and len(sides) == 2 and all(map(is_whole, sides))
+    if not pair or not all(1 <= p <= s for p, s in zip(sides, shape, strict=True)):
+        raise ValueError(
+            f"crop={crop!r}: expected 'places', 'patches', a number of pixels or (height, width), "
+            f"of at most {shape}, the images' sides"
+        )
+    high, wide = map(int, sides)
     stride = max(1, int(0.8 * min(high, wide))) if stride is None else stride
-    if stride < 1:
+    if not is_whole(stride) or stride < 1:
         raise ValueError(f"stride={stride!r}: expected at least 1 pixel")
-    return (int(high), int(wide)), int(stride)
+    return (high, wide), int(stride)
 
 
 def _bank(
@@ -388,6 +422,7 @@ def _bank(
     *,
     target: int | None,
 ) -> ConceptBank:
+    check_finite(A, boxes[:, 0], network.probe.name)
     W, offset, how, converged = factorise(A, n_concepts, factors, seed)
     U = np.asarray(coefficients(A - offset, W, signed=how == "pca"))
     error = float(np.linalg.norm(A - offset - U @ W)) / max(float(np.linalg.norm(A)), 1e-30)

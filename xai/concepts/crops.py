@@ -117,13 +117,7 @@ def pooled_crops(network: Network, boxes: Indices, batch_size: int) -> Floats:
 
 
 def pooled(network: Network, batches: Iterator[Tensor]) -> Floats:
-    """Activations (m, C) of batches of inputs, each the mean over its places.
-
-    Raises
-    ------
-    ValueError
-        NaN or inf in them.
-    """
+    """Activations (m, C) of batches of inputs, each the mean over its places."""
     from xai.layers import channel_axis, feature_maps
 
     parts = []
@@ -136,14 +130,27 @@ def pooled(network: Network, batches: Iterator[Tensor]) -> Floats:
         else:
             flat = np.moveaxis(numbers_of(acts), axis, 1)
             parts.append(flat.reshape(*flat.shape[:2], -1).mean(axis=2))
-    out = np.concatenate(parts)
-    if not np.isfinite(out).all():
-        raise ValueError(f"layer {network.probe.name!r} gives NaN or inf")
-    return out
+    return np.concatenate(parts)
 
 
-def place_rows(network: Network, size: tuple[int, int], batch_size: int) -> tuple[Floats, Indices]:
-    """Activations (m, C) at each place of the whole images, and boxes of `size` around them."""
+def check_finite(a: Floats, image: Indices, layer: str) -> None:
+    """Refuse NaN and inf in what a layer gives, (m, …), of m images by index.
+
+    Raises
+    ------
+    ValueError
+        Naming these images.
+    """
+    bad = np.unique(image[~np.isfinite(a.reshape(len(a), -1)).all(axis=1)])
+    if len(bad):
+        named = ", ".join(map(str, bad[:5]))
+        raise ValueError(f"layer {layer!r} gives NaN or inf for image {named} (0-based)")
+
+
+def place_rows(
+    network: Network, size: tuple[int, int], batch_size: int
+) -> tuple[Floats, Indices] | None:
+    """Activations (m, C) at each place of whole images, boxes of `size` around; None: no places."""
     from xai.layers import channel_axis, feature_maps
 
     images, parts = network.images, []
@@ -152,9 +159,7 @@ def place_rows(network: Network, size: tuple[int, int], batch_size: int) -> tupl
         a = network.activations(images[start : start + batch_size])
         maps = feature_maps(a, channel_axis(a, shape), shape)
         if maps is None:
-            raise ValueError(
-                f"layer {network.probe.name!r} has no places: give crop= a number of pixels"
-            )
+            return None
         parts.append(np.moveaxis(maps, 1, -1))
     A = np.concatenate(parts)
     n, *grid, channels = A.shape
@@ -170,6 +175,6 @@ def place_rows(network: Network, size: tuple[int, int], batch_size: int) -> tupl
 
 def on_host(images: Any) -> NDArray[Any]:
     """A copy of images as an array that nobody writes on."""
-    array = np.array(images.detach().cpu().numpy() if is_tensor(images) else images)
+    array = np.array(numbers_of(images) if is_tensor(images) else images)
     array.setflags(write=False)
     return array

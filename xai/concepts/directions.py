@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xai import streams
-from xai.concepts.crops import Network, opened, pooled
+from xai.concepts.crops import Network, check_finite, opened, pooled
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -125,8 +125,10 @@ def tcav(
     with opened(model, concept, layer) as network:
         a = pooled(network, _batches(network, batch_size))
         name = network.probe.name
+        check_finite(a, np.arange(len(a)), name)
     with opened(model, random, name) as network:
         b = pooled(network, _batches(network, batch_size))
+        check_finite(b, np.arange(len(b)), name)
     slopes = class_gradients(model, images, layer=name, target=target, batch_size=batch_size)
     return from_activations(a, b, slopes, runs=runs, size=size, seed=seed)
 

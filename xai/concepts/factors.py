@@ -55,12 +55,17 @@ def factorise(A: Floats, r: int, how: str, seed: int) -> tuple[Floats, Floats, s
                 stacklevel=3,
             )
     most = min(A.shape) if how == "pca" else len(A)
-    if not 1 <= r <= most:
-        raise ValueError(f"n_concepts={r}: expected 1 to {most} for {len(A)} crops ({how})")
+    if not is_whole(r) or not 1 <= r <= most:
+        raise ValueError(f"n_concepts={r!r}: expected 1 to {most} for {len(A)} crops ({how})")
     offset = A.mean(axis=0) if how == "pca" else np.zeros(A.shape[1], A.dtype)
     W, converged = _HOW[how](A - offset, r, seed)
     length = np.linalg.norm(W, axis=1, keepdims=True)
     return np.asarray(W / np.where(length > 0, length, 1), A.dtype), offset, how, converged
+
+
+def is_whole(number: Any) -> bool:
+    """Whether it is an int, and no bool."""
+    return isinstance(number, int | np.integer) and not isinstance(number, bool)
 
 
 def _nmf(A: Floats, r: int, seed: int) -> tuple[Floats, bool]:

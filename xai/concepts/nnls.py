@@ -31,7 +31,12 @@ def coefficients(A: Any, W: Any, *, signed: bool = False) -> Any:
 
     Returns
     -------
-    (n, r), in A's dtype
+    (n, r), in A's dtype; float64 where A holds integers, NaN in rows that hold NaN or inf
+
+    Raises
+    ------
+    ValueError
+        A and W that have not the same number of channels.
 
     Notes
     -----
@@ -51,10 +56,16 @@ def coefficients(A: Any, W: Any, *, signed: bool = False) -> Any:
     """
     import torch
 
-    if is_tensor(A):
-        out: Tensor = _solve().apply(A, W.to(A.device), signed)
-        return out
-    return _solve().apply(torch.tensor(A), torch.tensor(W), signed).numpy()
+    tensors = is_tensor(A)
+    if not tensors:
+        A, W = torch.tensor(A), torch.tensor(W)
+    if A.ndim != 2 or W.ndim != 2 or A.shape[1] != W.shape[1]:
+        shapes = f"{tuple(A.shape)} and {tuple(W.shape)}"
+        raise ValueError(
+            f"activations and concepts have shapes {shapes}: expected (n, C) and (r, C)"
+        )
+    out = _solve().apply(A if A.is_floating_point() else A.double(), W.to(A.device), signed)
+    return out if tensors else out.numpy()
 
 
 def _solve() -> Any:
@@ -74,6 +85,7 @@ def _solve() -> Any:
                     parts = [_pivot(gram, part) for part in torch.split(target, ROWS)]
                     u = torch.cat([part for part, _ in parts])
                     active = torch.cat([part for _, part in parts])
+                    u[~target.isfinite().all(1)] = torch.nan  # they have no active set
                 ctx.save_for_backward(basis, gram, active)
                 out: Tensor = u.to(A.dtype)
                 return out

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -86,7 +87,7 @@ class Concepts(Players):
         bank, axis, a = self._bank, pieces.axis, pieces.inputs.block
         W = bank.basis_like(a)
         u = bank.coefficients_of(a, axis)
-        E = a - _times(u, W, axis, torch.zeros_like(a[:1]))
+        E = a - _times(u, W, axis, like=a)
         with torch.no_grad():
             size = batch_size or 32
             bare = [
@@ -95,10 +96,11 @@ class Concepts(Players):
             ]
 
         def rebuilt(block: Tensor, rows: Any) -> Tensor:
-            cuts = np.flatnonzero(np.diff(rows)) + 1  # one row's remainder serves its whole run
-            runs = zip(torch.tensor_split(block, cuts.tolist()), rows[[0, *cuts]], strict=True)
-            made = [_times(part, W, axis, E[row : row + 1]) for part, row in runs]
-            return made[0] if len(made) == 1 else torch.cat(made)
+            out = _times(block, W, axis, like=E)  # one product for all rows, then in place
+            ends = [0, *(np.flatnonzero(np.diff(rows)) + 1), len(rows)]
+            for start, stop in pairwise(ends):  # one row's remainder serves its whole run
+                out[start:stop] += E[rows[start]]
+            return out
 
         rest = pieces.model
         call, forward = rest.call, rest.forward
@@ -127,12 +129,10 @@ class Concepts(Players):
         )
 
 
-def _times(u: Tensor, W: Tensor, axis: int, E: Tensor) -> Tensor:
-    """Activations u W + E of coefficients whose concepts lie along an axis, laid out as E is."""
+def _times(u: Tensor, W: Tensor, axis: int, like: Tensor) -> Tensor:
+    """Activations u W of coefficients whose concepts lie along an axis, in memory as others are."""
     import torch
 
-    if axis == 1 and u.ndim == 4 and E.is_contiguous():
-        out = torch.matmul(W.T, u.flatten(2)).add_(E.flatten(2))
-        return out.reshape(len(u), W.shape[1], *u.shape[2:])
-    last = torch.movedim(u, axis, -1) @ W
-    return torch.movedim(last.add_(torch.movedim(E, axis, -1)), -1, axis)
+    if axis == 1 and u.ndim == 4 and like.is_contiguous():
+        return torch.matmul(W.T, u.flatten(2)).reshape(len(u), -1, *u.shape[2:])
+    return torch.movedim(torch.movedim(u, axis, -1) @ W, -1, axis)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from xai.concepts.crops import Network, on_host, opened, pooled
+from xai.concepts.crops import Network, check_finite, on_host, opened, pooled
 from xai.concepts.directions import Tcav, class_gradients, from_activations
 from xai.regions import Superpixels
 
@@ -137,6 +137,9 @@ def ace(
     segments from P of D images, a cluster is kept where ``P > S/2``, or ``P > S/4`` and
     ``P > D/4``, or ``P > S/10`` and ``P > D/2``.
 
+    Segments are enlarged to full size, which gives a texture another scale: where the class is told
+    by textures of one scale, `fit` finds them and ACE does not.
+
     Examples
     --------
     >>> import numpy as np, torch, xai
@@ -160,9 +163,11 @@ def ace(
         if len(image) < n_concepts:
             raise ValueError(f"n_concepts={n_concepts}, but there are {len(image)} segments")
         A = pooled(network, _crops(network, image, masks, grey, batch_size))
+        check_finite(A, image, name)
     with opened(model, random, name) as network:
         others = segmented(network.images, segments, slic)
         B = pooled(network, _crops(network, *others, grey, batch_size))
+        check_finite(B, others[0], name)
     found = _clusters(A, image, n, n_concepts, least_segments, seed)
     slopes = class_gradients(model, images, layer=name, target=target, batch_size=batch_size)
     tests = [
