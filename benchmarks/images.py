@@ -133,7 +133,7 @@ def sheet(model: torch.nn.Module, images: torch.Tensor) -> None:
         "vargrad": {"budget": 33},
         "expected_gradients": {"data": images, "budget": 33 + len(images)},
         "meaningful_perturbation": {"budget": 150},
-        "mir": {"players": Superpixels(80), "budget": 2000},
+        "mir": {"players": Superpixels(40)},
     }
     found = {name: explain(model, x, name, **given) for name, given in methods.items()}
     figure = xai.plots.compare(found, rows=range(len(x)))

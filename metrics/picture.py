@@ -55,18 +55,24 @@ def _bars(report: Report, ax: Any) -> Any:
 
 
 def _ranks(report: Report, ax: Any) -> Any:
-    """Mean ranks as lines over the metrics; 1, on top, is best."""
-    from xai.plots.style import new_axes, series_style
+    """Mean ranks as lines over the metrics, with their 95 % intervals; 1, on top, is best."""
+    from xai.plots.style import Z95, new_axes, series_style
 
     ax = new_axes(ax)
-    ranks = report.ranks()
-    for place, name in enumerate(next(iter(ranks.values()))):
-        reach = [ranks[m].get(name, np.nan) for m in report.metrics]
+    ranks = {metric: dict(found) for metric, found in report._ranks().items()}
+    names = list(next(iter(ranks.values())))
+    at = np.arange(len(report.metrics))
+    for place, name in enumerate(names):
+        of_rows = [ranks[m].get(name, np.empty(0)) for m in report.metrics]
+        mean = [r.mean() if len(r) else np.nan for r in of_rows]
+        error = [Z95 * r.std(ddof=1) / np.sqrt(len(r)) if len(r) > 1 else 0 for r in of_rows]
         colour, marker = series_style(place)
-        ax.plot(reach, label=name, color=colour, marker=marker)
+        beside = at + 0.06 * (place - (len(names) - 1) / 2)  # intervals beside one another
+        ax.errorbar(beside, mean, error, label=name, color=colour, marker=marker, capsize=2)
     ax.set_xticks(range(len(report.metrics)), report.metrics, rotation=30, ha="right")
     ax.invert_yaxis()
     ax.set_ylabel("mean rank (1 is best)")
+    ax.set_xlabel(f"whiskers: ±{Z95} standard errors over rows (95 %)")
     ax.legend(frameon=False, fontsize="small", loc="upper left", bbox_to_anchor=(1, 1))
     return ax
 

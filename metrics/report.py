@@ -93,14 +93,20 @@ class Report:
 
     def ranks(self) -> dict[str, dict[str, float]]:
         """Mean rank of each explanation (1 is best) by each metric, controls left out."""
-        out: dict[str, dict[str, float]] = {}
+        return {
+            metric: {n: float(of_rows.mean()) if len(of_rows) else np.nan for n, of_rows in found}
+            for metric, found in self._ranks().items()
+        }
+
+    def _ranks(self) -> dict[str, list[tuple[str, Floats]]]:
+        """Each explanation's ranks by each metric in the rows where all have a score."""
+        out = {}
         for metric in self.metrics:
             mine = [n for n in self.names if n not in self.controls and (metric, n) in self.scores]
             sign = -1 if self[metric, mine[0]].better == "higher" else 1
             table = np.stack([sign * self[metric, n].values for n in mine])
             table = table[:, ~np.isnan(table).any(axis=0)]
-            mean = rankdata(table, axis=0).mean(axis=1) if table.shape[1] else [np.nan] * len(mine)
-            out[metric] = dict(zip(mine, map(float, mean), strict=True))
+            out[metric] = list(zip(mine, rankdata(table, axis=0), strict=True))
         return out
 
     def pareto(self, metrics: Sequence[str] | None = None) -> list[str]:

@@ -202,7 +202,12 @@ def test_pictures(rows, two):
     plt.switch_backend("Agg")
     report = metrics.evaluate(bent, rows, two)
     assert len([a for a in report.plot().axes if a.get_visible()]) == len(report.metrics)
-    assert len(report.plot("ranks").lines) == 2
+    lines = report.plot("ranks").containers  # with their intervals
+    assert [one.get_label() for one in lines] == list(report.ranks()["deletion"])
+    for one, name in zip(lines, report.ranks()["deletion"], strict=True):
+        assert one.has_yerr
+        means = [report.ranks()[metric][name] for metric in report.metrics]
+        np.testing.assert_allclose(np.asarray(one[0].get_ydata(), float), means)
     assert len(report.plot("radar").lines) == 2
     with pytest.raises(ValueError, match="kind"):
         report.plot("bar chart")

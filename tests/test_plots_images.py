@@ -286,3 +286,13 @@ def test_no_title_of_an_image_is_cut_off(style: str) -> None:
                 box = axes.title.get_window_extent()
                 assert frame.x0 <= box.x0 <= box.x1 <= frame.x1, axes.get_title()
                 assert frame.y0 <= box.y0 <= box.y1 <= frame.y1, axes.get_title()
+
+
+def test_a_colour_bar_tells_how_far_off_sampled_values_are() -> None:
+    one = made()
+    exact = replace(one, std_error=None, exact=np.ones(len(one), bool))
+    error = np.full(one.values.shape, 0.25)
+    sampled = replace(one, std_error=error, exact=np.zeros(len(one), bool))
+    assert xai.plots.image(exact).figure.axes[-1].get_ylabel() == "attribution"
+    for figure in (xai.plots.image(sampled).figure, xai.plots.images(sampled)):
+        assert "median standard error 0.25" in figure.axes[-1].get_ylabel()

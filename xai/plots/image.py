@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from xai.foreign import as_explanation
-from xai.plots.picture import Scale, colour_bar, draw_heat, panel
+from xai.plots.picture import Scale, colour_bar, draw_heat, panel, with_error
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -48,7 +48,7 @@ def image(
         size = (5.0, 0.6 + 4.0 * shown.slimness)
         ax = plt.figure(figsize=size, layout="compressed").add_subplot()
     draw_heat(ax, shown, scale)
-    colour_bar([ax], [shown], scale, shown.unit)
+    colour_bar([ax], [shown], scale, with_error([shown]))
     return ax
 
 
@@ -92,5 +92,5 @@ def images(
     places = [figure.add_subplot(down, across, place + 1) for place in range(len(panels))]
     for ax, shown in zip(places, panels, strict=True):
         draw_heat(ax, shown, scale)
-    colour_bar(places, panels, scale, panels[0].unit)
+    colour_bar(places, panels, scale, with_error(panels))
     return figure

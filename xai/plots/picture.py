@@ -38,12 +38,14 @@ class Panel:
         Attributions.
     heading : lines over the picture
     unit : what the colours measure
+    error : the players' median standard error; None where the values are exact
     """
 
     photo: Floats
     heat: Floats
     heading: list[str]
     unit: str
+    error: float | None = None
 
     @property
     def slimness(self) -> float:
@@ -129,7 +131,8 @@ def panel(
         heat, summed = _over_channels(one, heat, axis)
         unit += " (sum of the channels)" * summed
         picture = np.moveaxis(picture, axis, -1)
-    return Panel(displayed(picture), heat, [shown.heading, shown.state[0]], unit)
+    error = None if shown.std_error is None else float(np.nanmedian(shown.std_error))
+    return Panel(displayed(picture), heat, [shown.heading, shown.state[0]], unit, error)
 
 
 def _over_channels(one: Explanation, heat: Floats, axis: int) -> tuple[Floats, bool]:
@@ -193,3 +196,10 @@ def colour_bar(places: Sequence[Axes], panels: Sequence[Panel], scale: Scale, un
     extend = "neither" if not clipped else "both" if scale.signed else "max"
     bar = places[0].figure.colorbar(drawn, ax=list(places), extend=extend)
     bar.set_label(unit)
+
+
+def with_error(panels: Sequence[Panel]) -> str:
+    """What the colours measure and, since colours have no whiskers, how far off they may be."""
+    errors = [shown.error for shown in panels if shown.error is not None]
+    told = f"\nmedian standard error {np.median(errors):.2g}" if errors else ""
+    return panels[0].unit + told
