@@ -189,12 +189,22 @@ def draw_heat(ax: Axes, shown: Panel, scale: Scale, width: int = 30) -> None:
     title(ax, shown.heading, width)
 
 
+BAR_WIDTH, BAR_HEIGHT = 0.4, 4.6
+"""Inches that a colour bar takes in a large figure."""
+
+
 def colour_bar(places: Sequence[Axes], panels: Sequence[Panel], scale: Scale, unit: str) -> None:
     """Draw the scale that these axes share; a pointed end says that values lie beyond it."""
     drawn = next(ax.images[-1] for ax in places if ax.images[-1].get_cmap() == scale.colours)
     clipped = any((np.abs(shown.heat) > scale.high).any() for shown in panels)
     extend = "neither" if not clipped else "both" if scale.signed else "max"
-    bar = places[0].figure.colorbar(drawn, ax=list(places), extend=extend)
+    figure = places[0].figure
+    width, height = figure.get_figure(root=True).get_size_inches()
+    # left alone, a bar takes a share of the figure's width, and is wide where it is high
+    bar = figure.colorbar(
+        drawn, ax=list(places), extend=extend, fraction=min(0.15, BAR_WIDTH / width),
+        shrink=min(1.0, BAR_HEIGHT / height), anchor=(0.0, 1.0),
+    )  # fmt: skip
     bar.set_label(unit)
 
 

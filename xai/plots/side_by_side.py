@@ -82,7 +82,8 @@ def maps(
         scales = [Scale.unit(signed=scale.signed) for scale in own]
     names = list(explanations)
     lines, across = wrapped(len(names) + 1, MOST_ALONE if len(rows) == 1 else MOST)
-    size = (2.1 * across + 0.9, (0.75 + 2.1 * flat[0].slimness) * lines * len(rows))
+    bars = len({scale.signed for scale in scales})
+    size = (2.3 * across + 0.9 * bars, (0.75 + 2.1 * flat[0].slimness) * lines * len(rows))
     figure = plt.figure(figsize=size, layout="compressed")
     first, places = explanations[names[0]], []
     for line, row in enumerate(rows):
