@@ -138,7 +138,7 @@ def sheet(model: torch.nn.Module, images: torch.Tensor) -> None:
     found = {name: explain(model, x, name, **given) for name, given in methods.items()}
     figure = xai.plots.compare(found, rows=range(len(x)))
     path = "images.png"
-    figure.savefig(path, dpi=48)
+    figure.savefig(path, dpi=48, bbox_inches="tight")
     print(f"drawn to {path}: look at it")
 
 
