@@ -334,6 +334,21 @@ def browse(path: Path, script: str = "") -> tuple[str, str]:
     return done.stdout, "\n".join(console)
 
 
+def screenshot(path: Path, *, dark: bool) -> np.ndarray:
+    """The page as a picture (H, W, 3) of bytes, on the light or the dark theme."""
+    import matplotlib.image as mpimg
+
+    shot, theme = path.with_suffix(".png"), ["--force-dark-mode"] if dark else []
+    subprocess.run(
+        [
+            CHROMIUM, "--headless", "--no-sandbox", "--disable-gpu", "--window-size=1100,1400",
+            "--virtual-time-budget=3000", f"--screenshot={shot}", *theme, path.as_uri(),
+        ],
+        capture_output=True, timeout=120, check=True,
+    )  # fmt: skip
+    return np.rint(255 * mpimg.imread(shot)[..., :3]).astype(int)
+
+
 in_browser = pytest.mark.skipif(not CHROMIUM, reason="no Chromium on this machine")
 
 
@@ -349,6 +364,22 @@ def test_names_are_shown_not_run_in_a_browser(tmp_path: Path) -> None:
     assert "<title>safe</title>" in dom
     assert "&lt;img src=x onerror=" in dom
     assert "<img src=" not in dom
+
+
+@in_browser
+@pytest.mark.parametrize("dark", [False, True])
+def test_bars_of_both_signs_are_seen_on_a_light_and_a_dark_page(tmp_path: Path, dark) -> None:
+    values = np.array([[4.0, -3.0, 2.0, -1.0]])
+    linear(values=values, predictions=values.sum(axis=1)).to_html(tmp_path / "page.html")
+    seen = screenshot(tmp_path / "page.html", dark=dark)
+    ground = np.median(seen, axis=(0, 1))
+    assert (ground < 60).all() if dark else (ground > 200).all()
+    size = {}
+    for name in ("POSITIVE", "NEGATIVE"):
+        colour = getattr(xai.plots.style, name)
+        rgb = [int(colour[place : place + 2], 16) for place in (1, 3, 5)]
+        size[name] = (np.abs(seen - rgb).max(axis=2) <= 3).sum()
+    assert size["POSITIVE"] > size["NEGATIVE"] > 500  # 4 + 2 beside 3 + 1, in the signs' colours
 
 
 @in_browser
