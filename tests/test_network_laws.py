@@ -100,7 +100,7 @@ def test_calls_are_as_large_as_the_widest_layer_allows():
             return super().forward(batch)
 
     x = torch.rand(1, 1, 32, 32)
-    for channels, rows in [(16, 2**22 // (16 * 32 * 32 * 4 + 8)), (256, 8)]:
+    for channels, rows in [(16, 2**22 // (16 * 32 * 32 * 4 + 8)), (256, 16), (2048, 7)]:
         first = Counting(1, channels, 3, padding=1)
         net = nn.Sequential(first, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(channels, 1))
         xai.explain(net, x, "lime", players=xai.players.Patches(8), removal="baseline", budget=500)

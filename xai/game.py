@@ -42,8 +42,10 @@ BATCH_ROWS = 2**14
 """Most rows in one model call, where `batch_size` is not given; more spill a network's cache."""
 ENSEMBLE_BATCH_ROWS = 2**16
 """The same for ensembles, which pay once per call for each member."""
-TENSOR_BATCH_BYTES, TENSOR_BATCH_ROWS, LEAST_TENSOR_ROWS = 2**22, 2**12, 8
+TENSOR_BATCH_BYTES, TENSOR_BATCH_ROWS = 2**22, 2**12
 """The same for tensors, of the widest layer's output: what spills the cache is slow."""
+LEAST_TENSOR_BYTES, LEAST_TENSOR_ROWS = 2**26, 16
+"""Where few rows spill it, so many are as fast, and each call has a price."""
 REST_BATCH_BYTES, REST_BATCH_ROWS = 2**24, 2**13
 """The same behind a layer: the network's later layers are small, and each call has a price."""
 DEVICE_BATCH_BYTES, DEVICE_BATCH_ROWS = 2**27, 2**17
@@ -64,7 +66,8 @@ def batch_rows(model: Model, inputs: Inputs, n_outputs: int) -> int:
     if is_tensor(block) and block.device.type != "cpu":
         size, most = DEVICE_BATCH_BYTES, DEVICE_BATCH_ROWS
     elif is_tensor(block):
-        size, most, least = TENSOR_BATCH_BYTES, TENSOR_BATCH_ROWS, LEAST_TENSOR_ROWS
+        size, most = TENSOR_BATCH_BYTES, TENSOR_BATCH_ROWS
+        least = max(1, min(LEAST_TENSOR_ROWS, LEAST_TENSOR_BYTES // row))
         if model.by_row:
             size, most = REST_BATCH_BYTES, REST_BATCH_ROWS
     return max(least, min(most, size // row))
