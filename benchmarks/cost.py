@@ -155,7 +155,7 @@ def against_a_network(turns: int) -> dict[str, Any]:
         with torch.no_grad():
             return timed(lambda: [network(part) for part in pool.split(batch)])[0]
 
-    best = min((32, 128, 512), key=lambda b: min(bare_network(b) for _ in range(2)))
+    best = min((8, 16, 32, 128), key=lambda b: min(bare_network(b) for _ in range(2)))
     base, ours = [], []
     for turn in range(turns):
         base.append(bare_network(best))
