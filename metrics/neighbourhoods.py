@@ -148,13 +148,10 @@ def _slopes(explanation: Any, a: Floats, gap: Floats) -> Floats:
     if not plain or explanation.layer:
         return np.nan_to_num(ratio(a, gap))
     owner = explanation.element_players.reshape(a.shape)
-    gamma = np.zeros_like(a)
-    for row, players in enumerate(owner):
-        mine = players >= 0
-        group, d = players[mine], int(players.max()) + 1
-        effect = np.bincount(group, a[row, mine], d)
-        square = np.bincount(group, gap[row, mine] ** 2, d)
-        gamma[row, mine] = np.nan_to_num(ratio(effect, square))[group] * gap[row, mine]
+    mine, gamma = owner >= 0, np.zeros_like(a)
+    group = (owner + np.arange(len(a))[:, None] * (owner.max() + 1))[mine]  # of each row its own
+    effect, square = np.bincount(group, a[mine]), np.bincount(group, gap[mine] ** 2)
+    gamma[mine] = np.nan_to_num(ratio(effect, square))[group] * gap[mine]
     return gamma
 
 

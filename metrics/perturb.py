@@ -57,7 +57,7 @@ def explained(
     if explain is not None:
         rows, m = _like(scene.x, x), len(index)
         size = scene.batch_size or batch_rows(seen.model, seen.inputs, seen.outputs.shape[1])
-        blocks = [slice(start, start + size) for start in range(0, m, size)]
+        blocks = [slice(start, start + size) for start in range(0, max(m, 1), size)]
         made = [explain(model, rows[b] if len(blocks) > 1 else rows, target[b]) for b in blocks]
     else:
         made = [_repeat(case, x, index, model, target, changed)]

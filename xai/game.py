@@ -522,7 +522,7 @@ class ModelGame(Game):
             draws = np.tile(np.arange(m), len(part))
             each = np.repeat(part, m)
             values = self._samples(rows[each], table, which[each], draws)
-            means = _mean(values.reshape(len(part), m, -1))
+            means = mean_of_draws(values.reshape(len(part), m, -1))
             out[part] = self._reduced(rows[part], means)
         self._base[rows[empty]], self._has_base[rows[empty]] = out[empty], True
         return out
@@ -652,7 +652,7 @@ def ahead(make: Callable[[slice], T], batches: list[slice]) -> Iterator[T]:
         yield coming.result()
 
 
-def _mean(values: Floats) -> Floats:
+def mean_of_draws(values: Floats) -> Floats:
     """Mean over axis 1, exact where all values are equal: what changes nothing counts nothing."""
     first = values[:, :1]
     return np.asarray(first[:, 0] + (values - first).mean(axis=1))
@@ -703,7 +703,7 @@ class DatasetGame(Game):
         out = np.empty((len(coalitions), self.n_outputs))
         for i, coalition in enumerate(coalitions):
             each = self.inner.value(np.arange(n), np.tile(coalition, (n, 1)))
-            out[i] = _mean(each[None])[0]
+            out[i] = mean_of_draws(each[None])[0]
         return out
 
     def sample(self, rows: Any, coalitions: Any, draws: Any) -> Floats:

@@ -25,7 +25,7 @@ from xai.progress import Progress
 from xai.removal.base import Context, Draws
 from xai.suggest import unknown
 from xai.targets import Resolved, Target, resolve
-from xai.torch_model import largest_output
+from xai.torch_model import run_watched
 from xai.units import ActivationMaps
 
 if TYPE_CHECKING:
@@ -328,7 +328,7 @@ def _predict(
         if start or model.module is None:
             out = model(block)
         else:
-            out, width, reused = largest_output(model.module, partial(model, block))
+            out, width, reused = run_watched(model.module, partial(model, block))
             model = replace(model, width=width, reused=reused)
             size = batch_size or batch_rows(model, inputs, out.shape[1])
         if parts and out.shape[1] != parts[0].shape[1]:

@@ -109,7 +109,7 @@ class TorchModel:
                 parameter.data = data
 
 
-def largest_output(module: Module, run: Callable[[], T]) -> tuple[T, int, dict[str, int]]:
+def run_watched(module: Module, run: Callable[[], T]) -> tuple[T, int, dict[str, int]]:
     """What `run` gives, how many numbers of a row the widest layer's output has, and who ran twice.
 
     These are names of layers, with how often each ran. 0 and none where that cannot be watched:

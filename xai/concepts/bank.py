@@ -374,16 +374,17 @@ def fit(
         raise ValueError(f"target={target!r}: expected the index of a class, or None")
     with opened(model, images, layer) as network:
         shape = (int(network.images.shape[2]), int(network.images.shape[3]))
-        named = isinstance(crop, str) and crop in ("auto", "places", "patches")
-        if stride is not None and named and crop != "patches":
+        word = crop if isinstance(crop, str) else ""
+        whole = word in ("auto", "places")
+        if stride is not None and whole:
             raise ValueError(
                 f"stride={stride!r} is from crop to crop: take crop='patches' or a number of pixels"
             )
-        size, step = _sides(shape, None if named else crop, stride)
-        rows = place_rows(network, size, batch_size) if named and crop != "patches" else None
+        size, step = _sides(shape, None if whole or word == "patches" else crop, stride)
+        rows = place_rows(network, size, batch_size) if whole else None
         if rows is not None:
             A, boxes = rows
-        elif named and crop == "places":
+        elif word == "places":
             raise ValueError(
                 f"layer {network.probe.name!r} has no places: take crop='patches', or a number of "
                 "pixels"

@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 
 from xai.plots.many import Many, read_many
 from xai.plots.picture import limit
-from xai.plots.style import NEUTRAL, Z95, diverging, ink, new_axes, title
+from xai.plots.style import NEUTRAL, Z95, diverging, ink, median_note, new_axes, title
+from xai.plots.table import mean_size
 from xai.suggest import unknown
 
 if TYPE_CHECKING:
@@ -80,7 +81,7 @@ def heatmap(
     figure = axes.get_figure(root=True)
     assert figure is not None
     bar = figure.colorbar(drawn, ax=axes, extend="both" if clipped else "neither", aspect=30)
-    bar.set_label("\n".join(["attribution", *_uncertain(many)]))
+    bar.set_label("\n".join(["attribution", *median_note(many.std_error)]))
     return axes
 
 
@@ -113,21 +114,13 @@ def _above(axes: Axes, many: Many, rows: NDArray[np.intp]) -> None:
     title(line, many.heading, width=70)
 
 
-def _uncertain(many: Many) -> list[str]:
-    """A colour has no whiskers: say how far off the sampled values are."""
-    if many.std_error is None:
-        return []
-    return [f"median standard error {np.nanmedian(many.std_error):.2g}"]
-
-
 def _beside(axes: Axes, shown: Many) -> None:
-    """The mean size of the lines, and its interval over rows."""
+    """The mean size of the lines, and its interval."""
     bars = axes.inset_axes((1.01, 0, 0.1, 1), sharey=axes)
-    sizes = np.nan_to_num(np.abs(shown.values))
-    size = sizes.mean(axis=0)
-    reach = np.zeros_like(size)
-    if len(sizes) > 1:
-        reach = Z95 * sizes.std(axis=0, ddof=1) / np.sqrt(len(sizes))
+    sizes = mean_size(shown)
+    size = np.nan_to_num(sizes.values)
+    error = np.zeros_like(size) if sizes.std_error is None else sizes.std_error
+    reach = Z95 * np.nan_to_num(error)
     bars.barh(
         np.arange(len(size)), size, xerr=reach, color=NEUTRAL, ecolor=ink(axes), height=0.7,
         error_kw={"elinewidth": 0.8},

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from xai.archive import as_array
 from xai.foreign import as_explanation
 from xai.plots.row import locate, read
-from xai.plots.style import diverging, sequential, title
+from xai.plots.style import diverging, median_note, sequential, title
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -209,7 +209,6 @@ def colour_bar(places: Sequence[Axes], panels: Sequence[Panel], scale: Scale, un
 
 
 def with_error(panels: Sequence[Panel]) -> str:
-    """What the colours measure and, since colours have no whiskers, how far off they may be."""
+    """What the colours measure, and how far off they may be."""
     errors = [shown.error for shown in panels if shown.error is not None]
-    told = f"\nmedian standard error {np.median(errors):.2g}" if errors else ""
-    return panels[0].unit + told
+    return "\n".join([panels[0].unit, *median_note(np.array(errors) if errors else None)])

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.cm import ScalarMappable
     from matplotlib.colors import Colormap
-    from numpy.typing import ArrayLike
+    from numpy.typing import ArrayLike, NDArray
 
 # Told apart by every common kind of colour blindness, and readable on black and on white.
 POSITIVE = "#d1495b"
@@ -39,6 +39,11 @@ LINE = 38
 def series_style(place: int) -> tuple[str, str]:
     """Colour and marker of the series at `place`: 42 pairs, all different."""
     return SERIES[place % len(SERIES)], MARKERS[place % len(MARKERS)]
+
+
+def median_note(errors: NDArray[np.floating] | None) -> list[str]:
+    """A colour has no whiskers: say how far off sampled values are, None where they are exact."""
+    return [] if errors is None else [f"median standard error {np.nanmedian(errors):.2g}"]
 
 
 def sign_colours(values: ArrayLike) -> list[str]:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from scipy.special import gammaln
 
 from xai import streams
-from xai.game import BLOCK_BYTES, Coalitions, Floats, Game, Indices
+from xai.game import BLOCK_BYTES, Coalitions, Floats, Game, Indices, mean_of_draws
 from xai.suggest import unknown
 from xai.summary.base import (
     Attribution,
@@ -423,8 +423,7 @@ def _ends_and_first(game: Game, rows: Indices) -> tuple[Floats, Floats, Floats]:
     m, d = game.n_draws, game.n_players
     full = game.grid(rows, np.ones((1, d), bool), None)[:, 0]
     first = grid_in_parts(game, rows, np.zeros((m, d), bool), np.arange(m))
-    base = first[:, 0] + (first - first[:, :1]).mean(axis=1)  # exact where all are equal
-    return base, full, first
+    return mean_of_draws(first), full, first
 
 
 def _columns(v: Floats) -> Floats:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from xai.game import Floats
+from xai.game import Floats, mean_of_draws
 
 
 @dataclass(frozen=True)
@@ -162,7 +162,7 @@ def two_stage(
     noise : (R, d, k) variance of the mean of `means` that comes from within draws; None: unknown
     """
     count, several = means.shape[1], draws.several
-    phi, t_mean = _mean(means), _mean(t)
+    phi, t_mean = mean_of_draws(means), mean_of_draws(t)
     spare = max(count - 1, 1)
     centred, t_centred = means - phi[:, None], t - t_mean[:, None]
     var = np.einsum("rgdk,rgdk->rdk", centred, centred) / spare
@@ -196,12 +196,6 @@ def two_stage(
         return values, np.sqrt(residual / count + slope)
     between = np.maximum(residual - noise * count, 0)
     return values, np.sqrt(noise + left * between + slope * (left > 0))
-
-
-def _mean(values: Floats) -> Floats:
-    """Mean over axis 1, exact where all values are equal."""
-    first = values[:, :1]
-    return np.asarray(first[:, 0] + (values - first).mean(axis=1))
 
 
 def _share(var: Floats, phi: Floats) -> Floats:
