@@ -144,3 +144,27 @@ def test_a_single_player_that_owns_part_of_the_row(method):
     change = explanation.predictions - explanation.base_values
     np.testing.assert_allclose(explanation.values[:, 0], change, atol=1e-12)
     assert explanation.evaluations <= 140
+
+
+def test_predictions_and_base_values_are_one_call(cancer, counting):
+    def spent(rows, **options):
+        model = counting(cancer.forest.predict_proba)
+        found = xai.explain(
+            model, cancer.x[:rows], "occlusion", data=cancer.x[20:30], progress=False, **options
+        )
+        assert model.rows == found.evaluations * rows
+        return model.calls, found
+
+    # 8 coalitions × 10 draws of each row are the other call
+    (calls, joined), (apart, alone) = spent(2), spent(2, batch_size=11)
+    assert calls == 2 and apart == 1 + 1 + -(-2 * 8 * 10 // 11)
+    np.testing.assert_array_equal(joined.base_values, alone.base_values)
+    np.testing.assert_array_equal(joined.values, alone.values)
+
+
+def test_nan_with_everything_removed_says_so():
+    def model(x):
+        return np.where(x.any(axis=1), x.sum(axis=1), np.nan)
+
+    with pytest.raises(ValueError, match="with every feature removed, the model returned NaN"):
+        xai.explain(model, np.ones((3, 2)), "occlusion", removal="baseline")

@@ -115,7 +115,7 @@ def explain(
             model, x, method, target=target, y=y, data=data, players=players, removal=removal,
             behavior=behavior, summary=summary, budget=budget, batch_size=batch_size, seed=seed,
             feature_names=feature_names, output_names=output_names, categorical=categorical,
-            options=options, option_names=_KEYWORDS, bar=bar,
+            options=options, option_names=_KEYWORDS, bar=bar, ends=True,
         ) as setting:  # fmt: skip
             recipe, games = setting.recipe, setting.games(batch_size, n_jobs, bar)
             rule = recipe.budget if isinstance(recipe.budget, Budget) else None

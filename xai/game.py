@@ -8,9 +8,9 @@ as one stream of model rows, cut into batches that fit memory.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
@@ -50,10 +50,11 @@ REST_BATCH_BYTES, REST_BATCH_ROWS = 2**24, 2**13
 """The same behind a layer: the network's later layers are small, and each call has a price."""
 DEVICE_BATCH_BYTES, DEVICE_BATCH_ROWS = 2**27, 2**17
 """The same for tensors on an accelerator, which small calls leave idle."""
-BLOCK = 2**17
+BLOCK = 2**19
 """Most (row, coalition) pairs that a summary asks for at once."""
 BLOCK_BYTES = 2**25
 """Most bytes of coalitions, or of values, in one such block."""
+REMOVED = "with every feature removed, the model returned"
 
 
 def batch_rows(model: Model, inputs: Inputs, n_outputs: int) -> int:
@@ -310,6 +311,8 @@ class ModelGame(Game):
         The model's outputs on the unmasked rows, evaluated beforehand; they count.
     paid : int
         Further model rows that each row has cost beforehand.
+    removed : key -> (K,)
+        Outputs with everything removed that were evaluated beforehand, all of them or none.
     """
 
     model: Model
@@ -323,18 +326,19 @@ class ModelGame(Game):
     progress: Progress | None = None
     subset: Indices | None = None
     paid: int = 0
+    removed: Mapping[int, Floats] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self._rows = np.arange(self.inputs.n) if self.subset is None else self.subset
         self.n_rows = len(self._rows)
-        self.evaluations = self.paid * self.n_rows
+        self.evaluations = self.paid * self.n_rows + len(self.removed)
         self.n_players = int(self.partition.counts[self._rows[0]])
         self.player_names = self.partition.names
         self.pixels = None if self.model.by_row else self.partition.pixels
         self.n_draws, self.endless = self.draws.n_draws, self.draws.endless
         self.sampled_draws = self.endless
         self.commutes = self.values.reduce is None
-        self._empty: dict[int, Floats] = {}
+        self._empty = dict(self.removed)
         everything = self.partition.covers(self._rows).all()
         self._has_shared_empty = (
             self.draws.key is not None and bool(everything) and self.model.alike
@@ -403,7 +407,7 @@ class ModelGame(Game):
 
     def _output(self, rows: Indices, out: Floats) -> Floats:
         values: Floats = self.values.output(rows, out)
-        _refuse_infinite(values, rows, "the behavior's values are", self.values.remedy)
+        refuse_infinite(values, rows, "the behavior's values are", self.values.remedy)
         return values
 
     def _reduced(self, rows: Indices, means: Floats) -> Floats:
@@ -442,7 +446,7 @@ class ModelGame(Game):
                 f"the model returned {k} outputs in one call and {out.shape[1]} in another; "
                 "it must always return the same number"
             )
-        _refuse_infinite(out, rows, what)
+        refuse_infinite(out, rows, what)
         return out
 
     def _collect(self, results: Iterable[Floats], batches: list[slice], total: int) -> Floats:
@@ -474,11 +478,11 @@ class ModelGame(Game):
 
         A coalition is its place `which` in `table`.
         """
-        full, empty = table.full[which], table.empty[which]
-        shared = empty & self._has_shared_empty
-        rest = ~(full | shared)
-        if len(rest) and rest.all():
+        if len(which) and not (table.full.any() or table.empty.any()):
             return self._model(rows, table, which, draws)
+        full = table.full[which]
+        shared = table.empty[which] & self._has_shared_empty
+        rest = ~(full | shared)
         width = self._full(self._rows[:1]).shape[1]  # there may be no rows to look at
         out = np.empty((len(rows), width))
         if full.any():
@@ -500,7 +504,7 @@ class ModelGame(Game):
             part = np.array(missing[start : start + self._batch])
             at = first[part]
             block = nothing.compose(rows[at], np.zeros_like(at), draws[at])
-            out = self._call(block, rows[at], "with every feature removed, the model returned")
+            out = self._call(block, rows[at], REMOVED)
             for key, line in zip(distinct[part], out, strict=True):
                 self._empty[int(key)] = line
             self.count(len(part))
@@ -658,7 +662,8 @@ def mean_of_draws(values: Floats) -> Floats:
     return np.asarray(first[:, 0] + (values - first).mean(axis=1))
 
 
-def _refuse_infinite(values: Floats, rows: Indices, what: str, remedy: str = "") -> None:
+def refuse_infinite(values: Floats, rows: Indices, what: str, remedy: str = "") -> None:
+    """Refuse NaN and inf among values (B, …), with the explained row that they are of."""
     # one sum finds any NaN or inf, without an array of booleans
     with np.errstate(invalid="ignore"):  # inf − inf
         if np.isfinite(values.sum()):

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -14,8 +14,16 @@ from numpy.typing import ArrayLike, NDArray
 from xai import behavior as behaviors
 from xai import recipe as recipes
 from xai.behavior.base import Values, View
-from xai.composition import WHOLE_ONLY
-from xai.game import DatasetGame, Game, ModelGame, batch_rows
+from xai.composition import WHOLE_ONLY, composer
+from xai.game import (
+    BATCH_ROWS,
+    REMOVED,
+    DatasetGame,
+    Game,
+    ModelGame,
+    batch_rows,
+    refuse_infinite,
+)
 from xai.inputs import Inputs, is_tensor, read
 from xai.methods import Method, find
 from xai.model import Model, check_model, takes_texts, to_model_device, wanted_columns, wrap
@@ -52,6 +60,7 @@ class Setting:
     seed : int
     rows : the explained rows themselves, where `inputs` are a layer's activations of them
     cut : the network in two, where players are inside it
+    removed : outputs (K,) with everything removed, by the removal's key, as far as evaluated
     """
 
     recipe: Method
@@ -66,6 +75,7 @@ class Setting:
     seed: int
     rows: Inputs
     cut: Cut | None = None
+    removed: Mapping[int, NDArray[np.floating]] = field(default_factory=dict)
 
     def games(
         self, batch_size: int | None = None, n_jobs: int | None = None, bar: Progress | None = None
@@ -91,7 +101,7 @@ class Setting:
     ) -> ModelGame:
         return ModelGame(
             self.model, self.inputs, self.partition, self.draws, self.values, self.outputs,
-            batch_size, n_jobs, bar, rows, 0 if self.cut is None else self.cut.paid,
+            batch_size, n_jobs, bar, rows, 0 if self.cut is None else self.cut.paid, self.removed,
         )  # fmt: skip
 
 
@@ -117,6 +127,7 @@ def open_setting(
     options: dict[str, Any] | None = None,
     option_names: Sequence[str] = (),
     bar: Progress | None = None,
+    ends: bool = False,
 ) -> Iterator[Setting]:
     """Bind the parts to model and rows; inside, a module is in eval mode, and restored after.
 
@@ -126,6 +137,8 @@ def open_setting(
     options : settings of the method's parts, and ``channel_axis``
     option_names : further names that an unknown option may have meant
     bar : counts the predictions
+    ends : whether its one game is played, which asks for v(∅), too: that is evaluated with the
+        predictions, where one call takes both, since each call has a price
     """
     parts = compose(
         model, x, method, data=data, players=players, removal=removal, behavior=behavior,
@@ -140,30 +153,34 @@ def open_setting(
         rows, where, pieces = inputs, axis, None
         if chosen.layer is None:
             partition = chosen.encode(_named(inputs, feature_names), axis)
-            wrapped, outputs = _predict(wrapped, inputs, batch_size, bar)
         else:
             pieces = _cut(wrapped, inputs, chosen, batch_size, bar)
-            outputs = pieces.outputs
             if isinstance(chosen, ActivationMaps):
                 partition = chosen.over(inputs, axis, _maps(pieces))
             else:
                 pieces = chosen.within(pieces, batch_size)
                 wrapped, inputs, where = pieces.model, pieces.inputs, pieces.axis
                 partition = chosen.encode(inputs, where)
-        names = _names(wrapped, outputs.shape[1], output_names)
-        if pieces is not None or not names_columns(feature_names, rows):
-            _check_feature_names(feature_names, partition)
-        resolved = _resolve(target, outputs, wrapped, names, recipe)
-        labels = _labels(y, wrapped, inputs)
-        view = View(wrapped.scale, wrapped.labels, names, outputs, resolved.index, *labels)
-        values = recipe.behavior.bind(view)
         recipe = recipes.with_repeats(recipe, inputs, partition, data, budget)
         draws = recipe.removal.bind(Context(inputs, data, seed, where))
         if recipe.summary.softens and not draws.soft:
             raise ValueError(f"{recipe.removal!r}: {WHOLE_ONLY}")
+        if pieces is not None or not names_columns(feature_names, rows):
+            _check_feature_names(feature_names, partition)
+        removed: Mapping[int, NDArray[np.floating]] = {}
+        if pieces is not None:
+            outputs = pieces.outputs
+        else:
+            beside = _all_removed(wrapped, inputs, partition, draws, batch_size) if ends else None
+            wrapped, outputs, removed = _predict(wrapped, inputs, batch_size, bar, beside)
+        names = _names(wrapped, outputs.shape[1], output_names)
+        resolved = _resolve(target, outputs, wrapped, names, recipe)
+        labels = _labels(y, wrapped, inputs)
+        view = View(wrapped.scale, wrapped.labels, names, outputs, resolved.index, *labels)
+        values = recipe.behavior.bind(view)
         yield Setting(
             recipe, wrapped, inputs, axis, partition, draws, values, resolved, outputs, seed,
-            rows, pieces,
+            rows, pieces, removed,
         )  # fmt: skip
 
 
@@ -317,15 +334,43 @@ def _channel_axis(inputs: Inputs, model: Model, given: int | None) -> int | None
     return fits[0]
 
 
+def _all_removed(
+    model: Model, inputs: Inputs, partition: Partition, draws: Draws, batch_size: int | None
+) -> tuple[Indices, NDArray[Any]] | None:
+    """Keys (m,) and inputs (m, …) with everything removed, where one call takes them with x."""
+    own, n, m = inputs.block, inputs.n, draws.n_draws
+    mixes = isinstance(own, np.ndarray) and model.module is None and draws.inputs is None
+    if draws.key is None or draws.endless or not mixes or n * m > BATCH_ROWS:
+        return None
+    rows, places = np.divmod(np.arange(n * m), m)
+    keys, first = np.unique(draws.key(rows, places), return_index=True)
+    fits = n + len(keys) <= (batch_size or batch_rows(model, inputs, 0))
+    if not fits or not partition.shared or not partition.covers(rows[:1]).all():
+        return None
+    nothing = np.zeros((1, int(partition.counts[0])), bool)
+    block = composer(inputs, partition, draws)(nothing)(rows[first], 0 * first, places[first])
+    return (keys, block) if block.dtype == own.dtype else None
+
+
 def _predict(
-    model: Model, inputs: Inputs, batch_size: int | None, bar: Progress | None
-) -> tuple[Model, NDArray[np.floating]]:
-    """Outputs (n, K) of the unmasked rows, and the model with the width that they show."""
+    model: Model,
+    inputs: Inputs,
+    batch_size: int | None,
+    bar: Progress | None,
+    beside: tuple[Indices, NDArray[Any]] | None,
+) -> tuple[Model, NDArray[np.floating], dict[int, NDArray[np.floating]]]:
+    """Outputs (n, K) of the unmasked rows, and the model with the width that they show.
+
+    And the outputs (K,) of the inputs `beside` them, by key; these go into the same call.
+    """
     parts: list[NDArray[np.floating]] = []
     start, size = 0, batch_size or (FIRST_ROWS if model.module else batch_rows(model, inputs, 0))
     while start < inputs.n:
         block = inputs.block[np.arange(start, min(start + size, inputs.n))]  # a copy
-        if start or model.module is None:
+        count = len(block)
+        if beside is not None:
+            out = model(np.concatenate([block, beside[1]]))
+        elif start or model.module is None:
             out = model(block)
         else:
             out, width, reused = run_watched(model.module, partial(model, block))
@@ -333,15 +378,18 @@ def _predict(
             size = batch_size or batch_rows(model, inputs, out.shape[1])
         if parts and out.shape[1] != parts[0].shape[1]:
             raise ValueError("the model returned different numbers of outputs in two calls")
-        bad = np.flatnonzero(~np.isfinite(out).all(axis=1)) + start
+        bad = np.flatnonzero(~np.isfinite(out[:count]).all(axis=1)) + start
         if len(bad):
             named = ", ".join(map(str, bad[:5]))
             raise ValueError(f"the model returns NaN or inf for row {named} (0-based) of x")
-        parts.append(out)
-        start += len(out)
+        parts.append(out[:count])
+        start += count
         if bar is not None:
             bar.update(len(out))
-    return model, np.concatenate(parts)
+    others = out[count:]
+    refuse_infinite(others, np.zeros(len(others), np.intp), REMOVED)
+    keys = [] if beside is None else beside[0].tolist()
+    return model, np.concatenate(parts), dict(zip(keys, others, strict=True))
 
 
 def _names(model: Model, k: int, given: Sequence[str] | None) -> list[str]:

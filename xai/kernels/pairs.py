@@ -9,6 +9,35 @@ from xai.kernels.compiled import compiled
 
 
 @compiled()
+def walked(
+    inner: NDArray[np.floating],
+    low: NDArray[np.floating],
+    high: NDArray[np.floating],
+    ranks: NDArray[np.intp],
+    out: NDArray[np.floating],
+) -> None:
+    """Fill ``out[r, p, i]`` with player i's mean contribution over walk p and its reverse.
+
+    Parameters
+    ----------
+    inner : (R, P, 2, d-1, k), low, high : (R, P, k), ranks : (P, d)
+    out : (R, P, d, k), written
+    """
+    rows, pairs, players, outputs = out.shape
+    last = players - 1
+    for r in range(rows):
+        for p in range(pairs):
+            for i in range(players):
+                s = ranks[p, i]
+                for j in range(outputs):
+                    step = high[r, p, j] if s == last else inner[r, p, 0, s, j]
+                    step -= low[r, p, j] if s == 0 else inner[r, p, 0, s - 1, j]
+                    back = high[r, p, j] if s == 0 else inner[r, p, 1, s - 1, j]
+                    back -= low[r, p, j] if s == last else inner[r, p, 1, s, j]
+                    out[r, p, i, j] = (step + back) / 2
+
+
+@compiled()
 def slot_means(
     values: NDArray[np.floating],
     slots: NDArray[np.intp],
@@ -21,12 +50,13 @@ def slot_means(
 
     Parameters
     ----------
-    values : (R, P, c), slots : (R, P) int
+    values : (R, P, c), or (1, P, c) that all rows share; slots : (R, P) int
     out : (R, D, c), counts : (R, D) int, both written
     """
-    rows, pairs, columns = values.shape
+    pairs, columns = values.shape[1:]
     first = np.empty(out.shape[1], np.intp)
-    for r in range(rows):
+    for r in range(out.shape[0]):
+        own = values[r if values.shape[0] > 1 else 0]
         for g in range(out.shape[1]):
             counts[r, g] = 0
             for c in range(columns):
@@ -37,11 +67,11 @@ def slot_means(
                 first[g] = p
             counts[r, g] += 1
             for c in range(columns):
-                out[r, g, c] += values[r, p, c] - values[r, first[g], c]
+                out[r, g, c] += own[p, c] - own[first[g], c]
         for g in range(out.shape[1]):
             if counts[r, g] > 0:
                 for c in range(columns):
-                    out[r, g, c] = values[r, first[g], c] + out[r, g, c] / counts[r, g]
+                    out[r, g, c] = own[first[g], c] + out[r, g, c] / counts[r, g]
 
 
 @compiled()

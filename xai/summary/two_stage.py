@@ -31,15 +31,16 @@ def by_slot(values: Floats, slots: NDArray[np.intp], count: int) -> tuple[Floats
 
     Parameters
     ----------
+    values : (R, P, …), or (1, P, …) that all rows share
     slots : (R, P) of 0..D-1; count : D
     """
     from xai.kernels.pairs import slot_means
 
     flat = np.ascontiguousarray(values).reshape(*values.shape[:2], -1)
-    out = np.empty((len(values), count, flat.shape[2]), values.dtype)
-    counts = np.empty((len(values), count), np.intp)
+    out = np.empty((len(slots), count, flat.shape[2]), values.dtype)
+    counts = np.empty((len(slots), count), np.intp)
     slot_means(flat, slots, out, counts)
-    return out.reshape(len(values), count, *values.shape[2:]), counts
+    return out.reshape(len(slots), count, *values.shape[2:]), counts
 
 
 def within_draws(
@@ -78,8 +79,7 @@ def within_draws(
     if spare < 1:
         return shift, None
     trend = _positions(ranks.shape[1])[ranks]
-    own = [by_slot(trend[None], row[None], slot_count)[0] for row in slots]
-    of_slot = np.asarray(np.concatenate(own), np.float64)
+    of_slot = np.asarray(by_slot(trend[None], slots, slot_count)[0], np.float64)
     scaled = means / _positive(np.sqrt((means**2).mean(axis=1))[:, None])
     slope = np.zeros((*shift.shape, 4))
     used = 2 if slot_count == 1 else 4

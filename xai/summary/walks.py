@@ -193,7 +193,8 @@ def contributions(inner: Floats, low: Floats, high: Floats, ranks: NDArray[np.in
         Values of the first s = 1..d-1 players, and of all but them.
     low, high : (R, P, k), values of nothing and of everything; ranks : (P, d)
     """
-    forward = np.concatenate([low[:, :, None], inner[:, :, 0], high[:, :, None]], axis=2)
-    backward = np.concatenate([high[:, :, None], inner[:, :, 1], low[:, :, None]], axis=2)
-    steps = np.diff(forward, axis=2) - np.diff(backward, axis=2)
-    return np.take_along_axis(steps, ranks[None, :, :, None], axis=2) / 2
+    from xai.kernels.pairs import walked
+
+    out = np.empty((*inner.shape[:2], ranks.shape[1], inner.shape[4]))
+    walked(inner, low, high, ranks, out)
+    return out
