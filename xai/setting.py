@@ -367,7 +367,7 @@ def _predict(
     start, size = 0, batch_size or (FIRST_ROWS if model.module else batch_rows(model, inputs, 0))
     while start < inputs.n:
         block = inputs.block[np.arange(start, min(start + size, inputs.n))]  # a copy
-        count = len(block)
+        count = int(block.shape[0])
         if beside is not None:
             out = model(np.concatenate([block, beside[1]]))
         elif start or model.module is None:

@@ -75,3 +75,34 @@ def compose_owned(
             for e in range(size):
                 own, other = x[row, first + e], replacement[place, first + e]
                 out[b, first + e] = own if kept[e] else other
+
+
+@compiled()
+def blend_levels(
+    levels: NDArray[Any],
+    masks: NDArray[Any],
+    out: NDArray[Any],
+    slope: NDArray[Any],
+) -> None:
+    """Compose inputs between levels of one row: a mask of 0 is the first level, of 1 the last.
+
+    Parameters
+    ----------
+    levels : (L, u, c, w), masks : (B, u, w), which c shares
+    out : (B, u, c, w), written
+    slope : like out, written: its derivative in the mask; or of no rows
+    """
+    most = levels.shape[0] - 1
+    for b in range(out.shape[0]):
+        for u in range(out.shape[1]):
+            for c in range(out.shape[2]):
+                for w in range(out.shape[3]):
+                    place = masks[b, u, w] * most
+                    below = min(int(place), most - 1) if place > 0 else 0  # NaN is not
+                    share = place - below
+                    low, high = levels[below, u, c, w], levels[below + 1, u, c, w]
+                    step = high - low
+                    near = low + share * step
+                    out[b, u, c, w] = high - (1 - share) * step if share >= 0.5 else near
+                    if len(slope):
+                        slope[b, u, c, w] = most * step

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from xai.inputs import Block, is_tensor
 from xai.removal.base import Context, Draws, Indices, Removal, as_floats, back
@@ -231,19 +232,22 @@ class Pyramid:
     def _blend(self, row: int, masks: Any) -> Block:
         """One row's inputs: between the levels below and above each mask's place."""
         levels = self._levels(row)
-        most = len(levels) - 1
-        if is_tensor(masks):
-            import torch
+        if not is_tensor(levels):
+            made = _blended(levels, masks.astype(levels.dtype, copy=False), slopes=False)
+            return back(made[0], self.blurs.block)
+        import torch
 
-            place = most * masks.to(levels.dtype)
-            below = place.detach().clip(0, most - 1).long()
-            low, high = _pick(levels, below), _pick(levels, below + 1)
-            return back(torch.lerp(low, high, place - below), self.blurs.block)
-        place = most * masks.astype(levels.dtype)
-        below = place.clip(0, most - 1).astype(np.intp)
-        share = place - below
-        values = (1 - share) * _pick(levels, below) + share * _pick(levels, below + 1)
-        return back(values, self.blurs.block)
+        masks = masks.to(levels.dtype)
+        if levels.device.type == "cpu" and levels.dtype in (torch.float32, torch.float64):
+            on_host = (levels.numpy(), masks.detach().numpy())
+            values, slope = map(torch.from_numpy, _blended(*on_host, slopes=masks.requires_grad))
+            if masks.requires_grad:  # adds 0, and a gradient
+                values = values.addcmul(slope, masks - masks.detach())
+            return back(values, self.blurs.block)
+        place = (len(levels) - 1) * masks
+        below = place.detach().clip(0, len(levels) - 2).long()
+        low, high = _pick(levels, below), _pick(levels, below + 1)
+        return back(torch.lerp(low, high, place - below), self.blurs.block)
 
     def _levels(self, row: int) -> Block:
         """The row's pyramid, now the one last used."""
@@ -256,9 +260,32 @@ class Pyramid:
         return levels
 
 
-def _pick(levels: Block, index: Any) -> Block:
+def _blended(
+    levels: NDArray[Any], masks: NDArray[Any], *, slopes: bool
+) -> tuple[NDArray[Any], NDArray[Any]]:
+    """Arrays (B, *shape) between levels (L, *shape), and their slopes (of no row, if not asked)."""
+    from xai.kernels.compose import blend_levels
+
+    shape = levels.shape[1:]
+    shared = [a for a, size in enumerate(masks.shape[1:]) if size != shape[a]]
+    if len(shared) == 1:  # the channels share a mask
+        before, together = int(np.prod(shape[: shared[0]])), shape[shared[0]]
+    else:
+        before = together = 1
+        masks = np.broadcast_to(masks, (len(masks), *shape))
+    out = np.empty((len(masks), *shape), levels.dtype)
+    slope = np.empty(out.shape if slopes else (0, *shape), levels.dtype)
+    split = (before, together, int(np.prod(shape)) // (before * together))
+    blend_levels(
+        levels.reshape(-1, *split),
+        np.ascontiguousarray(masks).reshape(-1, before, split[2]),
+        out.reshape(-1, *split),
+        slope.reshape(-1, *split),
+    )
+    return out, slope
+
+
+def _pick(levels: Any, index: Any) -> Any:
     """Pixels of the levels (L, *shape) that an index (B, *places) names: (B, *shape)."""
-    if not is_tensor(levels):
-        return np.take_along_axis(levels[None], index[:, None], axis=1)[:, 0]
     whole = index.expand(len(index), *levels.shape[1:])[:, None]
     return levels.expand(len(index), *levels.shape).gather(1, whole)[:, 0]
