@@ -313,6 +313,8 @@ def test_ace_finds_the_planted_square_and_its_sign():
     plt.close("all")
     with pytest.raises(ValueError, match="no significant concept"):
         replace(found, concepts=[], rejected=found.concepts).plot()
+    with pytest.raises(ValueError, match="no cluster that enough images share"):
+        replace(found, concepts=[], rejected=[]).plot()
     again = ace(
         net, images, plain, layer="1", target=0, n_concepts=4, segments=(6, 12), runs=30, size=20,
         batch_size=len(found.image),  # the reference runs an empty last batch

@@ -126,8 +126,9 @@ def ace(
         "places": the mean, over a segment's pixels, of what the layer gives at their places in the
         whole image. "patches", the paper's own: each segment cut out, on the mean grey of all
         images, and resized to their size. Enlarged, textures have another scale than in the
-        images, and each segment is a pass of the network. "auto": "places", and "patches" of a
-        layer that has none.
+        images, and each segment is a pass of the network; but of a deep layer, whose places see
+        much of their image, clusters follow things and not images. "auto": "places", and "patches"
+        of a layer that has none.
     least_segments : a cluster must have more segments than this
     runs, size : random sets of TCAV, and examples in each
     level : concepts whose p-value is above it are rejected
