@@ -150,6 +150,9 @@ def ace(
     The class's logit often rises along each of many directions in all of its images, and their
     scores are 1 alike: such concepts are ordered by `Tcav.effect`, as the paper leaves open.
 
+    p-values take segments as independent of each other. Those of one image are not, and less so
+    where the network saw it whole: a cluster of few images has too small a one.
+
     Examples
     --------
     >>> import numpy as np, torch, xai
