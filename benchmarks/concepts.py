@@ -2,7 +2,7 @@
 
     python benchmarks/concepts.py               # a minute
     python benchmarks/concepts.py --repeats 10
-    python benchmarks/concepts.py --shapes --repeats 3    # ACE and CRAFT, of coloured shapes
+    python benchmarks/concepts.py --ace --repeats 6    # ACE beside CRAFT, also of coloured shapes
 
 Images are patchworks of textures (`xai.datasets.textures`); one texture decides the class. A small
 network learns whether each of the three is there, also from images with none (else it may know one
@@ -13,6 +13,12 @@ tells where that is (area under the ROC curve, places against the truth). The se
 of concepts by the area under the curves of deletion (lower is better) and insertion (higher is
 better): the class's probability while concepts are scaled to 0, or restored, one by one in that
 order; mean over images, classes and networks.
+
+`--ace` asks the same of ACE, of both its crops, on patchworks and on coloured shapes
+(`xai.datasets.shapes`). A concept shows what most of its 20 nearest segments' pixels are, or most
+of its coefficients lie on. Of all classes of all networks it counts those of which a concept shows
+the class's own (found), the first does (first), all that do come before all others (above); and the
+networks of which that holds for every class. Share and area are the first concept's.
 """
 
 from __future__ import annotations
@@ -27,7 +33,6 @@ from torch import nn
 
 import xai
 from xai.concepts.directions import class_gradients, from_activations
-from xai.datasets.planted import OTHER_SHAPES
 from xai.setting import open_setting
 
 SIZE = 64
@@ -83,7 +88,7 @@ def orders(bank: Any, images: torch.Tensor, target: int, seed: int) -> dict[str,
 
 
 def tcav_order(bank: Any, images: torch.Tensor, target: int) -> np.ndarray:
-    """By mean TCAV score, equal ones by derivative; examples are places that have most of one."""
+    """By mean TCAV score, equal ones by effect; examples are places that have most of one."""
     with torch.no_grad():
         a = bank.model[:6](torch.tensor(bank.images)).movedim(1, -1).flatten(0, 2).numpy()
     slopes = class_gradients(bank.model, images, layer=bank.layer, target=target)
@@ -92,7 +97,7 @@ def tcav_order(bank: Any, images: torch.Tensor, target: int) -> np.ndarray:
         from_activations(a[bank.best(i, 40)], random, slopes, runs=10, size=40, seed=0)
         for i in range(len(bank))
     ]
-    return np.lexsort([[-test.derivative for test in tests], [-test.mean for test in tests]])
+    return np.lexsort([[-test.effect for test in tests], [-test.mean for test in tests]])
 
 
 def curves(bank: Any, images: torch.Tensor, target: int, order: np.ndarray) -> tuple[float, float]:
@@ -110,49 +115,71 @@ def curves(bank: Any, images: torch.Tensor, target: int, order: np.ndarray) -> t
     return float(np.trapezoid(deleted) / r), float(np.trapezoid(inserted) / r)
 
 
-def shapes(repeats: int) -> None:
-    """Whether ACE and CRAFT find, rank and map the shape that decides a class."""
-    x, y = examples(xai.datasets.shapes(400, size=SIZE))
-    test = xai.datasets.shapes(150, size=SIZE, seed=1)
-    random = torch.tensor(xai.datasets.shapes(60, size=SIZE, seed=2).data).float()
-    images = torch.tensor(test.data).float()
-    names = [*test.target_names, *OTHER_SHAPES]
-    print("net  class          method  first concept is  share  map's AUC  next best, share")
+Shown = tuple[np.ndarray, np.ndarray]
+"""Shares of what a concept shows (6,), and its map (n, h, w)."""
+
+
+def ace_beside_craft(kind: str, repeats: int) -> None:
+    """Whether the concepts of ACE and CRAFT show what decides a class, and which come first."""
+    make = getattr(xai.datasets, kind)
+    x, y = examples(make(400, size=SIZE))
+    test = make(150, size=SIZE, seed=1)
+    images, random = (torch.tensor(d.data).float() for d in (test, make(60, size=SIZE, seed=2)))
+    rows: dict[str, list[Any]] = {}
     for seed in range(repeats):
         net = network(seed, x, y)
-        bank = xai.concepts.fit(net, images, layer="5", n_concepts=8, crop="places")
+        bank = xai.concepts.fit(net, images, layer="5", n_concepts=8)
         for target in range(3):
             own = np.flatnonzero(test.target == target)[:30]
-            cells = np.kron(test.info["concept"][own], np.ones((1, 16, 16), int))
-            found = xai.concepts.ace(
-                net, images[own], random, layer="5", target=target, n_concepts=12, segments=(20,)
-            )
-            first = []
-            for cluster in found.concepts[:2]:
-                where = np.zeros(cells.shape)
-                for s in cluster.segments:
-                    where[found.image[s]] += found.masks[s]
-                near = cluster.segments[:20]
-                shown = np.concatenate([cells[found.image[s]][found.masks[s]] for s in near])
-                first.append((np.bincount(shown, minlength=6) / len(shown), where))
-            line("ACE", seed, target, names, first, test.truth[own])
-            u = bank.transform(images[own])
-            small = test.info["concept"][own].repeat(4, axis=1).repeat(4, axis=2)
-            first = []
-            for i in bank.importance(images[own], target=target).order[:2]:
-                share = np.bincount(small.ravel(), u[..., i].ravel(), minlength=6)
-                first.append((share / share.sum(), u[..., i]))
-            line("CRAFT", seed, target, names, first, test.truth[own][:, 2::4, 2::4])
+            cells, truth = test.info["concept"][own], test.truth[own]
+            for crop in ("places", "patches"):
+                found = xai.concepts.ace(
+                    net, images[own], random, layer="5", target=target, n_concepts=12,
+                    segments=(20,), crop=crop,
+                )  # fmt: skip
+                shown = [of_ace(found, cluster, cells) for cluster in found.concepts]
+                rows.setdefault(f"ACE, {crop}", []).append(judged(shown, target, truth))
+            order = bank.importance(images[own], target=target).order
+            shown = of_craft(bank.transform(images[own])[..., order], cells)
+            rows.setdefault("CRAFT", []).append(judged(shown, target, truth[:, 2::4, 2::4]))
+    for method, each in rows.items():
+        *counts, share, auc = np.array(each).T
+        counted = (f"{v.sum():3.0f} of {len(v)}" for v in counts)
+        every = counts[2].reshape(repeats, 3).all(axis=1).sum()  # above: found and first, too
+        print(
+            f"{kind:9s} {method:13s}", *counted,
+            f"{every:4.0f} of {repeats} {np.nanmean(share):8.2f} {np.nanmean(auc):7.2f}",
+        )  # fmt: skip
 
 
-def line(
-    method: str, seed: int, target: int, names: list[str], first: list[Any], truth: np.ndarray
-) -> None:
-    """Print what the first concept shows, how well it is mapped, and what the second shows."""
-    told = [(names[int(share.argmax())], float(share.max())) for share, _ in first]
-    (name, part), auc = told[0], area(first[0][1], truth)
-    after = "; ".join(f"{n}, {p:.2f}" for n, p in told[1:])
-    print(f"{seed:3d}  {names[target]:14s} {method:7s} {name:16s} {part:6.2f} {auc:10.3f}  {after}")
+def of_ace(found: Any, cluster: Any, cells: np.ndarray) -> Shown:
+    """What a cluster's nearest segments show, and how many of its segments are where."""
+    side = SIZE // cells.shape[1]
+    pixels = np.kron(cells, np.ones((1, side, side), int))
+    near = cluster.segments[:20]
+    shown = np.concatenate([pixels[found.image[s]][found.masks[s]] for s in near])
+    where = np.zeros(pixels.shape)
+    for s in cluster.segments:
+        where[found.image[s]] += found.masks[s]
+    return np.bincount(shown, minlength=6) / len(shown), where
+
+
+def of_craft(u: np.ndarray, cells: np.ndarray) -> list[Shown]:
+    """The same of concepts' coefficients at places (n, h, w, r)."""
+    side = u.shape[1] // cells.shape[1]
+    places = np.kron(cells, np.ones((1, side, side), int)).ravel()
+    maps = np.moveaxis(u, -1, 0)
+    share = [np.bincount(places, where.ravel(), minlength=6) for where in maps]
+    return [(part / part.sum(), where) for part, where in zip(share, maps, strict=True)]
+
+
+def judged(shown: list[Shown], target: int, truth: np.ndarray) -> tuple[float, ...]:
+    """Found, first, above; the first concept's share of the class's own, and its map's area."""
+    own = np.array([int(share.argmax()) == target for share, _ in shown])
+    if not len(own):
+        return 0, 0, 0, np.nan, np.nan
+    (share, where), above = shown[0], own[: own.sum()].all()
+    return own.any(), own[0], own.any() and above, share[target], area(where, truth)
 
 
 def area(score: np.ndarray, truth: np.ndarray) -> float:
@@ -168,14 +195,16 @@ def main() -> None:
     parser.add_argument("--classes", type=int, default=3)
     parser.add_argument("--repeats", type=int, default=5, help="networks")
     parser.add_argument("--concepts", type=int, default=8)
-    parser.add_argument("--shapes", action="store_true", help="ACE and CRAFT on shapes instead")
+    parser.add_argument("--ace", action="store_true", help="ACE beside CRAFT instead")
     given = parser.parse_args()
     warnings.filterwarnings("ignore", category=UserWarning)
+    if given.ace:
+        print("images    method         found    first    above    networks  share  map's AUC")
+        for kind in ("textures", "shapes"):
+            ace_beside_craft(kind, given.repeats)
+        return
     test = xai.datasets.textures(150, size=SIZE, seed=1)
     names = [*test.target_names, "bars", "diagonals", "rings"]
-    if given.shapes:
-        shapes(given.repeats)
-        return
     x, y = examples(xai.datasets.textures(400, size=SIZE))
     images = torch.tensor(test.data).float()
     scores: dict[str, list[tuple[float, float]]] = {}

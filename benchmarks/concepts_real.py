@@ -2,11 +2,17 @@
 
     XAI_DATA=/path/to/data python benchmarks/concepts_real.py craft   # sheets of a class, an image
     XAI_DATA=/path/to/data python benchmarks/concepts_real.py ace     # the class by ACE: a sheet
+    XAI_DATA=/path/to/data python benchmarks/concepts_real.py planted # ACE where we know the place
     XAI_DATA=/path/to/data python benchmarks/concepts_real.py tcav    # concepts whose truth we know
 
 Pictures are drawn on white and on black. The class is "Egyptian cat", on two photographs of cats
 and views of them, for want of the hundreds of images that the papers take; random images are the
 other photographs, and those of scikit-image and scikit-learn.
+
+`ace` takes the paper's crops: by places, clusters of so few photographs follow these. `planted`
+makes 20 images of two by two tiles, one a part of a cat and three of other photographs, and 20
+without a cat as random images; of each concept's 20 nearest segments it tells how much lies on
+cats.
 
 `tcav` tests classes for crops of a photograph of the class, which should matter to it (a score near
 1), for crops of others' photographs, and for random crops in a concept's place: how often these are
@@ -42,10 +48,11 @@ def main() -> None:
     """Run what the command line names."""
     folder = find(sys.argv[2] if len(sys.argv) > 2 else None)
     what = sys.argv[1] if len(sys.argv) > 1 else ""
-    if folder is None or what not in ("craft", "ace", "tcav"):
+    if folder is None or what not in ("craft", "ace", "planted", "tcav"):
         sys.exit(__doc__)
     model, images, classes = load(folder)
-    {"craft": craft, "ace": ace, "tcav": tests}[what](model, images, classes)
+    known = {"craft": craft, "ace": ace, "planted": planted, "tcav": tests}
+    known[what](model, images, classes)
 
 
 # ------------------------------------------------------------------------------------------ images
@@ -124,7 +131,8 @@ def ace(model: torch.nn.Module, images: torch.Tensor, classes: list[str]) -> Non
     """Concepts of the class among its segments."""
     start = time.perf_counter()
     found = xai.concepts.ace(
-        model, cats(images), others(images)[::2], layer="block12", target=classes.index(CLASS)
+        model, cats(images), others(images)[::2], layer="block12", target=classes.index(CLASS),
+        crop="patches",
     )  # fmt: skip
     print(f"{found}, {time.perf_counter() - start:.1f} s")
     for place, cluster in enumerate(found.concepts):
@@ -132,6 +140,44 @@ def ace(model: torch.nn.Module, images: torch.Tensor, classes: list[str]) -> Non
     for cluster in found.rejected:
         print(f"  rejected: {cluster}")
     drawn("concepts_ace", lambda: found.plot(title=f"{CLASS}: {found.layer}"))
+
+
+def tiled(
+    rng: np.random.Generator, pool: torch.Tensor, cats: torch.Tensor | None = None, n: int = 20
+) -> tuple[torch.Tensor, np.ndarray]:
+    """Images of two by two parts of photographs, one of them of a cat, and where that is."""
+    half = SIDE // 2
+    x, where = torch.empty(n, 3, SIDE, SIDE), np.zeros((n, SIDE, SIDE), bool)
+    for i, own in enumerate(rng.integers(0, 4, n)):
+        for j in range(4):
+            source = cats if cats is not None and j == own else pool
+            side = int(rng.integers(110, 180))
+            top, left = rng.integers(0, SIDE - side + 1, 2)
+            part = source[rng.integers(len(source)), :, top : top + side, left : left + side]
+            rows, columns = (slice(half * v, half * (v + 1)) for v in divmod(j, 2))
+            x[i, :, rows, columns] = interpolate(part[None], (half, half), mode="bilinear")[0]
+            where[i, rows, columns] = j == own
+    return x, where
+
+
+def planted(model: torch.nn.Module, images: torch.Tensor, classes: list[str]) -> None:
+    """Whether ACE's first concepts are the cats among other things."""
+    own = torch.stack([images[PHOTOGRAPHS.index("cat")], chelsea()])
+    for seed in range(3):
+        rng = np.random.default_rng(seed)
+        x, where = tiled(rng, others(images), own)
+        random, _ = tiled(rng, others(images))
+        for crop in ("places", "patches"):
+            found = xai.concepts.ace(
+                model, x, random, layer="block12", target=classes.index(CLASS), n_concepts=12,
+                segments=(20,), crop=crop,
+            )  # fmt: skip
+            print(f"{seed} {crop}: {found}")
+            for cluster in found.concepts:
+                near = cluster.segments[:20]
+                shown = np.concatenate([where[found.image[s]][found.masks[s]] for s in near])
+                score, effect = cluster.tcav.mean, cluster.tcav.effect
+                print(f"  cats {shown.mean():.2f}, score {score:.2f}, effect {effect:.2f}")
 
 
 # -------------------------------------------------------------------------------------------- TCAV

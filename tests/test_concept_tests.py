@@ -10,8 +10,9 @@ import pytest
 
 import xai
 from xai.concepts import ace, fit, tcav
+from xai.concepts.crops import opened
 from xai.concepts.directions import direction, from_activations, permutation_p_value
-from xai.concepts.segments import box, segmented
+from xai.concepts.segments import box, segment_rows, segmented
 from xai.regions import Superpixels
 
 torch = pytest.importorskip("torch")
@@ -49,8 +50,9 @@ def test_a_linear_net_is_sensitive_to_all_images_or_none(channel, score):
     assert (result.accuracy > 0.95).all() and result.significant(0.001)
     np.testing.assert_allclose(np.linalg.norm(result.vectors, axis=1), 1)
     assert np.abs(result.vectors[:, channel]).min() > 0.9
-    slope = net[3].weight[0].detach().numpy()  # of the mean over places, in every place
-    assert result.derivative == pytest.approx((result.vectors @ slope).mean())
+    with torch.no_grad():  # exact where the rest of the network is linear
+        gain = net(coloured(channel, seed=1)).mean(0) - net(coloured(None, 90, seed=2)).mean(0)
+    assert result.effect == pytest.approx(float(gain[0]))
 
 
 @pytest.mark.parametrize("few", [4, 30])
@@ -194,6 +196,73 @@ def test_settings_of_slic_hold_for_every_image():
     assert len(default) != len(masks) or (default != masks).any()
 
 
+def rows_of(net, images, image, masks, batch_size=64):
+    with opened(net, images, "0") as network:
+        return segment_rows(network, image, masks, batch_size)
+
+
+@pytest.mark.parametrize("stride", [1, 2, 5])
+def test_a_segment_has_the_mean_of_what_the_layer_gives_at_its_pixels(stride):
+    torch.manual_seed(0)
+    net = nn.Sequential(nn.Conv2d(2, 3, 3, stride), nn.AdaptiveAvgPool2d(1), nn.Flatten()).double()
+    rng = np.random.default_rng(0)
+    images, masks = torch.tensor(rng.random((3, 2, 17, 23))), rng.random((5, 17, 23)) < 0.2
+    image = np.array([0, 0, 1, 2, 2])
+    a = net[0](images).detach().numpy()
+    h, w = a.shape[2:]
+    expected = [
+        np.mean([a[i, :, r * h // 17, c * w // 23] for r, c in np.argwhere(mask)], axis=0)
+        for i, mask in zip(image, masks, strict=True)
+    ]
+    for batch_size in (1, 2, 64):
+        found = rows_of(net, images, image, masks, batch_size)
+        np.testing.assert_allclose(found, expected, rtol=1e-12)
+
+
+def test_a_segment_smaller_than_a_place_has_its_activation():
+    net = nn.Sequential(nn.Conv2d(1, 3, 8, 8), nn.AdaptiveAvgPool2d(1), nn.Flatten()).double()
+    images = torch.tensor(np.random.default_rng(0).random((1, 1, 32, 32)))
+    masks = np.zeros((2, 32, 32), bool)
+    masks[0, 13, 30] = masks[1, 8:16, 24:] = True  # a pixel, and all of its place
+    cell = net[0](images)[0, :, 1, 3].detach().numpy()
+    np.testing.assert_allclose(rows_of(net, images, np.array([0, 0]), masks), [cell, cell])
+
+
+def test_ace_of_places_is_a_pass_for_each_image():
+    net = linear_net([[2.0, -2.0, 0.0], [0.0, 0.0, 1.0]])
+    passed = []
+    net[0].register_forward_hook(lambda _, inputs, __: passed.append(len(inputs[0])))
+    images, plain = squares(6), squares(8, seed=1)
+    options = {"layer": "0", "target": 0, "n_concepts": 3, "segments": (6, 12), "runs": 3}
+    found = ace(net, images, plain, **options, size=5)
+    assert sum(passed) <= 3 * len(images) + len(plain) < len(found.image)  # gradients take two
+    for batch_size in (1, 5):
+        again = ace(net, images, plain, **options, size=5, batch_size=batch_size)
+        for one, other in zip(
+            found.concepts + found.rejected, again.concepts + again.rejected, strict=True
+        ):
+            np.testing.assert_array_equal(one.segments, other.segments)
+            np.testing.assert_allclose(one.centre, other.centre, rtol=1e-12)
+            assert one.q_value == other.q_value
+
+
+def test_segments_of_a_layer_without_places_are_cut_out():
+    net = nn.Sequential(
+        nn.Flatten(), nn.Linear(3 * 48 * 48, 4), nn.ReLU(), nn.Linear(4, 2)
+    ).double()
+    options = {"target": 0, "n_concepts": 2, "segments": (6,), "runs": 3, "size": 5}
+    both = [
+        ace(net, squares(6), squares(8, seed=1), layer="2", crop=crop, **options)
+        for crop in ("auto", "patches")
+    ]
+    centres = [[c.centre for c in found.concepts + found.rejected] for found in both]
+    np.testing.assert_array_equal(*centres)
+    with pytest.raises(ValueError, match="'2' has no places"):
+        ace(net, squares(6), squares(8, seed=1), layer="2", crop="places", **options)
+    with pytest.raises(ValueError, match="crop='patch'"):
+        ace(net, squares(6), squares(8, seed=1), layer="2", crop="patch", **options)
+
+
 def test_ace_finds_the_planted_square_and_its_sign():
     import matplotlib.pyplot as plt
 
@@ -229,7 +298,7 @@ def test_ace_finds_the_planted_square_and_its_sign():
     lowest = np.minimum.accumulate(scaled[::-1])[::-1]
     np.testing.assert_allclose([cluster.q_value for cluster in every], np.minimum(lowest, 1))
     assert all((c.q_value <= 0.01) == (c in found.concepts) for c in every)
-    keys = [(c.tcav.mean, c.tcav.derivative) for c in found.concepts]
+    keys = [(c.tcav.mean, c.tcav.effect) for c in found.concepts]
     assert keys == sorted(keys, reverse=True)
     figure = found.plot(crops=3)
     bars, *pictures = figure.axes
@@ -244,6 +313,8 @@ def test_ace_finds_the_planted_square_and_its_sign():
     plt.close("all")
     with pytest.raises(ValueError, match="no significant concept"):
         replace(found, concepts=[], rejected=found.concepts).plot()
+    with pytest.raises(ValueError, match="no cluster that enough images share"):
+        replace(found, concepts=[], rejected=[]).plot()
     again = ace(
         net, images, plain, layer="1", target=0, n_concepts=4, segments=(6, 12), runs=30, size=20,
         batch_size=len(found.image),  # the reference runs an empty last batch
@@ -307,6 +378,25 @@ def test_planted_concepts_are_found_ranked_and_mapped(planted):
         where = bank.transform(x[own])[..., top]
         truth = data.info["concept"][own] == k
         assert roc_auc_score(truth.ravel(), where.ravel()) > 0.95
+
+
+@pytest.mark.parametrize("target", range(3))
+def test_ace_finds_planted_textures_and_puts_them_first(planted, target, monkeypatch):
+    """Cut out and enlarged, as in the paper, a texture has another scale: two are not found."""
+    monkeypatch.setattr("xai.concepts.directions.RESAMPLES", 999)
+    net, x, data, _ = planted
+    own = data.target == target
+    others = torch.tensor(xai.datasets.textures(40, size=64, noise=0.1, seed=1).data)
+    found = ace(net, x[own], others, layer="1", target=target, n_concepts=10, segments=(20,))
+    texture = np.kron(data.info["concept"][own], np.ones((1, 16, 16), int))
+    shown = [
+        np.concatenate([texture[found.image[s]][found.masks[s]] for s in cluster.segments[:20]])
+        for cluster in found.concepts
+    ]
+    share = np.array([(kinds == target).mean() for kinds in shown])
+    assert share[0] > 0.6 and found.concepts[0].tcav.mean == 1
+    shows = share > 0.45
+    assert shows[: shows.sum()].all()  # before all others
 
 
 def test_places_of_whole_images_are_rows(planted):

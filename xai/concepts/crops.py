@@ -147,17 +147,23 @@ def check_finite(a: Floats, image: Indices, layer: str) -> None:
         raise ValueError(f"layer {layer!r} gives NaN or inf for image {named} (0-based)")
 
 
+def place_maps(network: Network, batch_size: int) -> Iterator[Floats | None]:
+    """Activations (b, C, h, w) of whole images, batch by batch; None where there are no places."""
+    from xai.layers import channel_axis, feature_maps
+
+    images = network.images
+    shape = tuple(images.shape[1:])
+    for start in range(0, len(images), batch_size):
+        a = network.activations(images[start : start + batch_size])
+        yield feature_maps(a, channel_axis(a, shape), shape)
+
+
 def place_rows(
     network: Network, size: tuple[int, int], batch_size: int
 ) -> tuple[Floats, Indices] | None:
     """Activations (m, C) at each place of whole images, boxes of `size` around; None: no places."""
-    from xai.layers import channel_axis, feature_maps
-
     images, parts = network.images, []
-    shape = tuple(images.shape[1:])
-    for start in range(0, len(images), batch_size):
-        a = network.activations(images[start : start + batch_size])
-        maps = feature_maps(a, channel_axis(a, shape), shape)
+    for maps in place_maps(network, batch_size):
         if maps is None:
             return None
         parts.append(np.moveaxis(maps, 1, -1))

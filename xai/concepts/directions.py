@@ -34,7 +34,8 @@ class Tcav:
     p_value : two-sided, that the concept's examples are random ones to the class
     vectors : (runs, C) directions of length 1
     accuracy : (runs,) how well each tells concept from random examples, of those it was fitted on
-    derivative : of the class's logit along them, mean over directions and images
+    effect : what the class's logit gains, to first order, from the random examples' mean to the
+        concept's, mean over images: unlike a score it tells much of a concept from little
 
     Examples
     --------
@@ -49,7 +50,7 @@ class Tcav:
     p_value: float
     vectors: Floats
     accuracy: Floats
-    derivative: float = float("nan")
+    effect: float = float("nan")
 
     @property
     def mean(self) -> float:
@@ -168,14 +169,14 @@ def from_activations(
         control.append(float((slopes @ direction(instead, other)[0] > 0).mean()))
         vectors.append(v)
         accuracy.append(right)
-    slope, V = slopes.mean(axis=0), np.array(vectors)
+    slope = slopes.mean(axis=0)
     return Tcav(
         scores=np.array(scores),
         random_scores=np.array(control),
         p_value=permutation_p_value(concept, random, slope, seed=seed),
-        vectors=V,
+        vectors=np.array(vectors),
         accuracy=np.array(accuracy),
-        derivative=float((V @ slope).mean()),
+        effect=float(slope @ (concept.mean(axis=0) - random.mean(axis=0))),
     )
 
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
-from xai.concepts.crops import Network, check_finite, on_host, opened, pooled
+from xai.concepts.crops import Network, check_finite, on_host, opened, place_maps, pooled
 from xai.concepts.directions import Tcav, class_gradients, from_activations
 from xai.regions import Superpixels
 
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 Floats: TypeAlias = NDArray[np.floating]
 Indices: TypeAlias = NDArray[np.intp]
+Crop: TypeAlias = Literal["auto", "places", "patches"]
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -43,7 +44,7 @@ class Cluster:
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Ace:
-    """Concepts of a class, by mean TCAV score, equal ones by derivative; significant ones alone.
+    """Concepts of a class, by mean TCAV score, equal ones by effect; significant ones alone.
 
     Attributes
     ----------
@@ -98,6 +99,7 @@ def ace(
     target: int,
     n_concepts: int = 25,
     segments: Sequence[int] = (15, 50, 80),
+    crop: Crop = "auto",
     least_segments: int = 2,
     runs: int = 20,
     size: int = 40,
@@ -109,8 +111,8 @@ def ace(
 ) -> Ace:
     """Find a class's concepts among the segments of its images.
 
-    Segments at several resolutions, on the mean grey of all images, are cropped and resized;
-    their activations are clustered; clusters that are common enough are tested by TCAV.
+    The network's activations are averaged over segments of several resolutions, and clustered;
+    clusters that are common enough are tested by TCAV.
 
     Parameters
     ----------
@@ -120,6 +122,13 @@ def ace(
     target : the class
     n_concepts : clusters of k-means, before those too small are dropped
     segments : about how many superpixels, for each resolution, coarse ones first
+    crop : {"auto", "places", "patches"}
+        "places": the mean, over a segment's pixels, of what the layer gives at their places in the
+        whole image. "patches", the paper's own: each segment cut out, on the mean grey of all
+        images, and resized to their size. Enlarged, textures have another scale than in the
+        images, and each segment is a pass of the network; but of a deep layer, whose places see
+        much of their image, clusters follow things and not images. "auto": "places", and "patches"
+        of a layer that has none.
     least_segments : a cluster must have more segments than this
     runs, size : random sets of TCAV, and examples in each
     level : concepts whose p-value is above it are rejected
@@ -128,17 +137,21 @@ def ace(
     Raises
     ------
     ValueError
-        Too few segments for the clusters, or none in `random`.
+        Too few segments for the clusters, or none in `random`; an unknown `crop`, or "places" of a
+        layer that has none.
 
     Notes
     -----
-    Ghorbani, Wexler, Zou & Kim (2019). A segment is kept where it covers more than 0.1 % of the
-    image and has a Jaccard index of at most ½ with every one kept from coarser levels. With S
-    segments from P of D images, a cluster is kept where ``P > S/2``, or ``P > S/4`` and
-    ``P > D/4``, or ``P > S/10`` and ``P > D/2``.
+    Ghorbani, Wexler, Zou & Kim (2019), but for the default `crop`. A segment is kept where it
+    covers more than 0.1 % of the image and has a Jaccard index of at most ½ with every one kept
+    from coarser levels. With S segments from P of D images, a cluster is kept where ``P > S/2``, or
+    ``P > S/4`` and ``P > D/4``, or ``P > S/10`` and ``P > D/2``.
 
-    Segments are enlarged to full size, which gives a texture another scale: where the class is told
-    by textures of one scale, `fit` finds them and ACE does not.
+    The class's logit often rises along each of many directions in all of its images, and their
+    scores are 1 alike: such concepts are ordered by `Tcav.effect`, as the paper leaves open.
+
+    p-values take segments as independent of each other. Those of one image are not, and less so
+    where the network saw it whole: a cluster of few images has too small a one.
 
     Examples
     --------
@@ -155,6 +168,8 @@ def ace(
     """
     from scipy.stats import false_discovery_control
 
+    if crop not in ("auto", "places", "patches"):
+        raise ValueError(f"crop={crop!r}: expected 'auto', 'places' or 'patches'")
     slic = Superpixels(compactness=compactness, sigma=sigma)
     with opened(model, images, layer) as network:
         name, n = network.probe.name, len(network.images)
@@ -162,11 +177,11 @@ def ace(
         image, masks = segmented(network.images, segments, slic)
         if len(image) < n_concepts:
             raise ValueError(f"n_concepts={n_concepts}, but there are {len(image)} segments")
-        A = pooled(network, _crops(network, image, masks, grey, batch_size))
+        A = _rows(network, image, masks, crop, grey, batch_size)
         check_finite(A, image, name)
     with opened(model, random, name) as network:
         others = segmented(network.images, segments, slic)
-        B = pooled(network, _crops(network, *others, grey, batch_size))
+        B = _rows(network, *others, crop, grey, batch_size)
         check_finite(B, others[0], name)
     found = _clusters(A, image, n, n_concepts, least_segments, seed)
     slopes = class_gradients(model, images, layer=name, target=target, batch_size=batch_size)
@@ -178,7 +193,7 @@ def ace(
         Cluster(near, centre, test, float(q))
         for (near, centre), test, q in zip(found, tests, q_values, strict=True)
     ]
-    tested.sort(key=lambda cluster: (-cluster.tcav.mean, -cluster.tcav.derivative))
+    tested.sort(key=lambda cluster: (-cluster.tcav.mean, -cluster.tcav.effect))
     return Ace(
         [cluster for cluster in tested if cluster.q_value <= level],
         [cluster for cluster in tested if cluster.q_value > level],
@@ -214,6 +229,50 @@ def _is_new(mask: NDArray[np.bool_], coarser: NDArray[np.bool_]) -> bool:
         return True
     both = (coarser & mask).sum(axis=(1, 2))
     return bool((both <= 0.5 * (coarser | mask).sum(axis=(1, 2))).all())
+
+
+def _rows(
+    network: Network,
+    image: Indices,
+    masks: NDArray[np.bool_],
+    crop: Crop,
+    grey: Tensor,
+    batch_size: int,
+) -> Floats:
+    """Activations (s, C) of segments."""
+    rows = None if crop == "patches" else segment_rows(network, image, masks, batch_size)
+    if rows is not None:
+        return rows
+    if crop == "places":
+        raise ValueError(f"layer {network.probe.name!r} has no places: take crop='patches'")
+    return pooled(network, _crops(network, image, masks, grey, batch_size))
+
+
+def segment_rows(
+    network: Network, image: Indices, masks: NDArray[np.bool_], batch_size: int
+) -> Floats | None:
+    """Activations (s, C) of segments of whole images, in the images' order; None: no places.
+
+    Each is the mean over the segment's pixels of what the layer gives at the place that holds the
+    pixel; so the smallest segment has one.
+    """
+    rows: list[Floats] = []
+    for maps in place_maps(network, batch_size):
+        if maps is None:
+            return None
+        for a in maps:
+            rows.append(_means(masks[image == len(rows)], a))
+    return np.concatenate(rows)
+
+
+def _means(masks: NDArray[np.bool_], a: Floats) -> Floats:
+    """Means (s, C) over the pixels of masks (s, height, width) of what is at places (C, h, w)."""
+    h, w = a.shape[1:]
+    row, column = (np.arange(p) * g // p for p, g in zip(masks.shape[1:], (h, w), strict=True))
+    place = row[:, None] * w + column
+    pixels = np.array([np.bincount(place[mask], minlength=h * w) for mask in masks], np.float64)
+    means: Floats = pixels @ a.reshape(-1, h * w).T / pixels.sum(axis=1, keepdims=True)
+    return means
 
 
 def _crops(

@@ -129,6 +129,9 @@ def ace_sheet(ace: Ace, *, concepts: int = 6, crops: int = 6, title: str = "") -
     if not ace.concepts:
         raise ValueError(
             f"ACE found no significant concept; {len(ace.rejected)} were no more than random"
+            if ace.rejected
+            else "ACE found no cluster that enough images share: take more images, an earlier "
+            f"layer than {ace.layer!r}, or crop='patches'"
         )
     pictures = _pictures(ace.images, "result")
     tests = [cluster.tcav for cluster in ace.concepts]
