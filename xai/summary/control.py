@@ -13,7 +13,8 @@ from xai.summary.two_stage import by_slot
 ANGLE = 2.0
 """Root mean square of the sine's argument: a probability's bend, from middle to flat."""
 LEAST = 24
-"""Fewest pairs beyond the first of their slots, from which a coefficient is fitted."""
+"""Fewest pairs beyond the first of their slots, and three pairs a slot: with fewer, standard errors
+come out too small."""
 NODES = 32
 """Most nodes of the quadrature, which is exact up to twice as many players."""
 
@@ -32,11 +33,11 @@ def controlled(phi: Floats, t: Floats, slots: NDArray[np.intp], ranks: NDArray[n
     phi : (R, P, d, k), t : (R, P, k) of each pair, slots : (R, P)
     ranks : (P, d), every order equally likely
     """
-    count = int(slots.max()) + 1
-    if slots.shape[1] - count < LEAST:
-        return phi
     from xai.kernels.pairs import sine_steps
 
+    count = int(slots.max()) + 1
+    if slots.shape[1] < max(3 * count, count + LEAST):
+        return phi
     means, visits = by_slot(phi, slots, count)
     orders, out, steps = np.argsort(ranks, axis=1), phi.copy(), np.empty(phi.shape[1:])
     # within a slot, and as much as a pair weighs in the mean over slots
