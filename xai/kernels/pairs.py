@@ -145,3 +145,29 @@ def slot_squares(
                     e = phi[r, p, i, j] - means[r, g, i, j]
                     e -= a * (s[0] + s[2] * f) + b * (s[1] + s[3] * f)
                     out[r, g, i, j] += e * e
+
+
+@compiled()
+def sine_steps(
+    theta: NDArray[np.float64], orders: NDArray[np.intp], out: NDArray[np.float64]
+) -> None:
+    """What each player adds along walks to sin(Σ_S θ − Σ_N∖S θ) / 2.
+
+    The game is odd: the reverse of a walk gives the same.
+
+    Parameters
+    ----------
+    theta : (d, k), orders : (P, d), players in order of arrival
+    out : (P, d, k), written
+    """
+    pairs, players = orders.shape
+    for j in range(theta.shape[1]):
+        start = -theta[:, j].sum()
+        for p in range(pairs):
+            argument, before = start, np.sin(start)
+            for place in range(players):
+                i = orders[p, place]
+                argument += 2 * theta[i, j]
+                after = np.sin(argument)
+                out[p, i, j] = (after - before) / 2
+                before = after

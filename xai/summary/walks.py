@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from xai import streams
 from xai.game import Floats, Game, Indices
 from xai.summary.base import Attribution, Plan, finish, stops, within
+from xai.summary.control import controlled
 from xai.summary.strata import Orders, even_slots, promising_slots, stratified_ranks
 from xai.summary.two_stage import Population, by_slot, two_stage, within_draws
 
@@ -60,8 +61,8 @@ class Walks:
             game.progress.expect(n * self.pairs * pair_cost(game) + game.base_cost)
         most = max(2, CHUNK // (d * k))
         chunks = np.array_split(np.arange(self.pairs), -(-self.pairs // most))
-        # contributions, their means by draw, and the trends over positions by draw
-        per_row = len(chunks[0]) * d * k + min(len(chunks[0]), game.n_draws) * d * (k + 4)
+        # contributions, the same controlled, their means by draw, and trends over positions by draw
+        per_row = 2 * len(chunks[0]) * d * k + min(len(chunks[0]), game.n_draws) * d * (k + 4)
         together = max(1, CHUNK // per_row)
         for start in range(0, n, together):
             rows = np.arange(start, min(start + together, n))
@@ -176,6 +177,8 @@ class Walks:
         """Values and standard errors (R, d, k) from contributions (R, P, d, k)."""
         game, count = self.game, int(slots.max()) + 1
         slots = np.ascontiguousarray(slots)
+        if spreads(game) and self.orders is None and self.plan.tolerance is None:
+            phi = controlled(phi, t, slots, ranks)
         means, visits = by_slot(phi, slots, count)
         shift, noise = within_draws(
             phi, means, visits, slots, ranks, spread[:, :count], trends=self.orders is None
