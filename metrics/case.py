@@ -343,6 +343,9 @@ def _numbers(explanation: Any, what: str = "the attribution") -> Floats:
 
 def _finite(array: Floats, what: str, *, some: bool = False) -> Floats:
     """An attribution as it is: only behind a row's last player may be NaN; `some`: not in all."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        if np.isfinite(array.sum()):
+            return array
     flat = array.reshape(len(array), -1)
     absent = np.isnan(flat)
     holes = (absent[:, :-1] & ~absent[:, 1:]).any(axis=1) | (some & absent.all(axis=1))

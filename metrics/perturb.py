@@ -198,7 +198,10 @@ def numbers(inputs: Inputs) -> Floats:
 def lengths(a: Floats) -> Floats:
     """Euclidean length of each row; padding counts as 0."""
     flat = a.reshape(len(a), -1)
-    return np.asarray(np.sqrt(np.nansum(flat * flat, axis=1)))
+    squares = np.einsum("ij,ij->i", flat, flat)
+    if np.isnan(squares).any():
+        squares = np.nansum(flat * flat, axis=1)
+    return np.asarray(np.sqrt(squares))
 
 
 def same_class(case: Case, x: Any) -> tuple[NDArray[np.bool_], NDArray[np.floating]]:
