@@ -63,7 +63,7 @@ def explained(
         made = [_repeat(case, x, index, model, target, changed)]
     for part in made:
         if isinstance(part, Explanation):
-            scene.spent_elsewhere += part.evaluations * len(part)
+            scene.spent_elsewhere += part.total_evaluations()
     arrays = [_numbers(part, "an attribution that explain= gave") for part in made]
     flat = np.concatenate([a.reshape(len(a), -1) for a in arrays])
     if flat.shape != (len(index), case.flat.shape[1]):
