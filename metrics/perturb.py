@@ -20,7 +20,8 @@ from xai.again import rows_of
 from xai.explanation import Explanation
 from xai.game import batch_rows
 from xai.inputs import Inputs, is_tensor
-from xai.metrics.case import Case, _numbers, outputs
+from xai.metrics.attributed import numbers_of
+from xai.metrics.case import Case, outputs
 from xai.metrics.score import Floats
 
 Explain: TypeAlias = Callable[[Any, Any, NDArray[np.intp]], Any]
@@ -64,7 +65,7 @@ def explained(
     for part in made:
         if isinstance(part, Explanation):
             scene.spent_elsewhere += part.total_evaluations()
-    arrays = [_numbers(part, "an attribution that explain= gave") for part in made]
+    arrays = [numbers_of(part, "an attribution that explain= gave") for part in made]
     flat = np.concatenate([a.reshape(len(a), -1) for a in arrays])
     if flat.shape != (len(index), case.flat.shape[1]):
         raise ValueError(

@@ -736,7 +736,7 @@ class DatasetGame(Game):
         if inner.draws.key is None or not inner.shares_empty:
             return n * m
         rows, draws = np.repeat(np.arange(n), m), np.tile(np.arange(m), n)
-        return len(np.unique(inner.draws.key(inner._rows[rows], draws)))
+        return len(np.unique(inner.draws.key(inner.explained[rows], draws)))
 
     @property
     def shares_empty(self) -> bool:
