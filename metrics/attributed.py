@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -9,6 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xai.explanation import Explanation
+from xai.foreign import converted
+from xai.inputs import is_tensor
 from xai.metrics.score import Floats
 from xai.players import Pixels
 from xai.setting import Setting
@@ -16,6 +19,45 @@ from xai.targets import Sole, one_index
 
 if TYPE_CHECKING:
     from xai.metrics.case import Scene
+
+
+def numbers_of(explanation: Any, what: str = "the attribution") -> Floats:
+    """An attribution as a float64 copy (n, …) of one output."""
+    explanation = converted(explanation)
+    if isinstance(explanation, Explanation):
+        if explanation.base_values.ndim == 2:
+            raise ValueError(
+                f"the explanation has {explanation.base_values.shape[1]} outputs, and a metric "
+                "scores one: pass target=an index"
+            )
+        return _finite(np.array(explanation.values, np.float64), what)
+    given = explanation.detach().cpu().numpy() if is_tensor(explanation) else explanation
+    array: Floats = np.empty(0)
+    if not np.iscomplexobj(given):
+        with suppress(TypeError, ValueError):  # no numbers at all
+            array = np.array(given, np.float64)
+    if array.size == 0 or array.ndim == 0:
+        raise TypeError(
+            f"{what} must be an Explanation or an array of real numbers, shaped like x or like its "
+            f"players, not {given!r:.80}"
+        )
+    return _finite(array[None] if array.ndim == 1 else array, what, some=True)
+
+
+def _finite(array: Floats, what: str, *, some: bool = False) -> Floats:
+    """An attribution as it is: only behind a row's last player may be NaN; `some`: not in all."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        if np.isfinite(array.sum()):
+            return array
+    flat = array.reshape(len(array), -1)
+    absent = np.isnan(flat)
+    holes = (absent[:, :-1] & ~absent[:, 1:]).any(axis=1) | (some & absent.all(axis=1))
+    bad = np.flatnonzero(holes | np.isinf(flat).any(axis=1))
+    if len(bad):
+        kind = "infinite" if np.isinf(flat[bad[0]]).any() else "NaN"
+        named = ", ".join(map(str, bad[:5]))
+        raise ValueError(f"{what} is {kind} in row {named} (0-based): there is no order")
+    return array
 
 
 def own_keywords(explanation: Explanation, given: dict[str, Any], *, shown: bool) -> dict[str, Any]:
@@ -128,9 +170,7 @@ def per_player(explanation: Any, setting: Setting) -> Floats:
     if isinstance(explanation, Explanation):
         if len(explanation) != n:
             raise ValueError(f"the explanation has {len(explanation)} rows, and x has {n}")
-        from xai.metrics.case import _numbers
-
-        flat = _numbers(explanation).reshape(n, -1)
+        flat = numbers_of(explanation).reshape(n, -1)
         if explanation.spans is not None or explanation.layer:
             channels = 1 if setting.axis is None else shape[setting.axis - 1]
             return _summed(np.asarray(explanation.map()) / channels, owner, counts, d)
@@ -142,9 +182,7 @@ def per_player(explanation: Any, setting: Setting) -> Floats:
         if np.array_equal(explanation.element_players, owner):
             return _padded(flat, counts, d)
         return _summed(_shared_out(flat, explanation.element_players), owner, counts, d)
-    from xai.metrics.case import _numbers
-
-    array = _numbers(explanation)
+    array = numbers_of(explanation)
     if len(array) != n:
         raise ValueError(f"the attribution has {len(array)} rows, and x has {n}")
     if array.shape[1:] in (setting.partition.shape, (d,)):

@@ -7,7 +7,7 @@ A metric is a function of a case. The decorator `metric` makes the public one of
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterator
-from contextlib import AbstractContextManager, ExitStack, suppress
+from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass, field, fields
 from functools import cached_property, wraps
 from inspect import Parameter, signature
@@ -19,7 +19,7 @@ from numpy.typing import ArrayLike, NDArray
 from xai.explanation import Explanation
 from xai.foreign import converted
 from xai.game import Game
-from xai.inputs import is_tensor
+from xai.metrics.attributed import numbers_of, of_output, own_keywords, per_player
 from xai.metrics.registry import find
 from xai.metrics.score import Floats, Score
 from xai.setting import Setting, open_setting
@@ -257,7 +257,7 @@ class Case:
     @cached_property
     def flat(self) -> Floats:
         """The attributions as they were given, (n, d); no model is needed. Padding is NaN."""
-        given = _numbers(self.explanation)
+        given = numbers_of(self.explanation)
         return given.reshape(len(given), -1)
 
     @cached_property
@@ -265,13 +265,11 @@ class Case:
         """Attributions over the input's shape, (n, *shape) or images' (n, H, W)."""
         if isinstance(self.explanation, Explanation):
             return np.asarray(self.explanation.map(), np.float64)
-        return _numbers(self.explanation)
+        return numbers_of(self.explanation)
 
     @cached_property
     def values(self) -> Floats:
         """Attributions of the scene's players, (n, d); NaN where a row has fewer."""
-        from xai.metrics.attributed import per_player
-
         return per_player(self.explanation, self.scene.setting)
 
     def games(self) -> Iterator[tuple[Indices, Game, Floats]]:
@@ -318,46 +316,8 @@ class Result:
     output: str = ""
 
 
-def _numbers(explanation: Any, what: str = "the attribution") -> Floats:
-    """An attribution as a float64 copy (n, …) of one output."""
-    explanation = converted(explanation)
-    if isinstance(explanation, Explanation):
-        if explanation.base_values.ndim == 2:
-            raise ValueError(
-                f"the explanation has {explanation.base_values.shape[1]} outputs, and a metric "
-                "scores one: pass target=an index"
-            )
-        return _finite(np.array(explanation.values, np.float64), what)
-    given = explanation.detach().cpu().numpy() if is_tensor(explanation) else explanation
-    array: Floats = np.empty(0)
-    if not np.iscomplexobj(given):
-        with suppress(TypeError, ValueError):  # no numbers at all
-            array = np.array(given, np.float64)
-    if array.size == 0 or array.ndim == 0:
-        raise TypeError(
-            f"{what} must be an Explanation or an array of real numbers, shaped like x or like its "
-            f"players, not {given!r:.80}"
-        )
-    return _finite(array[None] if array.ndim == 1 else array, what, some=True)
-
-
-def _finite(array: Floats, what: str, *, some: bool = False) -> Floats:
-    """An attribution as it is: only behind a row's last player may be NaN; `some`: not in all."""
-    flat = array.reshape(len(array), -1)
-    absent = np.isnan(flat)
-    holes = (absent[:, :-1] & ~absent[:, 1:]).any(axis=1) | (some & absent.all(axis=1))
-    bad = np.flatnonzero(holes | np.isinf(flat).any(axis=1))
-    if len(bad):
-        kind = "infinite" if np.isinf(flat[bad[0]]).any() else "NaN"
-        named = ", ".join(map(str, bad[:5]))
-        raise ValueError(f"{what} is {kind} in row {named} (0-based): there is no order")
-    return array
-
-
 def one_output(explanation: Any, target: Any) -> Any:
     """What is scored: shap's explanation as ours, and of several outputs the one of `target`."""
-    from xai.metrics.attributed import of_output
-
     ours = converted(explanation)
     return of_output(ours, target) if isinstance(ours, Explanation) else ours
 
@@ -366,8 +326,6 @@ def scene_of(model: Any, x: Any, explanation: Any, common: dict[str, Any]) -> Sc
     """The scene that an explanation is scored in: what is not given is the explanation's own."""
     given = {name: value for name, value in common.items() if value is not None}
     if isinstance(explanation, Explanation):
-        from xai.metrics.attributed import own_keywords
-
         given = own_keywords(explanation, given, shown=x is not None) | given
     return Scene(model, x, **given)
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from xai import streams
 from xai.explanation import Explanation
-from xai.metrics.case import _numbers
+from xai.metrics.attributed import numbers_of
 from xai.metrics.score import Floats
 
 RANDOM = "random"
@@ -41,7 +41,7 @@ def random_explain(seed: int, width: int) -> Any:
 def replaced(explanation: Any, change: Any) -> Any:
     """The attribution with other numbers, ``change(values)``; an Explanation stays one."""
     if not isinstance(explanation, Explanation):
-        return change(_numbers(explanation))
+        return change(numbers_of(explanation))
     from dataclasses import replace
 
-    return replace(explanation, values=change(_numbers(explanation)))
+    return replace(explanation, values=change(numbers_of(explanation)))

@@ -101,7 +101,7 @@ class Differentiable:
 
     Parameters
     ----------
-    case, setting : where its passes are counted; the Explanation's own setting, open
+    case, setting : where its forwards are counted; the Explanation's own setting, open
     points : of rows alike
     held : (n,) bool
         Rows of which it gives what the Explanation holds.
@@ -164,7 +164,7 @@ class Differentiable:
         values = setting.values.output(at, setting.model.tensor(point.clone(), at))
         values = values if setting.values.reduce is None else setting.values.reduce(at, values)
         (g,) = torch.autograd.grad(values[:, 0].sum(), point, create_graph=True)
-        self.count(R, S)
+        self.case.scene.spent_elsewhere += R * S  # however often they are walked back
         g = g * (own - gone) if _of_masks(setting) else g
         weighted = (g * each(points.weights)).reshape(R, S, *x.shape[1:]).sum(1)
         partition = setting.partition
@@ -179,10 +179,6 @@ class Differentiable:
         data = (self.case.explanation.recipe or {}).get("data")
         inputs = replace(setting.inputs, block=x)
         return setting.recipe.removal.bind(Context(inputs, data, setting.seed, setting.axis))
-
-    def count(self, rows: int, samples: int, passes: int = 1) -> None:
-        """Count model rows: a forward and a backward once."""
-        self.case.scene.spent_elsewhere += rows * samples * passes
 
     def _holding(self) -> NDArray[np.bool_]:
         """Rows (n,) of which the function gives the Explanation's values, with derivatives."""
@@ -211,7 +207,6 @@ class Differentiable:
         for graph in self.graphs(x):
             along = graph.a.new_tensor(u(_host(graph.a).numpy(), graph.rows))
             back[graph.rows] = _host(graph.vjp(along)).numpy()
-            self.count(len(graph.rows), self._samples(graph))
         return back
 
     def sigma(self) -> Floats:
@@ -233,7 +228,6 @@ class Differentiable:
                 e = torch.zeros_like(graph.a)
                 e[:, i] = 1
                 squares += (_host(graph.vjp(e)).abs() * free).sum(1) ** 2
-            self.count(len(graph.rows), self._samples(graph), graph.a.shape[1])
             out[graph.rows] = squares.sqrt().numpy()
         return out
 
@@ -252,7 +246,6 @@ class Differentiable:
             U.append(u)
             v, B[:, k, k + 1] = _unit(_apart(_host(graph.vjp(u)) * free, V))
             V.append(v)
-        self.count(R, self._samples(graph), 2 * steps + 1)
         return np.asarray(torch.linalg.matrix_norm(B, 2).numpy())
 
     def _free(self) -> Tensor:
@@ -260,9 +253,6 @@ class Differentiable:
         import torch
 
         return torch.as_tensor(~fixed(self.case.scene.seen.inputs).reshape(-1))
-
-    def _samples(self, graph: Graph) -> int:
-        return next(len(p.alpha) for p in self.points if graph.rows[0] in p.rows)
 
 
 def _host(values: Tensor) -> Tensor:

@@ -70,7 +70,7 @@ def evaluate(
     named = named_explanations(explanations, common.get("target"))
     if metrics is None:
         metrics = _default(model, x, named, explain or {})
-    asked = _asked(metrics, named, explain or {})
+    asked = asked_metrics(metrics, named, explain or {})
     seed = as_seed(common.get("seed") or 0)
     common = common | {"seed": seed}
     with scene_of_all(model, x, named, common) as scene:
@@ -114,7 +114,7 @@ def named_explanations(explanations: Any, target: Any) -> dict[str, Any]:
 Asked = dict[str, tuple[Record, Callable[..., Any], dict[str, Any]]]
 
 
-def _asked(metrics: Any, named: dict[str, Any], explain: Mapping[str, Any]) -> Asked:
+def asked_metrics(metrics: Any, named: dict[str, Any], explain: Mapping[str, Any]) -> Asked:
     """Each label's record, function and options; what cannot be measured is refused at once."""
     fixed = _unrepeatable(named, explain)
     if isinstance(metrics, str):

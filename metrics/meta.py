@@ -13,7 +13,7 @@ from scipy.stats import rankdata
 from xai.explanation import Explanation
 from xai.metrics.case import Case, Scene, score
 from xai.metrics.controls import random_explain, random_like, replaced
-from xai.metrics.evaluation import _asked, named_explanations, scene_of_all
+from xai.metrics.evaluation import asked_metrics, named_explanations, scene_of_all
 from xai.metrics.numerics import pearson
 from xai.metrics.registry import Record
 from xai.metrics.score import Floats, mean
@@ -107,7 +107,7 @@ def meta_check(
     if seeds < 1 or randoms < 1:
         raise ValueError("seeds and randoms are at least 1")
     named = named_explanations(explanations, common.get("target"))
-    ((label, (record, core, options)),) = _asked([metric], named, explain or {}).items()
+    ((label, (record, core, options)),) = asked_metrics([metric], named, explain or {}).items()
     seed = as_seed(common.get("seed") or 0)
     if removals and common.get("removal") is None:
         common["removal"] = removals[0]

@@ -20,7 +20,8 @@ from xai.again import rows_of
 from xai.explanation import Explanation
 from xai.game import batch_rows
 from xai.inputs import Inputs, is_tensor
-from xai.metrics.case import Case, _numbers, outputs
+from xai.metrics.attributed import numbers_of
+from xai.metrics.case import Case, outputs
 from xai.metrics.score import Floats
 
 Explain: TypeAlias = Callable[[Any, Any, NDArray[np.intp]], Any]
@@ -63,8 +64,8 @@ def explained(
         made = [_repeat(case, x, index, model, target, changed)]
     for part in made:
         if isinstance(part, Explanation):
-            scene.spent_elsewhere += part.evaluations * len(part)
-    arrays = [_numbers(part, "an attribution that explain= gave") for part in made]
+            scene.spent_elsewhere += part.total_evaluations()
+    arrays = [numbers_of(part, "an attribution that explain= gave") for part in made]
     flat = np.concatenate([a.reshape(len(a), -1) for a in arrays])
     if flat.shape != (len(index), case.flat.shape[1]):
         raise ValueError(
@@ -198,7 +199,10 @@ def numbers(inputs: Inputs) -> Floats:
 def lengths(a: Floats) -> Floats:
     """Euclidean length of each row; padding counts as 0."""
     flat = a.reshape(len(a), -1)
-    return np.asarray(np.sqrt(np.nansum(flat * flat, axis=1)))
+    squares = np.einsum("ij,ij->i", flat, flat)
+    if np.isnan(squares).any():
+        squares = np.nansum(flat * flat, axis=1)
+    return np.asarray(np.sqrt(squares))
 
 
 def same_class(case: Case, x: Any) -> tuple[NDArray[np.bool_], NDArray[np.floating]]:

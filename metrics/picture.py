@@ -49,7 +49,7 @@ def _bars(report: Report, ax: Any) -> Any:
         labels = report.names if index % columns == 0 else [""] * len(report.names)
         panel.set_yticks(range(len(labels)), labels, parse_math=False)
         panel.set_ylim(len(labels) - 0.5, -0.5)
-        panel.set_title(f"{metric}\n{report._better(metric)} is better", fontsize="medium")
+        panel.set_title(f"{metric}\n{report.better(metric)} is better", fontsize="medium")
         panel.spines[["top", "right"]].set_visible(False)
     return figure
 
@@ -59,7 +59,7 @@ def _ranks(report: Report, ax: Any) -> Any:
     from xai.plots.style import Z95, new_axes, series_style
 
     ax = new_axes(ax)
-    ranks = {metric: dict(found) for metric, found in report._ranks().items()}
+    ranks = {metric: dict(found) for metric, found in report.row_ranks().items()}
     names = list(next(iter(ranks.values())))
     at = np.arange(len(report.metrics))
     for place, name in enumerate(names):

@@ -90,9 +90,11 @@ def parameter_randomization(
     names = names[::-1] if order == "top_down" else names
     own = case.flat if smooth == 0 else _smoothed(case, explain, module, smooth, noise)
     curve = np.empty((case.scene.n, len(names)))
-    other = module
+    other = None
     for step, name in enumerate(names):
-        other = randomised(module if order == "independent" else other, [name], case.scene.seed)
+        if other is None or order == "independent":
+            other = deepcopy(module)
+        _draw_anew(other, [name], case.scene.seed)
         a = _smoothed(case, explain, other, smooth, noise)
         curve[:, step] = _likeness(own, a)
     floor = {} if order == "bottom_up" else {"floor": _floor(case, last)}
@@ -189,11 +191,16 @@ def layers(module: Any) -> list[str]:
 def randomised(module: Any, names: list[str], seed: int) -> Any:
     """A copy of the module whose named layers are drawn anew, each from a seed of its own."""
     other = deepcopy(module)
+    _draw_anew(other, names, seed)
+    return other
+
+
+def _draw_anew(module: Any, names: list[str], seed: int) -> None:
+    """Draw named layers of a copy anew."""
     everything = layers(module)
     for name in names:
         with _seeded(seed + everything.index(name)):
-            other.get_submodule(name).reset_parameters()
-    return other
+            module.get_submodule(name).reset_parameters()
 
 
 @contextmanager
@@ -286,6 +293,6 @@ def channel_floor(activation: Floats) -> Floats:
     total = np.zeros(ranked.shape[:-1])
     for step in range(1, ranked.shape[-1]):
         below, above = ranked[..., :-step], ranked[..., step:]
-        inverse = np.where(above > 0, below / np.where(above > 0, above, 1.0), 1.0)
+        inverse = np.divide(below, above, out=np.ones_like(below), where=above > 0)
         total += (1 - 4 / np.pi * np.arctan(inverse)).sum(axis=-1)
     return np.asarray(total / pairs if pairs else np.full_like(total, np.nan))

@@ -13,7 +13,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from xai.metrics.case import Case, _numbers, metric, one_output
+from xai.metrics.attributed import numbers_of
+from xai.metrics.case import Case, metric, one_output
 from xai.metrics.numerics import spearman
 from xai.metrics.paths import Amount, amounts, ranks
 from xai.metrics.score import Floats
@@ -150,7 +151,7 @@ def _agreed(case: Case, reference: Any, k: Amount, agrees: Agreement) -> Floats:
 def _by_count(case: Case, reference: Any, score: Callable[[Floats, Floats], Floats]) -> Floats:
     """Scores (n,), rows with equally many features at a time."""
     a = case.flat
-    g = _numbers(one_output(reference, case.scene.target), "the reference")
+    g = numbers_of(one_output(reference, case.scene.target), "the reference")
     g = g.reshape(len(g), -1)
     if g.shape[1] != a.shape[1] or len(g) not in (1, len(a)):
         raise ValueError(

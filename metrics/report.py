@@ -95,10 +95,10 @@ class Report:
         """Mean rank of each explanation (1 is best) by each metric, controls left out."""
         return {
             metric: {n: float(of_rows.mean()) if len(of_rows) else np.nan for n, of_rows in found}
-            for metric, found in self._ranks().items()
+            for metric, found in self.row_ranks().items()
         }
 
-    def _ranks(self) -> dict[str, list[tuple[str, Floats]]]:
+    def row_ranks(self) -> dict[str, list[tuple[str, Floats]]]:
         """Each explanation's ranks by each metric in the rows where all have a score."""
         out = {}
         for metric in self.metrics:
@@ -135,9 +135,10 @@ class Report:
     def to_frame(self) -> pandas.DataFrame:
         """One line for each metric and explanation: mean, errors, interval, cost, removal."""
         pandas = require("pandas", "pandas")
-        return pandas.DataFrame([self._line(metric, name) for metric, name in self.scores])
+        return pandas.DataFrame([self.line(metric, name) for metric, name in self.scores])
 
-    def _line(self, metric: str, name: str) -> dict[str, Any]:
+    def line(self, metric: str, name: str) -> dict[str, Any]:
+        """What `to_frame` says of one score."""
         score = self[metric, name]
         low, high = self.interval(metric, name)
         return {
@@ -181,13 +182,14 @@ class Report:
         return scores_page(self, path, **options)
 
     def _cells(self) -> list[list[str]]:
-        head = ["", *(f"{m} {_ARROW[self._better(m)]}" for m in self.metrics)]
+        head = ["", *(f"{m} {_ARROW[self.better(m)]}" for m in self.metrics)]
         return [
             head,
             *([name, *(self._cell(m, name) for m in self.metrics)] for name in self.names),
         ]
 
-    def _better(self, metric: str) -> str:
+    def better(self, metric: str) -> str:
+        """Which scores of a metric are better: "higher" or "lower"."""
         return next(s.better for (m, _), s in self.scores.items() if m == metric)
 
     def _cell(self, metric: str, name: str) -> str:

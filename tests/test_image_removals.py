@@ -13,7 +13,7 @@ import xai
 from xai import streams
 from xai.composition import composer
 from xai.inputs import read
-from xai.kernels import harmonic
+from xai.kernels import harmonic, planes
 from xai.players import Channels, Patches, Windows
 from xai.removal import Baseline, Blur, BlurPyramid, Inpaint, Noise, blur
 from xai.removal.base import Context
@@ -317,13 +317,31 @@ def test_images_are_filled_alike_alone_together_and_in_torch(torch, images, dtyp
     np.testing.assert_allclose(tensors, together, atol=1e-11 if dtype == "float64" else 2e-5)
 
 
-def test_the_compiled_pass_is_the_plain_one(images):
+@pytest.mark.parametrize("size", [(20, 24), (1, 7), (33, 17), (2, 2)])
+def test_the_compiled_passes_are_the_plain_ones(torch, size):
+    """Each step of the multigrid: as Python runs it, and as torch's own operations."""
     rng = np.random.default_rng(0)
-    u, f, gain = images, rng.normal(size=images.shape), rng.random((2, 1, 20, 24))
-    weights = harmonic.Grid(gain).weights
-    rest = (u, f, gain, weights, 1.0)
-    compiled = harmonic.pull(*rest, np.empty_like(u))
-    np.testing.assert_allclose(compiled, harmonic.pull.py_func(*rest, np.empty_like(u)), rtol=1e-12)
+    u, f, share, weights = rng.normal(size=(4, *size))
+    small = rng.normal(size=tuple((n + 1) // 2 for n in size))
+    planes.weigh(weights)
+    line, given = np.empty(size[1] + 2), [u, f, 0.7 * share, weights]
+    tensors = [torch.tensor(a[None, None]) for a in given]
+    torchs = {
+        planes.restrict: harmonic._restricted(tensors[0]),
+        planes.prolong: harmonic._prolonged(torch.tensor(small[None, None]), (1, 1, *size)),
+        planes.pull: harmonic._pulled(*tensors, 1),
+    }
+    np.testing.assert_array_equal(harmonic.Grid(tensors[0]).weights, weights)
+    for step, plain in torchs.items():
+        for run in (step, step.py_func):
+            out = np.empty(plain.shape[2:])
+            if step is planes.restrict:
+                run(u, out)
+            elif step is planes.prolong:
+                run(small, out, 0.5)
+            else:
+                run(u, f, share, 0.7, weights, 1.0, out, line)
+            np.testing.assert_allclose(out, plain[0, 0], rtol=1e-12, atol=1e-13)
 
 
 @pytest.mark.parametrize("kind", ["array", "tensor", "bfloat16", "uint8"])

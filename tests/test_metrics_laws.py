@@ -171,6 +171,39 @@ def test_evaluations_are_what_a_counter_counts(name, rows, attribution, counting
         assert score.evaluations == -(-f.rows // 6)
 
 
+AGAIN = [name for name in NAMES if "explain" in getattr(metrics, name).options]
+"""Metrics that explain again."""
+
+
+@pytest.mark.parametrize("by", ["recipe", "function", "integrated_gradients"])
+@pytest.mark.parametrize("name", AGAIN)
+def test_explanations_made_again_count_what_they_cost(name, by, rows):
+    """In all, not by row: v(∅) is shared by all rows, so that a row's cost is no integer.
+
+    Of gradients, which some of these metrics differentiate: the forwards.
+    """
+    torch, spent = pytest.importorskip("torch"), []
+    torch.manual_seed(0)
+    net = torch.nn.Sequential(torch.nn.Linear(5, 4), torch.nn.ReLU(), torch.nn.Linear(4, 2))
+    net.register_forward_pre_hook(lambda _, inputs: spent.append(len(inputs[0])))
+    x = torch.tensor(rows, dtype=torch.float32)
+
+    def again(f, x, target):
+        if by == "integrated_gradients":
+            return xai.explain(f, x, by, removal=Baseline(0.0), target=target, steps=10)
+        return xai.explain(f, x, "shapley", removal=Baseline(0.0), target=target, budget=20)
+
+    e = again(net, x, np.argmax(model(rows), axis=1))
+    assert e.spent == sum(spent) < e.evaluations * len(e)
+    assert e[:3].spent is None and e[:3].total_evaluations() == 3 * e.evaluations
+    spent.clear()
+    options = dict(CASES[name].options) | ({"among": x[:2]} if name == "shift_consistency" else {})
+    explain = again if by == "function" else None
+    score = getattr(metrics, name)(net, x, e, explain=explain, removal=Baseline(0.0), **options)
+    assert sum(spent) > 6
+    assert score.evaluations == -(-sum(spent) // 6)
+
+
 @pytest.mark.parametrize("name", FLAT)
 def test_scores_are_repeated_by_their_seed_without_global_state(name, rows, attribution):
     before = np.random.get_state()[1].copy()  # noqa: NPY002

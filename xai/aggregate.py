@@ -172,13 +172,15 @@ def _mixture(members: list[Explanation], name: str, weights: Floats) -> Explanat
 
     errors = [np.zeros_like(e.values) if e.std_error is None else e.std_error for e in members]
     exact = all(e.std_error is None for e in members)
+    spent = sum(e.total_evaluations() for e in members)
     return replace(
         members[0],
         values=mixed([e.values for e in members]),
         base_values=mixed([e.base_values for e in members]),
         predictions=mixed([e.predictions for e in members]),
         std_error=None if exact else mixed(errors),
-        evaluations=sum(e.evaluations for e in members),
+        evaluations=-(-spent // len(members[0])),
+        spent=spent,
         converged=None,
         interactions=None,
         info={"weights": weights},
@@ -230,7 +232,8 @@ def _ava(
         base_values=mixed(e.base_values),
         predictions=mixed(e.predictions),
         std_error=None if e.std_error is None else mixed(e.std_error),
-        evaluations=-(-e.evaluations * len(e) // len(rows)),
+        evaluations=-(-e.total_evaluations() // len(rows)),
+        spent=e.total_evaluations(),
         converged=None,
         interactions=None,
         info={"weights": share, "neighbours": near},

@@ -52,8 +52,11 @@ class Table:
 
 
 def _all_are(coalitions: NDArray[Any], value: int) -> NDArray[np.bool_]:
-    """Rows (C,) that hold one value throughout; most are known by their first."""
-    out = np.asarray(coalitions[:, 0] == value)
+    """Rows (C,) that hold one value throughout."""
+    if coalitions.dtype == bool and coalitions.flags.c_contiguous:  # a row compared as one word
+        words = coalitions.view(f"S{coalitions.shape[1]}")[:, 0]
+        return np.asarray(words == bytes([value]) * coalitions.shape[1])
+    out = np.asarray(coalitions[:, 0] == value)  # most are known by their first
     out[out] = (coalitions[out] == value).all(axis=1)
     return out
 

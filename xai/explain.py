@@ -235,6 +235,7 @@ class _Run:
             predictions=cut(gather("prediction"), False),
             std_error=cut(errors, True),
             evaluations=-(-spent // n),
+            spent=spent,
             converged=self._converged(results, n),
             interactions=self._interactions(results, n),
             info={key: cut(self._info(results, key, n), False) for key in first.info}

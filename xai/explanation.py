@@ -67,6 +67,9 @@ class Explanation:
     recipe : dict, or None
         The keywords that `explain` was given beside model, x and target, so that other rows can
         be explained likewise; None after `load`.
+    spent : int, or None
+        Model rows used for all rows together, not rounded; None where `evaluations` is all that is
+        known: of some of the rows, after `load`.
 
     Examples
     --------
@@ -106,9 +109,14 @@ class Explanation:
     layer: str = ""
     versions: dict[str, str] = field(default_factory=versions)
     recipe: dict[str, Any] | None = field(default=None)
+    spent: int | None = field(default=None, repr=False, compare=False)
 
     def __len__(self) -> int:
         return len(self.values)
+
+    def total_evaluations(self) -> int:
+        """Model rows used for all rows together: at most so many, where rounded ones are known."""
+        return self.evaluations * len(self) if self.spent is None else self.spent
 
     @property
     def ran(self) -> str:
@@ -154,6 +162,7 @@ class Explanation:
             element_players=pick(self.element_players) if same else self.element_players,
             activations=pick(self.activations),
             recipe=self._recipe_of(index) if same else self.recipe,
+            spent=None,
         )
 
     def _recipe_of(self, rows: NDArray[np.intp]) -> dict[str, Any] | None:

@@ -50,7 +50,9 @@ REST_BATCH_BYTES, REST_BATCH_ROWS = 2**24, 2**13
 """The same behind a layer: the network's later layers are small, and each call has a price."""
 DEVICE_BATCH_BYTES, DEVICE_BATCH_ROWS = 2**27, 2**17
 """The same for tensors on an accelerator, which small calls leave idle."""
-BLOCK = 2**19
+AHEAD_BYTES = 2**19
+"""Inputs of a call that are made in a thread of their own: smaller ones before it could begin."""
+BLOCK = 2**18
 """Most (row, coalition) pairs that a summary asks for at once."""
 BLOCK_BYTES = 2**25
 """Most bytes of coalitions, or of values, in one such block."""
@@ -427,10 +429,18 @@ class ModelGame(Game):
 
         if self.n_jobs in (None, 1):
             # a user's function of rows and masks is called in this thread, as the model is
-            blocks = map(inputs_of, batches) if self.draws.inputs else ahead(inputs_of, batches)
+            blocks = (map if self.draws.inputs else self.ahead)(inputs_of, batches)
             return self._collect(map(outputs_of, batches, blocks), batches, len(rows))
         results = self._parallel(lambda batch: outputs_of(batch, inputs_of(batch)), batches)
         return self._collect(results, batches, len(rows))
+
+    def ahead(self, make: Callable[[slice], T], batches: list[slice]) -> Iterator[T]:
+        """Batches' inputs in order; each made while the model is at the one before, if large."""
+        block = self.inputs.block
+        itemsize = int(getattr(block.dtype, "itemsize", 8))
+        size = self._batch * int(np.prod(self.inputs.shape)) * itemsize
+        here = not is_tensor(block) or block.device.type == "cpu"
+        return map(make, batches) if here and size < AHEAD_BYTES else ahead(make, batches)
 
     def _call(self, block: Any, rows: Indices, what: str) -> Floats:
         """Outputs (B, K) of one batch, checked."""
@@ -659,6 +669,8 @@ def ahead(make: Callable[[slice], T], batches: list[slice]) -> Iterator[T]:
 def mean_of_draws(values: Floats) -> Floats:
     """Mean over axis 1, exact where all values are equal: what changes nothing counts nothing."""
     first = values[:, :1]
+    if values.shape[1] == 1:
+        return np.asarray(first[:, 0])
     return np.asarray(first[:, 0] + (values - first).mean(axis=1))
 
 
@@ -729,7 +741,7 @@ class DatasetGame(Game):
         if inner.draws.key is None or not inner.shares_empty:
             return n * m
         rows, draws = np.repeat(np.arange(n), m), np.tile(np.arange(m), n)
-        return len(np.unique(inner.draws.key(inner._rows[rows], draws)))
+        return len(np.unique(inner.draws.key(inner.explained[rows], draws)))
 
     @property
     def shares_empty(self) -> bool:

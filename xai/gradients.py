@@ -93,8 +93,6 @@ class Gradients:
         """
         import torch
 
-        from xai.game import ahead
-
         game = self.game
         at = game.explained[np.asarray(rows)]
         through = wrt == "mask" and not self.mixes
@@ -109,7 +107,7 @@ class Gradients:
                 return part, self.inputs(at[batch], part, draws[batch])
 
         # a graph is made in the thread that walks it back
-        blocks = map(make, batches) if through else ahead(make, batches)
+        blocks = map(make, batches) if through else game.ahead(make, batches)
         for batch, (part, block) in zip(batches, blocks, strict=True):
             leaf, block = (part, block) if through else (_leaf(block),) * 2
             values = self._values(block, at[batch], mirror)

@@ -286,6 +286,8 @@ def _read(x: Any, data: Any, accepts: Sequence[str] | None, own: list[Any], text
             f"x is a 1-D {type(x).__name__} of strings: that is one row of string columns, which "
             "needs data= to be replaced from. For texts pass a list: list(x)"
         )
+    if isinstance(x, np.ndarray):
+        return _read_array(x, data, own)
     if nw.dependencies.is_into_series(x):
         x = _row_of_series(x, next(filter(nw.dependencies.is_into_dataframe, rows), None))
     if nw.dependencies.is_into_dataframe(x):

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from xai.behavior import arrays
 from xai.behavior.base import Array, Behavior, Step, Values, View
-from xai.behavior.prediction import _checked
+from xai.behavior.prediction import checked_probability
 from xai.inputs import is_tensor
 from xai.suggest import unknown
 
@@ -139,7 +139,7 @@ def _loss(
     if view.scale == "module":
         to_scale = _probability_of_classes
     elif view.scale == "callable" and chosen != "0-1":
-        to_scale = _checked
+        to_scale = checked_probability
     return to_scale, _class_losses(chosen, clip, _classes(view)), chosen
 
 

@@ -45,10 +45,11 @@ def transform(output: str, scale: Scale) -> Callable[[Array], Array]:
         return {"probability": arrays.probability, "logit": same, "log_odds": arrays.log_odds}[
             output
         ]
-    return {"probability": _checked, "logit": _log, "log_odds": _logit}[output]
+    return {"probability": checked_probability, "logit": _log, "log_odds": _logit}[output]
 
 
-def _checked(out: Array) -> Array:
+def checked_probability(out: Array) -> Array:
+    """A callable's outputs, which must lie in [0, 1]."""
     low, high = (out.min().item(), out.max().item()) if is_tensor(out) else _range(out)
     if low < 0 or high > 1:
         raise ValueError(
@@ -63,11 +64,11 @@ def _range(out: Array) -> tuple[float, float]:
 
 
 def _log(out: Array) -> Array:
-    return arrays.log(_checked(out))
+    return arrays.log(checked_probability(out))
 
 
 def _logit(out: Array) -> Array:
-    return arrays.logit(_checked(out))
+    return arrays.logit(checked_probability(out))
 
 
 def _remedy(output: str, scale: Scale) -> str:

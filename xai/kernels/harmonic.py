@@ -2,20 +2,23 @@
 
 A linear system in the removed pixels, solved by full multigrid: holes are filled on coarse grids
 first, and each finer grid corrects what the coarser ones left. A fixed number of passes over each
-image, so that nothing depends on which images are filled together.
+image, so that nothing depends on which images are filled together. Tensors are filled here, all at
+once; arrays by `xai.kernels.planes`.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
 
 from xai.inputs import Block, is_tensor
-from xai.kernels.compiled import compiled
+from xai.kernels import planes
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 CYCLES = 3
 """Corrections of the finest grid by the coarser ones."""
@@ -38,10 +41,16 @@ def filled(values: Block, kept: Block) -> Block:
     ones, scaled to add up to 1 at the image's edges. A channel of which nothing is kept gets its
     own mean.
     """
-    grids, known = [Grid(_as_floats(~kept, values))], [_where(kept, values, 0)]
+    if not is_tensor(values):
+        constants = np.array([0.5, 0.25, *STEPS, 0, 1], values.dtype)
+        values, kept = np.ascontiguousarray(values), np.ascontiguousarray(kept)
+        return planes.fill(values, kept, CYCLES, constants)
+    import torch
+
+    grids, known = [Grid((~kept).to(values.dtype))], [torch.where(kept, values, 0)]
     while max(known[-1].shape[2:]) > 2:
         weight = _restricted(1 - grids[-1].free)
-        grids.append(Grid(_as_floats(weight == 0, values)))
+        grids.append(Grid((weight == 0).to(values.dtype)))
         known.append(_restricted(known[-1]) / (weight + grids[-1].free))
     count = (1 - grids[-1].free).sum((2, 3))[..., None, None]
     mean = known[-1].sum((2, 3))[..., None, None] / count.clip(1)
@@ -51,7 +60,7 @@ def filled(values: Block, kept: Block) -> Block:
             u = known[k] + grids[k].free * _prolonged(u, known[k].shape)
         for _ in range(1 if k else CYCLES):
             u = _cycle(u, 0 * u, grids[k:])
-    return _where(count == 0, values.mean((2, 3))[..., None, None], u)
+    return torch.where(count == 0, values.mean((2, 3))[..., None, None], u)
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,28 +70,27 @@ class Grid:
     Of neighbours, direct ones weigh 2 and diagonal ones 1.
     """
 
-    free: Block
+    free: Tensor
 
     @cached_property
-    def weights(self) -> Block:
+    def weights(self) -> Tensor:
         """The sum of the weights of each pixel's neighbours, (h, w)."""
         lines = []
         for n in self.free.shape[2:]:
-            lines.append(_empty(self.free, (n,)))
-            lines[-1][:] = 4
+            lines.append(self.free.new_full((n,), 4))
             lines[-1][0] -= 1
             lines[-1][-1] -= 1
         weights = lines[0][:, None] * lines[1] - 4
         return weights.clip(1)  # an image of one pixel has no neighbours
 
     @cached_property
-    def gains(self) -> list[Block]:
+    def gains(self) -> list[Tensor]:
         """How far each of `STEPS` follows the pull of the neighbours, (b, c or 1, h, w)."""
         share = self.free / self.weights
         return [step * share for step in STEPS]
 
 
-def _cycle(u: Block, f: Block, grids: list[Grid]) -> Block:
+def _cycle(u: Tensor, f: Tensor, grids: list[Grid]) -> Tensor:
     """One V-cycle for ``sum_q w_pq (u_q − u_p) + f_p = 0`` at each free pixel p."""
     grid = grids[0]
     for gain in grid.gains:
@@ -99,7 +107,7 @@ def _cycle(u: Block, f: Block, grids: list[Grid]) -> Block:
 # ----------------------------------------------------------------- between a grid and the next
 
 
-def _restricted(a: Block) -> Block:
+def _restricted(a: Tensor) -> Tensor:
     """Sums around every second place, weights 1, 2, 1 along each axis."""
     for axis in (2, 3):
         a = a.swapaxes(2, axis)
@@ -110,11 +118,11 @@ def _restricted(a: Block) -> Block:
     return a
 
 
-def _prolonged(coarse: Block, shape: tuple[int, ...]) -> Block:
+def _prolonged(coarse: Tensor, shape: tuple[int, ...]) -> Tensor:
     """Values at every second place, and between them their means; the last may be repeated."""
     for axis in (2, 3):
         coarse, n = coarse.swapaxes(2, axis), shape[axis]
-        out = _empty(coarse, (*coarse.shape[:2], n, coarse.shape[3]))
+        out = coarse.new_empty((*coarse.shape[:2], n, coarse.shape[3]))
         after = coarse[:, :, 1:]
         out[:, :, ::2] = coarse
         out[:, :, 1::2] = coarse[:, :, : n // 2]
@@ -128,11 +136,8 @@ def _prolonged(coarse: Block, shape: tuple[int, ...]) -> Block:
 # --------------------------------------------------------------------------------- on one grid
 
 
-def _pulled(u: Block, f: Block, gain: Block, weights: Block, own: int) -> Block:
+def _pulled(u: Tensor, f: Tensor, gain: Tensor, weights: Tensor, own: int) -> Tensor:
     """``own u_p + gain_p (sum_q w_pq (u_q − u_p) + f_p)``."""
-    if not is_tensor(u):
-        u, f = np.ascontiguousarray(u), np.ascontiguousarray(f)
-        return pull(u, f, gain, weights, u.dtype.type(own), np.empty_like(u))
     line = 2 * u  # slices: a convolution may round to 10 bits on a device
     line[:, :, 1:] += u[:, :, :-1]
     line[:, :, :-1] += u[:, :, 1:]
@@ -140,58 +145,3 @@ def _pulled(u: Block, f: Block, gain: Block, weights: Block, own: int) -> Block:
     total[..., 1:] += line[..., :-1]
     total[..., :-1] += line[..., 1:]
     return own * u + gain * (total - (weights + 4) * u + f)
-
-
-@compiled()
-def pull(
-    u: NDArray[Any],
-    f: NDArray[Any],
-    gain: NDArray[Any],
-    weights: NDArray[Any],
-    own: float,
-    out: NDArray[Any],
-) -> NDArray[Any]:
-    """`_pulled` on the host.
-
-    Parameters
-    ----------
-    u, f : (b, c, h, w), gain : (b, c or 1, h, w), weights : (h, w), own : as u's numbers
-    out : (b, c, h, w), written and returned
-    """
-    images, channels, high, wide = u.shape
-    line = np.zeros(wide + 2, u.dtype)
-    for i in range(images):
-        for c in range(channels):
-            plane, gains = u[i, c], gain[i, c if gain.shape[1] > 1 else 0]
-            for y in range(high):
-                row = plane[y]
-                for x in range(wide):
-                    line[x + 1] = row[x] + row[x]
-                for beside in (y - 1, y + 1):
-                    if 0 <= beside < high:
-                        for x in range(wide):
-                            line[x + 1] += plane[beside, x]
-                for x in range(wide):
-                    middle = line[x + 1] - row[x] - row[x]
-                    total = line[x] + middle + middle + line[x + 2] - weights[y, x] * row[x]
-                    out[i, c, y, x] = own * row[x] + gains[y, x] * (total + f[i, c, y, x])
-    return out
-
-
-# ---------------------------------------------------------------------------- arrays and tensors
-
-
-def _where(condition: Block, a: Any, b: Any) -> Block:
-    if not is_tensor(condition):
-        return np.where(condition, a, b)
-    import torch
-
-    return torch.where(condition, a, b)
-
-
-def _as_floats(mask: Block, like: Block) -> Block:
-    return mask.to(like.dtype) if is_tensor(mask) else mask.astype(like.dtype)
-
-
-def _empty(like: Block, shape: tuple[int, ...]) -> Block:
-    return like.new_empty(shape) if is_tensor(like) else np.empty(shape, like.dtype)

@@ -89,8 +89,9 @@ def _of(array: Floats, places: Any) -> Floats:
 def _table(explanations: Mapping[str, Explanation]) -> Json:
     """Names of the features, or of each row's words, and what stands in their columns."""
     first = next(iter(explanations.values()))
-    d = first._per_player().shape[1]
-    names = [names_of_players(one, one._per_player().shape[1]) for one in explanations.values()]
+    counts = [one.values.size // one.predictions.size for one in explanations.values()]
+    d = counts[0]
+    names = [names_of_players(*both) for both in zip(explanations.values(), counts, strict=True)]
     if any(other != names[0] for other in names):
         raise ValueError("one page compares the same features: write a page for each set of them")
     words = None

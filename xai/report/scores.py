@@ -50,7 +50,7 @@ def scores_page(report: Report, path: str | PathLike[str], *, title: str = "Scor
     ...     scores_page(report, f"{folder}/scores.html").name
     'scores.html'
     """
-    lines = [_jsonable(report._line(metric, name)) for metric, name in report.scores]
+    lines = [_jsonable(report.line(metric, name)) for metric, name in report.scores]
     having = dict.fromkeys(m for (m, _), score in report.scores.items() if score.curve is not None)
     pictures = "".join(_curves(report, metric) for metric in having)
     body = (
