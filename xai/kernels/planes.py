@@ -83,13 +83,14 @@ def _look(
     for k in range(len(free)):
         if k:
             restrict(stays[k - 1], around[k])
-        for y in range(free[k].shape[0]):
-            for x in range(free[k].shape[1]):
-                there = around[k][y, x] > 0 if k else kept[y, x]
-                stays[k][y, x] = 1 if there else 0
-                free[k][y, x] = 0 if there else 1
-        if k:
-            around[k] += free[k]
+        own, hole, near = stays[k], free[k], around[k]
+        for y in range(hole.shape[0]):
+            for x in range(hole.shape[1]):
+                there = near[y, x] > 0 if k else kept[y, x]
+                own[y, x] = 1 if there else 0
+                hole[y, x] = 0 if there else 1
+                if k and not there:
+                    near[y, x] = 1
 
 
 @compiled()
@@ -105,9 +106,10 @@ def _know(
 
     A mean of what is known is what the coarsest's holes begin with.
     """
+    own, first = stays[0], known[0]
     for y in range(values.shape[0]):
         for x in range(values.shape[1]):
-            known[0][y, x] = values[y, x] if stays[0][y, x] > 0 else 0
+            first[y, x] = values[y, x] if own[y, x] > 0 else 0
     for k in range(1, len(known)):
         restrict(known[k - 1], known[k])
         known[k] /= around[k]
