@@ -299,7 +299,7 @@ def coverage(tables: Tables, seeds: int, quick: bool) -> list[Line]:
         if accuracy > 0.01:  # a quick reference, which is itself off
             continue
         f = tables.callable(name, margin=False)
-        for budget, tolerance in ((9_000, None), (25_600, None), (25_600, 0.05)):
+        for budget, tolerance in ((9_000, None), (14_000, None), (25_600, None), (25_600, 0.05)):
             if quick and budget > 9_000:
                 continue
 

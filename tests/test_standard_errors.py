@@ -67,6 +67,29 @@ def test_walks_over_a_background(table, method, budget):
     assert 0.8 < ratio < 1.25
 
 
+@pytest.mark.parametrize("per_draw", [1.5, 2.1, 2.9, 3.1])
+@pytest.mark.parametrize("m", [30, 60])
+def test_walks_where_a_gap_of_nothing_hides_a_spread(m, per_draw):
+    """Two rules that a walk passes one after the other, and no change from end to end."""
+
+    def rules(x):
+        first = (x[:, 0] > 0.5) & (x[:, 1] > 0) & (x[:, 2] > -0.5)
+        second = (x[:, 3] > 0) & (x[:, 4] > 0.3) & (x[:, 5] > 0.3) & (x[:, 6] > 0)
+        return first + second + 0.2 * ((x[:, 7] > 0) & (x[:, 0] > 0))
+
+    rng = np.random.default_rng(4)
+    x, data = rng.normal(size=(1, D)) + 0.5, rng.normal(size=(m, D))
+    exact = xai.explain(rules, x, "exact_shapley", data=data, budget=10**5).values[0]
+    budget = m + 1 + 2 * (D - 1) * int(per_draw * m)
+    found = [
+        xai.explain(rules, x, "permutation_shap", data=data, budget=budget, seed=seed)
+        for seed in range(SEEDS)
+    ]
+    misses = np.array([e.values[0] for e in found]) - exact
+    errors = np.array([e.std_error[0] for e in found])
+    assert 0.75 < np.sqrt(np.mean(misses**2) / np.mean(errors**2)) < 1.25
+
+
 @pytest.mark.parametrize("budget", [500, 4000])
 @pytest.mark.parametrize("method", ["kernel_shap", "banzhaf", "mean_when_included"])
 def test_regressions_and_means_over_a_background(table, method, budget):

@@ -76,32 +76,43 @@ def even_slots(pairs: int, draws: int) -> NDArray[np.intp]:
 
 
 def promising_slots(
-    pairs: int, gaps: NDArray[np.floating]
-) -> tuple[NDArray[np.intp], NDArray[np.float64]]:
+    pairs: int, gaps: NDArray[np.floating], seed: int = 0
+) -> tuple[NDArray[np.intp], NDArray[np.float64], NDArray[np.bool_]]:
     """A draw (R, pairs) for each row's pairs, in ascending order: more where more is at stake.
 
     The spread of walks at a draw grows with its gap |v(N) − v(∅)|, which is known beforehand;
     visits in proportion to the spread leave the least variance (Neyman 1934). Every draw is
-    visited once, or twice where there are three pairs a draw.
+    visited twice where there are three pairs a draw. Else it is visited once, and half of what is
+    left over goes to draws by lot, whatever they promise: what these spread tells of those that
+    are visited once, where a gap of 0 does not mean that nothing is at stake.
 
     Parameters
     ----------
     gaps : (R, m), nonnegative
+    seed : of the lot
 
     Returns
     -------
     slots : (R, pairs), spread : (R, m), how large the spread of walks is taken to be
+    told : (R, m) bool, draws whose walks tell how much others spread that are visited once
     """
     m = gaps.shape[1]
     least = 2 if pairs >= 3 * m else 1
+    by_lot = 0 if least == 2 else max((pairs - m) // 4, min(16, (pairs - m) // 2))
     # whole numbers, so that the last digit of a gap decides nothing
     top = np.maximum(gaps.max(axis=1, keepdims=True), 1e-300)
     stake = np.floor(gaps / top * 1024 + 0.382).astype(np.intp)
     mean = np.maximum(stake.mean(axis=1, keepdims=True), 1e-300)
     wanted = (FLOOR + (1 - FLOOR) * np.where(stake.any(axis=1)[:, None], stake / mean, 1.0)) / m
-    extra = np.maximum(wanted * pairs - least, 0)
-    extra *= (pairs - least * m) / extra.sum(axis=1, keepdims=True)
+    promised = pairs - by_lot
+    extra = np.maximum(wanted * promised - least, 0)
+    extra *= (promised - least * m) / np.maximum(extra.sum(axis=1, keepdims=True), 1e-300)
     visits = least + np.floor(extra).astype(np.intp)
     rest = np.argsort(np.argsort(np.floor(extra) - extra, axis=1, kind="stable"), axis=1)
-    visits += rest < (pairs - visits.sum(axis=1))[:, None]
-    return np.stack([np.repeat(np.arange(m), row) for row in visits]), wanted
+    visits += rest < (promised - visits.sum(axis=1))[:, None]
+    lots = streams.ranks(seed, streams.STRATUM, np.zeros(1, np.intp), m)
+    once = visits == 1
+    drawn = np.argsort(np.argsort(np.where(once, lots, lots + m), axis=1), axis=1) < by_lot
+    visits += drawn
+    told = once & drawn if by_lot else np.ones_like(once)
+    return np.stack([np.repeat(np.arange(m), row) for row in visits]), wanted, told

@@ -50,6 +50,7 @@ def within_draws(
     slots: NDArray[np.intp],
     ranks: NDArray[np.intp],
     spread: NDArray[np.float64],
+    told: NDArray[np.bool_],
     *,
     trends: bool = True,
 ) -> tuple[Floats, Floats | None]:
@@ -64,6 +65,7 @@ def within_draws(
     phi : (R, P, d, k), means : (R, D, d, k) by slot, counts : (R, D), slots : (R, P)
     ranks : (P, d)
     spread : (R, D), how large the spread of walks is taken to be, where it cannot be seen
+    told : (R, D), at which draws it can be seen what it is at those visited once
     trends : whether positions are stratified
 
     Returns
@@ -83,7 +85,7 @@ def within_draws(
     scaled = means / _positive(np.sqrt((means**2).mean(axis=1))[:, None])
     slope = np.zeros((*shift.shape, 4))
     used = 2 if slot_count == 1 else 4
-    least = 6 * used if slot_count == 1 else max(12 * used, slot_count)
+    least = 6 * used if slot_count == 1 else max(12 * used, 2 * slot_count)
     if trends and spare >= least:
         products, moment = np.zeros((*shift.shape, 3, 3)), np.zeros((*shift.shape, 4))
         trend_sums(phi, means, scaled, trend, of_slot, slots, products, moment)
@@ -97,19 +99,26 @@ def within_draws(
         used = 0
     squares = np.zeros_like(means)
     slot_squares(phi, means, scaled, trend, of_slot, slots, slope, squares)
-    noise = _noise(squares, counts, spread) * spare / (spare - used)
+    noise = _noise(squares, counts, spread, told) * spare / (spare - used)
     return shift, _pooled(noise, means, spare - used)
 
 
-def _noise(squares: Floats, counts: NDArray[np.intp], spread: NDArray[np.float64]) -> Floats:
+def _noise(
+    squares: Floats,
+    counts: NDArray[np.intp],
+    spread: NDArray[np.float64],
+    told: NDArray[np.bool_],
+) -> Floats:
     """Variance (R, d, k) of the mean over draws, from each draw's own squares (R, D, d, k).
 
-    At draws visited once, it is that of all others, in proportion to the spread (R, D) squared.
+    At draws visited once, it is that of the draws `told` (R, D) of them, in proportion to the
+    spread (R, D) squared.
     """
     free = np.maximum(counts - 1, 0)[:, :, None, None]
     visits, square = counts[:, :, None, None], spread[:, :, None, None] ** 2
     own = (squares / np.maximum(free, 1) / visits).sum(axis=1)
-    unit = squares.sum(axis=1) / (free * square).sum(axis=1)
+    alike = told[:, :, None, None]
+    unit = (squares * alike).sum(axis=1) / _positive((free * square * alike).sum(axis=1))
     return np.asarray((own + unit * (square * (free == 0)).sum(axis=1)) / counts.shape[1] ** 2)
 
 

@@ -89,7 +89,7 @@ class Walks:
         base, full = ends
         seed = int(streams.bits(self.plan.seed, streams.PERMUTATION, np.array([first]), 1)[0, 0])
         ranks = (self.orders or (lambda s, p: stratified_ranks(s, p, d)))(seed, count)
-        slots, draws, spread = self._places(rows, first, count)
+        slots, draws, spread, told = self._places(rows, first, count)
         phi = np.empty((len(rows), count, d, game.n_outputs))
         t = np.empty((len(rows), count, game.n_outputs))
         values, errors = (
@@ -110,7 +110,7 @@ class Walks:
                 done = part.stop
             values[active], errors[active] = self._estimate(
                 phi[active, :done], t[active, :done], slots[active, :done], ranks[:done],
-                spread[active], (full - base)[active],
+                spread[active], told[active], (full - base)[active],
             )  # fmt: skip
             if tolerance is not None:
                 met = within(values[active], errors[active], tolerance)
@@ -122,25 +122,30 @@ class Walks:
 
     def _places(
         self, rows: Indices, first: int, count: int
-    ) -> tuple[Indices, Indices, NDArray[np.float64]]:
-        """Slot and draw (R, P) of each pair, and the spread (R, D) expected at each slot."""
+    ) -> tuple[Indices, Indices, NDArray[np.float64], NDArray[np.bool_]]:
+        """Slot and draw (R, P) of each pair; for each slot (R, D) the spread that is expected.
+
+        And whether its walks tell of the spread at slots that are visited once.
+        """
         game, shape = self.game, (len(rows), count)
         if not spreads(game):
             nothing = np.zeros(shape, np.intp)
-            return nothing, nothing, np.ones((len(rows), 1))
+            return nothing, nothing, np.ones((len(rows), 1)), np.ones((len(rows), 1), bool)
         if game.endless:
             slots = np.broadcast_to(np.arange(count), shape)
-            return slots, first + slots, np.ones(shape)
+            return slots, first + slots, np.ones(shape), np.ones(shape, bool)
         m = game.n_draws
         even = self.plan.tolerance is not None or self.orders is not None or game.sampled_draws
         if even or not game.shares_empty or count - m < max(m // 4, 8):
             slots = np.broadcast_to(even_slots(count, m), shape)
             draws = streams.cycles(self.plan.seed, np.arange(m), m)[(first + slots) % m]
-            return slots, draws, np.ones((len(rows), int(slots.max()) + 1))
+            slotted = (len(rows), int(slots.max()) + 1)
+            return slots, draws, np.ones(slotted), np.ones(slotted, bool)
         none, every = (np.full((m, game.n_players), kept) for kept in (False, True))
         gap = game.grid(rows, every, np.arange(m)) - game.grid(rows, none, np.arange(m))
-        slots, spread = promising_slots(count, np.sqrt((gap**2).sum(axis=2)))
-        return slots, slots, spread
+        seed = self.plan.seed + first
+        slots, spread, told = promising_slots(count, np.sqrt((gap**2).sum(axis=2)), seed)
+        return slots, slots, spread, told
 
     def _walk(
         self,
@@ -172,6 +177,7 @@ class Walks:
         slots: Indices,
         ranks: NDArray[np.intp],
         spread: NDArray[np.float64],
+        told: NDArray[np.bool_],
         total: Floats,
     ) -> tuple[Floats, Floats]:
         """Values and standard errors (R, d, k) from contributions (R, P, d, k)."""
@@ -181,7 +187,14 @@ class Walks:
             phi = controlled(phi, t, slots, ranks)
         means, visits = by_slot(phi, slots, count)
         shift, noise = within_draws(
-            phi, means, visits, slots, ranks, spread[:, :count], trends=self.orders is None
+            phi,
+            means,
+            visits,
+            slots,
+            ranks,
+            spread[:, :count],
+            told[:, :count],
+            trends=self.orders is None,
         )
         draws = Population(game.n_draws, spreads(game), game.sampled_draws)
         return two_stage(draws, means, by_slot(t, slots, count)[0], shift, noise, total)
