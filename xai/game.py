@@ -40,7 +40,7 @@ BATCH_BYTES = 2**25
 """Bytes of model input in one call, where `batch_size` is not given."""
 BATCH_ROWS = 2**14
 """Most rows in one model call, where `batch_size` is not given; more spill a network's cache."""
-ENSEMBLE_BATCH_ROWS = 2**16
+ENSEMBLE_BATCH_ROWS = 2**17
 """The same for ensembles, which pay once per call for each member."""
 TENSOR_BATCH_BYTES, TENSOR_BATCH_ROWS = 2**22, 2**12
 """The same for tensors, of the widest layer's output: what spills the cache is slow."""
