@@ -82,9 +82,9 @@ def promising_slots(
 
     The spread of walks at a draw grows with its gap |v(N) − v(∅)|, which is known beforehand;
     visits in proportion to the spread leave the least variance (Neyman 1934). Every draw is
-    visited twice where there are three pairs a draw. Else it is visited once, and half of what is
-    left over goes to draws by lot, whatever they promise: what these spread tells of those that
-    are visited once, where a gap of 0 does not mean that nothing is at stake.
+    visited twice where there are three pairs a draw. Else it is visited once, and a quarter of
+    what is left over (16 at least, half at most) goes by lot to draws that promise little: what
+    walks spread there tells of those visited once, since a gap of 0 may hide a spread.
 
     Parameters
     ----------
