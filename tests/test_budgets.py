@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import re
 
 import numpy as np
@@ -146,11 +147,12 @@ def test_a_single_player_that_owns_part_of_the_row(method):
     assert explanation.evaluations <= 140
 
 
-def test_predictions_and_base_values_are_one_call(cancer, counting):
+def test_predictions_and_base_values_of_an_ensemble_are_one_call(cancer, counting):
     def spent(rows, **options):
-        model = counting(cancer.forest.predict_proba)
+        forest = copy.copy(cancer.forest)
+        forest.predict_proba = model = counting(cancer.forest.predict_proba)
         found = xai.explain(
-            model, cancer.x[:rows], "occlusion", data=cancer.x[20:30], progress=False, **options
+            forest, cancer.x[:rows], "occlusion", data=cancer.x[20:30], progress=False, **options
         )
         assert model.rows == found.evaluations * rows
         return model.calls, found
@@ -162,9 +164,17 @@ def test_predictions_and_base_values_are_one_call(cancer, counting):
     np.testing.assert_array_equal(joined.values, alone.values)
 
 
-def test_nan_with_everything_removed_says_so():
-    def model(x):
-        return np.where(x.any(axis=1), x.sum(axis=1), np.nan)
+@pytest.mark.parametrize("members", [None, [1, 2]])
+def test_nan_with_everything_removed_says_so(members):
+    class Model:
+        """Of members, an ensemble: it is evaluated with the predictions."""
 
+        _estimator_type = "regressor"
+
+        def predict(self, x):
+            return np.where(x.any(axis=1), x.sum(axis=1), np.nan)
+
+    if members:
+        Model.estimators_ = members
     with pytest.raises(ValueError, match="with every feature removed, the model returned NaN"):
-        xai.explain(model, np.ones((3, 2)), "occlusion", removal="baseline")
+        xai.explain(Model(), np.ones((3, 2)), "occlusion", removal="baseline")

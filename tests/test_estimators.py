@@ -141,7 +141,7 @@ def test_a_budget_is_refused_before_anything_is_spent():
     keywords = {"removal": xai.removal.Baseline(5.0), "estimator": "permutation"}
     with pytest.raises(ValueError, match="at least 10"):
         xai.explain(model, x, "shapley", budget=9, **keywords)
-    assert calls == [2 + 1]  # the predictions and the base value
+    assert sum(calls) == 2  # the predictions
     assert xai.explain(model, x, "shapley", budget=10, **keywords).evaluations <= 10
     with pytest.raises(ValueError, match="at least 2"):
         xai.explain(model, x[:1] * 0 + 5.0, "shapley", budget=1, **keywords)

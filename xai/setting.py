@@ -137,8 +137,8 @@ def open_setting(
     options : settings of the method's parts, and ``channel_axis``
     option_names : further names that an unknown option may have meant
     bar : counts the predictions
-    ends : whether its one game is played, which asks for v(∅), too: that is evaluated with the
-        predictions, where one call takes both, since each call has a price
+    ends : whether its one game is played, which asks for v(∅), too: of an ensemble, each call of
+        which has a price, that is evaluated with the predictions, where one call takes both
     """
     parts = compose(
         model, x, method, data=data, players=players, removal=removal, behavior=behavior,
@@ -337,9 +337,12 @@ def _channel_axis(inputs: Inputs, model: Model, given: int | None) -> int | None
 def _all_removed(
     model: Model, inputs: Inputs, partition: Partition, draws: Draws, batch_size: int | None
 ) -> tuple[Indices, NDArray[Any]] | None:
-    """Keys (m,) and inputs (m, …) with everything removed, where one call takes them with x."""
+    """Keys (m,) and inputs (m, …) with everything removed, where one call takes them with x.
+
+    Of ensembles alone: what a method refuses later on has then cost them, too.
+    """
     own, n, m = inputs.block, inputs.n, draws.n_draws
-    mixes = isinstance(own, np.ndarray) and model.module is None and draws.inputs is None
+    mixes = isinstance(own, np.ndarray) and model.is_ensemble and draws.inputs is None
     if draws.key is None or draws.endless or not mixes or n * m > BATCH_ROWS:
         return None
     rows, places = np.divmod(np.arange(n * m), m)

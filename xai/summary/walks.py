@@ -127,25 +127,24 @@ class Walks:
 
         And whether its walks tell of the spread at slots that are visited once.
         """
-        game, shape = self.game, (len(rows), count)
-        if not spreads(game):
-            nothing = np.zeros(shape, np.intp)
-            return nothing, nothing, np.ones((len(rows), 1)), np.ones((len(rows), 1), bool)
-        if game.endless:
-            slots = np.broadcast_to(np.arange(count), shape)
-            return slots, first + slots, np.ones(shape), np.ones(shape, bool)
-        m = game.n_draws
+        game, m, shape = self.game, self.game.n_draws, (len(rows), count)
         even = self.plan.tolerance is not None or self.orders is not None or game.sampled_draws
-        if even or not game.shares_empty or count - m < max(m // 4, 8):
+        if not spreads(game):
+            slots = draws = np.zeros(shape, np.intp)
+        elif game.endless:
+            slots = np.broadcast_to(np.arange(count), shape)
+            draws = first + slots
+        elif even or not game.shares_empty or count - m < max(m // 4, 8):
             slots = np.broadcast_to(even_slots(count, m), shape)
             draws = streams.cycles(self.plan.seed, np.arange(m), m)[(first + slots) % m]
-            slotted = (len(rows), int(slots.max()) + 1)
-            return slots, draws, np.ones(slotted), np.ones(slotted, bool)
-        none, every = (np.full((m, game.n_players), kept) for kept in (False, True))
-        gap = game.grid(rows, every, np.arange(m)) - game.grid(rows, none, np.arange(m))
-        seed = self.plan.seed + first
-        slots, spread, told = promising_slots(count, np.sqrt((gap**2).sum(axis=2)), seed)
-        return slots, slots, spread, told
+        else:
+            none, every = (np.full((m, game.n_players), kept) for kept in (False, True))
+            gap = game.grid(rows, every, np.arange(m)) - game.grid(rows, none, np.arange(m))
+            seed = self.plan.seed + first
+            slots, spread, told = promising_slots(count, np.sqrt((gap**2).sum(axis=2)), seed)
+            return slots, slots, spread, told
+        alike = np.ones((len(rows), int(slots.max()) + 1))
+        return slots, draws, alike, alike > 0
 
     def _walk(
         self,
