@@ -6,6 +6,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
@@ -348,9 +349,8 @@ def _rest(
         return behind(0, block)
 
     def behind_each(block: Tensor, rows: Indices) -> Any:
-        cuts = np.flatnonzero(np.diff(rows)) + 1
-        parts = zip(torch.tensor_split(block, cuts.tolist()), rows[[0, *cuts]], strict=True)
-        return torch.cat([behind(int(row), part) for part, row in parts])
+        runs = runs_of(rows)
+        return torch.cat([behind(int(rows[start]), block[start:stop]) for start, stop in runs])
 
     def behind_copies(block: Tensor, rows: Indices) -> Any:
         return probe.go_on(x[torch.as_tensor(rows, device=x.device)], block)
@@ -465,6 +465,13 @@ def _grid(places: int, proportion: float) -> tuple[int, int] | None:
         return None
     exact = abs(height / (places // height) - proportion) < 1e-6
     return (height, places // height) if exact else None
+
+
+def runs_of(rows: Indices) -> list[tuple[int, int]]:
+    """Where runs of equal rows start and stop."""
+    if not len(rows):
+        return []
+    return list(pairwise([0, *(np.flatnonzero(np.diff(rows)) + 1).tolist(), len(rows)]))
 
 
 def numbers_of(acts: Tensor) -> Floats:

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass, replace
-from itertools import pairwise
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
+from numpy.typing import NDArray
 
 from xai.inputs import Inputs
-from xai.layers import numbers_of
+from xai.layers import numbers_of, runs_of
 from xai.partition import Partition, Players
 
 if TYPE_CHECKING:
@@ -17,6 +18,10 @@ if TYPE_CHECKING:
 
     from xai.concepts.bank import ConceptBank
     from xai.layers import Cut
+    from xai.model import Model
+
+Floats: TypeAlias = NDArray[np.floating]
+Indices: TypeAlias = NDArray[np.intp]
 
 
 @dataclass(frozen=True)
@@ -80,44 +85,29 @@ class Concepts(Players):
 
     def within(self, pieces: Cut, batch_size: int | None) -> Cut:
         """The rest of the network as a function of coefficients, the rows' own remainder added."""
-        import torch
-
         from xai.layers import feature_maps
 
         bank, axis, a = self._bank, pieces.axis, pieces.inputs.block
-        W = bank.basis_like(a)
         u = bank.coefficients_of(a, axis)
-        E = a - _times(u, W, axis, like=a)
-        with torch.no_grad():
-            size = batch_size or 32
-            bare = [
-                pieces.model(a[rows] - E[rows], rows)
-                for rows in np.array_split(np.arange(len(a)), -(-len(a) // size))
-            ]
-
-        def rebuilt(block: Tensor, rows: Any) -> Tensor:
-            out = _times(block, W, axis, like=E)  # one product for all rows, then in place
-            ends = [0, *(np.flatnonzero(np.diff(rows)) + 1), len(rows)]
-            for start, stop in pairwise(ends):  # one row's remainder serves its whole run
-                out[start:stop] += E[rows[start]]
-            return out
-
-        rest = pieces.model
+        made, rest = _Made.of(a, u, bank.basis_like(a), axis), pieces.model
+        bare, spans = made.without_remainder(rest, a, batch_size or 32)
         call, forward = rest.call, rest.forward
         assert forward is not None
 
         def encode(rows: Any, what: str) -> Any:
+            import torch
+
             if hasattr(rows, "shape") and tuple(rows.shape[1:]) == tuple(u.shape[1:]):
                 return torch.as_tensor(rows).to(u.device, u.dtype)
             return bank.coefficients_of(pieces.inputs.encode(rows, what), axis)
 
-        left = E.flatten(1).norm(dim=1) / a.flatten(1).norm(dim=1).clamp_min(1e-30)
+        left = made.E.flatten(1).norm(dim=1) / a.flatten(1).norm(dim=1).clamp_min(1e-30)
         return replace(
             pieces,
             model=replace(
                 rest,
-                call=lambda block, rows: call(rebuilt(block, rows), rows),
-                forward=lambda block, rows: forward(rebuilt(block, rows), rows),
+                call=lambda block, rows: call((made.spanned if spans else made)(block, rows), rows),
+                forward=lambda block, rows: forward(made(block, rows), rows),
                 alike=False,
                 width=a[0].numel(),
             ),
@@ -125,8 +115,95 @@ class Concepts(Players):
             activations=feature_maps(u, axis, bank.input_shape),
             paid=pieces.paid + 1,
             info={"reconstruction_error": numbers_of(left)},
-            approximated=np.concatenate(bare),
+            approximated=bare,
         )
+
+
+@dataclass(frozen=True, eq=False)
+class _Made:
+    """Activations of the layer, made of coefficients of some rows: u W + E.
+
+    Attributes
+    ----------
+    u : coefficients of each row, with concepts along `axis`
+    W : (r, C)
+    E : each row's remainder, in the layer's own memory format
+    """
+
+    u: Tensor
+    W: Tensor
+    E: Tensor
+    axis: int
+
+    @staticmethod
+    def of(a: Tensor, u: Tensor, W: Tensor, axis: int) -> _Made:
+        return _Made(u, W, a - _times(u, W, axis, like=a), axis)
+
+    def __call__(self, block: Tensor, rows: Indices) -> Tensor:
+        """Activations of a block of coefficients."""
+        out = _times(block, self.W, self.axis, like=self.E)  # one product, then in place
+        for start, stop in runs_of(rows):  # one row's remainder serves its whole run
+            out[start:stop] += self.E[rows[start]]
+        return out
+
+    def spanned(self, block: Tensor, rows: Indices) -> Tensor:
+        """The same by parts, where there are fewer of them: what is affine runs on these alone."""
+        import torch
+
+        from xai.concepts.spanned import Spanned
+
+        images, which = np.unique(rows, return_inverse=True)
+        few = 2 * len(images) * (len(self.W) + 2) <= len(rows)
+        m = self.masks(block, rows) if few else None
+        if m is None:
+            return self(block, rows)
+        weights = torch.cat([m, torch.ones_like(m[:, :1]), -m.sum(1, keepdim=True)], 1)
+        return Spanned(self.parts(images), weights, which)
+
+    def masks(self, block: Tensor, rows: Indices) -> Tensor | None:
+        """By what number each row's own coefficients were scaled, (B, r); None where by several."""
+        import torch
+
+        at = torch.as_tensor(rows, device=block.device)
+        own, given = (
+            torch.movedim(b, self.axis, 1).reshape(len(rows), len(self.W), -1)
+            for b in (self.u[at], block)
+        )
+        most = own.abs().argmax(-1, keepdim=True)
+        top = own.gather(-1, most)
+        m = torch.where(top != 0, given.gather(-1, most) / top, 0)
+        off = (given - m * own).abs() > 4 * torch.finfo(top.dtype).eps * top.abs()
+        return None if off.any() else m[..., 0]
+
+    def parts(self, images: Indices) -> Tensor:
+        """What activations are sums of, (G, r + 2, …): each concept's share, E, and 0."""
+        import torch
+
+        at = torch.as_tensor(images, device=self.u.device)
+        u, E = torch.movedim(self.u[at], self.axis, 1), self.E[at].unsqueeze(1)
+        shares = u.unsqueeze(-1) * self.W.reshape(len(self.W), *[1] * (u.ndim - 2), -1)
+        shares = torch.movedim(shares, -1, self.axis + 1)
+        stack = torch.cat([shares, E, torch.zeros_like(E)], 1).flatten(0, 1)
+        last = stack.ndim == 4 and not self.E.is_contiguous()
+        return stack.contiguous(memory_format=torch.channels_last) if last else stack
+
+    def without_remainder(self, rest: Model, a: Tensor, size: int) -> tuple[Floats, bool]:
+        """Outputs of u W alone, and whether the network takes rows as parts: the first tells."""
+        import torch
+
+        from xai.concepts.spanned import Spanned
+
+        outs, first = [], np.zeros(1, np.intp)
+        weights = torch.ones_like(self.W[:1, :1]).repeat(1, len(self.W) + 2)
+        weights[0, -2:] = torch.tensor([0, 1 - len(self.W)])
+        if a.dtype.itemsize >= 4:  # sums of parts round too much in half precision
+            with suppress(RuntimeError, TypeError, ValueError):  # code that wants a tensor's memory
+                outs.append(rest(Spanned(self.parts(first), weights, first), first))
+        spans = bool(outs)
+        for start in range(len(outs), len(a), size):
+            rows = np.arange(start, min(start + size, len(a)))
+            outs.append(rest(a[rows] - self.E[rows], rows))
+        return np.concatenate(outs), spans
 
 
 def _times(u: Tensor, W: Tensor, axis: int, like: Tensor) -> Tensor:

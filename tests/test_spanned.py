@@ -1,0 +1,208 @@
+"""Rows that parts span: any network gives them what it gives the rows themselves."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+import xai
+from xai.players import Concepts
+from xai.removal import Baseline, Marginal
+
+torch = pytest.importorskip("torch")
+nn = torch.nn
+B, K = 9, 3
+
+
+def both(shape, channels_last=False):
+    """Rows by parts of two sets, and as a plain tensor."""
+    from xai.concepts.spanned import Spanned
+
+    torch.manual_seed(0)
+    stack = torch.randn(2 * K, *shape, dtype=torch.float64)
+    weights = torch.randn(B, K, dtype=torch.float64)
+    weights[:, -1] = 1 - weights[:, :-1].sum(1)
+    rows = np.repeat([0, 1], [4, 5])
+    full = torch.stack(
+        [
+            torch.tensordot(w, stack[r * K : r * K + K], 1)
+            for w, r in zip(weights, rows, strict=True)
+        ]
+    )
+    if channels_last:
+        stack, full = (t.contiguous(memory_format=torch.channels_last) for t in (stack, full))
+    return Spanned(stack, weights, rows), full
+
+
+class Residual(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.conv, self.norm = nn.Conv2d(4, 4, 3, padding=1), nn.BatchNorm2d(4)
+        nn.init.normal_(self.norm.running_mean)
+        self.relu = nn.ReLU(inplace=True)
+
+    def forward(self, x):
+        return self.relu(self.norm(self.conv(x)) + x)
+
+
+class Writes(nn.Module):
+    """Writes on a view, or under one, and reads the other."""
+
+    def __init__(self, sizes, on_view):
+        super().__init__()
+        self.sizes, self.on_view = sizes, on_view
+
+    def forward(self, x):
+        y = x.view(len(x), *self.sizes)[:, :]
+        total = y.sum(1)
+        (y if self.on_view else x).mul_(2)
+        return torch.cat([x.flatten(1).mean(1), y.flatten(1).sum(1), total.flatten()])
+
+
+def apart(x):
+    return torch.cat([part.mean(1) for part in torch.tensor_split(x, [2, 6])])
+
+
+def own_statistics(x):
+    return nn.functional.batch_norm(x, None, None, training=True)
+
+
+IMAGES = {
+    "convolution": nn.Sequential(nn.Conv2d(4, 4, 3, groups=4), nn.BatchNorm2d(4)),
+    "in place": nn.Sequential(nn.ReLU(inplace=True), nn.Conv2d(4, 2, 3)),
+    "head": nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Dropout(), nn.Linear(4, 3)),
+    "pools": nn.Sequential(nn.AvgPool2d(2), nn.AdaptiveAvgPool2d(3), nn.MaxPool2d(2)),
+    "padding": nn.Sequential(nn.ConstantPad2d(1, 3.0), nn.Conv2d(4, 4, 3)),
+    "residual": Residual(),
+    "instances": nn.InstanceNorm2d(4),
+    "groups": nn.GroupNorm(2, 4),
+    "enlarged": nn.Upsample(scale_factor=2),
+    "shuffled": nn.PixelShuffle(2),
+    "all rows": nn.Flatten(0),
+    "a batch's own norm": own_statistics,
+    "apart": apart,
+    "product of itself": lambda x: x * x.mean((2, 3), keepdim=True),
+}
+PLAIN = {"writes on a view": Writes((4, 64), True), "writes under a view": Writes((-1,), False)}
+TOKENS = {
+    "linear": nn.Linear(6, 5).double(),
+    "first": lambda x: nn.functional.linear(x[:, 0], torch.ones(2, 6).double(), torch.ones(2)),
+    "mean": lambda x: x.mean(1, keepdim=True),
+    "mean of rows": lambda x: x.mean(0),
+    "mean of all": lambda x: x.mean(),
+    "sum": lambda x: x[:, ::2].sum(1),
+    "some rows": lambda x: x[2:5].mean(1) + x[[0, 2, 4]].mean(1),
+    "no rows": lambda x: x[:0].mean(1),
+    "rows apart": apart,
+    "other rows": lambda x: torch.addmm(torch.arange(9.0)[:, None], x[:, 0], torch.ones(6, 2)),
+}
+
+
+def same(run, shape, channels_last=False):
+    spanned, full = both(shape, channels_last)
+    with torch.no_grad():
+        found, expected = run(spanned).clone(), run(full)
+    assert type(found) is torch.Tensor and found.shape == expected.shape
+    np.testing.assert_allclose(found, expected, atol=1e-12)
+
+
+@pytest.mark.parametrize("channels_last", [False, True])
+@pytest.mark.parametrize("name", IMAGES)
+def test_networks_give_what_they_give_the_rows(name, channels_last):
+    run = IMAGES[name]
+    same(run.double().eval() if isinstance(run, nn.Module) else run, (4, 8, 8), channels_last)
+
+
+@pytest.mark.parametrize("name", PLAIN)
+def test_what_is_written_on_a_view_is_written_on_the_rows(name):
+    same(PLAIN[name], (4, 8, 8))
+
+
+@pytest.mark.parametrize("name", TOKENS)
+def test_tokens_too(name):
+    torch.set_default_dtype(torch.float64)
+    try:
+        same(TOKENS[name], (7, 6))
+    finally:
+        torch.set_default_dtype(torch.float32)
+
+
+class Counted(nn.Module):
+    """Counts the rows it is run on."""
+
+    def __init__(self, inner):
+        super().__init__()
+        self.inner, self.rows = inner, 0
+
+    def forward(self, x):
+        self.rows += len(getattr(x, "stack", x))
+        return self.inner(x)
+
+
+class OnHost(nn.Module):
+    """Asks for a tensor's own memory, as code outside torch does."""
+
+    def forward(self, x):
+        return torch.from_numpy(np.maximum(x.numpy(), 0.1))
+
+
+def network(first=None):
+    torch.manual_seed(0)
+    return nn.Sequential(
+        nn.Conv2d(1, 8, 3, padding=1), nn.ReLU(), first or nn.Identity(),
+        nn.Conv2d(8, 6, 3), nn.ReLU(inplace=True), nn.AdaptiveAvgPool2d(1), nn.Flatten(),
+        nn.Linear(6, 3),
+    ).double()  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def images():
+    return torch.tensor(xai.datasets.textures(12, size=16, cells=2).data)
+
+
+@pytest.mark.parametrize("first", [None, OnHost()])
+@pytest.mark.parametrize("removal", [Baseline(0), Marginal()])
+def test_concepts_have_the_values_that_their_rows_have(images, first, removal, monkeypatch):
+    """With masks, with other images' amounts, and where the network takes no parts."""
+    net = network(first)
+    bank = xai.concepts.fit(net, images, layer="1", n_concepts=4)
+
+    def explained():
+        return xai.explain(
+            net, images[:3], "shapley", players=Concepts(bank), removal=removal, data=images[3:6],
+            target="all", batch_size=64,
+        )  # fmt: skip
+
+    found = explained()
+    from xai.concepts.players import _Made
+
+    monkeypatch.setattr(_Made, "spanned", _Made.__call__)
+    rows = explained()
+    np.testing.assert_allclose(found.values, rows.values, atol=1e-12)
+    assert found.evaluations == rows.evaluations
+    np.testing.assert_allclose(
+        found.values.sum(1) + found.base_values, found.predictions, atol=1e-12
+    )
+
+
+@pytest.mark.parametrize("first", [nn.Conv2d(8, 8, 3), nn.BatchNorm2d(8), nn.AvgPool2d(2)])
+def test_affine_layers_run_on_parts_alone(images, first):
+    """A convolution behind the layer sees each batch's r + 2 parts, not its rows."""
+    affine, last = Counted(first), Counted(nn.Linear(6, 3))
+    net = network(affine)
+    net[7] = last.double()
+    bank = xai.concepts.fit(net, images, layer="1", n_concepts=4)
+    affine.rows = last.rows = 0
+    e = xai.explain(net, images[:1], "craft", bank=bank, target=0, designs=64, batch_size=100)
+    batches = -(-e.evaluations // 100) + 4  # the row itself, what finds the way on, u W
+    assert last.rows > 300 and affine.rows <= 6 * batches
+
+
+def test_few_rows_of_many_images_are_rows(images):
+    """Parts pay where there are half as many as rows."""
+    affine = Counted(nn.Conv2d(8, 8, 3))
+    net = network(affine)
+    bank = xai.concepts.fit(net, images, layer="1", n_concepts=4)
+    affine.rows = 0
+    e = xai.explain(net, images, "occlusion", players=Concepts(bank), removal=Baseline(0))
+    assert affine.rows <= (e.evaluations + 6) * len(images)
