@@ -131,17 +131,21 @@ def ace_beside_craft(kind: str, repeats: int) -> None:
         bank = xai.concepts.fit(net, images, layer="5", n_concepts=8)
         for target in range(3):
             own = np.flatnonzero(test.target == target)[:30]
-            cells, truth = test.info["concept"][own], test.truth[own]
+            cells, coarse = test.info["concept"][own], test.truth[own][:, 2::4, 2::4]
             for crop in ("places", "patches"):
                 found = xai.concepts.ace(
                     net, images[own], random, layer="5", target=target, n_concepts=12,
                     segments=(20,), crop=crop,
                 )  # fmt: skip
-                shown = [of_ace(found, cluster, cells) for cluster in found.concepts]
-                rows.setdefault(f"ACE, {crop}", []).append(judged(shown, target, truth))
+                maps = np.moveaxis(found.transform(), -1, 0)
+                shown = [
+                    (of_ace(found, cluster, cells), where)
+                    for cluster, where in zip(found.concepts, maps, strict=True)
+                ]
+                rows.setdefault(f"ACE, {crop}", []).append(judged(shown, target, coarse))
             order = bank.importance(images[own], target=target).order
             shown = of_craft(bank.transform(images[own])[..., order], cells)
-            rows.setdefault("CRAFT", []).append(judged(shown, target, truth[:, 2::4, 2::4]))
+            rows.setdefault("CRAFT", []).append(judged(shown, target, coarse))
     for method, each in rows.items():
         *counts, share, auc = np.array(each).T
         counted = (f"{v.sum():3.0f} of {len(v)}" for v in counts)
@@ -152,20 +156,16 @@ def ace_beside_craft(kind: str, repeats: int) -> None:
         )  # fmt: skip
 
 
-def of_ace(found: Any, cluster: Any, cells: np.ndarray) -> Shown:
-    """What a cluster's nearest segments show, and how many of its segments are where."""
+def of_ace(found: Any, cluster: Any, cells: np.ndarray) -> np.ndarray:
+    """What a cluster's nearest segments show."""
     side = SIZE // cells.shape[1]
     pixels = np.kron(cells, np.ones((1, side, side), int))
-    near = cluster.segments[:20]
-    shown = np.concatenate([pixels[found.image[s]][found.masks[s]] for s in near])
-    where = np.zeros(pixels.shape)
-    for s in cluster.segments:
-        where[found.image[s]] += found.masks[s]
-    return np.bincount(shown, minlength=6) / len(shown), where
+    shown = np.concatenate([pixels[found.image[s]][found.masks[s]] for s in cluster.segments[:20]])
+    return np.bincount(shown, minlength=6) / len(shown)
 
 
 def of_craft(u: np.ndarray, cells: np.ndarray) -> list[Shown]:
-    """The same of concepts' coefficients at places (n, h, w, r)."""
+    """What concepts show, and where, of their coefficients at places (n, h, w, r)."""
     side = u.shape[1] // cells.shape[1]
     places = np.kron(cells, np.ones((1, side, side), int)).ravel()
     maps = np.moveaxis(u, -1, 0)

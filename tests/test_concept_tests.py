@@ -257,10 +257,36 @@ def test_segments_of_a_layer_without_places_are_cut_out():
     ]
     centres = [[c.centre for c in found.concepts + found.rejected] for found in both]
     np.testing.assert_array_equal(*centres)
+    assert [found.crop for found in both] == ["patches", "patches"]
+    with pytest.raises(ValueError, match="no places"):
+        both[0].transform()
     with pytest.raises(ValueError, match="'2' has no places"):
         ace(net, squares(6), squares(8, seed=1), layer="2", crop="places", **options)
     with pytest.raises(ValueError, match="crop='patch'"):
         ace(net, squares(6), squares(8, seed=1), layer="2", crop="patch", **options)
+
+
+def test_maps_of_ace_are_1_at_a_centre_and_0_at_what_is_common():
+    net = linear_net([[2.0, -2.0, 0.0], [0.0, 0.0, 1.0]])
+    images = squares(6)
+    found = ace(
+        net, images, squares(8, seed=1), layer="0", target=0, n_concepts=3, segments=(6, 12),
+        runs=3, size=5, level=1.0,
+    )  # fmt: skip
+    assert found.crop == "places" and len(found.concepts) > 1 and not found.rejected
+    a = net[0](images).detach().numpy()
+    maps = found.transform()
+    assert maps.shape == (6, *a.shape[2:], len(found.concepts))
+    for i, cluster in enumerate(found.concepts):
+        towards = cluster.centre - found.elsewhere
+        along = np.einsum("nchw,c->nhw", a, towards) - found.elsewhere @ towards
+        np.testing.assert_allclose(maps[..., i], along / (towards @ towards), atol=1e-12)
+    pure = nn.Sequential(nn.Identity(), *net[1:])  # images that are activations
+    ends = np.stack([found.concepts[0].centre, found.elsewhere])[:, :, None, None]
+    again = replace(found, model=pure).transform(torch.tensor(ends).repeat(1, 1, 2, 2))
+    np.testing.assert_allclose(again[..., 0], [[[1, 1]] * 2, [[0, 0]] * 2], atol=1e-12)
+    np.testing.assert_allclose(found.transform(images[2:5], batch_size=2), maps[2:5], atol=1e-12)
+    assert replace(found, concepts=[]).transform().shape[-1] == 0
 
 
 def test_ace_finds_the_planted_square_and_its_sign():
@@ -310,6 +336,7 @@ def test_ace_finds_the_planted_square_and_its_sign():
     shown = pictures[0].images[0].get_array()  # the nearest segment, on grey
     (top, bottom), (left, right) = box(found.masks[best.segments[0]])
     assert shown.shape == (bottom - top, right - left, 3)
+    assert len(replace(found, crop="patches").plot(crops=3).axes) == len(figure.axes)
     plt.close("all")
     with pytest.raises(ValueError, match="no significant concept"):
         replace(found, concepts=[], rejected=found.concepts).plot()
@@ -397,6 +424,10 @@ def test_ace_finds_planted_textures_and_puts_them_first(planted, target, monkeyp
     assert share[0] > 0.6 and found.concepts[0].tcav.mean == 1
     shows = share > 0.45
     assert shows[: shows.sum()].all()  # before all others
+    from sklearn.metrics import roc_auc_score
+
+    truth = data.info["concept"][own] == target
+    assert roc_auc_score(truth.ravel(), found.transform()[..., 0].ravel()) > 0.9
 
 
 def test_places_of_whole_images_are_rows(planted):

@@ -136,6 +136,65 @@ def test_sampled_rows_of_a_wider_dtype(kind, method):
     np.testing.assert_allclose(one.values, other.values, rtol=0, atol=1e-6)
 
 
+TREES = [
+    "DecisionTreeClassifier", "DecisionTreeRegressor", "ExtraTreeClassifier", "ExtraTreeRegressor",
+    "RandomForestClassifier", "RandomForestRegressor", "ExtraTreesClassifier",
+    "ExtraTreesRegressor", "GradientBoostingClassifier", "GradientBoostingRegressor",
+    "HistGradientBoostingClassifier",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("name", TREES)
+def test_trees_are_given_the_precision_that_they_read(name, monkeypatch):
+    """Numbers between two floats32 go where the tree itself would send them, to the last bit."""
+    import sklearn.ensemble
+    import sklearn.tree
+
+    kind = getattr(sklearn.ensemble, name, None) or getattr(sklearn.tree, name)
+    rng = np.random.default_rng(0)
+    rows = 1 + rng.integers(0, 40, (80, 5)) * 2.0**-26  # five doubles to each float32
+    y = (rows.sum(axis=1) + 2.0**-25 * rng.normal(size=80) > rows.sum(axis=1).mean()).astype(int)
+    model = kind(max_depth=4, random_state=0).fit(rows, y)
+    own = type("Own", (kind,), {})(**model.get_params()).fit(rows, y)  # may look at its rows
+    call = "predict_proba" if "Classifier" in name else "predict"
+    seen = {}
+    for estimator in (model, own):
+        inner = getattr(estimator, call)
+
+        def counted(x, inner=inner, key=estimator):
+            seen.setdefault(key, []).append(np.asarray(x))
+            return inner(x)
+
+        monkeypatch.setattr(estimator, call, counted, raising=False)
+    options = {"data": rows[:20], "estimator": "permutation", "target": "all", "budget": 300}
+    found, doubles = (xai.explain(m, rows[70:], "shapley", **options) for m in (model, own))
+    np.testing.assert_array_equal(found.values, doubles.values)
+    np.testing.assert_array_equal(found.std_error, doubles.std_error)
+    kinds = [{x.dtype for x in seen[m] if len(x) > 30} for m in (model, own)]
+    single = np.dtype(np.float64 if "Hist" in name else np.float32)
+    assert kinds == [{single}, {np.dtype(np.float64)}]
+    counts = rng.integers(0, 9, (80, 5))
+    seen.clear()
+    model.fit(counts, y)
+    xai.explain(model, counts[70:], "shapley", data=counts[:20], estimator="permutation")
+    assert {x.dtype for x in seen[model]} == {counts.dtype}
+
+
+@pytest.mark.filterwarnings("ignore:overflow encountered in cast:RuntimeWarning")  # the forest's
+def test_what_a_forest_refuses_is_its_own_to_say():
+    """A number beyond single precision: the message tells nothing of a dtype that nobody chose."""
+    from sklearn.ensemble import RandomForestClassifier
+
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(40, 3))
+    model = RandomForestClassifier(5, random_state=0).fit(x, x[:, 0] > 0)
+    far = x.copy()
+    far[3, 1] = 1e200
+    with pytest.raises(ValueError, match="too large for dtype") as refused:
+        xai.explain(model, x[:2], "shapley", data=far, estimator="permutation")
+    assert not getattr(refused.value, "__notes__", [])
+
+
 def test_columns_of_a_frame_stay_float32_where_that_holds_all_of_data(counting):
     pd = pytest.importorskip("pandas")
     x = pd.DataFrame({"a": np.float32([1, 2]), "w": ["yes", "no"]})

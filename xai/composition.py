@@ -67,17 +67,22 @@ WHOLE_ONLY = (
 )
 
 
-def composer(inputs: Inputs, partition: Partition, draws: Draws) -> Composer:
+def composer(inputs: Inputs, partition: Partition, draws: Draws, reads: Any = None) -> Composer:
     """How coalitions become model inputs: x's rows where kept, the draw's replacement elsewhere.
 
     A float coalition is a soft one: of each player as large a part stays as its mask in [0, 1].
+
+    Parameters
+    ----------
+    reads : a float dtype that the model turns all numbers into, if it does
+        Arrays of wider floats are then made in it: fewer bytes, and nothing left to turn.
     """
     if partition.overlap is not None:
-        whole, pieces = composer(inputs, partition.apart, draws), partition.overlap.pieces
+        whole, pieces = composer(inputs, partition.apart, draws, reads), partition.overlap.pieces
         return lambda table: whole(pieces(table))
     if partition.atlas is not None:
         return _by_atlas(soft(inputs, partition.apart, draws), partition.atlas)
-    hard = _hard(inputs.block, partition, draws)
+    hard = _hard(inputs.block, partition, draws, None if inputs.columns else reads)
 
     def of(table: Coalitions) -> Compose:
         return hard(table) if table.dtype == bool else soft(inputs, partition, draws)(table)
@@ -85,9 +90,10 @@ def composer(inputs: Inputs, partition: Partition, draws: Draws) -> Composer:
     return of
 
 
-def _hard(x: Block, partition: Partition, draws: Draws) -> Composer:
-    compiles = draws.inputs is None and not sparse.issparse(x) and _compiles(x)
-    return (_dense if compiles else _uncompiled)(x, partition, draws)
+def _hard(x: Block, partition: Partition, draws: Draws, reads: Any) -> Composer:
+    if draws.inputs is None and not sparse.issparse(x) and _compiles(x):
+        return _dense(x, partition, draws, reads)
+    return _uncompiled(x, partition, draws)
 
 
 def _by_atlas(of: Composer, atlas: Callable[[Indices, Any], Any]) -> Composer:
@@ -160,7 +166,7 @@ def _entries(block: Block, chosen: Coalitions) -> Block:
 # --------------------------------------------------------------------------- arrays on the host
 
 
-def _dense(x: Block, partition: Partition, draws: Draws) -> Composer:
+def _dense(x: Block, partition: Partition, draws: Draws, reads: Any) -> Composer:
     """One compiled pass from rows, table and replacements to the inputs."""
     from xai.kernels.compose import compose_owned, compose_table
 
@@ -175,7 +181,10 @@ def _dense(x: Block, partition: Partition, draws: Draws) -> Composer:
             replacement, index = draws.source(rows, places)
             if not _compiles(replacement):
                 return _uncompiled(x, partition, draws)(table)(rows, which, places)
-            out = np.empty((len(rows), lines.shape[1]), _mixed(x, replacement))  # in large pages
+            dtype = _mixed(x, replacement)
+            if reads is not None and dtype.kind == "f":
+                dtype = min(dtype, np.dtype(reads))
+            out = np.empty((len(rows), lines.shape[1]), dtype)  # in large pages
             other, index = _lines(_array(replacement), index)
             if owner is None:
                 compose_table(lines, other, rows, index, table, which, out)

@@ -399,7 +399,7 @@ class ModelGame(Game):
 
     @cached_property
     def _composer(self) -> Composer:
-        return composer(self.inputs, self.partition, self.draws)
+        return composer(self.inputs, self.partition, self.draws, self.model.reads)
 
     def _table(self, coalitions: Any) -> Table:
         return Table(as_coalitions(coalitions), self._composer)

@@ -145,6 +145,8 @@ class Inputs:
         own, now = getattr(self.block, "dtype", None), getattr(batch, "dtype", None)
         if self.columns is not None or own is None or now is None or own == now:
             return ""
+        if not is_tensor(batch) and np.can_cast(now, own):  # what the model reads, and no more
+            return ""
         cast = "to" if is_tensor(batch) else "astype"
         return (
             f"the model was given {now}: x is {own}, but data or the removal has values that it "

@@ -31,6 +31,7 @@ class Model:
     labels : the classes' labels, where the model knows them
     torch_model : the torch module and how it is run, where it is one
     is_ensemble : whether a call runs many members one by one, so that few large calls pay
+    reads : the dtype that the model turns every number of an array into, where that is known
     estimator : the fitted estimator, where `call` is its method
     forward : as `call`, with gradients; where it is a torch module
     by_row : whether the model must know the explained row of each input: the rest of a network
@@ -48,6 +49,7 @@ class Model:
     labels: Sequence[Any] = ()
     torch_model: TorchModel | None = None
     is_ensemble: bool = False
+    reads: Any = None
     estimator: Any = None
     forward: Callable[..., Any] | None = None
     by_row: bool = False
@@ -223,7 +225,7 @@ def wrap(model: Any, inputs: Inputs) -> Model:
         many = _is_ensemble(model)
         return Model(
             model.predict_proba, prepare, "probability", _labels(labels),
-            is_ensemble=many, estimator=model,
+            is_ensemble=many, reads=_reads(model), estimator=model,
         )  # fmt: skip
     if hasattr(model, "decision_function") and (labels is not None or not _is_regressor(model)):
         _refuse_pairs(model, labels)
@@ -238,7 +240,9 @@ def wrap(model: Any, inputs: Inputs) -> Model:
 
         return Model(indicate, prepare, "indicator", _labels(labels))
     many = _is_ensemble(model)
-    return Model(model.predict, prepare, "amount", is_ensemble=many, estimator=model)
+    return Model(
+        model.predict, prepare, "amount", is_ensemble=many, reads=_reads(model), estimator=model
+    )
 
 
 def _without_gradients(module: Any) -> Callable[[Any], Any]:
@@ -271,6 +275,19 @@ def _is_ensemble(model: Any) -> bool:
     if hasattr(model, "steps"):
         return _is_ensemble(model.steps[-1][1])
     return hasattr(model, "estimators_")
+
+
+_OF_TREES = {
+    f"{kind}{task}"
+    for kind in ("DecisionTree", "ExtraTree", "RandomForest", "ExtraTrees", "GradientBoosting")
+    for task in ("Classifier", "Regressor")
+}
+
+
+def _reads(model: Any) -> Any:
+    """Single precision of scikit-learn's own trees, and of forests and boosting; else None."""
+    own = type(model).__module__.startswith("sklearn.")  # others may look at rows themselves
+    return np.float32 if own and type(model).__name__ in _OF_TREES else None
 
 
 def _is_regressor(model: Any) -> bool:

@@ -53,7 +53,10 @@ class Ace:
     image : (s,) the image of each segment
     masks : (s, height, width) bool
     layer, target : what was looked at
+    crop : "places" or "patches", which ran
+    elsewhere : (C,) mean activations of segments of the random images
     images : (n, channels, height, width), read-only
+    model : the network
 
     Examples
     --------
@@ -65,8 +68,8 @@ class Ace:
     >>> data = xai.datasets.textures(16, size=32).data
     >>> found = ace(net, data[:6], data[6:], layer="1", target=0, n_concepts=2, segments=(6,),
     ...             runs=3, size=5)
-    >>> found.layer, found.masks.shape[1:]
-    ('1', (32, 32))
+    >>> found.layer, found.crop, found.masks.shape[1:]
+    ('1', 'places', (32, 32))
     """
 
     concepts: list[Cluster]
@@ -75,13 +78,50 @@ class Ace:
     masks: NDArray[np.bool_]
     layer: str
     target: int
+    crop: Literal["places", "patches"]
+    elsewhere: Floats
     images: NDArray[Any]
+    model: Any
 
     def __repr__(self) -> str:
         return (
             f"Ace({len(self.concepts)} concepts of output {self.target} in {self.layer!r}, "
             f"{len(self.rejected)} rejected, {len(self.image)} segments)"
         )
+
+    def transform(self, images: Any = None, *, batch_size: int = 64) -> Floats:
+        """How near each place of images is to each concept: 1 at its centre, 0 at what is common.
+
+        ``(a − b)ᵀ(c − b) / ‖c − b‖²`` of the activations a at a place, the concept's centre c and
+        the mean b of segments of random images: along the line from one to the other. A concept's
+        own segments are but a part of this: k-means leaves the rest of a thing to other clusters.
+
+        Parameters
+        ----------
+        images : (n, channels, height, width); the class's own where None
+
+        Returns
+        -------
+        (n, h, w, number of concepts)
+
+        Raises
+        ------
+        ValueError
+            The layer has no places.
+        """
+        images = np.array(self.images) if images is None else images
+        towards = np.array([c.centre for c in self.concepts]).reshape(-1, len(self.elsewhere))
+        towards = towards - self.elsewhere
+        towards = towards / (towards**2).sum(axis=1, keepdims=True)
+        parts = []
+        with opened(self.model, images, self.layer) as network:
+            for maps in place_maps(network, batch_size):
+                if maps is None:
+                    raise ValueError(f"layer {self.layer!r} has no places, so there are no maps")
+                parts.append((np.moveaxis(maps, 1, -1) - self.elsewhere) @ towards.T)
+        out: Floats = np.concatenate(parts)
+        check_finite(out, np.arange(len(out)), self.layer)
+        return out
 
     def plot(self, **options: Any) -> Any:
         """Draw the concepts; see `xai.plots.ace_sheet`."""
@@ -177,11 +217,11 @@ def ace(
         image, masks = segmented(network.images, segments, slic)
         if len(image) < n_concepts:
             raise ValueError(f"n_concepts={n_concepts}, but there are {len(image)} segments")
-        A = _rows(network, image, masks, crop, grey, batch_size)
+        A, ran = _rows(network, image, masks, crop, grey, batch_size)
         check_finite(A, image, name)
     with opened(model, random, name) as network:
         others = segmented(network.images, segments, slic)
-        B = _rows(network, *others, crop, grey, batch_size)
+        B, _ = _rows(network, *others, crop, grey, batch_size)
         check_finite(B, others[0], name)
     found = _clusters(A, image, n, n_concepts, least_segments, seed)
     slopes = class_gradients(model, images, layer=name, target=target, batch_size=batch_size)
@@ -197,7 +237,7 @@ def ace(
     return Ace(
         [cluster for cluster in tested if cluster.q_value <= level],
         [cluster for cluster in tested if cluster.q_value > level],
-        image, masks, name, int(target), on_host(images),
+        image, masks, name, int(target), ran, B.mean(axis=0), on_host(images), model,
     )  # fmt: skip
 
 
@@ -238,14 +278,14 @@ def _rows(
     crop: Crop,
     grey: Tensor,
     batch_size: int,
-) -> Floats:
-    """Activations (s, C) of segments."""
+) -> tuple[Floats, Literal["places", "patches"]]:
+    """Activations (s, C) of segments, and by which crop."""
     rows = None if crop == "patches" else segment_rows(network, image, masks, batch_size)
     if rows is not None:
-        return rows
+        return rows, "places"
     if crop == "places":
         raise ValueError(f"layer {network.probe.name!r} has no places: take crop='patches'")
-    return pooled(network, _crops(network, image, masks, grey, batch_size))
+    return pooled(network, _crops(network, image, masks, grey, batch_size)), "patches"
 
 
 def segment_rows(

@@ -98,7 +98,8 @@ def ace_sheet(ace: Ace, *, concepts: int = 6, crops: int = 6, title: str = "") -
     ----------
     ace
         Its bars are mean scores with 95 % intervals over random sets; a score above the dashed
-        line at ½ speaks for the class.
+        line at ½ speaks for the class. Maps are `Ace.transform`'s, or of ``crop="patches"`` the
+        concept's segments.
     concepts, crops
         At most so many lines, of the scores furthest from ½, and segments in each.
 
@@ -137,6 +138,7 @@ def ace_sheet(ace: Ace, *, concepts: int = 6, crops: int = 6, title: str = "") -
     tests = [cluster.tcav for cluster in ace.concepts]
     order = _largest(np.array([test.mean for test in tests]) - 0.5, concepts)
     over = min(3, len(pictures))
+    maps = ace.transform() if ace.crop == "places" else _covered(ace)
     lines = []
     for i in map(int, order):
         segments = ace.concepts[i].segments
@@ -144,9 +146,9 @@ def ace_sheet(ace: Ace, *, concepts: int = 6, crops: int = 6, title: str = "") -
             _on_grey(pictures[ace.image[s]], ace.masks[s])
             for s in _one_of_each(ace.image[segments], segments, crops)
         ]
-        own = [segments[ace.image[segments] == image] for image in range(len(pictures))]
-        where = np.stack([ace.masks[s].any(axis=0) for s in own])
-        laid = [(pictures[image], 1.0 * where[image], (0.0, 1.0)) for image in _most(where, over)]
+        where = maps[..., i]
+        limits = limits_of(maps[..., [i]])[0]
+        laid = [(pictures[image], where[image], limits) for image in _most(where, over)]
         lines.append(Line(f"concept {i}", colour_of(i), best, laid))
     named = title or f"concepts of output {ace.target} in layer {ace.layer!r}"
     note = f"\n{len(ace.concepts)} significant, {len(ace.rejected)} no more than random"
@@ -259,6 +261,15 @@ def _best_crops(bank: ConceptBank, pictures: Floats, i: int, k: int) -> list[Flo
         pictures[image, top : top + high, left : left + wide]
         for image, top, left, high, wide in bank.boxes[chosen]
     ]
+
+
+def _covered(ace: Ace) -> Floats:
+    """Where each concept's segments are, (n, H, W, r): cut out, they are of another scale."""
+    where = np.zeros((len(ace.images), *ace.masks.shape[1:], len(ace.concepts)))
+    for i, cluster in enumerate(ace.concepts):
+        for s in cluster.segments:
+            where[ace.image[s], ..., i] += ace.masks[s]
+    return np.minimum(where, 1)
 
 
 def _one_of_each(image: NDArray[np.intp], order: NDArray[np.intp], k: int) -> NDArray[np.intp]:
