@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -19,13 +21,13 @@ def both(shape, channels_last=False):
     from xai.concepts.spanned import Spanned
 
     torch.manual_seed(0)
-    stack = torch.randn(2 * K, *shape, dtype=torch.float64)
+    sets = torch.randn(2, K + 1, *shape, dtype=torch.float64)
+    stack = torch.cat([sets.flatten(0, 1), torch.zeros(1, *shape, dtype=torch.float64)])
     weights = torch.randn(B, K, dtype=torch.float64)
-    weights[:, -1] = 1 - weights[:, :-1].sum(1)
     rows = np.repeat([0, 1], [4, 5])
     full = torch.stack(
         [
-            torch.tensordot(w, stack[r * K : r * K + K], 1)
+            sets[r, -1] + torch.tensordot(w, sets[r, :-1], 1)
             for w, r in zip(weights, rows, strict=True)
         ]
     )
@@ -187,7 +189,7 @@ def test_concepts_have_the_values_that_their_rows_have(images, first, removal, m
 
 @pytest.mark.parametrize("first", [nn.Conv2d(8, 8, 3), nn.BatchNorm2d(8), nn.AvgPool2d(2)])
 def test_affine_layers_run_on_parts_alone(images, first):
-    """A convolution behind the layer sees each batch's r + 2 parts, not its rows."""
+    """A convolution behind the layer sees each batch's r parts, E and 0, not its rows."""
     affine, last = Counted(first), Counted(nn.Linear(6, 3))
     net = network(affine)
     net[7] = last.double()
@@ -196,6 +198,23 @@ def test_affine_layers_run_on_parts_alone(images, first):
     e = xai.explain(net, images[:1], "craft", bank=bank, target=0, designs=64, batch_size=100)
     batches = -(-e.evaluations // 100) + 4  # the row itself, what finds the way on, u W
     assert last.rows > 300 and affine.rows <= 6 * batches
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_what_the_head_ignores_changes_no_bit(images, dtype):
+    """A bias would be added and taken away again, were parts not linear ones."""
+    torch.manual_seed(0)
+    head = nn.Linear(6, 3)
+    net = nn.Sequential(nn.ReLU(), nn.AvgPool2d(2), nn.AdaptiveAvgPool2d(1), nn.Flatten(), head)
+    net = net.to(dtype)
+    with torch.no_grad():
+        head.weight[:, 2] = 0
+        head.bias.fill_(3.7)
+    x = torch.rand(8, 6, 6, 6, dtype=dtype)
+    bank = replace(xai.concepts.fit(net, x, layer="0", n_concepts=6), basis=np.eye(6))
+    found = bank.importance(x, target=1, designs=64)
+    assert found.values[2] == found.effect[2] == found.std_error[2] == 0
+    assert (np.delete(found.values, 2) > 0).all()
 
 
 def test_few_rows_of_many_images_are_rows(images):

@@ -148,17 +148,12 @@ class _Made:
 
     def spanned(self, block: Tensor, rows: Indices) -> Tensor:
         """The same by parts, where there are fewer of them: what is affine runs on these alone."""
-        import torch
-
         from xai.concepts.spanned import Spanned
 
         images, which = np.unique(rows, return_inverse=True)
-        few = 2 * len(images) * (len(self.W) + 2) <= len(rows)
+        few = 2 * len(images) * (len(self.W) + 1) < len(rows)
         m = self.masks(block, rows) if few else None
-        if m is None:
-            return self(block, rows)
-        weights = torch.cat([m, torch.ones_like(m[:, :1]), -m.sum(1, keepdim=True)], 1)
-        return Spanned(self.parts(images), weights, which)
+        return self(block, rows) if m is None else Spanned(self.parts(images), m, which)
 
     def masks(self, block: Tensor, rows: Indices) -> Tensor | None:
         """By what number each row's own coefficients were scaled, (B, r); None where by several."""
@@ -176,14 +171,15 @@ class _Made:
         return None if off.any() else m[..., 0]
 
     def parts(self, images: Indices) -> Tensor:
-        """What activations are sums of, (G, r + 2, …): each concept's share, E, and 0."""
+        """What activations are sums of: for each image the concepts' shares and E; a row of 0."""
         import torch
 
         at = torch.as_tensor(images, device=self.u.device)
         u, E = torch.movedim(self.u[at], self.axis, 1), self.E[at].unsqueeze(1)
         shares = u.unsqueeze(-1) * self.W.reshape(len(self.W), *[1] * (u.ndim - 2), -1)
         shares = torch.movedim(shares, -1, self.axis + 1)
-        stack = torch.cat([shares, E, torch.zeros_like(E)], 1).flatten(0, 1)
+        sets = torch.cat([shares, E], 1).flatten(0, 1)
+        stack = torch.cat([sets, torch.zeros_like(sets[:1])])
         last = stack.ndim == 4 and not self.E.is_contiguous()
         return stack.contiguous(memory_format=torch.channels_last) if last else stack
 
@@ -194,11 +190,11 @@ class _Made:
         from xai.concepts.spanned import Spanned
 
         outs, first = [], np.zeros(1, np.intp)
-        weights = torch.ones_like(self.W[:1, :1]).repeat(1, len(self.W) + 2)
-        weights[0, -2:] = torch.tensor([0, 1 - len(self.W)])
         if a.dtype.itemsize >= 4:  # sums of parts round too much in half precision
             with suppress(RuntimeError, TypeError, ValueError):  # code that wants a tensor's memory
-                outs.append(rest(Spanned(self.parts(first), weights, first), first))
+                stack = self.parts(first)
+                stack[-2] = 0  # E
+                outs.append(rest(Spanned(stack, torch.ones_like(self.W[None, :, 0]), first), first))
         spans = bool(outs)
         for start in range(len(outs), len(a), size):
             rows = np.arange(start, min(start + size, len(a)))

@@ -18,26 +18,26 @@ Args: TypeAlias = tuple[Any, ...]
 
 
 class Spanned(Tensor):
-    """A batch whose rows are affine combinations of parts, made only once something needs them.
+    """A batch whose rows are sums of parts, made only once something needs them.
 
-    Row b is ``Σₖ weights[b, k] · partsₖ`` of its set, with weights whose sum is 1. An affine map
-    of rows keeps such sums, ``f(Σₖ wₖ pₖ) = Σₖ wₖ f(pₖ)``: convolutions, linear layers, means and
+    Row b is ``c + Σₖ weights[b, k] pₖ`` of its set's parts p and constant c. An affine map f makes
+    such sums of such sums, of ``f(pₖ) − f(0)`` and ``f(c)``: convolutions, linear layers, means and
     batch norms are given the parts, which are fewer than rows. Anything else gets the rows.
 
     Parameters
     ----------
-    stack : (G · k, …) tensor
-        G sets of k parts.
+    stack : (G · (k + 1) + 1, …) tensor
+        G sets of k parts and a constant, and then a row of 0.
     weights : (B, k) tensor, of the same type
     rows : (B,) int array, which of the G sets each row is made of
 
     Examples
     --------
-    >>> line = Spanned(torch.tensor([[0.0, 0.0], [2.0, 4.0]]),
-    ...                torch.tensor([[1.0, 0.0], [0.5, 0.5]]), np.zeros(2, np.intp))
+    >>> line = Spanned(torch.tensor([[2.0, 4.0], [1.0, 1.0], [0.0, 0.0]]),
+    ...                torch.tensor([[0.0], [0.5]]), np.zeros(2, np.intp))
     >>> mean = line.mean(dim=1)
-    >>> type(mean).__name__, (mean + 1).tolist()
-    ('Spanned', [1.0, 2.5])
+    >>> type(mean).__name__, (mean * 2).tolist()
+    ('Spanned', [2.0, 5.0])
     """
 
     stack: Tensor
@@ -84,10 +84,11 @@ class Spanned(Tensor):
                 )
                 k, size = self.weights.shape[1], self.stack[0].numel()
                 flat = self.made.as_strided((len(self.rows), size), (size, 1))
-                parts = self.stack.as_strided((len(self.stack), size), (size, 1))
+                lines = self.stack.as_strided((len(self.stack), size), (size, 1))
                 for start, stop in runs_of(self.rows):
-                    own = parts[self.rows[start] * k :][:k]
-                    torch.mm(self.weights[start:stop], own, out=flat[start:stop])
+                    at = int(self.rows[start]) * (k + 1)
+                    parts, c = lines[at : at + k], lines[at + k]
+                    torch.addmm(c, self.weights[start:stop], parts, out=flat[start:stop])
         return self.made
 
     @property
@@ -131,8 +132,12 @@ class Spanned(Tensor):
             return None
         own = func(*on_parts[:place], self.stack, *on_parts[place + 1 :], **kwargs)
         stack, *rest = own if isinstance(own, tuple) else (own,)
-        alias = (self, view) if func in _VIEWS else None
-        out = Spanned(stack, self.weights, self.rows, alias)
+        if func in _VIEWS:
+            return Spanned(stack, self.weights, self.rows, (self, view))
+        sets = stack[:-1].unflatten(0, (-1, self.weights.shape[1] + 1))
+        sets[:, :-1] -= stack[-1]  # so that parts which the map ignores are exactly 0
+        stack[-1] = 0
+        out = Spanned(stack, self.weights, self.rows)
         return (out, *rest) if isinstance(own, tuple) else out
 
 
