@@ -242,6 +242,6 @@ def of_backgrounds() -> dict[str, Peer]:
         "shap Kernel": Peer(shap_kernel, lambda d: d + 1),
         "shap Permutation": Peer(shap_permutation, walks=True),
         "shap Sampling": Peer(shap_sampling, lambda d: 2 * d, walks=True),
-        "shapiq KernelSHAP": Peer(kernel, lambda d: d + 1, slow=True),
-        "shapiq PermutationSamplingSV": Peer(walk, lambda d: d + 1, walks=True, slow=True),
+        "shapiq KernelSHAP": Peer(kernel, lambda d: d + 1),
+        "shapiq PermutationSamplingSV": Peer(walk, lambda d: d + 1, walks=True),
     }

@@ -11,8 +11,8 @@ One process, contestants taking turns. Every contestant's model rows are counted
 the setting whose count comes nearest to the budget. Errors are RMSE over the RMS of the
 reference, over all players, explained rows and seeds. References are closed forms, or our own
 estimates from 100 times the budget (kept in `.cache`), whose errors are stated. Peers are in
-`peers.py`. Seconds are of one explained row. Slow peers take part with 3 seeds, all peers with 5
-above 100,000 rows.
+`peers.py`. Seconds are of one explained row. Slow peers take part with 3 seeds where there is one
+baseline.
 """
 
 from __future__ import annotations
@@ -157,7 +157,7 @@ def enter_peers(
             spent = sum(counter.rows for counter in counters) - before
             return np.array(values), spent // len(cases)
 
-        few = min(seeds, 3) if peer.slow else min(seeds, 5) if contest.budget > 100_000 else seeds
+        few = min(seeds, 3) if peer.slow else seeds
         contest.enter(name, "sampler" if peer.walks else "peer", run, few)
 
 
