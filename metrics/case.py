@@ -298,7 +298,7 @@ def padded(parts: list[tuple[Indices, NDArray[Any]]], n: int) -> Floats:
     shape = np.max([part.shape[1:] for _, part in parts], axis=0)
     out = np.full((n, *np.asarray(shape, int)), np.nan)
     for rows, part in parts:
-        out[np.ix_(rows, *map(np.arange, part.shape[1:]))] = part
+        out[(rows, *map(slice, part.shape[1:]))] = part
     return out
 
 

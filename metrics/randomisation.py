@@ -293,6 +293,8 @@ def channel_floor(activation: Floats) -> Floats:
     total = np.zeros(ranked.shape[:-1])
     for step in range(1, ranked.shape[-1]):
         below, above = ranked[..., :-step], ranked[..., step:]
-        inverse = np.divide(below, above, out=np.ones_like(below), where=above > 0)
-        total += (1 - 4 / np.pi * np.arctan(inverse)).sum(axis=-1)
+        angle = np.where(above > 0, 0.0, np.pi / 4)  # of dead channels, which are many
+        alive = below > 0
+        np.arctan(np.divide(below, above, out=angle, where=alive), out=angle, where=alive)
+        total += (1 - 4 / np.pi * angle).sum(axis=-1)
     return np.asarray(total / pairs if pairs else np.full_like(total, np.nan))
