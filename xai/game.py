@@ -42,10 +42,11 @@ BATCH_ROWS = 2**14
 """Most rows in one model call, where `batch_size` is not given; more spill a network's cache."""
 ENSEMBLE_BATCH_ROWS = 2**17
 """The same for ensembles, which pay once per call for each member."""
-TENSOR_BATCH_BYTES, TENSOR_BATCH_ROWS = 2**22, 2**12
-"""The same for tensors, of the widest layer's output: what spills the cache is slow."""
-LEAST_TENSOR_BYTES, LEAST_TENSOR_ROWS = 2**26, 16
-"""Where few rows spill it, so many are as fast, and each call has a price."""
+TENSOR_BATCHES = (2**20, 2**12), (2**22, 2**8), (2**26, 2**4)
+"""The same for tensors, bytes of the widest layer's output and rows: the one that has most rows.
+
+What spills the cache is slow; where few rows do, each call has a price, too.
+"""
 REST_BATCH_BYTES, REST_BATCH_ROWS = 2**24, 2**13
 """The same behind a layer: the network's later layers are small, and each call has a price."""
 DEVICE_BATCH_BYTES, DEVICE_BATCH_ROWS = 2**27, 2**17
@@ -65,15 +66,13 @@ def batch_rows(model: Model, inputs: Inputs, n_outputs: int) -> int:
     dtype = getattr(block, "dtype", None)
     numbers = max(int(np.prod(inputs.shape)), model.width)
     row = numbers * max(1, int(getattr(dtype, "itemsize", 8))) + 8 * n_outputs
-    size, most, least = BATCH_BYTES, ENSEMBLE_BATCH_ROWS if model.is_ensemble else BATCH_ROWS, 1
+    either = [(BATCH_BYTES, ENSEMBLE_BATCH_ROWS if model.is_ensemble else BATCH_ROWS)]
     if is_tensor(block) and block.device.type != "cpu":
-        size, most = DEVICE_BATCH_BYTES, DEVICE_BATCH_ROWS
+        either = [(DEVICE_BATCH_BYTES, DEVICE_BATCH_ROWS)]
     elif is_tensor(block):
-        size, most = TENSOR_BATCH_BYTES, TENSOR_BATCH_ROWS
-        least = max(1, min(LEAST_TENSOR_ROWS, LEAST_TENSOR_BYTES // row))
-        if model.by_row:
-            size, most = REST_BATCH_BYTES, REST_BATCH_ROWS
-    return max(least, min(most, size // row))
+        first = (REST_BATCH_BYTES, REST_BATCH_ROWS) if model.by_row else TENSOR_BATCHES[0]
+        either = [first, *TENSOR_BATCHES[1:]]
+    return max(1, *(min(most, size // row) for size, most in either))
 
 
 @dataclass(frozen=True)
