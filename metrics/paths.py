@@ -96,12 +96,12 @@ def along(case: Case, first: str, sizes: Callable[[int], Sizes]) -> Floats:
     for place, (rows, game, a) in enumerate(case.games()):
         wanted = sizes(game.n_players)
         held = known.setdefault(place, {})
-        missing = np.array([s for s in np.unique(wanted) if (first, s) not in held], np.intp)
-        if len(missing):
+        missing = sorted({s for s in wanted.tolist() if (first, s) not in held})
+        if missing:
             rank = case.once(("ranks", place), partial(ranks, a))
-            new = _evaluate(game, rank, missing, kept=first == "kept")
-            held.update({(first, int(s)): new[:, i] for i, s in enumerate(missing)})
-        parts.append((rows, np.stack([held[first, int(s)] for s in wanted], axis=1)))
+            new = _evaluate(game, rank, np.array(missing), kept=first == "kept")
+            held.update({(first, s): new[:, i] for i, s in enumerate(missing)})
+        parts.append((rows, np.stack([held[first, s] for s in wanted.tolist()], axis=1)))
     return padded(parts, case.scene.n)
 
 

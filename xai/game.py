@@ -7,6 +7,7 @@ as one stream of model rows, cut into batches that fit memory.
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -64,7 +65,7 @@ def batch_rows(model: Model, inputs: Inputs, n_outputs: int) -> int:
     """Rows of one model call, where `batch_size` is not given: as many as are fastest."""
     block = inputs.block
     dtype = getattr(block, "dtype", None)
-    numbers = max(int(np.prod(inputs.shape)), model.width)
+    numbers = max(math.prod(inputs.shape), model.width)
     row = numbers * max(1, int(getattr(dtype, "itemsize", 8))) + 8 * n_outputs
     either = [(BATCH_BYTES, ENSEMBLE_BATCH_ROWS if model.is_ensemble else BATCH_ROWS)]
     if is_tensor(block) and block.device.type != "cpu":
@@ -344,7 +345,9 @@ class ModelGame(Game):
         self._has_shared_empty = (
             self.draws.key is not None and bool(everything) and self.model.alike
         )
-        self.n_outputs = self._reduced(self._rows[:1], self._full(self._rows[:1])).shape[1]
+        one = self._full(self._rows[:1])
+        self._width = one.shape[1]  # of values before they are reduced
+        self.n_outputs = self._reduced(self._rows[:1], one).shape[1]
         self._base = np.empty((self.inputs.n, self.n_outputs))
         self._has_base = np.zeros(self.inputs.n, bool)
         self._batch = self.batch_size or batch_rows(
@@ -492,8 +495,7 @@ class ModelGame(Game):
         full = table.full[which]
         shared = table.empty[which] & self._has_shared_empty
         rest = ~(full | shared)
-        width = self._full(self._rows[:1]).shape[1]  # there may be no rows to look at
-        out = np.empty((len(rows), width))
+        out = np.empty((len(rows), self._width))
         if full.any():
             out[full] = self._full(rows[full])
         if shared.any():
