@@ -99,7 +99,8 @@ def faithfulness_estimate(case: Case, *, steps: int | None = None) -> Floats:
         # the step at which each player goes, and what goes with it
         step = (np.searchsorted(cuts(d, K), np.arange(d), side="right") - 1)[ranks(a)]
         place = (step + K * np.arange(n)[:, None]).ravel()
-        said, left = np.bincount(place, a.ravel(), n * K).reshape(n, K), np.empty((n, K))
+        said = np.asarray(np.bincount(place, a.ravel(), n * K), np.float64).reshape(n, K)
+        left = np.empty((n, K))
         for rows, part in pieces(game, K):
             kept = step[rows][:, None, :] != np.arange(K)[part, None]
             each = np.repeat(rows, kept.shape[1])
