@@ -95,15 +95,16 @@ def faithfulness_estimate(case: Case, *, steps: int | None = None) -> Floats:
         return padded(parts, case.scene.n)
 
     def of(game: Game, a: Floats) -> Floats:
-        K = min(steps, game.n_players)
+        n, d, K = game.n_rows, game.n_players, min(steps, game.n_players)
         # the step at which each player goes, and what goes with it
-        step = np.searchsorted(cuts(game.n_players, K), ranks(a), side="right") - 1
-        said, left = np.zeros((game.n_rows, K)), np.empty((game.n_rows, K))
-        np.add.at(said, (np.arange(game.n_rows)[:, None], step), a)
+        step = (np.searchsorted(cuts(d, K), np.arange(d), side="right") - 1)[ranks(a)]
+        place = (step + K * np.arange(n)[:, None]).ravel()
+        said = np.asarray(np.bincount(place, a.ravel(), n * K), np.float64).reshape(n, K)
+        left = np.empty((n, K))
         for rows, part in pieces(game, K):
             kept = step[rows][:, None, :] != np.arange(K)[part, None]
             each = np.repeat(rows, kept.shape[1])
-            values = game.value(each, kept.reshape(-1, game.n_players))[:, 0]
+            values = game.value(each, kept.reshape(-1, d))[:, 0]
             left[rows, part] = values.reshape(len(rows), -1)
         return pearson(said, -left)  # f(x) is the same for all
 

@@ -197,9 +197,9 @@ def per_player(explanation: Any, setting: Setting) -> Floats:
 
 
 def _padded(flat: Floats, counts: NDArray[np.intp], d: int) -> Floats:
-    out = np.array(flat[:, :d])
-    out[np.arange(d) >= counts[:, None]] = np.nan
-    bad = np.flatnonzero(np.isnan(out).sum(axis=1) > d - counts)
+    absent = np.arange(d) >= counts[:, None]
+    out = np.where(absent, np.nan, flat[:, :d])
+    bad = np.flatnonzero((np.isnan(out) > absent).any(axis=1))
     if len(bad):
         named = ", ".join(map(str, bad[:5]))
         raise ValueError(f"the attribution is NaN in row {named} (0-based): there is no order")

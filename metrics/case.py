@@ -298,7 +298,8 @@ def padded(parts: list[tuple[Indices, NDArray[Any]]], n: int) -> Floats:
     shape = np.max([part.shape[1:] for _, part in parts], axis=0)
     out = np.full((n, *np.asarray(shape, int)), np.nan)
     for rows, part in parts:
-        out[np.ix_(rows, *map(np.arange, part.shape[1:]))] = part
+        at: tuple[Any, ...] = (rows, *map(slice, part.shape[1:]))
+        out[at] = part
     return out
 
 

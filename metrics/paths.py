@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -10,6 +11,7 @@ from numpy.typing import NDArray
 
 from xai.game import Game
 from xai.metrics.case import Case, padded
+from xai.metrics.numerics import flat_places
 from xai.metrics.score import Floats
 
 Sizes: TypeAlias = NDArray[np.intp]
@@ -24,9 +26,9 @@ IMAGE_STEPS = 32
 def ranks(a: Floats) -> NDArray[np.intp]:
     """Each player's place in the order of importance, (n, d): descending, ties by index."""
     order = np.argsort(-a, axis=1, kind="stable")
-    place = np.empty_like(order)
-    np.put_along_axis(place, order, np.arange(a.shape[1])[None, :], axis=1)
-    return place
+    place = np.empty(order.size, np.intp)
+    place[flat_places(order)] = np.arange(a.shape[1])
+    return place.reshape(order.shape)
 
 
 def cuts(d: int, K: int) -> Sizes:
@@ -94,11 +96,12 @@ def along(case: Case, first: str, sizes: Callable[[int], Sizes]) -> Floats:
     for place, (rows, game, a) in enumerate(case.games()):
         wanted = sizes(game.n_players)
         held = known.setdefault(place, {})
-        missing = np.array([s for s in np.unique(wanted) if (first, s) not in held], np.intp)
-        if len(missing):
-            new = _evaluate(game, ranks(a), missing, kept=first == "kept")
-            held.update({(first, int(s)): new[:, i] for i, s in enumerate(missing)})
-        parts.append((rows, np.stack([held[first, int(s)] for s in wanted], axis=1)))
+        missing = sorted({s for s in wanted.tolist() if (first, s) not in held})
+        if missing:
+            rank = case.once(("ranks", place), partial(ranks, a))
+            new = _evaluate(game, rank, np.array(missing), kept=first == "kept")
+            held.update({(first, s): new[:, i] for i, s in enumerate(missing)})
+        parts.append((rows, np.stack([held[first, s] for s in wanted.tolist()], axis=1)))
     return padded(parts, case.scene.n)
 
 

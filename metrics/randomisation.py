@@ -290,9 +290,11 @@ def channel_floor(activation: Floats) -> Floats:
     if C > CHANNELS:  # each stands for channels like it, which are 0 ahead of one another
         ranked = ranked[..., ((np.arange(CHANNELS) + 0.5) * C / CHANNELS).astype(np.intp)]
         pairs = CHANNELS**2 / 2
-    total = np.zeros(ranked.shape[:-1])
+    total, alive = np.zeros(ranked.shape[:-1]), ranked > 0
     for step in range(1, ranked.shape[-1]):
         below, above = ranked[..., :-step], ranked[..., step:]
-        inverse = np.divide(below, above, out=np.ones_like(below), where=above > 0)
-        total += (1 - 4 / np.pi * np.arctan(inverse)).sum(axis=-1)
+        angle = np.where(alive[..., step:], 0.0, np.pi / 4)  # of dead channels, which are many
+        both = alive[..., :-step]
+        np.arctan(np.divide(below, above, out=angle, where=both), out=angle, where=both)
+        total += (1 - 4 / np.pi * angle).sum(axis=-1)
     return np.asarray(total / pairs if pairs else np.full_like(total, np.nan))

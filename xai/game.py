@@ -7,6 +7,7 @@ as one stream of model rows, cut into batches that fit memory.
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -42,10 +43,11 @@ BATCH_ROWS = 2**14
 """Most rows in one model call, where `batch_size` is not given; more spill a network's cache."""
 ENSEMBLE_BATCH_ROWS = 2**17
 """The same for ensembles, which pay once per call for each member."""
-TENSOR_BATCH_BYTES, TENSOR_BATCH_ROWS = 2**22, 2**12
-"""The same for tensors, of the widest layer's output: what spills the cache is slow."""
-LEAST_TENSOR_BYTES, LEAST_TENSOR_ROWS = 2**26, 16
-"""Where few rows spill it, so many are as fast, and each call has a price."""
+TENSOR_BATCHES = (2**20, 2**12), (2**22, 2**8), (2**26, 2**4)
+"""The same for tensors, bytes of the widest layer's output and rows: the one that has most rows.
+
+What spills the cache is slow; where few rows do, each call has a price, too.
+"""
 REST_BATCH_BYTES, REST_BATCH_ROWS = 2**24, 2**13
 """The same behind a layer: the network's later layers are small, and each call has a price."""
 DEVICE_BATCH_BYTES, DEVICE_BATCH_ROWS = 2**27, 2**17
@@ -63,17 +65,15 @@ def batch_rows(model: Model, inputs: Inputs, n_outputs: int) -> int:
     """Rows of one model call, where `batch_size` is not given: as many as are fastest."""
     block = inputs.block
     dtype = getattr(block, "dtype", None)
-    numbers = max(int(np.prod(inputs.shape)), model.width)
+    numbers = max(math.prod(inputs.shape), model.width)
     row = numbers * max(1, int(getattr(dtype, "itemsize", 8))) + 8 * n_outputs
-    size, most, least = BATCH_BYTES, ENSEMBLE_BATCH_ROWS if model.is_ensemble else BATCH_ROWS, 1
+    either = [(BATCH_BYTES, ENSEMBLE_BATCH_ROWS if model.is_ensemble else BATCH_ROWS)]
     if is_tensor(block) and block.device.type != "cpu":
-        size, most = DEVICE_BATCH_BYTES, DEVICE_BATCH_ROWS
+        either = [(DEVICE_BATCH_BYTES, DEVICE_BATCH_ROWS)]
     elif is_tensor(block):
-        size, most = TENSOR_BATCH_BYTES, TENSOR_BATCH_ROWS
-        least = max(1, min(LEAST_TENSOR_ROWS, LEAST_TENSOR_BYTES // row))
-        if model.by_row:
-            size, most = REST_BATCH_BYTES, REST_BATCH_ROWS
-    return max(least, min(most, size // row))
+        first = (REST_BATCH_BYTES, REST_BATCH_ROWS) if model.by_row else TENSOR_BATCHES[0]
+        either = [first, *TENSOR_BATCHES[1:]]
+    return max(1, *(min(most, size // row) for size, most in either))
 
 
 @dataclass(frozen=True)
@@ -345,7 +345,9 @@ class ModelGame(Game):
         self._has_shared_empty = (
             self.draws.key is not None and bool(everything) and self.model.alike
         )
-        self.n_outputs = self._reduced(self._rows[:1], self._full(self._rows[:1])).shape[1]
+        one = self._full(self._rows[:1])
+        self._width = one.shape[1]  # of values before they are reduced
+        self.n_outputs = self._reduced(self._rows[:1], one).shape[1]
         self._base = np.empty((self.inputs.n, self.n_outputs))
         self._has_base = np.zeros(self.inputs.n, bool)
         self._batch = self.batch_size or batch_rows(
@@ -493,8 +495,7 @@ class ModelGame(Game):
         full = table.full[which]
         shared = table.empty[which] & self._has_shared_empty
         rest = ~(full | shared)
-        width = self._full(self._rows[:1]).shape[1]  # there may be no rows to look at
-        out = np.empty((len(rows), width))
+        out = np.empty((len(rows), self._width))
         if full.any():
             out[full] = self._full(rows[full])
         if shared.any():

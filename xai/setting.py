@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -41,8 +42,8 @@ if TYPE_CHECKING:
 
 Indices = NDArray[np.intp]
 
-FIRST_ROWS = 8
-"""Rows of a module's first call, which shows how wide its layers are."""
+FIRST_ROWS, FIRST_BYTES = 8, 2**16
+"""Rows of a module's first call, which shows how wide its layers are; more of them while small."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -367,7 +368,9 @@ def _predict(
     And the outputs (K,) of the inputs `beside` them, by key; these go into the same call.
     """
     parts: list[NDArray[np.floating]] = []
-    start, size = 0, batch_size or (FIRST_ROWS if model.module else batch_rows(model, inputs, 0))
+    row = inputs.block.dtype.itemsize * math.prod(inputs.shape)
+    few = max(FIRST_ROWS, FIRST_BYTES // row)
+    start, size = 0, batch_size or (few if model.module else batch_rows(model, inputs, 0))
     while start < inputs.n:
         block = inputs.block[np.arange(start, min(start + size, inputs.n))]  # a copy
         count = int(block.shape[0])

@@ -77,7 +77,7 @@ def take(out: Array, index: NDArray[np.intp]) -> Array:
     """Each line's columns (B, t): (B, K) -> (B, t)."""
     if is_tensor(out):
         return out.gather(1, like(index, out))
-    return np.take_along_axis(out, index, axis=1)
+    return out[np.arange(len(out))[:, None], index]
 
 
 def largest_other(out: Array, index: NDArray[np.intp]) -> Array:
