@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -43,7 +42,7 @@ if TYPE_CHECKING:
 Indices = NDArray[np.intp]
 
 FIRST_ROWS, FIRST_BYTES = 8, 2**16
-"""Rows of a module's first call, which shows how wide its layers are; more of them while small."""
+"""Rows of a module's first call, which shows how wide its layers are: more of a narrow table."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -368,8 +367,9 @@ def _predict(
     And the outputs (K,) of the inputs `beside` them, by key; these go into the same call.
     """
     parts: list[NDArray[np.floating]] = []
-    row = inputs.block.dtype.itemsize * math.prod(inputs.shape)
-    few = max(FIRST_ROWS, FIRST_BYTES // row)
+    few = FIRST_ROWS  # of images and of tokens, whose layers may be far wider than they
+    if len(inputs.shape) == 1 and "float" in str(inputs.block.dtype):
+        few = max(few, FIRST_BYTES // (inputs.block.dtype.itemsize * inputs.shape[0]))
     start, size = 0, batch_size or (few if model.module else batch_rows(model, inputs, 0))
     while start < inputs.n:
         block = inputs.block[np.arange(start, min(start + size, inputs.n))]  # a copy
