@@ -316,7 +316,7 @@ def test_half_precision_is_nearly_the_same(amount_network_case, run):
     off = np.abs(half.values - whole.values)
     if "masks" in whole.info:  # an edge may come to rest elsewhere: what counts is what it reaches
         np.testing.assert_allclose(half.info["score"], whole.info["score"], rtol=0.01)
-        assert 0 < off.mean() < 0.03
+        assert (half.info["score"] != whole.info["score"]).any() and off.mean() < 0.03
     else:
         assert 0 < off.max() < 0.25 * np.abs(whole.values).max()
 
