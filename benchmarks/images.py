@@ -3,6 +3,7 @@
     XAI_DATA=/path/to/data python benchmarks/images.py grid     # mosaics of four photographs
     XAI_DATA=/path/to/data python benchmarks/images.py sheet    # maps of all methods, as a picture
     XAI_DATA=/path/to/data python benchmarks/images.py speed    # beside captum and the bare network
+    XAI_DATA=/path/to/data python benchmarks/images.py speed rise    # of one method (or several)
 
 `grid` is the grid pointing game (Böhle, Fritz & Schiele 2021): a 2 × 2 mosaic of photographs of
 four classes, each class explained in turn, and the share of the map's positive part that lies in
@@ -54,8 +55,7 @@ PICTURES = ("chelsea", "coffee", "rocket")
 def main() -> None:
     """Run what the command line names."""
     torch.set_num_threads(1)
-    folder = find(sys.argv[2] if len(sys.argv) > 2 else None)
-    what = sys.argv[1] if len(sys.argv) > 1 else ""
+    what, folder = sys.argv[1] if len(sys.argv) > 1 else "", find(None)
     if folder is None or what not in ("grid", "sheet", "speed"):
         sys.exit(__doc__)
     model, images, _ = load(folder)
@@ -79,7 +79,8 @@ def explain(model: torch.nn.Module, x: torch.Tensor, name: str, **given: Any) ->
 def grid(model: torch.nn.Module, images: torch.Tensor) -> None:
     """The share of positive attribution in the right cell, beside captum's."""
     x, target = mosaic(model, images)
-    theirs = captum_maps(model, x, target)
+    regions = explain(model, x[:1], "occlusion", players=Superpixels(80), removal="baseline")
+    theirs = captum_maps(model, x, target, regions.element_players[0, :1])
     print("method | right cell | captum | rows a map | seconds a map")
     for name, options in METHODS.items():
         start = time.perf_counter()
@@ -99,24 +100,57 @@ def share(maps: np.ndarray) -> float:
 
 
 def captum_maps(
-    model: torch.nn.Module, x: torch.Tensor, target: np.ndarray
+    model: torch.nn.Module, x: torch.Tensor, target: np.ndarray, regions: np.ndarray
 ) -> dict[str, np.ndarray]:
-    """Maps of captum's methods of the same names, with its defaults but for what ours are told."""
+    """Maps of captum's methods of the same names, with its defaults but for what ours are told.
+
+    Parameters
+    ----------
+    regions : (1, H, W) int, the superpixels of the mosaic, from 0.
+    """
     from captum import attr
 
     zero, t = torch.zeros_like(x), torch.tensor(target)
-    leaf = x.clone().requires_grad_()
+    leaf, sides = x.clone().requires_grad_(), tuple(x.shape[2:])
+    torch.manual_seed(0)
+    spread = 0.15 * float(x[0].max() - x[0].min())  # as ours
+    mask = torch.tensor(regions)[None]
+
+    def of_regions(method: type, **given: Any) -> torch.Tensor:
+        """A map of each class in turn: captum's surrogates are fitted to one row at a time."""
+        found = [
+            method(model).attribute(
+                x[:1], baselines=zero[:1], target=c, feature_mask=mask,
+                perturbations_per_eval=8, **given,
+            )
+            for c in t
+        ]  # fmt: skip
+        return torch.cat(found)
+
     cam = attr.LayerGradCam(model, model.block13).attribute(x, t, relu_attributions=True)
+    inner = attr.LayerIntegratedGradients(model, model.block11).attribute(
+        x, zero, t, n_steps=16, internal_batch_size=8
+    )
     found = {
         "gradient": attr.Saliency(model).attribute(leaf, t, abs=False),
         "gradient_x_input": attr.InputXGradient(model).attribute(leaf, t),
+        "smoothgrad": attr.NoiseTunnel(attr.Saliency(model)).attribute(
+            leaf, nt_samples=32, nt_samples_batch_size=2, stdevs=spread, target=t, abs=False
+        ),
         "integrated_gradients": attr.IntegratedGradients(model).attribute(
             x, zero, t, n_steps=32, internal_batch_size=8
         ),
-        "gradcam": attr.LayerAttribution.interpolate(cam, tuple(x.shape[2:]), "bilinear"),
+        "deeplift": attr.DeepLift(model).attribute(leaf, zero, t),
+        "gradcam": attr.LayerAttribution.interpolate(cam, sides, "bilinear"),
+        "layer_integrated_gradients": attr.LayerAttribution.interpolate(
+            inner.sum(1, keepdim=True), sides, "bilinear"
+        ),
         "occlusion": attr.Occlusion(model).attribute(
             x, (3, 64, 64), (3, 32, 32), zero, t, perturbations_per_eval=2
         ),
+        "lime": of_regions(attr.Lime, n_samples=600),
+        "kernel_shap": of_regions(attr.KernelShap, n_samples=600),
+        "shapley": of_regions(attr.ShapleyValueSampling, n_samples=8),  # permutations
     }
     return {name: a.detach().sum(1).numpy() for name, a in found.items()}
 
@@ -178,6 +212,8 @@ def speed(model: torch.nn.Module, images: torch.Tensor) -> None:
     }
     print("method | images | bare: batch, format | ours / bare (quartiles) | captum / bare")
     for name, options in ours.items():
+        if sys.argv[2:] and name not in sys.argv[2:]:
+            continue
 
         def explained(name: str = name, options: dict[str, Any] = options) -> xai.Explanation:
             return xai.explain(wrapped, x, name, **options)

@@ -424,7 +424,7 @@ class ModelGame(Game):
         compose = table.compose
 
         def inputs_of(batch: slice) -> Block:
-            return compose(rows[batch], which[batch], draws[batch])
+            return self.model.laid_out(compose(rows[batch], which[batch], draws[batch]))
 
         def outputs_of(batch: slice, block: Block) -> Floats:
             return self._output(rows[batch], self._call(block, rows[batch], "the model returned"))

@@ -79,6 +79,10 @@ class Model:
             out = np.concatenate([-out, out], axis=1)
         return out
 
+    def laid_out(self, block: Block) -> Block:
+        """A batch in the memory format that a module was asked to run in."""
+        return self.torch_model.laid_out(block) if self.torch_model and is_tensor(block) else block
+
     def tensor(self, block: Any, rows: NDArray[np.intp]) -> Any:
         """Outputs `(n, k)` of a torch module as a tensor with gradients.
 

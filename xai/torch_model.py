@@ -66,12 +66,19 @@ class TorchModel:
         """The chosen output of one batch."""
         import torch
 
-        if self.channels_last and batch.ndim == 4:
-            batch = batch.contiguous(memory_format=torch.channels_last)
+        batch = self.laid_out(batch)
         if self.precision is None:
             return self._chosen(self.module(batch))
         with torch.autocast(batch.device.type, getattr(torch, self.precision)):
             return self._chosen(self.module(batch))
+
+    def laid_out(self, batch: Any) -> Any:
+        """A batch in the memory format that the module runs in."""
+        import torch
+
+        if not self.channels_last or batch.ndim != 4:
+            return batch
+        return batch.contiguous(memory_format=torch.channels_last)
 
     def _chosen(self, out: Any) -> Any:
         import torch

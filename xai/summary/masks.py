@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from xai import streams
 from xai.game import BLOCK_BYTES, Floats, Game, Indices
+from xai.kernels.masks import add_moments, interpolate
 from xai.summary.base import Attribution, Plan, finish, stops, within
 
 Normalise = Literal["sum", "expected"]
@@ -37,8 +38,8 @@ class SmoothGrid:
     Notes
     -----
     RISE (Petsiuk, Das & Saenko 2018, §3.2). Every pixel's mask has mean p, and the same
-    distribution wherever it lies. A mask is two small matrix products, and depends on (seed,
-    sample) alone: masks that shared a shift would print the grid on the map.
+    distribution wherever it lies. A mask depends on (seed, sample) alone: masks that shared a shift
+    would print the grid on the map.
 
     Examples
     --------
@@ -62,20 +63,15 @@ class SmoothGrid:
         """
         self.check(shape)
         nodes = self.cells + 2  # a pixel reaches the next node, shifted by one at most
-        z = streams.uniforms(seed, streams.COALITION, samples, nodes**2) < p
+        kept = streams.uniforms(seed, streams.COALITION, samples, nodes**2) < p
         shifts = streams.uniforms(seed, streams.SHIFT, samples, 2)
-        down, across = (self._weights(n, shifts[:, axis]) for axis, n in enumerate(shape))
-        masks = down @ z.astype(np.float32).reshape(-1, nodes, nodes) @ across.transpose(0, 2, 1)
-        np.minimum(masks, 1, out=masks)  # they are sums of weights that sum to 1, but for rounding
-        return np.asarray(masks, np.float32).reshape(len(samples), -1)
-
-    def _weights(self, n: int, shift: NDArray[np.float64]) -> NDArray[np.float32]:
-        """What each node tells each of n places of one axis, (len(shift), n, nodes)."""
-        place = np.arange(n) * (self.cells / n) + shift[:, None]
-        behind = place[:, :, None] - np.arange(self.cells + 2)
-        if not self.smooth:
-            return np.asarray(np.floor(behind) == 0, np.float32)
-        return np.asarray(np.maximum(0, 1 - np.abs(behind)), np.float32)
+        down, across = (
+            np.arange(n) * (self.cells / n) + shifts[:, axis, None] for axis, n in enumerate(shape)
+        )
+        out = np.empty((len(samples), shape[0] * shape[1]), np.float32)
+        z = kept.astype(np.float32).reshape(-1, nodes, nodes)
+        interpolate(z, down, across, self.smooth, out)
+        return out
 
     def check(self, shape: tuple[int, ...]) -> None:
         """Refuse players that are no grid of pixels, and cells that are no positive integer."""
@@ -143,37 +139,26 @@ class _Sums:
 
     Attributes
     ----------
-    m, mm : (d,)
+    of_masks : (2, d)
         Σ M and Σ M².
-    vm, vmm, vvmm : (R, k, d)
+    products : (R, k, 3, d)
         Σ (v − c) M, Σ (v − c) M², Σ (v − c)² M².
     """
 
-    STEP = 32
-    """Masks in one product: what is summed up stays in the cache."""
-
     def __init__(self, r: int, d: int, k: int) -> None:
         self.count, self.centre = 0, np.empty((r, 0, k))
-        self.m, self.mm = np.zeros(d), np.zeros(d)
-        self.vm, self.vmm, self.vvmm = (np.zeros((r, k, d)) for _ in range(3))
+        self.of_masks, self.products = np.zeros((2, d)), np.zeros((r, k, 3, d))
 
     def add(self, masks: NDArray[np.float32], v: Floats) -> None:
         if self.count == 0:
             self.centre = v[:, :1].astype(np.float64)
         self.count += len(masks)
-        around = np.moveaxis(v - self.centre, 1, 2)  # (R, k, C)
-        for a in range(0, len(masks), self.STEP):
-            M, f = masks[a : a + self.STEP].astype(np.float64), around[..., a : a + self.STEP]
-            self.m += M.sum(axis=0)
-            self.vm += f @ M
-            M *= M
-            self.mm += M.sum(axis=0)
-            self.vmm += f @ M
-            self.vvmm += f**2 @ M
+        around = np.moveaxis(v - self.centre, 1, 2).reshape(-1, len(masks))  # (R·k, C)
+        flat = self.products.reshape(len(around), *self.products.shape[2:])
+        add_moments(masks, np.ascontiguousarray(around), self.of_masks, flat)
 
     def keep(self, rows: NDArray[np.bool_]) -> None:
-        self.centre = self.centre[rows]
-        self.vm, self.vmm, self.vvmm = (a[rows] for a in (self.vm, self.vmm, self.vvmm))
+        self.centre, self.products = self.centre[rows], self.products[rows]
 
     def means(self, normalise: Normalise, p: float) -> tuple[Floats, Floats]:
         """Means and their errors, (R, d, k) each."""
@@ -183,17 +168,19 @@ class _Sums:
 
     def _over_sum(self, p: float) -> tuple[Floats, Floats]:
         """Σ v M / Σ M, a ratio: what is constant stays so."""
-        c, count = np.moveaxis(self.centre, 1, 2), self.count
-        total = np.where(self.m > 0, self.m, np.nan)  # a pixel that no mask kept: unknown
-        mean = self.vm / total
-        spread = np.maximum(self.vvmm - 2 * mean * self.vmm + mean**2 * self.mm, 0)
+        c, count, (m, mm) = np.moveaxis(self.centre, 1, 2), self.count, self.of_masks
+        vm, vmm, vvmm = np.moveaxis(self.products, 2, 0)
+        total = np.where(m > 0, m, np.nan)  # a pixel that no mask kept: unknown
+        mean = vm / total
+        spread = np.maximum(vvmm - 2 * mean * vmm + mean**2 * mm, 0)
         more = count / (count - 1) if count > 1 else np.nan
         return c + mean, spread / total**2 * more
 
     def _over_expected(self, p: float) -> tuple[Floats, Floats]:
         """Σ v M / (N p), a mean of independent products."""
-        c, count = np.moveaxis(self.centre, 1, 2), self.count
-        mean = (self.vm + c * self.m) / count
-        squares = (self.vvmm + 2 * c * self.vmm + c**2 * self.mm) / count
+        c, count, (m, mm) = np.moveaxis(self.centre, 1, 2), self.count, self.of_masks
+        vm, vmm, vvmm = np.moveaxis(self.products, 2, 0)
+        mean = (vm + c * m) / count
+        squares = (vvmm + 2 * c * vmm + c**2 * mm) / count
         spread = np.maximum(squares - mean**2, 0)
         return mean / p, spread / p**2 / (count - 1 if count > 1 else np.nan)
