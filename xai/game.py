@@ -41,7 +41,7 @@ BATCH_BYTES = 2**25
 """Bytes of model input in one call, where `batch_size` is not given."""
 BATCH_ROWS = 2**14
 """Most rows in one model call, where `batch_size` is not given; more spill a network's cache."""
-ENSEMBLE_BATCH_ROWS = 2**17
+ENSEMBLE_BATCH_ROWS = 2**18
 """The same for ensembles, which pay once per call for each member."""
 TENSOR_BATCHES = (2**20, 2**12), (2**22, 2**8), (2**26, 2**4)
 """The same for tensors, bytes of the widest layer's output and rows: the one that has most rows.
@@ -64,9 +64,10 @@ REMOVED = "with every feature removed, the model returned"
 def batch_rows(model: Model, inputs: Inputs, n_outputs: int) -> int:
     """Rows of one model call, where `batch_size` is not given: as many as are fastest."""
     block = inputs.block
-    dtype = getattr(block, "dtype", None)
-    numbers = max(math.prod(inputs.shape), model.width)
-    row = numbers * max(1, int(getattr(dtype, "itemsize", 8))) + 8 * n_outputs
+    itemsize = int(getattr(getattr(block, "dtype", None), "itemsize", 8))
+    if model.reads is not None and inputs.columns is None:
+        itemsize = min(itemsize, np.dtype(model.reads).itemsize)
+    row = max(math.prod(inputs.shape), model.width) * max(1, itemsize) + 8 * n_outputs
     either = [(BATCH_BYTES, ENSEMBLE_BATCH_ROWS if model.is_ensemble else BATCH_ROWS)]
     if is_tensor(block) and block.device.type != "cpu":
         either = [(DEVICE_BATCH_BYTES, DEVICE_BATCH_ROWS)]
@@ -420,7 +421,12 @@ class ModelGame(Game):
 
     def _model(self, rows: Indices, table: Table, which: Indices, draws: Indices) -> Floats:
         """Model outputs (B, K), in batches, in the order of the stream."""
-        batches = [slice(s, s + self._batch) for s in range(0, len(rows), self._batch)]
+        alone = self.n_jobs in (None, 1)
+        size = self._batch if alone else self._share(len(rows))
+        rest = len(rows) % size
+        # the smallest first: nothing else runs while the inputs of the first are made
+        batches = [slice(0, rest)] * bool(rest)
+        batches += [slice(s, s + size) for s in range(rest, len(rows), size)]
         compose = table.compose
 
         def inputs_of(batch: slice) -> Block:
@@ -429,7 +435,7 @@ class ModelGame(Game):
         def outputs_of(batch: slice, block: Block) -> Floats:
             return self._output(rows[batch], self._call(block, rows[batch], "the model returned"))
 
-        if self.n_jobs in (None, 1):
+        if alone:
             # a user's function of rows and masks is called in this thread, as the model is
             blocks = (map if self.draws.inputs else self.ahead)(inputs_of, batches)
             return self._collect(map(outputs_of, batches, blocks), batches, len(rows))
@@ -470,6 +476,12 @@ class ModelGame(Game):
             self.count(len(values))
         assert out is not None
         return out
+
+    def _share(self, total: int) -> int:
+        """Rows of one call of several workers: none is idle because another's call is large."""
+        from joblib import effective_n_jobs
+
+        return min(self._batch, max(BATCH_ROWS, -(-total // int(effective_n_jobs(self.n_jobs)))))
 
     def _parallel(self, run: Callable[[slice], Floats], batches: list[slice]) -> Iterable[Floats]:
         """Results in order, from joblib's workers: threads, or what `parallel_config` names."""
