@@ -8,6 +8,7 @@ import re
 import joblib
 import numpy as np
 import pytest
+from sklearn.ensemble import RandomForestClassifier
 from sklearn.linear_model import LogisticRegression
 
 import xai
@@ -51,6 +52,24 @@ def test_workers_may_be_processes(large):
         two = xai.explain(model, large.x, "permutation_shap", n_jobs=2, **keywords)
     assert_agree(one, two)
     assert one.evaluations == two.evaluations
+
+
+def test_workers_share_what_an_ensemble_takes_in_one_call(large, monkeypatch):
+    monkeypatch.setattr("xai.game.BATCH_ROWS", 50)
+    model = RandomForestClassifier(3, random_state=0).fit(large.rows, large.y)
+    largest = {}
+    for jobs in (1, 2, 3):
+        sizes = []
+
+        def predict_proba(rows, sizes=sizes, predict=type(model).predict_proba):
+            sizes.append(len(rows))
+            return predict(model, rows)
+
+        monkeypatch.setattr(model, "predict_proba", predict_proba)
+        keywords = {"data": large.data, "budget": 1500}
+        xai.explain(model, large.x, "permutation_shap", n_jobs=jobs, **keywords)
+        largest[jobs] = max(sizes)
+    assert largest[2] == -(-largest[1] // 2) and largest[3] == -(-largest[1] // 3)
 
 
 def test_n_jobs_changes_nothing(case, large, run):
