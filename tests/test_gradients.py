@@ -242,6 +242,22 @@ def test_trapezoids_are_halved_where_their_own_gap_is_largest(keywords, target):
     assert alone.evaluations == near.evaluations
 
 
+def test_a_budget_adds_steps_until_it_is_spent():
+    net, x = kinked(), 3 * TABLE[3:5]
+    given = {"tolerance": 1e-6, "target": 0}
+    usual = xai.explain(net, x, "integrated_gradients", **given)
+    assert not usual.converged.all() and usual.info["steps"].max() == 512
+    open_ = ~usual.converged
+    near, spent = (
+        xai.explain(net, x, "integrated_gradients", budget=budget, **given)
+        for budget in (40_000, 1_000)
+    )
+    assert near.converged.all() and near.info["steps"][open_].min() > 512
+    assert spent.info["steps"][open_].max() == 1_000 - 16 - 2 and not spent.converged.all()
+    left = [np.abs(e.info["completeness_gap"][open_]).max() for e in (usual, spent, near)]
+    assert left[2] < left[1] < left[0]
+
+
 def test_a_smooth_path_converges_at_once():
     explanation = xai.explain(perceptron(), TABLE[:3], "integrated_gradients", steps=20)
     np.testing.assert_allclose(explanation.info["completeness_gap"], 0, atol=1e-10)

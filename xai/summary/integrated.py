@@ -29,8 +29,9 @@ class IntegratedGradient(Summary):
     ----------
     steps : int, optional
         Gauss–Legendre nodes for each draw. None: 16, and where they leave a completeness gap over
-        `tolerance` (0.001 where none is given) of |v(N) − v(∅)|, trapezoids instead, up to 512
-        nodes or the budget: those whose own gap is largest are halved until the gap is closed.
+        `tolerance` (0.001 where none is given) of |v(N) − v(∅)|, trapezoids instead: those whose
+        own gap is largest are halved until the gap is closed, or there are 512 nodes; with a
+        budget until it is spent, or their derivatives take a quarter of a gigabyte.
 
     Raises
     ------
@@ -82,7 +83,8 @@ class IntegratedGradient(Summary):
         values = self._integrals(model, steps)
         nodes = np.full(model.n_rows, steps * m)
         local = np.full_like(full, np.nan)
-        most = min(self.MOST, room - steps)
+        many = self.MOST if plan.budget is None else max(self.MOST, NODE_BYTES // _held(model))
+        most = min(many, room - steps)
         if not self.steps and most > self.FIRST:
             left = np.flatnonzero((np.abs(values.sum(axis=1) - change) > allowed).any(axis=1))
             for rows in row_blocks(model, 2, left):
@@ -133,8 +135,7 @@ def _refined(
 ) -> tuple[Floats, NDArray[np.intp], Floats]:
     """Values (R, d, k), nodes (R,) and summed sizes of gaps (R, k) of adaptive trapezoids."""
     m = game.n_draws
-    held = game.inputs.block.element_size() * most * game.n_players * game.n_outputs
-    step = max(1, NODE_BYTES // held)
+    step = max(1, NODE_BYTES // (_held(game) * most))
     values = np.zeros((len(rows), game.n_players, game.n_outputs))
     nodes, local = np.zeros(len(rows), np.intp), np.zeros_like(allowed)
     for start in range(0, len(rows) * m, step):
@@ -145,6 +146,11 @@ def _refined(
         np.add.at(local, which, paths.sums(np.abs(paths.gaps())) / m)
         values += paths.integrals(which, len(rows)) / m
     return values, nodes, local
+
+
+def _held(game: ModelGame) -> int:
+    """Bytes of the derivatives at one node."""
+    return int(game.inputs.block.element_size()) * game.n_players * game.n_outputs
 
 
 class _Paths:
