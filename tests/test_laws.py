@@ -57,13 +57,13 @@ def test_workers_may_be_processes(large):
 def test_workers_share_what_an_ensemble_takes_in_one_call(large, monkeypatch):
     monkeypatch.setattr("xai.game.BATCH_ROWS", 50)
     model = RandomForestClassifier(3, random_state=0).fit(large.rows, large.y)
-    largest = {}
+    predict, largest = model.predict_proba, {}
     for jobs in (1, 2, 3):
         sizes = []
 
-        def predict_proba(rows, sizes=sizes, predict=type(model).predict_proba):
+        def predict_proba(rows, sizes=sizes):
             sizes.append(len(rows))
-            return predict(model, rows)
+            return predict(rows)
 
         monkeypatch.setattr(model, "predict_proba", predict_proba)
         keywords = {"data": large.data, "budget": 1500}

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -181,7 +181,7 @@ def _dense(x: Block, partition: Partition, draws: Draws, reads: Any) -> Composer
             replacement, index = draws.source(rows, places)
             if not _compiles(replacement):
                 return _uncompiled(x, partition, draws)(table)(rows, which, places)
-            dtype = _mixed(x, replacement)
+            dtype = _mixed(x.dtype, replacement.dtype)
             if reads is not None and dtype.kind == "f":
                 dtype = min(dtype, np.dtype(reads))
             out = np.empty((len(rows), lines.shape[1]), dtype)  # in large pages
@@ -215,14 +215,14 @@ def _lines(array: NDArray[Any], index: Indices) -> tuple[NDArray[Any], Indices]:
     return array.reshape(len(array), -1), index
 
 
-def _mixed(x: Block, replacement: Block) -> np.dtype[Any]:
-    """The dtype of inputs that hold x's values and the replacements'."""
-    if not is_tensor(x):
-        return np.result_type(x.dtype, replacement.dtype)
+@cache
+def _mixed(own: Any, other: Any) -> np.dtype[Any]:
+    """The dtype of inputs that hold x's values and the replacements'; of tensors' dtypes, too."""
+    if isinstance(own, np.dtype):
+        return np.result_type(own, other)
     import torch
 
-    both = torch.result_type(x[:1], replacement[:1])
-    return torch.empty(0, dtype=both).numpy().dtype
+    return torch.empty(0, dtype=torch.promote_types(own, other)).numpy().dtype
 
 
 def _like(x: Block, array: NDArray[Any]) -> Block:

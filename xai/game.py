@@ -52,6 +52,8 @@ REST_BATCH_BYTES, REST_BATCH_ROWS = 2**24, 2**13
 """The same behind a layer: the network's later layers are small, and each call has a price."""
 DEVICE_BATCH_BYTES, DEVICE_BATCH_ROWS = 2**27, 2**17
 """The same for tensors on an accelerator, which small calls leave idle."""
+TOGETHER_BYTES = 2**19
+"""Tensors of narrow rows that are made together, for several calls: each making has a price."""
 AHEAD_BYTES = 2**19
 """Inputs of a call that are made in a thread of their own: smaller ones before it could begin."""
 BLOCK = 2**18
@@ -422,7 +424,7 @@ class ModelGame(Game):
     def _model(self, rows: Indices, table: Table, which: Indices, draws: Indices) -> Floats:
         """Model outputs (B, K), in batches, in the order of the stream."""
         alone = self.n_jobs in (None, 1)
-        size = self._batch if alone else self._share(len(rows))
+        size = self._together if alone else self._share(len(rows))
         rest = len(rows) % size
         # the smallest first: nothing else runs while the inputs of the first are made
         batches = [slice(0, rest)] * bool(rest)
@@ -442,30 +444,48 @@ class ModelGame(Game):
         results = self._parallel(lambda batch: outputs_of(batch, inputs_of(batch)), batches)
         return self._collect(results, batches, len(rows))
 
+    @cached_property
+    def _together(self) -> int:
+        """Rows whose inputs are made together: a call's, or several calls' of narrow tensors."""
+        here = is_tensor(self.inputs.block) and self.inputs.block.device.type == "cpu"
+        if self.batch_size is not None or not here or self.model.by_row:
+            return self._batch
+        return self._batch * max(1, TOGETHER_BYTES // max(1, self._batch * self._row_bytes))
+
+    @cached_property
+    def _row_bytes(self) -> int:
+        """Bytes of a row of x."""
+        itemsize = int(getattr(self.inputs.block.dtype, "itemsize", 8))
+        return int(np.prod(self.inputs.shape)) * itemsize
+
     def ahead(self, make: Callable[[slice], T], batches: list[slice]) -> Iterator[T]:
         """Batches' inputs in order; each made while the model is at the one before, if large."""
         block = self.inputs.block
-        itemsize = int(getattr(block.dtype, "itemsize", 8))
-        size = self._batch * int(np.prod(self.inputs.shape)) * itemsize
         here = not is_tensor(block) or block.device.type == "cpu"
-        return map(make, batches) if here and size < AHEAD_BYTES else ahead(make, batches)
+        small = self._batch * self._row_bytes < AHEAD_BYTES
+        return map(make, batches) if here and small else ahead(make, batches)
 
     def _call(self, block: Any, rows: Indices, what: str) -> Floats:
-        """Outputs (B, K) of one batch, checked."""
-        try:
-            out = self.model(block, rows)
-        except Exception as error:
-            if told := self.inputs.widened(block):
-                error.add_note(told)
-            raise
-        k = self.full_outputs.shape[1]
-        if out.shape[1] != k:
-            raise ValueError(
-                f"the model returned {k} outputs in one call and {out.shape[1]} in another; "
-                "it must always return the same number"
-            )
-        refuse_infinite(out, rows, what)
-        return out
+        """Outputs (B, K) of inputs made together, a batch in each call, checked."""
+        size, k, parts = self._batch, self.full_outputs.shape[1], []
+        several = len(rows) > size
+        for start in range(0, len(rows), size):
+            part = slice(start, start + size)
+            try:
+                out = self.model(block[part] if several else block, rows[part])
+            except Exception as error:
+                if told := self.inputs.widened(block):
+                    error.add_note(told)
+                raise
+            if out.shape[1] != k:
+                raise ValueError(
+                    f"the model returned {k} outputs in one call and {out.shape[1]} in another; "
+                    "it must always return the same number"
+                )
+            parts.append(out)
+        whole = np.concatenate(parts) if several else out
+        refuse_infinite(whole, rows, what)
+        return whole
 
     def _collect(self, results: Iterable[Floats], batches: list[slice], total: int) -> Floats:
         out: Floats | None = None
