@@ -225,3 +225,46 @@ def test_few_rows_of_many_images_are_rows(images):
     affine.rows = 0
     e = xai.explain(net, images, "occlusion", players=Concepts(bank), removal=Baseline(0))
     assert affine.rows <= (e.evaluations + 6) * len(images)
+
+
+@pytest.mark.parametrize("removal", [Baseline(0), Marginal()])
+def test_a_head_that_is_affine_to_its_end_has_large_calls_and_small_memory(
+    images, removal, monkeypatch
+):
+    """As many rows as inputs and outputs allow; where these are no parts, a few at a time."""
+    net = nn.Sequential(
+        nn.Conv2d(1, 8, 3, padding=1), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(),
+        nn.Linear(8, 3),
+    ).double()  # fmt: skip
+    bank = xai.concepts.fit(net, images, layer="1", n_concepts=6)
+    row = 8 * 8 * 16 * 16  # bytes of its activations
+    monkeypatch.setattr("xai.game.REST_BATCH_BYTES", 40 * row)
+    monkeypatch.setattr("xai.concepts.players.REST_BATCH_BYTES", 40 * row)
+    calls, made = [], []
+    from xai.concepts.players import _Made
+
+    whole, parts = _Made.__call__, _Made.spanned
+
+    def counted(self, block, rows):
+        made.append(len(rows))
+        return whole(self, block, rows)
+
+    def spanned(self, block, rows):
+        calls.append(len(rows))
+        return parts(self, block, rows)
+
+    given = {"removal": removal, "data": images[3:6], "target": 0}
+
+    def explained():
+        return xai.explain(net, images[:3], "shapley", players=Concepts(bank), **given)
+
+    monkeypatch.setattr(_Made, "__call__", counted)
+    monkeypatch.setattr(_Made, "spanned", spanned)
+    found = explained()
+    if removal == Baseline(0):
+        assert max(calls) > 40 and max(made) <= 3  # three rows are fewer than their parts
+    else:
+        assert max(calls) > max(made) and max(made) <= 40
+    monkeypatch.setattr(_Made, "spanned", lambda self, block, rows: None)
+    np.testing.assert_allclose(found.values, explained().values, atol=1e-12)
+    assert max(made) <= 40

@@ -63,13 +63,15 @@ BLOCK_BYTES = 2**25
 REMOVED = "with every feature removed, the model returned"
 
 
-def batch_rows(model: Model, inputs: Inputs, n_outputs: int) -> int:
+def batch_rows(
+    model: Model, inputs: Inputs, n_outputs: int, *, with_gradients: bool = False
+) -> int:
     """Rows of one model call, where `batch_size` is not given: as many as are fastest."""
-    block = inputs.block
+    block, width = inputs.block, 0 if model.compact and not with_gradients else model.width
     itemsize = int(getattr(getattr(block, "dtype", None), "itemsize", 8))
     if model.reads is not None and inputs.columns is None:
         itemsize = min(itemsize, np.dtype(model.reads).itemsize)
-    row = max(math.prod(inputs.shape), model.width) * max(1, itemsize) + 8 * n_outputs
+    row = max(math.prod(inputs.shape), width) * max(1, itemsize) + 8 * n_outputs
     either = [(BATCH_BYTES, ENSEMBLE_BATCH_ROWS if model.is_ensemble else BATCH_ROWS)]
     if is_tensor(block) and block.device.type != "cpu":
         either = [(DEVICE_BATCH_BYTES, DEVICE_BATCH_ROWS)]
@@ -357,10 +359,11 @@ class ModelGame(Game):
             self.model, self.inputs, int(self.full_outputs.shape[1])
         )
 
-    @property
+    @cached_property
     def batch(self) -> int:
-        """Most rows in one model call."""
-        return self._batch
+        """Most rows in one model call with gradients."""
+        k = int(self.full_outputs.shape[1])
+        return self.batch_size or batch_rows(self.model, self.inputs, k, with_gradients=True)
 
     @property
     def explained(self) -> Indices:

@@ -350,6 +350,8 @@ def _rest(
 
     def behind_each(block: Tensor, rows: Indices) -> Any:
         runs = runs_of(rows)
+        if len(runs) == 1:
+            return behind(int(rows[0]), block)
         return torch.cat([behind(int(rows[start]), block[start:stop]) for start, stop in runs])
 
     def behind_copies(block: Tensor, rows: Indices) -> Any:

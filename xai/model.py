@@ -40,6 +40,7 @@ class Model:
         something of each row's own skips
     width : numbers of a row in the widest layer's output, or that are made of it before anything
         else; where these are known, and more than the row's own
+    compact : whether calls without gradients never make that of all rows, but of a few parts
     reused : names of the module's layers that run more than once in a pass, and how often
     """
 
@@ -55,6 +56,7 @@ class Model:
     by_row: bool = False
     alike: bool = True
     width: int = 0
+    compact: bool = False
     reused: Mapping[str, int] = field(default_factory=dict)
 
     @property

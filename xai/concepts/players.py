@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from xai.game import REST_BATCH_BYTES
 from xai.inputs import Inputs
 from xai.layers import numbers_of, runs_of
 from xai.partition import Partition, Players
@@ -90,7 +91,7 @@ class Concepts(Players):
         bank, axis, a = self._bank, pieces.axis, pieces.inputs.block
         u = bank.coefficients_of(a, axis)
         made, rest = _Made.of(a, u, bank.basis_like(a), axis), pieces.model
-        bare, spans = made.without_remainder(rest, a, batch_size or 32)
+        bare, spans, affine = made.without_remainder(rest, a, batch_size or 32)
         call, forward = rest.call, rest.forward
         assert forward is not None
 
@@ -101,15 +102,26 @@ class Concepts(Players):
                 return torch.as_tensor(rows).to(u.device, u.dtype)
             return bank.coefficients_of(pieces.inputs.encode(rows, what), axis)
 
+        def run(block: Tensor, rows: Indices) -> Any:
+            import torch
+
+            if spans and (parts := made.spanned(block, rows)) is not None:
+                return call(parts, rows)
+            cuts = [slice(s, s + most) for s in range(0, len(rows), most)]
+            outs = [call(made(block[cut], rows[cut]), rows[cut]) for cut in cuts]
+            return torch.cat(outs) if len(outs) > 1 else outs[0]
+
+        most = max(1, REST_BATCH_BYTES // (a[0].numel() * a.element_size()))
         left = made.E.flatten(1).norm(dim=1) / a.flatten(1).norm(dim=1).clamp_min(1e-30)
         return replace(
             pieces,
             model=replace(
                 rest,
-                call=lambda block, rows: call((made.spanned if spans else made)(block, rows), rows),
+                call=run,
                 forward=lambda block, rows: forward(made(block, rows), rows),
                 alike=False,
                 width=a[0].numel(),
+                compact=affine,
             ),
             inputs=Inputs(u, lambda block: block, encode),
             activations=feature_maps(u, axis, bank.input_shape),
@@ -146,14 +158,14 @@ class _Made:
             out[start:stop] += self.E[rows[start]]
         return out
 
-    def spanned(self, block: Tensor, rows: Indices) -> Tensor:
-        """The same by parts, where there are fewer of them: what is affine runs on these alone."""
+    def spanned(self, block: Tensor, rows: Indices) -> Tensor | None:
+        """The same by parts: what is affine runs on these alone. None where they are not fewer."""
         from xai.concepts.spanned import Spanned
 
         images, which = np.unique(rows, return_inverse=True)
         few = 2 * len(images) * (len(self.W) + 1) < len(rows)
         m = self.masks(block, rows) if few else None
-        return self(block, rows) if m is None else Spanned(self.parts(images), m, which)
+        return None if m is None else Spanned(self.parts(images), m, which)
 
     def masks(self, block: Tensor, rows: Indices) -> Tensor | None:
         """By what number each row's own coefficients were scaled, (B, r); None where by several."""
@@ -183,23 +195,34 @@ class _Made:
         last = stack.ndim == 4 and not self.E.is_contiguous()
         return stack.contiguous(memory_format=torch.channels_last) if last else stack
 
-    def without_remainder(self, rest: Model, a: Tensor, size: int) -> tuple[Floats, bool]:
-        """Outputs of u W alone, and whether the network takes rows as parts: the first tells."""
+    def without_remainder(self, rest: Model, a: Tensor, size: int) -> tuple[Floats, bool, bool]:
+        """Outputs of u W alone; and the first tells whether the network takes rows as parts.
+
+        And whether it is affine to its end, so that no activations of rows are ever made.
+        """
         import torch
 
         from xai.concepts.spanned import Spanned
 
-        outs, first = [], np.zeros(1, np.intp)
+        outs, first, affine = [], np.zeros(1, np.intp), False
+
+        def watched(block: Any, rows: Indices) -> Any:
+            nonlocal affine
+            out = rest.call(block, rows)
+            affine = isinstance(out, Spanned) and out.root.made is None
+            return out
+
         if a.dtype.itemsize >= 4:  # sums of parts round too much in half precision
             with suppress(RuntimeError, TypeError, ValueError):  # code that wants a tensor's memory
                 stack = self.parts(first)
                 stack[-2] = 0  # E
-                outs.append(rest(Spanned(stack, torch.ones_like(self.W[None, :, 0]), first), first))
+                one = Spanned(stack, torch.ones_like(self.W[None, :, 0]), first)
+                outs.append(replace(rest, call=watched)(one, first))
         spans = bool(outs)
         for start in range(len(outs), len(a), size):
             rows = np.arange(start, min(start + size, len(a)))
             outs.append(rest(a[rows] - self.E[rows], rows))
-        return np.concatenate(outs), spans
+        return np.concatenate(outs), spans, affine
 
 
 def _times(u: Tensor, W: Tensor, axis: int, like: Tensor) -> Tensor:
