@@ -12,13 +12,14 @@ export PYTHONSAFEPATH := 1
 # What an installation depends on; the code itself is installed editable.
 METADATA := setup.cfg pyproject.toml constraints.txt xai/_version.py
 
-.PHONY: help demo test lint docs format notebooks clean
+.PHONY: help demo test lint docs bench format notebooks clean
 
 help:
 	@echo 'make demo       explain a model: a table here, pictures and a page in xai-demo (core dependencies only)'
 	@echo 'make test       run every test, and fail under 90% line coverage'
 	@echo 'make lint       ruff check, ruff format --check, mypy --strict'
 	@echo 'make docs       build the site in docs/_build/html; a warning is an error'
+	@echo 'make bench      sampling beside shap, shapiq, captum and lime: hours (QUICK=--quick: minutes)'
 	@echo 'make format     let ruff format the code and fix what it can'
 	@echo 'make notebooks  run every notebook from a clean kernel, and store its outputs'
 	@echo 'make clean      remove .venv, xai-demo, the site and the tools'"'"' caches'
@@ -38,6 +39,13 @@ lint: $(VENV)/test.stamp
 docs: $(VENV)/test.stamp
 	$(BIN)/sphinx-build --nitpicky --fail-on-warning --keep-going --quiet docs docs/_build/html
 	@echo 'docs/_build/html/index.html'
+
+# Scripts of benchmarks/ import one another: their own folder may come first.
+bench: $(VENV)/test.stamp
+	$(PIP_INSTALL) --no-build-isolation --editable '.[bench]'
+	for script in cost shapley scaling; do \
+		PYTHONSAFEPATH= $(BIN)/python benchmarks/$$script.py $(QUICK) || exit 1; \
+	done
 
 format: $(VENV)/test.stamp
 	$(BIN)/ruff check --fix .
