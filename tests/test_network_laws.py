@@ -307,9 +307,8 @@ def test_half_precision_is_nearly_the_same(amount_network_case, run):
     net = network().float()
     keywords = {"steps": 16} if "integrated" in amount_network_case.name else {}
     if amount_network_case.name == "extremal_perturbation":
-        keywords = {
-            "budget": 40
-        }  # later the paths of two roundings part: how far, processors decide
+        # later the paths of two roundings part: how far, processors decide
+        keywords = {"budget": 40}
     whole = run(amount_network_case, net, **keywords)
     half = run(amount_network_case, xai.TorchModel(net, precision="bfloat16"), **keywords)
     assert half.values.dtype.itemsize >= 4

@@ -40,7 +40,8 @@ class Model:
         something of each row's own skips
     width : numbers of a row in the widest layer's output, or that are made of it before anything
         else; where these are known, and more than the row's own
-    compact : whether calls without gradients never make that of all rows, but of a few parts
+    compact : whether calls without gradients run on a few parts that rows are sums of, to the end:
+        then these alone are as wide
     reused : names of the module's layers that run more than once in a pass, and how often
     """
 

@@ -102,7 +102,10 @@ class Concepts(Players):
                 return torch.as_tensor(rows).to(u.device, u.dtype)
             return bank.coefficients_of(pieces.inputs.encode(rows, what), axis)
 
+        most = max(1, REST_BATCH_BYTES // (a[0].numel() * a.element_size()))
+
         def run(block: Tensor, rows: Indices) -> Any:
+            """Outputs by parts; of other rows in calls as large as memory allows."""
             import torch
 
             if spans and (parts := made.spanned(block, rows)) is not None:
@@ -111,7 +114,6 @@ class Concepts(Players):
             outs = [call(made(block[cut], rows[cut]), rows[cut]) for cut in cuts]
             return torch.cat(outs) if len(outs) > 1 else outs[0]
 
-        most = max(1, REST_BATCH_BYTES // (a[0].numel() * a.element_size()))
         left = made.E.flatten(1).norm(dim=1) / a.flatten(1).norm(dim=1).clamp_min(1e-30)
         return replace(
             pieces,
