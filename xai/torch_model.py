@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypeVar
 
 from xai.suggest import unknown
+from xai.threads import one_thread_of_blas
 
 if TYPE_CHECKING:
     from torch.nn import Module
@@ -93,25 +94,32 @@ class TorchModel:
 
     @contextmanager
     def session(self) -> Iterator[None]:
-        """Eval mode, parameters out of gradients and, where asked for, channels last; then back."""
+        """Eval mode, parameters out of gradients and, where asked for, channels last; then back.
+
+        On several threads of the host, NumPy's are held back.
+        """
         import torch
 
         module = self.module
-        modes = [(part, part.training) for part in module.modules()]
-        learns = [(p, p.requires_grad) for p in module.parameters()]
-        weights = [(p, p.data) for p in module.parameters() if self.channels_last and p.ndim == 4]
-        module.eval()
+        trained = [part for part in module.modules() if part.training]
+        parameters = list(module.parameters())
+        learns = [p for p in parameters if p.requires_grad]
+        weights = [(p, p.data) for p in parameters if self.channels_last and p.ndim == 4]
+        here = all(p.device.type == "cpu" for p in parameters) and torch.get_num_threads() > 1
         try:
-            for parameter, _ in learns:
+            if trained:
+                module.eval()
+            for parameter in learns:
                 parameter.requires_grad_(False)
             for parameter, data in weights:
                 parameter.data = data.contiguous(memory_format=torch.channels_last)
-            yield
+            with one_thread_of_blas() if here else nullcontext():
+                yield
         finally:
-            for part, mode in modes:
-                part.training = mode
-            for parameter, flag in learns:
-                parameter.requires_grad_(flag)
+            for part in trained:
+                part.training = True
+            for parameter in learns:
+                parameter.requires_grad_(True)
             for parameter, data in weights:
                 parameter.data = data
 

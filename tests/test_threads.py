@@ -1,0 +1,97 @@
+"""Beside a network's own threads NumPy has one, and gets its others back."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+import pytest
+from threadpoolctl import ThreadpoolController, threadpool_limits
+
+import xai
+from xai.threads import one_thread_of_blas
+
+torch = pytest.importorskip("torch")
+
+
+def threads() -> set[int]:
+    """Threads of the pools that are OpenBLAS's own."""
+    pools = ThreadpoolController().select(threading_layer="pthreads")
+    return {pool["num_threads"] for pool in pools.info()}
+
+
+@pytest.fixture(autouse=True)
+def two_threads() -> Iterator[None]:
+    """Two of both, however many cores there are."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    with threadpool_limits(2, user_api="blas"):
+        if threads() != {2}:
+            pytest.skip("this NumPy's BLAS has no threads of its own")
+        yield
+    torch.set_num_threads(before)
+
+
+class Net(torch.nn.Module):
+    """Notes how many threads NumPy has while it runs."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.linear, self.seen = torch.nn.Linear(3, 2), set()
+
+    def forward(self, x):
+        self.seen |= threads()
+        return self.linear(x)
+
+
+def test_a_network_on_several_threads_runs_beside_one_of_numpys() -> None:
+    net, x = Net(), torch.ones(4, 3)
+    xai.explain(net, x, removal="baseline")
+    assert net.seen == {1} and threads() == {2}
+
+
+def test_a_metric_and_the_explanations_it_asks_for_are_beside_one() -> None:
+    net, x = Net(), torch.ones(4, 3)
+    e = xai.explain(net, x, removal="baseline")
+    xai.metrics.max_sensitivity(net, x, e, samples=2)
+    assert net.seen == {1} and threads() == {2}
+
+
+def test_they_come_back_when_an_explanation_fails() -> None:
+    class Fails(Net):
+        def forward(self, x):
+            super().forward(x)
+            raise RuntimeError("no memory")
+
+    net = Fails()
+    with pytest.raises(RuntimeError, match="no memory"):
+        xai.explain(net, torch.ones(4, 3), removal="baseline")
+    assert net.seen == {1} and threads() == {2}
+
+
+def test_a_network_on_one_thread_leaves_numpys_alone() -> None:
+    net, x = Net(), torch.ones(4, 3)
+    torch.set_num_threads(1)
+    xai.explain(net, x, removal="baseline")
+    assert net.seen == {2}
+
+
+def test_other_models_keep_numpys() -> None:
+    seen = set()
+
+    def model(x: np.ndarray) -> np.ndarray:
+        seen.update(threads())
+        return x @ np.ones((3, 2))
+
+    xai.explain(model, np.ones((4, 3)), removal="baseline")
+    assert seen == {2}
+
+
+def test_the_last_to_leave_puts_them_back_in_any_order() -> None:
+    first, second = one_thread_of_blas(), one_thread_of_blas()
+    first.__enter__()
+    second.__enter__()
+    first.__exit__(None, None, None)
+    assert threads() == {1}
+    second.__exit__(None, None, None)
+    assert threads() == {2}
