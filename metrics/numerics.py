@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import rankdata
 
+from xai.kernels.correlation import correlations
 from xai.metrics.score import Floats
 
 FLAT = 1e-12
@@ -22,19 +24,15 @@ def pearson(a: Floats, b: Floats) -> Floats:
     >>> pearson(np.array([[1.0, 2.0, 4.0], [1.0, 1.0, 1.0]]), np.array([2.0, 4.0, 8.0]))
     array([ 1., nan])
     """
-    a, b = np.broadcast_arrays(a, b)
-    (a, flat_a), (b, flat_b) = _centred(a), _centred(b)
-    product = np.sqrt((a * a).sum(-1)) * np.sqrt((b * b).sum(-1))
-    flat = flat_a | flat_b | (product == 0)
-    r = (a * b).sum(-1) / np.where(flat, 1.0, product)
-    return np.where(flat, np.nan, np.clip(r, -1, 1))
+    shape = np.broadcast_shapes(a.shape, b.shape)
+    a, b = (one if one.ndim == 1 else np.broadcast_to(one, shape) for one in (a, b))
+    out = np.empty(math.prod(shape[:-1]))
+    correlations(_lines(a), _lines(b), FLAT, out)
+    return out.reshape(shape[:-1])
 
 
-def _centred(a: Floats) -> tuple[Floats, NDArray[np.bool_]]:
-    centred = a - a.mean(-1, keepdims=True)
-    size = np.abs(a).max(-1, keepdims=True)
-    scaled = centred / np.where(size > 0, size, 1.0)  # so that squares of small numbers stay
-    return scaled, np.asarray(np.abs(scaled).max(-1) <= FLAT)
+def _lines(a: Floats) -> Floats:
+    return a.reshape(-1, a.shape[-1])
 
 
 def spearman(a: Floats, b: Floats) -> Floats:

@@ -43,7 +43,7 @@ BATCH_ROWS = 2**14
 """Most rows in one model call, where `batch_size` is not given; more spill a network's cache."""
 ENSEMBLE_BATCH_ROWS = 2**18
 """The same for ensembles, which pay once per call for each member."""
-TENSOR_BATCHES = (2**20, 2**12), (2**22, 2**8), (2**26, 2**4)
+TENSOR_BATCHES = (2**19, 2**12), (2**22, 2**8), (2**26, 2**4)
 """The same for tensors, bytes of the widest layer's output and rows: the one that has most rows.
 
 What spills the cache is slow; where few rows do, each call has a price, too.
@@ -527,15 +527,15 @@ class ModelGame(Game):
         """
         if len(which) and not (table.full.any() or table.empty.any()):
             return self._model(rows, table, which, draws)
-        full = table.full[which]
-        shared = table.empty[which] & self._has_shared_empty
-        rest = ~(full | shared)
+        kept = table.full[which]
+        gone = table.empty[which] & self._has_shared_empty
+        full, shared, rest = map(np.flatnonzero, (kept, gone, ~(kept | gone)))
         out = np.empty((len(rows), self._width))
-        if full.any():
+        if len(full):
             out[full] = self._full(rows[full])
-        if shared.any():
+        if len(shared):
             out[shared] = self._empty_values(rows[shared], draws[shared])
-        if rest.any():
+        if len(rest):
             out[rest] = self._model(rows[rest], table, which[rest], draws[rest])
         return out
 
@@ -559,6 +559,9 @@ class ModelGame(Game):
     def _means(self, rows: Indices, table: Table, which: Indices) -> Floats:
         """Outputs averaged over all draws, then reduced: (B, k)."""
         m = self.n_draws
+        if m == 1 and (self._has_shared_empty or not table.empty.any()):
+            values = self._samples(rows, table, which, np.zeros_like(which))
+            return self._reduced(rows, values)
         full, empty = table.full[which], table.empty[which]
         out = np.empty((len(rows), self.n_outputs))
         if full.any():

@@ -125,6 +125,23 @@ class Model:
 
 
 def _as_array(out: Any) -> NDArray[np.floating]:
+    if is_tensor(out):
+        out = out.detach().cpu()
+        out = out.float() if out.dtype.itemsize < 4 and out.dtype.is_floating_point else out
+        array: NDArray[Any] = out.numpy()
+    elif type(out) is np.ndarray:
+        array = out
+    else:
+        array = _of_another_kind(out)
+    if array.dtype.kind not in "biuf":
+        raise TypeError(f"the model returned values of dtype {array.dtype}; expected numbers")
+    if array.dtype.kind == "f" and array.dtype.itemsize >= 4:
+        return array
+    return array.astype(np.float64 if array.dtype.kind != "f" else np.float32)
+
+
+def _of_another_kind(out: Any) -> NDArray[Any]:
+    """An array of what a model returned that is neither array nor tensor."""
     if np.ma.is_masked(out):
         raise TypeError("the model returned a masked array; expected a number for each row")
     if out is None:
@@ -132,24 +149,13 @@ def _as_array(out: Any) -> NDArray[np.floating]:
             "the model returned None; it must return one number, or k, for each row of its batch: "
             "is there a return missing?"
         )
-    if is_tensor(out):
-        out = out.detach().cpu()
-        out = out.float() if out.dtype.itemsize < 4 and out.dtype.is_floating_point else out
-        out = out.numpy()
     if isinstance(out, dict) or (isinstance(out, tuple | list) and len(out) and is_tensor(out[0])):
         raise TypeError(
             f"the model returned a {type(out).__name__}: say which of its outputs is explained, "
             "with xai.TorchModel(module, output=0) or output='a name', or wrap it in a function "
             "that returns one array (n, k)"
         )
-    if hasattr(out, "toarray"):
-        out = out.toarray()
-    array = np.asarray(out)
-    if array.dtype.kind not in "biuf":
-        raise TypeError(f"the model returned values of dtype {array.dtype}; expected numbers")
-    if array.dtype.kind == "f" and array.dtype.itemsize >= 4:
-        return array
-    return array.astype(np.float64 if array.dtype.kind != "f" else np.float32)
+    return np.asarray(out.toarray() if hasattr(out, "toarray") else out)
 
 
 def is_module(model: object) -> bool:

@@ -77,7 +77,7 @@ def take(out: Array, index: NDArray[np.intp]) -> Array:
     """Each line's columns (B, t): (B, K) -> (B, t)."""
     if is_tensor(out):
         return out.gather(1, like(index, out))
-    return out[np.arange(len(out))[:, None], index]
+    return out.take(np.arange(0, out.size, out.shape[1])[:, None] + index)
 
 
 def largest_other(out: Array, index: NDArray[np.intp]) -> Array:

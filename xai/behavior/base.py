@@ -132,6 +132,6 @@ def pick(target: NDArray[np.intp]) -> Step:
     """Keep each row's explained outputs: (B, K) -> (B, t)."""
 
     def step(rows: NDArray[np.intp], out: Array) -> Array:
-        return arrays.take(out, target[rows])
+        return arrays.take(out, target.take(rows, axis=0))
 
     return step
