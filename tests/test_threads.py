@@ -87,6 +87,25 @@ def test_other_models_keep_numpys() -> None:
     assert seen == {2}
 
 
+def test_boosting_on_threads_of_its_own_runs_beside_one_of_numpys(monkeypatch) -> None:
+    from sklearn.ensemble import HistGradientBoostingClassifier
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
+
+    x, seen = np.random.default_rng(0).normal(size=(60, 3)), set()
+    boosting = HistGradientBoostingClassifier(max_iter=2)
+    model = make_pipeline(StandardScaler(), boosting).fit(x, x[:, 0] > 0)
+    predict = HistGradientBoostingClassifier.predict_proba
+
+    def watched(self, rows: np.ndarray) -> np.ndarray:
+        seen.update(threads())
+        return predict(self, rows)
+
+    monkeypatch.setattr(HistGradientBoostingClassifier, "predict_proba", watched)
+    xai.explain(model, x[:2], data=x)
+    assert seen == {1} and threads() == {2}
+
+
 def test_the_last_to_leave_puts_them_back_in_any_order() -> None:
     first, second = one_thread_of_blas(), one_thread_of_blas()
     first.__enter__()

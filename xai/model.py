@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xai.inputs import Block, Inputs, is_tensor
+from xai.threads import one_thread_of_blas
 from xai.torch_model import TorchModel, as_torch_model
 
 Scale: TypeAlias = Literal["probability", "score", "indicator", "amount", "module", "callable"]
@@ -120,8 +121,13 @@ class Model:
         return None if self.torch_model is None else self.torch_model.module
 
     def session(self) -> AbstractContextManager[None]:
-        """Put a torch module in the state in which it is evaluated; restore it afterwards."""
-        return nullcontext() if self.torch_model is None else self.torch_model.session()
+        """Put a torch module in the state in which it is evaluated; restore it afterwards.
+
+        NumPy's threads are held back where the model has others of its own.
+        """
+        if self.torch_model is not None:
+            return self.torch_model.session()
+        return one_thread_of_blas() if _boosts_on_threads(self.estimator) else nullcontext()
 
 
 def _as_array(out: Any) -> NDArray[np.floating]:
@@ -271,8 +277,7 @@ def _without_gradients(module: Any) -> Callable[[Any], Any]:
 
 def _refuse_pairs(model: Any, labels: Any) -> None:
     """Refuse scores of pairs of classes: none of them is the score of a class."""
-    while hasattr(model, "best_estimator_") or hasattr(model, "steps"):
-        model = getattr(model, "best_estimator_", None) or model.steps[-1][1]
+    model = _last(model)
     shape = getattr(model, "decision_function_shape", None)
     if shape == "ovo" and labels is not None and len(labels) > 2:
         raise ValueError(
@@ -281,13 +286,24 @@ def _refuse_pairs(model: Any, labels: Any) -> None:
         )
 
 
+def _last(model: Any) -> Any:
+    """The estimator at the end of pipelines and searches."""
+    while hasattr(model, "best_estimator_") or hasattr(model, "steps"):
+        model = getattr(model, "best_estimator_", None) or model.steps[-1][1]
+    return model
+
+
 def _is_ensemble(model: Any) -> bool:
-    """Whether the estimator at the end of pipelines and searches holds fitted members."""
-    if hasattr(model, "best_estimator_"):
-        return _is_ensemble(model.best_estimator_)
-    if hasattr(model, "steps"):
-        return _is_ensemble(model.steps[-1][1])
-    return hasattr(model, "estimators_")
+    """Whether the estimator at the end holds fitted members."""
+    return hasattr(_last(model), "estimators_")
+
+
+def _boosts_on_threads(model: Any) -> bool:
+    """Whether the estimator at the end is boosting that predicts on OpenMP's threads."""
+    kind = type(_last(model))
+    package = kind.__module__.partition(".")[0]
+    own = kind.__name__.startswith("HistGradientBoosting")
+    return package in ("lightgbm", "xgboost", "catboost") or (package == "sklearn" and own)
 
 
 _OF_TREES = {

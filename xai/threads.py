@@ -41,5 +41,7 @@ def one_thread_of_blas() -> Iterator[None]:
 
 @cache
 def _pools() -> Any:
-    """What is loaded with NumPy and SciPy; looking for it takes a millisecond."""
+    """What NumPy and SciPy bring; looking for it takes a millisecond."""
+    import scipy.linalg  # noqa: F401 — brings its own
+
     return ThreadpoolController().select(threading_layer="pthreads")
