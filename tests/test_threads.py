@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 import numpy as np
 import pytest
+import scipy.linalg  # noqa: F401 — brings threads of its own
 from threadpoolctl import ThreadpoolController, threadpool_limits
 
 import xai
