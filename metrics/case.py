@@ -18,7 +18,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from xai.explanation import Explanation
 from xai.foreign import converted
-from xai.game import Game
+from xai.game import Game, batch_rows
 from xai.metrics.attributed import numbers_of, of_output, own_keywords, per_player
 from xai.metrics.registry import find
 from xai.metrics.score import Floats, Score
@@ -234,6 +234,18 @@ def outputs(model: Any, x: Any, like: Scene) -> NDArray[np.floating]:
     with opened as setting:
         like.spent_elsewhere += setting.inputs.n
         return setting.outputs
+
+
+def run_again(scene: Scene) -> None:
+    """Run the model on its own rows once more, for what hooks see of it."""
+    seen = scene.seen
+    if seen.cut is not None:
+        outputs(scene.model, scene.x, scene)
+        return
+    size = scene.batch_size or batch_rows(seen.model, seen.inputs, seen.outputs.shape[1])
+    for start in range(0, scene.n, size):
+        seen.model(seen.inputs.block[start : start + size])
+    scene.spent_elsewhere += scene.n
 
 
 @dataclass(eq=False)

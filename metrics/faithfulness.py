@@ -19,12 +19,12 @@ from xai.metrics.paths import (
     Sizes,
     along,
     amounts,
+    both_ends,
     changes,
     cuts,
     deletion_curve,
     insertion_curve,
     ranks,
-    reverse_curve,
     steps_of,
 )
 from xai.metrics.score import Floats
@@ -238,7 +238,7 @@ def abpc(case: Case, *, steps: int | None = None) -> Result:
     [1.0, -1.0]
     """
     K = steps_of(case, steps)
-    most, least = deletion_curve(case, K), reverse_curve(case, K)
+    most, least = both_ends(case, lambda d: cuts(d, K(d)))
     gap = least - most
     return Result(np.nanmean(gap[:, 1:], axis=1), gap, {"most": most, "least": least})
 
@@ -269,8 +269,7 @@ def road(case: Case, *, steps: int | None = None) -> Result:
     def sizes(d: int) -> Sizes:  # with nothing left there is nothing to impute from
         return cuts(d, K(d))[1:-1] if K(d) > 1 else cuts(d, 1)[1:]
 
-    most = along(case, "removed", sizes)
-    least = along(case, "kept", lambda d: d - sizes(d))
+    most, least = both_ends(case, sizes)
     return Result(np.nanmean(least - most, axis=1) / 2, None, {"most": most, "least": least})
 
 

@@ -88,21 +88,32 @@ def along(case: Case, first: str, sizes: Callable[[int], Sizes]) -> Floats:
     sizes : d -> (S,) numbers s
         What another metric has asked for already costs nothing. NaN pads rows with fewer.
     """
+    return all_along(case, (first, sizes))[0]
+
+
+def all_along(case: Case, *wanted: tuple[str, Callable[[int], Sizes]]) -> list[Floats]:
+    """The values `along` several such ways, evaluated together."""
     if case.opposite is not None and not case.once("ties", lambda: _ties(case.values)):
-        other = "removed" if first == "kept" else "kept"
-        return along(case.opposite, other, lambda d: d - sizes(d))
+        return all_along(case.opposite, *(_from_the_other_end(*one) for one in wanted))
     known = case.once("along", dict[int, dict[tuple[str, int], Floats]])
-    parts = []
+    parts: list[list[tuple[NDArray[np.intp], Floats]]] = [[] for _ in wanted]
     for place, (rows, game, a) in enumerate(case.games()):
-        wanted = sizes(game.n_players)
-        held = known.setdefault(place, {})
-        missing = sorted({s for s in wanted.tolist() if (first, s) not in held})
+        d, held = game.n_players, known.setdefault(place, {})
+        ways = [[(first, s) for s in sizes(d).tolist()] for first, sizes in wanted]
+        missing = sorted({step for way in ways for step in way} - held.keys())
         if missing:
             rank = case.once(("ranks", place), partial(ranks, a))
-            new = _evaluate(game, rank, np.array(missing), kept=first == "kept")
-            held.update({(first, s): new[:, i] for i, s in enumerate(missing)})
-        parts.append((rows, np.stack([held[first, s] for s in wanted.tolist()], axis=1)))
-    return padded(parts, case.scene.n)
+            held.update(zip(missing, _evaluate(game, rank, missing).T, strict=True))
+        for way, part in zip(ways, parts, strict=True):
+            part.append((rows, np.stack([held[step] for step in way], axis=1)))
+    return [padded(part, case.scene.n) for part in parts]
+
+
+def _from_the_other_end(
+    first: str, sizes: Callable[[int], Sizes]
+) -> tuple[str, Callable[[int], Sizes]]:
+    """What the negated attributions call the same coalitions."""
+    return "removed" if first == "kept" else "kept", lambda d: d - sizes(d)
 
 
 def _ties(a: Floats) -> bool:
@@ -118,15 +129,17 @@ def pieces(game: Game, count: int, draws: int = 1) -> Iterator[tuple[NDArray[np.
             yield rows, slice(start, min(start + step, count))
 
 
-def _evaluate(game: Game, rank: NDArray[np.intp], sizes: Sizes, *, kept: bool) -> Floats:
-    """All rows and sizes as one stream of model rows."""
-    out = np.empty((game.n_rows, len(sizes)))
-    for rows, part in pieces(game, len(sizes)):
-        some, place = sizes[part], rank[rows][:, None, :]
-        coalitions = place < some[:, None] if kept else place >= some[:, None]
-        each = np.repeat(rows, len(some))
-        values = game.value(each, coalitions.reshape(-1, game.n_players))
-        out[rows, part] = values[:, 0].reshape(len(rows), len(some))
+def _evaluate(game: Game, rank: NDArray[np.intp], steps: list[tuple[str, int]]) -> Floats:
+    """Values (rows, steps), as one stream of model rows; a step is ("kept" or "removed", s)."""
+    sizes = np.array([s for _, s in steps])[:, None]
+    removed = np.array([first == "removed" for first, _ in steps])[:, None]
+    out = np.empty((game.n_rows, len(steps)))
+    for rows, part in pieces(game, len(steps)):
+        kept = rank[rows][:, None, :] < sizes[part]
+        kept ^= removed[part]
+        each = np.repeat(rows, kept.shape[1])
+        values = game.value(each, kept.reshape(-1, game.n_players))
+        out[rows, part] = values[:, 0].reshape(len(rows), -1)
     return out
 
 
@@ -140,9 +153,10 @@ def insertion_curve(case: Case, K: Steps) -> Floats:
     return along(case, "kept", lambda d: cuts(d, K(d)))
 
 
-def reverse_curve(case: Case, K: Steps) -> Floats:
-    """Values as the least important players are removed, (n, K + 1)."""
-    return along(case, "kept", lambda d: d - cuts(d, K(d)))
+def both_ends(case: Case, sizes: Callable[[int], Sizes]) -> tuple[Floats, Floats]:
+    """Values with the most, and with the least important players removed, (n, S) each."""
+    most, least = all_along(case, ("removed", sizes), ("kept", lambda d: d - sizes(d)))
+    return most, least
 
 
 def alone(case: Case, size: Callable[[Floats], Floats] = np.abs) -> Floats:

@@ -12,7 +12,7 @@ the activations that the floor is made of. An entropy has none, nor has another 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from copy import deepcopy
 from typing import Any, Literal
@@ -20,9 +20,9 @@ from typing import Any, Literal
 import numpy as np
 
 from xai import streams
-from xai.metrics.case import Case, Result, metric, outputs
+from xai.metrics.case import Case, Result, metric, run_again
 from xai.metrics.faithfulness import abpc
-from xai.metrics.numerics import pearson, ratio, spearman
+from xai.metrics.numerics import average_ranks, pearson, ratio, spearman
 from xai.metrics.perturb import Explain, explained, moved
 from xai.metrics.score import Floats
 
@@ -33,6 +33,8 @@ STEPS = 8
 """Of the curves whose gap is printed beside: 16 model rows for each row and draw."""
 CHANNELS = 48
 """Of which pairs are looked at for the floor."""
+NOTHING = 1e-200
+"""Beside which every activation is large."""
 
 
 @metric
@@ -90,13 +92,12 @@ def parameter_randomization(
     names = names[::-1] if order == "top_down" else names
     own = case.flat if smooth == 0 else _smoothed(case, explain, module, smooth, noise)
     curve = np.empty((case.scene.n, len(names)))
-    other = None
+    likeness, other = _likeness_in_rank(own), None
     for step, name in enumerate(names):
         if other is None or order == "independent":
             other = deepcopy(module)
         _draw_anew(other, [name], case.scene.seed)
-        a = _smoothed(case, explain, other, smooth, noise)
-        curve[:, step] = _likeness(own, a)
+        curve[:, step] = likeness(_smoothed(case, explain, other, smooth, noise))
     floor = {} if order == "bottom_up" else {"floor": _floor(case, last)}
     return Result(curve.mean(axis=1), curve, floor | beside)
 
@@ -235,7 +236,15 @@ def _smoothed(case: Case, explain: Explain | None, model: Any, draws: int, noise
     return np.asarray(a.reshape(n, draws, -1).mean(axis=1))
 
 
-def _likeness(a: Floats, b: Floats, of: Any = spearman) -> Floats:
+def _likeness_in_rank(own: Floats) -> Callable[[Floats], Floats]:
+    """Rank correlation of each row's attributions with its own, which are ranked once."""
+    if np.isnan(own).any():
+        return lambda a: _likeness(own, a, spearman)
+    ranked = average_ranks(own)
+    return lambda a: pearson(ranked, average_ranks(a))
+
+
+def _likeness(a: Floats, b: Floats, of: Callable[[Floats, Floats], Any]) -> Floats:
     """Correlation of each row's attributions, padding left out."""
     if not np.isnan(a).any():
         return np.asarray(of(a, b))
@@ -268,7 +277,7 @@ def _floor(case: Case, last: str) -> Floats:
 
     hook = part.register_forward_pre_hook(keep)
     try:
-        outputs(case.scene.model, case.scene.x, case.scene)
+        run_again(case.scene)
     finally:
         hook.remove()
     return channel_floor(np.concatenate(kept))
@@ -284,17 +293,14 @@ def channel_floor(activation: Floats) -> Floats:
     >>> channel_floor(np.array([[1.0, 1.0], [1.0, 1e9], [0.0, 0.0]])).round(3)
     array([0., 1., 0.])
     """
-    ranked = np.sort(activation, axis=-1)
-    C = ranked.shape[-1]
+    ranked = np.sort(np.moveaxis(activation, -1, 0), axis=0)
+    C = len(ranked)
     pairs = C * (C - 1) / 2
     if C > CHANNELS:  # each stands for channels like it, which are 0 ahead of one another
-        ranked = ranked[..., ((np.arange(CHANNELS) + 0.5) * C / CHANNELS).astype(np.intp)]
+        ranked = ranked[((np.arange(CHANNELS) + 0.5) * C / CHANNELS).astype(np.intp)]
         pairs = CHANNELS**2 / 2
-    total, alive = np.zeros(ranked.shape[:-1]), ranked > 0
-    for step in range(1, ranked.shape[-1]):
-        below, above = ranked[..., :-step], ranked[..., step:]
-        angle = np.where(alive[..., step:], 0.0, np.pi / 4)  # of dead channels, which are many
-        both = alive[..., :-step]
-        np.arctan(np.divide(below, above, out=angle, where=both), out=angle, where=both)
-        total += (1 - 4 / np.pi * angle).sum(axis=-1)
+    ranked = ranked + NOTHING  # dead channels are like one another, and others far ahead of them
+    total = np.zeros(ranked.shape[1:])
+    for step in range(1, len(ranked)):
+        total += (1 - 4 / np.pi * np.arctan(ranked[:-step] / ranked[step:])).sum(axis=0)
     return np.asarray(total / pairs if pairs else np.full_like(total, np.nan))
