@@ -307,8 +307,9 @@ class Case:
 
 def padded(parts: list[tuple[Indices, NDArray[Any]]], n: int) -> Floats:
     """Results of some rows each as one array of n rows; NaN where others have more of them."""
-    shape = np.max([part.shape[1:] for _, part in parts], axis=0)
-    out = np.full((n, *np.asarray(shape, int)), np.nan)
+    shapes = {part.shape[1:] for _, part in parts}
+    shape = shapes.pop() if len(shapes) == 1 else np.max(list(shapes), axis=0).tolist()
+    out = np.full((n, *shape), np.nan)
     for rows, part in parts:
         at: tuple[Any, ...] = (rows, *map(slice, part.shape[1:]))
         out[at] = part

@@ -35,30 +35,28 @@ class Table:
     coalitions: Coalitions
     composer: Composer
 
-    @cached_property
+    @property
     def full(self) -> Coalitions:
         """Which coalitions keep everything, (C,)."""
-        return _all_are(self.coalitions, 1)
+        return self._ends[0]
 
-    @cached_property
+    @property
     def empty(self) -> Coalitions:
         """Which keep nothing, (C,)."""
-        return _all_are(self.coalitions, 0)
+        return self._ends[1]
+
+    @cached_property
+    def _ends(self) -> tuple[Coalitions, Coalitions]:
+        from xai.kernels.compose import ends
+
+        full, empty = np.empty((2, len(self.coalitions)), bool)
+        ends(self.coalitions, full, empty)
+        return full, empty
 
     @cached_property
     def compose(self) -> Compose:
         """How inputs are made of these coalitions."""
         return self.composer(self.coalitions)
-
-
-def _all_are(coalitions: NDArray[Any], value: int) -> NDArray[np.bool_]:
-    """Rows (C,) that hold one value throughout."""
-    if coalitions.dtype == bool and coalitions.flags.c_contiguous:  # a row compared as one word
-        words = coalitions.view(f"S{coalitions.shape[1]}")[:, 0]
-        return np.asarray(words == bytes([value]) * coalitions.shape[1])
-    out = np.asarray(coalitions[:, 0] == value)  # most are known by their first
-    out[out] = (coalitions[out] == value).all(axis=1)
-    return out
 
 
 WHOLE_ONLY = (

@@ -554,7 +554,8 @@ class ModelGame(Game):
             for key, line in zip(distinct[part], out, strict=True):
                 self._empty[int(key)] = line
             self.count(len(part))
-        return self._output(rows, np.stack([self._empty[int(k)] for k in distinct])[place])
+        outputs = np.stack([self._empty[int(k)] for k in distinct])
+        return self._output(rows, outputs.take(place, axis=0))
 
     def _means(self, rows: Indices, table: Table, which: Indices) -> Floats:
         """Outputs averaged over all draws, then reduced: (B, k)."""

@@ -14,6 +14,17 @@ from xai.kernels.compiled import compiled
 
 
 @compiled()
+def ends(table: NDArray[Any], full: NDArray[np.bool_], empty: NDArray[np.bool_]) -> None:
+    """Which coalitions (c, d), or soft ones, keep everything and which nothing: (c,), written."""
+    for c in range(table.shape[0]):
+        first, i = table[c, 0], 1
+        while i < table.shape[1] and table[c, i] == first:
+            i += 1
+        full[c] = i == table.shape[1] and first == 1
+        empty[c] = i == table.shape[1] and first == 0
+
+
+@compiled()
 def compose_table(
     x: NDArray[Any],
     replacement: NDArray[Any],
