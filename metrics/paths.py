@@ -131,15 +131,15 @@ def pieces(game: Game, count: int, draws: int = 1) -> Iterator[tuple[NDArray[np.
 
 def _evaluate(game: Game, rank: NDArray[np.intp], steps: list[tuple[str, int]]) -> Floats:
     """Values (rows, steps), as one stream of model rows; a step is ("kept" or "removed", s)."""
-    sizes = np.array([s for _, s in steps])[:, None]
-    removed = np.array([first == "removed" for first, _ in steps])[:, None]
+    sizes = np.array([s for _, s in steps])[:, None, None]
+    removed = np.array([first == "removed" for first, _ in steps])[:, None, None]
     out = np.empty((game.n_rows, len(steps)))
     for rows, part in pieces(game, len(steps)):
-        kept = rank[rows][:, None, :] < sizes[part]
+        kept = rank[rows] < sizes[part]  # step by step: all rows' places lie side by side
         kept ^= removed[part]
-        each = np.repeat(rows, kept.shape[1])
+        each = np.tile(rows, len(kept))
         values = game.value(each, kept.reshape(-1, game.n_players))
-        out[rows, part] = values[:, 0].reshape(len(rows), -1)
+        out[rows, part] = values[:, 0].reshape(len(kept), -1).T
     return out
 
 

@@ -52,7 +52,7 @@ REST_BATCH_BYTES, REST_BATCH_ROWS = 2**24, 2**13
 """The same behind a layer: the network's later layers are small, and each call has a price."""
 DEVICE_BATCH_BYTES, DEVICE_BATCH_ROWS = 2**27, 2**17
 """The same for tensors on an accelerator, which small calls leave idle."""
-TOGETHER_BYTES = 2**19
+TOGETHER_BYTES = 2**20
 """Tensors of narrow rows that are made together, for several calls: each making has a price."""
 AHEAD_BYTES = 2**19
 """Inputs of a call that are made in a thread of their own: smaller ones before it could begin."""
