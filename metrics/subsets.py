@@ -36,7 +36,8 @@ def of_size(d: int, size: int, samples: int, seed: int) -> Removed:
         out = np.zeros((len(every), d), bool)
         np.put_along_axis(out, every, True, axis=1)
         return out
-    sample = np.arange(samples) + size * samples  # subsets of different sizes are independent
+    # those of different sizes are independent, and fewer are the first of more
+    sample = np.arange(samples) + size * 2**32
     return streams.subsets(seed, sample, np.full(samples, size), d)
 
 
@@ -64,14 +65,16 @@ def check_samples(samples: int) -> None:
 def drops(scene: Scene, place: int, removed: Removed) -> Floats:
     """``f(x) − f(x with a subset removed)`` of all rows of a game and all subsets, (R, C).
 
-    Evaluated once for all attributions that are scored in the scene.
+    A subset is evaluated once for all attributions and metrics that are scored in the scene.
     """
     game = scene.games[place][1]
-
-    def evaluate() -> Floats:
-        return _drops(game, len(removed), lambda part: ~removed[part])
-
-    return scene.once(("drops", place, np.packbits(removed).tobytes(), len(removed)), evaluate)
+    known = scene.once(("drops", place), dict[bytes, Floats])
+    keys = [line.tobytes() for line in np.packbits(removed, axis=1)]
+    missing = {key: i for i, key in enumerate(keys) if key not in known}
+    new = np.fromiter(missing.values(), np.intp)
+    made = _drops(game, len(new), lambda part: ~removed[new[part]])
+    known.update(zip(missing, made.T, strict=True))
+    return made if len(new) == len(keys) else np.stack([known[key] for key in keys], axis=1)
 
 
 def drops_alone(scene: Scene, place: int) -> Floats:
@@ -81,7 +84,7 @@ def drops_alone(scene: Scene, place: int) -> Floats:
         return drops(scene, place, np.eye(game.n_players, dtype=bool))
     every = np.arange(game.n_players)
     return scene.once(
-        ("drops", place),
+        ("drops alone", place),
         lambda: _drops(game, game.n_players, lambda part: every[part, None] != every),
     )
 

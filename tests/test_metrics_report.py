@@ -11,6 +11,7 @@ import xai
 from xai import metrics
 from xai.metrics.case import Case, Scene
 from xai.metrics.neighbourhoods import as_surrogate
+from xai.metrics.subsets import of_size
 from xai.removal import Baseline
 
 W = np.array([3.0, -1.0, 0.5, 2.0])
@@ -99,6 +100,27 @@ def test_what_is_shared_is_evaluated_once(rows, two, counting):
     assert model.rows == 12 + 1 + 12 * (2 * 6 + 4)
     assert report.evaluations == -(-model.rows // 12)
     assert report["comprehensiveness", "shapley"].evaluations == 0
+
+
+def test_a_subset_is_evaluated_once_for_all_metrics_and_sizes(counting):
+    """Fewer subsets of a size are the first of more; single players are subsets, too."""
+    x = np.random.default_rng(0).normal(size=(3, 10))
+    model, f = counting(lambda x: np.sin(x).sum(axis=1)), lambda x: np.sin(x).sum(axis=1)
+    a = {"one": x, "other": x**2}
+    asked = [
+        ("faithfulness_correlation", {"subset_size": 4, "samples": 30}),
+        ("mu_fidelity", {"subset_size": 4, "samples": 20}),
+        ("sensitivity_n", {"subset_size": [1, 4, 6], "samples": 20}),
+        "faithfulness_estimate",
+    ]
+    report = metrics.evaluate(model, x, a, asked, removal=ZERO, controls=False)
+    distinct = [len(np.unique(of_size(10, size, n, 0), axis=0)) for size, n in ((4, 30), (6, 20))]
+    assert model.rows == 3 + 3 * (sum(distinct) + 10)
+    assert report["mu_fidelity", "one"].evaluations == 0
+    for name, options in asked[:3]:
+        for label, values in a.items():
+            alone = getattr(metrics, name)(f, x, values, removal=ZERO, **options)
+            assert_array_equal(report[name, label].values, alone.values)
 
 
 def test_rows_are_explained_again_once_for_all_metrics(rows, counting):
