@@ -1,0 +1,82 @@
+"""What several methods and metrics cost together, beside each of them alone.
+
+``python benchmarks/compare.py [--rows 20] [--trees 100]``: breast cancer, 30 features, a random
+forest or an MLP, 50 background rows. Model rows for each explained row, and seconds.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+import warnings
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+from sklearn.datasets import load_breast_cancer
+from sklearn.ensemble import RandomForestClassifier
+from sklearn.neural_network import MLPClassifier
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+import xai
+
+METHODS = ("shapley", "kernel_shap", "lime", "occlusion", "banzhaf")
+METRICS = (
+    "deletion", "insertion", "abpc", "pixel_flipping", "monotonicity", "faithfulness_correlation",
+    "faithfulness_estimate", "sensitivity_n", "infidelity", "complexity",
+)  # fmt: skip
+
+
+def timed(run: Callable[[], Any]) -> tuple[Any, float]:
+    """What it gives, and how long it takes."""
+    start = time.perf_counter()
+    made = run()
+    return made, time.perf_counter() - start
+
+
+def measure(name: str, model: Any, x: Any, common: dict[str, Any]) -> None:
+    """Print what methods and metrics cost one by one, and what `compare` does."""
+    print(f"\n{name:33}{'rows':>9}{'seconds':>9}")
+    explanations, rows, seconds = {}, {}, {}
+    for method in METHODS:
+        run = partial(xai.explain, model, x, method, **common)
+        run()
+        e, seconds[method] = timed(run)
+        explanations[method], rows[method] = e, e.evaluations
+        print(f"{method:33}{rows[method]:9}{seconds[method]:9.3f}")
+    for metric in METRICS:
+        score = getattr(xai.metrics, metric)
+        runs = [partial(score, model, x, e, **common) for e in explanations.values()]
+        scores, each = zip(*map(timed, runs), strict=True)
+        rows[metric], seconds[metric] = sum(s.evaluations for s in scores), sum(each)
+        print(f"{metric + ', of each':33}{rows[metric]:9}{seconds[metric]:9.3f}")
+    report, together = timed(
+        partial(xai.compare, model, x, METHODS, METRICS, controls=False, **common)
+    )
+    spent = report.evaluations + sum(rows[m] for m in METHODS)
+    print(f"{'all, one by one':33}{sum(rows.values()):9}{sum(seconds.values()):9.3f}")
+    print(f"{'compare':33}{spent:9}{together:9.3f}")
+    dearest = max(rows[m] for m in METHODS) + max(rows[m] for m in METRICS) // len(METHODS)
+    print(f"one by one over compare: {sum(rows.values()) / spent:.1f} of the rows, "
+          f"{sum(seconds.values()) / together:.1f} of the seconds")  # fmt: skip
+    print(f"compare over the dearest method and metric of one explanation: {spent / dearest:.1f}")
+
+
+def main() -> None:
+    """Fit the models, and measure."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--rows", type=int, default=20)
+    parser.add_argument("--trees", type=int, default=100)
+    given = parser.parse_args()
+    warnings.simplefilter("ignore")
+    X, y = load_breast_cancer(return_X_y=True)
+    forest = RandomForestClassifier(given.trees, random_state=0).fit(X, y)
+    mlp = make_pipeline(StandardScaler(), MLPClassifier((64, 64), random_state=0)).fit(X, y)
+    common = {"data": X[-50:], "target": 1}
+    for name, model in (("forest", forest), ("MLP", mlp)):
+        measure(name, model, X[: given.rows], common)
+
+
+if __name__ == "__main__":
+    main()
