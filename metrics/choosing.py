@@ -144,6 +144,8 @@ def choose(
     ------
     ValueError
         An unknown neighbourhood.
+    TypeError
+        `data` is None.
 
     Notes
     -----
@@ -164,6 +166,8 @@ def choose(
         from xai.suggest import unknown
 
         raise ValueError(unknown("neighbourhood", neighbourhood, list(QUESTIONS)))
+    if data is None:
+        raise TypeError("data=None: choose needs rows whose values absent features take")
     if explanations is None:
         labelled = _labelled(model, data, methods)
         named: dict[str, Any] = dict(explained_by(model, x, labelled, keywords | {"data": data}))

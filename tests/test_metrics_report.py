@@ -471,6 +471,8 @@ def test_no_linear_explanation_holds_everywhere(rows):
     assert any("worse than a constant" in warning for warning in choice.warnings)
     with pytest.raises(ValueError, match="did you mean 'nearby'"):
         xai.choose(wild, rows, data=rows, neighbourhood="near by")
+    with pytest.raises(TypeError, match="choose needs rows"):
+        xai.choose(wild, rows, data=None)
 
 
 def test_choosing_costs_the_same_for_any_number_of_methods(rows, two, counting):
