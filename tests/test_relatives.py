@@ -347,6 +347,22 @@ def test_a_sampled_semivalue_keeps_its_budget_and_repeats(set_function, name, bu
     assert not np.allclose(one.values, other.values)
 
 
+@pytest.mark.parametrize("tolerance", [None, 0.01])
+@pytest.mark.parametrize("rows", [1, 3])
+def test_stretches_evaluate_no_input_twice(rows, tolerance):
+    """Where the weight lies on few players, most walks meet what others have met."""
+    rng, seen = np.random.default_rng(0), []
+
+    def f(x):
+        seen.extend(row.tobytes() for row in x)
+        return np.sin(2 * x).prod(axis=1) + x[:, 0]
+
+    X, data = rng.normal(size=(rows, 12)), rng.normal(size=(3, 12))
+    e = xai.explain(f, X, "beta_shapley", data=data, budget=2000, tolerance=tolerance)
+    assert len(set(seen)) == len(seen) == e.total_evaluations()
+    assert tolerance is not None or e.evaluations > 0.9 * 2000
+
+
 def test_a_semivalue_of_one_size_is_known_once_that_size_is(set_function):
     """Symmetric weights on the ends: nothing else is evaluated, and nothing is left to chance."""
     d = 14

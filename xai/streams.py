@@ -137,11 +137,7 @@ def parts(count: int, width: int) -> list[slice]:
 
 def cycles(seed: int, samples: NDArray[np.integer], m: int) -> NDArray[np.intp]:
     """A draw in [0, m) for each sample: every draw once in each cycle of m, in random order."""
-    samples = np.asarray(samples)
-    cycle, place = np.divmod(samples, m)
-    out = np.empty(len(samples), np.intp)
-    for c in np.unique(cycle):
-        inside = cycle == c
-        order = np.argsort(bits(seed, DRAW, np.array([c]), m)[0], kind="stable")
-        out[inside] = order[place[inside]]
-    return out
+    cycle, place = np.divmod(np.asarray(samples), m)
+    distinct, own = np.unique(cycle, return_inverse=True)
+    order = np.argsort(bits(seed, DRAW, distinct, m), axis=1, kind="stable")
+    return np.asarray(order[own, place])

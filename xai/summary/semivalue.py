@@ -28,7 +28,7 @@ from xai.summary.enumeration import enumerated
 from xai.summary.interactions import enumerated_pairs, from_triangle, with_pairs
 from xai.summary.kernel import weighted_moments
 from xai.summary.pairs import Design, Target, semivalues, shapley_interactions, sign_products, signs
-from xai.summary.stretches import Stretches, pair_costs
+from xai.summary.stretches import Stretches, affordable, costs_up_to
 from xai.summary.walks import spreads
 
 
@@ -280,12 +280,12 @@ def semivalue(
         if pairs is None:
             return enumerated(game, _per_coalition(mass), plan.tolerance)
         return _by_pairs(game, plan, [semivalues(mass)], pairs)[0]
-    first = int(pair_costs(game, mass, np.zeros(1, np.intp), plan.seed)[0])
+    first = int(costs_up_to(game, mass, 1, plan.seed)[0])
     if enumerates(game, plan.room(game, samples, first)):
         return enumerated(game, _per_coalition(mass), plan.tolerance)
     pairs = plan.count("one pair of walks", game, samples=samples, unit=first)
     if samples is None:
-        pairs = _affordable(game, mass, plan.room(game, None, first) - game.ends_cost, plan.seed)
+        pairs = affordable(game, mass, plan.room(game, None, first) - game.ends_cost, plan.seed)
     if spreads(game) and not game.endless and pairs > 1:
         pairs -= pairs % 2  # two share a draw
     return Stretches(game, mass, pairs, plan.seed, plan.tolerance).run()
@@ -294,18 +294,6 @@ def semivalue(
 def _per_coalition(mass: NDArray[np.float64]) -> NDArray[np.float64]:
     d = len(mass)
     return np.array([m / comb(d - 1, s) for s, m in enumerate(mass)])
-
-
-def _affordable(game: Game, mass: NDArray[np.float64], rows: int, seed: int) -> int:
-    """How many pairs of stretches, which differ in length, fit so many model rows: at least 1."""
-    pairs, step = 0, 2**12
-    while True:
-        costs = np.cumsum(pair_costs(game, mass, np.arange(pairs, pairs + step), seed))
-        fit = int(np.searchsorted(costs, rows, side="right"))
-        pairs += fit
-        if fit < step:
-            return max(1, pairs)
-        rows -= int(costs[-1])
 
 
 def _by_pairs(

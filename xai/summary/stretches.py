@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -17,6 +18,10 @@ from xai.summary.walks import spreads
 GOLDEN = (5**0.5 - 1) / 2
 EVEN = 0.2
 """Share of the visits spread evenly over all sizes that count: a guard against rare large gains."""
+
+
+POINTS = 8
+"""Points of walks, known ones and those passed over, for one that is evaluated."""
 
 
 @dataclass(frozen=True)
@@ -56,12 +61,16 @@ class Stretches:
         n, d, k = game.n_rows, game.n_players, game.n_outputs
         values, errors = np.empty((n, d, k)), np.empty((n, d, k))
         bases, fulls = np.empty((n, k)), np.empty((n, k))
+        cost = int(costs_up_to(game, self.mass, self.pairs, self.seed)[-1])
         if game.progress is not None:
-            costs = pair_costs(game, self.mass, np.arange(self.pairs), self.seed)
-            game.progress.expect(n * int(costs.sum()) + game.base_cost)
-        for rows, step in game.blocks(self.size * 2 * max(1, d - 1)):
+            game.progress.expect(n * cost + game.base_cost)
+        unit = self.size * 2 * max(1, d - 1)
+        # few rows and all their walks, where these fit: what two walks share is evaluated once
+        at_once = max(cost // game.sample_cost, unit * (self.pairs // self.size) // POINTS)
+        for rows, _ in game.blocks(at_once):
             bases[rows], fulls[rows] = game.ends(rows)
             ends = bases[rows], fulls[rows]
+            step = max(1, POINTS * game.room // (unit * len(rows)))
             values[rows], errors[rows] = self._block(rows, ends, step * self.size)
         return finish(
             game, values, errors, base=bases, full=fulls, tolerance=self.tolerance, ran="walks"
@@ -76,10 +85,12 @@ class Stretches:
         errors = np.empty_like(values)
         weight = self._weights()
         active, moments, done = np.arange(len(rows)), None, 0
+        known = _Known.of(len(rows), base.shape[1])
         for stop in stops(self.pairs // self.size, self.tolerance, first=8):
             while done < stop * self.size:
                 pairs = np.arange(done, min(done + step, stop * self.size))
-                found = self._walk(rows[active], (base[active], full[active]), pairs, weight)
+                ends = base[active], full[active]
+                found = self._walk(rows[active], ends, pairs, weight, known)
                 moments = _Moments.of(found) if moments is None else moments
                 moments.add(found)
                 done = int(pairs[-1]) + 1
@@ -88,6 +99,7 @@ class Stretches:
             if self.tolerance is not None:
                 left = ~within(values[active], errors[active], self.tolerance)
                 active, moments = active[left], moments.keep(left)
+                known.values = known.values[left]
                 if len(active) == 0:
                     break
         return values, errors
@@ -106,6 +118,7 @@ class Stretches:
         ends: tuple[Floats, Floats],
         pairs: Indices,
         weight: NDArray[np.float64],
+        known: _Known,
     ) -> _Gains:
         """Gains along some pairs of stretches."""
         game, d = self.game, self.game.n_players
@@ -113,16 +126,20 @@ class Stretches:
         at = visited(self.mass, pairs, self.seed)
         stop = _points(at)
         pair, s = np.nonzero(stop[:, 1:d])
-        place, s = ranks[pair], (s + 1)[:, None]
-        both = np.concatenate([place < s, place >= d - s])
-        draws = self._draws(pairs)
+        s, draws = s + 1, draws_of(game, pairs, self.seed)
         low, high = ends_at(game, rows, ends, draws, len(pairs))
         v = np.zeros((2, len(rows), len(pairs), d + 1, low.shape[-1]))
         v[:, :, :, 0], v[:, :, :, d] = low, high
-        if len(both):
-            own = None if draws is None else np.tile(draws[pair], 2)
-            inner = game.grid(rows, both, own)
-            v[0][:, pair, s[:, 0]], v[1][:, pair, s[:, 0]] = np.split(inner, 2, axis=1)
+        if len(pair):
+
+            def evaluate(chosen: Indices) -> Floats:
+                reverse, one = np.divmod(chosen, len(pair))
+                place, size = ranks[pair[one]], s[one, None]
+                S = np.where(reverse[:, None], place >= d - size, place < size)
+                return game.grid(rows, S, None if draws is None else draws[pair[one]])
+
+            inner = known.look(_keys(ranks, pair, s, draws, self.seed), evaluate)
+            v[0][:, pair, s], v[1][:, pair, s] = np.split(inner, 2, axis=1)
         weights = np.where(at, weight, 0.0)
         gains = np.zeros((len(rows), len(pairs), d, low.shape[-1]))
         total = np.zeros((len(pairs), d))
@@ -142,14 +159,16 @@ class Stretches:
             t.reshape(len(rows), *group, -1)[:, :, 0],
         )
 
-    def _draws(self, pairs: Indices) -> Indices | None:
-        if not self.game.commutes:
-            return None
-        if not spreads(self.game):
-            return np.zeros(len(pairs), np.intp)
-        if self.game.endless:
-            return pairs
-        return streams.cycles(self.seed, pairs // self.size, self.game.n_draws)
+
+def draws_of(game: Game, pairs: Indices, seed: int) -> Indices | None:
+    """The draw of each pair of walks; None where a value is a mean over all of them."""
+    if not game.commutes:
+        return None
+    if not spreads(game):
+        return np.zeros(len(pairs), np.intp)
+    if game.endless:
+        return pairs
+    return streams.cycles(seed, pairs // 2, game.n_draws)
 
 
 def visited(mass: NDArray[np.float64], pairs: Indices, seed: int) -> Coalitions:
@@ -169,15 +188,87 @@ def _points(at: Coalitions) -> Coalitions:
     return stop
 
 
-def pair_costs(
-    game: Game, mass: NDArray[np.float64], pairs: Indices, seed: int
-) -> NDArray[np.intp]:
-    """Model rows of each pair of stretches."""
+def _keys(
+    ranks: Indices, pair: Indices, s: Indices, draws: Indices | None, seed: int
+) -> NDArray[np.uint64]:
+    """A number for the coalition and the draw of each point, (2 C,): the walks', the reverses'.
+
+    The sum of random numbers of its players and of its draw, equal for equal inputs; different
+    ones share 64 bits with chance 2^-64.
+
+    Parameters
+    ----------
+    ranks : (P, d); pair, s : (C,), of which walk, and how many players; draws : (P,)
+    """
+    d = ranks.shape[1]
+    number = streams.bits(seed, streams.COALITION, np.arange(d), 1)[:, 0]
+    sums = np.zeros((len(ranks), d + 1), np.uint64)
+    np.cumsum(number[np.argsort(ranks, axis=1)], axis=1, out=sums[:, 1:])
+    walk, reverse = sums[pair, s], sums[pair, d] - sums[pair, d - s]
+    if draws is None:
+        return np.concatenate([walk, reverse])
+    own = streams.bits(seed, streams.DRAW, draws[pair], 1)[:, 0]
+    return np.concatenate([walk + own, reverse + own])
+
+
+def costs_up_to(game: Game, mass: NDArray[np.float64], pairs: int, seed: int) -> NDArray[np.intp]:
+    """Model rows of the first 1, 2, … pairs of stretches, (pairs,); equal inputs cost once."""
     d = game.n_players
     unit = game.sample_cost if game.commutes else game.value_cost
     again = spreads(game) and (game.endless or not game.shares_empty)
-    inner = _points(visited(mass, pairs, seed))[:, 1:d].sum(axis=1)
-    return np.asarray(np.maximum(1, 2 * inner * unit + again * game.sample_cost), np.intp)
+    keys, owners = [], []
+    for part in streams.parts(pairs, d):
+        some = np.arange(part.start, part.stop)
+        pair, s = np.nonzero(_points(visited(mass, some, seed))[:, 1:d])
+        ranks = streams.ranks(seed, streams.PERMUTATION, some, d)
+        keys.append(_keys(ranks, pair, s + 1, draws_of(game, some, seed), seed))
+        owners.append(np.tile(some[pair], 2))
+    owner = np.concatenate(owners)
+    # in the order of the pairs: the first that has an input pays for it
+    order = np.argsort(owner, kind="stable")
+    first = np.unique(np.concatenate(keys)[order], return_index=True)[1]
+    new = np.bincount(owner[order][first], minlength=pairs)
+    return np.cumsum(unit * new + again * game.sample_cost)
+
+
+def affordable(game: Game, mass: NDArray[np.float64], rows: int, seed: int) -> int:
+    """How many pairs of stretches, which differ in length, fit so many model rows: at least 1.
+
+    Fewer than four for a row: pairs that meet nothing new still take the host's time.
+    """
+    pairs = 1
+    while (costs := costs_up_to(game, mass, pairs, seed))[-1] <= rows and pairs < 2 * rows:
+        pairs *= 2
+    return max(1, int(np.searchsorted(costs, rows, side="right")))
+
+
+@dataclass
+class _Known:
+    """Values that were evaluated, by the keys of their inputs.
+
+    Attributes
+    ----------
+    keys : (N,), ascending; values : (R, N, k)
+    """
+
+    keys: NDArray[np.uint64]
+    values: Floats
+
+    @classmethod
+    def of(cls, rows: int, k: int) -> _Known:
+        """Nothing yet."""
+        return cls(np.empty(0, np.uint64), np.empty((rows, 0, k)))
+
+    def look(self, keys: NDArray[np.uint64], evaluate: Callable[[Indices], Floats]) -> Floats:
+        """Values (R, C, k) of keys (C,); ``evaluate(places)`` gives those that are new."""
+        distinct, first = np.unique(keys, return_index=True)
+        new = ~np.isin(distinct, self.keys, assume_unique=True)
+        if new.any():
+            both = np.concatenate([self.keys, distinct[new]])
+            values = np.concatenate([self.values, evaluate(first[new])], axis=1)
+            order = np.argsort(both)
+            self.keys, self.values = both[order], values[:, order]
+        return self.values[:, np.searchsorted(self.keys, keys)]
 
 
 class _Gains(NamedTuple):
