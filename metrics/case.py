@@ -244,7 +244,7 @@ def run_again(scene: Scene) -> None:
         return
     size = scene.batch_size or batch_rows(seen.model, seen.inputs, seen.outputs.shape[1])
     for start in range(0, scene.n, size):
-        seen.model(seen.inputs.block[start : start + size])
+        seen.model(seen.inputs.part(start, start + size))
     scene.spent_elsewhere += scene.n
 
 

@@ -155,6 +155,23 @@ def test_floors_are_of_each_rows_own_channels(convolves):
     assert_allclose(alone.info["floor"], score.info["floor"][1:2])
 
 
+@pytest.mark.parametrize("layer", ["", "1"])
+def test_the_floor_of_a_network_that_writes_to_its_input(layer):
+    """Rows are handed out as copies, and layers' players do not change what the floor is of."""
+    torch.manual_seed(0)
+    net = torch.nn.Sequential(
+        torch.nn.ReLU(inplace=True), torch.nn.Linear(4, 6), torch.nn.ReLU(), torch.nn.Linear(6, 2)
+    ).double()
+    x = torch.randn(5, 4).double()
+    before, given = x.clone(), {"order": "top_down", "explain": lambda model, rows, target: a}
+    players = {"players": xai.players.Units(layer)} if layer else {}
+    a = np.random.default_rng(0).normal(size=(5, 6 if layer else 4))
+    score = metrics.parameter_randomization(net, x, a, steps=0, **given, **players)
+    assert torch.equal(x, before)
+    with torch.no_grad():
+        assert_allclose(score.info["floor"], channel_floor(net[:3](x.clone()).abs().numpy()))
+
+
 def test_drawing_anew_leaves_nothing_behind(net, x):
     """torch.manual_seed keeps a traceback for each call while there is no GPU."""
     before = len(torch.cuda._queued_calls)

@@ -117,6 +117,11 @@ class Inputs:
         """Shape of one row."""
         return tuple(int(s) for s in self.block.shape[1:])
 
+    def part(self, start: int, stop: int) -> Block:
+        """A copy of some rows, which a model may write to."""
+        rows = self.block[start:stop]
+        return rows.clone() if is_tensor(rows) else rows.copy()
+
     @property
     def worded(self) -> list[str]:
         """Names of the columns that hold strings or categories, which only decoding brings back."""

@@ -372,8 +372,7 @@ def _predict(
         few = max(few, FIRST_BYTES // (inputs.block.dtype.itemsize * inputs.shape[0]))
     start, size = 0, batch_size or (few if model.module else batch_rows(model, inputs, 0))
     while start < inputs.n:
-        own = inputs.block[start : start + size]
-        block = own.clone() if is_tensor(own) else own.copy()  # which a model may write to
+        block = inputs.part(start, start + size)
         count = int(block.shape[0])
         if beside is not None:
             out = model(np.concatenate([block, beside[1]]))

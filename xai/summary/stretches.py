@@ -18,8 +18,6 @@ from xai.summary.walks import spreads
 GOLDEN = (5**0.5 - 1) / 2
 EVEN = 0.2
 """Share of the visits spread evenly over all sizes that count: a guard against rare large gains."""
-
-
 POINTS = 8
 """Points of walks, known ones and those passed over, for one that is evaluated."""
 
@@ -40,7 +38,7 @@ class Stretches:
     and where the mass is that of Shapley's value, all are visited. The first walk visits all that
     count. A player's value is the mean of its gains, each weighted by the mass of its position
     over how many walks visited that; the known mean of v(N) − v(∅) over all draws is regressed
-    out. Two pairs of walks in a row share their draw.
+    out. Two pairs of walks in a row share their draw. What several walks meet is evaluated once.
     """
 
     game: Game
