@@ -7,11 +7,10 @@ these kept, ``R_k`` with the k least important removed.
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
 
 import numpy as np
 
-from xai.game import Game
 from xai.metrics.case import Case, Result, metric
 from xai.metrics.numerics import ratio, trapezoid
 from xai.metrics.paths import (
@@ -24,7 +23,6 @@ from xai.metrics.paths import (
     cuts,
     deletion_curve,
     insertion_curve,
-    ranks,
     steps_of,
 )
 from xai.metrics.score import Floats
@@ -219,6 +217,8 @@ def _by_mean(case: Case) -> Case:
     owner = np.broadcast_to(partition.owner, (inputs.n, *inputs.shape)).reshape(inputs.n, -1)
     d = case.values.shape[1]
     sizes = np.stack([np.bincount(row[row >= 0], minlength=d) for row in owner])
+    if (sizes == sizes[:, :1]).all():  # the same order, and so the same curves
+        return case
     return Case(case.scene, case.values / np.maximum(sizes, 1))
 
 
@@ -308,10 +308,7 @@ def pgi(case: Case, *, k: Amount = 0.25) -> Floats:
     3.0
     """
 
-    def top(game: Game, a: Floats) -> Any:
-        return ranks(a)[:, None, :] >= amounts(k, game.n_players)[:, None]
-
-    return np.asarray(changes(case, top).mean(axis=1))
+    return _prediction_gap(case, "removed", lambda d: amounts(k, d))
 
 
 @metric
@@ -328,7 +325,13 @@ def pgu(case: Case, *, k: Amount = 0.25) -> Floats:
     1.0
     """
 
-    def bottom(game: Game, a: Floats) -> Any:
-        return ranks(a)[:, None, :] < (game.n_players - amounts(k, game.n_players))[:, None]
+    return _prediction_gap(case, "kept", lambda d: d - amounts(k, d))
 
-    return np.asarray(changes(case, bottom).mean(axis=1))
+
+def _prediction_gap(case: Case, first: str, sizes: Callable[[int], Sizes]) -> Floats:
+    """``E|f(x) − f(x′)|``, the mean over sizes; of a single draw it is read off the curve."""
+    if all(game.n_draws == 1 for _, game in case.scene.games):
+        gap = np.abs(case.scene.predictions[:, None] - along(case, first, sizes))
+    else:
+        gap = changes(case, first, sizes)
+    return np.asarray(gap.mean(axis=1))

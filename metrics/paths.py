@@ -176,25 +176,22 @@ def alone(case: Case, size: Callable[[Floats], Floats] = np.abs) -> Floats:
     return np.asarray(case.per_row(of))
 
 
-def changes(
-    case: Case,
-    coalitions: Callable[[Game, Floats], Any],
-    size: Callable[[Floats], Floats] = np.abs,
-) -> Floats:
-    """``E size(f(x) − f(x with players removed))`` over draws, for coalitions (R, S, d): (n, S)."""
+def changes(case: Case, first: str, sizes: Callable[[int], Sizes]) -> Floats:
+    """``E|f(x) − v|`` over draws, for the values v that are met `along`: (n, S)."""
 
     def of(game: Game, a: Floats) -> Floats:
-        S = coalitions(game, a)
-        m, count = game.n_draws, S.shape[1]
+        kept = ranks(a)[:, None, :] < sizes(game.n_players)[:, None]
+        kept ^= first == "removed"
+        m, count = game.n_draws, kept.shape[1]
         out = np.empty((game.n_rows, count))
         every = np.ones((game.n_rows, game.n_players), bool)
         full = game.value(np.arange(game.n_rows), every)[:, 0]
         for rows, _ in game.blocks(count * m):
-            each = np.repeat(S[rows].reshape(-1, game.n_players), m, axis=0)
+            each = np.repeat(kept[rows].reshape(-1, game.n_players), m, axis=0)
             draws = np.tile(np.arange(m), len(rows) * count)
             values = game.sample(np.repeat(rows, count * m), each, draws)[:, 0]
             gap = full[rows, None, None] - values.reshape(len(rows), count, m)
-            out[rows] = size(gap).mean(axis=2)
+            out[rows] = np.abs(gap).mean(axis=2)
         return out
 
     return np.asarray(case.per_row(of))

@@ -8,6 +8,7 @@ from numpy.testing import assert_allclose
 
 import xai
 from xai import metrics
+from xai.kernels import harmonic
 from xai.players import Patches
 from xai.removal import Baseline, Inpaint, Noise
 
@@ -97,6 +98,29 @@ def test_one_negative_contribution_breaks_monotonicity(rows):
     positive = metrics.monotonicity(lambda z: z @ np.abs(W), x, np.abs(W) * x, removal="baseline")
     assert_allclose(positive.values, 1)
     assert_allclose(metrics.monotonicity(linear, x, W * x, removal="baseline").values, 0)
+
+
+@pytest.mark.parametrize("k", [1, 0.5, [1, 2, 4]])
+def test_prediction_gaps_of_one_draw_are_those_of_several_alike(rows, k):
+    """Read off the curves, and averaged over draws: a baseline is as good as its copies."""
+    a = np.random.default_rng(6).normal(size=rows.shape)
+    b = np.arange(5.0)
+    for name in ("pgi", "pgu"):
+        metric = getattr(metrics, name)
+        one = metric(interacting, rows, a, removal=Baseline(b), k=k)
+        many = metric(interacting, rows, a, data=np.tile(b, (3, 1)), k=k)
+        assert_allclose(one.values, many.values, atol=1e-12)
+
+
+def test_pixel_flipping_is_deletions_curve_and_ends_where_everything_is_gone(rows):
+    a = np.random.default_rng(7).normal(size=rows.shape)
+    given = {"removal": Baseline(0.5), "steps": 3}
+    flipped = metrics.pixel_flipping(interacting, rows, a, **given)
+    deleted = metrics.deletion(interacting, rows, a, **given)
+    np.testing.assert_array_equal(flipped.curve, deleted.curve)
+    assert_allclose(flipped.values, np.trapezoid(flipped.curve, dx=1 / 3))
+    assert_allclose(flipped.curve[:, 0], interacting(rows))
+    assert_allclose(flipped.curve[:, -1], interacting(np.full((1, 5), 0.5))[0])
 
 
 def test_pgi_of_gaussian_noise(rows):
@@ -201,6 +225,21 @@ def test_road_of_constant_images_changes_nothing_anywhere():
     score = metrics.road(f, flat, a, removal=Inpaint(noise=0), steps=6)
     for curve in ("most", "least"):
         assert_allclose(score.info[curve], f(flat)[:, None] * np.ones((1, 5)), atol=1e-9)
+
+
+def test_road_is_exact_where_the_equations_are_solved_to_the_end(monkeypatch):
+    """An affine image is harmonic: with more cycles of the solver nothing is left to lose."""
+    monkeypatch.setattr(harmonic, "CYCLES", 40)
+    down, across = np.mgrid[:9, :10]
+    affine = (0.2 + 0.03 * down + 0.05 * across)[None, ..., None]
+    inside = np.zeros((9, 10, 1), bool)
+    inside[2:-2, 2:-2] = True
+    f = lambda x: (np.asarray(x) * WEIGHTS[:9, :10] * inside).sum(axis=(1, 2, 3))  # noqa: E731
+    a = np.random.default_rng(0).normal(size=(1, 9, 10))
+    given = {"players": np.where(inside, np.arange(90).reshape(9, 10, 1), -1), "steps": 5}
+    score = metrics.road(f, affine, a * inside[..., 0], removal=Inpaint(noise=0), **given)
+    for curve in ("most", "least"):
+        assert_allclose(score.info[curve], f(affine)[:, None] * np.ones((1, 4)), rtol=1e-9)
 
 
 def test_roads_accuracy_is_the_share_of_margins_above_zero():

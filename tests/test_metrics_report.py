@@ -123,6 +123,24 @@ def test_a_subset_is_evaluated_once_for_all_metrics_and_sizes(counting):
             assert_array_equal(report[name, label].values, alone.values)
 
 
+BY_REMOVAL = ["deletion", "insertion", "comprehensiveness", "sufficiency", "pixel_flipping",
+              "region_perturbation", "irof", "abpc", "monotonicity", "selectivity",
+              ("road", {"steps": 4}), ("pgi", {"k": [1, 3]}), ("pgu", {"k": 2})]  # fmt: skip
+
+
+@pytest.mark.parametrize("order", [1, -1])
+def test_all_that_is_measured_by_removal_is_read_off_two_curves(rows, counting, order):
+    """2(K + 1) model rows, of which both curves share their ends, and all rows the baseline."""
+    model, a = counting(bent), rows[::-1] + 0.01 * np.arange(4)
+    report = metrics.evaluate(model, rows, {"a": a}, BY_REMOVAL[::order], removal=ZERO,
+                              controls=False)  # fmt: skip
+    assert model.rows == 12 + 1 + 12 * 2 * 3
+    for asked in BY_REMOVAL:
+        name, options = (asked, {}) if isinstance(asked, str) else asked
+        alone = getattr(metrics, name)(bent, rows, a, removal=ZERO, **options)
+        assert_array_equal(report[name, "a"].values, alone.values)
+
+
 def test_rows_are_explained_again_once_for_all_metrics(rows, counting):
     model = counting(bent)
     e = xai.explain(bent, rows, "occlusion", removal=ZERO)
