@@ -325,3 +325,100 @@ def test_explain_gets_no_more_rows_at_once_than_the_model(size):
     assert sum(got) == 4 * 6 and max(got) == (size or 24)
     alone = metrics.max_sensitivity(lambda rows: rows**2 @ w, x[1:2], x[1:2] ** 2 * w, **given)
     assert_allclose(alone.values, score.values[1:2], rtol=1e-12)
+
+
+@pytest.mark.parametrize("radius", [0.1, 0.9])
+def test_the_cosine_bound_is_attained_where_the_attribution_is_the_row(radius):
+    """f = |x|²/2: a = x and T = radius. 1 − √(1 − T²/‖a‖²) is met by δ at a right angle to x + δ.
+
+    Where T ≥ ‖a‖ the attribution can be turned round, and no bound is below 2.
+    """
+    f = lambda x: 0.5 * (x**2).sum(axis=1)  # noqa: E731
+    own = lambda model, rows, target: rows  # noqa: E731
+    x = np.array([[1.0, 0.0], [0.6, 0.8], [0.05, 0.0]])
+    given = {"radius": radius, "distance": "cosine", "explain": own}
+    bound = metrics.worst_case_bound(f, x, x, **given).values
+    assert_allclose(bound, [*[1 - np.sqrt(1 - radius**2)] * 2, 2])
+    across = np.array([-x[:2, 1], x[:2, 0]]).T
+    there = x[:2] - radius**2 * x[:2] + radius * np.sqrt(1 - radius**2) * across
+    assert_allclose(np.linalg.norm(there - x[:2], axis=1), radius)
+    cosine = (x[:2] * there).sum(axis=1) / np.linalg.norm(there, axis=1)
+    assert_allclose(1 - cosine, bound[:2])
+    turned = x[2:] * (1 - radius / 0.05)
+    assert (x[2:] * turned).sum() < 0
+
+
+@pytest.mark.parametrize("norm", ["l2", "linf"])
+@pytest.mark.parametrize("attack", ["distance_attack", "top_k_attack"])
+def test_no_attack_moves_a_quadratics_attribution_beyond_the_bound(rows, norm, attack):
+    """Both, whatever they are after; the bound is of the distance and of the cosine."""
+    f = lambda x: 0.5 * ((x @ A) * x).sum(axis=1)  # noqa: E731
+    a = rows @ A
+    given = {"radius": 0.4, "norm": norm, "explain": quadratic_gradient}
+    delta = getattr(metrics, attack)(f, rows, a, **given).info["delta"]
+    assert np.abs(delta).max() > 0
+    there = (rows + delta) @ A
+    reached = np.linalg.norm(there - a, axis=1)
+    assert (reached <= metrics.worst_case_bound(f, rows, a, **given).values * (1 + 1e-9)).all()
+    lengths = np.linalg.norm(a, axis=1) * np.linalg.norm(there, axis=1)
+    cosine = metrics.worst_case_bound(f, rows, a, distance="cosine", **given).values
+    assert (1 - (a * there).sum(axis=1) / lengths <= cosine + 1e-9).all()
+
+
+STABLE = ("relative_input_stability", "relative_output_stability")
+
+
+@pytest.mark.parametrize("name", STABLE)
+def test_copies_of_another_class_are_left_out_and_their_share_is_said(name):
+    """Near the border attributions jump by 100: copies beyond it neither count nor spoil a row."""
+    asked = []
+
+    def two(x):
+        asked.append(np.array(x))
+        return np.stack([x[:, 0], -x[:, 0]], axis=1) + [1e-9, 0]
+
+    jumps = lambda model, x, target: np.where(x[:, :1] > 0, x, x + 100)  # noqa: E731
+    x = np.array([[0.05, 1.0], [3.0, 1.0], [-0.05, 1.0]])
+    a = jumps(None, x, None)
+    given = {"radius": 0.2, "samples": 60, "explain": jumps}
+    score = getattr(metrics, name)(two, x, a, **given)
+    copies = asked[1].reshape(3, 60, 2)
+    same = (copies[..., 0] > 0) == (x[:, :1] > 0)
+    assert_allclose(score.info["kept"], same.mean(axis=1))
+    assert 0.4 < score.info["kept"][0] < 0.9 and score.info["kept"][1] == 1
+    moved = np.linalg.norm(copies - x[:, None], axis=2)
+    change = moved / np.linalg.norm(a, axis=1)[:, None]
+    if name == "relative_input_stability":
+        by = moved / np.linalg.norm(x, axis=1)[:, None]
+    else:
+        by = np.abs(copies[..., 0] - x[:, :1]) / np.abs(x[:, :1])
+    assert_allclose(score.values, np.where(same, change / by, 0).max(axis=1), rtol=1e-6)
+
+
+@pytest.mark.parametrize("name", STABLE)
+def test_a_row_whose_every_copy_changes_class_has_no_stability(name):
+    """A class for each row itself, and another for whatever is not exactly that row."""
+    x = np.array([[1.0, 2.0], [3.0, 4.0]])
+    there = lambda rows: (rows[:, None] == x).all(axis=2).any(axis=1)  # noqa: E731
+    two = lambda rows: np.stack([there(rows), ~there(rows)], axis=1) * 1.0  # noqa: E731
+    own = lambda model, rows, target: rows  # noqa: E731
+    score = getattr(metrics, name)(two, x, x, explain=own)
+    assert np.isnan(score.values).all() and "undefined (NaN) for 2" in repr(score)
+    assert_array_equal(score.info["kept"], 0)
+
+
+@pytest.mark.parametrize("name", [n for n in STILL if n != "worst_case_bound"])
+def test_rows_are_moved_to_all_sides_within_the_radius(name):
+    """Uniformly in ±radius, each column by its own: mean 0, variance radius²/3, no row as it is."""
+    x, radius, asked = np.zeros((1, 3)) + 5, np.array([0.5, 1.0, 0.0]), []
+
+    def explain(model, rows, target):
+        asked.append(rows - x)
+        return rows
+
+    getattr(metrics, name)(lambda z: z.sum(axis=1), x, x, radius=radius, samples=2000,
+                           explain=explain)  # fmt: skip
+    moved = np.concatenate(asked)
+    assert (np.abs(moved) <= radius + 1e-12).all() and len(np.unique(moved[:, 0])) == 2000
+    assert_allclose(moved.mean(axis=0), 0, atol=0.03)
+    assert_allclose(moved.var(axis=0), radius**2 / 3, rtol=0.05)
