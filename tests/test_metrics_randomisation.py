@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
+from scipy.stats import spearmanr
 
 import xai
 from xai import metrics
@@ -182,3 +183,90 @@ def test_drawing_anew_leaves_nothing_behind(net, x):
 def test_only_modules_have_layers():
     with pytest.raises(TypeError, match="torch"):
         metrics.parameter_randomization(lambda z: z[:, 0], np.ones((1, 2)), np.ones((1, 2)))
+
+
+def histogram_entropy(row, bins):
+    counts = np.histogram(row, bins=bins)[0]
+    p = counts[counts > 0] / len(row)
+    return -(p * np.log(p)).sum()
+
+
+@pytest.mark.parametrize("bins", [4, 100])
+def test_the_rise_of_entropy_is_that_of_histograms(bins):
+    """(H(a_random) − H(a)) / H(a), of one model whose every layer was drawn anew."""
+    torch.manual_seed(0)
+    net = torch.nn.Sequential(torch.nn.Linear(60, 9), torch.nn.Tanh(), torch.nn.Linear(9, 2))
+    net, x = net.double(), torch.randn(3, 60).double()
+    kept = [p.clone() for p in net.parameters()]
+    asked, made = [], np.random.default_rng(3).normal(size=(3, 60))
+
+    def explain(model, rows, target):
+        asked.append([torch.equal(p, q) for p, q in zip(model.parameters(), kept, strict=True)])
+        return made
+
+    a = np.random.default_rng(4).exponential(size=(3, 60)) ** 3
+    given = {"bins": bins, "explain": explain}
+    score = metrics.efficient_parameter_randomization(net, x, a, **given)
+    own, other = (np.array([histogram_entropy(r, bins) for r in rows]) for rows in (a, made))
+    assert_allclose(score.values, (other - own) / own)
+    assert (score.values > 0).all() and asked == [[False] * 4]
+    flat = metrics.efficient_parameter_randomization(net, x, np.ones((3, 60)), **given)
+    assert flat.undefined == 3  # an entropy of 0
+
+
+def test_smoothed_likeness_is_that_of_mean_attributions(net, x):
+    """Of `smooth` copies with noise of a part of each row's range, the same for every model."""
+    asked = []
+
+    def explain(model, rows, target):
+        asked.append(rows.numpy())
+        with torch.no_grad():
+            return rows.numpy() * model(rows).numpy()[:, :1]
+
+    a = explain(net, x, None)
+    asked.clear()
+    score = metrics.parameter_randomization(net, x, a, smooth=400, noise=0.2, explain=explain)
+    copies = asked[0].reshape(5, 400, 6)
+    assert all(np.array_equal(rows, asked[0]) for rows in asked) and len(asked) == 4
+    reach = np.ptp(x.numpy(), axis=1)
+    moved = (copies - x.numpy()[:, None]) / (0.2 * reach[:, None, None])
+    assert_allclose(moved, np.tile(moved[:1], (5, 1, 1)))
+    assert abs(moved.mean()) < 0.1 and moved.std() == pytest.approx(1, rel=0.1)
+    others = []
+    metrics.parameter_randomization(
+        net, x, a, explain=lambda model, rows, target: others.append(model) or explain(
+            model, torch.as_tensor(rows), target
+        ),
+    )  # fmt: skip
+    assert len(others) == 3
+    smooth = [explain(m, torch.as_tensor(asked[0]), None).reshape(5, 400, 6).mean(axis=1)
+              for m in (net, others[-1])]  # fmt: skip
+    ranks = [spearmanr(*pair).statistic for pair in zip(*smooth, strict=True)]
+    assert_allclose(score.curve[:, -1], ranks)
+
+
+def test_gradients_of_two_probabilities_are_opposite():
+    """p1 = 1 − p0, whatever the network below the softmax: any linear method gives −1."""
+    torch.manual_seed(0)
+    net = torch.nn.Sequential(torch.nn.Linear(4, 6), torch.nn.Tanh(), torch.nn.Linear(6, 2),
+                              torch.nn.Softmax(dim=1)).double()  # fmt: skip
+    x = torch.randn(4, 4).double()
+    for method in ("gradient", "gradient_x_input", "integrated_gradients"):
+        e = xai.explain(net, x, method)
+        assert_allclose(metrics.random_logit(net, x, e).values, -1)
+
+
+def test_the_default_order_has_no_floor_to_fall_to(net, x):
+    """From the input up no activation is kept, and the scale of an attribution says nothing."""
+    e = xai.explain(net, x, "gradient_x_input")
+    plain = metrics.parameter_randomization(net, x, e)
+    upwards = metrics.parameter_randomization(net, x, e, order="bottom_up")
+    assert_array_equal(plain.curve, upwards.curve)
+    assert "floor" not in plain.info
+    larger = metrics.parameter_randomization(
+        net, x, e.values, target=e.target,
+        explain=lambda model, rows, target: 1e6 * xai.explain(
+            model, rows, "gradient_x_input", target=target
+        ).values,
+    )  # fmt: skip
+    assert_allclose(larger.curve, plain.curve)
