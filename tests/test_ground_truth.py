@@ -196,6 +196,13 @@ def test_grid_pointing_by_hand():
         metrics.grid_pointing(None, None, a.reshape(2, -1), cell=0)
 
 
+def test_a_mosaic_without_the_target_has_no_score_and_says_so():
+    cell = np.array([[True, False, False, False], [False] * 4])
+    score = metrics.grid_pointing(None, None, np.ones((2, 5, 7)), cell=cell)
+    assert np.isnan(score.values).tolist() == [False, True]
+    assert "undefined (NaN) for 1" in repr(score)
+
+
 def test_every_cell_of_a_mosaic_together_holds_everything():
     a = np.random.default_rng(4).normal(size=(3, 12, 9))
     parts = [metrics.grid_pointing(None, None, a, cell=c, grid=3).values for c in range(9)]

@@ -48,10 +48,16 @@ def test_others_do_not(rows):
     assert_allclose(metrics.dummy_mass(product, rows, a, removal=ZERO).values, 2 / 8)
     assert_allclose(metrics.symmetry_gap(product, rows, a, removal=ZERO).values[:2], 2 / 2)
     fixed = xai.explain(product, rows, "exact_shapley", removal=ZERO)
+    moved = lambda x: product(x - 0.5)  # noqa: E731
+    there = xai.explain(moved, rows + 0.5, "exact_shapley", removal=ZERO).values
+    off = np.linalg.norm(there - fixed.values, axis=1) / np.linalg.norm(fixed.values, axis=1)
+    invariance = metrics.input_invariance(product, rows, fixed, shift=0.5)
+    assert_allclose(invariance.values, off)
     assert (metrics.input_invariance(product, rows, fixed).values > 0.1).all()
     squared = lambda model, x, target: np.asarray(model(x)) ** 2 * np.ones(4)  # noqa: E731
     wrong = metrics.linearity_gap(product, rows, a, explain=squared)
-    assert (wrong.values > 1e-3).all()
+    f, both = product(rows) ** 2, (product(rows) / 2 + product(rows) ** 2 / 2) ** 2
+    assert_allclose(wrong.values, np.abs(both - f / 2 - f**2 / 2) / both)
 
 
 def test_completeness_is_of_the_explanations_own_game():

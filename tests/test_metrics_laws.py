@@ -240,7 +240,7 @@ def test_modules_and_images_whose_side_no_patch_divides(name):
     net.train()
     x = torch.rand(2, 2, 11, 13) + 0.2
     a = torch.randn(2, 2, 11, 13)
-    kept, weights = x.clone(), [p.clone() for p in net.parameters()]
+    kept, said, weights = x.clone(), a.clone(), [p.clone() for p in net.parameters()]
 
     def explain(model, x, target):
         x = x.clone().requires_grad_()
@@ -249,9 +249,81 @@ def test_modules_and_images_whose_side_no_patch_divides(name):
 
     score = scored(name, net, x, a, explain=explain)
     assert score.values.shape == (2,) and np.isfinite(score.values).all()
-    assert torch.equal(x, kept) and net.training and all(part.training for part in net.modules())
+    assert torch.equal(x, kept) and torch.equal(a, said)
+    assert net.training and all(part.training for part in net.modules())
     assert all(torch.equal(p, w) for p, w in zip(net.parameters(), weights, strict=True))
     assert not x.requires_grad
+
+
+IMAGES = [n for n in FLAT if CASES[n].images]
+
+
+@pytest.mark.parametrize("name", IMAGES)
+def test_neither_batch_size_nor_other_images_change_a_score(name):
+    """By the default removals: mean colours, patches, superpixels, imputed pixels."""
+    pytest.importorskip("skimage")
+    rng = np.random.default_rng(0)
+    x, w = rng.random((3, 9, 11, 3)), rng.normal(size=(9, 11, 3))
+    a = rng.normal(size=x.shape)
+    for given in (x, w, a):
+        given.setflags(write=False)
+
+    def f(rows):
+        s = (np.asarray(rows) * w).sum(axis=(1, 2, 3))
+        return np.stack([s, 2 - s * s], axis=1)
+
+    explain = lambda model, rows, target: np.asarray(rows) ** 2 * w  # noqa: E731
+    given = {"explain": explain, "removal": None}
+    whole = scored(name, f, x, a, **given)
+    assert np.isfinite(whole.values).all()
+    for batch_size in (1, 7):
+        small = scored(name, f, x, a, batch_size=batch_size, **given)
+        assert_allclose(small.values, whole.values, rtol=1e-9, atol=1e-12)
+        assert small.evaluations == whole.evaluations
+    one = scored(name, f, x[1:2], a[1:2], **given)
+    assert_allclose(one.values, whole.values[1:2], rtol=1e-9, atol=1e-12)
+
+
+OF_MODULES = [name for name in NAMES if CASES[name].torch]
+
+
+@pytest.mark.parametrize("name", OF_MODULES)
+def test_neither_batch_size_nor_other_rows_change_a_score_of_a_module(name, rows):
+    torch = pytest.importorskip("torch")
+    torch.manual_seed(0)
+    net = torch.nn.Sequential(torch.nn.Linear(5, 9), torch.nn.Tanh(), torch.nn.Linear(9, 2))
+    net, x = net.double(), torch.as_tensor(rows.copy())
+    e = xai.explain(net, x, "gradient_x_input")
+    a, target = e.values.copy(), e.target
+    a.setflags(write=False)
+    explain = lambda model, x, target: xai.explain(  # noqa: E731
+        model, x, "gradient_x_input", target=target
+    )
+    whole = scored(name, net, x, a, explain=explain, target=target)
+    assert np.isfinite(whole.values).all()
+    for batch_size in (1, 4):
+        small = scored(name, net, x, a, explain=explain, target=target, batch_size=batch_size)
+        assert_allclose(small.values, whole.values, rtol=1e-9)
+        assert small.evaluations == whole.evaluations
+    one = scored(name, net, x[2:3], a[2:3], explain=explain, target=target[2:3])
+    assert_allclose(one.values, whole.values[2:3], rtol=1e-9)
+    assert_array_equal(x, rows)
+
+
+def test_what_the_laws_of_images_leave_out_works_where_no_patch_divides_the_side():
+    """Pairs of pixels, derivatives by each, and rows with the same explanation."""
+    x, a = np.random.default_rng(0).random((2, 2, 7, 5, 1))
+    f = lambda rows: np.asarray(rows).sum(axis=(1, 2, 3))  # noqa: E731
+    gap = metrics.symmetry_gap(f, np.ones_like(x), a, removal=Baseline(0))
+    flat = a.reshape(2, 35)
+    pairs = np.abs(flat[:, :, None] - flat[:, None]).sum(axis=(1, 2)) / (35 * 34)
+    assert_allclose(gap.values, pairs / flat.mean(axis=1))
+    own = lambda model, rows, target: 3 * np.asarray(rows)  # noqa: E731
+    bound = metrics.worst_case_bound(f, x, 3 * x, explain=own, radius=0.5)
+    assert_allclose(bound.values, 1.5, rtol=1e-6)
+    two = lambda rows: np.stack([f(rows), -f(rows)], axis=1)  # noqa: E731
+    same = metrics.consistency(two, np.concatenate([x, x]), np.concatenate([a, a]))
+    assert_array_equal(same.values, 1)
 
 
 @pytest.mark.parametrize("name", [n for n in NAMES if CASES[n].zero is not None])
