@@ -307,7 +307,6 @@ def pgi(case: Case, *, k: Amount = 0.25) -> Floats:
     >>> pgi(f, np.ones((1, 2)), np.array([[3.0, 1.0]]), removal="baseline", k=1).mean()
     3.0
     """
-
     return _prediction_gap(case, "removed", lambda d: amounts(k, d))
 
 
@@ -324,7 +323,6 @@ def pgu(case: Case, *, k: Amount = 0.25) -> Floats:
     >>> pgu(f, np.ones((1, 2)), np.array([[3.0, 1.0]]), removal="baseline", k=1).mean()
     1.0
     """
-
     return _prediction_gap(case, "kept", lambda d: d - amounts(k, d))
 
 

@@ -375,7 +375,7 @@ def test_copies_of_another_class_are_left_out_and_their_share_is_said(name):
 
     def two(x):
         asked.append(np.array(x))
-        return np.stack([x[:, 0], -x[:, 0]], axis=1) + [1e-9, 0]
+        return np.stack([x[:, 0], -x[:, 0]], axis=1)
 
     jumps = lambda model, x, target: np.where(x[:, :1] > 0, x, x + 100)  # noqa: E731
     x = np.array([[0.05, 1.0], [3.0, 1.0], [-0.05, 1.0]])
