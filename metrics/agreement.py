@@ -214,7 +214,7 @@ def lfa_error(
     -------
     Score
         ``info["r2"]``: 1 − error / variance of f, below 0 where a constant is nearer;
-        ``info["worst"]``: the largest error.
+        ``info["worst"]``: the largest |error|, as `xai.choose` has it.
 
     Raises
     ------
@@ -234,8 +234,8 @@ def lfa_error(
         raise ValueError(f"kind={kind!r}: expected 'effect' or 'slope'")
     wanted = "slope" if adds_noise(case.scene.setting.recipe.removal) else "effect"
     fit = _fit(case if kind == wanted else _as_effect(case, wanted), subset_size, samples)
-    error = (fit.said - fit.done) ** 2
-    mean = np.nanmean(error, axis=1)
+    error = np.abs(fit.said - fit.done)
+    mean = np.nanmean(error**2, axis=1)
     r2 = 1 - ratio(mean, np.nanvar(fit.done, axis=1))
     return Result(mean, None, {"r2": r2, "worst": np.nanmax(error, axis=1)})
 
