@@ -265,6 +265,8 @@ def test_ava_at_the_ends(rows, data):
     assert_allclose(nearest.values, e.values[nearest.info["neighbours"][:, 0]])
     every = xai.aggregate(e, "ava", query=rows)
     assert every.info["neighbours"].shape == (7, 40)
+    gap = 1 / np.linalg.norm(rows[:, None] - data, axis=2)
+    assert_allclose(every.values, gap / gap.sum(axis=1, keepdims=True) @ e.values)
     far = xai.aggregate(e, "ava", query=1e9 * rows)
     assert_allclose(far.values, np.tile(e.values.mean(axis=0), (7, 1)), rtol=1e-5)
 

@@ -188,6 +188,34 @@ def test_surrogates_of_a_linear_model_are_perfect(rows, a):
         metrics.lfa_error(linear, rows, a, kind="effect", removal=Noise(0.5))
 
 
+def test_the_worst_error_and_r2_of_a_surrogate_are_those_of_all_subsets(rows, a):
+    score = metrics.lfa_error(interacting, rows, a, removal="baseline", samples=64)
+    S = np.arange(64)[:, None] >> np.arange(6) & 1 == 1
+    for i, (x, r) in enumerate(zip(rows, a, strict=True)):
+        done = interacting(x[None]) - interacting(np.where(S, 0, x))
+        error = S @ r - done
+        assert score.values[i] == pytest.approx((error**2).mean())
+        assert score.info["worst"][i] == pytest.approx(np.abs(error).max())
+        assert score.info["r2"][i] == pytest.approx(1 - (error**2).mean() / done.var())
+
+
+def test_infidelity_draws_anew_with_each_seed_and_comes_nearer_with_more():
+    """Of 2^14 subsets: no copy of one and the same perturbation, and no seed is like another."""
+    rng = np.random.default_rng(5)
+    x, w, a = rng.normal(size=(4, 14)), rng.normal(size=14), rng.normal(size=(4, 14))
+    r = a - w * x
+    exact = ((r**2).sum(axis=1) + r.sum(axis=1) ** 2) / 4
+
+    def errors(samples):
+        scores = [metrics.infidelity(lambda z: z @ w, x, a, removal="baseline", seed=s,
+                                     samples=samples).values for s in range(12)]  # fmt: skip
+        assert len(np.unique(scores)) == 12 * 4
+        return np.sqrt(np.mean((np.array(scores) / exact - 1) ** 2))
+
+    assert errors(2000) < 0.1 * np.sqrt(200) * errors(20)
+    assert errors(2000) < 0.1
+
+
 def test_effects_of_a_background_average_over_it(rows):
     data = np.random.default_rng(4).normal(size=(9, 6))
     score = metrics.lfa_error(linear, rows, np.tile(W, (5, 1)), kind="slope", data=data)

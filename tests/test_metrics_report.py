@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
+from scipy.stats import spearmanr
 from sklearn.linear_model import LogisticRegression
 
 import xai
@@ -501,3 +502,150 @@ def test_choosing_costs_the_same_for_any_number_of_methods(rows, two, counting):
         spent.append(model.rows)
         assert choice.evaluations == -(-model.rows // 12)
     assert spent[0] == spent[1]
+
+
+def test_one_row_is_enough(rows):
+    """What needs several rows to say anything is NaN, and nothing warns of it."""
+    import matplotlib.pyplot as plt
+
+    plt.switch_backend("Agg")
+    one, data = rows[:1].copy(), rows[1:].copy()
+    for given in (one, data):
+        given.setflags(write=False)
+    report = xai.compare(bent, one, ["occlusion", "shapley"], data=data)
+    assert all(len(score) == 1 for score in report.scores.values())
+    assert np.isnan(report.interval("deletion", "shapley")).all()
+    assert not report.beats_random("deletion", "shapley")
+    assert repr(report) and report._repr_html_() and report.pareto()
+    assert report.ranks()["completeness_gap"] == {"occlusion": 2.0, "shapley": 1.0}
+    for kind in ("bars", "ranks", "radar"):
+        report.plot(kind)
+    plt.close("all")
+    e = report.explanations["shapley"]
+    check = metrics.meta_check(bent, one, e, "abpc", removals=[ZERO, Baseline(0.5)])
+    assert check.above_chance["shapley"] in np.arange(0, 1.05, 0.05).round(2)
+    for method in ("occlusion", "shapley"):
+        alone = xai.choose(bent, one, data=data, methods=[method])
+        assert np.isfinite(alone.errors[method]["absent"]) and alone.best == method
+
+
+def test_the_default_report_asks_for_each_kind_of_quality(rows, two):
+    """Faithfulness by removal and by agreement, robustness, simplicity, an axiom; as one line."""
+    report = metrics.evaluate(bent, rows, two)
+    assert report.metrics == ("deletion", "insertion", "abpc", "faithfulness_correlation",
+                              "max_sensitivity", "complexity", "completeness_gap")  # fmt: skip
+    assert report["deletion", "random"].removal == "Baseline(value=0.0)"
+    assert "removal: Baseline(value=0.0)" in repr(report) and "random" in repr(report)
+
+
+def test_comparing_costs_its_explanations_and_the_shared_scores(rows, counting):
+    """Of all three methods together one set of predictions, and each subset once."""
+    model, methods = counting(bent), ["occlusion", "shapley", "banzhaf"]
+    asked = ["faithfulness_correlation", "faithfulness_estimate", "sensitivity_n"]
+    report = xai.compare(model, rows, methods, asked, data=rows, removal=ZERO)
+    own = sum(e.spent or e.evaluations * len(e) for e in report.explanations.values())
+    assert model.rows == own + 12 + 12 * (4 + 6 + 4)
+
+
+def test_explanations_that_are_best_in_one_of_three_ways_are_the_front():
+    best = {"faithful": (0.0, 1.0, 2.0), "steady": (1.0, 0.0, 2.0), "simple": (1.0, 1.0, 0.0),
+            "none": (1.0, 1.0, 2.0)}  # fmt: skip
+    of = {"deletion": "faithfulness by removal", "max_sensitivity": "robustness",
+          "complexity": "simplicity"}  # fmt: skip
+    made = {
+        (m, n): metrics.Score(np.full(3, best[n][i]), m, "lower", of[m])
+        for n in best
+        for i, m in enumerate(of)
+    }
+    extra = {("iou", n): metrics.Score(np.full(3, 5.0 * (n == "none")), "iou", "higher",
+                                       "ground truth") for n in best}  # fmt: skip
+    report = metrics.Report(made | extra, (*of, "iou"), tuple(best))
+    assert report.pareto() == ["faithful", "steady", "simple"]
+    assert report.pareto(["deletion"]) == ["faithful"]
+    assert report.pareto(["iou", "deletion"]) == ["faithful", "none"]
+
+
+def test_bars_show_means_with_their_intervals_and_spokes_ranks(rows, two):
+    import matplotlib.pyplot as plt
+
+    plt.switch_backend("Agg")
+    report = metrics.evaluate(bent, rows, two, ["deletion", "max_sensitivity", "complexity"])
+    for panel, metric in zip(report.plot().axes, report.metrics, strict=True):
+        scored = [n for n in report.names if (metric, n) in report.scores]
+        points, bars = panel.lines[::2], panel.lines[1::2]
+        assert len(points) == len(bars) == len(scored)
+        for point, bar, name in zip(points, bars, scored, strict=True):
+            assert_allclose(point.get_xdata(), [report[metric, name].mean()])
+            assert_allclose(bar.get_xdata(), report.interval(metric, name))
+    ranks = report.ranks()
+    for line, name in zip(report.plot("radar").lines, two, strict=True):
+        reach = [3 - ranks[metric][name] for metric in report.metrics]
+        assert_allclose(line.get_ydata(), [*reach, reach[0]])
+    plt.close("all")
+
+
+def test_a_line_for_each_row_holds_the_scores(rows, two):
+    pytest.importorskip("pandas")
+    report = metrics.evaluate(bent, rows, two, ["deletion", "complexity"])
+    lines = report.per_sample()
+    for (metric, name), score in report.scores.items():
+        mine = lines[(lines["metric"] == metric) & (lines["explanation"] == name)]
+        assert_array_equal(mine["value"], score.values)
+        assert_array_equal(mine["row"], np.arange(12))
+    frame = report.to_frame().set_index(["metric", "explanation"])
+    for key, score in report.scores.items():
+        assert frame.loc[key, "mean"] == score.mean()
+        assert (frame.loc[key, "low"], frame.loc[key, "high"]) == report.interval(*key)
+
+
+def test_agreement_of_removals_is_the_mean_rank_correlation_of_the_rows(rows, two):
+    """Over explanations, their flipped twins and noise, each scored under both removals."""
+    removals = [ZERO, Baseline(0.5)]
+    check = metrics.meta_check(bent, rows, two, "abpc", removals=removals)
+    tables = [metrics.evaluate(bent, rows, two, ["abpc"], removal=r) for r in removals]
+    scores = [np.stack([t["abpc", n].values for n in t.names], axis=1) for t in tables]
+    ranks = [spearmanr(*row).statistic for row in zip(*scores, strict=True)]
+    ((pair, agreement),) = check.agreement.items()
+    assert pair == tuple(map(repr, removals))
+    assert agreement == pytest.approx(np.nanmean(ranks))
+    same = metrics.meta_check(bent, rows, two, "abpc", removals=[ZERO, Baseline(np.zeros(4))])
+    assert next(iter(same.agreement.values())) == pytest.approx(1)
+
+
+def test_a_choices_errors_are_those_of_surrogates_row_by_row(rows):
+    """Mean square, R² and the worst, where features are absent: of all 16 subsets of the four."""
+    data, x = rows[6:], rows[:6]
+    made = {"one": x * W, "other": np.abs(x) - 0.3}
+    choice = xai.choose(bent, x, data=data, explanations=made, samples=16)
+    f = bent(x)
+    for name, phi in made.items():
+        error, done = [], []
+        for S in np.arange(16)[:, None] >> np.arange(4) & 1 == 1:
+            gone = np.where(S, data[None], x[:, None])
+            value = bent(gone.reshape(-1, 4)).reshape(6, 6).mean(axis=1)
+            error.append(f - phi[:, S].sum(axis=1) - value)
+            done.append(value)
+        error, done = np.array(error), np.array(done)
+        assert choice.errors[name]["absent"] == pytest.approx((error**2).mean())
+        assert choice.worst[name]["absent"] == pytest.approx(np.abs(error).max())
+        r2 = 1 - (error**2).mean() / done.var(axis=0).mean()
+        assert choice.r2[name]["absent"] == pytest.approx(r2)
+        b = data.mean(axis=0)
+        share = (np.arange(16) + 0.5) / 16
+        way = np.stack([bent(b + s * (x - b)) for s in share])
+        walked = f + (share[:, None] - 1) * phi.sum(axis=1) - way
+        assert choice.errors[name]["path"] == pytest.approx((walked**2).mean())
+        assert choice.worst[name]["path"] == pytest.approx(np.abs(walked).max())
+    assert choice.best == min(made, key=lambda name: choice.errors[name]["absent"])
+
+
+def test_nearby_errors_are_those_of_a_quadratics_curvature(rows):
+    """f = |x|²/2, γ = x, δ ~ N(0, s²) by column: error −|δ|²/2, E = (2Σs⁴ + (Σs²)²)/4."""
+    f = lambda x: 0.5 * (x**2).sum(axis=1)  # noqa: E731
+    scale, data = 0.3, rows
+    b = data.mean(axis=0)
+    choice = xai.choose(f, rows[:3], data=data, explanations={"slope": rows[:3] * (rows[:3] - b)},
+                        scale=scale, samples=40_000, neighbourhood="nearby")  # fmt: skip
+    s = scale * data.std(axis=0)
+    expected = (2 * (s**4).sum() + (s**2).sum() ** 2) / 4
+    assert choice.errors["slope"]["nearby"] == pytest.approx(expected, rel=0.05)
