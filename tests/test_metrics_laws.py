@@ -346,6 +346,15 @@ def test_a_constant_model_ends(name, rows, attribution):
 
 
 @pytest.mark.parametrize("name", FLAT)
+def test_a_single_column_ends(name, rows, attribution):
+    """With a number, or NaN where one column says nothing: a correlation, a symmetry."""
+    f = lambda x: np.concatenate([x, 1 - 2 * x], axis=1)  # noqa: E731
+    explain = lambda model, x, target: np.asarray(x) ** 2  # noqa: E731
+    score = scored(name, f, rows[:, :1], rows[:, :1] ** 2, explain=explain)
+    assert score.values.shape == (6,) and not np.isinf(score.values).any()
+
+
+@pytest.mark.parametrize("name", FLAT)
 def test_unknown_options_are_refused_with_the_nearest(name, rows, attribution):
     with pytest.raises(TypeError, match="did you mean 'removal'"):
         getattr(metrics, name)(model, rows, attribution, remval="baseline")

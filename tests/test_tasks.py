@@ -360,6 +360,22 @@ def test_the_two_ramps_that_complete_attributions_cannot_tell_apart():
         assert found.sure.all() and found.holds.item() == (sign > 0)
 
 
+def test_the_two_functions_of_the_counter_example_word_for_word():
+    """f±(t) = ±t·1[|t| ≤ ½] and μ = U(−2, 2): φ(f±, 0) = f(0) − E f = 0, and 0 from −2."""
+    x = np.array([[0.0, 1.0, 0.0], [0.0, -1.0, 0.0]])
+    for name, a in complete_and_linear(x).items():
+        assert_allclose(a, 0, atol=1e-12, err_msg=name)
+    assert_allclose(slopes_of(x), x[:, 1:2])
+    near = xai.explain(
+        piecewise, x, "c_lime", players=ONLY_T,
+        removal=xai.removal.Noise([0.1, 0.0, 0.0], displacements=True),
+    )  # fmt: skip
+    assert_allclose(near.values, x[:, 1:2], atol=0.02)
+    found = tasks.recourse(piecewise, x, step=0.4, players=ONLY_T)
+    assert found.sure.all()
+    assert_array_equal(found.holds, [[True], [False]])
+
+
 def test_attributions_of_independent_models_are_within_chance():
     """Without twins: slopes and far values drawn apart; the interval of each rate meets a guess."""
     rng = np.random.default_rng(5)
