@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from xai.explanation import Explanation
+from xai.finite import named_by
 from xai.foreign import converted
 from xai.game import Game, batch_rows
 from xai.metrics.attributed import numbers_of, of_output, own_keywords, per_player
@@ -224,14 +225,19 @@ def _untouched(x: Any, kept: Any) -> Any:
     raise AssertionError("this metric removes nothing")
 
 
-def outputs(model: Any, x: Any, like: Scene) -> NDArray[np.floating]:
-    """The model's outputs (m, K) on other rows than the scene's."""
+def outputs(
+    model: Any, x: Any, like: Scene, index: Indices | None = None, of: str = "x"
+) -> NDArray[np.floating]:
+    """The model's outputs (m, K) on other rows than the scene's.
+
+    Where it gives NaN or inf, rows are named: `index` (m,), which x are copies of; or rows `of` x.
+    """
     axis = {} if like.channel_axis is None else {"channel_axis": like.channel_axis}
     opened = open_setting(
         model, x, "shapley", removal=_untouched, target=0, batch_size=like.batch_size,
         categorical=like.categorical, options=axis,
     )  # fmt: skip
-    with opened as setting:
+    with named_by(index, of), opened as setting:
         like.spent_elsewhere += setting.inputs.n
         return setting.outputs
 

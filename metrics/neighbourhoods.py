@@ -13,6 +13,7 @@ from scipy.special import ndtri
 from xai import streams
 from xai.again import keywords_of
 from xai.explanation import Explanation
+from xai.finite import named_by
 from xai.inputs import is_tensor
 from xai.metrics.agreement import kind_of
 from xai.metrics.case import Case, Scene
@@ -112,7 +113,7 @@ def values_at(scene: Scene, count: int, by: Callable[[Indices], Floats]) -> Floa
         index = np.repeat(rows, count)
         x = moved(inputs, index, by(rows).reshape(len(index), *inputs.shape))
         y = None if scene.y is None else np.atleast_1d(np.asarray(scene.y))[index]
-        with Scene(
+        with named_by(index), Scene(
             scene.model, x, target=scene.seen.resolved.index[index, 0], behavior=scene.behavior,
             y=y, batch_size=scene.batch_size, categorical=scene.categorical,
             channel_axis=scene.channel_axis,

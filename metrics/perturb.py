@@ -18,10 +18,11 @@ from scipy import sparse
 from xai import streams
 from xai.again import rows_of
 from xai.explanation import Explanation
+from xai.finite import named_by
 from xai.game import batch_rows
 from xai.inputs import Inputs, is_tensor
 from xai.metrics.attributed import numbers_of
-from xai.metrics.case import Case, outputs
+from xai.metrics.case import Case, Scene, outputs
 from xai.metrics.score import Floats
 
 Explain: TypeAlias = Callable[[Any, Any, NDArray[np.intp]], Any]
@@ -95,7 +96,8 @@ def _repeat(
         )
     shape = explanation.element_players.shape[1:]
     recipe = rows_of(explanation.recipe, index, len(explanation), shape)
-    return front_door(model, x, target=target, **(recipe | changed))
+    with named_by(index):
+        return front_door(model, x, target=target, **(recipe | changed))
 
 
 @dataclass(frozen=True)
@@ -205,10 +207,15 @@ def lengths(a: Floats) -> Floats:
     return np.asarray(np.sqrt(squares))
 
 
+def copied(scene: Scene, x: Any) -> Indices:
+    """Which row each of its copies x (n N, …) is of, (n N,)."""
+    return np.repeat(np.arange(scene.n), len(x) // scene.n)
+
+
 def same_class(case: Case, x: Any) -> tuple[NDArray[np.bool_], NDArray[np.floating]]:
     """Whether copies (n N) are still predicted as their row is, (n, N); and their outputs."""
-    known = case.scene.seen.outputs
-    out = case.scene.once("outputs", lambda: outputs(case.scene.model, x, case.scene), of=x)
+    scene, known = case.scene, case.scene.seen.outputs
+    out = scene.once("outputs", lambda: outputs(scene.model, x, scene, copied(scene, x)), of=x)
     out = out.reshape(len(known), -1, known.shape[1])
     if known.shape[1] == 1 or not case.scene.seen.model.classifies:
         return np.ones(out.shape[:2], bool), out

@@ -20,6 +20,7 @@ from xai.metrics.perturb import (
     Copies,
     Explain,
     check_radius,
+    copied,
     copies,
     explained,
     fixed,
@@ -110,7 +111,7 @@ def _over_neighbours(
         raise ValueError(f"among= has rows of shape {rows.shape}, x {scene.seen.inputs.shape}")
     gap = numbers(scene.seen.inputs)[:, None] - numbers(rows)[None]
     near = np.sqrt((gap**2).sum(axis=2)) <= float(radius)
-    own, other = scene.seen.outputs, outputs(scene.model, among, scene)
+    own, other = scene.seen.outputs, outputs(scene.model, among, scene, of="among")
     if scene.seen.model.classifies and own.shape[1] > 1:
         near &= own.argmax(axis=1)[:, None] == other.argmax(axis=1)
     row, place = np.nonzero(near)
@@ -245,7 +246,7 @@ def representation(case: Case, layer: Any, x: Any) -> Floats:
 
     hook = part.register_forward_hook(keep)
     try:
-        outputs(module, x, case.scene)
+        outputs(module, x, case.scene, copied(case.scene, x))
     finally:
         hook.remove()
     return np.concatenate(parts)

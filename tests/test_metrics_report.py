@@ -649,3 +649,12 @@ def test_nearby_errors_are_those_of_a_quadratics_curvature(rows):
     s = scale * data.std(axis=0)
     expected = (2 * (s**4).sum() + (s**2).sum() ** 2) / 4
     assert choice.errors["slope"]["nearby"] == pytest.approx(expected, rel=0.05)
+
+
+def test_a_model_that_gives_nan_nearby_is_told_with_the_row(rows):
+    x = rows[:4].copy()
+    x[2] += 50
+    holes = lambda z: np.where((z > 30).all(axis=1) & (z != x[2]).any(axis=1), np.nan,  # noqa: E731
+                               z.sum(axis=1))  # fmt: skip
+    with pytest.raises(ValueError, match=r"NaN or inf for row 2 \(0-based\) of x"):
+        xai.choose(holes, x, data=rows, methods=["occlusion"])

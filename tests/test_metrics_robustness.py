@@ -422,3 +422,33 @@ def test_rows_are_moved_to_all_sides_within_the_radius(name):
     assert (np.abs(moved) <= radius + 1e-12).all() and len(np.unique(moved[:, 0])) == 2000
     assert_allclose(moved.mean(axis=0), 0, atol=0.03)
     assert_allclose(moved.var(axis=0), radius**2 / 3, rtol=0.05)
+
+
+@pytest.mark.parametrize("name", ["max_sensitivity", "local_lipschitz", *STABLE,
+                                  "shift_consistency", "distance_attack"])  # fmt: skip
+def test_a_model_that_gives_nan_for_a_copy_is_told_with_the_copys_row(name):
+    """Not with the copy's own number, whoever asks: the recipe, or the metric for the class."""
+    x = np.array([[1.0, 2.0], [3.0, 4.0], [50.0, 60.0], [5.0, 6.0]])
+
+    def holes(rows):
+        rows = np.asarray(rows)
+        away = (rows[:, 0] > 30) & (rows[:, 1] > 30) & ~(rows == x[2]).all(axis=1)
+        out = np.stack([rows.sum(axis=1), rows.prod(axis=1)], axis=1)
+        return np.where(away[:, None], np.nan, out)
+
+    metric = getattr(metrics, name)
+    given = {"among": x[2:3] + 1} if name == "shift_consistency" else {}
+    e = xai.explain(holes, x, "shapley", removal=xai.removal.Baseline(0.0))
+    with pytest.raises(ValueError, match=r"row 2 \(0-based\) of x"):
+        metric(holes, x, e, **given)
+    if name in (*STABLE, "distance_attack"):
+        own = lambda model, rows, target: rows  # noqa: E731
+        with pytest.raises(ValueError, match=r"row 2 \(0-based\) of x"):
+            metric(holes, x, x, explain=own)
+
+
+def test_a_neighbour_for_which_the_model_gives_nan_is_told_as_a_neighbour(rows):
+    holes = lambda x: np.where(np.abs(x) > 40, np.nan, x)[:, :2]  # noqa: E731
+    among = np.concatenate([rows, rows + 50])
+    with pytest.raises(ValueError, match=r"row 4, 5, 6, 7 \(0-based\) of among"):
+        metrics.max_sensitivity(holes, rows, rows, among=among, explain=times_input)

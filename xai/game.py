@@ -21,6 +21,7 @@ from scipy import sparse
 
 from xai.behavior.base import Values
 from xai.composition import Composer, Table, composer
+from xai.finite import NotFiniteError
 from xai.inputs import Block, Inputs, is_tensor
 from xai.model import Model
 from xai.partition import Partition
@@ -723,11 +724,8 @@ def refuse_infinite(values: Floats, rows: Indices, what: str, remedy: str = "") 
     bad = ~np.isfinite(values).all(axis=1)
     if not bad.any():
         return
-    named = ", ".join(str(i) for i in np.unique(rows[bad])[:5])
     kinds = "NaN" if np.isnan(values).any() else "inf"
-    raise ValueError(
-        f"{what} {kinds} while explaining row {named} (0-based) of x" + f"; {remedy}" * bool(remedy)
-    )
+    raise NotFiniteError(f"{what} {kinds} while explaining", rows[bad], remedy=remedy)
 
 
 @dataclass(eq=False)

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from xai.behavior import arrays
 from xai.composition import Composer, soft
+from xai.finite import NotFiniteError
 from xai.inputs import is_tensor
 from xai.kernels import tensors
 
@@ -230,5 +231,4 @@ def _refuse(gradient: Tensor, at: Indices) -> None:
         return
     lines = torch.isfinite(gradient).flatten(1).all(1).logical_not().cpu().numpy()
     if lines.any():
-        named = ", ".join(map(str, np.unique(at[lines])[:5]))
-        raise ValueError(f"the gradient is NaN or inf while explaining row {named} (0-based) of x")
+        raise NotFiniteError("the gradient is NaN or inf while explaining", at[lines])

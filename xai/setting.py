@@ -15,6 +15,7 @@ from xai import behavior as behaviors
 from xai import recipe as recipes
 from xai.behavior.base import Values, View
 from xai.composition import WHOLE_ONLY, composer
+from xai.finite import NotFiniteError
 from xai.game import (
     BATCH_ROWS,
     REMOVED,
@@ -386,8 +387,7 @@ def _predict(
             raise ValueError("the model returned different numbers of outputs in two calls")
         bad = np.flatnonzero(~np.isfinite(out[:count]).all(axis=1)) + start
         if len(bad):
-            named = ", ".join(map(str, bad[:5]))
-            raise ValueError(f"the model returns NaN or inf for row {named} (0-based) of x")
+            raise NotFiniteError("the model returns NaN or inf for", bad)
         parts.append(out[:count])
         start += count
         if bar is not None:

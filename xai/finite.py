@@ -1,0 +1,58 @@
+"""What models and gradients must not give: NaN or inf, with the rows that it is of."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Indices = NDArray[np.intp]
+
+
+class NotFiniteError(ValueError):
+    """NaN or inf for some rows.
+
+    Parameters
+    ----------
+    what : the sentence before "row …"
+    rows : which rows (0-based)
+    of : what they are rows of
+    remedy : what helps against it
+
+    Examples
+    --------
+    >>> print(NotFiniteError("the model returns NaN or inf for", np.array([4, 2, 4])))
+    the model returns NaN or inf for row 2, 4 (0-based) of x
+    """
+
+    def __init__(self, what: str, rows: Indices, of: str = "x", remedy: str = "") -> None:
+        super().__init__(what, rows, of, remedy)
+
+    def __str__(self) -> str:
+        what, rows, of, remedy = self.args
+        named = ", ".join(map(str, np.unique(rows)[:5]))
+        return f"{what} row {named} (0-based) of {of}" + f"; {remedy}" * bool(remedy)
+
+
+@contextmanager
+def named_by(index: Indices | None, of: str = "x") -> Iterator[None]:
+    """Name the rows `index` where a model gives NaN or inf for copies of them; None: no copies.
+
+    Examples
+    --------
+    >>> try:
+    ...     with named_by(np.array([7, 7, 8, 8])):
+    ...         raise NotFiniteError("NaN for", np.array([1, 2]))
+    ... except NotFiniteError as error:
+    ...     print(error)
+    NaN for row 7, 8 (0-based) of x
+    """
+    try:
+        yield
+    except NotFiniteError as error:
+        what, rows, _, remedy = error.args
+        own: Any = rows if index is None else index[rows]
+        raise NotFiniteError(what, own, of, remedy) from None
