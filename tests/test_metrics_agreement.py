@@ -106,6 +106,17 @@ def test_sensitivity_n_is_one_exactly_for_scaled_contributions(rows, a):
     assert_allclose(one.values, expected)  # a single row; Quantus needs two
 
 
+def test_sensitivity_n_is_the_faithfulness_correlation_of_each_size(rows, a):
+    """By row, over subsets that are drawn for each size: not one path, nor the first batch."""
+    given = {"removal": "baseline", "samples": 50}
+    every = metrics.sensitivity_n(interacting, rows, a, subset_size=[1, 2, 3, 5], **given)
+    for column, size in enumerate((1, 2, 3, 5)):
+        alone = metrics.faithfulness_correlation(interacting, rows, a, subset_size=size, **given)
+        assert_allclose(every.info["correlations"][:, column], alone.values)
+    assert_allclose(every.values, every.info["correlations"].mean(axis=1))
+    assert (every.values < 0.99).all()
+
+
 @pytest.mark.parametrize("d", [2, 3, 4])
 def test_sensitivity_n_of_few_features(d):
     """Of all players there is one subset, which correlates with nothing: it is not asked for."""

@@ -157,6 +157,9 @@ def test_neither_batch_size_nor_other_rows_change_a_score(name, rows, attributio
         assert_array_equal(small.values, whole.values)
         assert small.evaluations == whole.evaluations
         assert small_model.rows == whole_model.rows
+    parallel = scored(name, model, rows, attribution, n_jobs=2)
+    assert_array_equal(parallel.values, whole.values)
+    assert parallel.evaluations == whole.evaluations
     if not CASES[name].of_all_rows:
         one = scored(name, model, rows[2:3], attribution[2:3])
         assert_allclose(one.values, whole.values[2:3], rtol=1e-12)

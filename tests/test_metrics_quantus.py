@@ -72,6 +72,8 @@ def test_recorded_curves_and_correlations(recorded):
     assert_allclose(correlation.values, [-0.29174, 0.61122], atol=1e-5)
     estimate = metrics.faithfulness_estimate(*recorded, **GIVEN)
     assert_allclose(estimate.values, [-0.271152, 0.581242], atol=1e-5)
+    by_three = metrics.faithfulness_estimate(*recorded, steps=3, **GIVEN)
+    assert_allclose(by_three.values, [-0.679256, 0.704318], atol=1e-5)
 
 
 def test_recorded_simplicity_and_localisation(recorded):

@@ -287,6 +287,16 @@ def test_attacks_keep_the_class():
     assert ((x + attack.info["delta"])[:, 0] > 0).all()
 
 
+def test_an_attack_on_the_top_players_keeps_the_class():
+    """Behind the border the top player is another: an attack that stays loses none."""
+    two = lambda x: np.stack([x[:, 0], -x[:, 0]], axis=1)  # noqa: E731
+    turns = lambda model, x, target: np.where(x[:, :1] > 0, x, x[:, ::-1])  # noqa: E731
+    x = np.array([[0.05, 9.0], [1.0, 1.05]])
+    attack = metrics.top_k_attack(two, x, x, k=1, radius=0.2, explain=turns)
+    assert ((x + attack.info["delta"])[:, 0] > 0).all()
+    assert_allclose(attack.values, [0, 1])
+
+
 def test_the_top_players_are_attacked(rows):
     x = np.array([[1.0, 1.1, 0.0, 0.0], [1.0, 9.0, 0.0, 0.0]])
     own = lambda model, rows, target: rows  # noqa: E731
