@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -95,7 +95,17 @@ def _repeat(
         )
     shape = explanation.element_players.shape[1:]
     recipe = rows_of(explanation.recipe, index, len(explanation), shape)
-    return front_door(model, x, target=target, **(recipe | changed))
+    return front_door(
+        model, x, target=target, **(recipe | _by_name(recipe, explanation.layer) | changed)
+    )
+
+
+def _by_name(recipe: dict[str, Any], layer: str) -> dict[str, Any]:
+    """The layer of a recipe by its name, which copies of the module know it by, too."""
+    named: dict[str, Any] = {"layer": layer} if recipe.get("layer") is not None else {}
+    if layer and getattr(recipe.get("players"), "layer", None) is not None:
+        named["players"] = replace(recipe["players"], layer=layer)
+    return named
 
 
 @dataclass(frozen=True)

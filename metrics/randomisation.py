@@ -22,6 +22,7 @@ import numpy as np
 from xai import streams
 from xai.metrics.case import Case, Result, metric, run_again
 from xai.metrics.faithfulness import abpc
+from xai.metrics.models import run_alike
 from xai.metrics.numerics import average_ranks, pearson, ratio, spearman
 from xai.metrics.perturb import Explain, explained, moved
 from xai.metrics.score import Floats
@@ -90,14 +91,15 @@ def parameter_randomization(
     names = layers(module)
     last = names[-1]
     names = names[::-1] if order == "top_down" else names
-    own = case.flat if smooth == 0 else _smoothed(case, explain, module, smooth, noise)
+    own = case.flat if smooth == 0 else _smoothed(case, explain, case.scene.model, smooth, noise)
     curve = np.empty((case.scene.n, len(names)))
     likeness, other = _likeness_in_rank(own), None
     for step, name in enumerate(names):
         if other is None or order == "independent":
             other = deepcopy(module)
         _draw_anew(other, [name], case.scene.seed)
-        curve[:, step] = likeness(_smoothed(case, explain, other, smooth, noise))
+        drawn = run_alike(case.scene.model, other)
+        curve[:, step] = likeness(_smoothed(case, explain, drawn, smooth, noise))
     floor = {} if order == "bottom_up" else {"floor": _floor(case, last)}
     return Result(curve.mean(axis=1), curve, floor | beside)
 
@@ -122,7 +124,8 @@ def efficient_parameter_randomization(
     """
     beside = _beside(case, steps)
     module = module_of(case)
-    other = randomised(module, layers(module), case.scene.seed)
+    drawn = randomised(module, layers(module), case.scene.seed)
+    other = run_alike(case.scene.model, drawn)
     a = explained(case, case.scene.x, np.arange(case.scene.n), explain, other)
     own = np.array([_entropy(row, bins) for row in case.flat])
     rise = np.array([_entropy(row, bins) for row in a]) - own

@@ -13,6 +13,7 @@ import numpy as np
 
 from xai import streams
 from xai.inputs import read
+from xai.layers import find_layer
 from xai.metrics.case import Case, Result, metric, outputs
 from xai.metrics.derivative import Differentiable
 from xai.metrics.numerics import ratio
@@ -237,7 +238,7 @@ def representation(case: Case, layer: Any, x: Any) -> Floats:
     module = case.scene.seen.model.module
     if module is None:
         raise TypeError("a representation is a layer's of a torch module; the model is none")
-    part = module.get_submodule(layer) if isinstance(layer, str) else layer
+    _, part = find_layer(module, layer)
     parts: list[Floats] = []
 
     def keep(_: Any, __: Any, out: Any) -> None:
@@ -245,7 +246,7 @@ def representation(case: Case, layer: Any, x: Any) -> Floats:
 
     hook = part.register_forward_hook(keep)
     try:
-        outputs(module, x, case.scene)
+        outputs(case.scene.model, x, case.scene)
     finally:
         hook.remove()
     return np.concatenate(parts)
