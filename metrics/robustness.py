@@ -12,7 +12,7 @@ from typing import Any, Literal
 import numpy as np
 
 from xai import streams
-from xai.inputs import read
+from xai.inputs import Inputs, read
 from xai.layers import find_layer
 from xai.metrics.case import Case, Result, metric, outputs
 from xai.metrics.derivative import Differentiable
@@ -54,7 +54,7 @@ def max_sensitivity(
 
     Yeh et al. 2019, eq. 3. With `among`, rows like x: Bhatt, Weller & Moura's (2020)
     ``max_z ‖a(z) − a(x)‖`` over its rows within ``‖z − x‖₂ ≤ radius`` and of the same predicted
-    class; NaN where there are none.
+    class, categories that differ being 1 apart; NaN where there are none.
 
     Examples
     --------
@@ -101,15 +101,26 @@ def _sensitivity(
     return ratio(summed(made.changed, axis=1), made.attributed)
 
 
+def others(case: Case, among: Any) -> tuple[Inputs, Floats]:
+    """Other rows, and x (n, d) in their code: a category is the same number in both."""
+    scene = case.scene
+    rows, own = read(among, own=[scene.x]), scene.seen.inputs
+    if rows.shape != own.shape:
+        raise ValueError(f"among= has rows of shape {rows.shape}, x {own.shape}")
+    if rows.columns is None:
+        return rows, numbers(own)
+    return rows, np.asarray(rows.encode(scene.x, "x"), np.float64)
+
+
 def _over_neighbours(
     case: Case, among: Any, radius: Any, explain: Explain | None, summed: Any
 ) -> Floats:
     """Distances of attributions to those of the neighbours in the data, each explained once."""
     scene, n = case.scene, case.scene.n
-    rows = read(among)
-    if rows.shape != scene.seen.inputs.shape:
-        raise ValueError(f"among= has rows of shape {rows.shape}, x {scene.seen.inputs.shape}")
-    gap = numbers(scene.seen.inputs)[:, None] - numbers(rows)[None]
+    codes = fixed(scene.seen.inputs)
+    rows, x = others(case, among)
+    gap = x[:, None] - numbers(rows)[None]
+    gap = np.where(codes.reshape(-1), gap != 0, gap)
     near = np.sqrt((gap**2).sum(axis=2)) <= float(radius)
     own, other = scene.seen.outputs, outputs(scene.model, among, scene)
     if scene.seen.model.classifies and own.shape[1] > 1:
@@ -271,6 +282,7 @@ def shift_consistency(
 
     After Li et al. 2022 (DRE), averaged over `samples` rows z of `among` (None: of `data`), the
     same for all x: rows of another group, or of shifted data. Two explanations for each pair.
+    Categories have no half: z takes those of x.
 
     Raises
     ------
@@ -290,15 +302,16 @@ def shift_consistency(
     among = scene.data if among is None else among
     if among is None:
         raise ValueError("shift_consistency needs other rows: pass among= or data=")
-    rows, inputs = read(among), scene.seen.inputs
-    fixed(inputs)  # refuses texts and sparse rows
+    inputs = scene.seen.inputs
+    free = ~fixed(inputs).reshape(-1)
+    rows, x = others(case, among)
     m = min(samples, rows.n)
     chosen = streams.cycles(scene.seed, np.arange(m), rows.n)
     index, place = np.repeat(np.arange(scene.n), m), np.tile(chosen, scene.n)
-    x, z = numbers(inputs)[index], numbers(rows)[place]
+    way = np.where(free, numbers(rows)[place] - x[index], 0.0)
     shape = (-1, *inputs.shape)
-    halfway = moved(inputs, index, ((z - x) / 2).reshape(shape))
-    whole = moved(inputs, index, (z - x).reshape(shape))
+    halfway = moved(inputs, index, (way / 2).reshape(shape))
+    whole = moved(inputs, index, way.reshape(shape))
     both = [explained(case, there, index, explain) for there in (halfway, whole)]
     bend = lengths(both[0] - (case.flat[index] + both[1]) / 2).reshape(scene.n, m)
     return ratio(bend.mean(axis=1), lengths(case.flat))
