@@ -22,7 +22,7 @@ from xai.game import Game, batch_rows
 from xai.metrics.attributed import numbers_of, of_output, own_keywords, per_player
 from xai.metrics.registry import find
 from xai.metrics.score import Floats, Score
-from xai.setting import Setting, open_setting
+from xai.setting import Setting, check_counts, open_setting
 from xai.streams import as_seed
 from xai.suggest import unknown
 
@@ -91,6 +91,7 @@ class Scene:
 
     def __post_init__(self) -> None:
         self.seed = as_seed(self.seed)
+        check_counts(batch_size=self.batch_size, n_jobs=self.n_jobs)
 
     def __enter__(self) -> Scene:
         return self

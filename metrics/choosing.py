@@ -15,9 +15,16 @@ import numpy as np
 
 from xai.explanation import Explanation
 from xai.inputs import is_tensor
+from xai.metrics import checks
 from xai.metrics.axioms import completeness_gap
 from xai.metrics.case import Case, Scene
-from xai.metrics.evaluation import SHARED, explained_by, named_explanations, scene_of_all
+from xai.metrics.evaluation import (
+    SHARED,
+    explained_by,
+    labelled_methods,
+    named_explanations,
+    scene_of_all,
+)
 from xai.metrics.neighbourhoods import Areas, areas_of, as_surrogate
 from xai.metrics.perturb import fixed, numbers
 from xai.metrics.robustness import max_sensitivity
@@ -143,7 +150,7 @@ def choose(
     Raises
     ------
     ValueError
-        An unknown neighbourhood.
+        An unknown neighbourhood; a `scale`, `samples` or `copies` that is no such number.
 
     Notes
     -----
@@ -164,6 +171,9 @@ def choose(
         from xai.suggest import unknown
 
         raise ValueError(unknown("neighbourhood", neighbourhood, list(QUESTIONS)))
+    checks.positive("scale", scale)
+    checks.count("samples", samples)
+    checks.count("copies", copies, least=0)
     if explanations is None:
         labelled = _labelled(model, data, methods)
         named: dict[str, Any] = dict(explained_by(model, x, labelled, keywords | {"data": data}))
@@ -223,9 +233,7 @@ def _labelled(model: Any, data: Any, methods: Any) -> dict[str, Any]:
         mean = Baseline(data.mean(0) if is_tensor(data) else np.asarray(data).mean(axis=0))
         slopes = {name: {"method": name, "removal": mean} for name in GRADIENTS}
         return {name: name for name in own} | slopes
-    if isinstance(methods, Mapping):
-        return dict(methods)
-    return {m if isinstance(m, str) else m.name: m for m in methods}
+    return labelled_methods(methods)
 
 
 def _warnings(scene: Scene, tables: Any, asked: str) -> list[str]:

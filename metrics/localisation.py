@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from scipy.stats import rankdata
 
 from xai.explanation import Explanation
+from xai.metrics import checks
 from xai.metrics.case import Case, Result, metric
 from xai.metrics.numerics import ratio
 from xai.metrics.paths import Amount, amounts
@@ -149,10 +150,18 @@ def grid_pointing(case: Case, *, cell: Any, grid: int = 2) -> Floats:
     """
     image = _image(case)
     n, height, width = image.shape
-    if grid < 1 or min(height, width) < grid:
+    checks.count("grid", grid)
+    if min(height, width) < grid:
         raise ValueError(f"grid={grid}: images have {height} × {width} pixels")
     chosen = np.asarray(cell)
-    if chosen.dtype != bool:
+    several = chosen.dtype == bool
+    fits = ((grid**2,), (n, grid**2)) if several else ((), (n,))
+    if chosen.dtype.kind not in "iub" or chosen.shape not in fits:
+        raise ValueError(
+            f"cell={cell!r:.80}: expected an integer, one for each of {n} rows, or a mask of "
+            f"{grid**2} cells"
+        )
+    if not several:
         chosen = np.broadcast_to(chosen, (n,))
         bad = (chosen < 0) | (chosen >= grid * grid)
         if bad.any():

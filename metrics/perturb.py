@@ -20,6 +20,7 @@ from xai.again import rows_of
 from xai.explanation import Explanation
 from xai.game import batch_rows
 from xai.inputs import Inputs, is_tensor
+from xai.metrics import checks
 from xai.metrics.attributed import numbers_of
 from xai.metrics.case import Case, outputs
 from xai.metrics.score import Floats
@@ -129,9 +130,7 @@ class Copies:
 
 def copies(case: Case, radius: Any, samples: int, explain: Explain | None) -> Copies:
     """N copies of each row, moved uniformly within ``‖u‖∞ ≤ radius``, explained at once."""
-    if isinstance(samples, bool) or not isinstance(samples, int | np.integer) or samples < 1:
-        raise ValueError(f"samples={samples!r}: expected a positive integer")
-
+    checks.count("samples", samples)
     inputs, n = case.scene.seen.inputs, case.scene.n
     within(inputs, radius)
 
@@ -164,13 +163,6 @@ def within(inputs: Inputs, radius: Any) -> Floats:
     if not (np.isfinite(reach).all() and (reach >= 0).all() and reach.any()):
         raise ValueError(f"radius={radius!r}: expected a positive number, or one for each column")
     return reach
-
-
-def check_radius(radius: Any) -> None:
-    """Refuse what is no radius of a ball."""
-    number = isinstance(radius, int | float | np.number) and not isinstance(radius, bool)
-    if not (number and 0 < radius < np.inf):
-        raise ValueError(f"radius={radius!r}: expected a positive number")
 
 
 def fixed(inputs: Inputs) -> NDArray[np.bool_]:

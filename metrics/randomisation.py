@@ -20,6 +20,7 @@ from typing import Any, Literal
 import numpy as np
 
 from xai import streams
+from xai.metrics import checks
 from xai.metrics.case import Case, Result, metric, run_again
 from xai.metrics.faithfulness import abpc
 from xai.metrics.models import run_alike
@@ -86,6 +87,8 @@ def parameter_randomization(
     """
     if order not in ("bottom_up", "top_down", "independent"):
         raise ValueError(f"order={order!r}: expected 'bottom_up', 'top_down' or 'independent'")
+    checks.count("smooth", smooth, least=0)
+    checks.not_negative("noise", noise)
     beside = _beside(case, steps)
     module = module_of(case)
     names = layers(module)
@@ -122,6 +125,7 @@ def efficient_parameter_randomization(
     >>> score.values.shape, score.better
     ((5,), 'higher')
     """
+    checks.count("bins", bins)
     beside = _beside(case, steps)
     module = module_of(case)
     drawn = randomised(module, layers(module), case.scene.seed)
@@ -164,6 +168,7 @@ def random_logit(case: Case, *, steps: int = STEPS, explain: Explain | None = No
 
 def _beside(case: Case, steps: int) -> dict[str, Floats]:
     """The attribution's faithfulness; NaN where no removal is known to measure it with."""
+    checks.count("steps", steps, least=0)
     if steps == 0:
         return {}
     scene = case.scene

@@ -14,13 +14,13 @@ import numpy as np
 from xai import streams
 from xai.inputs import Inputs, read
 from xai.layers import find_layer
+from xai.metrics import checks
 from xai.metrics.case import Case, Result, metric, outputs
 from xai.metrics.derivative import Differentiable
 from xai.metrics.numerics import ratio
 from xai.metrics.perturb import (
     Copies,
     Explain,
-    check_radius,
     copies,
     explained,
     fixed,
@@ -117,11 +117,12 @@ def _over_neighbours(
 ) -> Floats:
     """Distances of attributions to those of the neighbours in the data, each explained once."""
     scene, n = case.scene, case.scene.n
+    checks.positive("radius", radius)
     codes = fixed(scene.seen.inputs)
     rows, x = others(case, among)
     gap = x[:, None] - numbers(rows)[None]
     gap = np.where(codes.reshape(-1), gap != 0, gap)
-    near = np.sqrt((gap**2).sum(axis=2)) <= float(radius)
+    near = np.sqrt((gap**2).sum(axis=2)) <= radius
     own, other = scene.seen.outputs, outputs(scene.model, among, scene)
     if scene.seen.model.classifies and own.shape[1] > 1:
         near &= own.argmax(axis=1)[:, None] == other.argmax(axis=1)
@@ -298,6 +299,7 @@ def shift_consistency(
     >>> shift_consistency(f, x, 2 * x, among=others, explain=double).mean()
     0.0
     """
+    checks.count("samples", samples)
     scene = case.scene
     among = scene.data if among is None else among
     if among is None:
@@ -367,7 +369,9 @@ def worst_case_bound(
     """
     if norm not in ("l2", "linf") or distance not in ("euclidean", "cosine"):
         raise ValueError("expected norm='l2' or 'linf', and distance='euclidean' or 'cosine'")
-    check_radius(radius)
+    checks.positive("radius", radius)
+    if step is not None:
+        checks.positive("step", step)
     n, by_torch = case.scene.n, None
     if explain is None and step is None:
         by_torch = Differentiable.of(case)
@@ -437,6 +441,7 @@ def consistency(case: Case, *, k: int = 3) -> Floats:
     >>> consistency(f, x, x, k=2).values
     array([ 1.,  1., nan])
     """
+    checks.count("k", k)
     a, outs = np.nan_to_num(case.flat), case.scene.seen.outputs
     if outs.shape[1] == 1:
         raise ValueError("consistency compares predicted classes; the model has one output")

@@ -192,6 +192,11 @@ def test_grid_pointing_by_hand():
     assert_allclose(metrics.grid_pointing(None, None, a[:, None], cell=1).values, 2 / 8)
     with pytest.raises(ValueError, match="mosaic has 0 to 3"):
         metrics.grid_pointing(None, None, a, cell=4)
+    for wrong in (1.5, "a", [0, 1, 2], True, np.array([True, False])):
+        with pytest.raises(ValueError, match="expected an integer, one for each of 2 rows, or a"):
+            metrics.grid_pointing(None, None, a, cell=wrong)
+    with pytest.raises(ValueError, match=r"grid=1\.5: expected a positive integer"):
+        metrics.grid_pointing(None, None, a, cell=0, grid=1.5)
     with pytest.raises(ValueError, match="needs attributions of images"):
         metrics.grid_pointing(None, None, a.reshape(2, -1), cell=0)
 

@@ -234,6 +234,81 @@ def test_arrays_are_scored_and_what_cannot_be_repeated_is_said_first(rows, count
         metrics.evaluate(linear, rows, {"mine": rows}, "deletion", **given)
 
 
+@pytest.mark.parametrize(
+    ("asked", "kind", "match"),
+    [
+        (["deletoin"], ValueError, "did you mean 'deletion'"),
+        ([None], TypeError, r"a metric is a name or a pair \(name, options\), not None"),
+        ([("abpc", {}, 3)], TypeError, "a metric is a name or a pair"),
+        ([("abpc", "steps")], TypeError, "a metric is a name or a pair"),
+        ([("abpc", {"stepz": 3})], TypeError, "did you mean 'steps'"),
+        ([("abpc", {"seed": 3})], TypeError, "seed are for all metrics"),
+        ("abpc", TypeError, r"such as \['abpc'\]"),
+    ],
+)
+def test_metrics_that_are_none_are_refused_before_anything_is_evaluated(
+    asked, kind, match, rows, counting
+):
+    f = counting(bent)
+    with pytest.raises(kind, match=match):
+        metrics.evaluate(f, rows, {"a": rows}, asked, data=rows)
+    with pytest.raises(kind, match=match):
+        xai.compare(f, rows, ["occlusion"], asked, data=rows)
+    if not isinstance(asked, str):
+        with pytest.raises(kind, match=match):
+            metrics.meta_check(f, rows, {"a": rows}, asked[0], data=rows)
+    assert f.rows == 0
+
+
+@pytest.mark.parametrize("methods", [[], "lime", [None], {}, 3, {"lime"}])
+def test_methods_are_a_list_or_a_dict(methods, rows, counting):
+    f = counting(bent)
+    for front in (xai.compare, xai.choose):
+        with pytest.raises(TypeError, match="methods must be a list"):
+            front(f, rows, methods=methods, data=rows)
+        with pytest.raises(ValueError, match="two methods have the same name"):
+            front(f, rows, methods=["lime", "lime"], data=rows)
+    with pytest.raises(ValueError, match="control"):
+        xai.compare(f, rows, {"random": "lime"}, data=rows)
+    assert f.rows == 0
+
+
+def test_explain_has_a_function_for_each_name(rows, counting):
+    f, again = counting(bent), lambda model, x, target: x
+    for explain, kind in ((again, TypeError), ({"b": again}, ValueError)):
+        for front in (metrics.evaluate, metrics.meta_check):
+            asked = "max_sensitivity" if front is metrics.meta_check else None
+            with pytest.raises(kind, match=r"explain must be a dict|unknown explanation 'b'"):
+                front(f, rows, {"a": rows}, asked, explain=explain, data=rows)
+    assert f.rows == 0
+
+
+@pytest.mark.parametrize("wrong", [0, -1, 1.5, "a", True, float("nan")])
+def test_counts_of_checks_and_choices_are_positive_integers(wrong, rows, counting):
+    f = counting(bent)
+    for name in ("seeds", "randoms"):
+        with pytest.raises(ValueError, match=rf"{name}=.*expected a positive integer"):
+            metrics.meta_check(f, rows, {"a": rows}, "abpc", data=rows, **{name: wrong})
+    with pytest.raises(ValueError, match=r"samples=.*expected a positive integer"):
+        xai.choose(f, rows, data=rows, samples=wrong)
+    if wrong != 1.5:
+        with pytest.raises(ValueError, match=r"scale=.*expected a positive number"):
+            xai.choose(f, rows, data=rows, scale=wrong)
+    if wrong != 0:
+        with pytest.raises(ValueError, match=r"copies=.*expected an integer of at least 0"):
+            xai.choose(f, rows, data=rows, copies=wrong)
+    with pytest.raises(TypeError, match=r"removals must be a list, such as \['baseline'\]"):
+        metrics.meta_check(f, rows, {"a": rows}, "abpc", data=rows, removals="baseline")
+    assert f.rows == 0
+
+
+def test_levels_are_shares(rows):
+    report = metrics.evaluate(bent, rows, {"a": rows}, ["complexity"])
+    for ask in (report.interval, report.beats_random):
+        with pytest.raises(ValueError, match=r"level=95: expected a share such as 0\.95"):
+            ask("complexity", "a", level=95)
+
+
 def test_explanations_must_be_of_the_same_class(cancer):
     x = cancer.x[:4]
     given = {"method": "occlusion", "data": cancer.x[:9]}
