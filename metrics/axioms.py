@@ -209,10 +209,12 @@ def linearity_gap(case: Case, *, weight: float = 0.5, explain: Explain | None = 
     """
     checks.number("weight", weight)
     scene, index = case.scene, np.arange(case.scene.n)
+    inputs = scene.seen.inputs
+    x = inputs.decode(inputs.block) if inputs.is_text else scene.x  # texts as any function's
 
     def attributed(after: Any) -> Floats:
         return explained(
-            case, scene.x, index, explain, composed(scene.model, scene.seen, after=after)
+            case, x, index, explain, composed(scene.model, scene.seen, after=after)
         )
 
     f = attributed(lambda out: out)

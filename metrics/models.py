@@ -41,8 +41,10 @@ def composed(
 
 
 def _as_fitted(known: Any, setting: Setting, x: Any) -> Any:
-    """Rows as an estimator was fitted on them; a function takes them as they are."""
-    return known.prepare(setting.inputs.encode(x, "x")) if known.estimator is not None else x
+    """Rows as an estimator was fitted on them; a function takes them as they are, as texts are."""
+    if known.estimator is None or setting.inputs.is_text:
+        return x
+    return known.prepare(setting.inputs.encode(x, "x"))
 
 
 def _module(model: Any, before: Callable[[Any], Any], after: Callable[[Any], Any]) -> Any:
