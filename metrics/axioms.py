@@ -213,9 +213,7 @@ def linearity_gap(case: Case, *, weight: float = 0.5, explain: Explain | None = 
     x = inputs.decode(inputs.block) if inputs.is_text else scene.x  # texts as any function's
 
     def attributed(after: Any) -> Floats:
-        return explained(
-            case, x, index, explain, composed(scene.model, scene.seen, after=after)
-        )
+        return explained(case, x, index, explain, composed(scene.model, scene.seen, after=after))
 
     f = attributed(lambda out: out)
     g = attributed(lambda out: out * out)

@@ -211,6 +211,35 @@ def test_pictures(rows, two):
     assert len(report.plot("radar").lines) == 2
     with pytest.raises(ValueError, match="kind"):
         report.plot("bar chart")
+    empty = metrics.evaluate(bent, rows, two, [])
+    for kind in ("bars", "ranks", "radar"):
+        with pytest.raises(ValueError, match="no metrics"):
+            empty.plot(kind)
+    plt.close("all")
+
+
+@pytest.mark.parametrize("many", [1, 12])
+@pytest.mark.parametrize("kind", ["ranks", "radar", "curves"])
+def test_nothing_of_a_picture_is_cut_off_or_below_its_legend(kind, many, rows):
+    import matplotlib.pyplot as plt
+
+    plt.switch_backend("Agg")
+    name = "A method with a long $name, at a baseline of zero, "
+    every = {name + str(i): rows * (1 + i) for i in range(many)}
+    asked = ["deletion", "faithfulness_correlation", "complexity", "completeness_gap"]
+    report = metrics.evaluate(bent, rows, every, asked, controls=False, data=rows)
+    ax = xai.plots.curves(report) if kind == "curves" else report.plot(kind)
+    figure = ax.get_figure()
+    figure.canvas.draw()
+    legend = ax.get_legend() or figure.legends[0]
+    shown = [text.get_text().replace("\n", " ") for text in legend.get_texts()]
+    assert [text.split(" (")[0] for text in shown] == [n.replace("$", r"\$") for n in every]
+    whole, beside = figure.bbox, legend.get_window_extent()
+    for box in (beside, ax.xaxis.get_tightbbox(), ax.yaxis.get_tightbbox()):
+        assert whole.x0 - 1 <= box.x0 and box.x1 <= whole.x1 + 1
+        assert whole.y0 - 1 <= box.y0 and box.y1 <= whole.y1 + 1
+        assert box is beside or not box.overlaps(beside)
+    assert ax.get_window_extent().width > 0.4 * (whole.width - beside.width)
     plt.close("all")
 
 
