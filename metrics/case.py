@@ -376,11 +376,15 @@ def metric(core: Callable[..., Any]) -> Callable[..., Score]:
     @wraps(core)
     def public(model: Any, x: Any, explanation: Any, **keywords: Any) -> Score:
         options, common = split(name, own_names, keywords)
+        for needed in required:
+            if needed not in options:
+                raise TypeError(f"{name} needs {needed}=")
         explanation = one_output(explanation, common.get("target"))
         with scene_of(model, x, explanation, common) as scene:
             return score(name, Case(scene, explanation), core, options)
 
     own_names = [p.name for p in own]
+    required = [p.name for p in own if p.default is Parameter.empty]
     keyword = Parameter.KEYWORD_ONLY
     public.__signature__ = signature(core).replace(  # type: ignore[attr-defined] # for help()
         parameters=[
@@ -391,6 +395,7 @@ def metric(core: Callable[..., Any]) -> Callable[..., Score]:
         return_annotation=Score,
     )
     public.options = own_names  # type: ignore[attr-defined] # its own keywords
+    public.needed = required  # type: ignore[attr-defined] # those without a default
     public.core = core  # type: ignore[attr-defined] # for `evaluate`, which shares scenes
     public.__annotations__ = {}
     return public

@@ -152,6 +152,9 @@ def asked_metrics(metrics: Any, named: dict[str, Any], explain: Mapping[str, Any
             raise TypeError(
                 f"{name}: {', '.join(shared)} are for all metrics: pass them to evaluate itself"
             )
+        for needed in public.needed:
+            if needed not in own:
+                raise TypeError(f"{name} needs {needed}=: ask for ({name!r}, {{{needed!r}: …}})")
         if fixed and "explain" in record.needs and "explain" not in own:
             raise ValueError(
                 f"{name} explains again, and {fixed[0]!r} is an array: pass "

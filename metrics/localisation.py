@@ -216,6 +216,11 @@ def _hits(a: Floats, inside: Inside, k: NDArray[np.intp]) -> Floats:
 def aligned(case: Case, mask: Any) -> tuple[Floats, Inside]:
     """Attributions and mask as (n, m) each; -inf, and not inside, where a row has no feature."""
     truth = np.asarray(mask.detach().cpu() if hasattr(mask, "detach") else mask)
+    if truth.dtype.kind not in "biuf":
+        try:
+            truth = truth.astype(np.float64)
+        except (TypeError, ValueError):
+            raise TypeError(f"a mask is of booleans or numbers, not {mask!r:.80}") from None
     if truth.dtype.kind == "f" and np.isnan(truth).any():
         raise ValueError("the mask holds NaN")
     views = list(_views(case))

@@ -272,6 +272,7 @@ def test_arrays_are_scored_and_what_cannot_be_repeated_is_said_first(rows, count
         ([("abpc", "steps")], TypeError, "a metric is a name or a pair"),
         ([("abpc", {"stepz": 3})], TypeError, "did you mean 'steps'"),
         ([("abpc", {"seed": 3})], TypeError, "seed are for all metrics"),
+        ([("iou", {"k": 1}), "abpc"], TypeError, r"needs mask=: ask for \('iou', {'mask': …}\)"),
         ("abpc", TypeError, r"such as \['abpc'\]"),
     ],
 )
