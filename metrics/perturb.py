@@ -29,9 +29,6 @@ Explain: TypeAlias = Callable[[Any, Any, NDArray[np.intp]], Any]
 """(model, rows, target (m,)) -> an array like the rows or their players, or an Explanation."""
 Indices: TypeAlias = NDArray[np.intp]
 
-EXPLAIN = """explain : (model, x, target) -> array or Explanation
-        None: the Explanation's own recipe."""
-
 
 def explained(
     case: Case,

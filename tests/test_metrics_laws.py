@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import re
 from dataclasses import dataclass, field
 from functools import partial
 from importlib import import_module
@@ -133,7 +134,10 @@ def test_the_table_names_every_metric():
         assert record.better in ("higher", "lower") and record.says and record.paper
         first = list(inspect.signature(function).parameters)[:3]
         assert first == ["model", "x", "explanation"]
-        assert function.__doc__
+        for keyword in inspect.signature(function).parameters:
+            if keyword not in function.options or keyword == "explain":
+                assert re.search(rf"^(\w+, )*{keyword}(, \w+)* :", function.__doc__, re.M), keyword
+        assert function.__doc__.index("Other Parameters") < function.__doc__.index("Examples")
         assert ("explain" in record.needs) == ("explain" in function.options)
     assert str(len(RECORDS)) and "faithfulness" in repr(metrics.names())
 
