@@ -67,7 +67,7 @@ def _around(module: Any, before: Callable[[Any], Any], after: Callable[[Any], An
         def __init__(self) -> None:
             super().__init__()
             self.training = module.training
-            if not module._modules:  # one layer
+            if not module._modules or isinstance(module, torch.jit.ScriptModule):  # no layers
                 self.inner = module
                 return
             self.__dict__["inner"] = module  # no layer of its own

@@ -141,7 +141,8 @@ def run_watched(module: Module, run: Callable[[], T]) -> tuple[T, int, dict[str,
         if out.ndim:
             widest = max(widest, out[:1].numel())
 
-    if isinstance(module, torch.jit.ScriptModule) or hasattr(module, "_orig_mod"):
+    scripted = any(isinstance(part, torch.jit.ScriptModule) for part in module.modules())
+    if scripted or hasattr(module, "_orig_mod"):
         return run(), 0, {}
     with leaves_watched(module, note):
         out = run()
