@@ -200,7 +200,8 @@ def choose(
     best = min(errors, key=lambda name: errors[name][neighbourhood])
     poor = [name for name, value in recovery.items() if value < 0.9]
     if poor:
-        warnings.append(f"{', '.join(poor)}: does not even recover a linear model here")
+        do = "does" if len(poor) == 1 else "do"
+        warnings.append(f"{', '.join(poor)}: {do} not even recover a linear model here")
     costs = {name: e.evaluations for name, e in named.items() if isinstance(e, Explanation)}
     return Choice(
         best, neighbourhood, errors, r2, worst, recovery, gaps, costs, warnings, named, spent,
@@ -238,6 +239,11 @@ def _labelled(model: Any, data: Any, methods: Any) -> dict[str, Any]:
 
 def _warnings(scene: Scene, tables: Any, asked: str) -> list[str]:
     out = []
+    if all(np.isnan(found[asked][1]) for found in tables.values()):
+        out.append(
+            f"the model does not change in the neighbourhood {asked!r}: R² is undefined, and the "
+            "question has no answer"
+        )
     if all(found[asked][1] < 0 for found in tables.values()):
         out.append(
             f"in the neighbourhood {asked!r} every method is worse than a constant (R² < 0): no "

@@ -548,6 +548,14 @@ def test_rows_with_gaps_are_not_moved(rows):
             xai.choose(f, x, data=data, methods=["occlusion"])
 
 
+def test_a_model_that_does_not_change_answers_no_question(rows):
+    choice = xai.choose(lambda x: np.ones(len(x)), rows[:3], data=rows, methods=["occlusion"])
+    assert np.isnan(choice.r2["occlusion"]["absent"])
+    assert any("does not change in the neighbourhood 'absent'" in w for w in choice.warnings)
+    still = xai.choose(linear, rows[:3], data=rows[:1], methods=["occlusion"])
+    assert not any("'absent'" in w for w in still.warnings)
+
+
 def test_no_linear_explanation_holds_everywhere(rows):
     wild = lambda x: np.sin(400 * x).sum(axis=1)  # noqa: E731
     choice = xai.choose(wild, rows, data=rows, methods=["occlusion"], neighbourhood="nearby")
