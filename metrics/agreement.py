@@ -13,6 +13,7 @@ import numpy as np
 
 from xai.explanation import Explanation
 from xai.game import Game
+from xai.metrics import checks
 from xai.metrics.case import Case, Result, metric, padded
 from xai.metrics.numerics import pearson, ratio, spearman
 from xai.metrics.paths import Amount, alone, amounts, cuts, pieces, ranks
@@ -21,7 +22,6 @@ from xai.metrics.subsets import (
     Fit,
     adds_noise,
     by_subset,
-    check_samples,
     displacement,
     drops,
     drops_alone,
@@ -93,6 +93,7 @@ def faithfulness_estimate(case: Case, *, steps: int | None = None) -> Floats:
         parts = [(rows, pearson(a, drops_alone(case.scene, place)))
                  for place, (rows, _, a) in enumerate(case.games())]  # fmt: skip
         return padded(parts, case.scene.n)
+    checks.count("steps", steps)
 
     def of(game: Game, a: Floats) -> Floats:
         n, d, K = game.n_rows, game.n_players, min(steps, game.n_players)
@@ -127,11 +128,11 @@ def sensitivity_n(case: Case, *, subset_size: Amount | None = None, samples: int
     >>> round(score.mean(), 3)
     1.0
     """
-    check_samples(samples)
+    checks.count("samples", samples, least=2)
 
     def sizes(d: int) -> Any:
         if subset_size is not None:
-            return amounts(subset_size, d)
+            return amounts(subset_size, d, "subset_size")
         even = np.linspace(1, max(1, 0.8 * d), 10).round().astype(np.intp)
         return np.minimum(even, max(1, d - 1))  # of all players there is one subset
 
@@ -179,7 +180,7 @@ def infidelity(
 
 
 def _fit(case: Case, size: Amount | None, samples: int) -> Fit:
-    check_samples(samples)
+    checks.count("samples", samples, least=2)
     if adds_noise(case.scene.setting.recipe.removal):
         return perturbed(case, samples)
     both = by_subset(

@@ -18,10 +18,11 @@ from numpy.typing import NDArray
 from scipy.special import ndtri
 
 from xai import streams
+from xai.metrics import checks
 from xai.metrics.case import Case, Result, metric, outputs
 from xai.metrics.derivative import Differentiable
 from xai.metrics.numerics import ratio
-from xai.metrics.perturb import Explain, check_radius, explained, fixed, lengths, moved
+from xai.metrics.perturb import Explain, explained, fixed, lengths, moved
 from xai.metrics.robustness import RADIUS
 from xai.metrics.score import Floats
 
@@ -100,7 +101,8 @@ def top_k_attack(
     """
     own = np.nan_to_num(case.flat)
     k = max(1, min(3, own.shape[1] - 1)) if k is None else k
-    if not 1 <= k <= own.shape[1]:
+    checks.count("k", k)
+    if k > own.shape[1]:
         raise ValueError(f"k={k!r}: there are {own.shape[1]} players")
     top = np.argsort(-np.abs(own), axis=1, kind="stable")[:, :k]
 
@@ -138,9 +140,9 @@ class _Attack:
     def __post_init__(self) -> None:
         if self.norm not in ("l2", "linf"):
             raise ValueError(f"norm={self.norm!r}: expected 'l2' or 'linf'")
-        check_radius(self.radius)
-        if self.steps < 1 or self.directions < 1:
-            raise ValueError("steps and directions are at least 1")
+        checks.positive("radius", self.radius)
+        checks.count("steps", self.steps)
+        checks.count("directions", self.directions)
 
     def run(self, goal: Goal) -> tuple[Floats, Floats]:
         """Highest goal (n,) reached with the class kept, and its δ (n, d)."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from functools import reduce
 from typing import Any
 
@@ -9,6 +10,7 @@ import numpy as np
 
 from xai import streams
 from xai.game import Game
+from xai.metrics import checks
 from xai.metrics.attributed import in_its_own_game
 from xai.metrics.case import Case, Result, metric
 from xai.metrics.models import composed
@@ -68,6 +70,7 @@ def dummy_mass(case: Case, *, tolerance: float = TOLERANCE) -> Floats:
     >>> dummy_mass(f, np.ones((1, 2)), np.array([[3.0, 1.0]]), removal="baseline").mean()
     0.25
     """
+    checks.not_negative("tolerance", tolerance)
     effect = case.scene.once("single effects", lambda: alone(case))
     p, _ = shares(case.values)
     none = effect <= tolerance * np.abs(case.scene.predictions)[:, None]
@@ -93,6 +96,8 @@ def symmetry_gap(case: Case, *, samples: int = 16, tolerance: float = TOLERANCE)
     >>> symmetry_gap(f, np.ones((1, 2)), np.array([[0.75, 0.25]]), removal="baseline").mean()
     1.0
     """
+    checks.count("samples", samples)
+    checks.not_negative("tolerance", tolerance)
 
     def of(game: Game, a: Floats) -> Floats:
         d = game.n_players
@@ -157,13 +162,23 @@ def input_invariance(case: Case, *, shift: Any = 1.0, explain: Explain | None = 
     """
     scene = case.scene
     inputs, n = scene.seen.inputs, scene.n
-    c = np.where(fixed(inputs), 0.0, np.broadcast_to(np.asarray(shift, float), inputs.shape))
+    c = np.where(fixed(inputs), 0.0, _by_column(shift, inputs.shape))
     index = np.arange(n)
     x = moved(inputs, index, np.broadcast_to(c, (n, *inputs.shape)))
     model = composed(scene.model, scene.seen, before=lambda rows: _plus(rows, -c))
     changed = {} if scene.data is None else {"data": _plus(scene.data, c)}
     a = explained(case, x, index, explain, model, **changed)
     return ratio(lengths(a - case.flat), lengths(case.flat))
+
+
+def _by_column(shift: Any, shape: tuple[int, ...]) -> Floats:
+    """The shift of each element, (*shape); refused where it is none."""
+    c = np.full(shape, np.nan)
+    with suppress(TypeError, ValueError):  # no numbers, or of another shape
+        c = np.broadcast_to(np.asarray(shift, np.float64), shape)
+    if not np.isfinite(c).all():
+        raise ValueError(f"shift={shift!r}: expected a number, or one for each column")
+    return c
 
 
 def _plus(rows: Any, c: Floats) -> Any:
@@ -192,12 +207,13 @@ def linearity_gap(case: Case, *, weight: float = 0.5, explain: Explain | None = 
     >>> round(linearity_gap(f, np.ones((1, 2)), e).mean(), 6)
     0.0
     """
+    checks.number("weight", weight)
     scene, index = case.scene, np.arange(case.scene.n)
+    inputs = scene.seen.inputs
+    x = inputs.decode(inputs.block) if inputs.is_text else scene.x  # texts as any function's
 
     def attributed(after: Any) -> Floats:
-        return explained(
-            case, scene.x, index, explain, composed(scene.model, scene.seen, after=after)
-        )
+        return explained(case, x, index, explain, composed(scene.model, scene.seen, after=after))
 
     f = attributed(lambda out: out)
     g = attributed(lambda out: out * out)

@@ -6,11 +6,12 @@ A metric is a function of a case. The decorator `metric` makes the public one of
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Hashable, Iterator
 from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass, field, fields
 from functools import cached_property, wraps
-from inspect import Parameter, signature
+from inspect import Parameter, cleandoc, signature
 from typing import Any, TypeVar
 
 import numpy as np
@@ -23,7 +24,7 @@ from xai.game import Game, batch_rows
 from xai.metrics.attributed import numbers_of, of_output, own_keywords, per_player
 from xai.metrics.registry import find
 from xai.metrics.score import Floats, Score
-from xai.setting import Setting, open_setting
+from xai.setting import Setting, check_counts, open_setting
 from xai.streams import as_seed
 from xai.suggest import unknown
 
@@ -31,23 +32,27 @@ Indices = NDArray[np.intp]
 Made = TypeVar("Made")
 
 COMMON = """
-    Parameters
-    ----------
-    model, x : as for `xai.explain`
-    explanation : Explanation, shap's too, or an array shaped like x or like its players
-    target : as for `xai.explain`
-        None: the explanation's, else "predicted". Of several explained outputs it names the one
-        that is scored.
-    y : (n,) true labels, where `behavior` needs them
-    data : background rows
-        None: those the explanation was made with.
-    players : what is removed together
-        None: the explanation's own players; every element (pixel) for an array.
-    removal : how features are removed; a part or its name
-        None: by `data`'s rows (images: by their mean colour); without data the explanation's own.
-    behavior : which output of the model
-        None: the explanation's, else `Prediction()`.
-    batch_size, n_jobs, seed, feature_names, categorical, channel_axis : as for `xai.explain`
+Other Parameters
+----------------
+model, x : as for `xai.explain`
+explanation : Explanation, shap's too, or an array shaped like x or like its players
+{explain}target : as for `xai.explain`
+    None: the explanation's, else "predicted". Of several explained outputs it names the one
+    that is scored.
+y : (n,) true labels, where `behavior` needs them
+data : background rows
+    None: those the explanation was made with.
+players : what is removed together
+    None: the explanation's own players; every element (pixel) for an array.
+removal : how features are removed; a part or its name
+    None: by the rows of `data` (images: by their mean colour); without data as the explanation
+    was asked to.
+behavior : which output of the model
+    None: the explanation's, else `Prediction()`.
+batch_size, n_jobs, seed, feature_names, categorical, channel_axis : as for `xai.explain`
+"""
+EXPLAIN = """explain : function (model, x, target) -> array or Explanation
+    How to explain again; None: by the Explanation's own recipe.
 """
 
 
@@ -92,6 +97,7 @@ class Scene:
 
     def __post_init__(self) -> None:
         self.seed = as_seed(self.seed)
+        check_counts(batch_size=self.batch_size, n_jobs=self.n_jobs)
 
     def __enter__(self) -> Scene:
         return self
@@ -381,11 +387,15 @@ def metric(core: Callable[..., Any]) -> Callable[..., Score]:
     @wraps(core)
     def public(model: Any, x: Any, explanation: Any, **keywords: Any) -> Score:
         options, common = split(name, own_names, keywords)
+        for needed in required:
+            if needed not in options:
+                raise TypeError(f"{name} needs {needed}=")
         explanation = one_output(explanation, common.get("target"))
         with scene_of(model, x, explanation, common) as scene:
             return score(name, Case(scene, explanation), core, options)
 
     own_names = [p.name for p in own]
+    required = [p.name for p in own if p.default is Parameter.empty]
     keyword = Parameter.KEYWORD_ONLY
     public.__signature__ = signature(core).replace(  # type: ignore[attr-defined] # for help()
         parameters=[
@@ -395,10 +405,18 @@ def metric(core: Callable[..., Any]) -> Callable[..., Score]:
         ],
         return_annotation=Score,
     )
+    public.__doc__ = _documented(core.__doc__ or "", again="explain" in own_names)
     public.options = own_names  # type: ignore[attr-defined] # its own keywords
+    public.needed = required  # type: ignore[attr-defined] # those without a default
     public.core = core  # type: ignore[attr-defined] # for `evaluate`, which shares scenes
     public.__annotations__ = {}
     return public
+
+
+def _documented(doc: str, *, again: bool) -> str:
+    """A metric's docstring with what all metrics share, before its errors and examples."""
+    parts = re.split(r"\n(?=(?:Raises|Notes|Examples)\n-)", cleandoc(doc), maxsplit=1)
+    return "\n".join([parts[0].rstrip(), COMMON.format(explain=EXPLAIN * again), *parts[1:]])
 
 
 def split(

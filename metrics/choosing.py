@@ -15,9 +15,16 @@ import numpy as np
 
 from xai.explanation import Explanation
 from xai.inputs import is_tensor
+from xai.metrics import checks
 from xai.metrics.axioms import completeness_gap
 from xai.metrics.case import Case, Scene
-from xai.metrics.evaluation import SHARED, explained_by, named_explanations, scene_of_all
+from xai.metrics.evaluation import (
+    SHARED,
+    explained_by,
+    labelled_methods,
+    named_explanations,
+    scene_of_all,
+)
 from xai.metrics.neighbourhoods import Areas, areas_of, as_surrogate
 from xai.metrics.perturb import fixed, numbers
 from xai.metrics.robustness import max_sensitivity
@@ -143,7 +150,7 @@ def choose(
     Raises
     ------
     ValueError
-        An unknown neighbourhood.
+        An unknown neighbourhood; a `scale`, `samples` or `copies` that is no such number.
     TypeError
         `data` is None.
 
@@ -168,6 +175,9 @@ def choose(
         raise ValueError(unknown("neighbourhood", neighbourhood, list(QUESTIONS)))
     if data is None:
         raise TypeError("data=None: choose needs rows whose values absent features take")
+    checks.positive("scale", scale)
+    checks.count("samples", samples)
+    checks.count("copies", copies, least=0)
     if explanations is None:
         labelled = _labelled(model, data, methods)
         named: dict[str, Any] = dict(explained_by(model, x, labelled, keywords | {"data": data}))
@@ -194,7 +204,8 @@ def choose(
     best = min(errors, key=lambda name: errors[name][neighbourhood])
     poor = [name for name, value in recovery.items() if value < 0.9]
     if poor:
-        warnings.append(f"{', '.join(poor)}: does not even recover a linear model here")
+        do = "does" if len(poor) == 1 else "do"
+        warnings.append(f"{', '.join(poor)}: {do} not even recover a linear model here")
     costs = {name: e.evaluations for name, e in named.items() if isinstance(e, Explanation)}
     return Choice(
         best, neighbourhood, errors, r2, worst, recovery, gaps, costs, warnings, named, spent,
@@ -227,13 +238,16 @@ def _labelled(model: Any, data: Any, methods: Any) -> dict[str, Any]:
         mean = Baseline(data.mean(0) if is_tensor(data) else np.asarray(data).mean(axis=0))
         slopes = {name: {"method": name, "removal": mean} for name in GRADIENTS}
         return {name: name for name in own} | slopes
-    if isinstance(methods, Mapping):
-        return dict(methods)
-    return {m if isinstance(m, str) else m.name: m for m in methods}
+    return labelled_methods(methods)
 
 
 def _warnings(scene: Scene, tables: Any, asked: str) -> list[str]:
     out = []
+    if all(np.isnan(found[asked][1]) for found in tables.values()):
+        out.append(
+            f"the model does not change in the neighbourhood {asked!r}: R² is undefined, and the "
+            "question has no answer"
+        )
     if all(found[asked][1] < 0 for found in tables.values()):
         out.append(
             f"in the neighbourhood {asked!r} every method is worse than a constant (R² < 0): no "

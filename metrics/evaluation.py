@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from importlib import import_module
 from typing import Any
 
@@ -11,6 +11,7 @@ import numpy as np
 from xai.explanation import Explanation
 from xai.foreign import converted
 from xai.inputs import read
+from xai.methods import Method
 from xai.metrics.case import Case, Scene, one_output, score, split
 from xai.metrics.controls import RANDOM, random_explain, random_like, replaced
 from xai.metrics.registry import Record, find
@@ -18,6 +19,7 @@ from xai.metrics.report import Report
 from xai.metrics.score import Score
 from xai.model import takes_texts
 from xai.streams import as_seed
+from xai.suggest import unknown
 
 DEFAULT = (
     "deletion", "insertion", "abpc", "faithfulness_correlation", "max_sensitivity", "complexity",
@@ -68,9 +70,10 @@ def evaluate(
     (('shapley', 'shapley (flipped)', 'random'), 2.33)
     """
     named = named_explanations(explanations, common.get("target"))
+    explain = by_name(explain, named)
     if metrics is None:
-        metrics = _default(model, x, named, explain or {})
-    asked = asked_metrics(metrics, named, explain or {})
+        metrics = _default(model, x, named, explain)
+    asked = asked_metrics(metrics, named, explain)
     seed = as_seed(common.get("seed") or 0)
     common = common | {"seed": seed}
     with scene_of_all(model, x, named, common) as scene:
@@ -89,7 +92,7 @@ def evaluate(
                     continue
                 own = dict(options)
                 if "explain" in record.needs and "explain" not in own:
-                    again = (explain or {}).get(name)
+                    again = explain.get(name)
                     if name == RANDOM:
                         again = random_explain(seed, case.flat.shape[1])
                     own["explain"] = again
@@ -105,10 +108,29 @@ def named_explanations(explanations: Any, target: Any) -> dict[str, Any]:
         explanations = {explanations.method: explanations}
     if not isinstance(explanations, Mapping) or not explanations:
         raise TypeError("explanations must be an Explanation, or a dict from names to such")
-    for name in explanations:
+    refuse_controls(explanations)
+    return {str(name): one_output(value, target) for name, value in explanations.items()}
+
+
+def refuse_controls(names: Iterable[Any]) -> None:
+    """Refuse names that the report's controls have."""
+    for name in names:
         if name == RANDOM or str(name).endswith(" (flipped)"):
             raise ValueError(f"{name!r} is the name of a control: choose another")
-    return {str(name): one_output(value, target) for name, value in explanations.items()}
+
+
+def by_name(explain: Any, named: dict[str, Any]) -> dict[str, Any]:
+    """How to explain again, by the explanations' names."""
+    if explain is None:
+        return {}
+    if not isinstance(explain, Mapping):
+        raise TypeError(
+            f"explain must be a dict such as {{{next(iter(named))!r}: function}}, not {explain!r}"
+        )
+    for name in explain:
+        if name not in named:
+            raise ValueError(unknown("explanation", name, named))
+    return dict(explain)
 
 
 Asked = dict[str, tuple[Record, Callable[..., Any], dict[str, Any]]]
@@ -122,7 +144,7 @@ def asked_metrics(metrics: Any, named: dict[str, Any], explain: Mapping[str, Any
     pairs = list(metrics.items()) if isinstance(metrics, Mapping) else [(None, m) for m in metrics]
     asked: Asked = {}
     for label, given in pairs:
-        name, options = (given, {}) if isinstance(given, str) else given
+        name, options = _with_options(given)
         record = find(name)
         public = getattr(import_module(f"xai.metrics.{record.home}"), name)
         own, shared = split(name, public.options, options)
@@ -130,6 +152,9 @@ def asked_metrics(metrics: Any, named: dict[str, Any], explain: Mapping[str, Any
             raise TypeError(
                 f"{name}: {', '.join(shared)} are for all metrics: pass them to evaluate itself"
             )
+        for needed in public.needed:
+            if needed not in own:
+                raise TypeError(f"{name} needs {needed}=: ask for ({name!r}, {{{needed!r}: …}})")
         if fixed and "explain" in record.needs and "explain" not in own:
             raise ValueError(
                 f"{name} explains again, and {fixed[0]!r} is an array: pass "
@@ -140,6 +165,16 @@ def asked_metrics(metrics: Any, named: dict[str, Any], explain: Mapping[str, Any
             raise ValueError(f"{label!r} is asked for twice: pass metrics as a dict with labels")
         asked[label] = (record, public.core, own)
     return asked
+
+
+def _with_options(given: Any) -> tuple[str, dict[str, Any]]:
+    """A metric's name and options."""
+    if isinstance(given, str):
+        return given, {}
+    pair = tuple(given) if isinstance(given, Sequence) else ()
+    if len(pair) != 2 or not isinstance(pair[0], str) or not isinstance(pair[1], Mapping):
+        raise TypeError(f"a metric is a name or a pair (name, options), not {given!r:.80}")
+    return pair[0], dict(pair[1])
 
 
 def _default(model: Any, x: Any, named: dict[str, Any], explain: Mapping[str, Any]) -> list[str]:
@@ -216,7 +251,7 @@ def compare(
     TypeError
         `methods` is neither a list of names nor a dict.
     ValueError
-        Two methods have the same name.
+        Two methods have the same name; an unknown metric.
 
     Examples
     --------
@@ -226,20 +261,31 @@ def compare(
     >>> report.names
     ('occlusion', 'shapley', 'occlusion (flipped)', 'shapley (flipped)', 'random')
     """
-    if isinstance(methods, str) or not len(methods):
-        raise TypeError("methods must be a list of names, or a dict from labels to methods")
-    labelled = (
-        dict(methods)
-        if isinstance(methods, Mapping)
-        else {m if isinstance(m, str) else m.name: m for m in methods}
-    )
-    if len(labelled) < len(methods):
-        raise ValueError("two methods have the same name: pass methods as a dict with labels")
+    labelled = labelled_methods(methods)
+    refuse_controls(labelled)
+    if metrics is not None:
+        asked_metrics(metrics, {}, {})  # before anything is spent
     explanations = explained_by(model, x, labelled, keywords)
     shared = {n: keywords[n] for n in SHARED if keywords.get(n) is not None}
     if removal is not None:
         shared["removal"] = removal
     return evaluate(model, x, explanations, metrics, controls=controls, **shared)
+
+
+def labelled_methods(methods: Any) -> dict[str, Any]:
+    """A label for each method: its name, or what a dict calls it."""
+    if isinstance(methods, Mapping) and methods:
+        return dict(methods)
+    listed = isinstance(methods, Sequence) and not isinstance(methods, str)
+    if not listed or not methods or not all(isinstance(m, str | Method) for m in methods):
+        raise TypeError(
+            "methods must be a list of names or Methods, or a dict from labels to methods, not "
+            f"{methods!r:.80}"
+        )
+    labelled = {m if isinstance(m, str) else m.name: m for m in methods}
+    if len(labelled) < len(methods):
+        raise ValueError("two methods have the same name: pass methods as a dict with labels")
+    return labelled
 
 
 SHARED = ("target", "y", "data", "players", "behavior", "batch_size", "n_jobs", "seed",

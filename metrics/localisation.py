@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from scipy.stats import rankdata
 
 from xai.explanation import Explanation
+from xai.metrics import checks
 from xai.metrics.case import Case, Result, metric
 from xai.metrics.numerics import ratio
 from xai.metrics.paths import Amount, amounts
@@ -149,10 +150,18 @@ def grid_pointing(case: Case, *, cell: Any, grid: int = 2) -> Floats:
     """
     image = _image(case)
     n, height, width = image.shape
-    if grid < 1 or min(height, width) < grid:
+    checks.count("grid", grid)
+    if min(height, width) < grid:
         raise ValueError(f"grid={grid}: images have {height} × {width} pixels")
     chosen = np.asarray(cell)
-    if chosen.dtype != bool:
+    several = chosen.dtype == bool
+    fits = ((grid**2,), (n, grid**2)) if several else ((), (n,))
+    if chosen.dtype.kind not in "iub" or chosen.shape not in fits:
+        raise ValueError(
+            f"cell={cell!r:.80}: expected an integer, one for each of {n} rows, or a mask of "
+            f"{grid**2} cells"
+        )
+    if not several:
         chosen = np.broadcast_to(chosen, (n,))
         bad = (chosen < 0) | (chosen >= grid * grid)
         if bad.any():
@@ -207,6 +216,11 @@ def _hits(a: Floats, inside: Inside, k: NDArray[np.intp]) -> Floats:
 def aligned(case: Case, mask: Any) -> tuple[Floats, Inside]:
     """Attributions and mask as (n, m) each; -inf, and not inside, where a row has no feature."""
     truth = np.asarray(mask.detach().cpu() if hasattr(mask, "detach") else mask)
+    if truth.dtype.kind not in "biuf":
+        try:
+            truth = truth.astype(np.float64)
+        except (TypeError, ValueError):
+            raise TypeError(f"a mask is of booleans or numbers, not {mask!r:.80}") from None
     if truth.dtype.kind == "f" and np.isnan(truth).any():
         raise ValueError("the mask holds NaN")
     views = list(_views(case))

@@ -11,9 +11,10 @@ import numpy as np
 from scipy.stats import rankdata
 
 from xai.explanation import Explanation
+from xai.metrics import checks
 from xai.metrics.case import Case, Scene, score
 from xai.metrics.controls import random_explain, random_like, replaced
-from xai.metrics.evaluation import asked_metrics, named_explanations, scene_of_all
+from xai.metrics.evaluation import asked_metrics, by_name, named_explanations, scene_of_all
 from xai.metrics.numerics import pearson
 from xai.metrics.registry import Record
 from xai.metrics.score import Floats, mean
@@ -93,7 +94,7 @@ def meta_check(
     Raises
     ------
     ValueError
-        `seeds` or `randoms` below 1.
+        `seeds` or `randoms` that is no positive integer.
 
     Examples
     --------
@@ -104,10 +105,13 @@ def meta_check(
     >>> meta_check(f, x, e, "abpc").above_flipped
     {'exact_shapley': 1.0}
     """
-    if seeds < 1 or randoms < 1:
-        raise ValueError("seeds and randoms are at least 1")
+    checks.count("seeds", seeds)
+    checks.count("randoms", randoms)
+    if isinstance(removals, str):
+        raise TypeError(f"removals must be a list, such as [{removals!r}]")
     named = named_explanations(explanations, common.get("target"))
-    ((label, (record, core, options)),) = asked_metrics([metric], named, explain or {}).items()
+    explain = by_name(explain, named)
+    ((label, (record, core, options)),) = asked_metrics([metric], named, explain).items()
     seed = as_seed(common.get("seed") or 0)
     if removals and common.get("removal") is None:
         common["removal"] = removals[0]
@@ -120,7 +124,7 @@ def meta_check(
 
     sign = 1 if record.better == "higher" else -1
     with scene_of_all(model, x, named, common) as scene:
-        own = {n: sign * scored(scene, e, (explain or {}).get(n)) for n, e in named.items()}
+        own = {n: sign * scored(scene, e, explain.get(n)) for n, e in named.items()}
         flipped = {n: sign * scored(scene, replaced(e, np.negative)) if _signed(record) else None
                    for n, e in named.items()}  # fmt: skip
         like = next(iter(named.values()))
@@ -133,7 +137,7 @@ def meta_check(
     for other in range(1, seeds):
         with scene_of_all(model, x, named, common | {"seed": seed + other}) as scene:
             for n, e in named.items():
-                means[n].append(mean(scored(scene, e, (explain or {}).get(n))))
+                means[n].append(mean(scored(scene, e, explain.get(n))))
     tables = {}
     for removal in removals:
         with scene_of_all(model, x, named, common | {"removal": removal}) as scene:

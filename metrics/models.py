@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,7 @@ import numpy as np
 from xai.inputs import is_tensor
 from xai.model import is_module, wrap
 from xai.setting import Setting
+from xai.torch_model import TorchModel, as_torch_model
 
 
 def composed(
@@ -39,25 +41,45 @@ def composed(
 
 
 def _as_fitted(known: Any, setting: Setting, x: Any) -> Any:
-    """Rows as an estimator was fitted on them; a function takes them as they are."""
-    return known.prepare(setting.inputs.encode(x, "x")) if known.estimator is not None else x
+    """Rows as an estimator was fitted on them; a function takes them as they are, as texts are."""
+    if known.estimator is None or setting.inputs.is_text:
+        return x
+    return known.prepare(setting.inputs.encode(x, "x"))
 
 
 def _module(model: Any, before: Callable[[Any], Any], after: Callable[[Any], Any]) -> Any:
+    runs = as_torch_model(model)
+
+    def end(out: Any) -> Any:
+        out = runs.chosen(out)
+        return after(out[:, None] if out.ndim == 1 else out)
+
+    if isinstance(model, TorchModel):
+        return replace(model, module=_around(model.module, before, lambda out: out), output=end)
+    return _around(model, before, end)
+
+
+def _around(module: Any, before: Callable[[Any], Any], after: Callable[[Any], Any]) -> Any:
+    """A module of a module in eval mode; its layers have the names that they have in there."""
     import torch
 
     class Composed(torch.nn.Module):
         def __init__(self) -> None:
             super().__init__()
-            self.inner = model
-            self.train(model.training)  # the inner module's own mode is set by whoever calls
+            self.training = module.training
+            if not module._modules or isinstance(module, torch.jit.ScriptModule):  # no layers
+                self.inner = module
+                return
+            self.__dict__["inner"] = module  # no layer of its own
+            for kind in ("_modules", "_parameters", "_buffers"):
+                setattr(self, kind, getattr(module, kind))
 
         def forward(self, x: Any) -> Any:
-            out = self.inner(before(x))
-            return after(out[:, None] if out.ndim == 1 else out)
+            return after(self.inner(before(x)))
 
-    modes = [(part, part.training) for part in model.modules()]
-    made = Composed()
-    for part, mode in modes:
-        part.training = mode
-    return made
+    return Composed()
+
+
+def run_alike(model: Any, module: Any) -> Any:
+    """Another module in the place of a model's own, run as that one is."""
+    return replace(model, module=module) if isinstance(model, TorchModel) else module

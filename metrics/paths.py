@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xai.game import Game
+from xai.metrics import checks
 from xai.metrics.case import Case, padded
 from xai.metrics.numerics import flat_places
 from xai.metrics.score import Floats
@@ -47,9 +48,8 @@ def steps_of(case: Case, steps: int | None, *, all_players: bool = False) -> Ste
 
     As given; else one player per step for tables and where `all_players`, 32 for the others.
     """
-    whole = isinstance(steps, int | np.integer) and not isinstance(steps, bool)
-    if steps is not None and not (whole and steps >= 1):
-        raise ValueError(f"steps={steps!r}: expected a positive integer")
+    if steps is not None:
+        checks.count("steps", steps)
     inputs = case.scene.setting.inputs
     if steps is None and (all_players or (len(inputs.shape) == 1 and not inputs.is_text)):
         return lambda d: d
@@ -57,7 +57,7 @@ def steps_of(case: Case, steps: int | None, *, all_players: bool = False) -> Ste
     return lambda d: min(most, d)
 
 
-def amounts(k: Amount, d: int) -> Sizes:
+def amounts(k: Amount, d: int, name: str = "k") -> Sizes:
     """Numbers of players that `k` asks for; fractions are rounded up.
 
     Examples
@@ -65,16 +65,20 @@ def amounts(k: Amount, d: int) -> Sizes:
     >>> amounts([1, 0.25], 10).tolist()
     [1, 3]
     """
-    given = list(k) if isinstance(k, Sequence | np.ndarray) else [k]
+    given = np.atleast_1d(np.asarray(k, object)).tolist()
     if not given:
-        raise ValueError("k is empty: expected a number of players, or a fraction, or several")
+        raise ValueError(
+            f"{name} is empty: expected a number of players, or a fraction, or several"
+        )
     out = []
     for one in given:
         whole = isinstance(one, int | np.integer) and not isinstance(one, bool)
         if not (one >= 1 if whole else isinstance(one, float | np.floating) and 0 < one <= 1):
-            raise ValueError(f"k={one!r}: expected a number of players, or a fraction in (0, 1]")
+            raise ValueError(
+                f"{name}={one!r}: expected a number of players, or a fraction in (0, 1]"
+            )
         if whole and one > d:
-            raise ValueError(f"k={one}: there are {d} players")
+            raise ValueError(f"{name}={one}: there are {d} players")
         out.append(int(one) if whole else int(np.ceil(one * d - 1e-9)))
     return np.array(out, np.intp)
 

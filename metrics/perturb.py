@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -21,6 +21,7 @@ from xai.explanation import Explanation
 from xai.finite import named_by
 from xai.game import batch_rows
 from xai.inputs import Inputs, is_tensor
+from xai.metrics import checks
 from xai.metrics.attributed import numbers_of
 from xai.metrics.case import Case, Scene, outputs
 from xai.metrics.score import Floats
@@ -28,9 +29,6 @@ from xai.metrics.score import Floats
 Explain: TypeAlias = Callable[[Any, Any, NDArray[np.intp]], Any]
 """(model, rows, target (m,)) -> an array like the rows or their players, or an Explanation."""
 Indices: TypeAlias = NDArray[np.intp]
-
-EXPLAIN = """explain : (model, x, target) -> array or Explanation
-        None: the Explanation's own recipe."""
 
 
 def explained(
@@ -96,8 +94,17 @@ def _repeat(
         )
     shape = explanation.element_players.shape[1:]
     recipe = rows_of(explanation.recipe, index, len(explanation), shape)
+    named = recipe | _by_name(recipe, explanation.layer) | changed
     with named_by(index):
-        return front_door(model, x, target=target, **(recipe | changed))
+        return front_door(model, x, target=target, **named)
+
+
+def _by_name(recipe: dict[str, Any], layer: str) -> dict[str, Any]:
+    """The layer of a recipe by its name, which copies of the module know it by, too."""
+    named: dict[str, Any] = {"layer": layer} if recipe.get("layer") is not None else {}
+    if layer and getattr(recipe.get("players"), "layer", None) is not None:
+        named["players"] = replace(recipe["players"], layer=layer)
+    return named
 
 
 @dataclass(frozen=True)
@@ -121,9 +128,7 @@ class Copies:
 
 def copies(case: Case, radius: Any, samples: int, explain: Explain | None) -> Copies:
     """N copies of each row, moved uniformly within ``‖u‖∞ ≤ radius``, explained at once."""
-    if isinstance(samples, bool) or not isinstance(samples, int | np.integer) or samples < 1:
-        raise ValueError(f"samples={samples!r}: expected a positive integer")
-
+    checks.count("samples", samples)
     inputs, n = case.scene.seen.inputs, case.scene.n
     within(inputs, radius)
 
@@ -156,13 +161,6 @@ def within(inputs: Inputs, radius: Any) -> Floats:
     if not (np.isfinite(reach).all() and (reach >= 0).all() and reach.any()):
         raise ValueError(f"radius={radius!r}: expected a positive number, or one for each column")
     return reach
-
-
-def check_radius(radius: Any) -> None:
-    """Refuse what is no radius of a ball."""
-    number = isinstance(radius, int | float | np.number) and not isinstance(radius, bool)
-    if not (number and 0 < radius < np.inf):
-        raise ValueError(f"radius={radius!r}: expected a positive number")
 
 
 def fixed(inputs: Inputs) -> NDArray[np.bool_]:

@@ -12,11 +12,17 @@ if TYPE_CHECKING:
     from xai.metrics.report import Report
 
 
+RINGS = 4
+"""Of a radar, with a number each, where there are so many."""
+
+
 def draw(report: Report, kind: str, ax: Any) -> Any:
     """Draw a report as "bars", "ranks" or "radar"."""
     kinds = {"bars": _bars, "ranks": _ranks, "radar": _radar}
     if kind not in kinds:
         raise ValueError(unknown("kind", kind, list(kinds)))
+    if not report.metrics:
+        raise ValueError("there is nothing to draw: the report has no metrics")
     return kinds[kind](report, ax)
 
 
@@ -49,16 +55,17 @@ def _bars(report: Report, ax: Any) -> Any:
         labels = report.names if index % columns == 0 else [""] * len(report.names)
         panel.set_yticks(range(len(labels)), labels, parse_math=False)
         panel.set_ylim(len(labels) - 0.5, -0.5)
-        panel.set_title(f"{metric}\n{report.better(metric)} is better", fontsize="medium")
+        title = f"{metric}\n{report.better(metric)} is better"
+        panel.set_title(title, fontsize="medium", parse_math=False)
         panel.spines[["top", "right"]].set_visible(False)
     return figure
 
 
 def _ranks(report: Report, ax: Any) -> Any:
     """Mean ranks as lines over the metrics, with their 95 % intervals; 1, on top, is best."""
-    from xai.plots.style import Z95, new_axes, series_style
+    from xai.plots.style import Z95, legend_beside, legend_label, new_axes, series_style
 
-    ax = new_axes(ax)
+    own, ax = ax is None, new_axes(ax, max(4.5, 1.5 + 0.55 * len(report.metrics)))
     ranks = {metric: dict(found) for metric, found in report.row_ranks().items()}
     names = list(next(iter(ranks.values())))
     at = np.arange(len(report.metrics))
@@ -68,23 +75,30 @@ def _ranks(report: Report, ax: Any) -> Any:
         error = [Z95 * r.std(ddof=1) / np.sqrt(len(r)) if len(r) > 1 else 0 for r in of_rows]
         colour, marker = series_style(place)
         beside = at + 0.06 * (place - (len(names) - 1) / 2)  # intervals beside one another
-        ax.errorbar(beside, mean, error, label=name, color=colour, marker=marker, capsize=2)
-    ax.set_xticks(range(len(report.metrics)), report.metrics, rotation=30, ha="right")
+        ax.errorbar(
+            beside, mean, error, label=legend_label(name), color=colour, marker=marker, capsize=2
+        )
+    ax.set_xticks(
+        range(len(report.metrics)), report.metrics, rotation=30, ha="right",
+        rotation_mode="anchor", parse_math=False,
+    )  # fmt: skip
     ax.invert_yaxis()
     ax.set_ylabel("mean rank (1 is best)")
     ax.set_xlabel(f"whiskers: ±{Z95} standard errors over rows (95 %)")
-    ax.legend(frameon=False, fontsize="small", loc="upper left", bbox_to_anchor=(1, 1))
+    legend_beside(ax, own=own)
     return ax
 
 
 def _radar(report: Report, ax: Any) -> Any:
     """Mean ranks on spokes, the best outside."""
-    from xai.plots.style import series_style
+    from xai.plots.style import legend_beside, legend_label, series_style
 
+    own = ax is None
     if ax is None:
         import matplotlib.pyplot as plt
 
-        ax = plt.figure(layout="constrained").add_subplot(projection="polar")
+        figure = plt.figure(figsize=(6.4, 4.2), layout="constrained")
+        ax = figure.add_subplot(projection="polar")
     ranks = report.ranks()
     angles = np.linspace(0, 2 * np.pi, len(report.metrics), endpoint=False)
     names = list(next(iter(ranks.values())))
@@ -92,8 +106,15 @@ def _radar(report: Report, ax: Any) -> Any:
         reach = [len(names) + 1 - ranks[m].get(name, np.nan) for m in report.metrics]
         colour, marker = series_style(place)
         closed = [*reach, reach[0]]
-        ax.plot([*angles, angles[0]], closed, label=name, color=colour, marker=marker)
-    ax.set_xticks(angles, report.metrics)
-    ax.set_yticks(range(1, len(names) + 1), [str(r) for r in range(len(names), 0, -1)])
-    ax.legend(frameon=False, loc="lower left", bbox_to_anchor=(1, 0))
+        label = legend_label(name)
+        ax.plot([*angles, angles[0]], closed, label=label, color=colour, marker=marker)
+    ax.set_xticks(angles, report.metrics, parse_math=False)
+    ax.tick_params(axis="x", pad=1)
+    for label, angle in zip(ax.get_xticklabels(), angles, strict=True):  # away from the circle
+        side = np.cos(angle).round(9)
+        label.set_horizontalalignment("left" if side > 0 else "right" if side < 0 else "center")
+    named = np.linspace(1, len(names), min(len(names), RINGS)).round().astype(int)
+    ax.set_yticks(len(names) + 1 - named, named.astype(str))
+    ax.set_ylim(0, len(names))
+    legend_beside(ax, own=own, clear=True)
     return ax

@@ -20,8 +20,10 @@ from typing import Any, Literal
 import numpy as np
 
 from xai import streams
+from xai.metrics import checks
 from xai.metrics.case import Case, Result, metric, run_again
 from xai.metrics.faithfulness import abpc
+from xai.metrics.models import run_alike
 from xai.metrics.numerics import average_ranks, pearson, ratio, spearman
 from xai.metrics.perturb import Explain, explained, moved
 from xai.metrics.score import Floats
@@ -85,19 +87,22 @@ def parameter_randomization(
     """
     if order not in ("bottom_up", "top_down", "independent"):
         raise ValueError(f"order={order!r}: expected 'bottom_up', 'top_down' or 'independent'")
+    checks.count("smooth", smooth, least=0)
+    checks.not_negative("noise", noise)
     beside = _beside(case, steps)
     module = module_of(case)
     names = layers(module)
     last = names[-1]
     names = names[::-1] if order == "top_down" else names
-    own = case.flat if smooth == 0 else _smoothed(case, explain, module, smooth, noise)
+    own = case.flat if smooth == 0 else _smoothed(case, explain, case.scene.model, smooth, noise)
     curve = np.empty((case.scene.n, len(names)))
     likeness, other = _likeness_in_rank(own), None
     for step, name in enumerate(names):
         if other is None or order == "independent":
             other = deepcopy(module)
         _draw_anew(other, [name], case.scene.seed)
-        curve[:, step] = likeness(_smoothed(case, explain, other, smooth, noise))
+        drawn = run_alike(case.scene.model, other)
+        curve[:, step] = likeness(_smoothed(case, explain, drawn, smooth, noise))
     floor = {} if order == "bottom_up" else {"floor": _floor(case, last)}
     return Result(curve.mean(axis=1), curve, floor | beside)
 
@@ -120,9 +125,11 @@ def efficient_parameter_randomization(
     >>> score.values.shape, score.better
     ((5,), 'higher')
     """
+    checks.count("bins", bins)
     beside = _beside(case, steps)
     module = module_of(case)
-    other = randomised(module, layers(module), case.scene.seed)
+    drawn = randomised(module, layers(module), case.scene.seed)
+    other = run_alike(case.scene.model, drawn)
     a = explained(case, case.scene.x, np.arange(case.scene.n), explain, other)
     own = np.array([_entropy(row, bins) for row in case.flat])
     rise = np.array([_entropy(row, bins) for row in a]) - own
@@ -161,6 +168,7 @@ def random_logit(case: Case, *, steps: int = STEPS, explain: Explain | None = No
 
 def _beside(case: Case, steps: int) -> dict[str, Floats]:
     """The attribution's faithfulness; NaN where no removal is known to measure it with."""
+    checks.count("steps", steps, least=0)
     if steps == 0:
         return {}
     scene = case.scene

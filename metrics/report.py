@@ -233,6 +233,8 @@ _ARROW = {"higher": "↑", "lower": "↓"}
 
 def _interval(values: Floats, level: float, seed: int) -> tuple[float, float]:
     """Percentiles of the mean of resampled rows; NaN rows left out."""
+    if not 0 < level < 1:
+        raise ValueError(f"level={level!r}: expected a share such as 0.95")
     kept = values[~np.isnan(values)]
     if len(kept) < 2:
         return float("nan"), float("nan")

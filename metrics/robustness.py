@@ -12,14 +12,15 @@ from typing import Any, Literal
 import numpy as np
 
 from xai import streams
-from xai.inputs import read
+from xai.inputs import Inputs, read
+from xai.layers import find_layer
+from xai.metrics import checks
 from xai.metrics.case import Case, Result, metric, outputs
 from xai.metrics.derivative import Differentiable
 from xai.metrics.numerics import ratio
 from xai.metrics.perturb import (
     Copies,
     Explain,
-    check_radius,
     copied,
     copies,
     explained,
@@ -54,7 +55,7 @@ def max_sensitivity(
 
     Yeh et al. 2019, eq. 3. With `among`, rows like x: Bhatt, Weller & Moura's (2020)
     ``max_z ‖a(z) − a(x)‖`` over its rows within ``‖z − x‖₂ ≤ radius`` and of the same predicted
-    class; NaN where there are none.
+    class, categories that differ being 1 apart; NaN where there are none.
 
     Examples
     --------
@@ -101,16 +102,28 @@ def _sensitivity(
     return ratio(summed(made.changed, axis=1), made.attributed)
 
 
+def others(case: Case, among: Any) -> tuple[Inputs, Floats]:
+    """Other rows, and x (n, d) in their code: a category is the same number in both."""
+    scene = case.scene
+    rows, own = read(among, own=[scene.x]), scene.seen.inputs
+    if rows.shape != own.shape:
+        raise ValueError(f"among= has rows of shape {rows.shape}, x {own.shape}")
+    if rows.columns is None:
+        return rows, numbers(own)
+    return rows, np.asarray(rows.encode(scene.x, "x"), np.float64)
+
+
 def _over_neighbours(
     case: Case, among: Any, radius: Any, explain: Explain | None, summed: Any
 ) -> Floats:
     """Distances of attributions to those of the neighbours in the data, each explained once."""
     scene, n = case.scene, case.scene.n
-    rows = read(among)
-    if rows.shape != scene.seen.inputs.shape:
-        raise ValueError(f"among= has rows of shape {rows.shape}, x {scene.seen.inputs.shape}")
-    gap = numbers(scene.seen.inputs)[:, None] - numbers(rows)[None]
-    near = np.sqrt((gap**2).sum(axis=2)) <= float(radius)
+    checks.positive("radius", radius)
+    codes = fixed(scene.seen.inputs)
+    rows, x = others(case, among)
+    gap = x[:, None] - numbers(rows)[None]
+    gap = np.where(codes.reshape(-1), gap != 0, gap)
+    near = np.sqrt((gap**2).sum(axis=2)) <= radius
     own, other = scene.seen.outputs, outputs(scene.model, among, scene, of="among")
     if scene.seen.model.classifies and own.shape[1] > 1:
         near &= own.argmax(axis=1)[:, None] == other.argmax(axis=1)
@@ -238,7 +251,7 @@ def representation(case: Case, layer: Any, x: Any) -> Floats:
     module = case.scene.seen.model.module
     if module is None:
         raise TypeError("a representation is a layer's of a torch module; the model is none")
-    part = module.get_submodule(layer) if isinstance(layer, str) else layer
+    _, part = find_layer(module, layer)
     parts: list[Floats] = []
 
     def keep(_: Any, __: Any, out: Any) -> None:
@@ -246,7 +259,7 @@ def representation(case: Case, layer: Any, x: Any) -> Floats:
 
     hook = part.register_forward_hook(keep)
     try:
-        outputs(module, x, case.scene, copied(case.scene, x))
+        outputs(case.scene.model, x, case.scene, copied(case.scene, x))
     finally:
         hook.remove()
     return np.concatenate(parts)
@@ -271,6 +284,7 @@ def shift_consistency(
 
     After Li et al. 2022 (DRE), averaged over `samples` rows z of `among` (None: of `data`), the
     same for all x: rows of another group, or of shifted data. Two explanations for each pair.
+    Categories have no half: z takes those of x.
 
     Raises
     ------
@@ -286,19 +300,21 @@ def shift_consistency(
     >>> shift_consistency(f, x, 2 * x, among=others, explain=double).mean()
     0.0
     """
+    checks.count("samples", samples)
     scene = case.scene
     among = scene.data if among is None else among
     if among is None:
         raise ValueError("shift_consistency needs other rows: pass among= or data=")
-    rows, inputs = read(among), scene.seen.inputs
-    fixed(inputs)  # refuses texts and sparse rows
+    inputs = scene.seen.inputs
+    free = ~fixed(inputs).reshape(-1)
+    rows, x = others(case, among)
     m = min(samples, rows.n)
     chosen = streams.cycles(scene.seed, np.arange(m), rows.n)
     index, place = np.repeat(np.arange(scene.n), m), np.tile(chosen, scene.n)
-    x, z = numbers(inputs)[index], numbers(rows)[place]
+    way = np.where(free, numbers(rows)[place] - x[index], 0.0)
     shape = (-1, *inputs.shape)
-    halfway = moved(inputs, index, ((z - x) / 2).reshape(shape))
-    whole = moved(inputs, index, (z - x).reshape(shape))
+    halfway = moved(inputs, index, (way / 2).reshape(shape))
+    whole = moved(inputs, index, way.reshape(shape))
     both = [explained(case, there, index, explain) for there in (halfway, whole)]
     bend = lengths(both[0] - (case.flat[index] + both[1]) / 2).reshape(scene.n, m)
     return ratio(bend.mean(axis=1), lengths(case.flat))
@@ -354,7 +370,9 @@ def worst_case_bound(
     """
     if norm not in ("l2", "linf") or distance not in ("euclidean", "cosine"):
         raise ValueError("expected norm='l2' or 'linf', and distance='euclidean' or 'cosine'")
-    check_radius(radius)
+    checks.positive("radius", radius)
+    if step is not None:
+        checks.positive("step", step)
     n, by_torch = case.scene.n, None
     if explain is None and step is None:
         by_torch = Differentiable.of(case)
@@ -424,6 +442,7 @@ def consistency(case: Case, *, k: int = 3) -> Floats:
     >>> consistency(f, x, x, k=2).values
     array([ 1.,  1., nan])
     """
+    checks.count("k", k)
     a, outs = np.nan_to_num(case.flat), case.scene.seen.outputs
     if outs.shape[1] == 1:
         raise ValueError("consistency compares predicted classes; the model has one output")

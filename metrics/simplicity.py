@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from xai.metrics import checks
 from xai.metrics.case import Case, metric
 from xai.metrics.score import Floats
 
@@ -69,7 +70,7 @@ def effective_complexity(case: Case, *, share: float = 0.9) -> Floats:
     >>> effective_complexity(None, None, np.array([[0.0, 1.0], [1.0, 1.0]])).values
     array([1., 2.])
     """
-    if not 0 < share <= 1:
+    if not (checks.is_number(share) and 0 < share <= 1):
         raise ValueError(f"share={share!r}: expected a fraction in (0, 1]")
     p, _ = shares(case.flat)
     held = np.cumsum(-np.sort(-p, axis=1), axis=1)

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xai.inputs import is_tensor
+from xai.metrics import checks
 from xai.metrics.case import Case, Result, metric
 from xai.metrics.score import Floats
 
@@ -78,7 +79,8 @@ def simulatability(
     from sklearn.model_selection import KFold
 
     x, y, a = _rows(case), _classes(case), case.flat
-    if len(x) < 2 * folds or folds < 2:
+    checks.count("folds", folds, least=2)
+    if len(x) < 2 * folds:
         raise ValueError(f"folds={folds}: simulatability needs two rows a fold; x has {len(x)}")
     seed = case.scene.seen.seed % 2**32
     dealt = a[np.random.default_rng(seed).permutation(len(a))]  # to rows they are not of

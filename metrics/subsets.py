@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from xai import streams
 from xai.game import Game, ModelGame
+from xai.metrics import checks
 from xai.metrics.case import Case, Scene, padded
 from xai.metrics.paths import Amount, amounts, pieces
 from xai.metrics.score import Floats
@@ -50,16 +51,12 @@ def of_halves(d: int, samples: int, seed: int) -> Removed:
 
 def subsets(d: int, size: Amount | None, samples: int, seed: int) -> Removed:
     """Subsets of the given sizes, or of halves where None."""
-    check_samples(samples)
+    checks.count("samples", samples, least=2)
     if size is None:
         return of_halves(d, samples, seed)
-    return np.concatenate([of_size(d, int(s), samples, seed) for s in amounts(size, d)])
-
-
-def check_samples(samples: int) -> None:
-    """Refuse what is no number of samples."""
-    if isinstance(samples, bool) or not isinstance(samples, int | np.integer) or samples < 2:
-        raise ValueError(f"samples={samples!r}: expected an integer of at least 2")
+    return np.concatenate(
+        [of_size(d, int(s), samples, seed) for s in amounts(size, d, "subset_size")]
+    )
 
 
 def drops(scene: Scene, place: int, removed: Removed) -> Floats:

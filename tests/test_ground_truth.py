@@ -192,6 +192,11 @@ def test_grid_pointing_by_hand():
     assert_allclose(metrics.grid_pointing(None, None, a[:, None], cell=1).values, 2 / 8)
     with pytest.raises(ValueError, match="mosaic has 0 to 3"):
         metrics.grid_pointing(None, None, a, cell=4)
+    for wrong in (1.5, "a", [0, 1, 2], True, np.array([True, False])):
+        with pytest.raises(ValueError, match="expected an integer, one for each of 2 rows, or a"):
+            metrics.grid_pointing(None, None, a, cell=wrong)
+    with pytest.raises(ValueError, match=r"grid=1\.5: expected a positive integer"):
+        metrics.grid_pointing(None, None, a, cell=0, grid=1.5)
     with pytest.raises(ValueError, match="needs attributions of images"):
         metrics.grid_pointing(None, None, a.reshape(2, -1), cell=0)
 
@@ -382,3 +387,18 @@ def test_evaluate_holds_explanations_against_a_truth_beside_controls():
     assert report["mass", "occlusion"].mean() == 1.0
     assert report["agree", "occlusion"].mean() == 1.0
     assert abs(report["auc", "random"].mean() - 0.5) < 4 * report["auc", "random"].std_error
+
+
+@pytest.mark.parametrize("wrong", [["a", "b", "c"], [None, "x", True], "mask", object()])
+def test_a_mask_is_of_booleans_or_numbers(wrong):
+    a = np.array([[3.0, 1.0, 2.0]])
+    for name in ("iou", "roc_auc", "suppressor_mass"):
+        with pytest.raises(TypeError, match="a mask is of booleans or numbers, not"):
+            getattr(metrics, name)(None, None, a, mask=wrong)
+        with pytest.raises(TypeError, match=f"{name} needs mask="):
+            getattr(metrics, name)(None, None, a)
+    with pytest.raises(ValueError, match="the mask holds NaN"):
+        metrics.iou(None, None, a, mask=[None, 1, 0])
+    want = metrics.iou(None, None, a, mask=[True, True, False]).values
+    objects = np.array([True, 1, 0], object)
+    np.testing.assert_array_equal(metrics.iou(None, None, a, mask=objects).values, want)

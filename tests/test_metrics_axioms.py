@@ -145,6 +145,35 @@ def test_estimators_are_mixed_as_their_probabilities(cancer):
     assert_allclose(metrics.input_invariance(cancer.forest, cancer.x[:2], e).values, 0, atol=1e-6)
 
 
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_scripted_modules_are_shifted_and_mixed_and_may_be_parts_of_others():
+    torch = pytest.importorskip("torch")
+    torch.manual_seed(0)
+    net = torch.nn.Sequential(torch.nn.Linear(4, 3), torch.nn.Tanh(), torch.nn.Linear(3, 2))
+    x, compiled = torch.randn(3, 4), torch.jit.script(net)
+    for f, like in ((compiled, net), (torch.nn.Sequential(compiled, torch.nn.Tanh()), None)):
+        e = xai.explain(f, x, "gradient_x_input")
+        assert_allclose(metrics.linearity_gap(f, x, e).values, 0, atol=1e-5)
+        shifted = metrics.input_invariance(f, x, e).values
+        if like is not None:
+            want = metrics.input_invariance(like, x, xai.explain(like, x, "gradient_x_input"))
+            assert_allclose(shifted, want.values, rtol=1e-5)
+
+
+@pytest.mark.parametrize("kind", [list, np.array])
+def test_models_of_texts_are_mixed_too(kind):
+    from sklearn.feature_extraction.text import TfidfVectorizer
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.pipeline import make_pipeline
+
+    texts = ["good film and fun", "bad film", "not good at all", "fun fun fun"]
+    f = make_pipeline(TfidfVectorizer(), LogisticRegression()).fit(texts, [1, 0, 0, 1])
+    e = xai.explain(f, kind(texts), "exact_shapley")
+    score = metrics.linearity_gap(f, kind(texts), e)
+    assert_allclose(score.values, 0, atol=1e-12)
+    assert metrics.linearity_gap(f.predict_proba, texts, e).undefined == 0
+
+
 def test_simplicity_of_uniform_and_of_one_feature():
     a = np.array([[1.0, 1, 1, 1], [0, -5, 0, 0], [3, 4, 0, -3], [0, 0, 0, 0]])
     entropy = metrics.complexity(None, None, a)

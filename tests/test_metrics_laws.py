@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import re
 from dataclasses import dataclass, field
 from functools import partial
 from importlib import import_module
@@ -133,7 +134,10 @@ def test_the_table_names_every_metric():
         assert record.better in ("higher", "lower") and record.says and record.paper
         first = list(inspect.signature(function).parameters)[:3]
         assert first == ["model", "x", "explanation"]
-        assert function.__doc__
+        for keyword in inspect.signature(function).parameters:
+            if keyword not in function.options or keyword == "explain":
+                assert re.search(rf"^(\w+, )*{keyword}(, \w+)* :", function.__doc__, re.M), keyword
+        assert function.__doc__.index("Other Parameters") < function.__doc__.index("Examples")
         assert ("explain" in record.needs) == ("explain" in function.options)
     assert str(len(RECORDS)) and "faithfulness" in repr(metrics.names())
 
@@ -441,6 +445,50 @@ def test_explain_is_a_function_and_gives_numbers(rows):
 def test_a_radius_is_a_positive_number(name, radius, rows, attribution):
     with pytest.raises(ValueError, match=r"radius=.*expected a positive number"):
         scored(name, model, rows, attribution, radius=radius)
+
+
+COUNTS = ("steps", "samples", "directions", "k", "subset_size")
+SIZES = ("tolerance", "weight", "step", "shift", "share")
+"""Options that are whole numbers, and such that are numbers."""
+WRONG = [
+    (name, option, wrong)
+    for name in [r.name for r in RECORDS if r.name not in UNSCORED]
+    for option in getattr(metrics, name).options
+    for wrong in ([-1, 1.5, float("nan"), True, "a", []] if option in COUNTS else
+                  [float("nan"), "a", [1.0, 2.0]] if option in SIZES else [])
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("name", "option", "wrong"), WRONG)
+def test_options_that_are_no_numbers_are_refused(name, option, wrong, rows, attribution):
+    given = {"mask": {"mask": np.arange(5) < 2}, "reference": {"reference": attribution}}
+    options = given.get(next(r for r in RECORDS if r.name == name).needs, {})
+    metric = partial(scored, name) if name in CASES else partial(getattr(metrics, name), **options)
+    with pytest.raises(ValueError, match=rf"{option}=.*expected|{option} is empty"):
+        metric(model, rows, attribution, **{option: wrong})
+
+
+def test_a_number_of_players_may_be_numpys(rows, attribution):
+    want = scored("pgi", model, rows, attribution, k=2)
+    for k in (np.int64(2), np.array(2), np.array([2])):
+        assert_array_equal(scored("pgi", model, rows, attribution, k=k).values, want.values)
+
+
+@pytest.mark.parametrize(
+    ("common", "kind", "match"),
+    [
+        ({"batch_size": 0}, ValueError, "batch_size must be positive, not 0"),
+        ({"batch_size": "a"}, TypeError, "batch_size must be an integer, not 'a'"),
+        ({"n_jobs": 0}, ValueError, "n_jobs must be positive, not 0"),
+        ({"n_jobs": 1.5}, TypeError, "n_jobs must be an integer, not 1.5"),
+    ],
+)
+def test_sizes_of_batches_are_those_of_explain(common, kind, match, rows, attribution, counting):
+    f = counting(model)
+    for name in ("deletion", "complexity"):
+        with pytest.raises(kind, match=match):
+            getattr(metrics, name)(f, rows, attribution, removal="baseline", **common)
+    assert f.rows == 0
 
 
 def test_a_data_set_explanation_is_of_no_row(cancer):

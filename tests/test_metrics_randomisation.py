@@ -270,3 +270,59 @@ def test_the_default_order_has_no_floor_to_fall_to(net, x):
         ).values,
     )  # fmt: skip
     assert_allclose(larger.curve, plain.curve)
+
+
+@pytest.mark.parametrize("name", ["linearity_gap", "input_invariance", "parameter_randomization"])
+@pytest.mark.parametrize("by", ["gradcam", "occlusion"])
+def test_layers_of_other_modules_are_found_by_name_or_as_themselves(name, by):
+    torch.manual_seed(0)
+    net = torch.nn.Sequential(
+        torch.nn.Conv2d(1, 4, 3), torch.nn.ReLU(), torch.nn.AdaptiveAvgPool2d(1),
+        torch.nn.Flatten(), torch.nn.Linear(4, 2),
+    )  # fmt: skip
+    x, scores = torch.rand(2, 1, 7, 8), []
+    for layer in ("0", net[0]):
+        own = {"layer": layer} if by == "gradcam" else {"players": xai.players.Channels(layer)}
+        e = xai.explain(net, x, by, **own)
+        scores.append(getattr(metrics, name)(net, x, e).values)
+    assert_array_equal(*scores)
+    assert np.isfinite(scores).all() and net.training
+    if name == "linearity_gap":
+        assert_allclose(scores, 0, atol=1e-5)
+
+
+AGAIN = ("linearity_gap", "input_invariance", "parameter_randomization",
+         "efficient_parameter_randomization", "relative_representation_stability")  # fmt: skip
+
+
+@pytest.mark.parametrize("name", AGAIN)
+def test_the_output_that_was_chosen_is_the_one_that_is_explained_again(name, x):
+    class Two(torch.nn.Module):
+        def __init__(self, *, both):
+            super().__init__()
+            self.first, self.last, self.both = torch.nn.Linear(6, 4), torch.nn.Linear(4, 2), both
+
+        def forward(self, x):
+            h = self.first(x)
+            out = self.last(h.tanh())
+            return {"hidden": h, "out": out} if self.both else out
+
+    torch.manual_seed(0)
+    two = Two(both=True).double()
+    one = Two(both=False).double()
+    one.load_state_dict(two.state_dict())
+    options = {"layer": "first"} if name == "relative_representation_stability" else {}
+    found = [
+        getattr(metrics, name)(f, x, xai.explain(f, x, "gradient_x_input"), **options).values
+        for f in (one, xai.TorchModel(two, output="out"))
+    ]
+    assert_allclose(found[1], found[0], atol=1e-12)
+    assert two.training and all(p.requires_grad for p in two.parameters())
+
+
+def test_an_unknown_layer_is_refused_with_the_nearest(net, x):
+    e = xai.explain(net, x, "gradient")
+    with pytest.raises(ValueError, match="unknown layer '9'"):
+        metrics.relative_representation_stability(net, x, e, layer="9")
+    with pytest.raises(ValueError, match="Linear is no layer of the model"):
+        metrics.relative_representation_stability(net, x, e, layer=torch.nn.Linear(1, 1))

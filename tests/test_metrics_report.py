@@ -252,6 +252,35 @@ def test_pictures(rows, two):
     assert len(report.plot("radar").lines) == 2
     with pytest.raises(ValueError, match="kind"):
         report.plot("bar chart")
+    empty = metrics.evaluate(bent, rows, two, [])
+    for kind in ("bars", "ranks", "radar"):
+        with pytest.raises(ValueError, match="no metrics"):
+            empty.plot(kind)
+    plt.close("all")
+
+
+@pytest.mark.parametrize("many", [1, 12])
+@pytest.mark.parametrize("kind", ["ranks", "radar", "curves"])
+def test_nothing_of_a_picture_is_cut_off_or_below_its_legend(kind, many, rows):
+    import matplotlib.pyplot as plt
+
+    plt.switch_backend("Agg")
+    name = "A method with a long $name, at a baseline of zero, "
+    every = {name + str(i): rows * (1 + i) for i in range(many)}
+    asked = ["deletion", "faithfulness_correlation", "complexity", "completeness_gap"]
+    report = metrics.evaluate(bent, rows, every, asked, controls=False, data=rows)
+    ax = xai.plots.curves(report) if kind == "curves" else report.plot(kind)
+    figure = ax.get_figure()
+    figure.canvas.draw()
+    legend = ax.get_legend() or figure.legends[0]
+    shown = [text.get_text().replace("\n", " ") for text in legend.get_texts()]
+    assert [text.split(" (")[0] for text in shown] == [n.replace("$", r"\$") for n in every]
+    whole, beside = figure.bbox, legend.get_window_extent()
+    for box in (beside, ax.xaxis.get_tightbbox(), ax.yaxis.get_tightbbox()):
+        assert whole.x0 - 1 <= box.x0 and box.x1 <= whole.x1 + 1
+        assert whole.y0 - 1 <= box.y0 and box.y1 <= whole.y1 + 1
+        assert box is beside or not box.overlaps(beside)
+    assert ax.get_window_extent().width > 0.4 * (whole.width - beside.width)
     plt.close("all")
 
 
@@ -273,6 +302,82 @@ def test_arrays_are_scored_and_what_cannot_be_repeated_is_said_first(rows, count
         metrics.evaluate(linear, rows, {"random": rows}, **given)
     with pytest.raises(TypeError, match="list"):
         metrics.evaluate(linear, rows, {"mine": rows}, "deletion", **given)
+
+
+@pytest.mark.parametrize(
+    ("asked", "kind", "match"),
+    [
+        (["deletoin"], ValueError, "did you mean 'deletion'"),
+        ([None], TypeError, r"a metric is a name or a pair \(name, options\), not None"),
+        ([("abpc", {}, 3)], TypeError, "a metric is a name or a pair"),
+        ([("abpc", "steps")], TypeError, "a metric is a name or a pair"),
+        ([("abpc", {"stepz": 3})], TypeError, "did you mean 'steps'"),
+        ([("abpc", {"seed": 3})], TypeError, "seed are for all metrics"),
+        ([("iou", {"k": 1}), "abpc"], TypeError, r"needs mask=: ask for \('iou', {'mask': …}\)"),
+        ("abpc", TypeError, r"such as \['abpc'\]"),
+    ],
+)
+def test_metrics_that_are_none_are_refused_before_anything_is_evaluated(
+    asked, kind, match, rows, counting
+):
+    f = counting(bent)
+    with pytest.raises(kind, match=match):
+        metrics.evaluate(f, rows, {"a": rows}, asked, data=rows)
+    with pytest.raises(kind, match=match):
+        xai.compare(f, rows, ["occlusion"], asked, data=rows)
+    if not isinstance(asked, str):
+        with pytest.raises(kind, match=match):
+            metrics.meta_check(f, rows, {"a": rows}, asked[0], data=rows)
+    assert f.rows == 0
+
+
+@pytest.mark.parametrize("methods", [[], "lime", [None], {}, 3, {"lime"}])
+def test_methods_are_a_list_or_a_dict(methods, rows, counting):
+    f = counting(bent)
+    for front in (xai.compare, xai.choose):
+        with pytest.raises(TypeError, match="methods must be a list"):
+            front(f, rows, methods=methods, data=rows)
+        with pytest.raises(ValueError, match="two methods have the same name"):
+            front(f, rows, methods=["lime", "lime"], data=rows)
+    with pytest.raises(ValueError, match="control"):
+        xai.compare(f, rows, {"random": "lime"}, data=rows)
+    assert f.rows == 0
+
+
+def test_explain_has_a_function_for_each_name(rows, counting):
+    f, again = counting(bent), lambda model, x, target: x
+    for explain, kind in ((again, TypeError), ({"b": again}, ValueError)):
+        for front in (metrics.evaluate, metrics.meta_check):
+            asked = "max_sensitivity" if front is metrics.meta_check else None
+            with pytest.raises(kind, match=r"explain must be a dict|unknown explanation 'b'"):
+                front(f, rows, {"a": rows}, asked, explain=explain, data=rows)
+    assert f.rows == 0
+
+
+@pytest.mark.parametrize("wrong", [0, -1, 1.5, "a", True, float("nan")])
+def test_counts_of_checks_and_choices_are_positive_integers(wrong, rows, counting):
+    f = counting(bent)
+    for name in ("seeds", "randoms"):
+        with pytest.raises(ValueError, match=rf"{name}=.*expected a positive integer"):
+            metrics.meta_check(f, rows, {"a": rows}, "abpc", data=rows, **{name: wrong})
+    with pytest.raises(ValueError, match=r"samples=.*expected a positive integer"):
+        xai.choose(f, rows, data=rows, samples=wrong)
+    if wrong != 1.5:
+        with pytest.raises(ValueError, match=r"scale=.*expected a positive number"):
+            xai.choose(f, rows, data=rows, scale=wrong)
+    if wrong != 0:
+        with pytest.raises(ValueError, match=r"copies=.*expected an integer of at least 0"):
+            xai.choose(f, rows, data=rows, copies=wrong)
+    with pytest.raises(TypeError, match=r"removals must be a list, such as \['baseline'\]"):
+        metrics.meta_check(f, rows, {"a": rows}, "abpc", data=rows, removals="baseline")
+    assert f.rows == 0
+
+
+def test_levels_are_shares(rows):
+    report = metrics.evaluate(bent, rows, {"a": rows}, ["complexity"])
+    for ask in (report.interval, report.beats_random):
+        with pytest.raises(ValueError, match=r"level=95: expected a share such as 0\.95"):
+            ask("complexity", "a", level=95)
 
 
 def test_explanations_must_be_of_the_same_class(cancer):
@@ -482,6 +587,14 @@ def test_rows_with_gaps_are_not_moved(rows):
     for x, data, what in ((gaps, rows, "x"), (rows, gaps, "data")):
         with pytest.raises(ValueError, match=f"{what} holds NaN"):
             xai.choose(f, x, data=data, methods=["occlusion"])
+
+
+def test_a_model_that_does_not_change_answers_no_question(rows):
+    choice = xai.choose(lambda x: np.ones(len(x)), rows[:3], data=rows, methods=["occlusion"])
+    assert np.isnan(choice.r2["occlusion"]["absent"])
+    assert any("does not change in the neighbourhood 'absent'" in w for w in choice.warnings)
+    still = xai.choose(linear, rows[:3], data=rows[:1], methods=["occlusion"])
+    assert not any("'absent'" in w for w in still.warnings)
 
 
 def test_no_linear_explanation_holds_everywhere(rows):

@@ -263,6 +263,36 @@ def test_categories_stay_as_they_are(mixed):
     assert (score.values > 0).all()
 
 
+def test_categories_of_neighbours_are_the_same_words():
+    """Not the same codes, which are each table's own; so a row's score is its own, too."""
+    pandas = pytest.importorskip("pandas")
+    x = pandas.DataFrame({"n": [0.0, 1.0, 1.0], "word": ["u", "v", "w"]})
+    among = pandas.DataFrame({"n": [1.0, 5.0], "word": ["w", "w"]})
+    f = lambda rows: rows["n"].to_numpy() * 2.0  # noqa: E731
+    explain = lambda model, rows, target: np.stack(  # noqa: E731
+        [rows["n"] ** 2, (rows["word"] == "w") * 3.0], axis=1
+    )
+    a = explain(f, x, None)
+    given = {"among": among, "explain": explain}
+    near = metrics.max_sensitivity(f, x, a, radius=0.5, **given)
+    assert_array_equal(near.values, [np.nan, np.nan, 0])
+    wide = metrics.max_sensitivity(f, x, a, radius=1.0, **given)
+    assert_array_equal(wide.values, [np.nan, 3, 0])
+    bend = metrics.shift_consistency(f, x, a, **given)  # of n²: (z − x)² / 4, the word is x's
+    assert_allclose(bend.values[2], (0 + 4**2 / 4) / 2 / np.sqrt(10))
+    for i in range(3):
+        one = x.iloc[[i]], a[i : i + 1]
+        for name, whole in (("max_sensitivity", wide), ("shift_consistency", bend)):
+            options = given | ({"radius": 1.0} if name == "max_sensitivity" else {})
+            alone = getattr(metrics, name)(f, *one, **options)
+            assert_array_equal(alone.values, whole.values[i : i + 1])
+    for name in ("max_sensitivity", "shift_consistency"):
+        with pytest.raises(ValueError, match=r"among= has rows of shape \(4,\), x \(2,\)"):
+            getattr(metrics, name)(
+                lambda z: z[:, 0], np.ones((1, 2)), np.ones((1, 2)), among=np.ones((1, 4))
+            )
+
+
 @pytest.mark.parametrize("norm", ["l2", "linf"])
 def test_attacks_reach_the_bound_of_quadratics_and_stay_below_it(rows, norm):
     f = lambda x: 0.5 * ((x @ A) * x).sum(axis=1)  # noqa: E731

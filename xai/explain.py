@@ -17,7 +17,7 @@ from xai.game import DatasetGame, Game
 from xai.inputs import Inputs, dense, is_tensor
 from xai.methods import Method
 from xai.progress import Progress
-from xai.setting import Setting, names_columns, open_setting
+from xai.setting import Setting, check_counts, names_columns, open_setting
 from xai.streams import as_seed
 from xai.summary.base import Attribution, Budget, BudgetError
 from xai.targets import Label, Target
@@ -108,7 +108,7 @@ def explain(
     True
     """
     seed = as_seed(seed)
-    _check_counts(budget=budget, batch_size=batch_size, n_jobs=n_jobs)
+    check_counts(budget=budget, batch_size=batch_size, n_jobs=n_jobs)
     bar = Progress(progress, method if isinstance(method, str) else getattr(method, "name", ""))
     try:
         with open_setting(
@@ -133,18 +133,6 @@ def explain(
 
 
 _KEYWORDS = [n for n in explain.__annotations__ if n not in ("model", "x", "options", "return")]
-
-
-def _check_counts(**counts: int | None) -> None:
-    for name, value in counts.items():
-        if value is None:
-            continue
-        if isinstance(value, bool) or not isinstance(value, int | np.integer):
-            raise TypeError(f"{name} must be an integer, not {value!r}")
-        if name == "budget":  # too small a one is the summary's to refuse, which knows the least
-            continue
-        if value < 1 and not (name == "n_jobs" and value < 0):
-            raise ValueError(f"{name} must be positive, not {value}")
 
 
 def _summed_up(

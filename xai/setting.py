@@ -310,6 +310,19 @@ def _with_categories(
     return replace(inputs, categorical=marked)
 
 
+def check_counts(**counts: int | None) -> None:
+    """Refuse what is no integer, and sizes and numbers of jobs that are none."""
+    for name, value in counts.items():
+        if value is None:
+            continue
+        if isinstance(value, bool) or not isinstance(value, int | np.integer):
+            raise TypeError(f"{name} must be an integer, not {value!r}")
+        if name == "budget":  # too small a one is the summary's to refuse, which knows the least
+            continue
+        if value < 1 and not (name == "n_jobs" and value < 0):
+            raise ValueError(f"{name} must be positive, not {value}")
+
+
 def _channel_axis(inputs: Inputs, model: Model, given: int | None) -> int | None:
     """The axis of an image batch's channels; None where x is no batch of images."""
     if len(inputs.shape) != 3:

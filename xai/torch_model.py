@@ -69,9 +69,9 @@ class TorchModel:
 
         batch = self.laid_out(batch)
         if self.precision is None:
-            return self._chosen(self.module(batch))
+            return self.chosen(self.module(batch))
         with torch.autocast(batch.device.type, getattr(torch, self.precision)):
-            return self._chosen(self.module(batch))
+            return self.chosen(self.module(batch))
 
     def laid_out(self, batch: Any) -> Any:
         """A batch in the memory format that the module runs in."""
@@ -81,7 +81,8 @@ class TorchModel:
             return batch
         return batch.contiguous(memory_format=torch.channels_last)
 
-    def _chosen(self, out: Any) -> Any:
+    def chosen(self, out: Any) -> Any:
+        """The output that is explained, of what the module returned."""
         import torch
 
         if callable(self.output):
@@ -140,7 +141,8 @@ def run_watched(module: Module, run: Callable[[], T]) -> tuple[T, int, dict[str,
         if out.ndim:
             widest = max(widest, out[:1].numel())
 
-    if isinstance(module, torch.jit.ScriptModule) or hasattr(module, "_orig_mod"):
+    scripted = any(isinstance(part, torch.jit.ScriptModule) for part in module.modules())
+    if scripted or hasattr(module, "_orig_mod"):
         return run(), 0, {}
     with leaves_watched(module, note):
         out = run()

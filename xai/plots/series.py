@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
-import textwrap
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from xai.plots.row import Floats, Row, read
-from xai.plots.style import NEUTRAL, Z95, ink, new_axes, row_axes, series_style, title
+from xai.plots.style import (
+    NEUTRAL,
+    Z95,
+    ink,
+    legend_beside,
+    legend_label,
+    new_axes,
+    row_axes,
+    series_style,
+    title,
+)
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -42,7 +51,7 @@ def dots(
         colour, marker = series_style(place)
         axes.errorbar(
             values, y, xerr=None if errors is None else Z95 * errors, fmt=marker, color=colour,
-            markersize=5, elinewidth=1, capsize=2, label=_label(name),
+            markersize=5, elinewidth=1, capsize=2, label=legend_label(name),
         )  # fmt: skip
         axes.hlines(y, 0, values, color=colour, linewidth=1.5, alpha=0.35)
     axes.axvline(0, color=ink(axes), linewidth=0.8)
@@ -50,11 +59,6 @@ def dots(
         axes.axhline(line - 0.5, color=ink(axes), linewidth=0.3, alpha=0.3)
     if legend:
         axes.legend(frameon=False, fontsize="small", loc="upper left", bbox_to_anchor=(1, 1))
-
-
-def _label(name: str) -> str:
-    """A legend's entry: short lines, nothing typeset."""
-    return "\n".join(textwrap.wrap(name, 32)).replace("$", r"\$")
 
 
 def methods(
@@ -130,7 +134,7 @@ def curves(
     [4.0, 1.0, 0.0]
     """
     found = _scores(scores, metric)
-    axes = new_axes(ax, 6.5, 3.8)
+    axes = new_axes(ax, 5.0, 3.8)
     longest = 0
     for place, (name, score) in enumerate(found.items()):
         if score.curve is None:
@@ -145,7 +149,7 @@ def curves(
         axes.plot(
             share, mean, color=colour, marker=marker, markersize=4,
             linestyle="--" if name == RANDOM else "-",
-            markevery=max(1, len(mean) // 8), label=_label(name + auc),
+            markevery=max(1, len(mean) // 8), label=legend_label(name + auc),
         )  # fmt: skip
         if len(curve) > 1:
             spread = np.nanstd(curve, axis=0, ddof=1) / np.sqrt(known)
@@ -159,7 +163,7 @@ def curves(
     band = ["bands: ±1.96 standard errors over rows (95 %)"] if longest > 1 else []
     axes.set_xlabel("\n".join([f"players {done} (%)", *band]))
     axes.set_ylabel("value of the output")
-    axes.legend(frameon=False, fontsize="small", loc="upper left", bbox_to_anchor=(1, 1))
+    legend_beside(axes, own=ax is None)
     return axes
 
 

@@ -7,7 +7,7 @@ settings, so a picture drawn under a dark style is a dark picture.
 from __future__ import annotations
 
 import textwrap
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -147,6 +147,31 @@ def fit_figure(ax: Axes, width: float = 7.0) -> None:
     figure = ax.get_figure(root=True)
     assert figure is not None
     figure.set_size_inches(width, 1.4 + line * max(len(labels), 1))
+
+
+def legend_label(name: str) -> str:
+    """A legend's entry: short lines, nothing typeset."""
+    return "\n".join(textwrap.wrap(name, 32)).replace("$", r"\$")
+
+
+def legend_beside(ax: Axes, *, own: bool, clear: bool = False) -> None:
+    """A legend to the right of the axes, which a figure of their own is made large enough for.
+
+    `clear`: not over labels that stick out of the axes; then it is the figure's, if that is `own`.
+    """
+    look: dict[str, Any] = {"frameon": False, "fontsize": "small"}
+    figure = ax.get_figure(root=True)
+    assert figure is not None
+    if own and clear:
+        legend = figure.legend(loc="outside right upper", **look)
+    else:
+        legend = ax.legend(loc="upper left", bbox_to_anchor=(1.15 if clear else 1, 1), **look)
+    if own:
+        box = legend.get_window_extent()
+        width, height = figure.get_size_inches()
+        grown = max(1, (box.height / figure.dpi + 0.5) / height)  # a title is above the axes
+        across = grown if clear else 1  # room for the labels of a circle that is larger
+        figure.set_size_inches(across * width + box.width / figure.dpi, grown * height)
 
 
 def _two_lines(label: str) -> str:

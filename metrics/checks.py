@@ -1,0 +1,47 @@
+"""Options of metrics that are numbers: what is none is refused, before anything is evaluated."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+
+def count(name: str, value: Any, *, least: int = 1) -> None:
+    """Refuse what is no whole number of at least `least`.
+
+    Examples
+    --------
+    >>> count("steps", 2.5)
+    Traceback (most recent call last):
+    ...
+    ValueError: steps=2.5: expected a positive integer
+    """
+    whole = isinstance(value, int | np.integer) and not isinstance(value, bool)
+    if not (whole and value >= least):
+        wanted = "a positive integer" if least == 1 else f"an integer of at least {least}"
+        raise ValueError(f"{name}={value!r}: expected {wanted}")
+
+
+def is_number(value: Any) -> bool:
+    """Whether a value is one finite real number."""
+    real = isinstance(value, int | float | np.integer | np.floating)
+    return real and not isinstance(value, bool) and bool(np.isfinite(value))
+
+
+def number(name: str, value: Any) -> None:
+    """Refuse what is no finite number."""
+    if not is_number(value):
+        raise ValueError(f"{name}={value!r}: expected a number")
+
+
+def positive(name: str, value: Any) -> None:
+    """Refuse what is no number above 0."""
+    if not (is_number(value) and value > 0):
+        raise ValueError(f"{name}={value!r}: expected a positive number")
+
+
+def not_negative(name: str, value: Any) -> None:
+    """Refuse what is no number of at least 0."""
+    if not (is_number(value) and value >= 0):
+        raise ValueError(f"{name}={value!r}: expected a number of at least 0")
