@@ -1,9 +1,10 @@
 """What a metric costs: beside the bare model on the same rows, and beside Quantus.
 
 ``python benchmarks/metrics.py [--turns 3] [--alone] [--json metrics.json]``: 16 images of 32 × 32
-and a small convolutional network; 500 rows of 20 columns and a small MLP. Each line: our seconds,
-over those of the bare forwards (or explanations) of as many rows at the best batch size, just
-before and just after; and Quantus's with the same number of evaluations, over ours. Medians.
+and a small convolutional network; 500 rows of 20 columns with a small MLP, and with a random forest
+(metrics that do not explain again, without Quantus). Each line: our seconds, over those of the bare
+forwards (or explanations) of as many rows at the best batch size, just before and just after; and
+Quantus's with the same number of evaluations, over ours. Medians.
 """
 
 from __future__ import annotations
@@ -15,16 +16,18 @@ import statistics
 import time
 import warnings
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import torch
+from sklearn.ensemble import RandomForestClassifier
 
 import xai
 from xai import metrics
 
 BATCHES = (32, 128, 512, 2048, 8192)
+FOREST_BATCHES = (2048, 8192, 2**15, 2**17)
 PLAIN = {"abs": False, "normalise": False, "disable_warnings": True}
 
 
@@ -34,16 +37,30 @@ class Problem:
 
     net: Any
     x: np.ndarray
+    batches: tuple[int, ...] = BATCHES
 
     def __post_init__(self) -> None:
         self.net.eval()
         self.tensor = torch.as_tensor(self.x)
-        self.rows = self.explained = 0
+        self.start()
         self.counting = True
         self.net.register_forward_pre_hook(self._count)
         with torch.no_grad():
             self.target = self.net(self.tensor).argmax(dim=1).numpy()
         self.a = self.explain(self.net, self.x, self.target)
+
+    def start(self) -> None:
+        """Count rows from here on."""
+        self.rows = self.explained = 0
+
+    def pool(self, count: int) -> np.ndarray:
+        """So many rows for the bare model."""
+        return np.resize(self.x, (min(count, max(self.batches)), *self.x.shape[1:]))
+
+    def forward(self, rows: np.ndarray) -> None:
+        """The bare model."""
+        with torch.no_grad():
+            self.net(torch.as_tensor(rows))
 
     def _count(self, _: Any, inputs: Any) -> None:
         self.rows += len(inputs[0]) * self.counting
@@ -79,6 +96,47 @@ def table() -> Problem:
     return Problem(net, np.random.default_rng(0).normal(size=(500, 20)).astype(np.float32))
 
 
+class Forest(Problem):
+    """A forest whose rows are counted, and attributions by chance.
+
+    How long trees take depends on their rows: the bare run has the very rows that ours gave it.
+    """
+
+    def __post_init__(self) -> None:
+        y = self.x[:, 0] * self.x[:, 1] > self.x[:, 2]
+        self.net = RandomForestClassifier(100, max_depth=8, random_state=0).fit(self.x, y)
+        self.predict = self.net.predict_proba
+        self.net.predict_proba = self._counted
+        self.start()
+        self.target = self.forward(self.x).argmax(axis=1)
+        self.a = np.random.default_rng(1).normal(size=self.x.shape)
+
+    def forward(self, rows: np.ndarray) -> np.ndarray:
+        """The bare model."""
+        return self.predict(rows)
+
+    def start(self) -> None:
+        """Count rows, and keep them."""
+        super().start()
+        self.given: list[np.ndarray] | None = []
+
+    def pool(self, count: int) -> np.ndarray:
+        """The rows that were given to the model; others are not kept."""
+        pool, self.given = np.concatenate(self.given), None
+        return pool
+
+    def _counted(self, rows: np.ndarray) -> np.ndarray:
+        self.rows += len(rows)
+        if self.given is not None:
+            self.given.append(rows)
+        return self.predict(rows)
+
+
+def forest() -> Problem:
+    """The same rows, 100 trees."""
+    return Forest(None, table().x, FOREST_BATCHES)
+
+
 @dataclass(frozen=True)
 class Line:
     """One metric: ours, and Quantus's where it has one."""
@@ -90,7 +148,7 @@ class Line:
 
 def lines(p: Problem) -> list[Line]:
     """The metrics measured on a problem, with the same number of evaluations on both sides."""
-    d, picture = p.x[0].size, p.x.ndim == 4
+    d, picture, network = p.x[0].size, p.x.ndim == 4, not isinstance(p, Forest)
     N, size = (50, 224) if picture else (20, 5)
     zero = {"perturb_baseline": 0.0, **PLAIN}
     both = [
@@ -115,6 +173,8 @@ def lines(p: Problem) -> list[Line]:
         Line("sparseness", {}, lambda q: q.Sparseness(normalise=False, disable_warnings=True)),
         Line("complexity", {}, lambda q: q.Complexity(normalise=False, disable_warnings=True)),
     ]  # fmt: skip
+    if not network:
+        return [replace(line, peer=None) for line in both if not needs_network(line)]
     if not picture:
         return both
     return [
@@ -123,6 +183,12 @@ def lines(p: Problem) -> list[Line]:
         Line("irof", {}, lambda q: q.IROF(return_aggregate=False, disable_warnings=True)),
         Line("road", {"steps": 50}, lambda q: q.ROAD(disable_warnings=True)),
     ]
+
+
+def needs_network(line: Line) -> bool:
+    """Whether a metric explains again, or evaluates nothing."""
+    again = "explain" in getattr(metrics, line.name).options
+    return again or line.name in ("sparseness", "complexity")
 
 
 def ours(p: Problem, line: Line) -> Any:
@@ -149,12 +215,11 @@ def seconds(run: Callable[[], Any]) -> float:
 
 def bare(p: Problem, rows: int, explained: int) -> Callable[[], None]:
     """The forwards and explanations alone, each at its best batch size."""
-    pool = np.resize(p.x, (min(max(rows, explained), max(BATCHES)), *p.x.shape[1:]))
+    pool = p.pool(max(rows, explained))
     target = np.resize(p.target, len(pool))
 
     def forward(part: int) -> None:
-        with torch.no_grad():
-            p.net(torch.as_tensor(pool[:part]))
+        p.forward(pool[:part])
 
     def explain(part: int) -> None:
         p.explain(p.net, pool[:part], target[:part])
@@ -165,7 +230,7 @@ def bare(p: Problem, rows: int, explained: int) -> Callable[[], None]:
 
     best = []
     for call, count in ((forward, rows), (explain, explained)):
-        runs = [functools.partial(run, call, count, size) for size in BATCHES]
+        runs = [functools.partial(run, call, count, size) for size in p.batches]
         taken = [min(seconds(r) for _ in range(2)) for r in runs]
         best.append(runs[int(np.argmin(taken))])
 
@@ -179,7 +244,7 @@ def bare(p: Problem, rows: int, explained: int) -> Callable[[], None]:
 def measure(p: Problem, line: Line, quantus: Any, turns: int) -> dict[str, Any]:
     """One line of the table: ours, the bare runs just before and after it, then Quantus."""
     ours(p, line)  # compiles, and fills caches
-    p.rows = p.explained = 0
+    p.start()
     own = seconds(lambda: ours(p, line))
     rows, explained = p.rows, p.explained
     alone = bare(p, rows, explained)
@@ -218,7 +283,10 @@ def main() -> None:
         except ImportError:
             print("quantus is not installed: our metrics alone")
     found = {}
-    for name, p in (("16 images of 32 x 32", images()), ("500 rows of 20 columns", table())):
+    problems = {"16 images of 32 x 32": images, "500 rows of 20 columns": table,
+                "500 rows, a forest": forest}  # fmt: skip
+    for name, make in problems.items():
+        p = make()
         print(f"\n{name}\n{'metric':34}{'rows':>8}{'explained':>10}{'seconds':>9}{'over bare':>10}"
               f"{'Quantus':>9}{'over ours':>10}")  # fmt: skip
         found[name] = []

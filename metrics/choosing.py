@@ -150,7 +150,8 @@ def choose(
     Raises
     ------
     ValueError
-        An unknown neighbourhood; a `scale`, `samples` or `copies` that is no such number.
+        An unknown neighbourhood; a `scale`, `samples` or `copies` that is no such number; both
+        `methods` and `explanations`.
     TypeError
         `data` is None.
 
@@ -178,6 +179,8 @@ def choose(
     checks.positive("scale", scale)
     checks.count("samples", samples)
     checks.count("copies", copies, least=0)
+    if methods is not None and explanations is not None:
+        raise ValueError("pass methods= or explanations=, not both")
     if explanations is None:
         labelled = _labelled(model, data, methods)
         named: dict[str, Any] = dict(explained_by(model, x, labelled, keywords | {"data": data}))

@@ -603,6 +603,8 @@ def test_no_linear_explanation_holds_everywhere(rows):
     assert any("worse than a constant" in warning for warning in choice.warnings)
     with pytest.raises(ValueError, match="did you mean 'nearby'"):
         xai.choose(wild, rows, data=rows, neighbourhood="near by")
+    with pytest.raises(ValueError, match="not both"):
+        xai.choose(wild, rows, data=rows, methods=["lime"], explanations={"a": rows})
     with pytest.raises(TypeError, match="choose needs rows"):
         xai.choose(wild, rows, data=None)
 
