@@ -425,8 +425,13 @@ class ModelGame(Game):
         reduce = self.values.reduce
         return means if reduce is None else cast(Floats, reduce(rows, means))
 
-    def _model(self, rows: Indices, table: Table, which: Indices, draws: Indices) -> Floats:
-        """Model outputs (B, K), in batches, in the order of the stream."""
+    def _model(
+        self, rows: Indices, table: Table, which: Indices, draws: Indices, removed: int = 0
+    ) -> tuple[Floats, Floats]:
+        """Behavior outputs (B, j), in batches, in the order of the stream.
+
+        And the model's outputs (removed, K) on the last, with everything removed.
+        """
         alone = self.n_jobs in (None, 1)
         size = self._together if alone else self._share(len(rows))
         rest = len(rows) % size
@@ -438,8 +443,12 @@ class ModelGame(Game):
         def inputs_of(batch: slice) -> Block:
             return self.model.laid_out(compose(rows[batch], which[batch], draws[batch]))
 
-        def outputs_of(batch: slice, block: Block) -> Floats:
-            return self._output(rows[batch], self._call(block, rows[batch], "the model returned"))
+        def outputs_of(batch: slice, block: Block) -> tuple[Floats, Floats]:
+            out = self._call(block, rows[batch])
+            last = out[max(0, len(rows) - removed - batch.start) :].copy()
+            refuse_infinite(last, rows[batch][len(out) - len(last) :], REMOVED)
+            refuse_infinite(out, rows[batch], "the model returned")
+            return self._output(rows[batch], out), last
 
         if alone:
             # a user's function of rows and masks is called in this thread, as the model is
@@ -469,8 +478,8 @@ class ModelGame(Game):
         small = self._batch * self._row_bytes < AHEAD_BYTES
         return map(make, batches) if here and small else ahead(make, batches)
 
-    def _call(self, block: Any, rows: Indices, what: str) -> Floats:
-        """Outputs (B, K) of inputs made together, a batch in each call, checked."""
+    def _call(self, block: Any, rows: Indices) -> Floats:
+        """Outputs (B, K) of inputs made together, a batch in each call."""
         size, k, parts = self._batch, self.full_outputs.shape[1], []
         several = len(rows) > size
         for start in range(0, len(rows), size):
@@ -487,19 +496,17 @@ class ModelGame(Game):
                     "it must always return the same number"
                 )
             parts.append(out)
-        whole = np.concatenate(parts) if several else out
-        refuse_infinite(whole, rows, what)
-        return whole
+        return np.concatenate(parts) if several else out
 
-    def _collect(self, results: Iterable[Floats], batches: list[slice], total: int) -> Floats:
-        out: Floats | None = None
-        for batch, values in zip(batches, results, strict=True):
-            if out is None:
-                out = np.empty((total, values.shape[1]))
+    def _collect(
+        self, results: Iterable[tuple[Floats, Floats]], batches: list[slice], total: int
+    ) -> tuple[Floats, Floats]:
+        out, last = np.empty((total, self._width)), []
+        for batch, (values, outputs) in zip(batches, results, strict=True):
             out[batch] = values
+            last.append(outputs)
             self.count(len(values))
-        assert out is not None
-        return out
+        return out, np.concatenate(last)
 
     def _share(self, total: int) -> int:
         """Rows of one call of several workers: none is idle because another's call is large."""
@@ -507,12 +514,12 @@ class ModelGame(Game):
 
         return min(self._batch, max(BATCH_ROWS, -(-total // int(effective_n_jobs(self.n_jobs)))))
 
-    def _parallel(self, run: Callable[[slice], Floats], batches: list[slice]) -> Iterable[Floats]:
+    def _parallel(self, run: Callable[[slice], T], batches: list[slice]) -> Iterable[T]:
         """Results in order, from joblib's workers: threads, or what `parallel_config` names."""
         from joblib import Parallel, delayed
 
         workers = Parallel(n_jobs=self.n_jobs, prefer="threads", return_as="generator")
-        results: Iterable[Floats] = workers(delayed(run)(batch) for batch in batches)
+        results: Iterable[T] = workers(delayed(run)(batch) for batch in batches)
         return results
 
     def count(self, rows: int) -> None:
@@ -527,36 +534,37 @@ class ModelGame(Game):
         A coalition is its place `which` in `table`.
         """
         if len(which) and not (table.full.any() or table.empty.any()):
-            return self._model(rows, table, which, draws)
+            return self._model(rows, table, which, draws)[0]
         kept = table.full[which]
         gone = table.empty[which] & self._has_shared_empty
         full, shared, rest = map(np.flatnonzero, (kept, gone, ~(kept | gone)))
         out = np.empty((len(rows), self._width))
         if len(full):
             out[full] = self._full(rows[full])
+        distinct, place, new = self._removed(rows[shared], draws[shared])
+        first = shared[new]
+        if len(rest) or len(first):
+            at = np.concatenate([rest, first])
+            values, outputs = self._model(rows[at], table, which[at], draws[at], len(first))
+            out[rest] = values[: len(rest)]
+            self._empty.update(zip(distinct[place[new]].tolist(), outputs, strict=True))
         if len(shared):
-            out[shared] = self._empty_values(rows[shared], draws[shared])
-        if len(rest):
-            out[rest] = self._model(rows[rest], table, which[rest], draws[rest])
+            outputs = np.stack([self._empty[key] for key in distinct.tolist()])
+            out[shared] = self._output(rows[shared], outputs.take(place, axis=0))
         return out
 
-    def _empty_values(self, rows: Indices, draws: Indices) -> Floats:
-        """Values with nothing kept; inputs that are equal are evaluated once, for all rows."""
+    def _removed(self, rows: Indices, draws: Indices) -> tuple[Indices, Indices, Indices]:
+        """Keys of inputs with everything removed, each one's place among them, and new ones.
+
+        Equal inputs are evaluated once, for all rows: new are the first whose outputs are unknown.
+        """
+        if not len(rows):
+            return rows, rows, rows
         assert self.draws.key is not None
         keys = self.draws.key(rows, draws)
         distinct, first, place = np.unique(keys, return_index=True, return_inverse=True)
-        missing = [i for i, key in enumerate(distinct) if int(key) not in self._empty]
-        nothing = self._table(np.zeros((1, self.n_players), bool))
-        for start in range(0, len(missing), self._batch):
-            part = np.array(missing[start : start + self._batch])
-            at = first[part]
-            block = nothing.compose(rows[at], np.zeros_like(at), draws[at])
-            out = self._call(block, rows[at], REMOVED)
-            for key, line in zip(distinct[part], out, strict=True):
-                self._empty[int(key)] = line
-            self.count(len(part))
-        outputs = np.stack([self._empty[int(k)] for k in distinct])
-        return self._output(rows, outputs.take(place, axis=0))
+        unknown = np.array([key not in self._empty for key in distinct.tolist()], bool)
+        return distinct, place, first[unknown]
 
     def _means(self, rows: Indices, table: Table, which: Indices) -> Floats:
         """Outputs averaged over all draws, then reduced: (B, k)."""
