@@ -222,4 +222,6 @@ class _Attack:
         own = scene.seen.outputs
         if own.shape[1] == 1 or not scene.seen.model.classifies:
             return np.ones(len(own), bool)
-        return np.asarray(outputs(scene.model, x, scene).argmax(axis=1) == own.argmax(axis=1))
+        return np.asarray(
+            outputs(x, scene, np.arange(scene.n)).argmax(axis=1) == own.argmax(axis=1)
+        )

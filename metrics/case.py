@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Hashable, Iterator
 from contextlib import AbstractContextManager, ExitStack
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from functools import cached_property, wraps
 from inspect import Parameter, cleandoc, signature
 from typing import Any, TypeVar
@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from xai.explanation import Explanation
-from xai.finite import named_by
+from xai.finite import NotFiniteError, named_by
 from xai.foreign import converted
 from xai.game import Game, batch_rows
 from xai.metrics.attributed import numbers_of, of_output, own_keywords, per_player
@@ -232,32 +232,41 @@ def _untouched(x: Any, kept: Any) -> Any:
 
 
 def outputs(
-    model: Any, x: Any, like: Scene, index: Indices | None = None, of: str = "x"
+    x: Any, like: Scene, index: Indices | None = None, of: str = "x"
 ) -> NDArray[np.floating]:
     """The model's outputs (m, K) on other rows than the scene's.
 
     Where it gives NaN or inf, rows are named: `index` (m,), which x are copies of; or rows `of` x.
     """
+    with named_by(index, of):
+        return _of_others(x, like) if index is None else _of_copies(x, like)
+
+
+def _of_others(x: Any, like: Scene) -> NDArray[np.floating]:
     axis = {} if like.channel_axis is None else {"channel_axis": like.channel_axis}
     opened = open_setting(
-        model, x, "shapley", removal=_untouched, target=0, batch_size=like.batch_size,
+        like.model, x, "shapley", removal=_untouched, target=0, batch_size=like.batch_size,
         categorical=like.categorical, options=axis,
     )  # fmt: skip
-    with named_by(index, of), opened as setting:
+    with opened as setting:
         like.spent_elsewhere += setting.inputs.n
         return setting.outputs
 
 
-def run_again(scene: Scene) -> None:
-    """Run the model on its own rows once more, for what hooks see of it."""
-    seen = scene.seen
+def _of_copies(x: Any, like: Scene) -> NDArray[np.floating]:
+    """Of rows that are encoded as the scene's are: the open model runs them."""
+    seen = like.seen
     if seen.cut is not None:
-        outputs(scene.model, scene.x, scene)
-        return
-    size = scene.batch_size or batch_rows(seen.model, seen.inputs, seen.outputs.shape[1])
-    for start in range(0, scene.n, size):
-        seen.model(seen.inputs.part(start, start + size))
-    scene.spent_elsewhere += scene.n
+        return _of_others(x, like)
+    inputs = replace(seen.inputs, block=seen.inputs.encode(x, "x"))
+    size = like.batch_size or batch_rows(seen.model, inputs, seen.outputs.shape[1])
+    starts = range(0, inputs.n, size)
+    out = np.concatenate([seen.model(inputs.part(s, s + size)) for s in starts])
+    like.spent_elsewhere += inputs.n
+    bad = np.flatnonzero(~np.isfinite(out).all(axis=1))
+    if len(bad):
+        raise NotFiniteError("the model returns NaN or inf for", bad)
+    return out
 
 
 @dataclass(eq=False)

@@ -184,7 +184,8 @@ def moved(inputs: Inputs, index: Indices, by: Floats) -> Any:
         import torch
 
         kind = block.dtype if block.is_floating_point() else torch.get_default_dtype()
-        return inputs.decode(block.to(kind) + torch.tensor(by).to(block.device, kind))
+        by = by.astype(np.float32 if kind.itemsize <= 4 else np.float64)
+        return inputs.decode(block.to(kind) + torch.from_numpy(by).to(block.device, kind))
     if block.dtype.kind == "f":
         return inputs.decode((block + by).astype(block.dtype))
     return inputs.decode(block + by)
@@ -213,7 +214,7 @@ def copied(scene: Scene, x: Any) -> Indices:
 def same_class(case: Case, x: Any) -> tuple[NDArray[np.bool_], NDArray[np.floating]]:
     """Whether copies (n N) are still predicted as their row is, (n, N); and their outputs."""
     scene, known = case.scene, case.scene.seen.outputs
-    out = scene.once("outputs", lambda: outputs(scene.model, x, scene, copied(scene, x)), of=x)
+    out = scene.once("outputs", lambda: outputs(x, scene, copied(scene, x)), of=x)
     out = out.reshape(len(known), -1, known.shape[1])
     if known.shape[1] == 1 or not case.scene.seen.model.classifies:
         return np.ones(out.shape[:2], bool), out

@@ -21,7 +21,7 @@ import numpy as np
 
 from xai import streams
 from xai.metrics import checks
-from xai.metrics.case import Case, Result, metric, run_again
+from xai.metrics.case import Case, Result, metric, outputs
 from xai.metrics.faithfulness import abpc
 from xai.metrics.models import run_alike
 from xai.metrics.numerics import average_ranks, pearson, ratio, spearman
@@ -285,7 +285,7 @@ def _floor(case: Case, last: str) -> Floats:
 
     hook = part.register_forward_pre_hook(keep)
     try:
-        run_again(case.scene)
+        outputs(case.scene.x, case.scene, np.arange(case.scene.n))
     finally:
         hook.remove()
     return channel_floor(np.concatenate(kept))

@@ -124,7 +124,7 @@ def _over_neighbours(
     gap = x[:, None] - numbers(rows)[None]
     gap = np.where(codes.reshape(-1), gap != 0, gap)
     near = np.sqrt((gap**2).sum(axis=2)) <= radius
-    own, other = scene.seen.outputs, outputs(scene.model, among, scene, of="among")
+    own, other = scene.seen.outputs, outputs(among, scene, of="among")
     if scene.seen.model.classifies and own.shape[1] > 1:
         near &= own.argmax(axis=1)[:, None] == other.argmax(axis=1)
     row, place = np.nonzero(near)
@@ -259,7 +259,7 @@ def representation(case: Case, layer: Any, x: Any) -> Floats:
 
     hook = part.register_forward_hook(keep)
     try:
-        outputs(case.scene.model, x, case.scene, copied(case.scene, x))
+        outputs(x, case.scene, copied(case.scene, x))
     finally:
         hook.remove()
     return np.concatenate(parts)
