@@ -20,6 +20,7 @@ from xai.metrics.score import Score
 from xai.model import takes_texts
 from xai.streams import as_seed
 from xai.suggest import unknown
+from xai.targets import Top
 
 DEFAULT = (
     "deletion", "insertion", "abpc", "faithfulness_correlation", "max_sensitivity", "complexity",
@@ -251,7 +252,7 @@ def compare(
     TypeError
         `methods` is neither a list of names nor a dict.
     ValueError
-        Two methods have the same name; an unknown metric.
+        Two methods have the same name; an unknown metric; a target of several outputs.
 
     Examples
     --------
@@ -263,6 +264,9 @@ def compare(
     """
     labelled = labelled_methods(methods)
     refuse_controls(labelled)
+    target = keywords.get("target")
+    if isinstance(target, Top) or (isinstance(target, str) and target == "all"):
+        raise ValueError(f"target={target!r}: metrics score one output; pass an index, or a name")
     if metrics is not None:
         asked_metrics(metrics, {}, {})  # before anything is spent
     explanations = explained_by(model, x, labelled, keywords)

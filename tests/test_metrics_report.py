@@ -331,6 +331,14 @@ def test_metrics_that_are_none_are_refused_before_anything_is_evaluated(
     assert f.rows == 0
 
 
+@pytest.mark.parametrize("target", ["all", xai.Top(2)])
+def test_several_outputs_are_refused_before_anything_is_evaluated(target, rows, counting):
+    f = counting(lambda x: np.stack([bent(x), -bent(x)], axis=1))
+    with pytest.raises(ValueError, match="metrics score one output; pass an index, or a name"):
+        xai.compare(f, rows, ["occlusion"], ["deletion"], data=rows, target=target)
+    assert f.rows == 0
+
+
 @pytest.mark.parametrize("methods", [[], "lime", [None], {}, 3, {"lime"}])
 def test_methods_are_a_list_or_a_dict(methods, rows, counting):
     f = counting(bent)
