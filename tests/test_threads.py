@@ -6,29 +6,41 @@ from collections.abc import Iterator
 
 import numpy as np
 import pytest
-import scipy.linalg  # noqa: F401 — brings threads of its own
-from threadpoolctl import ThreadpoolController, threadpool_limits
 
 import xai
-from xai.threads import one_thread_of_blas
+from xai.threads import one_thread_of_blas, pools
 
 torch = pytest.importorskip("torch")
 
 
+class Pool:
+    """Threads of a library, limited as threadpoolctl does it."""
+
+    def __init__(self) -> None:
+        self.threads = 2
+
+    def limit(self, limits: int) -> Pool:
+        self.before, self.threads = self.threads, limits
+        return self
+
+    def restore_original_limits(self) -> None:
+        self.threads = self.before
+
+
+POOL = Pool()
+
+
 def threads() -> set[int]:
-    """Threads of the pools that are OpenBLAS's own."""
-    pools = ThreadpoolController().select(threading_layer="pthreads")
-    return {pool["num_threads"] for pool in pools.info()}
+    return {POOL.threads}
 
 
 @pytest.fixture(autouse=True)
-def two_threads() -> Iterator[None]:
-    """Two of both, however many cores there are."""
+def two_threads(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Two of both, however many cores there are, and whatever NumPy was built with."""
     before = torch.get_num_threads()
     torch.set_num_threads(2)
-    with threadpool_limits(2, user_api="blas"):
-        if threads() != {2}:
-            pytest.skip("this NumPy's BLAS has no threads of its own")
+    with monkeypatch.context() as patch:
+        patch.setattr("xai.threads.pools", lambda: POOL)
         yield
     torch.set_num_threads(before)
 
@@ -115,3 +127,20 @@ def test_the_last_to_leave_puts_them_back_in_any_order() -> None:
     assert threads() == {1}
     second.__exit__(None, None, None)
     assert threads() == {2}
+
+
+def test_libraries_whose_threads_are_their_own_are_held() -> None:
+    """Those of OpenMP are the network's own: they stay as they are."""
+    from threadpoolctl import ThreadpoolController
+
+    def counts(own: bool) -> list[int]:
+        loaded = ThreadpoolController().info()
+        return [p["num_threads"] for p in loaded if own == (p.get("threading_layer") == "pthreads")]
+
+    two = pools().limit(limits=2)
+    held, others = counts(own=True), counts(own=False)
+    one = pools().limit(limits=1)
+    assert counts(own=True) == [1] * len(held) and counts(own=False) == others
+    one.restore_original_limits()
+    assert counts(own=True) == held == [2] * len(held)
+    two.restore_original_limits()

@@ -28,7 +28,7 @@ def one_thread_of_blas() -> Iterator[None]:
     Any number may be inside, in any threads and in any order.
     """
     with _lock:
-        limit = _inside[0] if _inside else _pools().limit(limits=1)
+        limit = _inside[0] if _inside else pools().limit(limits=1)
         _inside.append(limit)
     try:
         yield
@@ -40,8 +40,11 @@ def one_thread_of_blas() -> Iterator[None]:
 
 
 @cache
-def _pools() -> Any:
-    """What NumPy and SciPy bring; looking for it takes a millisecond."""
+def pools() -> Any:
+    """Libraries with threads of their own, NumPy's and SciPy's; finding them takes a millisecond.
+
+    A threadpoolctl.ThreadpoolController: ``pools().limit(limits=1)`` holds them back.
+    """
     import scipy.linalg  # noqa: F401 — brings its own
 
     return ThreadpoolController().select(threading_layer="pthreads")
