@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from xai.explanation import Explanation
-from xai.finite import NotFiniteError, named_by
+from xai.finite import named_by, refuse_predictions
 from xai.foreign import converted
 from xai.game import Game, batch_rows
 from xai.metrics.attributed import numbers_of, of_output, own_keywords, per_player
@@ -263,9 +263,7 @@ def _of_copies(x: Any, like: Scene) -> NDArray[np.floating]:
     starts = range(0, inputs.n, size)
     out = np.concatenate([seen.model(inputs.part(s, s + size)) for s in starts])
     like.spent_elsewhere += inputs.n
-    bad = np.flatnonzero(~np.isfinite(out).all(axis=1))
-    if len(bad):
-        raise NotFiniteError("the model returns NaN or inf for", bad)
+    refuse_predictions(out)
     return out
 
 

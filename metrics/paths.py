@@ -182,10 +182,10 @@ def alone(case: Case, size: Callable[[Floats], Floats] = np.abs) -> Floats:
 
 def changes(case: Case, first: str, sizes: Callable[[int], Sizes]) -> Floats:
     """``E|f(x) − v|`` over draws, for the values v that are met `along`: (n, S)."""
-
-    def of(game: Game, a: Floats) -> Floats:
-        kept = ranks(a)[:, None, :] < sizes(game.n_players)[:, None]
-        kept ^= first == "removed"
+    parts = []
+    for place, (own, game, a) in enumerate(case.games()):
+        rank = case.once(("ranks", place), partial(ranks, a))
+        kept = (rank[:, None, :] < sizes(game.n_players)[:, None]) ^ (first == "removed")
         m, count = game.n_draws, kept.shape[1]
         out = np.empty((game.n_rows, count))
         every = np.ones((game.n_rows, game.n_players), bool)
@@ -196,6 +196,5 @@ def changes(case: Case, first: str, sizes: Callable[[int], Sizes]) -> Floats:
             values = game.sample(np.repeat(rows, count * m), each, draws)[:, 0]
             gap = full[rows, None, None] - values.reshape(len(rows), count, m)
             out[rows] = np.abs(gap).mean(axis=2)
-        return out
-
-    return np.asarray(case.per_row(of))
+        parts.append((own, out))
+    return padded(parts, case.scene.n)

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 Indices = NDArray[np.intp]
+Floats = NDArray[np.floating[Any]]
 
 
 class NotFiniteError(ValueError):
@@ -56,3 +57,25 @@ def named_by(index: Indices | None, of: str = "x") -> Iterator[None]:
         what, rows, _, remedy = error.args
         own: Any = rows if index is None else index[rows]
         raise NotFiniteError(what, own, of, remedy) from None
+
+
+def refuse_infinite(
+    values: NDArray[np.floating], rows: Indices, what: str, remedy: str = ""
+) -> None:
+    """Refuse NaN and inf among values (B, …), with the explained row that they are of."""
+    # one sum finds any NaN or inf, without an array of booleans
+    with np.errstate(invalid="ignore"):  # inf − inf
+        if np.isfinite(values.sum()):
+            return
+    bad = ~np.isfinite(values).all(axis=1)
+    if not bad.any():
+        return
+    kinds = "NaN" if np.isnan(values).any() else "inf"
+    raise NotFiniteError(f"{what} {kinds} while explaining", rows[bad], remedy=remedy)
+
+
+def refuse_predictions(outputs: Floats, first: int = 0) -> None:
+    """Refuse NaN and inf among the model's outputs (B, K) on rows as they are, from `first` on."""
+    bad = np.flatnonzero(~np.isfinite(outputs).all(axis=1)) + first
+    if len(bad):
+        raise NotFiniteError("the model returns NaN or inf for", bad)

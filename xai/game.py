@@ -21,7 +21,7 @@ from scipy import sparse
 
 from xai.behavior.base import Values
 from xai.composition import Composer, Table, composer
-from xai.finite import NotFiniteError
+from xai.finite import refuse_infinite
 from xai.inputs import Block, Inputs, is_tensor
 from xai.model import Model
 from xai.partition import Partition
@@ -426,11 +426,11 @@ class ModelGame(Game):
         return means if reduce is None else cast(Floats, reduce(rows, means))
 
     def _model(
-        self, rows: Indices, table: Table, which: Indices, draws: Indices, removed: int = 0
+        self, rows: Indices, table: Table, which: Indices, draws: Indices, n_removed: int = 0
     ) -> tuple[Floats, Floats]:
         """Behavior outputs (B, j), in batches, in the order of the stream.
 
-        And the model's outputs (removed, K) on the last, with everything removed.
+        And the model's outputs (n_removed, K) on the last, with everything removed.
         """
         alone = self.n_jobs in (None, 1)
         size = self._together if alone else self._share(len(rows))
@@ -445,7 +445,7 @@ class ModelGame(Game):
 
         def outputs_of(batch: slice, block: Block) -> tuple[Floats, Floats]:
             out = self._call(block, rows[batch])
-            last = out[max(0, len(rows) - removed - batch.start) :].copy()
+            last = out[max(0, len(rows) - n_removed - batch.start) :].copy()
             refuse_infinite(last, rows[batch][len(out) - len(last) :], REMOVED)
             refuse_infinite(out, rows[batch], "the model returned")
             return self._output(rows[batch], out), last
@@ -476,7 +476,7 @@ class ModelGame(Game):
         block = self.inputs.block
         here = not is_tensor(block) or block.device.type == "cpu"
         small = self._batch * self._row_bytes < AHEAD_BYTES
-        return map(make, batches) if here and small else ahead(make, batches)
+        return map(make, batches) if here and small else in_a_thread(make, batches)
 
     def _call(self, block: Any, rows: Indices) -> Floats:
         """Outputs (B, K) of inputs made together, a batch in each call."""
@@ -541,7 +541,7 @@ class ModelGame(Game):
         out = np.empty((len(rows), self._width))
         if len(full):
             out[full] = self._full(rows[full])
-        distinct, place, new = self._removed(rows[shared], draws[shared])
+        distinct, place, new = self._all_removed(rows[shared], draws[shared])
         first = shared[new]
         if len(rest) or len(first):
             at = np.concatenate([rest, first])
@@ -553,7 +553,7 @@ class ModelGame(Game):
             out[shared] = self._output(rows[shared], outputs.take(place, axis=0))
         return out
 
-    def _removed(self, rows: Indices, draws: Indices) -> tuple[Indices, Indices, Indices]:
+    def _all_removed(self, rows: Indices, draws: Indices) -> tuple[Indices, Indices, Indices]:
         """Keys of inputs with everything removed, each one's place among them, and new ones.
 
         Equal inputs are evaluated once, for all rows: new are the first whose outputs are unknown.
@@ -702,7 +702,7 @@ def as_coalitions(given: Any) -> NDArray[Any]:
     return array
 
 
-def ahead(make: Callable[[slice], T], batches: list[slice]) -> Iterator[T]:
+def in_a_thread(make: Callable[[slice], T], batches: list[slice]) -> Iterator[T]:
     """Make each batch's inputs in a thread of its own while the model is at the one before."""
     if len(batches) < 2:
         yield from map(make, batches)
@@ -721,19 +721,6 @@ def mean_of_draws(values: Floats) -> Floats:
     if values.shape[1] == 1:
         return np.asarray(first[:, 0])
     return np.asarray(first[:, 0] + (values - first).mean(axis=1))
-
-
-def refuse_infinite(values: Floats, rows: Indices, what: str, remedy: str = "") -> None:
-    """Refuse NaN and inf among values (B, …), with the explained row that they are of."""
-    # one sum finds any NaN or inf, without an array of booleans
-    with np.errstate(invalid="ignore"):  # inf − inf
-        if np.isfinite(values.sum()):
-            return
-    bad = ~np.isfinite(values).all(axis=1)
-    if not bad.any():
-        return
-    kinds = "NaN" if np.isnan(values).any() else "inf"
-    raise NotFiniteError(f"{what} {kinds} while explaining", rows[bad], remedy=remedy)
 
 
 @dataclass(eq=False)

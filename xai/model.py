@@ -298,12 +298,19 @@ def _is_ensemble(model: Any) -> bool:
     return hasattr(_last(model), "estimators_")
 
 
+def is_a(estimator: Any, *names: str) -> bool:
+    """Whether it is of one of these classes of scikit-learn, by name: nothing is imported."""
+    return any(
+        cls.__name__ in names and cls.__module__.startswith("sklearn.")
+        for cls in type(estimator).__mro__
+    )
+
+
 def _boosts_on_threads(model: Any) -> bool:
     """Whether the estimator at the end is boosting that predicts on OpenMP's threads."""
-    kind = type(_last(model))
-    package = kind.__module__.partition(".")[0]
-    own = kind.__name__.startswith("HistGradientBoosting")
-    return package in ("lightgbm", "xgboost", "catboost") or (package == "sklearn" and own)
+    last = _last(model)
+    package = type(last).__module__.partition(".")[0]
+    return package in ("lightgbm", "xgboost", "catboost") or is_a(last, "BaseHistGradientBoosting")
 
 
 _OF_TREES = {

@@ -15,7 +15,7 @@ from xai import behavior as behaviors
 from xai import recipe as recipes
 from xai.behavior.base import Values, View
 from xai.composition import WHOLE_ONLY, composer
-from xai.finite import NotFiniteError
+from xai.finite import refuse_infinite, refuse_predictions
 from xai.game import (
     BATCH_ROWS,
     REMOVED,
@@ -23,7 +23,6 @@ from xai.game import (
     Game,
     ModelGame,
     batch_rows,
-    refuse_infinite,
 )
 from xai.inputs import Inputs, is_tensor, read
 from xai.methods import Method, find
@@ -398,9 +397,7 @@ def _predict(
             size = batch_size or batch_rows(model, inputs, out.shape[1])
         if parts and out.shape[1] != parts[0].shape[1]:
             raise ValueError("the model returned different numbers of outputs in two calls")
-        bad = np.flatnonzero(~np.isfinite(out[:count]).all(axis=1)) + start
-        if len(bad):
-            raise NotFiniteError("the model returns NaN or inf for", bad)
+        refuse_predictions(out[:count], start)
         parts.append(out[:count])
         start += count
         if bar is not None:

@@ -97,14 +97,6 @@ class Additive:
     offset_known: bool = True
 
 
-def is_a(estimator: Any, *names: str) -> bool:
-    """Whether it is of one of these classes of scikit-learn, by name: nothing is imported."""
-    return any(
-        cls.__name__ in names and cls.__module__.startswith("sklearn.")
-        for cls in type(estimator).__mro__
-    )
-
-
 def outputs_of(
     scale: str, asked: str, n_additive: int, n_outputs: int, *, margin: bool, factor: float = 1.0
 ) -> tuple[Indices, Floats, bool] | None:

@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 from scipy import sparse
 
-from xai.exact.base import Additive, Floats, Part, is_a, outputs_of
+from xai.exact.base import Additive, Floats, Part, outputs_of
+from xai.model import is_a
 
 _REGRESSORS = ("LinearModel", "SGDRegressor", "LinearSVR", "SVR", "NuSVR")
 _CLASSIFIERS = ("LinearClassifierMixin", "SVC", "NuSVC")

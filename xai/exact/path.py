@@ -12,8 +12,9 @@ from typing import Any
 import numpy as np
 from scipy import sparse
 
-from xai.exact.base import Indices, is_a
+from xai.exact.base import Indices
 from xai.inputs import Inputs
+from xai.model import is_a
 
 _ONE_TO_ONE = (
     "StandardScaler",

@@ -13,8 +13,9 @@ from joblib import effective_n_jobs
 from numpy.typing import NDArray
 from scipy import sparse
 
-from xai.exact.base import Additive, Floats, Indices, Part, is_a, outputs_of
+from xai.exact.base import Additive, Floats, Indices, Part, outputs_of
 from xai.kernels.tree_shapley import NODE, tree_shapley, weights_of
+from xai.model import is_a
 
 BACKGROUND = 1024
 """Most background rows in one walk: memory is a bit for each of these at each node of a tree."""

@@ -17,6 +17,10 @@ def scale(row: Floats, flat: float) -> tuple[float, float]:
     """Mean and largest size of a row's numbers; size 0 where their spread is `flat` of it or less.
 
     The mean of equal numbers is their value, to the last bit: it is that of their differences.
+
+    Parameters
+    ----------
+    row : (C,)
     """
     first = low = high = row[0]
     total = 0.0

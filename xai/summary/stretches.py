@@ -234,7 +234,7 @@ def affordable(game: Game, mass: NDArray[np.float64], rows: int, seed: int) -> i
 
     Fewer than four for a row: pairs that meet nothing new still take the host's time.
     """
-    pairs = 1
+    pairs = max(1, rows // max(1, int(costs_up_to(game, mass, 1, seed)[0])))  # none is longer
     while (costs := costs_up_to(game, mass, pairs, seed))[-1] <= rows and pairs < 2 * rows:
         pairs *= 2
     return max(1, int(np.searchsorted(costs, rows, side="right")))
