@@ -1,7 +1,7 @@
 """What several methods and metrics cost together, beside each of them alone.
 
-``python benchmarks/compare.py [--rows 20] [--trees 100]``: breast cancer, 30 features, a random
-forest or an MLP, 50 background rows. Model rows for each explained row, and seconds.
+``python benchmarks/compare.py [--rows 20]``: breast cancer, 30 features, a random forest
+or an MLP, 50 background rows. Model rows for each explained row, and seconds.
 """
 
 from __future__ import annotations
@@ -67,15 +67,14 @@ def main() -> None:
     """Fit the models, and measure."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rows", type=int, default=20)
-    parser.add_argument("--trees", type=int, default=100)
-    given = parser.parse_args()
+    n = parser.parse_args().rows
     warnings.simplefilter("ignore")
     X, y = load_breast_cancer(return_X_y=True)
-    forest = RandomForestClassifier(given.trees, random_state=0).fit(X, y)
+    forest = RandomForestClassifier(100, random_state=0).fit(X, y)
     mlp = make_pipeline(StandardScaler(), MLPClassifier((64, 64), random_state=0)).fit(X, y)
     common = {"data": X[-50:], "target": 1}
     for name, model in (("forest", forest), ("MLP", mlp)):
-        measure(name, model, X[: given.rows], common)
+        measure(name, model, X[:n], common)
 
 
 if __name__ == "__main__":
