@@ -89,6 +89,7 @@ class Scene:
     feature_names: Any = None
     categorical: Any = None
     channel_axis: int | None = None
+    shares: bool = field(default=False, init=False)  # among several scores: values are looked up
     spent_elsewhere: int = field(default=0, init=False)  # model rows of explanations
     looked: int = field(default=0, init=False)
     used: set[str] = field(default_factory=set, init=False)  # "output", "removal": by a metric
@@ -208,7 +209,9 @@ class Scene:
 
         def make() -> Scene:
             common = {f.name: getattr(self, f.name) for f in fields(self) if f.init}
-            return self.enter(Scene(**(common | parts)))
+            made = self.enter(Scene(**(common | parts)))
+            made.shares = self.shares
+            return made
 
         return self.once(("changed", key), make)
 
@@ -275,14 +278,10 @@ class Case:
     ----------
     scene : Scene
     explanation : Explanation or array
-    opposite : Case
-        Of the negated attributions in the same scene, where there is one: its curves are this
-        one's, read from the other end.
     """
 
     scene: Scene
     explanation: Any
-    opposite: Case | None = None
     _made: dict[Hashable, Any] = field(default_factory=dict, init=False, repr=False)
 
     @cached_property
@@ -320,8 +319,7 @@ class Case:
     def changed(self, key: Hashable, **parts: Any) -> Case:
         """The same attribution with another removal, or summed over other players."""
         scene = self.scene.changed(key, **parts)
-        other = None if self.opposite is None else self.opposite.changed(key, **parts)
-        return self.once(("changed", key), lambda: Case(scene, self.explanation, other))
+        return self.once(("changed", key), lambda: Case(scene, self.explanation))
 
 
 def padded(parts: list[tuple[Indices, NDArray[Any]]], n: int) -> Floats:

@@ -43,8 +43,8 @@ def evaluate(
 ) -> Report:
     """Score explanations of the same rows by several metrics, beside controls.
 
-    All metrics of removal share one game: predictions, base values, random subsets are evaluated
-    once for all explanations, each explanation's curves once for all metrics.
+    All metrics of removal share one game: what is left of a row with some of its players removed is
+    evaluated once, whichever explanations and metrics ask.
 
     Parameters
     ----------
@@ -78,10 +78,11 @@ def evaluate(
     seed = as_seed(common.get("seed") or 0)
     common = common | {"seed": seed}
     with scene_of_all(model, x, named, common) as scene:
+        scene.shares = True
         cases = {name: Case(scene, explanation) for name, explanation in named.items()}
         extra: dict[str, Case] = {}
         if controls:
-            extra = {f"{n} (flipped)": Case(scene, replaced(c.explanation, np.negative), c)
+            extra = {f"{n} (flipped)": Case(scene, replaced(c.explanation, np.negative))
                      for n, c in cases.items()}  # fmt: skip
             like = next(iter(named.values()))
             chance = replaced(like, lambda values: random_like(values, seed))

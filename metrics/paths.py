@@ -9,9 +9,11 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from xai import streams
 from xai.game import Game
+from xai.known import Known, keys_along
 from xai.metrics import checks
-from xai.metrics.case import Case, padded
+from xai.metrics.case import Case, Scene, padded
 from xai.metrics.numerics import flat_places
 from xai.metrics.score import Floats
 
@@ -97,8 +99,6 @@ def along(case: Case, first: str, sizes: Callable[[int], Sizes]) -> Floats:
 
 def all_along(case: Case, *wanted: tuple[str, Callable[[int], Sizes]]) -> list[Floats]:
     """The values `along` several such ways, evaluated together."""
-    if case.opposite is not None and not case.once("ties", lambda: _ties(case.values)):
-        return all_along(case.opposite, *(_from_the_other_end(*one) for one in wanted))
     known = case.once("along", dict[int, dict[tuple[str, int], Floats]])
     parts: list[list[tuple[NDArray[np.intp], Floats]]] = [[] for _ in wanted]
     for place, (rows, game, a) in enumerate(case.games()):
@@ -107,22 +107,12 @@ def all_along(case: Case, *wanted: tuple[str, Callable[[int], Sizes]]) -> list[F
         missing = sorted({step for way in ways for step in way} - held.keys())
         if missing:
             rank = case.once(("ranks", place), partial(ranks, a))
-            held.update(zip(missing, _evaluate(game, rank, missing).T, strict=True))
+            evaluate = _look if case.scene.shares else _evaluate
+            values = evaluate(case.scene, place, rank, missing)
+            held.update(zip(missing, values, strict=True))
         for way, part in zip(ways, parts, strict=True):
             part.append((rows, np.stack([held[step] for step in way], axis=1)))
     return [padded(part, case.scene.n) for part in parts]
-
-
-def _from_the_other_end(
-    first: str, sizes: Callable[[int], Sizes]
-) -> tuple[str, Callable[[int], Sizes]]:
-    """What the negated attributions call the same coalitions."""
-    return "removed" if first == "kept" else "kept", lambda d: d - sizes(d)
-
-
-def _ties(a: Floats) -> bool:
-    """Whether players of some row are equal: their order does not turn round with the signs."""
-    return bool((np.diff(np.sort(a, axis=1), axis=1) == 0).any())
 
 
 def pieces(game: Game, count: int, draws: int = 1) -> Iterator[tuple[NDArray[np.intp], slice]]:
@@ -133,18 +123,69 @@ def pieces(game: Game, count: int, draws: int = 1) -> Iterator[tuple[NDArray[np.
             yield rows, slice(start, min(start + step, count))
 
 
-def _evaluate(game: Game, rank: NDArray[np.intp], steps: list[tuple[str, int]]) -> Floats:
-    """Values (rows, steps), as one stream of model rows; a step is ("kept" or "removed", s)."""
-    sizes = np.array([s for _, s in steps])[:, None, None]
-    removed = np.array([first == "removed" for first, _ in steps])[:, None, None]
-    out = np.empty((game.n_rows, len(steps)))
+Step: TypeAlias = tuple[str, int]
+"""("kept" or "removed", s): where only the first s players are, or all but these."""
+
+
+def _evaluate(scene: Scene, place: int, rank: NDArray[np.intp], steps: list[Step]) -> Floats:
+    """Values (steps, rows), as one stream of model rows."""
+    game = scene.games[place][1]
+    sizes, removed = _told(steps)
+    out = np.empty((len(steps), game.n_rows))
     for rows, part in pieces(game, len(steps)):
-        kept = rank[rows] < sizes[part]  # step by step: all rows' places lie side by side
-        kept ^= removed[part]
+        # step by step: all rows' places lie side by side
+        kept = rank[rows] < sizes[part, None, None]
+        kept ^= removed[part, None, None]
         each = np.tile(rows, len(kept))
         values = game.value(each, kept.reshape(-1, game.n_players))
-        out[rows, part] = values[:, 0].reshape(len(kept), -1).T
+        out[part, rows] = values[:, 0].reshape(len(kept), -1)
     return out
+
+
+def _look(scene: Scene, place: int, rank: NDArray[np.intp], steps: list[Step]) -> Floats:
+    """The same, where other attributions may have met the same coalitions of a row."""
+    n, (sizes, removed) = len(rank), _told(steps)
+    sums = keys_along(np.argsort(rank, axis=1)).T
+    keys = np.where(removed[:, None], sums[-1] - sums[sizes], sums[sizes])
+
+    def kept(new: NDArray[np.intp]) -> NDArray[np.bool_]:
+        step, row = np.divmod(new, n)
+        return np.asarray((rank[row] < sizes[step, None]) ^ removed[step, None])
+
+    return look(scene, place, keys, kept)
+
+
+def look(
+    scene: Scene,
+    place: int,
+    keys: NDArray[np.uint64],
+    kept: Callable[[NDArray[np.intp]], NDArray[np.bool_]],
+) -> Floats:
+    """Values (C, rows) of coalitions with these keys; each row's are evaluated once in a scene.
+
+    Parameters
+    ----------
+    keys : (C, rows), or (C, 1) of coalitions that rows share
+    kept : places (B,) in the flat (C, rows) -> coalitions (B, d)
+    """
+    game = scene.games[place][1]
+    rows = np.arange(game.n_rows)
+    keys = keys + streams.bits(0, streams.DRAW, rows, 1)[:, 0]
+
+    def evaluate(new: NDArray[np.intp]) -> Floats:
+        out = np.empty(len(new))
+        for start in range(0, len(new), game.room):
+            part = new[start : start + game.room]
+            out[start : start + game.room] = game.value(part % game.n_rows, kept(part))[:, 0]
+        return out[None, :, None]
+
+    known = scene.once(("known", place), partial(Known, 1, 1))
+    return known.look(keys.ravel(), evaluate).reshape(keys.shape)
+
+
+def _told(steps: list[Step]) -> tuple[Sizes, NDArray[np.bool_]]:
+    """Sizes of steps, and whether so many are removed."""
+    return np.array([s for _, s in steps]), np.array([first == "removed" for first, _ in steps])
 
 
 def deletion_curve(case: Case, K: Steps) -> Floats:

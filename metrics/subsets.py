@@ -13,15 +13,18 @@ from numpy.typing import NDArray
 
 from xai import streams
 from xai.game import Game, ModelGame
+from xai.known import keys_of
 from xai.metrics import checks
 from xai.metrics.case import Case, Scene, padded
-from xai.metrics.paths import Amount, amounts, pieces
+from xai.metrics.paths import Amount, amounts, look, pieces
 from xai.metrics.score import Floats
 from xai.removal import Noise
 
 Removed = NDArray[np.bool_]
 FEW = 1024
 """Players of which a table of all against all is nothing."""
+SPACING = 2**32
+"""Samples of one size are numbered from here to those of the next."""
 
 
 def of_size(d: int, size: int, samples: int, seed: int) -> Removed:
@@ -38,15 +41,23 @@ def of_size(d: int, size: int, samples: int, seed: int) -> Removed:
         np.put_along_axis(out, every, True, axis=1)
         return out
     # those of different sizes are independent, and fewer are the first of more
-    sample = np.arange(samples) + size * 2**32
+    sample = np.arange(samples) + size * SPACING
     return streams.subsets(seed, sample, np.full(samples, size), d)
 
 
 def of_halves(d: int, samples: int, seed: int) -> Removed:
-    """Subsets that hold each player with chance ½: all of them where `samples` suffice."""
+    """Subsets that hold each player with chance ½: all of them where `samples` suffice.
+
+    Random ones of a size are the first of this size, so that others know their values.
+    """
     if d < 63 and 2**d <= samples:
         return np.asarray(np.arange(2**d)[:, None] >> np.arange(d) & 1, bool)
-    return streams.kept(seed, np.arange(samples), d, 0.5)
+    sizes = streams.kept(seed, np.arange(samples), d, 0.5).sum(axis=1)
+    by_size = np.argsort(sizes, kind="stable")
+    place = np.empty(samples, np.intp)
+    starts = np.searchsorted(sizes[by_size], sizes[by_size])
+    place[by_size] = np.arange(samples) - starts
+    return streams.subsets(seed, place + sizes * SPACING, sizes, d)
 
 
 def subsets(d: int, size: Amount | None, samples: int, seed: int) -> Removed:
@@ -62,16 +73,15 @@ def subsets(d: int, size: Amount | None, samples: int, seed: int) -> Removed:
 def drops(scene: Scene, place: int, removed: Removed) -> Floats:
     """``f(x) − f(x with a subset removed)`` of all rows of a game and all subsets, (R, C).
 
-    A subset is evaluated once for all attributions and metrics that are scored in the scene.
+    Of several attributions and metrics, the first that meets a subset evaluates it.
     """
     game = scene.games[place][1]
-    known = scene.once(("drops", place), dict[bytes, Floats])
-    keys = [line.tobytes() for line in np.packbits(removed, axis=1)]
-    missing = {key: i for i, key in enumerate(keys) if key not in known}
-    new = np.fromiter(missing.values(), np.intp)
-    made = _drops(game, len(new), lambda part: ~removed[new[part]])
-    known.update(zip(missing, made.T, strict=True))
-    return made if len(new) == len(keys) else np.stack([known[key] for key in keys], axis=1)
+    if not scene.shares:
+        return _drops(game, len(removed), lambda part: ~removed[part])
+    rows, d = np.arange(game.n_rows), game.n_players
+    full = game.grid(rows, np.ones((1, d), bool), None)[:, :, 0]
+    keys = keys_of(~removed)[:, None]
+    return full - look(scene, place, keys, lambda new: ~removed[new // game.n_rows]).T
 
 
 def drops_alone(scene: Scene, place: int) -> Floats:

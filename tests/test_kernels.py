@@ -10,6 +10,7 @@ from xai import composition, streams
 from xai.inputs import read
 from xai.kernels import odd_process, pairs
 from xai.kernels.compose import compose_owned, compose_table
+from xai.known import Known, keys_along, keys_of
 from xai.removal.base import Context
 from xai.summary.process import odd_kernel
 
@@ -387,3 +388,29 @@ def test_shapley_values_of_the_odd_kernel(kernel):
 
         game = xai.Game.from_function(v, n_players=d)
         np.testing.assert_allclose(out[p], xai.summary.Shapley("exact")(game).values, atol=1e-14)
+
+
+def test_what_is_known_is_not_evaluated_again():
+    """Values by the keys of coalitions, asked for piece by piece, some twice at once."""
+    rng = np.random.default_rng(0)
+    S = rng.random((3000, 9)) < 0.5  # 512 kinds
+    value, asked = S @ np.arange(9) ** 2.0, []
+    known, keys = Known(1, 1), keys_of(S)
+
+    def evaluate(at):
+        asked.extend(at)
+        return value[at][None, :, None]
+
+    for part in np.array_split(np.arange(3000), [5, 6, 40, 900]):
+        found = known.look(keys[part], lambda new, part=part: evaluate(part[new]))
+        np.testing.assert_array_equal(found[0, :, 0], value[part])
+    assert len(asked) == len(np.unique(S, axis=0)) == len(np.unique(keys))
+
+
+def test_a_coalition_has_one_key_however_it_is_met():
+    order = np.argsort(np.random.default_rng(0).random((20, 70)), axis=1)
+    sums = keys_along(order, seed=3)
+    for s in (0, 1, 33, 70):
+        S = np.argsort(order, axis=1) < s
+        np.testing.assert_array_equal(keys_of(S, seed=3), sums[:, s])
+        np.testing.assert_array_equal(keys_of(~S, seed=3), sums[:, -1] - sums[:, s])

@@ -7,10 +7,11 @@ from itertools import combinations
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose
-from scipy.stats import pearsonr, spearmanr
+from scipy.stats import chisquare, pearsonr, spearmanr
 
 import xai
 from xai import metrics
+from xai.metrics.subsets import of_halves
 from xai.removal import Baseline, Noise
 from xai.removal.base import Context, Draws
 
@@ -249,3 +250,11 @@ def test_subsets_are_evaluated_once_for_all_rows(rows, a, counting):
     model = counting(linear)
     metrics.faithfulness_correlation(model, rows, a, removal="baseline", subset_size=2)
     assert model.rows == 5 + 5 * 15
+
+
+def test_halves_hold_every_subset_equally_often():
+    """Their sizes are drawn, then the subsets of each size: all 16 of four players, chi-square."""
+    met = np.concatenate([of_halves(4, 15, seed) for seed in range(400)])
+    counts = np.bincount(met @ 2 ** np.arange(4), minlength=16)
+    assert chisquare(counts).pvalue > 1e-3
+    np.testing.assert_array_equal(of_halves(12, 20, 1), of_halves(12, 50, 1)[:20])

@@ -90,6 +90,11 @@ def test_texts_and_sparse_rows_are_scored_by_default():
     assert "deletion" in metrics.evaluate(g, x, e).metrics
 
 
+def distinct(seen):
+    """How many different inputs a model has seen."""
+    return len(np.unique(np.concatenate(seen), axis=0))
+
+
 def test_what_is_shared_is_evaluated_once(rows, two, counting):
     model = counting(bent)
     report = metrics.evaluate(
@@ -97,8 +102,8 @@ def test_what_is_shared_is_evaluated_once(rows, two, counting):
                            "monotonicity", "faithfulness_correlation", "faithfulness_estimate"],
         controls=False,
     )  # fmt: skip
-    # predictions, one baseline, two curves of three inner steps each, all single players
-    assert model.rows == 12 + 1 + 12 * (2 * 6 + 4)
+    # predictions, one baseline, what two curves of three inner steps each and single players meet
+    assert model.rows == distinct(model.seen) < 12 + 1 + 12 * (2 * 6 + 4)
     assert report.evaluations == -(-model.rows // 12)
     assert report["comprehensiveness", "shapley"].evaluations == 0
 
@@ -122,6 +127,19 @@ def test_a_subset_is_evaluated_once_for_all_metrics_and_sizes(counting):
         for label, values in a.items():
             alone = getattr(metrics, name)(f, x, values, removal=ZERO, **options)
             assert_array_equal(report[name, label].values, alone.values)
+
+
+def test_random_halves_are_subsets_that_sizes_have_met(counting):
+    """Of each size the first ones: infidelity finds what sensitivity-n has evaluated."""
+    x = np.random.default_rng(0).normal(size=(3, 10))
+    sizes = ("sensitivity_n", {"subset_size": list(range(1, 10)), "samples": 40})
+    spent = []
+    for asked in ([sizes], [sizes, ("infidelity", {"samples": 60})]):
+        model = counting(lambda x: np.sin(x).sum(axis=1))
+        metrics.evaluate(model, x, {"one": x, "other": x**2}, asked, removal=ZERO, controls=False)
+        assert model.rows == distinct(model.seen)
+        spent.append(model.rows)
+    assert spent[1] == spent[0]
 
 
 BY_REMOVAL = ["deletion", "insertion", "comprehensiveness", "sufficiency", "pixel_flipping",
@@ -155,14 +173,14 @@ def test_rows_are_explained_again_once_for_all_metrics(rows, counting):
 
 @pytest.mark.parametrize("ties", [False, True])
 def test_flipped_curves_are_read_from_the_other_end(rows, counting, ties):
-    """Without ties the flipped control costs no curve: the least important first, turned round."""
+    """The flipped control meets the same subsets, but where its own order among ties differs."""
     model = counting(bent)
     a = np.round(2 * rows) if ties else rows + 0.01 * np.arange(4)
     assert ties == any(len(np.unique(row)) < 4 for row in a)
     asked = ["deletion", "insertion", "abpc", ("road", {"steps": 3}), "monotonicity"]
     report = metrics.evaluate(model, rows, {"a": a}, asked, removal=ZERO)
-    # predictions, the baseline, two curves of three inner steps: of a, noise and, with ties, −a
-    assert model.rows == 12 + 1 + 12 * 6 * (3 if ties else 2)
+    # predictions, the baseline, two curves of three inner steps: of a and noise; −a with ties
+    assert model.rows == distinct(model.seen) < 12 + 1 + 12 * 6 * (3 if ties else 2)
     for label in report.metrics:
         options = {"steps": 3} if label == "road" else {}
         alone = getattr(metrics, label)(bent, rows, -a, removal=ZERO, **options)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -11,6 +10,7 @@ from numpy.typing import NDArray
 
 from xai import streams
 from xai.game import Coalitions, Floats, Game, Indices
+from xai.known import Known, keys_along
 from xai.summary.base import Attribution, finish, stops, within
 from xai.summary.orders import ends_at
 from xai.summary.walks import spreads
@@ -83,7 +83,7 @@ class Stretches:
         errors = np.empty_like(values)
         weight = self._weights()
         active, moments, done = np.arange(len(rows)), None, 0
-        known = _Known.of(len(rows), base.shape[1])
+        known = Known(len(rows), base.shape[1])
         for stop in stops(self.pairs // self.size, self.tolerance, first=8):
             while done < stop * self.size:
                 pairs = np.arange(done, min(done + step, stop * self.size))
@@ -116,7 +116,7 @@ class Stretches:
         ends: tuple[Floats, Floats],
         pairs: Indices,
         weight: NDArray[np.float64],
-        known: _Known,
+        known: Known,
     ) -> _Gains:
         """Gains along some pairs of stretches."""
         game, d = self.game, self.game.n_players
@@ -191,17 +191,14 @@ def _keys(
 ) -> NDArray[np.uint64]:
     """A number for the coalition and the draw of each point, (2 C,): the walks', the reverses'.
 
-    The sum of random numbers of its players and of its draw, equal for equal inputs; different
-    ones share 64 bits with chance 2^-64.
+    That of the coalition, and a random number of its draw.
 
     Parameters
     ----------
     ranks : (P, d); pair, s : (C,), of which walk, and how many players; draws : (P,)
     """
     d = ranks.shape[1]
-    number = streams.bits(seed, streams.COALITION, np.arange(d), 1)[:, 0]
-    sums = np.zeros((len(ranks), d + 1), np.uint64)
-    np.cumsum(number[np.argsort(ranks, axis=1)], axis=1, out=sums[:, 1:])
+    sums = keys_along(np.argsort(ranks, axis=1), seed)
     walk, reverse = sums[pair, s], sums[pair, d] - sums[pair, d - s]
     if draws is None:
         return np.concatenate([walk, reverse])
@@ -238,35 +235,6 @@ def affordable(game: Game, mass: NDArray[np.float64], rows: int, seed: int) -> i
     while (costs := costs_up_to(game, mass, pairs, seed))[-1] <= rows and pairs < 2 * rows:
         pairs *= 2
     return max(1, int(np.searchsorted(costs, rows, side="right")))
-
-
-@dataclass
-class _Known:
-    """Values that were evaluated, by the keys of their inputs.
-
-    Attributes
-    ----------
-    keys : (N,), ascending; values : (R, N, k)
-    """
-
-    keys: NDArray[np.uint64]
-    values: Floats
-
-    @classmethod
-    def of(cls, rows: int, k: int) -> _Known:
-        """Nothing yet."""
-        return cls(np.empty(0, np.uint64), np.empty((rows, 0, k)))
-
-    def look(self, keys: NDArray[np.uint64], evaluate: Callable[[Indices], Floats]) -> Floats:
-        """Values (R, C, k) of keys (C,); ``evaluate(places)`` gives those that are new."""
-        distinct, first = np.unique(keys, return_index=True)
-        new = ~np.isin(distinct, self.keys, assume_unique=True)
-        if new.any():
-            both = np.concatenate([self.keys, distinct[new]])
-            values = np.concatenate([self.values, evaluate(first[new])], axis=1)
-            order = np.argsort(both)
-            self.keys, self.values = both[order], values[:, order]
-        return self.values[:, np.searchsorted(self.keys, keys)]
 
 
 class _Gains(NamedTuple):
