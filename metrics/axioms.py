@@ -58,23 +58,29 @@ def completeness_gap(case: Case, *, relative: bool = False) -> Result:
 
 
 @metric
-def dummy_mass(case: Case, *, tolerance: float = TOLERANCE) -> Floats:
+def dummy_mass(case: Case, *, tolerance: float = TOLERANCE) -> Result:
     """Share of Σ|a| on players whose removal changes nothing: ``|v(N) − v(N∖i)| = 0`` at each draw.
 
-    "Non-sensitivity" (Nguyen & Martínez 2020) as a mass. `tolerance` is a part of |f(x)|'s largest.
+    "Non-sensitivity" (Nguyen & Martínez 2020) as a mass. `tolerance` is a part of |f(x)|'s, and of
+    |a|'s largest. ``info["count"]`` is the paper's number of players of which either the effect or
+    the attribution is 0, but not both.
 
     Examples
     --------
     >>> import numpy as np
     >>> f = lambda x: x @ np.array([3.0, 0.0])
-    >>> dummy_mass(f, np.ones((1, 2)), np.array([[3.0, 1.0]]), removal="baseline").mean()
-    0.25
+    >>> score = dummy_mass(f, np.ones((1, 2)), np.array([[3.0, 1.0]]), removal="baseline")
+    >>> score.mean(), score.info["count"]
+    (0.25, array([1]))
     """
     checks.not_negative("tolerance", tolerance)
     effect = case.scene.once("single effects", lambda: alone(case))
     p, _ = shares(case.values)
     none = effect <= tolerance * np.abs(case.scene.predictions)[:, None]
-    return np.asarray(np.where(none, np.nan_to_num(p), 0).sum(axis=1) + 0 * p[:, 0])
+    size = np.abs(case.values)
+    silent = size <= tolerance * np.nanmax(size, axis=1, keepdims=True)
+    mass = np.where(none, np.nan_to_num(p), 0).sum(axis=1) + 0 * p[:, 0]
+    return Result(mass, None, {"count": (none != silent).sum(axis=1)})
 
 
 @metric

@@ -38,6 +38,13 @@ def test_shapley_values_keep_the_axioms(rows):
     assert_allclose(metrics.input_invariance(product, rows, shifted).values, 0, atol=1e-12)
 
 
+def test_dummies_and_silent_players_are_counted_where_they_differ(rows):
+    """Nguyen & Martínez's set difference: the last of four players has no effect."""
+    a = np.array([[1.0, 3, 2, 2], [0, 3, 2, 0], [0, 0, 0, 5], [1, 1, -1, 1e-9]])
+    score = metrics.dummy_mass(product, rows[:4], a, removal=ZERO)
+    np.testing.assert_array_equal(score.info["count"], [1, 1, 4, 0])
+
+
 def test_others_do_not(rows):
     a = np.array([[1.0, 3.0, 2.0, 2.0]] * 4)
     ends = product(rows) - product(0 * rows)
