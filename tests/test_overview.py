@@ -210,6 +210,32 @@ def test_tables_of_every_make_have_the_same_effects() -> None:
             accumulated_local_effects(f, kind, "job")
 
 
+def test_values_that_are_missing_are_no_place_of_a_curve() -> None:
+    pandas = pytest.importorskip("pandas")
+    gaps = X.copy()
+    gaps[::7, 0] = np.nan
+    present = np.delete(X[:, 0], np.s_[::7])
+    frame = pandas.DataFrame(gaps, columns=list("abc"))
+    f = lambda x: np.nan_to_num(np.asarray(x)[:, 0]) + np.asarray(x)[:, 1]
+    for data in (gaps, frame):
+        effect = partial_dependence(f, data, 0, resolution=len(X))
+        np.testing.assert_array_equal(effect.grid, np.sort(present))
+        np.testing.assert_allclose(effect.values, effect.grid + X[:, 1].mean())
+        assert len(partial_dependence(f, data, 0, resolution=5).grid) == 5
+        curve = accumulated_local_effects(f, data, 0)
+        whole = accumulated_local_effects(f, gaps[~np.isnan(gaps[:, 0])], 0)
+        np.testing.assert_array_equal(curve.grid, whole.grid)
+        np.testing.assert_allclose(curve.values, whole.values)
+    jobs = pandas.DataFrame({"job": ["cook", None, "clerk", "cook"], "age": [30, 40, 25, 60]})
+    g = lambda table: np.asarray(table["job"].isin(["cook"])) * 10.0
+    for made in (jobs, jobs.astype({"job": "category"}), jobs.astype({"job": "string"})):
+        effect = partial_dependence(g, made, "job")
+        assert effect.grid.tolist() == ["clerk", "cook"] and effect.values.tolist() == [0, 10]
+    for effect in (partial_dependence, accumulated_local_effects):
+        with pytest.raises(ValueError, match="'a' has no value in any row"):
+            effect(f, frame.assign(a=np.nan), "a")
+
+
 def test_effects_of_a_torch_module() -> None:
     torch = pytest.importorskip("torch")
     net = torch.nn.Linear(3, 2)

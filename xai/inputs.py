@@ -447,10 +447,11 @@ def _key(value: Any) -> Any:
     """What tells a column's values apart: nothing is missing twice, and True is not 1."""
     if isinstance(value, bool | np.bool_):
         return bool, bool(value)
-    return None if _missing(value) else value
+    return None if is_missing(value) else value
 
 
-def _missing(value: object) -> bool:
+def is_missing(value: object) -> bool:
+    """Whether a table's value stands for none."""
     if value is None or type(value).__name__ in ("NAType", "NaTType"):
         return True
     if isinstance(value, np.datetime64 | np.timedelta64):
@@ -569,14 +570,14 @@ def _cast_exactly(cell: Any, dtype: Any) -> Any:
     value = cell.iloc[0]
     if isinstance(dtype, pandas.CategoricalDtype):
         known = list(dtype.categories)
-        new = [] if _missing(value) or value in known else [value]
+        new = [] if is_missing(value) or value in known else [value]
         return cell.astype(pandas.CategoricalDtype([*known, *new], ordered=dtype.ordered))
     try:
         cast = cell.astype(dtype)
     except (TypeError, ValueError):
         return cell.infer_objects()
-    if _missing(value):
-        kept = _missing(cast.iloc[0])
+    if is_missing(value):
+        kept = is_missing(cast.iloc[0])
     elif isinstance(value, str):
         kept = not pandas.api.types.is_bool_dtype(dtype)  # every word would be True
     else:
@@ -749,7 +750,7 @@ def _native_pool(own: Any, frames: list[Any], label: Any, pool: list[Any]) -> _P
     except Exception as error:  # each library of DataFrames raises errors of its own
         raise ValueError(f"{refusal} ({error})") from error
     for before, after in zip(pool, np.asarray(values.to_numpy()), strict=True):
-        if _missing(before) != _missing(after) or not (_missing(before) or before == after):
+        if is_missing(before) != is_missing(after) or not (is_missing(before) or before == after):
             raise ValueError(f"{refusal} ({before!r} would become {after!r})")
     return _Pool(values)
 
@@ -768,7 +769,7 @@ def _native_values(own: Any, frames: list[Any], label: Any, pool: list[Any]) -> 
         # categories in their own order, though no row may have them, then values of other dtypes
         others = [frame[label].dtype for frame in frames]
         named = [d.categories for d in others if isinstance(d, pandas.CategoricalDtype)]
-        values = [value for value in pool if not _missing(value)]
+        values = [value for value in pool if not is_missing(value)]
         known = dict.fromkeys(value for part in [*named, values] for value in part)
         dtype = pandas.CategoricalDtype(list(known), ordered=dtype.ordered)
     return pandas.Series(pool, dtype=dtype)

@@ -14,7 +14,7 @@ import narwhals as nw
 import numpy as np
 from numpy.typing import NDArray
 
-from xai.inputs import is_tensor
+from xai.inputs import is_missing, is_tensor
 from xai.removal import Marginal
 from xai.setting import Setting, open_setting
 from xai.targets import Target
@@ -92,13 +92,13 @@ def partial_dependence(
     feature
         Column, by index or name.
     grid : (g,) values
-        None: at most `resolution` quantiles of the column, which are values in it.
+        None: at most `resolution` quantiles of the column, which are values in it, none missing.
 
     Raises
     ------
     ValueError
-        `data` is no table, there is no such column, or the model has several outputs and no
-        target that is one of them.
+        `data` is no table, there is no such column or no value in it, or the model has several
+        outputs and no target that is one of them.
 
     References
     ----------
@@ -113,7 +113,7 @@ def partial_dependence(
     array([2., 4.])
     """
     j, name, column = _column(data, feature, feature_names)
-    values = _grid(column, resolution) if grid is None else np.asarray(grid)
+    values = _grid(name, column, resolution) if grid is None else np.asarray(grid)
     rows = _with_column(data, np.zeros(len(values), np.intp), j, values)
     players = (np.arange(_width(data)) != j).astype(int) if _width(data) > 1 else None
     with open_setting(
@@ -161,7 +161,7 @@ def accumulated_local_effects(
     Parameters
     ----------
     model, data, feature, target, behavior, batch_size, feature_names
-        As for `partial_dependence`; the column must hold numbers.
+        As for `partial_dependence`; the column must hold numbers. Rows that lack one are left out.
     bins
         At most so many stretches between edges.
 
@@ -185,6 +185,10 @@ def accumulated_local_effects(
     j, name, column = _column(data, feature, feature_names)
     if column.dtype.kind not in "fiub":
         raise ValueError(f"{name!r} holds no numbers: its values have no order to accumulate along")
+    present = _present(name, column)
+    if len(present) < len(column):
+        column = column[present]
+        data = _with_column(data, present, j, column)
     edges = np.unique(np.quantile(column, np.linspace(0, 1, bins + 1), method="inverted_cdf"))
     if len(edges) < 2:
         raise ValueError(f"{name!r} has the same value in every row: it has no effect to show")
@@ -272,12 +276,21 @@ def _column(
     return j, known[j] if names is not None else f"feature {j}", column
 
 
-def _grid(column: NDArray[Any], resolution: int) -> NDArray[Any]:
+def _present(name: str, column: NDArray[Any]) -> NDArray[np.intp]:
+    """Rows whose value is not missing."""
+    present = np.flatnonzero([not is_missing(value) for value in column])
+    if len(present) == 0:
+        raise ValueError(f"{name!r} has no value in any row")
+    return present
+
+
+def _grid(name: str, column: NDArray[Any], resolution: int) -> NDArray[Any]:
     """All values that occur, or so many quantiles of them."""
-    kinds = np.unique(column)
+    present = column[_present(name, column)]
+    kinds = np.unique(present)
     if len(kinds) <= resolution or column.dtype.kind not in "fiu":
         return kinds
-    return np.unique(np.quantile(column, np.linspace(0, 1, resolution), method="inverted_cdf"))
+    return np.unique(np.quantile(present, np.linspace(0, 1, resolution), method="inverted_cdf"))
 
 
 def _with_column(data: Any, rows: NDArray[np.intp], j: int, values: NDArray[Any]) -> Any:
@@ -285,16 +298,17 @@ def _with_column(data: Any, rows: NDArray[np.intp], j: int, values: NDArray[Any]
 
     Values that occur in the column are taken from there, so that dtypes and categories stay.
     """
-    _, _, column = _column(data, j, None)
-    kinds, first = np.unique(column, return_index=True)
-    place = np.clip(np.searchsorted(kinds, values), 0, len(kinds) - 1)
+    _, name, column = _column(data, j, None)
+    present = _present(name, column)
+    kinds, first = np.unique(column[present], return_index=True)
+    place = np.minimum(np.searchsorted(kinds, values), len(kinds) - 1)
     known = bool((kinds[place] == values).all())
     if hasattr(data, "columns"):
         frame = nw.from_native(data, eager_only=True)
         name = frame.columns[j]
         new = nw.new_series(name, values, backend=frame.implementation)
         if known:
-            new = nw.maybe_reset_index(frame[first[place].tolist()])[:, j]
+            new = nw.maybe_reset_index(frame[present[first[place]].tolist()])[:, j]
         return nw.maybe_reset_index(frame[rows.tolist()]).with_columns(new).to_native()
     if is_tensor(data):
         import torch
