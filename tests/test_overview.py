@@ -216,7 +216,10 @@ def test_values_that_are_missing_are_no_place_of_a_curve() -> None:
     gaps[::7, 0] = np.nan
     present = np.delete(X[:, 0], np.s_[::7])
     frame = pandas.DataFrame(gaps, columns=list("abc"))
-    f = lambda x: np.nan_to_num(np.asarray(x)[:, 0]) + np.asarray(x)[:, 1]
+
+    def f(table: Any) -> np.ndarray:
+        return np.nan_to_num(np.asarray(table)[:, 0]) + np.asarray(table)[:, 1]
+
     for data in (gaps, frame):
         effect = partial_dependence(f, data, 0, resolution=len(X))
         np.testing.assert_array_equal(effect.grid, np.sort(present))
@@ -227,7 +230,10 @@ def test_values_that_are_missing_are_no_place_of_a_curve() -> None:
         np.testing.assert_array_equal(curve.grid, whole.grid)
         np.testing.assert_allclose(curve.values, whole.values)
     jobs = pandas.DataFrame({"job": ["cook", None, "clerk", "cook"], "age": [30, 40, 25, 60]})
-    g = lambda table: np.asarray(table["job"].isin(["cook"])) * 10.0
+
+    def g(table: Any) -> np.ndarray:
+        return np.asarray(table["job"].isin(["cook"])) * 10.0
+
     for made in (jobs, jobs.astype({"job": "category"}), jobs.astype({"job": "string"})):
         effect = partial_dependence(g, made, "job")
         assert effect.grid.tolist() == ["clerk", "cook"] and effect.values.tolist() == [0, 10]
