@@ -752,6 +752,16 @@ def test_propagation_through_modules_that_are_used_again(method, inplace):
         np.testing.assert_allclose(again.info["completeness_gap"], 0, atol=1e-9)
 
 
+@pytest.mark.parametrize("method", ["deeplift", "lrp", "guided_backprop", "deconvnet"])
+def test_propagation_from_one_number_a_row(method):
+    """A module may return (n,) as well as (n, 1)."""
+    column = nn.Sequential(*convolutions(middle=nn.ReLU), nn.Linear(3, 1)).double()
+    flat = nn.Sequential(*column, nn.Flatten(0))
+    one, other = (xai.explain(net, IMAGES, method) for net in (flat, column))
+    np.testing.assert_allclose(one.values, other.values, rtol=1e-6)  # LRP's ε at Flatten
+    assert one.values.any()
+
+
 @pytest.mark.parametrize("how", ["add", "cat"])
 def test_with_all_channels_removed_each_row_still_has_its_own_image(how):
     """What skips a layer differs from row to row, so no row's empty value is another's."""

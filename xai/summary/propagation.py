@@ -212,7 +212,9 @@ def _network(game: ModelGame, at: Indices) -> Module:
 
         def forward(self, x: Tensor) -> Tensor:
             rows = np.tile(at, len(x) // len(at))  # DeepLIFT runs x and its baselines together
-            values: Tensor = game.values.output(rows, own(game.model.prepare(x)))
+            out = own(game.model.prepare(x))
+            out = out[:, None] if out.ndim == 1 else out
+            values: Tensor = game.values.output(rows, out)
             return values
 
     return Rows().eval()
