@@ -373,7 +373,7 @@ def enumeration_needs(what: str, game: Game, samples: int | None, plan: Plan) ->
         raise ValueError(f"samples={samples!r} has no effect: {what} enumerates, and samples none")
     if d > MOST_PLAYERS:
         raise ValueError(
-            f"{what}: {d} players have {2**d:,} coalitions, and at most {2**MOST_PLAYERS:,} "
+            f"{what}: {d} players have 2^{d} coalitions, and at most {2**MOST_PLAYERS:,} "
             f"({MOST_PLAYERS} players) are enumerated; sample instead, with "
             "method='permutation_shap' or 'kernel_shap', or group the columns with players="
         )
