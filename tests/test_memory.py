@@ -71,6 +71,17 @@ def test_enumeration_holds_little_more_than_its_table(method):
     assert peak < 2**d * d * 8
 
 
+def test_too_few_pairs_to_regress_fill_no_matrix_of_players():
+    d = 2000
+    game = xai.Game.from_function(lambda Z: Z.sum(axis=1) * 1.0, n_players=d)
+    tracemalloc.start()
+    found = xai.summary.Banzhaf(samples=8)(game)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert found.values.shape == (d,)
+    assert peak < d * d * 8 / 4
+
+
 @pytest.mark.parametrize("regularizer", ["ridge", "lasso", None])
 @pytest.mark.parametrize("regressors", ["coalitions", "quartiles", "distances"])
 def test_a_linear_fit_holds_no_table_of_its_samples(regressors, regularizer):

@@ -99,6 +99,9 @@ def test_rows_of_many_players_beside_rows_of_few():
         alone = xai.explain(product, x[:1], method, players=ids[:1], **keywords)
         np.testing.assert_array_equal(alone.values, e[0].values[:, :3])
         assert alone.std_error is None
+        if method != "mean_when_included":
+            assert e.runs[0] == "enumeration" and e.runs[1]
+        assert not e.ran.startswith(",")
 
 
 def test_values_are_those_of_the_whole_game(table):

@@ -121,7 +121,7 @@ class Explanation:
     @property
     def ran(self) -> str:
         """What computed the values of any row."""
-        return ", ".join(sorted(set(self.runs.tolist())))
+        return ", ".join(sorted(set(self.runs.tolist()) - {""}))
 
     @property
     def _has_outputs(self) -> bool:
@@ -315,7 +315,17 @@ class Explanation:
 
     @property
     def output_labels(self) -> list[str]:
-        """One name for each place on the last axis of `values`."""
+        """One name for each place on the last axis of `values`.
+
+        Raises
+        ------
+        ValueError
+            One output of each row is explained: there is no such axis.
+        """
+        if not self._has_outputs:
+            raise ValueError(
+                "one output of each row is explained: output_names[target] is its name"
+            )
         target = self.target.reshape(-1, self.values.shape[-1])
         if len(target) == 0 or (target != target[0]).any():
             return [f"top {place + 1}" for place in range(target.shape[1])]

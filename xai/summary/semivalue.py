@@ -31,6 +31,8 @@ from xai.summary.pairs import Design, Target, semivalues, shapley_interactions, 
 from xai.summary.stretches import Stretches, affordable, costs_up_to
 from xai.summary.walks import spreads
 
+REGRESSION = "regression on pairs"
+
 
 @dataclass(frozen=True)
 class Banzhaf(Summary):
@@ -87,7 +89,8 @@ class Banzhaf(Summary):
             half = v.shape[1] // 2
             return _regress(S, v[:, :half] - v[:, half:])
 
-        return sampled(game, pairs, plan, coalitions, estimate, paired=True)
+        found = sampled(game, pairs, plan, coalitions, estimate, paired=True)
+        return replace(found, ran=REGRESSION)
 
 
 def banzhaf_interactions(game: Game, plan: Plan, samples: int | None) -> Attribution:
@@ -119,7 +122,7 @@ def banzhaf_interactions(game: Game, plan: Plan, samples: int | None) -> Attribu
     found = sampled(game, pairs, plan, coalitions, estimate, paired=True, width=width)
     assert found.std_error is not None
     values, errors = found.values, found.std_error
-    result = replace(found, values=values[:, :d], std_error=errors[:, :d])
+    result = replace(found, values=values[:, :d], std_error=errors[:, :d], ran=REGRESSION)
     of_pairs, of_errors = (from_triangle(a[:, d:], d) for a in (values, errors))
     return with_pairs(result, of_pairs, of_errors, "Banzhaf")
 
@@ -134,13 +137,15 @@ def _regress(
     def rows(part: slice) -> Floats:
         return features(S[part])
 
-    gram, moment = weighted_moments(rows, np.ones(count), flat)
     if count < 2 * d:  # too few to regress: plain averages with the signs
-        phi, variance = moment / count, np.full((d, r * k), np.nan)
+        phi, variance = np.zeros((d, r * k)), np.full((d, r * k), np.nan)
+        for part in streams.parts(count, d):
+            phi += rows(part).T @ flat[part] / count
         if count > 1:
             squares = (flat**2).sum(axis=0) - count * phi**2
             variance = np.maximum(squares, 0) / (count - 1) / count
     else:
+        gram, moment = weighted_moments(rows, np.ones(count), flat)
         inverse = np.linalg.pinv(gram, hermitian=True)
         phi, variance = inverse @ moment, np.zeros((d, r * k))
         for part in streams.parts(count, d):
@@ -320,8 +325,7 @@ def _by_pairs(
     assert found.std_error is not None
     cuts = np.cumsum(widths)[:-1]
     values, errors = (np.split(a, cuts, axis=1) for a in (found.values, found.std_error))
-    ran = "regression on pairs"
-    return replace(found, values=values[0], std_error=errors[0], ran=ran), values, errors
+    return replace(found, values=values[0], std_error=errors[0], ran=REGRESSION), values, errors
 
 
 def interactions_by_pairs(game: Game, plan: Plan, count: int, index: str) -> Attribution:
