@@ -546,6 +546,13 @@ def test_ragged_rows_are_named(kind):
         xai.explain(total, x, "occlusion", removal=removal, data=data)
 
 
+def test_tensors_of_several_inputs_are_no_batch():
+    torch = pytest.importorskip("torch")
+    both = (torch.ones(4, 3), torch.ones(4, 2))
+    with pytest.raises(ValueError, match=r"rows of x do not have the same shape.*8 or 12"):
+        xai.explain(total, both, "occlusion", removal=Baseline(0))
+
+
 @pytest.mark.parametrize("axis", ["last", 1.0, True])
 def test_a_channel_axis_that_is_no_integer(axis):
     with pytest.raises(TypeError, match=r"channel_axis must be 1 .*-1"):

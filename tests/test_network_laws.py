@@ -293,6 +293,11 @@ def test_which_output_must_be_said(kind, run, images):
             xai.explain(Several(kind), images, method)
 
 
+def test_an_output_that_a_module_does_not_return_is_named(images):
+    with pytest.raises(ValueError, match=r"unknown output 'score'; did you mean 'scores'"):
+        xai.explain(xai.TorchModel(Several("dict"), output="score"), images, "occlusion")
+
+
 def test_channels_last_changes_nothing_but_the_order_in_memory(network_case, run):
     net = network()
     strides = [p.stride() for p in net.parameters()]

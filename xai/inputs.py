@@ -391,7 +391,8 @@ def dense(rows: Any, what: str) -> NDArray[Any]:
             return array if _all_strings(objects.ravel().tolist()) else objects
         return array
     except ValueError as error:
-        sizes = sorted({np.size(row) for row in rows}) if isinstance(rows, list | tuple) else []
+        listed = rows if isinstance(rows, list | tuple) else []
+        sizes = sorted({int(np.prod(np.shape(row))) for row in listed})  # of tensors, too
         told = f": they hold {' or '.join(map(str, sizes))} values" if len(sizes) > 1 else ""
         raise ValueError(f"the rows of {what} do not have the same shape{told}") from error
 

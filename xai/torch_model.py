@@ -89,9 +89,13 @@ class TorchModel:
             return self.output(out)
         if self.output is None:
             return out if isinstance(out, torch.Tensor) else getattr(out, "logits", out)
-        if isinstance(self.output, int) or isinstance(out, dict):
+        if isinstance(self.output, int):
             return out[self.output]
-        return getattr(out, self.output)
+        if not isinstance(out, dict):
+            return getattr(out, self.output)
+        if self.output not in out:
+            raise ValueError(unknown("output", self.output, out))
+        return out[self.output]
 
     @contextmanager
     def session(self) -> Iterator[None]:
