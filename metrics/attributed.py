@@ -60,15 +60,18 @@ def _finite(array: Floats, what: str, *, some: bool = False) -> Floats:
     return array
 
 
-def own_keywords(explanation: Explanation, given: dict[str, Any], *, shown: bool) -> dict[str, Any]:
-    """What a scene takes from the explanation where nothing else is `given`."""
+def own_keywords(explanation: Explanation, given: dict[str, Any], x: Any) -> dict[str, Any]:
+    """What a scene of these rows takes from the explanation where nothing else is `given`."""
     if len(explanation.element_players) != len(explanation):
         raise ValueError(
             f"{explanation.method!r} explained a data set as a whole: its values are of no row, "
             "and metrics score rows"
         )
-    if not shown:  # a metric of the numbers alone
+    if x is None:  # a metric of the numbers alone
         return {}
+    shape = tuple(getattr(x, "shape", ()))
+    if len(shape) > 1 and shape[0] != len(explanation):
+        raise ValueError(f"the explanation has {len(explanation)} rows, and x has {shape[0]}")
     recipe = explanation.recipe or {}
     names = ("y", "data", "behavior", "feature_names", "categorical", "batch_size", "n_jobs")
     own = {name: recipe[name] for name in names if recipe.get(name) is not None}

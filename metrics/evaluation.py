@@ -200,11 +200,7 @@ def scene_of_all(model: Any, x: Any, named: dict[str, Any], common: dict[str, An
 
     _, rest = split("evaluate", [], common)
     given = {name: value for name, value in rest.items() if value is not None}
-    own = [
-        own_keywords(e, given, shown=x is not None)
-        for e in named.values()
-        if isinstance(e, Explanation)
-    ]
+    own = [own_keywords(e, given, x) for e in named.values() if isinstance(e, Explanation)]
     if not own:
         return Scene(model, x, **given)
     merged: dict[str, Any] = {}

@@ -635,6 +635,15 @@ def test_no_linear_explanation_holds_everywhere(rows):
         xai.choose(wild, rows, data=None)
 
 
+def test_an_explanation_of_other_rows_is_told_by_their_number(rows):
+    e = xai.explain(linear, rows[:4], "occlusion", data=rows)
+    for score in (metrics.deletion, metrics.complexity):
+        with pytest.raises(ValueError, match="the explanation has 4 rows, and x has 3"):
+            score(linear, rows[:3], e)
+    with pytest.raises(ValueError, match="the explanation has 4 rows, and x has 3"):
+        metrics.evaluate(linear, rows[:3], {"a": e}, ["deletion"])
+
+
 def test_choosing_costs_the_same_for_any_number_of_methods(rows, two, counting):
     spent = []
     for chosen in (dict(list(two.items())[:1]), two):
