@@ -118,7 +118,8 @@ def _per_row(target: ArrayLike, n: int, k: int) -> NDArray[np.intp]:
     index = np.asarray(target)
     if index.ndim == 0 or not np.issubdtype(index.dtype, np.integer):
         raise TypeError(
-            f"target must be 'predicted', 'all', an int, a label or Top, not {target!r}"
+            "target must be 'predicted', 'all', an int, a label, Top, or one index for each row, "
+            f"not {target!r}"
         )
     if index.shape != (n,):
         raise ValueError(f"one target per row: expected shape ({n},), got {index.shape}")

@@ -104,7 +104,7 @@ def read_many(given: Explanation, output: int | str | None = None) -> Many:
     explanation = as_explanation(given)
     owners = explanation.element_players
     if (owners != owners[0]).any():
-        raise ValueError("a picture of many rows needs the same players in every row")
+        raise ValueError("many rows together need the same players in every row")
     n = len(explanation)
     places, name = _places(explanation, output)
     values = _chosen(explanation.values, places).reshape(n, -1)
