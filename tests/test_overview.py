@@ -352,3 +352,28 @@ def test_dependence_is_drawn_beside_the_attributions() -> None:
     with pytest.raises(ValueError, match=r"'feature 0', which is no feature.*pass a DataFrame"):
         xai.plots.dependence(curves[0], replace(made, feature_names=[*"wxyz"][: X.shape[1]]))
     assert "standard errors over rows" in axes.get_xlabel()
+
+
+@pytest.mark.parametrize(
+    ("jobs", "places"), [(["clerk", "cook", "pilot"], [0, 3]), (["1", "2", "4"], [1, 4])]
+)
+def test_effects_of_categories_are_drawn_where_the_attributions_are(
+    jobs: list[str], places: list[int]
+) -> None:
+    """The explained rows hold a gap and no pilot, those averaged over no cook."""
+    pandas = pytest.importorskip("pandas")
+    seen = pandas.DataFrame({"job": [jobs[1], None, jobs[0]], "age": [30.0, 40, 25]})
+    other = pandas.DataFrame({"job": [jobs[0], jobs[2]], "age": [30.0, 40]})
+
+    def f(table: Any) -> np.ndarray:
+        return np.asarray(table["job"].isin(jobs[1:])) * table["age"].to_numpy()
+
+    axes = xai.plots.dependence(
+        partial_dependence(f, other, "job"), xai.explain(f, seen, "occlusion", data=seen)
+    )
+    ((drawn,), _) = axes.get_legend_handles_labels()
+    line = drawn[0] if isinstance(drawn, tuple) else drawn  # with whiskers where it is words
+    assert line.get_xdata().tolist() == places
+    if jobs[0] == "clerk":
+        told = [tick.get_text() for tick in axes.get_xticklabels()]
+        assert [told[0], told[1], told[3]] == jobs

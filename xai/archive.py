@@ -46,9 +46,14 @@ def in_numbers(column: NDArray[Any]) -> tuple[NDArray[np.float64], list[str]]:
     try:
         return column.astype(float), []
     except (TypeError, ValueError):
-        texts = np.array([" ".join(str(value).split()) for value in column])
+        texts = np.array([category_name(value) for value in column])
         kinds, codes = np.unique(texts, return_inverse=True)
         return codes.astype(float), kinds.tolist()
+
+
+def category_name(value: object) -> str:
+    """A category in one line."""
+    return " ".join(str(value).split())
 
 
 def pack(data: Any) -> tuple[Meta, Arrays]:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from xai.archive import category_name, in_numbers
 from xai.plots.many import read_many
 from xai.plots.style import SERIES, Z95, ink, new_axes, title
 from xai.plots.swarm import scatter
@@ -64,9 +65,12 @@ def dependence(
     features = {curve.feature for curve in curves}
     if len(features) > 1:
         raise ValueError(f"one picture shows one feature, not {', '.join(sorted(features))}")
+    known: list[str] = []
     if explanation is not None:
-        _check_feature(curves[0].feature, read_many(explanation, output).names)
-    kinds = _kinds(curves)
+        many = read_many(explanation, output)
+        _check_feature(curves[0].feature, many.names)
+        known = many.categories[many.player(curves[0].feature)]
+    kinds = _kinds(curves, known)
     if explanation is None:
         axes = new_axes(ax, 6.5, 4.0)
         axes.axhline(0, color=ink(axes), linewidth=0.8, zorder=0)
@@ -77,12 +81,13 @@ def dependence(
         colour, line = SERIES[(place + 1) % len(SERIES)], STYLES[place % len(STYLES)]
         y, reach = curve.centred, Z95 * curve.std_error
         if kinds is not None:
-            x = np.searchsorted(kinds, curve.grid.astype(str))
+            x = [kinds.index(category_name(value)) for value in curve.grid]
             axes.errorbar(x, y, reach, fmt="D", color=colour, capsize=3, label=curve.kind, zorder=3)
             continue
-        axes.plot(curve.grid, y, line, color=colour, linewidth=1.8, label=curve.kind, zorder=3)
-        axes.fill_between(curve.grid, y - reach, y + reach, color=colour, alpha=0.18, lw=0)
-    if kinds is not None and explanation is None:
+        at, _ = in_numbers(curve.grid)
+        axes.plot(at, y, line, color=colour, linewidth=1.8, label=curve.kind, zorder=3)
+        axes.fill_between(at, y - reach, y + reach, color=colour, alpha=0.18, lw=0)
+    if kinds is not None and kinds != known:
         axes.set_xticks(range(len(kinds)), kinds, rotation=30, ha="right", parse_math=False)
     note = f"{'bands' if kinds is None else 'whiskers'}: ±{Z95} standard errors over rows (95 %)"
     axes.set_xlabel(f"{curves[0].feature}\n{note}", parse_math=False)
@@ -103,8 +108,9 @@ def _check_feature(name: str, names: Sequence[str]) -> None:
         )
 
 
-def _kinds(curves: Sequence[Effect]) -> list[str] | None:
-    """The categories of the grid, where it holds no numbers."""
-    if curves[0].grid.dtype.kind in "fiub":
+def _kinds(curves: Sequence[Effect], known: list[str]) -> list[str] | None:
+    """The categories on the axis: those `known`, then others of the grids; None of numbers."""
+    if not known and not any(in_numbers(curve.grid)[1] for curve in curves):
         return None
-    return sorted({str(value) for curve in curves for value in curve.grid})
+    found = {category_name(value) for curve in curves for value in curve.grid}
+    return [*known, *sorted(found - set(known))]
