@@ -152,6 +152,17 @@ def test_cohorts_of_a_category() -> None:
     }  # fmt: skip
 
 
+def test_a_tree_tells_categories_by_name() -> None:
+    pandas = pytest.importorskip("pandas")
+    frame = pandas.DataFrame({"job": [*"abcd"] * 5, "age": np.arange(20.0)})
+    pay = {"a": 1.0, "b": 5.0, "c": 2.0, "d": 2.0}
+    f = lambda table: table["job"].map(pay).to_numpy()  # noqa: E731
+    made = xai.explain(f, frame, "exact_shapley", data=frame.iloc[:1])
+    assert {name: len(part) for name, part in cohorts(made, 3).items()} == {
+        "job = a": 5, "job = b": 5, "job = c or d": 10,
+    }  # fmt: skip
+
+
 # --------------------------------------------------------------------------- partial dependence
 
 

@@ -232,20 +232,27 @@ def _by_tree(many: Many, count: int) -> list[str]:
     tree = DecisionTreeRegressor(
         max_leaf_nodes=count, min_samples_leaf=max(1, len(many) // 20), random_state=0
     ).fit(x, np.nan_to_num(many.values))
-    names = [many.names[column] for column in columns]
+    names = [(many.names[column], many.categories[column]) for column in columns]
     rules = _rules(tree.tree_, names)
     return [rules[leaf] for leaf in tree.apply(x)]
 
 
-def _rules(tree: Any, names: list[str]) -> dict[int, str]:
-    """What leads to each leaf: the tightest bounds on each feature."""
+def _rules(tree: Any, names: list[tuple[str, list[str]]]) -> dict[int, str]:
+    """What leads to each leaf: the tightest bounds on each feature, or its categories left."""
     found: dict[int, str] = {}
+
+    def rule(j: int, sign: str, bounds: dict[tuple[int, str], float]) -> str:
+        name, kinds = names[j]
+        if not kinds:
+            return f"{name} {sign} {bounds[j, sign]:.4g}"
+        low, high = bounds.get((j, ">"), -1), bounds.get((j, "<="), len(kinds))
+        return f"{name} = {' or '.join(k for code, k in enumerate(kinds) if low < code <= high)}"
 
     def descend(node: int, bounds: dict[tuple[int, str], float]) -> None:
         feature, cut = int(tree.feature[node]), float(tree.threshold[node])
         if tree.children_left[node] < 0:
-            parts = [f"{names[j]} {sign} {value:.4g}" for (j, sign), value in bounds.items()]
-            found[node] = ", ".join(parts) or "all rows"
+            parts = [rule(j, sign, bounds) for j, sign in bounds]
+            found[node] = ", ".join(dict.fromkeys(parts)) or "all rows"
             return
         descend(int(tree.children_left[node]), bounds | {(feature, "<="): cut})
         descend(int(tree.children_right[node]), bounds | {(feature, ">"): cut})

@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from xai.archive import category_name, in_numbers
 from xai.plots.many import read_many
 from xai.plots.style import SERIES, Z95, ink, new_axes, title
