@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from xai.explanation import Explanation
-from xai.inputs import is_tensor
+from xai.inputs import as_texts, is_tensor
 from xai.metrics import checks
 from xai.metrics.axioms import completeness_gap
 from xai.metrics.case import Case, Scene
@@ -174,6 +174,8 @@ def choose(
         from xai.suggest import unknown
 
         raise ValueError(unknown("neighbourhood", neighbourhood, list(QUESTIONS)))
+    if as_texts(x, texts=False) is not None:
+        raise TypeError("choose asks about rows of numbers, and x holds texts: use xai.compare")
     if data is None:
         raise TypeError("data=None: choose needs rows whose values absent features take")
     checks.positive("scale", scale)

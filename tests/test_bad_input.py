@@ -239,6 +239,18 @@ def test_a_target_out_of_range(trees, target):
         xai.explain(trees.model, trees.x, "shapley", data=trees.data, target=target)
 
 
+@pytest.mark.parametrize(
+    ("labels", "target", "told"),
+    [([5, 12], 12, "12"), ([5, 12], [5, 12], "5"), ([False, True], True, "True")],
+)
+def test_a_class_that_is_no_index_is_asked_for_by_label(labels, target, told):
+    from sklearn.tree import DecisionTreeClassifier
+
+    tree = DecisionTreeClassifier(random_state=0).fit(np.eye(2), labels)
+    with pytest.raises((TypeError, ValueError), match=rf"xai\.Label\({told}\)"):
+        xai.explain(tree, np.eye(2), "occlusion", data=np.eye(2), target=target)
+
+
 @pytest.mark.parametrize("target", ["brich", xai.Label("brich")])
 def test_an_unknown_label_names_the_nearest(trees, target):
     with pytest.raises(ValueError, match="birch"):

@@ -633,6 +633,9 @@ def test_no_linear_explanation_holds_everywhere(rows):
         xai.choose(wild, rows, data=rows, methods=["lime"], explanations={"a": rows})
     with pytest.raises(TypeError, match="choose needs rows"):
         xai.choose(wild, rows, data=None)
+    for data in (None, ["a film"]):
+        with pytest.raises(TypeError, match=r"x holds texts: use xai\.compare"):
+            xai.choose(wild, ["a good film"], data=data)
 
 
 def test_an_explanation_of_other_rows_is_told_by_their_number(rows):

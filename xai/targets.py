@@ -68,13 +68,27 @@ def one_index(target: object, labels: Sequence[object], names: Sequence[str], k:
     """A single output: an int is an index, anything else a label."""
     if isinstance(target, int | np.integer) and not isinstance(target, bool):
         if not 0 <= target < k:
-            raise ValueError(f"target {target} is out of range: the model has outputs 0 to {k - 1}")
+            raise _out_of_range(target, labels, k)
         return int(target)
     if isinstance(target, Label):
         return label_index(target.value, labels or names)
     if isinstance(target, str):
         return label_index(target, labels if target in list(labels) else names)
-    raise TypeError(f"target must be 'predicted', 'all', an int, a label or Top, not {target!r}")
+    raise TypeError(
+        f"target must be 'predicted', 'all', an int, a label or Top, not {target!r}"
+        f"{_by_label(target, labels)}"
+    )
+
+
+def _out_of_range(target: object, labels: Sequence[object], k: int) -> ValueError:
+    told = f"target {target} is out of range: the model has outputs 0 to {k - 1}"
+    return ValueError(told + _by_label(target, labels))
+
+
+def _by_label(target: object, labels: Sequence[object]) -> str:
+    """How to ask for a class whose label is no string, where there is one."""
+    known = isinstance(target, bool | int | np.integer) and target in list(labels)
+    return f"; the class labelled {target} is xai.Label({target})" if known else ""
 
 
 def resolve(
@@ -111,10 +125,10 @@ def resolve(
         return Resolved(np.zeros((n, 1), np.intp), axis=False)
     if isinstance(target, str | Label | int | np.integer):
         return Resolved(np.full((n, 1), one_index(target, labels, names, k), np.intp), axis=False)
-    return Resolved(_per_row(target, n, k), axis=False)
+    return Resolved(_per_row(target, n, k, labels), axis=False)
 
 
-def _per_row(target: ArrayLike, n: int, k: int) -> NDArray[np.intp]:
+def _per_row(target: ArrayLike, n: int, k: int, labels: Sequence[object]) -> NDArray[np.intp]:
     index = np.asarray(target)
     if index.ndim == 0 or not np.issubdtype(index.dtype, np.integer):
         raise TypeError(
@@ -125,5 +139,5 @@ def _per_row(target: ArrayLike, n: int, k: int) -> NDArray[np.intp]:
         raise ValueError(f"one target per row: expected shape ({n},), got {index.shape}")
     if index.min() < 0 or index.max() >= k:
         bad = index[(index < 0) | (index >= k)][0]
-        raise ValueError(f"target {bad} is out of range: the model has outputs 0 to {k - 1}")
+        raise _out_of_range(bad, labels, k)
     return index.astype(np.intp)[:, None]
