@@ -13,7 +13,7 @@ from xai.foreign import converted
 from xai.inputs import read
 from xai.methods import Method
 from xai.metrics.case import Case, Scene, one_output, score, split
-from xai.metrics.controls import RANDOM, random_explain, random_like, replaced
+from xai.metrics.controls import RANDOM, RandomExplain, random_like, replaced
 from xai.metrics.registry import Record, find
 from xai.metrics.report import Report
 from xai.metrics.score import Score
@@ -95,7 +95,7 @@ def evaluate(
                 if "explain" in record.needs and "explain" not in own:
                     again = explain.get(name)
                     if name == RANDOM:
-                        again = random_explain(seed, case.flat.shape[1])
+                        again = RandomExplain(seed, case.flat.shape[1])
                     own["explain"] = again
                 scores[label, name] = score(record.name, case, core, own)
         evaluations = -(-scene.spent // scene.n) if scene.looked else 0

@@ -13,7 +13,7 @@ from scipy.stats import rankdata
 from xai.explanation import Explanation
 from xai.metrics import checks
 from xai.metrics.case import Case, Scene, score
-from xai.metrics.controls import random_explain, random_like, replaced
+from xai.metrics.controls import RandomExplain, random_like, replaced
 from xai.metrics.evaluation import asked_metrics, by_name, named_explanations, scene_of_all
 from xai.metrics.numerics import pearson
 from xai.metrics.registry import Record
@@ -132,7 +132,7 @@ def meta_check(
         chance = []
         for i in range(randoms):
             attribution = replaced(like, lambda values, i=i: random_like(values, seed + i))
-            chance.append(sign * scored(scene, attribution, random_explain(seed + i, width)))
+            chance.append(sign * scored(scene, attribution, RandomExplain(seed + i, width)))
     means = {n: [sign * mean(v)] for n, v in own.items()}
     for other in range(1, seeds):
         with scene_of_all(model, x, named, common | {"seed": seed + other}) as scene:
@@ -143,7 +143,7 @@ def meta_check(
         with scene_of_all(model, x, named, common | {"removal": removal}) as scene:
             every = [*named.values(), *(replaced(e, np.negative) for e in named.values())]
             every += [replaced(like, lambda values: random_like(values, seed))]
-            rows = [scored(scene, e, random_explain(seed, width)) for e in every]
+            rows = [scored(scene, e, RandomExplain(seed, width)) for e in every]
             tables[repr(scene.setting.recipe.removal)] = np.stack(rows)
     return MetaCheck(
         label,

@@ -24,6 +24,7 @@ from xai.inputs import Inputs, is_tensor
 from xai.metrics import checks
 from xai.metrics.attributed import numbers_of
 from xai.metrics.case import Case, Scene, outputs
+from xai.metrics.controls import RandomExplain
 from xai.metrics.score import Floats
 
 Explain: TypeAlias = Callable[[Any, Any, NDArray[np.intp]], Any]
@@ -57,6 +58,7 @@ def explained(
     if explain is not None:
         rows, m = _like(scene.x, x), len(index)
         size = scene.batch_size or batch_rows(seen.model, seen.inputs, seen.outputs.shape[1])
+        size = m if isinstance(explain, RandomExplain) else size  # or batches would change it
         blocks = [slice(start, start + size) for start in range(0, max(m, 1), size)]
         made = [explain(model, rows[b] if len(blocks) > 1 else rows, target[b]) for b in blocks]
     else:

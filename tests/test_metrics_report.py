@@ -195,6 +195,16 @@ def test_controls_tell_chance_from_faith(rows):
     assert repr(again) == repr(report)
 
 
+def test_the_random_control_is_the_same_in_every_batch(rows):
+    e = xai.explain(linear, rows, "exact_shapley", removal=ZERO)
+    whole, small = (
+        metrics.evaluate(linear, rows, e, ["max_sensitivity"], batch_size=size)
+        for size in (None, 7)
+    )
+    scores = [report["max_sensitivity", "random"].values for report in (whole, small)]
+    assert_array_equal(*scores)
+
+
 def test_intervals_cover_the_mean():
     """A 95 % bootstrap interval of 40 Gaussian scores misses 0 in about 5 % of reports."""
     rng = np.random.default_rng(0)
