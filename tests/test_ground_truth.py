@@ -297,6 +297,8 @@ def test_agreement_where_it_is_undefined_or_does_not_fit():
     for name in (*AGREE, *PAIRS):
         with pytest.raises(ValueError, match="expected"):
             agree(name, np.ones((2, 3)), np.ones((2, 4)))
+        with pytest.raises(ValueError, match=r"other features .* in row 1 \(0-based\)"):
+            agree(name, np.ones((2, 3)), [[1.0, 2.0, 3.0], [1.0, 2.0, np.nan]])
     with pytest.raises(TypeError, match="reference"):
         metrics.rank_agreement(None, None, np.ones((1, 3)))
 
