@@ -374,6 +374,16 @@ def test_what_cannot_be_aggregated_is_refused(members, rows, data):
         (lambda: xai.aggregate(e, "ava", query=rows, k=8), ValueError, "1 to 7"),
         (lambda: xai.aggregate(e, "ava", query=rows[:, :3]), ValueError, "3 columns"),
         (lambda: xai.aggregate(e, "ava", query=rows * np.nan), ValueError, "NaN"),
+        (
+            lambda: xai.aggregate(e, "ava", query=rows * [[0.0]], distance="cosine"),
+            ValueError,
+            "distance='cosine' is nan between query row 0 and neighbour 0",
+        ),
+        (
+            lambda: xai.aggregate(e, "ava", query=rows, distance=lambda x, z: -1.0),
+            ValueError,
+            "-1.0 between",
+        ),
     ]
     for call, error, message in cases:
         with pytest.raises(error, match=message):
