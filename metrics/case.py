@@ -24,7 +24,7 @@ from xai.game import Game, batch_rows
 from xai.metrics.attributed import numbers_of, of_output, own_keywords, per_player
 from xai.metrics.registry import find
 from xai.metrics.score import Floats, Score
-from xai.setting import Setting, check_counts, open_setting
+from xai.setting import Setting, check_counts, names_columns, open_setting
 from xai.streams import as_seed
 from xai.suggest import unknown
 
@@ -165,6 +165,11 @@ class Scene:
         return self.seen.inputs.n
 
     @property
+    def column_names(self) -> Any:
+        """`feature_names` where they are columns' names, as `categorical` may have them."""
+        return self.feature_names if names_columns(self.feature_names, self.seen.inputs) else None
+
+    @property
     def removals(self) -> list[str]:
         """The removals that have been used since `forget`."""
         own = [repr(self._setting.recipe.removal)] if "removal" in self.used else []
@@ -246,7 +251,7 @@ def _of_others(x: Any, like: Scene) -> NDArray[np.floating]:
     axis = {} if like.channel_axis is None else {"channel_axis": like.channel_axis}
     opened = open_setting(
         like.model, x, "shapley", removal=_untouched, target=0, batch_size=like.batch_size,
-        categorical=like.categorical, options=axis,
+        feature_names=like.column_names, categorical=like.categorical, options=axis,
     )  # fmt: skip
     with opened as setting:
         like.spent_elsewhere += setting.inputs.n

@@ -115,8 +115,8 @@ def values_at(scene: Scene, count: int, by: Callable[[Indices], Floats]) -> Floa
         y = None if scene.y is None else np.atleast_1d(np.asarray(scene.y))[index]
         with named_by(index), Scene(
             scene.model, x, target=scene.seen.resolved.index[index, 0], behavior=scene.behavior,
-            y=y, batch_size=scene.batch_size, categorical=scene.categorical,
-            channel_axis=scene.channel_axis,
+            y=y, batch_size=scene.batch_size, feature_names=scene.column_names,
+            categorical=scene.categorical, channel_axis=scene.channel_axis,
         ) as other:  # fmt: skip
             values, every = other.seen.values, np.arange(len(index))
             found = values.output(every, other.seen.outputs)

@@ -12,7 +12,7 @@ from typing import Any, Literal
 import numpy as np
 
 from xai import streams
-from xai.inputs import Inputs, read
+from xai.inputs import Inputs, matched, read
 from xai.layers import find_layer
 from xai.metrics import checks
 from xai.metrics.case import Case, Result, metric, outputs
@@ -103,8 +103,13 @@ def _sensitivity(
 
 
 def others(case: Case, among: Any) -> tuple[Inputs, Floats]:
-    """Other rows, and x (n, d) in their code: a category is the same number in both."""
+    """Other rows, and x (n, d) in their code: a category is the same number in both.
+
+    Columns of DataFrames are matched by name.
+    """
     scene = case.scene
+    if hasattr(among, "columns") and hasattr(scene.x, "columns"):
+        among = matched(among, list(scene.x.columns), "among=", "x")
     rows, own = read(among, own=[scene.x]), scene.seen.inputs
     if rows.shape != own.shape:
         raise ValueError(f"among= has rows of shape {rows.shape}, x {own.shape}")
@@ -124,7 +129,8 @@ def _over_neighbours(
     gap = x[:, None] - numbers(rows)[None]
     gap = np.where(codes.reshape(-1), gap != 0, gap)
     near = np.sqrt((gap**2).sum(axis=2)) <= radius
-    own, other = scene.seen.outputs, outputs(among, scene, of="among")
+    own = scene.seen.outputs
+    other = outputs(rows.decode(rows.block), scene, of="among")
     if scene.seen.model.classifies and own.shape[1] > 1:
         near &= own.argmax(axis=1)[:, None] == other.argmax(axis=1)
     row, place = np.nonzero(near)

@@ -593,6 +593,15 @@ def test_frames_are_tested_on_a_linear_model_and_categories_say_why_not(rows, mi
     assert worded.recovery == {} and any("no self-test" in w for w in worded.warnings)
 
 
+def test_categories_of_arrays_are_chosen_by_name(rows):
+    x = np.c_[rows[:, :3], np.arange(12) % 3]
+    given = {"data": x, "samples": 20, "feature_names": list("abcd")}
+    named, by_place = (
+        xai.choose(linear, x[:3], categorical=[column], **given) for column in ("d", 3)
+    )
+    assert named.r2 == by_place.r2
+
+
 def test_methods_that_agree_but_for_rounding_are_no_lunch_to_pay_for(rows):
     choice = xai.choose(linear, rows, data=rows[::-1] * 2, methods=["occlusion", "shapley"])
     assert choice.warnings == []

@@ -293,6 +293,35 @@ def test_categories_of_neighbours_are_the_same_words():
             )
 
 
+@pytest.mark.parametrize("name", ["max_sensitivity", "avg_sensitivity", "shift_consistency"])
+def test_other_rows_have_xs_columns_by_name(name):
+    pandas = pytest.importorskip("pandas")
+    rng = np.random.default_rng(0)
+    x, among = (pandas.DataFrame(rng.normal(size=(n, 3)), columns=list("abc")) for n in (4, 6))
+    f = lambda rows: np.tanh(rows.to_numpy() @ [1.0, 5.0, -2.0])  # noqa: E731
+    e = xai.explain(f, x, "shapley", data=among)
+    metric = getattr(metrics, name)
+    wide = {} if name == "shift_consistency" else {"radius": 2.0}
+    want = metric(f, x, e, among=among, **wide).values
+    assert_array_equal(metric(f, x, e, among=among[["c", "a", "b"]], **wide).values, want)
+    with pytest.raises(ValueError, match=r"among= lacks \['c'\]"):
+        metric(f, x, e, among=among[["a", "b"]], **wide)
+
+
+@pytest.mark.parametrize("name", ["max_sensitivity", "shift_consistency"])
+def test_categories_of_arrays_may_be_named(name):
+    rng = np.random.default_rng(0)
+    x, among = (np.c_[rng.normal(size=(n, 2)), rng.integers(0, 3, n)] for n in (4, 6))
+    f = lambda rows: np.tanh(rows @ [1.0, 2.0, -2.0])  # noqa: E731
+    wide = {} if name == "shift_consistency" else {"radius": 3.0}
+    named, by_place = (
+        xai.explain(f, x, "shapley", data=among, feature_names=list("abc"), categorical=[column])
+        for column in ("c", 2)
+    )
+    scores = [getattr(metrics, name)(f, x, e, among=among, **wide) for e in (named, by_place)]
+    assert_array_equal(*(score.values for score in scores))
+
+
 @pytest.mark.parametrize("norm", ["l2", "linf"])
 def test_attacks_reach_the_bound_of_quadratics_and_stay_below_it(rows, norm):
     f = lambda x: 0.5 * ((x @ A) * x).sum(axis=1)  # noqa: E731
