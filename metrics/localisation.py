@@ -22,7 +22,6 @@ from xai.metrics.case import Case, Result, metric
 from xai.metrics.numerics import ratio
 from xai.metrics.paths import Amount, amounts
 from xai.metrics.score import Floats
-from xai.metrics.simplicity import shares
 
 Inside = NDArray[np.bool_]
 
@@ -192,8 +191,7 @@ def suppressor_mass(case: Case, *, mask: Any) -> Result:
     a, inside = aligned(case, mask)
     size = np.where(np.isneginf(a), 0.0, np.abs(a))
     empty = ~inside.any(axis=1)
-    p, _ = shares(size)
-    outside = np.where(inside, 0.0, p).sum(axis=1)
+    outside = ratio(np.where(inside, 0.0, size).sum(axis=1), size.sum(axis=1))
     pooled = ratio(np.where(inside, 0.0, size)[~empty].sum(), size[~empty].sum())
     return Result(np.where(empty, np.nan, outside), info={"pooled": pooled})
 

@@ -121,7 +121,8 @@ def test_nothing_attributed_is_chance_or_undefined():
     assert local("relevance_rank", a, mask)[0] == 0.25
     assert local("roc_auc", a, mask)[0] == 0.5
     assert np.isnan(local("relevance_mass", a, mask)[0])
-    assert np.isnan(local("suppressor_mass", a, mask)[0])
+    for covered in (mask, [True] * 4):
+        assert np.isnan(local("suppressor_mass", a, covered)[0])
     assert np.isnan(local("roc_auc", a, [True] * 4)[0])
 
 
