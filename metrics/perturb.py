@@ -117,7 +117,7 @@ class Copies:
     ----------
     moved : (n, N) Euclidean length of each perturbation
     changed : (n, N) Euclidean distance of the attributions
-    size, attributed : (n,) Euclidean length of x, and of its attribution
+    size, attributed : (n,) Euclidean length of x, of what can be moved, and of its attribution
     x : the copies, as the model takes them (n N, …)
     """
 
@@ -141,7 +141,8 @@ def copies(case: Case, radius: Any, samples: int, explain: Explain | None) -> Co
         a = explained(case, x, index, explain)
         distance = lengths(a - case.flat[index]).reshape(n, samples)
         step = np.broadcast_to(lengths(u), (n, samples))
-        return Copies(step, distance, lengths(numbers(inputs)), lengths(case.flat), x)
+        size = lengths(numbers(inputs) * ~fixed(inputs).reshape(-1))
+        return Copies(step, distance, size, lengths(case.flat), x)
 
     key = ("copies", np.asarray(radius, np.float64).tobytes(), int(samples))
     return case.once(key, make, of=explain)

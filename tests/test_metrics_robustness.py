@@ -263,6 +263,16 @@ def test_categories_stay_as_they_are(mixed):
     assert (score.values > 0).all()
 
 
+def test_the_length_of_a_row_counts_no_codes_of_categories(mixed):
+    """Codes are those of the rows' table: a row's score is its own."""
+    e = xai.explain(mixed.pipeline, mixed.x, "shapley", data=mixed.data)
+    whole = metrics.relative_input_stability(mixed.pipeline, mixed.x, e, samples=3).values
+    for i in range(3):
+        one = mixed.x.iloc[[i]], e[i : i + 1]
+        alone = metrics.relative_input_stability(mixed.pipeline, *one, samples=3)
+        assert_allclose(alone.values, whole[i : i + 1])
+
+
 def test_categories_of_neighbours_are_the_same_words():
     """Not the same codes, which are each table's own; so a row's score is its own, too."""
     pandas = pytest.importorskip("pandas")
