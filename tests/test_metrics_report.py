@@ -593,6 +593,24 @@ def test_frames_are_tested_on_a_linear_model_and_categories_say_why_not(rows, mi
     assert worded.recovery == {} and any("no self-test" in w for w in worded.warnings)
 
 
+def test_what_categories_are_said_to_do_counts_where_they_move_alone():
+    """They stay nearby and on the path, where exact values of a sum of columns are exact, too."""
+    pandas = pytest.importorskip("pandas")
+    rng = np.random.default_rng(0)
+    frame = pandas.DataFrame(rng.normal(size=(12, 2)), columns=["v", "w"])
+    frame["c"] = rng.choice(list("pqr"), 12)
+    f = lambda z: z["v"] * 2 + z["w"] + z["c"].map({"p": 0.0, "q": 1.0, "r": 5.0})  # noqa: E731
+    x, first = frame[4:8], Baseline(frame[:1])
+    methods = {"own": "shapley", "row": {"method": "shapley", "removal": first}}
+    choice = xai.choose(f, x, data=frame, methods=methods, samples=50)
+    assert list(choice.r2["own"].values()) == pytest.approx([1, 1, 1])
+    assert [choice.r2["row"][area] for area in ("nearby", "path")] == pytest.approx([1, 1])
+    scene = Scene(f, x, data=frame, players="elements")
+    e = choice.explanations["row"]
+    phi, _ = as_surrogate(Case(scene, e), np.zeros(3))
+    assert_array_equal(phi[:, 2], e.values[:, 2])
+
+
 def test_categories_of_arrays_are_chosen_by_name(rows):
     x = np.c_[rows[:, :3], np.arange(12) % 3]
     given = {"data": x, "samples": 20, "feature_names": list("abcd")}
