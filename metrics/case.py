@@ -21,7 +21,7 @@ from xai.explanation import Explanation
 from xai.finite import named_by, refuse_predictions
 from xai.foreign import converted
 from xai.game import Game, batch_rows
-from xai.metrics.attributed import numbers_of, of_output, own_keywords, per_player
+from xai.metrics.attributed import by_place, numbers_of, of_output, own_keywords, per_player
 from xai.metrics.registry import find
 from xai.metrics.score import Floats, Score
 from xai.setting import Setting, check_counts, names_columns, open_setting
@@ -365,6 +365,7 @@ def scene_of(model: Any, x: Any, explanation: Any, common: dict[str, Any]) -> Sc
     given = {name: value for name, value in common.items() if value is not None}
     if isinstance(explanation, Explanation):
         given = own_keywords(explanation, given, shown=x is not None) | given
+        given["target"] = by_place(given.get("target"), explanation)
     return Scene(model, x, **given)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import reduce
 from importlib import import_module
 from typing import Any
 
@@ -12,6 +13,7 @@ from xai.explanation import Explanation
 from xai.foreign import converted
 from xai.inputs import read
 from xai.methods import Method
+from xai.metrics.attributed import by_place, own_keywords
 from xai.metrics.case import Case, Scene, one_output, score, split
 from xai.metrics.controls import RANDOM, RandomExplain, random_like, replaced
 from xai.metrics.registry import Record, find
@@ -195,17 +197,14 @@ def _recipe(explanation: Any) -> Any:
 
 def scene_of_all(model: Any, x: Any, named: dict[str, Any], common: dict[str, Any]) -> Scene:
     """One scene for all: what is not given is the first explanation's, where all agree."""
-    from xai.metrics.attributed import own_keywords
-
     _, rest = split("evaluate", [], common)
     given = {name: value for name, value in rest.items() if value is not None}
-    own = [
-        own_keywords(e, given, shown=x is not None)
-        for e in named.values()
-        if isinstance(e, Explanation)
-    ]
-    if not own:
+    ours = [e for e in named.values() if isinstance(e, Explanation)]
+    if not ours:
         return Scene(model, x, **given)
+    own = [own_keywords(e, given, shown=x is not None) for e in ours]
+    if "target" in given:
+        given["target"] = reduce(by_place, ours, given["target"])
     merged: dict[str, Any] = {}
     for keywords in own:
         merged = keywords | merged

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
+from sklearn.linear_model import LogisticRegression
 
 import xai
 from xai import metrics
@@ -415,6 +416,32 @@ def test_the_only_explained_output_need_not_be_named(rows, target):
         assert_array_equal(metric(f, rows, several).values, metric(f, rows, one).values)
     report = metrics.evaluate(f, rows, {"all": several}, ["deletion"], controls=False)
     assert_array_equal(report["deletion", "all"].values, metrics.deletion(f, rows, one).values)
+
+
+def test_an_output_is_named_as_the_explanation_names_it(rows):
+    """By the caller's names, which the model does not know, and by the model's labels."""
+    names = ["left", "right"]
+    several, one = (
+        xai.explain(model, rows, "occlusion", removal="baseline", target=t, output_names=names)
+        for t in ("all", 1)
+    )
+    for name in ("deletion", "max_sensitivity", "complexity"):
+        metric = getattr(metrics, name)
+        for e in (several, one):
+            assert_array_equal(metric(model, rows, e, target="right").values,
+                               metric(model, rows, one).values)  # fmt: skip
+    asked = {"data": np.zeros((1, 5)), "target": "right", "output_names": names}
+    report = xai.compare(model, rows, ["occlusion"], ["deletion"], **asked)
+    alone = metrics.deletion(model, rows, one).values
+    assert_allclose(report["deletion", "occlusion"].values, alone)
+    labelled = LogisticRegression().fit(rows, [3, 5, 7, 3, 5, 7])
+    several, one = (
+        xai.explain(labelled, rows, "occlusion", data=rows, target=t) for t in ("all", xai.Label(5))
+    )
+    found = metrics.deletion(labelled, rows, several, target=xai.Label(5))
+    assert_array_equal(found.values, metrics.deletion(labelled, rows, one).values)
+    with pytest.raises(ValueError, match="unknown label '4'"):
+        metrics.deletion(labelled, rows, several, target=xai.Label(4))
 
 
 @pytest.mark.parametrize("wrong", [None, "occlusion", 3.0, [], np.ones((6, 5)) * 1j])
