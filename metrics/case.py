@@ -308,6 +308,11 @@ class Case:
         """Attributions of the scene's players, (n, d); NaN where a row has fewer."""
         return per_player(self.explanation, self.scene.setting)
 
+    def check_rows(self) -> None:
+        """Refuse attributions of more or fewer rows than x has."""
+        if len(self.flat) != self.scene.n:
+            raise ValueError(f"the attribution has {len(self.flat)} rows, and x has {self.scene.n}")
+
     def games(self) -> Iterator[tuple[Indices, Game, Floats]]:
         """For each kind of row: the rows, their game, and their attributions (R, d)."""
         for rows, game in self.scene.games:

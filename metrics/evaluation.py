@@ -13,7 +13,7 @@ from xai.explanation import Explanation
 from xai.foreign import converted
 from xai.inputs import read
 from xai.methods import Method
-from xai.metrics.attributed import by_place, own_keywords
+from xai.metrics.attributed import by_place, numbers_of, own_keywords
 from xai.metrics.case import Case, Scene, one_output, score, split
 from xai.metrics.controls import RANDOM, RandomExplain, random_like, replaced
 from xai.metrics.registry import Record, find
@@ -112,7 +112,13 @@ def named_explanations(explanations: Any, target: Any) -> dict[str, Any]:
     if not isinstance(explanations, Mapping) or not explanations:
         raise TypeError("explanations must be an Explanation, or a dict from names to such")
     refuse_controls(explanations)
-    return {str(name): one_output(value, target) for name, value in explanations.items()}
+    named = {str(name): one_output(value, target) for name, value in explanations.items()}
+    rows = {n: len(e if isinstance(e, Explanation) else numbers_of(e)) for n, e in named.items()}
+    first, *others = rows
+    for name in others:
+        if rows[name] != rows[first]:
+            raise ValueError(f"{name!r} has {rows[name]} rows, and {first!r} has {rows[first]}")
+    return named
 
 
 def refuse_controls(names: Iterable[Any]) -> None:

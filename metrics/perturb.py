@@ -50,6 +50,7 @@ def explained(
     model, target : in place of the scene's
     changed : keywords of the recipe in place of its own
     """
+    case.check_rows()
     scene, seen = case.scene, case.scene.seen
     model = scene.model if model is None else model
     target = seen.resolved.index[index, 0] if target is None else target

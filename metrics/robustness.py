@@ -449,6 +449,7 @@ def consistency(case: Case, *, k: int = 3) -> Floats:
     array([ 1.,  1., nan])
     """
     checks.count("k", k)
+    case.check_rows()
     a, outs = np.nan_to_num(case.flat), case.scene.seen.outputs
     if outs.shape[1] == 1:
         raise ValueError("consistency compares predicted classes; the model has one output")

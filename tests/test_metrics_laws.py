@@ -453,6 +453,15 @@ def test_what_is_no_attribution_is_refused(wrong, rows):
         metrics.max_sensitivity(model, rows, rows, explain=lambda model, x, target: wrong)
 
 
+@pytest.mark.parametrize("name", FLAT)
+def test_attributions_of_other_rows_than_xs_are_refused(name, rows, attribution):
+    if name not in ("complexity", "sparseness", "effective_complexity"):  # these see no rows
+        with pytest.raises(ValueError, match="the attribution has 6 rows, and x has 4"):
+            scored(name, model, rows[:4], attribution)
+    with pytest.raises(ValueError, match="'b' has 4 rows, and 'a' has 6"):
+        metrics.evaluate(model, rows, {"a": attribution, "b": attribution[:4]}, [name])
+
+
 def test_a_reference_is_called_one(rows, attribution):
     with pytest.raises(ValueError, match="the reference is NaN in row 1"):
         metrics.rank_correlation(
