@@ -723,6 +723,8 @@ def test_explanations_that_are_best_in_one_of_three_ways_are_the_front():
     assert report.pareto() == ["faithful", "steady", "simple"]
     assert report.pareto(["deletion"]) == ["faithful"]
     assert report.pareto(["iou", "deletion"]) == ["faithful", "none"]
+    unscored = made | {(m, "none"): metrics.Score([np.nan] * 3, m, "lower", of[m]) for m in of}
+    assert metrics.Report(unscored, tuple(of), tuple(best)).pareto() == report.pareto()
 
 
 def test_bars_show_means_with_their_intervals_and_spokes_ranks(rows, two):
