@@ -37,7 +37,7 @@ RADIUS, SAMPLES = 0.02, 10
 STEP = 1e-3
 """Of differences, where torch cannot differentiate."""
 COPIES = 2**24
-"""Numbers of the copies that are explained in one call."""
+"""Numbers of the copies that are explained in one call, and of the gaps to neighbours."""
 MOST_PLAYERS = 1024
 """For which ``‖|J| 1‖`` is taken by automatic differentiation, a pass for each."""
 
@@ -126,9 +126,12 @@ def _over_neighbours(
     checks.positive("radius", radius)
     codes = fixed(scene.seen.inputs)
     rows, x = others(case, among)
-    gap = x[:, None] - numbers(rows)[None]
-    gap = np.where(codes.reshape(-1), gap != 0, gap)
-    near = np.sqrt((gap**2).sum(axis=2)) <= radius
+    near, z = np.empty((n, rows.n), bool), numbers(rows)
+    step = max(1, COPIES // z.size)
+    for start in range(0, n, step):
+        gap = x[start : start + step, None] - z
+        gap = np.where(codes.reshape(-1), gap != 0, gap)
+        near[start : start + step] = np.sqrt((gap**2).sum(axis=2)) <= radius
     own = scene.seen.outputs
     other = outputs(rows.decode(rows.block), scene, of="among")
     if scene.seen.model.classifies and own.shape[1] > 1:
