@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import combinations
+from itertools import chain, combinations, count
 from typing import Any
 
 import numpy as np
@@ -113,6 +113,7 @@ def meta_check(
     explain = by_name(explain, named)
     ((label, (record, core, options)),) = asked_metrics([metric], named, explain).items()
     seed = as_seed(common.get("seed") or 0)
+    common = common | {"seed": seed}
     if removals and common.get("removal") is None:
         common["removal"] = removals[0]
 
@@ -138,13 +139,13 @@ def meta_check(
         with scene_of_all(model, x, named, common | {"seed": seed + other}) as scene:
             for n, e in named.items():
                 means[n].append(mean(scored(scene, e, explain.get(n))))
-    tables = {}
+    tables: dict[str, Floats] = {}
     for removal in removals:
         with scene_of_all(model, x, named, common | {"removal": removal}) as scene:
             every = [*named.values(), *(replaced(e, np.negative) for e in named.values())]
             every += [replaced(like, lambda values: random_like(values, seed))]
             rows = [scored(scene, e, RandomExplain(seed, width)) for e in every]
-            tables[repr(scene.setting.recipe.removal)] = np.stack(rows)
+            tables[_untaken(repr(scene.setting.recipe.removal), tables)] = np.stack(rows)
     return MetaCheck(
         label,
         record.better,
@@ -154,6 +155,12 @@ def meta_check(
         {n: float(np.std(v, ddof=1)) if seeds > 1 else np.nan for n, v in means.items()},
         {(a, b): _agreement(tables[a], tables[b]) for a, b in combinations(tables, 2)},
     )  # fmt: skip
+
+
+def _untaken(name: str, taken: Container[str]) -> str:
+    """A name, numbered where others have it: backgrounds are no part of a removal's."""
+    numbered = (f"{name} ({i})" for i in count(2))
+    return next(one for one in chain([name], numbered) if one not in taken)
 
 
 def _signed(record: Record) -> bool:

@@ -774,6 +774,15 @@ def test_agreement_of_removals_is_the_mean_rank_correlation_of_the_rows(rows, tw
     assert next(iter(same.agreement.values())) == pytest.approx(1)
 
 
+def test_removals_that_are_printed_alike_are_compared_as_any(rows, two):
+    given = {"removals": [xai.removal.Marginal(rows[:3]), xai.removal.Marginal(rows[3:])]}
+    check = metrics.meta_check(bent, rows, two, "abpc", **given)
+    assert list(check.agreement) == [("Marginal()", "Marginal() (2)")]
+    drawn = metrics.meta_check(bent, rows, two, "abpc", seed=np.random.default_rng(0), **given)
+    seed = int(np.random.default_rng(0).integers(2**63))
+    assert repr(drawn) == repr(metrics.meta_check(bent, rows, two, "abpc", seed=seed, **given))
+
+
 def test_a_choices_errors_are_those_of_surrogates_row_by_row(rows):
     """Mean square, R² and the worst, where features are absent: of all 16 subsets of the four."""
     data, x = rows[6:], rows[:6]
