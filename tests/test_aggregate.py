@@ -363,6 +363,8 @@ def test_what_cannot_be_aggregated_is_refused(members, rows, data):
         (lambda: xai.aggregate(members, weights=[1, -1, 1]), ValueError, "none negative"),
         (lambda: xai.aggregate(members, weights=[0, 0, 0]), ValueError, "not all 0"),
         (lambda: xai.aggregate(members, k=3), ValueError, "for method='ava'"),
+        (lambda: xai.aggregate(members, distance="cosine"), ValueError, "distance= is for"),
+        (lambda: xai.aggregate(members, procedure="shrinking"), ValueError, "procedure= is for"),
         (lambda: xai.aggregate(members, "least_complexity", weights=[1] * 3), ValueError, "looks"),
         (
             lambda: xai.aggregate(members, "least_complexity", procedure="decent"),

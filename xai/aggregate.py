@@ -81,8 +81,12 @@ def aggregate(
     """
     if method not in METHODS:
         raise ValueError(unknown("method", method, METHODS))
+    if procedure != "descent" and method != "least_complexity":
+        raise ValueError(f"procedure= is for method='least_complexity', not {method!r}")
     if method == "ava":
         return _ava(explanations, query, k, weights, distance)
+    if not (isinstance(distance, str) and distance == "euclidean"):
+        raise ValueError(f"distance= is for method='ava', not {method!r}")
     if query is not None or k is not None:
         raise ValueError(f"query= and k= are for method='ava', not {method!r}")
     members = _members(explanations)
