@@ -248,6 +248,9 @@ def test_texts_of_different_lengths():
     [
         (lambda x: tasks.recourse(curved, x, step=0.0), ValueError, "other than 0"),
         (lambda x: tasks.recourse(curved, x, step=np.nan), ValueError, "other than 0"),
+        (lambda x: tasks.recourse(curved, x, step=[1, 2]), ValueError, "or one a column"),
+        (lambda x: tasks.recourse(curved, x, step="far"), ValueError, "step='far'"),
+        (lambda x: tasks.recourse(curved, x, step={0: "far"}), ValueError, "other than 0"),
         (lambda x: tasks.recourse(curved, x, step=1, samples=0), ValueError, "positive"),
         (lambda x: tasks.recourse(curved, x, step=1, samples=2.5), TypeError, "integer"),
         (lambda x: tasks.recourse(curved, x, step=1, features=["z"]), ValueError, "column"),
