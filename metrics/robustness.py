@@ -108,8 +108,9 @@ def others(case: Case, among: Any) -> tuple[Inputs, Floats]:
     Columns of DataFrames are matched by name.
     """
     scene = case.scene
-    if hasattr(among, "columns") and hasattr(scene.x, "columns"):
-        among = matched(among, list(scene.x.columns), "among=", "x")
+    labels = getattr(scene.x, "columns", getattr(scene.x, "index", None))  # a Series' are its index
+    if hasattr(among, "columns") and labels is not None and not callable(labels):
+        among = matched(among, list(labels), "among=", "x")
     rows, own = read(among, own=[scene.x]), scene.seen.inputs
     if rows.shape != own.shape:
         raise ValueError(f"among= has rows of shape {rows.shape}, x {own.shape}")

@@ -314,6 +314,9 @@ def test_other_rows_have_xs_columns_by_name(name):
     wide = {} if name == "shift_consistency" else {"radius": 2.0}
     want = metric(f, x, e, among=among, **wide).values
     assert_array_equal(metric(f, x, e, among=among[["c", "a", "b"]], **wide).values, want)
+    one = xai.explain(f, x.iloc[0], "shapley", data=among)
+    alone = metric(f, x.iloc[0], one, among=among[["c", "a", "b"]], **wide)
+    assert_allclose(alone.values, want[:1])
     with pytest.raises(ValueError, match=r"among= lacks \['c'\]"):
         metric(f, x, e, among=among[["a", "b"]], **wide)
 
