@@ -65,6 +65,10 @@ def test_counting_metrics_are_expectations_over_the_order_of_equals(rows):
         ranks = over_orders(r, lambda order, m=m, K=K: m[order[:K]].mean())
         assert local("pointing_game", a, mask)[i] == pytest.approx(points)
         assert local("relevance_rank", a, mask)[i] == pytest.approx(ranks)
+        top = over_orders(
+            r, lambda order, m=m: m[order[:3]].sum() / (m.sum() + (~m)[order[:3]].sum())
+        )
+        assert local("iou", a, mask, k=3)[i] == pytest.approx(top)
 
 
 def test_masses_by_hand(rows):
