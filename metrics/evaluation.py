@@ -94,11 +94,10 @@ def evaluate(
                 if name.endswith(" (flipped)") and record.category not in SIGNED:
                     continue
                 own = dict(options)
-                if "explain" in record.needs and "explain" not in own:
-                    again = explain.get(name)
-                    if name == RANDOM:
-                        again = RandomExplain(seed, case.flat.shape[1])
-                    own["explain"] = again
+                if "explain" in record.needs and name == RANDOM:
+                    own["explain"] = RandomExplain(seed, case.flat.shape[1])
+                elif "explain" in record.needs:
+                    own.setdefault("explain", explain.get(name))
                 scores[label, name] = score(record.name, case, core, own)
         evaluations = -(-scene.spent // scene.n) if scene.looked else 0
     return Report(scores, tuple(asked), (*cases, *extra), tuple(extra), evaluations, named, seed)

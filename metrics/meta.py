@@ -119,8 +119,10 @@ def meta_check(
 
     def scored(scene: Scene, attribution: Any, again: Any = None) -> Floats:
         own = dict(options)
-        if "explain" in record.needs and "explain" not in own:
+        if "explain" in record.needs and isinstance(again, RandomExplain):
             own["explain"] = again
+        elif "explain" in record.needs:
+            own.setdefault("explain", again)
         return score(record.name, Case(scene, attribution), core, own).values
 
     sign = 1 if record.better == "higher" else -1
@@ -142,9 +144,10 @@ def meta_check(
     tables: dict[str, Floats] = {}
     for removal in removals:
         with scene_of_all(model, x, named, common | {"removal": removal}) as scene:
-            every = [*named.values(), *(replaced(e, np.negative) for e in named.values())]
-            every += [replaced(like, lambda values: random_like(values, seed))]
-            rows = [scored(scene, e, RandomExplain(seed, width)) for e in every]
+            rows = [scored(scene, e, explain.get(n)) for n, e in named.items()]
+            others = [replaced(e, np.negative) for e in named.values()]
+            others += [replaced(like, lambda values: random_like(values, seed))]
+            rows += [scored(scene, e, RandomExplain(seed, width)) for e in others]
             tables[_untaken(repr(scene.setting.recipe.removal), tables)] = np.stack(rows)
     return MetaCheck(
         label,

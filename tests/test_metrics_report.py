@@ -201,8 +201,13 @@ def test_the_random_control_is_the_same_in_every_batch(rows):
         metrics.evaluate(linear, rows, e, ["max_sensitivity"], batch_size=size)
         for size in (None, 7)
     )
-    scores = [report["max_sensitivity", "random"].values for report in (whole, small)]
-    assert_array_equal(*scores)
+    own = ("max_sensitivity", {"explain": lambda model, x, target: x * W})
+    given = metrics.evaluate(linear, rows, e, [own])  # how others explain again is not how it does
+    scores = [report["max_sensitivity", "random"].values for report in (whole, small, given)]
+    assert_array_equal(*scores[:2])
+    assert_array_equal(*scores[1:])
+    spread = [metrics.meta_check(linear, rows, e, m).above_chance for m in ("max_sensitivity", own)]
+    assert spread == [{"exact_shapley": 1.0}] * 2
 
 
 def test_intervals_cover_the_mean():
