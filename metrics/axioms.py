@@ -61,7 +61,7 @@ def completeness_gap(case: Case, *, relative: bool = False) -> Result:
 def dummy_mass(case: Case, *, tolerance: float = TOLERANCE) -> Floats:
     """Share of Σ|a| on players whose removal changes nothing: ``|v(N) − v(N∖i)| = 0`` at each draw.
 
-    "Non-sensitivity" (Nguyen & Martínez 2020) as a mass. `tolerance` is a part of |f(x)|'s largest.
+    "Non-sensitivity" (Nguyen & Martínez 2020) as a mass. `tolerance` is a part of |f(x)|.
 
     Examples
     --------
