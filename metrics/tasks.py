@@ -127,6 +127,11 @@ def depends_on(
     -------
     Finding
 
+    Raises
+    ------
+    ValueError
+        A negative `tau`, or `rare` or `confidence` that is no probability.
+
     Examples
     --------
     >>> import numpy as np
