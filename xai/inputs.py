@@ -536,7 +536,7 @@ def _labels(frame: Any) -> list[Any]:
     return list(frame.columns)
 
 
-def _match(frame: Any, wanted: list[Any], what: str, of: str) -> Any:
+def matched(frame: Any, wanted: list[Any], what: str, of: str) -> Any:
     """The frame's columns in the wanted order, or an error naming what is missing or extra."""
     labels = _labels(frame)
     if len(set(labels)) != len(labels):
@@ -604,14 +604,14 @@ def _numeric(series: Any) -> bool:
 def _read_frame(x: Any, data: Any, accepts: Sequence[str] | None, own: list[Any]) -> Inputs:
     labels = _labels(x)
     if accepts is not None:
-        _match(x, list(accepts), "x", "the model")
-    x = _match(x, labels, "x", "x")
+        matched(x, list(accepts), "x", "the model")
+    x = matched(x, labels, "x", "x")
     if data is not None and not nw.dependencies.is_into_dataframe(data):
         raise ValueError(
             f"x is a DataFrame but data is {type(data).__name__}: pass data as a DataFrame "
             "too, so that columns are matched by name and never by position"
         )
-    frames = [x] if data is None else [x, _match(data, labels, "data", "x")]
+    frames = [x] if data is None else [x, matched(data, labels, "data", "x")]
 
     def table_of(rows: Any, what: str) -> list[NDArray[Any]]:
         return _table_like(x, rows, what)
@@ -676,7 +676,7 @@ def _table_like(x: Any, rows: Any, what: str) -> list[NDArray[Any]]:
     if nw.dependencies.is_into_series(rows):
         rows = _row_of_series(rows, x)
     if nw.dependencies.is_into_dataframe(rows):
-        return _cells(_match(rows, labels, what, "x"))
+        return _cells(matched(rows, labels, what, "x"))
     # a list of numbers and words would become an array of words
     values = np.array(rows, object) if isinstance(rows, list | tuple) else dense(rows, what)
     values = values[None] if values.ndim == 1 else values
