@@ -156,6 +156,12 @@ def test_interactions_of_the_explanation_choose_the_partner() -> None:
     assert partner(read_many(replace(one, interactions=turned)), 0) == 3
 
 
+def test_no_partner_has_only_missing_values() -> None:
+    x = X.copy()
+    x[:, 2] = np.nan
+    assert partner(read_many(replace(made(), data=x)), 0) in (1, 3)
+
+
 def test_a_scatter_of_categories_names_them() -> None:
     pandas = pytest.importorskip("pandas")
     frame = pandas.DataFrame({"job": ["cook", "clerk", "cook", "pilot"], "age": [1.0, 2, 3, 4]})
