@@ -484,6 +484,16 @@ def letters(frame):
     return np.array([sum(map(ord, word)) % 7 for word in frame.iloc[:, 0]], float)
 
 
+@pytest.mark.parametrize("removal", ["uniform", "neighbourhood"])
+def test_modules_in_bfloat16_are_given_drawn_values(removal):
+    torch = pytest.importorskip("torch")
+    net = torch.nn.Linear(3, 1).bfloat16()
+    x, data = np.ones((1, 3), np.float32), np.eye(3, dtype=np.float32)
+    for method in ("shapley", "lime"):
+        explanation = xai.explain(net, x, method, removal=removal, data=data, budget=2000)
+        assert np.isfinite(explanation.values).all()
+
+
 # ------------------------------------------------------------------------------ missing values
 
 

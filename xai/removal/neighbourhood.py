@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from xai import streams
+from xai.archive import as_array
 from xai.inputs import Block, is_tensor
 from xai.removal.base import Context, Draws, Indices, Removal
 from xai.removal.sampled import endless, independent_rows
@@ -136,7 +137,9 @@ class Neighbourhood(Removal):
 
 
 def _array(block: Block) -> NDArray[Any]:
-    return np.asarray(block.detach().cpu().numpy() if is_tensor(block) else block)
+    array = as_array(block)
+    assert array is not None
+    return array
 
 
 def _quartile_cuts(column: NDArray[Any]) -> NDArray[np.float64]:

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from xai import streams
+from xai.archive import as_array
 from xai.inputs import Block, Inputs, is_tensor
 from xai.removal.base import Context, Draws, Indices, Removal, of_known
 
@@ -211,7 +212,7 @@ class Uniform(Removal):
             context.numeric("Uniform(low, high)")
             rows = np.broadcast_to(np.asarray(given, np.float64), context.inputs.shape)
             return rows[None]
-        array = np.asarray(block.detach().cpu() if is_tensor(block) else block, np.float64)
+        array = np.asarray(as_array(block), np.float64)
         return of_known(np.nanmin if side == "low" else np.nanmax, array)[None]
 
 
@@ -341,7 +342,8 @@ def _seen_categories(inputs: Inputs, background: Block | None) -> dict[int, NDAr
     """The background's distinct codes of each column of categories."""
     if background is None or len(inputs.shape) != 1:
         return {}
-    array = np.asarray(background.detach().cpu() if is_tensor(background) else background)
+    array = as_array(background)
+    assert array is not None
     return {int(j): _distinct(array[:, j]) for j in np.flatnonzero(inputs.categorical)}
 
 
