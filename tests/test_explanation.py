@@ -392,6 +392,16 @@ def test_a_polars_frame_comes_back(tmp_path):
     assert saved(frame, tmp_path / "one").schema == frame.schema
 
 
+@pytest.mark.parametrize("sizes", [[1.0, 2.0], [1, 2]])
+def test_polars_dates_beside_numbers_are_told_as_dates(sizes):
+    pl = pytest.importorskip("polars")
+    born = pl.Series([1, 2]).cast(pl.Date)
+    for column in (born, born.cast(pl.Datetime)):
+        frame = pl.DataFrame({"born": column, "size": sizes})
+        explanation = xai.explain(lambda f: f["size"].to_numpy(), frame, data=frame)
+        assert "born = 1970-01-03" in explanation[1]._repr_html_()
+
+
 def test_objects_come_back_with_their_types(tmp_path):
     array = np.array([["a", 1.5, None], [True, np.float32(2), 3]], object)
     back = saved(array, tmp_path / "one")
