@@ -268,6 +268,12 @@ def test_steps_of_force_and_decision_carry_their_intervals() -> None:
     assert not made().plot("force", row=1).containers
 
 
+def test_a_heatmap_of_as_many_rows_as_features_may_be_all_zero() -> None:
+    one = made(x=X[:4])
+    flat = replace(one, values=np.zeros_like(one.values))
+    assert flat.plot("heatmap").images[0].get_array().shape == (4, 4)
+
+
 def test_a_heatmap_tells_how_far_off_it_is() -> None:
     axes = sampled().plot("heatmap")
     assert axes.images[0].colorbar.ax.get_ylabel() == "attribution\nmedian standard error 0.25"
