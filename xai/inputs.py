@@ -240,26 +240,29 @@ def as_texts(x: Any, *, texts: bool) -> list[str] | None:
 
     An array or Series of strings is one row of string columns, unless the model takes texts.
     """
-    if isinstance(x, list | tuple):
-        return list(x) if _all_strings(x) else None
     if not texts:
-        return None
-    strings = _strings(x)
-    if strings is None:
+        return list(x) if isinstance(x, list | tuple) and _all_strings(x) else None
+    items = _items(x)
+    if not _all_strings(items):
+        wrong = [i for i, item in enumerate(items) if not isinstance(item, str)]
+        told = f"row {wrong[0]} is {items[wrong[0]]!r}" if wrong else f"x is a {type(x).__name__}"
         raise TypeError(
-            "the model takes texts: pass x as a list of strings, one per row to explain, "
-            f"not {type(x).__name__}"
+            f"the model takes texts: pass x as a list of strings, one per row to explain; {told}"
         )
-    return strings
+    return items
 
 
 def _strings(x: Any) -> list[str] | None:
     """What a 1-D array or a Series of strings holds; None where x is none."""
-    if isinstance(x, np.ndarray):
-        items = x.tolist() if x.ndim == 1 and x.dtype.kind in "OU" else []
-    else:
-        items = list(x) if nw.dependencies.is_into_series(x) else []
+    items = [] if isinstance(x, list | tuple) else _items(x)
     return items if _all_strings(items) else None
+
+
+def _items(x: Any) -> list[Any]:
+    """What a list, a 1-D array of words or objects, or a Series holds; of anything else nothing."""
+    if isinstance(x, np.ndarray):
+        return x.tolist() if x.ndim == 1 and x.dtype.kind in "OU" else []
+    return list(x) if isinstance(x, list | tuple) or nw.dependencies.is_into_series(x) else []
 
 
 def _all_strings(items: Sequence[Any]) -> bool:
