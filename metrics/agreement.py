@@ -293,5 +293,6 @@ def monotonicity_correlation(case: Case) -> Floats:
     out = np.full(case.scene.n, np.nan)
     squares = case.scene.once("single squares", lambda: alone(case, np.square))
     for rows, game, a in case.games():
-        out[rows] = spearman(np.abs(a), squares[rows][:, : game.n_players])
+        sizes = np.sqrt(squares[rows][:, : game.n_players])  # of like order; small ones stay
+        out[rows] = spearman(np.abs(a), sizes)
     return out

@@ -143,6 +143,7 @@ class _Attack:
         checks.positive("radius", self.radius)
         checks.count("steps", self.steps)
         checks.count("directions", self.directions)
+        self.case.check_rows()
 
     def run(self, goal: Goal) -> tuple[Floats, Floats]:
         """Highest goal (n,) reached with the class kept, and its δ (n, d)."""

@@ -15,7 +15,7 @@ from xai.inputs import is_tensor
 from xai.metrics.score import Floats
 from xai.players import Pixels
 from xai.setting import Setting
-from xai.targets import Sole, one_index
+from xai.targets import Label, Sole, one_index
 
 if TYPE_CHECKING:
     from xai.metrics.case import Scene
@@ -91,12 +91,23 @@ def target_of(explanation: Explanation) -> Any:
     return explanation.target if (explanation.target >= 0).all() else Sole()
 
 
+def by_place(target: Any, explanation: Explanation) -> Any:
+    """A target's index where it is a name that the explanation has for it; others as they are.
+
+    The model knows its labels, but not what `output_names` call them.
+    """
+    names, told = explanation.output_names, (explanation.target >= 0).all()
+    named = isinstance(target, str) and target in names and target not in ("predicted", "all")
+    return names.index(target) if named and told else target
+
+
 def of_output(explanation: Explanation, target: Any) -> Explanation:
     """Of an explanation of several outputs, the one that `target` names in each row.
 
-    Only an index, one for each row, or a name says which; others are left as they are.
+    Only an index, one for each row, a name or a label says which; others are left as they are.
     """
     several = explanation.base_values.ndim == 2
+    target = str(target.value) if isinstance(target, Label) else target
     if several and target is None and explanation.base_values.shape[1] == 1:
         target = explanation.target[:, 0]  # the only one of each row
     by_name = isinstance(target, str) and target not in ("predicted", "all")

@@ -61,9 +61,9 @@ def completeness_gap(case: Case, *, relative: bool = False) -> Result:
 def dummy_mass(case: Case, *, tolerance: float = TOLERANCE) -> Result:
     """Share of Σ|a| on players whose removal changes nothing: ``|v(N) − v(N∖i)| = 0`` at each draw.
 
-    "Non-sensitivity" (Nguyen & Martínez 2020) as a mass. `tolerance` is a part of |f(x)|'s, and of
-    |a|'s largest. ``info["count"]`` is the paper's number of players of which either the effect or
-    the attribution is 0, but not both.
+    "Non-sensitivity" (Nguyen & Martínez 2020) as a mass. `tolerance` is a part of |f(x)|, and of
+    the largest |a|. ``info["count"]`` is the paper's number of players of which either the
+    effect or the attribution is 0, but not both.
 
     Examples
     --------

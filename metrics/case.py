@@ -21,10 +21,10 @@ from xai.explanation import Explanation
 from xai.finite import named_by, refuse_predictions
 from xai.foreign import converted
 from xai.game import Game, batch_rows
-from xai.metrics.attributed import numbers_of, of_output, own_keywords, per_player
+from xai.metrics.attributed import by_place, numbers_of, of_output, own_keywords, per_player
 from xai.metrics.registry import find
 from xai.metrics.score import Floats, Score
-from xai.setting import Setting, check_counts, open_setting
+from xai.setting import Setting, check_counts, names_columns, open_setting
 from xai.streams import as_seed
 from xai.suggest import unknown
 
@@ -166,6 +166,11 @@ class Scene:
         return self.seen.inputs.n
 
     @property
+    def column_names(self) -> Any:
+        """`feature_names` where they are columns' names, as `categorical` may have them."""
+        return self.feature_names if names_columns(self.feature_names, self.seen.inputs) else None
+
+    @property
     def removals(self) -> list[str]:
         """The removals that have been used since `forget`."""
         own = [repr(self._setting.recipe.removal)] if "removal" in self.used else []
@@ -249,7 +254,7 @@ def _of_others(x: Any, like: Scene) -> NDArray[np.floating]:
     axis = {} if like.channel_axis is None else {"channel_axis": like.channel_axis}
     opened = open_setting(
         like.model, x, "shapley", removal=_untouched, target=0, batch_size=like.batch_size,
-        categorical=like.categorical, options=axis,
+        feature_names=like.column_names, categorical=like.categorical, options=axis,
     )  # fmt: skip
     with opened as setting:
         like.spent_elsewhere += setting.inputs.n
@@ -301,6 +306,11 @@ class Case:
     def values(self) -> Floats:
         """Attributions of the scene's players, (n, d); NaN where a row has fewer."""
         return per_player(self.explanation, self.scene.setting)
+
+    def check_rows(self) -> None:
+        """Refuse attributions of more or fewer rows than x has."""
+        if len(self.flat) != self.scene.n:
+            raise ValueError(f"the attribution has {len(self.flat)} rows, and x has {self.scene.n}")
 
     def games(self) -> Iterator[tuple[Indices, Game, Floats]]:
         """For each kind of row: the rows, their game, and their attributions (R, d)."""
@@ -358,6 +368,7 @@ def scene_of(model: Any, x: Any, explanation: Any, common: dict[str, Any]) -> Sc
     given = {name: value for name, value in common.items() if value is not None}
     if isinstance(explanation, Explanation):
         given = own_keywords(explanation, given, x) | given
+        given["target"] = by_place(given.get("target"), explanation)
     return Scene(model, x, **given)
 
 

@@ -301,7 +301,8 @@ def _recovery(
         exact = Areas(
             areas.kept, -(gone * w) @ ~areas.kept.T, areas.steps,
             np.tile(areas.steps @ w, (scene.n, 1)), areas.shares,
-            (areas.shares - 1)[None] * (gone @ w)[:, None], areas.baseline, areas.reach,
+            (areas.shares - 1)[None] * (gone @ w)[:, None], areas.baseline, areas.free,
+            areas.reach,
         )  # fmt: skip
         both = {name: as_surrogate(Case(other, e), areas.baseline) for name, e in made.items()}
         return {name: exact.errors(*pair)[asked][1] for name, pair in both.items()}, []

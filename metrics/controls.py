@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -25,23 +26,23 @@ def random_like(values: Floats, seed: int) -> Floats:
     return np.where(np.isnan(flat), np.nan, u).reshape(values.shape)
 
 
-def random_explain(seed: int, width: int) -> Any:
-    """An `explain` whose every call draws anew."""
-    calls = [0]
+@dataclass(eq=False)
+class RandomExplain:
+    """An `explain` whose every call draws anew; of all rows at once, as it calls no model."""
 
-    def explain(model: Any, x: Any, target: Any) -> Floats:
-        calls[0] += 1
-        m = len(target)
-        u = streams.uniforms(seed + 7919 * calls[0], streams.SIGN, np.arange(m), width)
+    seed: int
+    width: int
+    calls: int = 0
+
+    def __call__(self, model: Any, x: Any, target: Any) -> Floats:
+        self.calls += 1
+        seed = self.seed + 7919 * self.calls
+        u = streams.uniforms(seed, streams.SIGN, np.arange(len(target)), self.width)
         return np.asarray(2 * u - 1)
-
-    return explain
 
 
 def replaced(explanation: Any, change: Any) -> Any:
     """The attribution with other numbers, ``change(values)``; an Explanation stays one."""
     if not isinstance(explanation, Explanation):
         return change(numbers_of(explanation))
-    from dataclasses import replace
-
     return replace(explanation, values=change(numbers_of(explanation)))

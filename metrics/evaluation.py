@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import reduce
 from importlib import import_module
 from typing import Any
 
@@ -12,8 +13,9 @@ from xai.explanation import Explanation
 from xai.foreign import converted
 from xai.inputs import read
 from xai.methods import Method
+from xai.metrics.attributed import by_place, numbers_of, own_keywords
 from xai.metrics.case import Case, Scene, one_output, score, split
-from xai.metrics.controls import RANDOM, random_explain, random_like, replaced
+from xai.metrics.controls import RANDOM, RandomExplain, random_like, replaced
 from xai.metrics.registry import Record, find
 from xai.metrics.report import Report
 from xai.metrics.score import Score
@@ -93,11 +95,10 @@ def evaluate(
                 if name.endswith(" (flipped)") and record.category not in SIGNED:
                     continue
                 own = dict(options)
-                if "explain" in record.needs and "explain" not in own:
-                    again = explain.get(name)
-                    if name == RANDOM:
-                        again = random_explain(seed, case.flat.shape[1])
-                    own["explain"] = again
+                if "explain" in record.needs and name == RANDOM:
+                    own["explain"] = RandomExplain(seed, case.flat.shape[1])
+                elif "explain" in record.needs:
+                    own.setdefault("explain", explain.get(name))
                 scores[label, name] = score(record.name, case, core, own)
         evaluations = -(-scene.spent // scene.n) if scene.looked else 0
     return Report(scores, tuple(asked), (*cases, *extra), tuple(extra), evaluations, named, seed)
@@ -111,7 +112,13 @@ def named_explanations(explanations: Any, target: Any) -> dict[str, Any]:
     if not isinstance(explanations, Mapping) or not explanations:
         raise TypeError("explanations must be an Explanation, or a dict from names to such")
     refuse_controls(explanations)
-    return {str(name): one_output(value, target) for name, value in explanations.items()}
+    named = {str(name): one_output(value, target) for name, value in explanations.items()}
+    rows = {n: len(e if isinstance(e, Explanation) else numbers_of(e)) for n, e in named.items()}
+    first, *others = rows
+    for name in others:
+        if rows[name] != rows[first]:
+            raise ValueError(f"{name!r} has {rows[name]} rows, and {first!r} has {rows[first]}")
+    return named
 
 
 def refuse_controls(names: Iterable[Any]) -> None:
@@ -196,13 +203,14 @@ def _recipe(explanation: Any) -> Any:
 
 def scene_of_all(model: Any, x: Any, named: dict[str, Any], common: dict[str, Any]) -> Scene:
     """One scene for all: what is not given is the first explanation's, where all agree."""
-    from xai.metrics.attributed import own_keywords
-
     _, rest = split("evaluate", [], common)
     given = {name: value for name, value in rest.items() if value is not None}
-    own = [own_keywords(e, given, x) for e in named.values() if isinstance(e, Explanation)]
-    if not own:
+    ours = [e for e in named.values() if isinstance(e, Explanation)]
+    if not ours:
         return Scene(model, x, **given)
+    own = [own_keywords(e, given, x) for e in ours]
+    if "target" in given:
+        given["target"] = reduce(by_place, ours, given["target"])
     merged: dict[str, Any] = {}
     for keywords in own:
         merged = keywords | merged

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +15,7 @@ from xai import streams
 from xai.archive import require
 from xai.game import Game
 from xai.inputs import Block, is_tensor
+from xai.metrics import checks
 from xai.metrics.case import Scene
 from xai.metrics.proportions import clopper_pearson
 from xai.metrics.score import Floats
@@ -89,8 +91,10 @@ class Finding:
         )
 
 
-def check(samples: int) -> None:
-    """Refuse what is no positive whole number of samples."""
+def check(samples: int, confidence: float) -> None:
+    """Refuse what is no positive whole number of samples, and what is no confidence."""
+    if not (checks.is_number(confidence) and 0 < confidence < 1):
+        raise ValueError(f"confidence={confidence!r}: expected a probability within (0, 1)")
     if isinstance(samples, bool) or not isinstance(samples, int | np.integer):
         raise TypeError(f"samples must be an integer, not {samples!r}")
     if samples < 1:
@@ -125,12 +129,14 @@ class Moved(Removal):
         """The step of each element of x, 0 where it stays."""
         shape = context.inputs.shape
         names = context.inputs.names or [str(j) for j in range(shape[0])]
+        step = np.full(shape, np.nan)
         if isinstance(self.step, Mapping):
             step = np.zeros(shape)
             for column, far in self.step.items():
-                step[column_index(column, names)] = far
+                step[column_index(column, names)] = far if checks.is_number(far) else np.nan
         else:
-            step = np.broadcast_to(np.asarray(self.step, np.float64), shape)
+            with suppress(TypeError, ValueError):  # no numbers, or of another shape
+                step = np.broadcast_to(np.asarray(self.step, np.float64), shape)
         if not np.isfinite(step).all() or (step == 0).all():
             raise ValueError(f"step={self.step!r}: expected a number other than 0, or one a column")
         if len(shape) == 1 and (context.inputs.categorical & (step != 0)).any():

@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import gammaln
 from scipy.stats import rankdata
 
 from xai.explanation import Explanation
@@ -22,9 +23,9 @@ from xai.metrics.case import Case, Result, metric
 from xai.metrics.numerics import ratio
 from xai.metrics.paths import Amount, amounts
 from xai.metrics.score import Floats
-from xai.metrics.simplicity import shares
 
 Inside = NDArray[np.bool_]
+Counts = NDArray[np.intp]
 
 
 @metric
@@ -118,8 +119,7 @@ def iou(case: Case, *, mask: Any, k: Amount | None = None) -> Floats:
     else:
         present = (~np.isneginf(a)).sum(axis=1)
         sizes = np.stack([amounts(k, int(d)) for d in present])
-    both = np.stack([_hits(a, inside, s) for s in sizes.T], axis=1)
-    return np.asarray((both / (sizes + np.maximum(size, 1)[:, None] - both)).mean(axis=1))
+    return np.asarray(np.mean([_iou(a, inside, s) for s in sizes.T], axis=0))
 
 
 @metric
@@ -192,8 +192,7 @@ def suppressor_mass(case: Case, *, mask: Any) -> Result:
     a, inside = aligned(case, mask)
     size = np.where(np.isneginf(a), 0.0, np.abs(a))
     empty = ~inside.any(axis=1)
-    p, _ = shares(size)
-    outside = np.where(inside, 0.0, p).sum(axis=1)
+    outside = ratio(np.where(inside, 0.0, size).sum(axis=1), size.sum(axis=1))
     pooled = ratio(np.where(inside, 0.0, size)[~empty].sum(), size[~empty].sum())
     return Result(np.where(empty, np.nan, outside), info={"pooled": pooled})
 
@@ -206,11 +205,36 @@ def _mass(a: Floats, inside: Inside) -> Floats:
 
 def _hits(a: Floats, inside: Inside, k: NDArray[np.intp]) -> Floats:
     """How many of the k (n,) largest lie inside, in expectation over the order of equals."""
+    sure, left, good, equal = _at_the_last(a, inside, k)
+    return np.where(inside.any(axis=1), sure + left * good / equal, np.nan)
+
+
+def _iou(a: Floats, inside: Inside, k: NDArray[np.intp]) -> Floats:
+    """Intersection over union with the k (n,) largest, in expectation over the order of equals."""
+    out, both = np.full(len(a), np.nan), k + inside.sum(axis=1)
+    of_rows = np.stack(_at_the_last(a, inside, k), axis=1)
+    for i in np.flatnonzero(inside.any(axis=1)):
+        sure, left, good, equal = of_rows[i]
+        met = np.arange(max(0, left + good - equal), min(left, good) + 1)
+        ways = -sum(
+            gammaln(1 + m) for m in (met, good - met, left - met, equal - good - left + met)
+        )
+        chance = np.exp(ways - ways.max())  # hypergeometric
+        out[i] = np.average((sure + met) / (both[i] - sure - met), weights=chance)
+    return out
+
+
+def _at_the_last(
+    a: Floats, inside: Inside, k: NDArray[np.intp]
+) -> tuple[Counts, Counts, Counts, Counts]:
+    """Of the k (n,) largest: how many above the last lie inside, and how many are not above it.
+
+    And how many of the equals of the last lie inside, and are there.
+    """
     last = np.take_along_axis(-np.sort(-a, axis=1), np.maximum(k - 1, 0)[:, None], axis=1)
     above, equal = a > last, a == last
     left = k - above.sum(axis=1)
-    hits = (above & inside).sum(axis=1) + left * (equal & inside).sum(axis=1) / equal.sum(axis=1)
-    return np.where(inside.any(axis=1), hits, np.nan)
+    return (above & inside).sum(axis=1), left, (equal & inside).sum(axis=1), equal.sum(axis=1)
 
 
 def aligned(case: Case, mask: Any) -> tuple[Floats, Inside]:

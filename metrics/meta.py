@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import combinations
+from itertools import chain, combinations, count
 from typing import Any
 
 import numpy as np
@@ -13,7 +13,7 @@ from scipy.stats import rankdata
 from xai.explanation import Explanation
 from xai.metrics import checks
 from xai.metrics.case import Case, Scene, score
-from xai.metrics.controls import random_explain, random_like, replaced
+from xai.metrics.controls import RandomExplain, random_like, replaced
 from xai.metrics.evaluation import asked_metrics, by_name, named_explanations, scene_of_all
 from xai.metrics.numerics import pearson
 from xai.metrics.registry import Record
@@ -113,13 +113,16 @@ def meta_check(
     explain = by_name(explain, named)
     ((label, (record, core, options)),) = asked_metrics([metric], named, explain).items()
     seed = as_seed(common.get("seed") or 0)
+    common = common | {"seed": seed}
     if removals and common.get("removal") is None:
         common["removal"] = removals[0]
 
     def scored(scene: Scene, attribution: Any, again: Any = None) -> Floats:
         own = dict(options)
-        if "explain" in record.needs and "explain" not in own:
+        if "explain" in record.needs and isinstance(again, RandomExplain):
             own["explain"] = again
+        elif "explain" in record.needs:
+            own.setdefault("explain", again)
         return score(record.name, Case(scene, attribution), core, own).values
 
     sign = 1 if record.better == "higher" else -1
@@ -132,19 +135,20 @@ def meta_check(
         chance = []
         for i in range(randoms):
             attribution = replaced(like, lambda values, i=i: random_like(values, seed + i))
-            chance.append(sign * scored(scene, attribution, random_explain(seed + i, width)))
+            chance.append(sign * scored(scene, attribution, RandomExplain(seed + i, width)))
     means = {n: [sign * mean(v)] for n, v in own.items()}
     for other in range(1, seeds):
         with scene_of_all(model, x, named, common | {"seed": seed + other}) as scene:
             for n, e in named.items():
                 means[n].append(mean(scored(scene, e, explain.get(n))))
-    tables = {}
+    tables: dict[str, Floats] = {}
     for removal in removals:
         with scene_of_all(model, x, named, common | {"removal": removal}) as scene:
-            every = [*named.values(), *(replaced(e, np.negative) for e in named.values())]
-            every += [replaced(like, lambda values: random_like(values, seed))]
-            rows = [scored(scene, e, random_explain(seed, width)) for e in every]
-            tables[repr(scene.setting.recipe.removal)] = np.stack(rows)
+            rows = [scored(scene, e, explain.get(n)) for n, e in named.items()]
+            others = [replaced(e, np.negative) for e in named.values()]
+            others += [replaced(like, lambda values: random_like(values, seed))]
+            rows += [scored(scene, e, RandomExplain(seed, width)) for e in others]
+            tables[_untaken(repr(scene.setting.recipe.removal), tables)] = np.stack(rows)
     return MetaCheck(
         label,
         record.better,
@@ -154,6 +158,12 @@ def meta_check(
         {n: float(np.std(v, ddof=1)) if seeds > 1 else np.nan for n, v in means.items()},
         {(a, b): _agreement(tables[a], tables[b]) for a, b in combinations(tables, 2)},
     )  # fmt: skip
+
+
+def _untaken(name: str, taken: Container[str]) -> str:
+    """A name, numbered where others have it: backgrounds are no part of a removal's."""
+    numbered = (f"{name} ({i})" for i in count(2))
+    return next(one for one in chain([name], numbered) if one not in taken)
 
 
 def _signed(record: Record) -> bool:

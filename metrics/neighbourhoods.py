@@ -42,6 +42,7 @@ class Areas:
     steps : (N, d) "nearby", step : change of f (n, N)
     shares : (P,) ξ of b + ξ(x − b), walked : change of f (n, P)
     baseline : (d,)
+    free : (d,) bool, the columns that move "nearby" and on the "path": no categories
     reach : (*shape,) one standard deviation of the steps
     """
 
@@ -52,11 +53,12 @@ class Areas:
     shares: Floats
     walked: Floats
     baseline: Floats
+    free: NDArray[np.bool_]
     reach: Floats
 
     def errors(self, phi: Floats, gamma: Floats) -> dict[str, tuple[float, float, float]]:
         """Mean squared error, R² and largest error of a surrogate in each neighbourhood."""
-        total = phi.sum(axis=1, keepdims=True)
+        total = phi[:, self.free].sum(axis=1, keepdims=True)
         said = {
             "absent": (-phi @ ~self.kept.T, self.gone),
             "nearby": (gamma @ self.steps.T, self.step),
@@ -99,7 +101,7 @@ def areas_of(scene: Scene, data: Any, scale: float, samples: int) -> Areas:
     )
     way = np.where(still, 0.0, x - b)
     walked = values_at(scene, samples, lambda rows: way[rows, None] * (shares - 1)[:, None])
-    return Areas(kept, absent - own, steps, there - own, shares, walked - own, b,
+    return Areas(kept, absent - own, steps, there - own, shares, walked - own, b, ~still,
                  reach.reshape(inputs.shape))  # fmt: skip
 
 
@@ -115,8 +117,8 @@ def values_at(scene: Scene, count: int, by: Callable[[Indices], Floats]) -> Floa
         y = None if scene.y is None else np.atleast_1d(np.asarray(scene.y))[index]
         with named_by(index), Scene(
             scene.model, x, target=scene.seen.resolved.index[index, 0], behavior=scene.behavior,
-            y=y, batch_size=scene.batch_size, categorical=scene.categorical,
-            channel_axis=scene.channel_axis,
+            y=y, batch_size=scene.batch_size, feature_names=scene.column_names,
+            categorical=scene.categorical, channel_axis=scene.channel_axis,
         ) as other:  # fmt: skip
             values, every = other.seen.values, np.arange(len(index))
             found = values.output(every, other.seen.outputs)
@@ -131,16 +133,18 @@ def as_surrogate(case: Case, baseline: Floats) -> tuple[Floats, Floats]:
 
     Effects of another, fixed baseline become slopes first: ``γ = φ′/(x − b′)``, 0 where x = b′
     but for rounding, which says nothing of a slope. A group's effect says how far its elements
-    carry together: its γ are the shortest ones with ``γᵀ(x − b′) = φ′``.
+    carry together: its γ are the shortest ones with ``γᵀ(x − b′) = φ′``. Categories have no
+    slopes: their φ stay.
     """
-    a, x = case.values, numbers(case.scene.seen.inputs)
+    inputs = case.scene.seen.inputs
+    a, x, still = case.values, numbers(inputs), fixed(inputs).reshape(-1)
     if kind_of(case.explanation) == "slope":
         return a * (x - baseline), a
     own = _own_baseline(case)
     b = baseline if own is None else own
-    known = np.abs(x - b) > SAME * np.maximum(np.abs(x), np.abs(b))
-    gamma = _slopes(case.explanation, a, np.where(known, x - b, 0.0))
-    return (a if own is None else gamma * (x - baseline)), gamma
+    known = ~still & (np.abs(x - b) > SAME * np.maximum(np.abs(x), np.abs(b)))
+    gamma = _slopes(case.explanation, np.where(still, 0.0, a), np.where(known, x - b, 0.0))
+    return np.where(still | (own is None), a, gamma * (x - baseline)), gamma
 
 
 def _slopes(explanation: Any, a: Floats, gap: Floats) -> Floats:

@@ -49,19 +49,25 @@ def spearman(a: Floats, b: Floats) -> Floats:
 def average_ranks(a: Floats) -> Floats:
     """Ranks from 1 along the last axis, equals at the mean of theirs; NaN where one is NaN.
 
+    Neighbours in order that differ by `FLAT` of the largest |a|, or less, are equals.
+
     Examples
     --------
-    >>> average_ranks(np.array([[5.0, 5.0, 9.0]]))
-    array([[1.5, 1.5, 3. ]])
+    >>> average_ranks(np.array([[5.0, 5.0, 9.0], [0.3, 0.1 + 0.2, 9.0]]))
+    array([[1.5, 1.5, 3. ],
+           [1.5, 1.5, 3. ]])
     """
     at = flat_places(np.argsort(a, axis=-1))
     ascending = a.reshape(-1)[at]
-    known = not np.isnan(ascending[..., -1:]).any()
-    if not (known and (ascending[..., :-1] < ascending[..., 1:]).all()):  # equals: scipy, slowly
-        return np.asarray(rankdata(a, axis=-1))
+    ends = ascending[..., [0, -1]]
+    apart = np.diff(ascending) > FLAT * np.abs(ends).max(axis=-1, keepdims=True)
     ranks = np.empty(a.size)
-    ranks[at] = np.arange(1.0, a.shape[-1] + 1)
-    return ranks.reshape(a.shape)
+    if apart.all() and not np.isnan(ends).any():
+        ranks[at] = np.arange(1.0, a.shape[-1] + 1)
+        return ranks.reshape(a.shape)
+    alike = np.cumsum(apart, axis=-1) + 0 * ends[..., 1:]  # equals: scipy, slowly
+    ranks[at] = np.concatenate([0 * ends[..., 1:], alike], axis=-1)
+    return np.asarray(rankdata(ranks.reshape(a.shape), axis=-1))
 
 
 def flat_places(order: NDArray[np.intp]) -> NDArray[np.intp]:

@@ -24,6 +24,7 @@ from xai.inputs import Inputs, is_tensor
 from xai.metrics import checks
 from xai.metrics.attributed import numbers_of
 from xai.metrics.case import Case, Scene, outputs
+from xai.metrics.controls import RandomExplain
 from xai.metrics.score import Floats
 
 Explain: TypeAlias = Callable[[Any, Any, NDArray[np.intp]], Any]
@@ -49,6 +50,7 @@ def explained(
     model, target : in place of the scene's
     changed : keywords of the recipe in place of its own
     """
+    case.check_rows()
     scene, seen = case.scene, case.scene.seen
     model = scene.model if model is None else model
     target = seen.resolved.index[index, 0] if target is None else target
@@ -57,6 +59,7 @@ def explained(
     if explain is not None:
         rows, m = _like(scene.x, x), len(index)
         size = scene.batch_size or batch_rows(seen.model, seen.inputs, seen.outputs.shape[1])
+        size = m if isinstance(explain, RandomExplain) else size  # or batches would change it
         blocks = [slice(start, start + size) for start in range(0, max(m, 1), size)]
         made = [explain(model, rows[b] if len(blocks) > 1 else rows, target[b]) for b in blocks]
     else:
@@ -115,7 +118,7 @@ class Copies:
     ----------
     moved : (n, N) Euclidean length of each perturbation
     changed : (n, N) Euclidean distance of the attributions
-    size, attributed : (n,) Euclidean length of x, and of its attribution
+    size, attributed : (n,) Euclidean length of x, of what can be moved, and of its attribution
     x : the copies, as the model takes them (n N, …)
     """
 
@@ -139,7 +142,8 @@ def copies(case: Case, radius: Any, samples: int, explain: Explain | None) -> Co
         a = explained(case, x, index, explain)
         distance = lengths(a - case.flat[index]).reshape(n, samples)
         step = np.broadcast_to(lengths(u), (n, samples))
-        return Copies(step, distance, lengths(numbers(inputs)), lengths(case.flat), x)
+        size = lengths(numbers(inputs) * ~fixed(inputs).reshape(-1))
+        return Copies(step, distance, size, lengths(case.flat), x)
 
     key = ("copies", np.asarray(radius, np.float64).tobytes(), int(samples))
     return case.once(key, make, of=explain)

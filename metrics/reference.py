@@ -159,8 +159,11 @@ def _by_count(case: Case, reference: Any, score: Callable[[Floats, Floats], Floa
         )
     g = np.broadcast_to(g, a.shape)
     counts = (~np.isnan(a)).sum(axis=1)
-    if (np.isnan(a) != np.isnan(g)).any() and len(np.unique(counts)) > 1:
-        raise ValueError("the reference has other features than the attribution in some row")
+    other = np.flatnonzero((np.isnan(a) != np.isnan(g)).any(axis=1))
+    if len(other):
+        raise ValueError(
+            f"the reference has other features than the attribution in row {other[0]} (0-based)"
+        )
     out = np.full(len(a), np.nan)
     for d in np.unique(counts):
         rows = np.flatnonzero(counts == d)

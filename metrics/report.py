@@ -112,7 +112,8 @@ class Report:
     def pareto(self, metrics: Sequence[str] | None = None) -> list[str]:
         """Explanations that no other one is at least as good as in all of these, and better in one.
 
-        `metrics`: None takes the first of faithfulness, of robustness and of simplicity.
+        `metrics`: None takes the first of faithfulness, of robustness and of simplicity. To have
+        no score is worst.
         """
         axes = self._axes() if metrics is None else list(metrics)
         mine = [n for n in self.names if n not in self.controls]
@@ -120,6 +121,7 @@ class Report:
         means = np.array(
             [[s * self[m, n].mean() for s, m in zip(signs, axes, strict=True)] for n in mine]
         )
+        means = np.nan_to_num(means, nan=-np.inf)
         beaten = [
             any((other >= own).all() and (other > own).any() for other in means) for own in means
         ]
@@ -238,7 +240,10 @@ def _interval(values: Floats, level: float, seed: int) -> tuple[float, float]:
     kept = values[~np.isnan(values)]
     if len(kept) < 2:
         return float("nan"), float("nan")
-    picks = streams.integers(seed, streams.DRAW, np.arange(RESAMPLES), len(kept), len(kept))
-    means = kept[picks].mean(axis=1)
+    means = np.empty(RESAMPLES)
+    for part in streams.parts(RESAMPLES, len(kept)):
+        samples = np.arange(RESAMPLES)[part]
+        picks = streams.integers(seed, streams.DRAW, samples, len(kept), len(kept))
+        means[part] = kept[picks].mean(axis=1)
     low, high = np.quantile(means, [(1 - level) / 2, (1 + level) / 2])
     return float(low), float(high)

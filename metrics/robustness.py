@@ -12,7 +12,7 @@ from typing import Any, Literal
 import numpy as np
 
 from xai import streams
-from xai.inputs import Inputs, read
+from xai.inputs import Inputs, matched, read
 from xai.layers import find_layer
 from xai.metrics import checks
 from xai.metrics.case import Case, Result, metric, outputs
@@ -37,7 +37,7 @@ RADIUS, SAMPLES = 0.02, 10
 STEP = 1e-3
 """Of differences, where torch cannot differentiate."""
 COPIES = 2**24
-"""Numbers of the copies that are explained in one call."""
+"""Numbers of the copies that are explained in one call, and of the gaps to neighbours."""
 MOST_PLAYERS = 1024
 """For which ``‖|J| 1‖`` is taken by automatic differentiation, a pass for each."""
 
@@ -103,8 +103,14 @@ def _sensitivity(
 
 
 def others(case: Case, among: Any) -> tuple[Inputs, Floats]:
-    """Other rows, and x (n, d) in their code: a category is the same number in both."""
+    """Other rows, and x (n, d) in their code: a category is the same number in both.
+
+    Columns of DataFrames are matched by name.
+    """
     scene = case.scene
+    labels = getattr(scene.x, "columns", getattr(scene.x, "index", None))  # a Series' are its index
+    if hasattr(among, "columns") and labels is not None and not callable(labels):
+        among = matched(among, list(labels), "among=", "x")
     rows, own = read(among, own=[scene.x]), scene.seen.inputs
     if rows.shape != own.shape:
         raise ValueError(f"among= has rows of shape {rows.shape}, x {own.shape}")
@@ -121,10 +127,14 @@ def _over_neighbours(
     checks.positive("radius", radius)
     codes = fixed(scene.seen.inputs)
     rows, x = others(case, among)
-    gap = x[:, None] - numbers(rows)[None]
-    gap = np.where(codes.reshape(-1), gap != 0, gap)
-    near = np.sqrt((gap**2).sum(axis=2)) <= radius
-    own, other = scene.seen.outputs, outputs(among, scene, of="among")
+    near, z = np.empty((n, rows.n), bool), numbers(rows)
+    step = max(1, COPIES // z.size)
+    for start in range(0, n, step):
+        gap = x[start : start + step, None] - z
+        gap = np.where(codes.reshape(-1), gap != 0, gap)
+        near[start : start + step] = np.sqrt((gap**2).sum(axis=2)) <= radius
+    own = scene.seen.outputs
+    other = outputs(rows.decode(rows.block), scene, of="among")
     if scene.seen.model.classifies and own.shape[1] > 1:
         near &= own.argmax(axis=1)[:, None] == other.argmax(axis=1)
     row, place = np.nonzero(near)
@@ -443,6 +453,7 @@ def consistency(case: Case, *, k: int = 3) -> Floats:
     array([ 1.,  1., nan])
     """
     checks.count("k", k)
+    case.check_rows()
     a, outs = np.nan_to_num(case.flat), case.scene.seen.outputs
     if outs.shape[1] == 1:
         raise ValueError("consistency compares predicted classes; the model has one output")

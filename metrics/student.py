@@ -78,6 +78,7 @@ def simulatability(
         raise ValueError(unknown("shown", shown, ("learning", "always")))
     from sklearn.model_selection import KFold
 
+    case.check_rows()
     x, y, a = _rows(case), _classes(case), case.flat
     checks.count("folds", folds, least=2)
     if len(x) < 2 * folds:

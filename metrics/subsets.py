@@ -23,6 +23,8 @@ from xai.removal import Noise
 Removed = NDArray[np.bool_]
 FEW = 1024
 """Players of which a table of all against all is nothing."""
+SIZED = 64
+"""Most players of which random halves are drawn by size, which takes sorting."""
 SPACING = 2**32
 """Samples of one size are numbered from here to those of the next."""
 
@@ -48,11 +50,15 @@ def of_size(d: int, size: int, samples: int, seed: int) -> Removed:
 def of_halves(d: int, samples: int, seed: int) -> Removed:
     """Subsets that hold each player with chance ½: all of them where `samples` suffice.
 
-    Random ones of a size are the first of this size, so that others know their values.
+    Random ones of a size are the first of this size, so that others know their values; of many
+    players, whose sizes seldom meet, they are drawn as they come.
     """
     if d < 63 and 2**d <= samples:
         return np.asarray(np.arange(2**d)[:, None] >> np.arange(d) & 1, bool)
-    sizes = streams.kept(seed, np.arange(samples), d, 0.5).sum(axis=1)
+    halves = streams.kept(seed, np.arange(samples), d, 0.5)
+    if d > SIZED:
+        return halves
+    sizes = halves.sum(axis=1)
     by_size = np.argsort(sizes, kind="stable")
     place = np.empty(samples, np.intp)
     starts = np.searchsorted(sizes[by_size], sizes[by_size])

@@ -19,6 +19,7 @@ from scipy.stats import fisher_exact
 
 from xai.explanation import Explanation
 from xai.foreign import converted
+from xai.metrics import checks
 from xai.metrics.case import Case, Scene
 from xai.metrics.findings import Finding, Moved, changes, check, found
 from xai.metrics.proportions import clopper_pearson, least_samples
@@ -75,7 +76,7 @@ def recourse(
     >>> finding.holds, finding.sure.all()
     (array([[ True, False, False]]), np.True_)
     """
-    check(samples)
+    check(samples, confidence)
     if isinstance(step, Mapping) and features is None and players is None:
         features = list(step)
     scene = Scene(
@@ -126,6 +127,11 @@ def depends_on(
     -------
     Finding
 
+    Raises
+    ------
+    ValueError
+        A negative `tau`, or `rare` or `confidence` that is no probability.
+
     Examples
     --------
     >>> import numpy as np
@@ -133,7 +139,10 @@ def depends_on(
     >>> depends_on(lambda x: x[:, 0], data[:1], data=data).rate
     array([[0.75, 0.  ]])
     """
-    check(samples)
+    check(samples, confidence)
+    checks.not_negative("tau", tau)
+    if not (checks.is_number(rare) and 0 <= rare < 1):
+        raise ValueError(f"rare={rare!r}: expected a probability below 1")
     scene = Scene(
         model, x, target=target, data=data, players=players, removal=removal, behavior=behavior,
         categorical=categorical, batch_size=batch_size, n_jobs=n_jobs, seed=seed,
@@ -213,6 +222,7 @@ def judge(
     >>> judge(finding, np.tile([0.5, -2.0], (4, 1))).informedness
     1.0
     """
+    checks.number("threshold", threshold)
     explanation = converted(explanation)
     if not isinstance(explanation, Explanation) and np.asarray(explanation).dtype == bool:
         a = np.asarray(explanation)

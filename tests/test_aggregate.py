@@ -363,6 +363,8 @@ def test_what_cannot_be_aggregated_is_refused(members, rows, data):
         (lambda: xai.aggregate(members, weights=[1, -1, 1]), ValueError, "none negative"),
         (lambda: xai.aggregate(members, weights=[0, 0, 0]), ValueError, "not all 0"),
         (lambda: xai.aggregate(members, k=3), ValueError, "for method='ava'"),
+        (lambda: xai.aggregate(members, distance="cosine"), ValueError, "distance= is for"),
+        (lambda: xai.aggregate(members, procedure="shrinking"), ValueError, "procedure= is for"),
         (lambda: xai.aggregate(members, "least_complexity", weights=[1] * 3), ValueError, "looks"),
         (
             lambda: xai.aggregate(members, "least_complexity", procedure="decent"),
@@ -374,6 +376,16 @@ def test_what_cannot_be_aggregated_is_refused(members, rows, data):
         (lambda: xai.aggregate(e, "ava", query=rows, k=8), ValueError, "1 to 7"),
         (lambda: xai.aggregate(e, "ava", query=rows[:, :3]), ValueError, "3 columns"),
         (lambda: xai.aggregate(e, "ava", query=rows * np.nan), ValueError, "NaN"),
+        (
+            lambda: xai.aggregate(e, "ava", query=rows * [[0.0]], distance="cosine"),
+            ValueError,
+            "distance='cosine' is nan between query row 0 and neighbour 0",
+        ),
+        (
+            lambda: xai.aggregate(e, "ava", query=rows, distance=lambda x, z: -1.0),
+            ValueError,
+            "-1.0 between",
+        ),
     ]
     for call, error, message in cases:
         with pytest.raises(error, match=message):

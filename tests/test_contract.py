@@ -108,6 +108,18 @@ def test_an_int_is_an_index_and_never_a_label():
         occlude(model, x, target=12)
 
 
+def test_a_label_may_be_taken_from_an_array_of_bools():
+    from sklearn.linear_model import LogisticRegression
+
+    X = np.random.default_rng(0).normal(size=(40, 2))
+    y = X[:, 0] > 0
+    model = LogisticRegression().fit(X, y)
+    for label in y[:2]:
+        by_label = occlude(model, X[:2], target=xai.Label(label))
+        by_index = occlude(model, X[:2], target=int(label))
+        np.testing.assert_array_equal(by_label.values, by_index.values)
+
+
 @pytest.mark.parametrize("shape", ["(n,)", "(n, 1)"])
 def test_one_output_is_explained_as_it_stands(shape):
     x = np.array([[1.0, 2.0], [3.0, -1.0]])

@@ -218,6 +218,16 @@ def test_categories_of_a_frame(rows):
     check(model, other.iloc[:4], other.iloc[10:22], "trees")
 
 
+def test_missing_numbers_of_pandas_own_dtypes(rows):
+    pd = pytest.importorskip("pandas")
+    frame = pd.DataFrame(np.where(np.abs(rows.X) > 1, np.nan, rows.X.round(1))).astype("Float64")
+    frame[0] = pd.array((10 * frame[0]).round(), dtype="Int64")
+    frame.columns = list("abcde")
+    forest = ensemble.RandomForestRegressor(5, random_state=0).fit(frame, rows.amount)
+    assert frame.iloc[:22].isna().any().all()
+    check(forest, frame.iloc[:4], frame.iloc[10:22], "trees")
+
+
 def test_one_hot_columns_belong_to_their_category():
     pd = pytest.importorskip("pandas")
     rng = np.random.default_rng(3)

@@ -76,6 +76,25 @@ def test_an_index_out_of_range_ends_iteration(sampled):
     assert [len(one) for one in sampled] == [1, 1, 1]
 
 
+@pytest.mark.parametrize("none", [[], slice(0, 0), np.zeros(3, bool)], ids=repr)
+def test_no_row_may_be_chosen(sampled, plain, none, tmp_path):
+    for explanation in (sampled, plain):
+        empty = explanation[none]
+        assert len(empty) == len(empty.to_frame()) == len(empty.map()) == len(empty.top(2)) == 0
+        assert empty.top(2).shape[1:] == explanation.top(2).shape[1:]
+        assert list(empty.to_frame()) == list(explanation.to_frame())
+        for show in (lambda e: e.plot("global"), lambda e: e.to_html(tmp_path / "page.html")):
+            with pytest.raises(ValueError, match="no rows"):
+                show(empty)
+
+
+@pytest.mark.parametrize("rows", [(0, 1), True, 1.0, "0", None, [[0, 1]]], ids=repr)
+def test_what_chooses_no_rows_is_refused(plain, rows):
+    """A pair is a row and a feature elsewhere: it is not taken for two rows."""
+    with pytest.raises(IndexError, match="rows are an int, a slice, a list or a mask"):
+        plain[rows]
+
+
 def test_info_is_sliced_too(large):
     explanation = xai.explain(large.model, large.x, "lime", data=large.data, budget=500)
     assert explanation.info
@@ -273,6 +292,11 @@ def test_a_foreign_file_is_refused(tmp_path):
     (tmp_path / "two").write_text("no archive")
     with pytest.raises(ValueError, match="two"):
         xai.load(tmp_path / "two")
+    np.save(tmp_path / "one.npy", np.zeros(3))
+    (tmp_path / "empty").touch()
+    for name in ("one.npy", "empty"):
+        with pytest.raises(ValueError, match=f"{name} is no explanation"):
+            xai.load(tmp_path / name)
     with pytest.raises(FileNotFoundError):
         xai.load(tmp_path / "three")
 
@@ -396,6 +420,16 @@ def test_a_polars_frame_comes_back(tmp_path):
     frame = pl.DataFrame({"a": [1, None], "c": pl.Series(["u", "v"], dtype=pl.Categorical)})
     assert saved(frame, tmp_path / "one").equals(frame)
     assert saved(frame, tmp_path / "one").schema == frame.schema
+
+
+@pytest.mark.parametrize("sizes", [[1.0, 2.0], [1, 2]])
+def test_polars_dates_beside_numbers_are_told_as_dates(sizes):
+    pl = pytest.importorskip("polars")
+    born = pl.Series([1, 2]).cast(pl.Date)
+    for column in (born, born.cast(pl.Datetime)):
+        frame = pl.DataFrame({"born": column, "size": sizes})
+        explanation = xai.explain(lambda f: f["size"].to_numpy(), frame, data=frame)
+        assert "born = 1970-01-03" in explanation[1]._repr_html_()
 
 
 def test_objects_come_back_with_their_types(tmp_path):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import warnings
 
 import numpy as np
 import pytest
@@ -397,6 +398,19 @@ def test_deeplift_is_complete_whatever_the_activation(curve):
     assert [type(part) for part in net.modules()] == kinds
 
 
+def test_deeplift_goes_through_each_rows_softmax_alone():
+    """As captum does with one row; with several its rule takes the mean of them all."""
+    attr = pytest.importorskip("captum.attr")
+    torch.manual_seed(3)
+    net = nn.Sequential(nn.Linear(4, 5), nn.Tanh(), nn.Linear(5, 3), nn.Softmax(-1)).double()
+    x = torch.randn(3, 4, dtype=torch.float64)
+    ours = xai.explain(net, x, "deeplift", target=0)
+    for i in range(3):
+        with warnings.catch_warnings(action="ignore"):  # captum's own
+            theirs = attr.DeepLift(net).attribute(x[i : i + 1], target=0)
+        np.testing.assert_allclose(ours.values[i], theirs.detach()[0], atol=1e-15)
+
+
 def test_lrp_conserves_the_output_and_is_gradient_times_input_without_biases():
     """LRP-0 of ReLU networks, whose outputs are homogeneous where no layer has a bias."""
     torch.manual_seed(0)
@@ -596,6 +610,14 @@ class Residual(nn.Module):
         h = self.relu(self.two(skip))
         h = self.relu(h + skip) if self.how == "add" else torch.cat([h, skip], 1)
         return self.head(h.mean((2, 3)))
+
+
+@pytest.mark.parametrize("batch_size", [1, 2, 5])
+def test_finding_the_way_behind_a_layer_costs_alike_in_every_batch_size(batch_size):
+    net = Residual("add").double()
+    given = {"method": "ablation_cam", "layer": "two"}
+    expected = xai.explain(net, IMAGES, **given)
+    assert xai.explain(net, IMAGES, batch_size=batch_size, **given).spent == expected.spent
 
 
 @pytest.mark.parametrize("how", ["add", "cat"])

@@ -65,6 +65,10 @@ def test_counting_metrics_are_expectations_over_the_order_of_equals(rows):
         ranks = over_orders(r, lambda order, m=m, K=K: m[order[:K]].mean())
         assert local("pointing_game", a, mask)[i] == pytest.approx(points)
         assert local("relevance_rank", a, mask)[i] == pytest.approx(ranks)
+        top = over_orders(
+            r, lambda order, m=m: m[order[:3]].sum() / (m.sum() + (~m)[order[:3]].sum())
+        )
+        assert local("iou", a, mask, k=3)[i] == pytest.approx(top)
 
 
 def test_masses_by_hand(rows):
@@ -121,7 +125,8 @@ def test_nothing_attributed_is_chance_or_undefined():
     assert local("relevance_rank", a, mask)[0] == 0.25
     assert local("roc_auc", a, mask)[0] == 0.5
     assert np.isnan(local("relevance_mass", a, mask)[0])
-    assert np.isnan(local("suppressor_mass", a, mask)[0])
+    for covered in (mask, [True] * 4):
+        assert np.isnan(local("suppressor_mass", a, covered)[0])
     assert np.isnan(local("roc_auc", a, [True] * 4)[0])
 
 
@@ -297,6 +302,8 @@ def test_agreement_where_it_is_undefined_or_does_not_fit():
     for name in (*AGREE, *PAIRS):
         with pytest.raises(ValueError, match="expected"):
             agree(name, np.ones((2, 3)), np.ones((2, 4)))
+        with pytest.raises(ValueError, match=r"other features .* in row 1 \(0-based\)"):
+            agree(name, np.ones((2, 3)), [[1.0, 2.0, 3.0], [1.0, 2.0, np.nan]])
     with pytest.raises(TypeError, match="reference"):
         metrics.rank_agreement(None, None, np.ones((1, 3)))
 

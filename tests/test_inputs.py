@@ -262,6 +262,40 @@ def test_integer_columns_become_float_only_for_a_fraction(pd, value, dtype):
     assert kinds == {dtype} or kinds == {"int64", dtype}  # x itself may stay as it is
 
 
+@pytest.mark.parametrize("library", ["pandas", "polars"])
+@pytest.mark.parametrize("dtype", ["Int64", "UInt8", "boolean"])
+@pytest.mark.parametrize("method", ["lime", "ime", "shapley"])
+def test_missing_integers_are_missing_numbers(library, dtype, method):
+    """They keep their dtype, and a row's answer does not depend on whether another lacks one."""
+    table = missing_numbers(library, dtype)
+    data, x, own = table([1, 0, 1, 1] * 5), table([1, None, 0]), table([1]).dtypes
+    seen = []
+
+    def model(frame):
+        seen.append(list(frame.dtypes) == list(own))
+        return np.array([-5.0 if v is None or v != v else float(v) for v in numbers_of(frame)])
+
+    together = xai.explain(model, x, method, data=data, budget=2000)
+    assert all(seen)
+    for i, value in enumerate([1, None, 0]):
+        alone = xai.explain(model, table([value]), method, data=data, budget=2000)
+        np.testing.assert_array_equal(together[i].values, alone.values)
+
+
+def missing_numbers(library, dtype):
+    """Makes tables of one column, which may have missing cells."""
+    if library == "pandas":
+        pd = pytest.importorskip("pandas")
+        return lambda cells: pd.DataFrame({"a": pd.array(cells, dtype=dtype)})
+    pl = pytest.importorskip("polars")
+    kind = {"Int64": pl.Int64, "UInt8": pl.UInt8, "boolean": pl.Boolean}[dtype]
+    return lambda cells: pl.DataFrame({"a": pl.Series(cells, dtype=pl.Int64).cast(kind)})
+
+
+def numbers_of(frame):
+    return [None if v is None or str(v) == "<NA>" else v for v in frame["a"].to_list()]
+
+
 @pytest.mark.parametrize("dtype", ["int8", "int32", "uint8", "float32", "bool", "Int64", "Float64"])
 def test_dtypes_of_columns_are_kept(pd, dtype):
     x = pd.DataFrame({"a": pd.Series([1, 0], dtype=dtype), "b": [0.5, 1.5]})

@@ -130,3 +130,22 @@ def test_a_metric_of_single_players_holds_no_table_of_them(name, options):
     tracemalloc.stop()
     assert np.isfinite(score.values).all()
     assert peak < 110e6, f"{peak / 1e6:.0f} MB"
+
+
+@pytest.mark.parametrize("asked", ["interval", "among"])
+def test_many_rows_are_resampled_and_compared_some_at_a_time(asked):
+    rng = np.random.default_rng(0)
+    x, z = rng.normal(size=(2, 4000, 8))
+    score = xai.metrics.Score(
+        np.repeat(x[:, 0], 25), "deletion", "lower", "faithfulness by removal"
+    )
+    report = xai.metrics.Report({("deletion", "e"): score}, ("deletion",), ("e",))
+    f, own = lambda rows: rows[:, 0], lambda model, rows, target: rows
+    tracemalloc.start()
+    if asked == "interval":  # 1,000 resamples of 100,000 rows
+        report.interval("deletion", "e")
+    else:
+        xai.metrics.max_sensitivity(f, x, x, among=z, radius=0.1, explain=own)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 2**29, f"{peak / 2**20:.0f} MB"

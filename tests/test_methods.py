@@ -287,6 +287,44 @@ def test_lime_takes_categories_by_their_frequencies(mixed):
     assert np.isfinite(explanation.values).all()
 
 
+def test_lime_takes_no_category_for_another_that_the_background_lacks():
+    """A category that is never drawn is that of x itself alone, whatever the other rows are."""
+    data = np.array([["b"], ["c"]] * 20, object)
+    x = np.array([["a"], ["b"]], object)
+
+    def is_b(z):
+        return (z[:, 0] == "b").astype(float)
+
+    explanation = xai.explain(is_b, x, "lime", data=data, alpha=1e-8)
+    np.testing.assert_allclose(explanation.values, [[0 - 0.5], [1.0]], atol=0.02)
+
+
+def test_lime_takes_no_missing_value_for_a_large_one():
+    data = np.array([[1.0], [2.0], [3.0], [4.0], [np.nan], [np.nan]] * 10)
+
+    def model(z):
+        return np.nan_to_num(z[:, 0], nan=-9.0)
+
+    explanation = xai.explain(model, np.array([[np.nan]]), "lime", data=data, alpha=1e-8)
+    np.testing.assert_allclose(explanation.values, [[-9 - 2.5]], atol=0.2)
+
+
+@pytest.mark.parametrize("method", ["c_lime", "lime"])
+def test_slopes_are_not_fitted_where_x_is_missing(method):
+    x = np.array([[0.0, 1.0], [np.nan, 1.0]])
+    data, options = np.eye(2), {"discretise": False} if method == "lime" else {}
+    with pytest.raises(ValueError, match=r"row 1 .* NaN in column '0': fill it"):
+        xai.explain(lambda z: np.nan_to_num(z).sum(axis=1), x, method, data=data, **options)
+
+
+def test_continuous_lime_leaves_missing_background_values_out():
+    data = np.array([[1.0], [np.nan], [3.0]])
+    explanation = xai.explain(
+        lambda z: 2 * z[:, 0], np.array([[0.0]]), "lime", data=data, discretise=False, alpha=1e-8
+    )
+    np.testing.assert_allclose(explanation.values, [[2 * np.nanstd(data)]], atol=1e-6)
+
+
 def test_lime_reports_its_fit(large, run, method_table):
     info = run(method_table["lime"], large).info
     names = {name.lower() for name in info}

@@ -56,6 +56,20 @@ def test_faithfulness_correlation_of_a_linear_model_does_not_depend_on_the_size(
     assert_allclose(worst.values, -1)
 
 
+@pytest.mark.parametrize("name", ["mu_fidelity", "monotonicity_correlation"])
+def test_players_that_are_alike_but_for_rounding_share_their_rank(name):
+    """An exact explanation of a linear model is never out of order; equal ones have none."""
+    x = np.random.default_rng(0).integers(0, 2, size=(8, 10)) * 1.0
+    weights = np.random.default_rng(1).integers(1, 4, size=10) / 10
+    e = xai.explain(lambda z: z @ weights + 0.3, x, "exact_shapley", removal="baseline")
+    score = getattr(metrics, name)(lambda z: z @ weights + 0.3, x, e)
+    assert_allclose(score.values, 1)
+    same = getattr(metrics, name)(
+        lambda z: z.sum(axis=1), np.full((2, 10), 0.1), x[:2], removal="baseline"
+    )
+    assert np.isnan(same.values).all()
+
+
 @pytest.mark.parametrize(
     ("name", "by_hand"), [("faithfulness_correlation", pearsonr), ("mu_fidelity", spearmanr)]
 )

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
+from sklearn.linear_model import LogisticRegression
 
 import xai
 from xai import metrics
@@ -417,6 +418,32 @@ def test_the_only_explained_output_need_not_be_named(rows, target):
     assert_array_equal(report["deletion", "all"].values, metrics.deletion(f, rows, one).values)
 
 
+def test_an_output_is_named_as_the_explanation_names_it(rows):
+    """By the caller's names, which the model does not know, and by the model's labels."""
+    names = ["left", "right"]
+    several, one = (
+        xai.explain(model, rows, "occlusion", removal="baseline", target=t, output_names=names)
+        for t in ("all", 1)
+    )
+    for name in ("deletion", "max_sensitivity", "complexity"):
+        metric = getattr(metrics, name)
+        for e in (several, one):
+            assert_array_equal(metric(model, rows, e, target="right").values,
+                               metric(model, rows, one).values)  # fmt: skip
+    asked = {"data": np.zeros((1, 5)), "target": "right", "output_names": names}
+    report = xai.compare(model, rows, ["occlusion"], ["deletion"], **asked)
+    alone = metrics.deletion(model, rows, one).values
+    assert_allclose(report["deletion", "occlusion"].values, alone)
+    labelled = LogisticRegression().fit(rows, [3, 5, 7, 3, 5, 7])
+    several, one = (
+        xai.explain(labelled, rows, "occlusion", data=rows, target=t) for t in ("all", xai.Label(5))
+    )
+    found = metrics.deletion(labelled, rows, several, target=xai.Label(5))
+    assert_array_equal(found.values, metrics.deletion(labelled, rows, one).values)
+    with pytest.raises(ValueError, match="unknown label '4'"):
+        metrics.deletion(labelled, rows, several, target=xai.Label(4))
+
+
 @pytest.mark.parametrize("wrong", [None, "occlusion", 3.0, [], np.ones((6, 5)) * 1j])
 def test_what_is_no_attribution_is_refused(wrong, rows):
     for metric in (metrics.deletion, metrics.complexity):
@@ -424,6 +451,15 @@ def test_what_is_no_attribution_is_refused(wrong, rows):
             metric(model, rows, wrong, removal="baseline")
     with pytest.raises(TypeError, match="that explain= gave must be"):
         metrics.max_sensitivity(model, rows, rows, explain=lambda model, x, target: wrong)
+
+
+@pytest.mark.parametrize("name", FLAT)
+def test_attributions_of_other_rows_than_xs_are_refused(name, rows, attribution):
+    if name not in ("complexity", "sparseness", "effective_complexity"):  # these see no rows
+        with pytest.raises(ValueError, match="the attribution has 6 rows, and x has 4"):
+            scored(name, model, rows[:4], attribution)
+    with pytest.raises(ValueError, match="'b' has 4 rows, and 'a' has 6"):
+        metrics.evaluate(model, rows, {"a": attribution, "b": attribution[:4]}, [name])
 
 
 def test_a_reference_is_called_one(rows, attribution):

@@ -213,6 +213,21 @@ def test_controls_tell_chance_from_faith(rows):
     assert repr(again) == repr(report)
 
 
+def test_the_random_control_is_the_same_in_every_batch(rows):
+    e = xai.explain(linear, rows, "exact_shapley", removal=ZERO)
+    whole, small = (
+        metrics.evaluate(linear, rows, e, ["max_sensitivity"], batch_size=size)
+        for size in (None, 7)
+    )
+    own = ("max_sensitivity", {"explain": lambda model, x, target: x * W})
+    given = metrics.evaluate(linear, rows, e, [own])  # how others explain again is not how it does
+    scores = [report["max_sensitivity", "random"].values for report in (whole, small, given)]
+    assert_array_equal(*scores[:2])
+    assert_array_equal(*scores[1:])
+    spread = [metrics.meta_check(linear, rows, e, m).above_chance for m in ("max_sensitivity", own)]
+    assert spread == [{"exact_shapley": 1.0}] * 2
+
+
 def test_intervals_cover_the_mean():
     """A 95 % bootstrap interval of 40 Gaussian scores misses 0 in about 5 % of reports."""
     rng = np.random.default_rng(0)
@@ -601,6 +616,33 @@ def test_frames_are_tested_on_a_linear_model_and_categories_say_why_not(rows, mi
     assert worded.recovery == {} and any("no self-test" in w for w in worded.warnings)
 
 
+def test_what_categories_are_said_to_do_counts_where_they_move_alone():
+    """They stay nearby and on the path, where exact values of a sum of columns are exact, too."""
+    pandas = pytest.importorskip("pandas")
+    rng = np.random.default_rng(0)
+    frame = pandas.DataFrame(rng.normal(size=(12, 2)), columns=["v", "w"])
+    frame["c"] = rng.choice(list("pqr"), 12)
+    f = lambda z: z["v"] * 2 + z["w"] + z["c"].map({"p": 0.0, "q": 1.0, "r": 5.0})  # noqa: E731
+    x, first = frame[4:8], Baseline(frame[:1])
+    methods = {"own": "shapley", "row": {"method": "shapley", "removal": first}}
+    choice = xai.choose(f, x, data=frame, methods=methods, samples=50)
+    assert list(choice.r2["own"].values()) == pytest.approx([1, 1, 1])
+    assert [choice.r2["row"][area] for area in ("nearby", "path")] == pytest.approx([1, 1])
+    scene = Scene(f, x, data=frame, players="elements")
+    e = choice.explanations["row"]
+    phi, _ = as_surrogate(Case(scene, e), np.zeros(3))
+    assert_array_equal(phi[:, 2], e.values[:, 2])
+
+
+def test_categories_of_arrays_are_chosen_by_name(rows):
+    x = np.c_[rows[:, :3], np.arange(12) % 3]
+    given = {"data": x, "samples": 20, "feature_names": list("abcd")}
+    named, by_place = (
+        xai.choose(linear, x[:3], categorical=[column], **given) for column in ("d", 3)
+    )
+    assert named.r2 == by_place.r2
+
+
 def test_methods_that_agree_but_for_rounding_are_no_lunch_to_pay_for(rows):
     choice = xai.choose(linear, rows, data=rows[::-1] * 2, methods=["occlusion", "shapley"])
     assert choice.warnings == []
@@ -716,6 +758,8 @@ def test_explanations_that_are_best_in_one_of_three_ways_are_the_front():
     assert report.pareto() == ["faithful", "steady", "simple"]
     assert report.pareto(["deletion"]) == ["faithful"]
     assert report.pareto(["iou", "deletion"]) == ["faithful", "none"]
+    unscored = made | {(m, "none"): metrics.Score([np.nan] * 3, m, "lower", of[m]) for m in of}
+    assert metrics.Report(unscored, tuple(of), tuple(best)).pareto() == report.pareto()
 
 
 def test_bars_show_means_with_their_intervals_and_spokes_ranks(rows, two):
@@ -763,6 +807,15 @@ def test_agreement_of_removals_is_the_mean_rank_correlation_of_the_rows(rows, tw
     assert agreement == pytest.approx(np.nanmean(ranks))
     same = metrics.meta_check(bent, rows, two, "abpc", removals=[ZERO, Baseline(np.zeros(4))])
     assert next(iter(same.agreement.values())) == pytest.approx(1)
+
+
+def test_removals_that_are_printed_alike_are_compared_as_any(rows, two):
+    given = {"removals": [xai.removal.Marginal(rows[:3]), xai.removal.Marginal(rows[3:])]}
+    check = metrics.meta_check(bent, rows, two, "abpc", **given)
+    assert list(check.agreement) == [("Marginal()", "Marginal() (2)")]
+    drawn = metrics.meta_check(bent, rows, two, "abpc", seed=np.random.default_rng(0), **given)
+    seed = int(np.random.default_rng(0).integers(2**63))
+    assert repr(drawn) == repr(metrics.meta_check(bent, rows, two, "abpc", seed=seed, **given))
 
 
 def test_a_choices_errors_are_those_of_surrogates_row_by_row(rows):

@@ -263,6 +263,16 @@ def test_categories_stay_as_they_are(mixed):
     assert (score.values > 0).all()
 
 
+def test_the_length_of_a_row_counts_no_codes_of_categories(mixed):
+    """Codes are those of the rows' table: a row's score is its own."""
+    e = xai.explain(mixed.pipeline, mixed.x, "shapley", data=mixed.data)
+    whole = metrics.relative_input_stability(mixed.pipeline, mixed.x, e, samples=3).values
+    for i in range(3):
+        one = mixed.x.iloc[[i]], e[i : i + 1]
+        alone = metrics.relative_input_stability(mixed.pipeline, *one, samples=3)
+        assert_allclose(alone.values, whole[i : i + 1])
+
+
 def test_categories_of_neighbours_are_the_same_words():
     """Not the same codes, which are each table's own; so a row's score is its own, too."""
     pandas = pytest.importorskip("pandas")
@@ -291,6 +301,38 @@ def test_categories_of_neighbours_are_the_same_words():
             getattr(metrics, name)(
                 lambda z: z[:, 0], np.ones((1, 2)), np.ones((1, 2)), among=np.ones((1, 4))
             )
+
+
+@pytest.mark.parametrize("name", ["max_sensitivity", "avg_sensitivity", "shift_consistency"])
+def test_other_rows_have_xs_columns_by_name(name):
+    pandas = pytest.importorskip("pandas")
+    rng = np.random.default_rng(0)
+    x, among = (pandas.DataFrame(rng.normal(size=(n, 3)), columns=list("abc")) for n in (4, 6))
+    f = lambda rows: np.tanh(rows.to_numpy() @ [1.0, 5.0, -2.0])  # noqa: E731
+    e = xai.explain(f, x, "shapley", data=among)
+    metric = getattr(metrics, name)
+    wide = {} if name == "shift_consistency" else {"radius": 2.0}
+    want = metric(f, x, e, among=among, **wide).values
+    assert_array_equal(metric(f, x, e, among=among[["c", "a", "b"]], **wide).values, want)
+    one = xai.explain(f, x.iloc[0], "shapley", data=among)
+    alone = metric(f, x.iloc[0], one, among=among[["c", "a", "b"]], **wide)
+    assert_allclose(alone.values, want[:1])
+    with pytest.raises(ValueError, match=r"among= lacks \['c'\]"):
+        metric(f, x, e, among=among[["a", "b"]], **wide)
+
+
+@pytest.mark.parametrize("name", ["max_sensitivity", "shift_consistency"])
+def test_categories_of_arrays_may_be_named(name):
+    rng = np.random.default_rng(0)
+    x, among = (np.c_[rng.normal(size=(n, 2)), rng.integers(0, 3, n)] for n in (4, 6))
+    f = lambda rows: np.tanh(rows @ [1.0, 2.0, -2.0])  # noqa: E731
+    wide = {} if name == "shift_consistency" else {"radius": 3.0}
+    named, by_place = (
+        xai.explain(f, x, "shapley", data=among, feature_names=list("abc"), categorical=[column])
+        for column in ("c", 2)
+    )
+    scores = [getattr(metrics, name)(f, x, e, among=among, **wide) for e in (named, by_place)]
+    assert_array_equal(*(score.values for score in scores))
 
 
 @pytest.mark.parametrize("norm", ["l2", "linf"])

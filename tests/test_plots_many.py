@@ -156,6 +156,12 @@ def test_interactions_of_the_explanation_choose_the_partner() -> None:
     assert partner(read_many(replace(one, interactions=turned)), 0) == 3
 
 
+def test_no_partner_has_only_missing_values() -> None:
+    x = X.copy()
+    x[:, 2] = np.nan
+    assert partner(read_many(replace(made(), data=x)), 0) in (1, 3)
+
+
 def test_a_scatter_of_categories_names_them() -> None:
     pandas = pytest.importorskip("pandas")
     frame = pandas.DataFrame({"job": ["cook", "clerk", "cook", "pilot"], "age": [1.0, 2, 3, 4]})
@@ -260,6 +266,12 @@ def test_steps_of_force_and_decision_carry_their_intervals() -> None:
     np.testing.assert_allclose(np.ptp(steps[:, :, 0], axis=1), 2 * 1.96 * 0.25)
     assert "1.96 standard errors" in axes.get_xlabel()
     assert not made().plot("force", row=1).containers
+
+
+def test_a_heatmap_of_as_many_rows_as_features_may_be_all_zero() -> None:
+    one = made(x=X[:4])
+    flat = replace(one, values=np.zeros_like(one.values))
+    assert flat.plot("heatmap").images[0].get_array().shape == (4, 4)
 
 
 def test_a_heatmap_tells_how_far_off_it_is() -> None:

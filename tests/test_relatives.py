@@ -363,6 +363,24 @@ def test_stretches_evaluate_no_input_twice(rows, tolerance):
     assert tolerance is not None or e.evaluations > 0.9 * 2000
 
 
+@pytest.mark.parametrize("budget", [33, 60])
+def test_few_walks_of_beta_shapley_do_not_magnify_rounding(budget):
+    """A player that is met at one draw alone has no slope in what draws change."""
+    rng = np.random.default_rng(0)
+    x, data, w = rng.normal(size=(3, 8)), rng.normal(size=(2, 8)), rng.normal(size=8)
+
+    def f(z):
+        return np.tanh((z * w).sum(axis=1)) + 0.3 * z[:, 0] * z[:, 7]
+
+    def rounded(z):
+        return f(z) + 1e-16 * rng.normal(size=len(z))
+
+    for seed in range(12):
+        given = {"method": "beta_shapley", "data": data, "budget": budget, "seed": seed}
+        one, other = (xai.explain(model, x, **given).values for model in (f, rounded))
+        np.testing.assert_allclose(one, other, rtol=0, atol=1e-13)
+
+
 def test_a_semivalue_of_one_size_is_known_once_that_size_is(set_function):
     """Symmetric weights on the ends: nothing else is evaluated, and nothing is left to chance."""
     d = 14

@@ -469,6 +469,64 @@ def test_uniform_draws_only_categories_that_were_seen(kind):
     assert drawn(x, None, data=data, categorical=[0]) == [0, 5, 7]
 
 
+def test_uniform_draws_of_categories_do_not_depend_on_other_rows(mixed):
+    for column in ("town", "grade"):
+        data = mixed.frame[[column]].iloc[:20]
+        x = mixed.frame[[column]].drop_duplicates()
+        together = xai.explain(letters, x, "ime", data=data, budget=200)
+        for i in range(len(x)):
+            alone = xai.explain(letters, x.iloc[[i]], "ime", data=data, budget=200)
+            np.testing.assert_array_equal(together[i].values, alone.values)
+
+
+def letters(frame):
+    """A number for each word of a table of one column."""
+    return np.array([sum(map(ord, word)) % 7 for word in frame.iloc[:, 0]], float)
+
+
+@pytest.mark.parametrize("removal", ["uniform", "neighbourhood"])
+def test_modules_in_bfloat16_are_given_drawn_values(removal):
+    torch = pytest.importorskip("torch")
+    net = torch.nn.Linear(3, 1).bfloat16()
+    x, data = np.ones((1, 3), np.float32), np.eye(3, dtype=np.float32)
+    for method in ("shapley", "lime"):
+        explanation = xai.explain(net, x, method, removal=removal, data=data, budget=2000)
+        assert np.isfinite(explanation.values).all()
+
+
+# ------------------------------------------------------------------------------ missing values
+
+
+def filled(x):
+    return np.nan_to_num(np.asarray(x), nan=10.0).sum(axis=1)
+
+
+@pytest.mark.parametrize("kind", ["array", "tensor", "frame"])
+@pytest.mark.parametrize(("statistic", "known"), [("mean", 2.0), ("min", 1.0), ("max", 3.0)])
+def test_a_statistic_leaves_missing_values_out(kind, statistic, known):
+    """Else one missing cell makes all of a column's replacements missing."""
+    x, data = np.array([[5.0, 4.0]]), np.array([[1.0, np.nan], [np.nan, np.nan], [3.0, np.nan]])
+    if kind == "tensor":
+        torch = pytest.importorskip("torch")
+        x, data = torch.tensor(x), torch.tensor(data)
+    elif kind == "frame":
+        x, data = map(pytest.importorskip("pandas").DataFrame, (x, data))
+    explanation = xai.explain(filled, x, "occlusion", removal=Baseline(statistic), data=data)
+    np.testing.assert_allclose(explanation.values, [[5 - known, 4 - 10]])
+
+
+def test_a_range_leaves_missing_values_out():
+    data = np.array([[1.0], [np.nan], [3.0]])
+    explanation = xai.explain(filled, np.array([[2.0]]), "occlusion", removal=Uniform(data=data))
+    assert 1 < explanation.base_values[0] < 3
+
+
+def test_noise_needs_a_deviation_of_every_column():
+    x, data = np.ones((1, 2)), np.array([[0.0, np.nan], [1.0, np.nan]])
+    with pytest.raises(ValueError, match="every row of data is NaN in column '1'"):
+        xai.explain(filled, x, "c_lime", data=data)
+
+
 # --------------------------------------------------------------------- a removal's own background
 
 

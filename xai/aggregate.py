@@ -64,7 +64,8 @@ def aggregate(
     Raises
     ------
     ValueError
-        An unknown `method` or `procedure`, or an option of another method.
+        An unknown `method` or `procedure`, an option of another method, or a distance that is
+        negative or NaN.
 
     Examples
     --------
@@ -80,8 +81,12 @@ def aggregate(
     """
     if method not in METHODS:
         raise ValueError(unknown("method", method, METHODS))
+    if procedure != "descent" and method != "least_complexity":
+        raise ValueError(f"procedure= is for method='least_complexity', not {method!r}")
     if method == "ava":
         return _ava(explanations, query, k, weights, distance)
+    if not (isinstance(distance, str) and distance == "euclidean"):
+        raise ValueError(f"distance= is for method='ava', not {method!r}")
     if query is not None or k is not None:
         raise ValueError(f"query= and k= are for method='ava', not {method!r}")
     members = _members(explanations)
@@ -286,6 +291,13 @@ def _nearest(
     for start in range(0, len(rows), step):
         part = slice(start, start + step)
         far = cdist(rows[part], points, distance, **spread)
+        wrong = np.argwhere(~(far >= 0))
+        if len(wrong):
+            row, point = wrong[0]
+            raise ValueError(
+                f"distance={distance!r} is {far[row, point]} between query row {start + row} and "
+                f"neighbour {point} (0-based): expected numbers of at least 0; pass another one"
+            )
         near[part] = np.argsort(far, axis=1, kind="stable")[:, :k]
         rho[part] = np.take_along_axis(far, near[part], axis=1)
     return near, rho

@@ -38,6 +38,9 @@ def as_array(data: Any) -> NDArray[Any] | None:
         tensor = data.detach().cpu()
         half = tensor.is_floating_point() and tensor.dtype.itemsize < 4
         return np.asarray((tensor.float() if half else tensor).numpy())  # NumPy has no bfloat16
+    if hasattr(data, "write_ipc") and any(dtype.is_temporal() for dtype in data.dtypes):
+        # polars would make days of dates beside numbers, or mixes neither
+        return np.column_stack([np.array(column.to_list(), object) for column in data])
     return np.asarray(data.to_numpy() if hasattr(data, "to_numpy") else data)
 
 

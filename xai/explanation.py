@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import platform
 import zipfile
 from collections.abc import Sequence
@@ -129,17 +130,23 @@ class Explanation:
 
     def _per_player(self) -> Floats:
         """Values as (n, d[, k]), players flat."""
-        if self._has_outputs:
-            return self.values.reshape(len(self), -1, self.values.shape[-1])
-        return self.values.reshape(len(self), -1)
+        shape = self.values.shape[1:]
+        players, outputs = (shape[:-1], shape[-1:]) if self._has_outputs else (shape, ())
+        return self.values.reshape(len(self), math.prod(players), *outputs)
 
     def __getitem__(self, rows: int | slice | Sequence[int] | NDArray[Any]) -> Explanation:
         """A batch of the chosen rows: an int keeps a batch of one."""
-        if isinstance(rows, int | np.integer):
+        if isinstance(rows, int | np.integer) and not isinstance(rows, bool):
             if not -len(self) <= rows < len(self):
                 raise IndexError(f"row {rows} is out of range for {len(self)} explained rows")
             rows = [int(rows) % len(self)]
-        index = np.arange(len(self))[rows if isinstance(rows, slice) else np.asarray(rows)]
+        if not isinstance(rows, slice):
+            chosen = np.asarray(rows)
+            chosen = chosen if chosen.size else chosen.astype(np.intp)  # an empty list has floats
+            if isinstance(rows, tuple) or chosen.ndim != 1 or chosen.dtype.kind not in "iub":
+                raise IndexError(f"rows are an int, a slice, a list or a mask, not {rows!r}")
+            rows = chosen
+        index = np.arange(len(self))[rows]
 
         def pick(array: Any) -> Any:
             return None if array is None else array[index]
@@ -202,7 +209,7 @@ class Explanation:
         flat = self._per_player()
         if self.spans is not None:
             return self._mean_of_windows(flat, self.spans)
-        owner = self.element_players.reshape(len(self), -1)
+        owner = self.element_players.reshape(len(self), math.prod(self.element_players.shape[1:]))
         out = np.take_along_axis(
             flat,
             np.maximum(owner, 0)[..., None] if flat.ndim == 3 else np.maximum(owner, 0),
@@ -273,22 +280,21 @@ class Explanation:
         pandas = require("pandas", "pandas")
         flat = self._per_player()
         n, d = flat.shape[:2]
-        errors = np.full((n, d, 1), np.nan)
+        k = flat.shape[2] if self._has_outputs else 1
+        errors = np.full((n, d, k), np.nan)
         if self.std_error is not None:
-            errors = np.where(self.exact[:, None, None], np.nan, self.std_error.reshape(n, d, -1))
-        columns = flat.reshape(n, d, -1)
-        k = columns.shape[2]
+            errors = np.where(self.exact[:, None, None], np.nan, self.std_error.reshape(n, d, k))
         target = self.target.reshape(n, k) if self.target.size == n * k else np.zeros((n, k), int)
         row, player, output = (a.ravel() for a in np.indices((n, d, k)))
-        names = np.array([self.names_of(i) for i in range(n)], object).reshape(n, -1)
+        names = np.array([self.names_of(i) for i in range(n)], object)
         outputs = np.array([*self.output_names], object)
         return pandas.DataFrame(
             {
                 "row": row,
                 "output": outputs[target[row, output]],
-                "feature": names[row, player] if names.shape[1] == d else player,
-                "value": columns.ravel(),
-                "std_error": np.broadcast_to(errors, (n, d, k)).ravel(),
+                "feature": names[row, player] if names.shape == (n, d) else player,
+                "value": flat.ravel(),
+                "std_error": errors.ravel(),
                 "base_value": self.base_values.reshape(n, k)[row, output],
                 "prediction": self.predictions.reshape(n, k)[row, output],
             }
@@ -429,7 +435,8 @@ def load(path: str | PathLike[str]) -> Explanation:
     try:
         with np.load(path, allow_pickle=False) as file:
             arrays = {name: file[name] for name in file.files}
-    except (ValueError, AttributeError, zipfile.BadZipFile) as error:  # no npz, or one with pickles
+    except (ValueError, AttributeError, TypeError, EOFError, zipfile.BadZipFile) as error:
+        # no npz, or one with pickles
         raise ValueError(refusal) from error
     if "json" not in arrays:
         raise ValueError(refusal)

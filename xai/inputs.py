@@ -36,8 +36,9 @@ class Column:
     ----------
     name : what messages call it
     dtype : NumPy dtype of a column of numbers
-    nullable : pandas' own dtype for such numbers ("Int64"), where the column has one
-    integral : whether its numbers are (and stay) integers or booleans
+    nullable : makes the column of these numbers, where its dtype can tell missing ones ("Int64"):
+        they are NaN among floats, and no reason for numbers to be categories
+    integral : whether its numbers are (and stay) integers or booleans, but for missing ones
     """
 
     name: str
@@ -52,11 +53,18 @@ class Column:
             return self.pool.take(as_codes(codes, len(self.pool), f"column {self.name!r}"))
         if not self.integral and self.dtype.kind != "f":
             return codes
-        with np.errstate(invalid="ignore", over="ignore"):  # looked at in the next line
+        with np.errstate(invalid="ignore", over="ignore"):  # looked at in the next lines
             values = codes.astype(self.dtype)
-        if self.integral and not np.array_equal(values, codes):
-            return codes  # a user's removal may give an integer column fractions at any time
+        if self.integral:
+            known = self.known(codes)
+            if not np.array_equal(values[known], codes[known]):
+                return codes  # a user's removal may give an integer column fractions at any time
+            values = values if known.all() else codes
         return values if self.nullable is None else self.nullable(values)
+
+    def known(self, cells: NDArray[Any]) -> NDArray[np.bool_]:
+        """Which cells must be numbers of the column's dtype: those that are not missing in it."""
+        return np.full(cells.shape, True) if self.nullable is None else ~np.isnan(cells)
 
     def widen(self, cells: NDArray[Any]) -> None:
         """Hold replacements as they are: in a wider dtype, where these floats cannot."""
@@ -137,7 +145,8 @@ class Inputs:
             return _admit_tensor(self.block, replacement)
         if self.columns is not None:
             for j, column in enumerate(self.columns):
-                if column.integral and not _integral(replacement[:, j], column.dtype):
+                cells = replacement[:, j]
+                if column.integral and not _integral(cells[column.known(cells)], column.dtype):
                     column.integral = False
         dtype = self.block.dtype
         values = replacement.data if sparse.issparse(replacement) else replacement
@@ -240,26 +249,29 @@ def as_texts(x: Any, *, texts: bool) -> list[str] | None:
 
     An array or Series of strings is one row of string columns, unless the model takes texts.
     """
-    if isinstance(x, list | tuple):
-        return list(x) if _all_strings(x) else None
     if not texts:
-        return None
-    strings = _strings(x)
-    if strings is None:
+        return list(x) if isinstance(x, list | tuple) and _all_strings(x) else None
+    items = _items(x)
+    if not _all_strings(items):
+        wrong = [i for i, item in enumerate(items) if not isinstance(item, str)]
+        told = f"row {wrong[0]} is {items[wrong[0]]!r}" if wrong else f"x is a {type(x).__name__}"
         raise TypeError(
-            "the model takes texts: pass x as a list of strings, one per row to explain, "
-            f"not {type(x).__name__}"
+            f"the model takes texts: pass x as a list of strings, one per row to explain; {told}"
         )
-    return strings
+    return items
 
 
 def _strings(x: Any) -> list[str] | None:
     """What a 1-D array or a Series of strings holds; None where x is none."""
-    if isinstance(x, np.ndarray):
-        items = x.tolist() if x.ndim == 1 and x.dtype.kind in "OU" else []
-    else:
-        items = list(x) if nw.dependencies.is_into_series(x) else []
+    items = [] if isinstance(x, list | tuple) else _items(x)
     return items if _all_strings(items) else None
+
+
+def _items(x: Any) -> list[Any]:
+    """What a list, a 1-D array of words or objects, or a Series holds; of anything else nothing."""
+    if isinstance(x, np.ndarray):
+        return x.tolist() if x.ndim == 1 and x.dtype.kind in "OU" else []
+    return list(x) if isinstance(x, list | tuple) or nw.dependencies.is_into_series(x) else []
 
 
 def _all_strings(items: Sequence[Any]) -> bool:
@@ -538,7 +550,7 @@ def _labels(frame: Any) -> list[Any]:
     return list(frame.columns)
 
 
-def _match(frame: Any, wanted: list[Any], what: str, of: str) -> Any:
+def matched(frame: Any, wanted: list[Any], what: str, of: str) -> Any:
     """The frame's columns in the wanted order, or an error naming what is missing or extra."""
     labels = _labels(frame)
     if len(set(labels)) != len(labels):
@@ -587,7 +599,15 @@ def _cast_exactly(cell: Any, dtype: Any) -> Any:
 
 
 def _cells(frame: Any) -> list[Any]:
-    return [np.asarray(frame[c].to_numpy()) for c in _labels(frame)]
+    """Columns as arrays; missing numbers are NaN."""
+    return [_cells_of(frame[c]) for c in _labels(frame)]
+
+
+def _cells_of(series: Any) -> NDArray[Any]:
+    column = nw.from_native(series, series_only=True)
+    if column.is_null().any() and _numeric(series):
+        return np.asarray(column.cast(nw.Float64).to_numpy())
+    return np.asarray(series.to_numpy())
 
 
 def _numeric(series: Any) -> bool:
@@ -598,22 +618,21 @@ def _numeric(series: Any) -> bool:
         return False
     if dtype.is_float():
         return True
-    if column.is_null().any():
-        return False
-    return len(column) == 0 or dtype == nw.Boolean or abs(column.to_numpy()).max() < 2**53
+    known = column.drop_nulls()
+    return len(known) == 0 or dtype == nw.Boolean or abs(known.to_numpy()).max() < 2**53
 
 
 def _read_frame(x: Any, data: Any, accepts: Sequence[str] | None, own: list[Any]) -> Inputs:
     labels = _labels(x)
     if accepts is not None:
-        _match(x, list(accepts), "x", "the model")
-    x = _match(x, labels, "x", "x")
+        matched(x, list(accepts), "x", "the model")
+    x = matched(x, labels, "x", "x")
     if data is not None and not nw.dependencies.is_into_dataframe(data):
         raise ValueError(
             f"x is a DataFrame but data is {type(data).__name__}: pass data as a DataFrame "
             "too, so that columns are matched by name and never by position"
         )
-    frames = [x] if data is None else [x, _match(data, labels, "data", "x")]
+    frames = [x] if data is None else [x, matched(data, labels, "data", "x")]
 
     def table_of(rows: Any, what: str) -> list[NDArray[Any]]:
         return _table_like(x, rows, what)
@@ -678,7 +697,7 @@ def _table_like(x: Any, rows: Any, what: str) -> list[NDArray[Any]]:
     if nw.dependencies.is_into_series(rows):
         rows = _row_of_series(rows, x)
     if nw.dependencies.is_into_dataframe(rows):
-        return _cells(_match(rows, labels, what, "x"))
+        return _cells(matched(rows, labels, what, "x"))
     # a list of numbers and words would become an array of words
     values = np.array(rows, object) if isinstance(rows, list | tuple) else dense(rows, what)
     values = values[None] if values.ndim == 1 else values
@@ -706,19 +725,36 @@ def _numeric_cells(cells: NDArray[Any]) -> bool:
 
 
 def _numpy_dtype(series: Any) -> np.dtype[Any]:
-    """The NumPy dtype of a numeric column (object for the rest)."""
-    dtype = nw.from_native(series, series_only=True).to_numpy().dtype
+    """The NumPy dtype of a numeric column's numbers (object for the rest)."""
+    dtype = nw.from_native(series, series_only=True).drop_nulls().to_numpy().dtype
     return dtype if dtype.kind in "biuf" else np.dtype(object)
 
 
 def _nullable(series: Any) -> Callable[[NDArray[Any]], Any] | None:
-    """What makes values of a pandas extension dtype (Int64, Float64, boolean, pyarrow's)."""
-    dtype = getattr(series, "dtype", None)
-    if not hasattr(series, "iloc") or isinstance(dtype, np.dtype):
+    """What makes a column whose dtype can tell missing numbers: pandas' Int64, polars' integers."""
+    if not hasattr(series, "iloc"):
+        return _with_nulls(series)
+    if isinstance(series.dtype, np.dtype):
         return None
     import pandas
 
-    return lambda values: pandas.array(values, dtype=dtype)
+    return lambda values: pandas.array(values, dtype=series.dtype)
+
+
+def _with_nulls(series: Any) -> Callable[[NDArray[Any]], Any] | None:
+    """Integers and booleans of a library whose dtypes all can be missing; floats have NaN."""
+    dtype = nw.from_native(series, series_only=True).dtype
+    if not (dtype.is_integer() or dtype == nw.Boolean):
+        return None
+    kind, backend = bool if dtype == nw.Boolean else int, nw.get_native_namespace(series)
+
+    def make(values: NDArray[Any]) -> Any:
+        if values.dtype.kind != "f":
+            return values
+        cells = [None if value != value else kind(value) for value in values.tolist()]
+        return nw.new_series("", cells, dtype, backend=backend).to_native()
+
+    return make
 
 
 class _Pool:

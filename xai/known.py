@@ -15,7 +15,10 @@ Keys = NDArray[np.uint64]
 
 def keys_of(coalitions: Coalitions, seed: int = 0) -> Keys:
     """A number for each coalition (C, d), the same as `keys_along` has for it: (C,)."""
-    return np.asarray(coalitions @ _numbers(coalitions.shape[1], seed), np.uint64)
+    out, numbers = np.empty(len(coalitions), np.uint64), _numbers(coalitions.shape[1], seed)
+    for part in streams.parts(*coalitions.shape):
+        out[part] = coalitions[part] @ numbers
+    return out
 
 
 def keys_along(order: Indices, seed: int = 0) -> Keys:

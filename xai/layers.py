@@ -378,6 +378,10 @@ def _rest(
     )
 
 
+CHECKED = 32
+"""Rows that are compared at once, whatever the batch size, so that a way that fails costs alike."""
+
+
 def _meets(
     rest: Model, acts: Tensor, outputs: Floats, size: int, *, broadcasts: bool
 ) -> tuple[bool, int]:
@@ -387,10 +391,11 @@ def _meets(
     scale = max(float(np.abs(outputs).max()), 1e-12)
     spent = 0
     twice = np.repeat(np.arange(len(acts)), 2)
-    for start in range(0, len(twice), size):
-        part = twice[start : start + size]
+    for start in range(0, len(twice), CHECKED):
+        part = twice[start : start + CHECKED]
+        calls = [part[at : at + size] for at in range(0, len(part), size)]
         try:
-            out = rest(acts[part].clone(), part)
+            out = np.concatenate([rest(acts[rows].clone(), rows) for rows in calls])
         except (RuntimeError, ValueError):  # shapes that a network cannot broadcast
             if not broadcasts:
                 raise

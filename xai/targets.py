@@ -56,6 +56,7 @@ class Resolved:
 
 def label_index(value: object, labels: Sequence[object]) -> int:
     """Position of a label among the model's classes, or a ValueError naming the nearest."""
+    value = bool(value) if isinstance(value, np.bool_) else value
     for i, label in enumerate(labels):
         if type(label) is not bool and label == value:
             return i

@@ -86,7 +86,11 @@ def follow(model: Any, raw: Any, inputs: Inputs) -> Way | None:
 
 def as_matrix(rows: Any) -> Any:
     """Rows as a float array, or as a sparse matrix."""
-    return sparse.csr_array(rows) if sparse.issparse(rows) else np.asarray(rows, np.float64)
+    if sparse.issparse(rows):
+        return sparse.csr_array(rows)
+    if hasattr(rows, "iloc"):  # pandas' missing numbers are no floats
+        return np.asarray(rows.to_numpy(np.float64, na_value=np.nan))
+    return np.asarray(rows, np.float64)
 
 
 def trace(step: Any, n_columns: int) -> Indices | None:

@@ -95,8 +95,10 @@ def _order(many: Many, order: str | Sequence[int] | None) -> NDArray[np.intp]:
     if order == "prediction" or len(many) < 3:
         return np.argsort(many.prediction, kind="stable")
     from scipy.cluster.hierarchy import leaves_list, linkage
+    from scipy.spatial.distance import pdist
 
-    tree = linkage(np.nan_to_num(many.values), "average", optimal_ordering=len(many) <= OPTIMAL)
+    apart = pdist(np.nan_to_num(many.values))  # a square matrix would be warned of, as one of these
+    tree = linkage(apart, "average", optimal_ordering=len(many) <= OPTIMAL)
     return np.asarray(leaves_list(tree), np.intp)
 
 

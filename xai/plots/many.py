@@ -102,6 +102,8 @@ class Many:
 def read_many(given: Explanation, output: int | str | None = None) -> Many:
     """Take one output of all rows out of an explanation, ours or shap's."""
     explanation = as_explanation(given)
+    if len(explanation) == 0:
+        raise ValueError("the explanation has no rows: there is nothing to show")
     owners = explanation.element_players
     if (owners != owners[0]).any():
         raise ValueError("many rows together need the same players in every row")

@@ -191,12 +191,17 @@ def partner(many: Many, player: int) -> int | None:
     others = [
         j
         for j in range(len(many.names))
-        if j != player and not many.categories[j] and np.nanstd(many.data[:, j]) > 0
+        if j != player and not many.categories[j] and _varies(many.data[:, j])
     ]
     if not others:
         return None
     strength = [_interaction(many, player, j) for j in others]
     return others[int(np.argmax(strength))]
+
+
+def _varies(column: Floats) -> bool:
+    known = column[~np.isnan(column)]
+    return len(known) > 0 and bool(np.ptp(known) > 0)
 
 
 def _interaction(many: Many, player: int, other: int) -> float:

@@ -10,6 +10,7 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from xai.archive import as_array
 from xai.inputs import Block, Inputs, is_tensor
 
 Indices: TypeAlias = NDArray[np.intp]
@@ -99,11 +100,46 @@ class Context:
         self.refuse_texts(removal)
         bad = np.flatnonzero(self.inputs.categorical)
         if len(bad) and len(self.inputs.shape) == 1:
-            names = self.inputs.names or [str(j) for j in range(self.inputs.shape[0])]
             raise ValueError(
-                f"{removal} needs numbers, but column {names[bad[0]]!r} holds categories or "
+                f"{removal} needs numbers, but {self.place(bad[0])} holds categories or "
                 "strings: use removal='marginal' with data="
             )
+
+    def whole(self, removal: str) -> None:
+        """Refuse x with NaN among its amounts, where a fit regresses on distances from it."""
+        x = as_array(self.inputs.block)
+        assert x is not None
+        missing = np.argwhere((x != x) & ~self.inputs.categorical)
+        if len(missing):
+            row, column = missing[0]
+            raise ValueError(
+                f"{removal} fits slopes, and row {row} (0-based) of x is NaN in "
+                f"{self.place(column)}: fill it, or use a method that removes features, such as "
+                "'shapley'"
+            )
+
+    def deviations(self, rows: Block, removal: str) -> NDArray[np.float64]:
+        """Standard deviation of each element of background rows, NaN left out; 0 of categories."""
+        array = as_array(rows)
+        assert array is not None
+        spread = of_known(np.nanstd, array.astype(np.float64))
+        if self.inputs.categorical.any():
+            spread[self.inputs.categorical] = 0
+        unknown = np.flatnonzero(np.isnan(spread))
+        if len(unknown):
+            raise ValueError(
+                f"{removal} takes deviations from the background, but every row of data "
+                f"is NaN in {self.place(unknown[0])}"
+            )
+        return spread
+
+    def place(self, element: np.intp) -> str:
+        """What messages call an element of a row: a table's column by its name."""
+        shape = self.inputs.shape
+        if len(shape) > 1:
+            return f"element {tuple(map(int, np.unravel_index(element, shape)))}"
+        names = self.inputs.names
+        return f"column {str(element) if names is None else names[element]!r}"
 
 
 @dataclass(frozen=True)
@@ -138,6 +174,20 @@ def as_floats(block: Block) -> Block:
     if not block.is_floating_point():
         return block.to(torch.get_default_dtype())
     return block.float() if block.itemsize < 4 else block
+
+
+def of_known(statistic: Callable[..., Any], rows: NDArray[Any]) -> NDArray[Any]:
+    """A statistic of each element of `rows` that leaves NaN out; NaN where there is nothing else.
+
+    Of half precision it is computed in single.
+    """
+    if rows.dtype.kind != "f":
+        return np.asarray(statistic(rows, axis=0))
+    rows = as_floats(rows)
+    empty = np.isnan(rows).all(axis=0)  # NumPy would warn of these
+    found = np.asarray(statistic(np.where(empty, 0, rows), axis=0))
+    found[..., empty] = np.nan
+    return found
 
 
 def back(values: Block, x: Block) -> Block:

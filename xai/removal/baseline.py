@@ -8,10 +8,11 @@ from typing import Any
 import numpy as np
 from scipy import sparse
 
+from xai.archive import as_array
 from xai.inputs import Block, is_tensor
-from xai.removal.base import Context, Draws, Indices, Removal, as_floats
+from xai.removal.base import Context, Draws, Indices, Removal, as_floats, back, of_known
 
-_STATISTICS = ("mean", "min", "max")
+_STATISTICS: dict[str, Any] = {"mean": np.nanmean, "min": np.nanmin, "max": np.nanmax}
 
 
 @dataclass(frozen=True, eq=False)
@@ -22,8 +23,8 @@ class Baseline(Removal):
     ----------
     value : number, array, "mean", "min" or "max"
         A number for every element; a row shaped like ``x[0]``, or one shaped like `x` for a
-        baseline per row; a statistic of `data` for tables, of each image itself (channel by
-        channel) for images.
+        baseline per row; a statistic of `data` for tables, which leaves NaN out, of each image
+        itself (channel by channel) for images.
 
     Raises
     ------
@@ -69,7 +70,7 @@ class Baseline(Removal):
     def _statistic(self, context: Context, name: str) -> Block:
         if name not in _STATISTICS:
             raise ValueError(
-                f"Baseline({name!r}): expected a number, an array or one of {_STATISTICS}"
+                f"Baseline({name!r}): expected a number, an array or one of {tuple(_STATISTICS)}"
             )
         context.numeric(f"Baseline({name!r})")
         if context.channel_axis is not None:
@@ -121,10 +122,12 @@ def _statistic(block: Block, name: str) -> Block:
                 getattr(block, name)(axis=0).toarray() if name != "mean" else block.mean(axis=0)
             )
         )
+    rows = as_array(block)
+    assert rows is not None
+    found = of_known(_STATISTICS[name], rows)[None]
     if is_tensor(block):
-        reduced = _floating(block).mean(0) if name == "mean" else getattr(block, f"a{name}")(0)
-        return reduced[None]
-    return np.asarray(getattr(block, name)(axis=0))[None]
+        return _floating(block[:1]).new_tensor(found) if name == "mean" else block.new_tensor(found)
+    return back(found, block)
 
 
 def _own_statistic(block: Block, name: str, channel_axis: int) -> Block:

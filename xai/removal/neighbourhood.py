@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from xai import streams
+from xai.archive import as_array
 from xai.inputs import Block, is_tensor
 from xai.removal.base import Context, Draws, Indices, Removal
 from xai.removal.sampled import endless, independent_rows
@@ -68,8 +69,9 @@ class Neighbourhood(Removal):
 
     def _quartiles(self, context: Context, block: Block, categorical: NDArray[np.bool_]) -> Draws:
         x, background = _array(context.inputs.block), _array(block)
+        both = np.concatenate([background, x])  # the background may lack a category of x
         cuts = [
-            np.unique(background[:, j]) if categorical[j] else _quartile_cuts(background[:, j])
+            np.unique(both[:, j]) if categorical[j] else _quartile_cuts(background[:, j])
             for j in range(x.shape[1])
         ]
 
@@ -100,9 +102,10 @@ class Neighbourhood(Removal):
         )
 
     def _normal(self, context: Context, block: Block, categorical: NDArray[np.bool_]) -> Draws:
-        x, background = _array(context.inputs.block), _array(block)
-        scale = background.std(axis=0)
-        scale[(scale == 0) | categorical] = 1.0
+        context.whole("Neighbourhood(discretise=False)")
+        x = _array(context.inputs.block)
+        scale = context.deviations(block, "Neighbourhood(discretise=False)")
+        scale[scale == 0] = 1.0
         columns = x.shape[1]
 
         def noise(draws: Indices) -> NDArray[np.float64]:
@@ -124,8 +127,9 @@ class Neighbourhood(Removal):
 
         def regressors(rows: Indices, draws: Indices) -> NDArray[np.float64]:
             made = values(rows, draws)
-            distance = np.where(categorical, made == x[rows], (made - x[rows]) / scale)
-            return np.asarray(distance, np.float64)
+            own = x[rows]
+            same = (made == own) | ((made != made) & (own != own))  # categories may be NaN
+            return np.asarray(np.where(categorical, same, (made - own) / scale), np.float64)
 
         if not is_tensor(block) and not categorical.all():
             context.inputs.admit(np.full((1, columns), 0.5))  # noise makes integer columns float
@@ -133,10 +137,15 @@ class Neighbourhood(Removal):
 
 
 def _array(block: Block) -> NDArray[Any]:
-    return np.asarray(block.detach().cpu().numpy() if is_tensor(block) else block)
+    array = as_array(block)
+    assert array is not None
+    return array
 
 
 def _quartile_cuts(column: NDArray[Any]) -> NDArray[np.float64]:
+    """Quartiles of what is known, and infinity: beyond it is NaN, which is no large number."""
     if column.dtype.kind != "f":  # NumPy interpolates in the column's own dtype, which may wrap
         column = column.astype(np.float64)
-    return np.unique(np.nanquantile(column, [0.25, 0.5, 0.75]))
+    known = column[~np.isnan(column)]
+    quartiles = np.quantile(known, [0.25, 0.5, 0.75]) if len(known) else []
+    return np.unique(np.append(quartiles, np.inf))

@@ -84,6 +84,8 @@ class Noise(Removal):
 
         if self.displacements and x.ndim != 2:
             raise ValueError("Noise(displacements=True): slopes are fitted to tables, not images")
+        if self.displacements:
+            context.whole("Noise(displacements=True)")
         slopes = regressors if self.displacements else None
         return Draws(source, self.n_draws, endless=True, regressors=slopes)
 
@@ -98,9 +100,8 @@ class Noise(Removal):
             raise ValueError(
                 "Noise() takes a column's deviation from the background: pass sigma= or data="
             )
-        rows = as_array(context.background(self.data, "Noise"))
-        assert rows is not None
-        return _like(x, SHARE * np.nanstd(rows.astype(np.float64), axis=0)[None])
+        rows = context.background(self.data, "Noise")
+        return _like(x, SHARE * context.deviations(rows, "Noise()")[None])
 
 
 def normals(like: Block, seed: int, draws: Indices) -> Block:

@@ -11,8 +11,9 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from xai import streams
+from xai.archive import as_array
 from xai.inputs import Block, Inputs, is_tensor
-from xai.removal.base import Context, Draws, Indices, Removal
+from xai.removal.base import Context, Draws, Indices, Removal, of_known
 
 REPEATS = 10
 """Permutations of a permutation test where neither a count nor a budget is given."""
@@ -150,8 +151,8 @@ class Uniform(Removal):
     Parameters
     ----------
     low, high : numbers or rows like ``x[0]``, optional
-        The range; the background's smallest and largest values where None. Columns of categories
-        draw one of the categories seen, integer columns integers.
+        The range; the background's smallest and largest values (NaN left out) where None. Columns
+        of categories draw one of the categories seen, integer columns integers.
     data : (m, …) rows like x, optional
     n_draws : int
         Draws that an expectation uses; walks take further ones.
@@ -211,8 +212,8 @@ class Uniform(Removal):
             context.numeric("Uniform(low, high)")
             rows = np.broadcast_to(np.asarray(given, np.float64), context.inputs.shape)
             return rows[None]
-        array = np.asarray(block.detach().cpu() if is_tensor(block) else block, np.float64)
-        return np.asarray(array.min(0) if side == "low" else array.max(0))[None]
+        array = np.asarray(as_array(block), np.float64)
+        return of_known(np.nanmin if side == "low" else np.nanmax, array)[None]
 
 
 def independent_rows(block: Block, seed: int, draws: Indices) -> Block:
@@ -341,11 +342,15 @@ def _seen_categories(inputs: Inputs, background: Block | None) -> dict[int, NDAr
     """The background's distinct codes of each column of categories."""
     if background is None or len(inputs.shape) != 1:
         return {}
-    array = np.asarray(background.detach().cpu() if is_tensor(background) else background)
-    return {
-        int(j): np.unique(array[:, j]).astype(np.float64)
-        for j in np.flatnonzero(inputs.categorical)
-    }
+    array = as_array(background)
+    assert array is not None
+    return {int(j): _distinct(array[:, j]) for j in np.flatnonzero(inputs.categorical)}
+
+
+def _distinct(codes: NDArray[Any]) -> NDArray[np.float64]:
+    """Each code once, as the background first has it: codes themselves depend on x's rows."""
+    first = np.unique(codes, return_index=True)[1]
+    return np.asarray(codes[np.sort(first)], np.float64)
 
 
 def _rows_like(block: Block, values: NDArray[np.float64]) -> Block:

@@ -146,4 +146,6 @@ def _common_rows(explanations: Mapping[str, Explanation]) -> int:
         raise ValueError("there is nothing to show: pass at least one explanation")
     if len(set(counts.values())) > 1:
         raise ValueError(f"one page shows the same rows for every method; they differ: {counts}")
+    if 0 in counts.values():
+        raise ValueError("the explanations have no rows: there is nothing to show")
     return next(iter(counts.values()))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeAlias, cast
 
 import numpy as np
 
@@ -95,6 +95,7 @@ class Propagation(Summary):
             network = _network(model, at)
             if lifts:
                 _name_curves(network)
+                _centre_softmax(network)
             method = getattr(require("captum.attr", "torch"), name)(network)
             x = model.inputs.block[at]
             for j in range(k):
@@ -170,6 +171,25 @@ def _name_curves(network: Module) -> None:
         if isinstance(part, curves):
             part.__dict__["forward"] = part.forward  # its own, whatever it is called
             part.__class__ = torch.nn.Tanh
+
+
+def _centre_softmax(network: Module) -> None:
+    """Let each row's multipliers of a softmax have a mean of 0: captum's have it over the batch."""
+    import torch
+
+    class Centred(torch.nn.Module):
+        def __init__(self, softmax: Module) -> None:
+            super().__init__()
+            self.softmax = softmax
+
+        def forward(self, x: Tensor) -> Tensor:
+            mean = x.flatten(1).mean(1).reshape(-1, *[1] * (x.ndim - 1))
+            return cast("Tensor", self.softmax(x - (mean - mean.detach())))
+
+    for holder in list(network.modules()):
+        for name, part in list(holder._modules.items()):
+            if isinstance(part, torch.nn.Softmax):
+                setattr(holder, name, Centred(part))
 
 
 def _run(method: Any, x: Tensor, output: int, given: dict[str, Any]) -> Tensor:

@@ -18,6 +18,8 @@ from xai.summary.walks import spreads
 GOLDEN = (5**0.5 - 1) / 2
 EVEN = 0.2
 """Share of the visits spread evenly over all sizes that count: a guard against rare large gains."""
+ROUNDING = 1e-12
+"""A variance is none below this share of its mean square."""
 POINTS = 8
 """Points of walks, known ones and those passed over, for one that is evaluated."""
 
@@ -305,10 +307,12 @@ class _Moments:
         """Values and standard errors (R, d, k); NaN for a player no walk has met."""
         total = np.where(self.z[..., 1] > 0, self.z[..., 1], np.nan)
         y, x = self.z[..., 0] / total, self.z[..., 2] / total
-        variance = np.maximum(self.tz[..., 2] / total - x**2, 0)
+        square = self.tz[..., 2] / total
+        varies = square - x**2 > ROUNDING * square  # else a slope of rounding over rounding
+        variance = np.where(varies, square - x**2, 0.0)
         prior = 8 / np.maximum(self.seen, 1)[:, None] * variance
-        scale = np.where(variance > 0, variance + prior, 1.0)
-        slope = np.where(variance > 0, self.tz[..., 0] / total - x * y, 0.0) / scale
+        scale = np.where(varies, variance + prior, 1.0)
+        slope = np.where(varies, self.tz[..., 0] / total - x * y, 0.0) / scale
         value = y - slope * x
         u = np.stack([np.ones_like(value), -value, -slope], axis=-1)
         between, inside = (
