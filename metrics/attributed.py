@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from xai.archive import as_array
 from xai.explanation import Explanation
 from xai.foreign import converted
 from xai.inputs import is_tensor
@@ -19,6 +20,10 @@ from xai.targets import Label, Sole, one_index
 
 if TYPE_CHECKING:
     from xai.metrics.case import Scene
+
+
+NEAR = 1e-2
+"""Relative differences of rows that are the same, but for their precision."""
 
 
 def numbers_of(explanation: Any, what: str = "the attribution") -> Floats:
@@ -60,6 +65,23 @@ def _finite(array: Floats, what: str, *, some: bool = False) -> Floats:
     return array
 
 
+def _check_rows(explained: Any, x: Any) -> None:
+    """Refuse rows of numbers other than those that were explained, in whatever precision."""
+    if explained is None or not hasattr(x, "shape") or hasattr(x, "tocsr") or hasattr(x, "columns"):
+        return
+    own, other = as_array(explained), as_array(x)
+    if own is None or other is None or own.shape != other.shape or np.array_equal(own, other):
+        return
+    if own.dtype.kind in "biuf" and other.dtype.kind in "biuf":
+        near = np.isclose(own, other, rtol=NEAR, atol=1e-6, equal_nan=True)
+        rows = np.flatnonzero(~near.reshape(len(near), -1).all(axis=1))
+        if len(rows):
+            raise ValueError(
+                f"row {rows[0]} (0-based) of x is not the one that was explained: pass the x that "
+                "the explanation is of"
+            )
+
+
 def own_keywords(explanation: Explanation, given: dict[str, Any], x: Any) -> dict[str, Any]:
     """What a scene of these rows takes from the explanation where nothing else is `given`."""
     if len(explanation.element_players) != len(explanation):
@@ -72,6 +94,7 @@ def own_keywords(explanation: Explanation, given: dict[str, Any], x: Any) -> dic
     shape = tuple(getattr(x, "shape", ()))
     if len(shape) > 1 and shape[0] != len(explanation):
         raise ValueError(f"the explanation has {len(explanation)} rows, and x has {shape[0]}")
+    _check_rows(explanation.data, x)
     recipe = explanation.recipe or {}
     names = ("y", "data", "behavior", "feature_names", "categorical", "batch_size", "n_jobs")
     own = {name: recipe[name] for name in names if recipe.get(name) is not None}

@@ -95,6 +95,19 @@ def distinct(seen):
     return len(np.unique(np.concatenate(seen), axis=0))
 
 
+def test_an_explanation_of_other_rows_is_refused(rows, two):
+    """As many, but not these; the same in another precision, or as a list, are these."""
+    e = xai.explain(bent, rows, "occlusion", removal=ZERO)
+    want = metrics.deletion(bent, rows, e).values
+    for same in (rows.astype(np.float16), rows.astype(np.float32), rows.tolist()):
+        assert_allclose(metrics.deletion(bent, same, e).values, want, rtol=0.05)
+    for score in (metrics.deletion, metrics.max_sensitivity, metrics.evaluate):
+        with pytest.raises(ValueError, match=r"row 0 \(0-based\) of x is not the one"):
+            score(bent, rows[::-1], e)
+    with pytest.raises(ValueError, match=r"row 11 \(0-based\) of x"):
+        metrics.evaluate(bent, np.where(np.arange(12)[:, None] == 11, 7.0, rows), {"e": e})
+
+
 def test_what_is_shared_is_evaluated_once(rows, two, counting):
     model = counting(bent)
     report = metrics.evaluate(
