@@ -63,3 +63,8 @@ def test_notebooks_without_widgets_get_a_plain_bar_and_no_warning(monkeypatch):
     monkeypatch.setattr(progress, "find_spec", lambda name: None)
     bar = progress._bar(total=1, disable=True)
     assert type(bar).__module__ == "tqdm.std"
+
+
+def test_progress_is_a_choice_and_no_callback():
+    with pytest.raises(TypeError, match="progress must be True, False or None, not 3"):
+        xai.explain(lambda x: x[:, 0], [[1.0, 2.0]], "occlusion", removal="baseline", progress=3)

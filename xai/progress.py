@@ -26,9 +26,17 @@ def _bar(**options: Any) -> Any:
 
 
 class Progress:
-    """Counts model rows; `show` None means: when the work is long and somebody is looking."""
+    """Counts model rows; `show` None means: when the work is long and somebody is looking.
+
+    Raises
+    ------
+    TypeError
+        `show` is something else.
+    """
 
     def __init__(self, show: bool | None, label: str) -> None:
+        if not (show is None or isinstance(show, bool)):
+            raise TypeError(f"progress must be True, False or None, not {show!r}")
         self.show, self.label = show, label
         self.total: int | None = None
         self.done = 0
