@@ -352,7 +352,11 @@ def _rest(
         runs = runs_of(rows)
         if len(runs) == 1:
             return behind(int(rows[0]), block)
-        return torch.cat([behind(int(rows[start]), block[start:stop]) for start, stop in runs])
+        parts = [block[start:stop] for start, stop in runs]
+        if block.requires_grad:  # views of one block cannot be written on run by run
+            parts = [part.clone() for part in parts]
+        images = [int(rows[start]) for start, _ in runs]
+        return torch.cat([behind(row, part) for row, part in zip(images, parts, strict=True)])
 
     def behind_copies(block: Tensor, rows: Indices) -> Any:
         return probe.go_on(x[torch.as_tensor(rows, device=x.device)], block)
