@@ -424,6 +424,14 @@ def test_lrp_conserves_the_output_and_is_gradient_times_input_without_biases():
     np.testing.assert_allclose(lrp.values, same.values, rtol=1e-5, atol=1e-9)
 
 
+@pytest.mark.parametrize("rule", ["deeplift", "lrp", "guided_backprop", "deconvnet"])
+def test_rules_go_through_networks_of_one_output_however_it_is_shaped(rule):
+    pytest.importorskip("captum.attr")
+    net = nn.Sequential(*convolutions(middle=nn.ReLU)[:-1], nn.Linear(4, 1)).double()
+    flat = xai.explain(nn.Sequential(net, nn.Flatten(0)), IMAGES, rule)
+    np.testing.assert_allclose(flat.values, xai.explain(net, IMAGES, rule).values, rtol=1e-6)
+
+
 @pytest.mark.parametrize("rule", ["guided_backprop", "deconvnet"])
 def test_rules_for_relus_are_refused_where_there_is_none(rule):
     pytest.importorskip("captum.attr")
@@ -641,6 +649,26 @@ def test_channels_are_removed_behind_each_rows_own_image(how):
         np.testing.assert_allclose(explanation.values[:, k], lost, atol=1e-12)
     alone = xai.explain(net, IMAGES[1:2], "ablation_cam", layer="two")
     np.testing.assert_allclose(alone.values[0], explanation.values[1], atol=1e-12)
+
+
+class WritesOnTheLayer(Residual):
+    """What follows the layer adds its skip in place."""
+
+    def forward(self, x):
+        skip = self.relu(self.one(x))
+        h = self.two(skip)
+        h += skip
+        return self.head(nn.functional.relu_(h).mean((2, 3)))
+
+
+@pytest.mark.parametrize("method", ["gradcam", "layer_integrated_gradients"])
+def test_gradients_go_through_what_is_written_on_the_layer_behind_each_image(method):
+    torch.manual_seed(1)
+    net = WritesOnTheLayer("add").double()
+    together = xai.explain(net, IMAGES, method, layer="two")
+    for i in range(3):
+        alone = xai.explain(net, IMAGES[i : i + 1], method, layer="two")
+        np.testing.assert_allclose(together.values[i], alone.values[0], atol=1e-12)
 
 
 def test_a_layer_that_is_used_again_is_its_last_use():

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeAlias, cast
 
 import numpy as np
@@ -111,7 +111,8 @@ class Propagation(Summary):
         )
 
     def _check(self, game: ModelGame, *, lifts: bool) -> None:
-        if game.model.torch_model is None or game.model.by_row:
+        runs = game.model.torch_model
+        if runs is None or game.model.forward is not runs:
             raise TypeError(f"{self.rule} goes through a whole torch module, not part of one")
         if game.values.reduce is not None:
             raise ValueError(f"{self.rule} explains an output: use behavior=Prediction or Contrast")
@@ -216,6 +217,7 @@ def _network(game: ModelGame, at: Indices) -> Module:
     runs = game.model.torch_model
     assert runs is not None
     own = copy.copy(runs)
+    model = replace(game.model, torch_model=own, forward=own)
     with torch.inference_mode(False):
         object.__setattr__(own, "module", copy.deepcopy(runs.module))
     for part in own.module.modules():
@@ -232,7 +234,7 @@ def _network(game: ModelGame, at: Indices) -> Module:
 
         def forward(self, x: Tensor) -> Tensor:
             rows = np.tile(at, len(x) // len(at))  # DeepLIFT runs x and its baselines together
-            values: Tensor = game.values.output(rows, own(game.model.prepare(x)))
+            values: Tensor = game.values.output(rows, model.tensor(x, rows))
             return values
 
     return Rows().eval()
