@@ -432,6 +432,24 @@ def test_rules_go_through_networks_of_one_output_however_it_is_shaped(rule):
     np.testing.assert_allclose(flat.values, xai.explain(net, IMAGES, rule).values, rtol=1e-6)
 
 
+@pytest.mark.parametrize("rule", ["deeplift", "lrp", "guided_backprop", "deconvnet"])
+def test_rules_go_through_networks_that_write_on_their_input(rule):
+    pytest.importorskip("captum.attr")
+
+    class Doubles(nn.Sequential):
+        def __init__(self, *parts, inplace):
+            super().__init__(*parts)
+            self.double = torch.Tensor.mul_ if inplace else torch.mul
+
+        def forward(self, x):
+            return super().forward(self.double(x, 2))
+
+    x, net = IMAGES.clone(), convolutions(middle=nn.ReLU)
+    within, apart = (xai.explain(Doubles(*net, inplace=b), x, rule) for b in (True, False))
+    np.testing.assert_array_equal(within.values, apart.values)
+    assert torch.equal(x, IMAGES)
+
+
 @pytest.mark.parametrize("rule", ["guided_backprop", "deconvnet"])
 def test_rules_for_relus_are_refused_where_there_is_none(rule):
     pytest.importorskip("captum.attr")

@@ -234,7 +234,8 @@ def _network(game: ModelGame, at: Indices) -> Module:
 
         def forward(self, x: Tensor) -> Tensor:
             rows = np.tile(at, len(x) // len(at))  # DeepLIFT runs x and its baselines together
-            values: Tensor = game.values.output(rows, model.tensor(x, rows))
+            # a copy: a module that works in place on its input may not write on a leaf
+            values: Tensor = game.values.output(rows, model.tensor(x.clone(), rows))
             return values
 
     return Rows().eval()
