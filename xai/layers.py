@@ -46,6 +46,7 @@ class Cut:
     activations : (n, channels, h, w) feature maps on the host, or None where they have no places
     name : the layer's
     paid : model rows that finding the way on has cost each explained row
+    others : model rows of a background or a baseline that were run up to the layer, each time
     info : {name: (n,)} what the players tell of each row
     approximated : (n, K) outputs of what the players stand for without their remainder, or None
     """
@@ -59,6 +60,7 @@ class Cut:
     paid: int = 0
     info: dict[str, Floats] = field(default_factory=dict)
     approximated: Floats | None = None
+    others: list[int] = field(default_factory=list)
 
 
 def cut(
@@ -146,17 +148,22 @@ def _pieces(
     def encode(rows: Any, what: str) -> Any:
         if hasattr(rows, "shape") and tuple(rows.shape[1:]) == tuple(acts.shape[1:]):
             return torch.as_tensor(rows).to(acts.device, acts.dtype)
-        with probe.watching() as seen:
-            model(inputs.encode(rows, what).clone())
-        return probe.latest(seen)
+        block, parts = inputs.encode(rows, what), []
+        for start in range(0, len(block), size):
+            with probe.watching() as seen:
+                model(block[start : start + size].clone())
+            parts.append(probe.latest(seen))
+        others.append(len(block))
+        return torch.cat(parts)
 
+    others: list[int] = []
     axis = channel_axis(acts, inputs.shape)
     found = Inputs(acts, lambda block: block, encode)
     maps = feature_maps(acts, axis, inputs.shape)
     if not goes_on:
         return Cut(model, found, outputs, axis, maps, probe.name)
     rest, paid = _rest(model, probe, inputs.block, acts, outputs, size)
-    return Cut(rest, found, outputs, axis, maps, probe.name, paid)
+    return Cut(rest, found, outputs, axis, maps, probe.name, paid, others=others)
 
 
 def probe_of(model: Model, layer: LayerName) -> Probe:

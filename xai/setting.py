@@ -99,9 +99,10 @@ class Setting:
     def _game(
         self, rows: Indices, batch_size: int | None, n_jobs: int | None, bar: Progress | None
     ) -> ModelGame:
+        paid, shared = (0, 0) if self.cut is None else (self.cut.paid, sum(self.cut.others))
         return ModelGame(
             self.model, self.inputs, self.partition, self.draws, self.values, self.outputs,
-            batch_size, n_jobs, bar, rows, 0 if self.cut is None else self.cut.paid, self.removed,
+            batch_size, n_jobs, bar, rows, paid, self.removed, shared,
         )  # fmt: skip
 
 
