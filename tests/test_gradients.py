@@ -622,6 +622,34 @@ def test_layers_of_a_scripted_module_are_refused(layer):
         xai.explain(net, IMAGES, "gradcam", layer=layer)
 
 
+class Called(nn.Module):
+    """A module without a length, as most are."""
+
+    def __init__(self, net):
+        super().__init__()
+        self.net = net
+
+    def forward(self, x):
+        return self.net(x)
+
+
+@pytest.mark.filterwarnings("ignore:.*grad attribute:UserWarning")  # the compiler's own
+@pytest.mark.parametrize("how", ["in place", "wrapped"])
+def test_a_compiled_module_is_explained_as_the_one_it_was_made_of(how):
+    net = Called(convolutions(middle=nn.ReLU))
+    if how == "in place":
+        net.compile(backend="eager")
+    else:
+        net = torch.compile(net, backend="eager")
+    for method, options in [("gradient", {}), ("occlusion", {"removal": "baseline"})]:
+        found = xai.explain(net, IMAGES, method, **options)
+        plain = xai.explain(convolutions(middle=nn.ReLU), IMAGES, method, **options)
+        np.testing.assert_allclose(found.values, plain.values, atol=1e-12)
+    for method in ("gradcam", "deeplift", "lrp", "guided_backprop"):  # whose hooks it passes over
+        with pytest.raises(TypeError, match="compiled module"):
+            xai.explain(net, IMAGES, method)
+
+
 class Residual(nn.Module):
     """A skip around a layer; a ReLU that is used three times; several outputs of the trunk."""
 

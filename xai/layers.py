@@ -17,7 +17,7 @@ from xai.model import Model
 from xai.progress import Progress
 from xai.replay import Replay
 from xai.suggest import unknown
-from xai.torch_model import leaves_watched
+from xai.torch_model import check_layers, leaves_watched
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -31,6 +31,7 @@ AGREE = 1e-4
 """How closely the rest of a network must meet the whole one, of the outputs' scale."""
 HALF_AGREE = 0.03
 """The same in half precision."""
+INSIDE = "players or concepts inside a network"
 
 
 @dataclass(frozen=True, eq=False)
@@ -101,11 +102,6 @@ def cut(
 
     if model.module is None:
         raise TypeError("players inside a network need a torch module")
-    if isinstance(model.module, torch.jit.ScriptModule):
-        raise TypeError(
-            "players inside a network need its layers one by one, and those of a scripted module "
-            "cannot be watched: pass the module that it was made of"
-        )
     auto = isinstance(layer, str) and layer == "auto"
     probe = None if auto else probe_of(model, layer)
     size = batch_size or 32
@@ -169,6 +165,7 @@ def _pieces(
 def probe_of(model: Model, layer: LayerName) -> Probe:
     """A probe of a layer that is named, or given itself."""
     assert model.module is not None
+    check_layers(model.module, INSIDE)
     return Probe(model.module, *find_layer(model.module, layer), run=model.forward)
 
 
@@ -204,6 +201,7 @@ class LastMap:
     @contextmanager
     def watching(self, module: Module) -> Iterator[None]:
         """Watch all layers that hold no others; of the latest with maps a copy is kept."""
+        check_layers(module, INSIDE)
         counts: dict[str, int] = {}
 
         def note(name: str, out: Tensor) -> None:

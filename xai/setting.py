@@ -384,7 +384,7 @@ def _predict(
     few = FIRST_ROWS  # of images and of tokens, whose layers may be far wider than they
     if len(inputs.shape) == 1 and "float" in str(inputs.block.dtype):
         few = max(few, FIRST_BYTES // (inputs.block.dtype.itemsize * inputs.shape[0]))
-    start, size = 0, batch_size or (few if model.module else batch_rows(model, inputs, 0))
+    start, size = 0, batch_size or (batch_rows(model, inputs, 0) if model.module is None else few)
     while start < inputs.n:
         block = inputs.part(start, start + size)
         count = int(block.shape[0])

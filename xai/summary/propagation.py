@@ -14,6 +14,7 @@ from xai.suggest import unknown
 from xai.summary.base import Attribution, Budget, Plan, Summary, finish, needs
 from xai.summary.gradient import as_model_game, full_values
 from xai.summary.moments import host
+from xai.torch_model import check_layers
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -114,6 +115,7 @@ class Propagation(Summary):
         runs = game.model.torch_model
         if runs is None or game.model.forward is not runs:
             raise TypeError(f"{self.rule} goes through a whole torch module, not part of one")
+        check_layers(game.model.module, f"{self.rule}'s rules for a network")
         if game.values.reduce is not None:
             raise ValueError(f"{self.rule} explains an output: use behavior=Prediction or Contrast")
         import torch
