@@ -344,6 +344,13 @@ def test_nothing_behind_the_layer_runs_for_a_concept(textured):
     assert len(counts) <= 1 < e.evaluations  # one pass finds out how often the layer runs
 
 
+@pytest.mark.parametrize("method", ["deeplift", "lrp", "guided_backprop", "deconvnet"])
+def test_what_goes_through_whole_networks_does_not_explain_a_concept(textured, method):
+    net, images, bank = textured
+    with pytest.raises(TypeError, match="not part of one"):
+        xai.explain(net, images[:2], method, behavior=Concept(bank, 0))
+
+
 # ------------------------------------------------------------------------------- the bank
 
 
@@ -587,6 +594,26 @@ def test_what_cannot_be_fitted_is_refused(textured, changes, error, says):
     net, images, _ = textured
     with pytest.raises(error, match=says):
         fit(net, images, **({"layer": "3", "n_concepts": 3, "crop": 8} | changes))
+
+
+@pytest.mark.parametrize("layer", ["auto", "3"])
+def test_concepts_of_a_network_of_several_outputs(textured, layer):
+    class Several(nn.Module):
+        def __init__(self, net):
+            super().__init__()
+            self.net = net
+
+        def forward(self, x):
+            return {"logits": self.net(x), "mean": x.mean((1, 2, 3))}
+
+    net, images, _ = textured
+    several = xai.TorchModel(Several(net), output="logits")
+    given = {"n_concepts": 3, "target": 0}
+    bank = fit(several, images, layer=layer if layer == "auto" else f"net.{layer}", **given)
+    alone = fit(net, images, layer=layer, **given)
+    np.testing.assert_array_equal(bank.basis, alone.basis)
+    values = [b.importance(images[:2], summary="shapley").values for b in (bank, alone)]
+    np.testing.assert_allclose(*values, rtol=1e-12)
 
 
 def test_what_is_no_network_or_no_bank_is_refused(textured):

@@ -424,6 +424,32 @@ def test_lrp_conserves_the_output_and_is_gradient_times_input_without_biases():
     np.testing.assert_allclose(lrp.values, same.values, rtol=1e-5, atol=1e-9)
 
 
+@pytest.mark.parametrize("rule", ["deeplift", "lrp", "guided_backprop", "deconvnet"])
+def test_rules_go_through_networks_of_one_output_however_it_is_shaped(rule):
+    pytest.importorskip("captum.attr")
+    net = nn.Sequential(*convolutions(middle=nn.ReLU)[:-1], nn.Linear(4, 1)).double()
+    flat = xai.explain(nn.Sequential(net, nn.Flatten(0)), IMAGES, rule)
+    np.testing.assert_allclose(flat.values, xai.explain(net, IMAGES, rule).values, rtol=1e-6)
+
+
+@pytest.mark.parametrize("rule", ["deeplift", "lrp", "guided_backprop", "deconvnet"])
+def test_rules_go_through_networks_that_write_on_their_input(rule):
+    pytest.importorskip("captum.attr")
+
+    class Doubles(nn.Sequential):
+        def __init__(self, *parts, inplace):
+            super().__init__(*parts)
+            self.double = torch.Tensor.mul_ if inplace else torch.mul
+
+        def forward(self, x):
+            return super().forward(self.double(x, 2))
+
+    x, net = IMAGES.clone(), convolutions(middle=nn.ReLU)
+    within, apart = (xai.explain(Doubles(*net, inplace=b), x, rule) for b in (True, False))
+    np.testing.assert_array_equal(within.values, apart.values)
+    assert torch.equal(x, IMAGES)
+
+
 @pytest.mark.parametrize("rule", ["guided_backprop", "deconvnet"])
 def test_rules_for_relus_are_refused_where_there_is_none(rule):
     pytest.importorskip("captum.attr")
@@ -596,6 +622,34 @@ def test_layers_of_a_scripted_module_are_refused(layer):
         xai.explain(net, IMAGES, "gradcam", layer=layer)
 
 
+class Called(nn.Module):
+    """A module without a length, as most are."""
+
+    def __init__(self, net):
+        super().__init__()
+        self.net = net
+
+    def forward(self, x):
+        return self.net(x)
+
+
+@pytest.mark.filterwarnings("ignore:.*grad attribute:UserWarning")  # the compiler's own
+@pytest.mark.parametrize("how", ["in place", "wrapped"])
+def test_a_compiled_module_is_explained_as_the_one_it_was_made_of(how):
+    net = Called(convolutions(middle=nn.ReLU))
+    if how == "in place":
+        net.compile(backend="eager")
+    else:
+        net = torch.compile(net, backend="eager")
+    for method, options in [("gradient", {}), ("occlusion", {"removal": "baseline"})]:
+        found = xai.explain(net, IMAGES, method, **options)
+        plain = xai.explain(convolutions(middle=nn.ReLU), IMAGES, method, **options)
+        np.testing.assert_allclose(found.values, plain.values, atol=1e-12)
+    for method in ("gradcam", "deeplift", "lrp", "guided_backprop"):  # whose hooks it passes over
+        with pytest.raises(TypeError, match="compiled module"):
+            xai.explain(net, IMAGES, method)
+
+
 class Residual(nn.Module):
     """A skip around a layer; a ReLU that is used three times; several outputs of the trunk."""
 
@@ -641,6 +695,26 @@ def test_channels_are_removed_behind_each_rows_own_image(how):
         np.testing.assert_allclose(explanation.values[:, k], lost, atol=1e-12)
     alone = xai.explain(net, IMAGES[1:2], "ablation_cam", layer="two")
     np.testing.assert_allclose(alone.values[0], explanation.values[1], atol=1e-12)
+
+
+class WritesOnTheLayer(Residual):
+    """What follows the layer adds its skip in place."""
+
+    def forward(self, x):
+        skip = self.relu(self.one(x))
+        h = self.two(skip)
+        h += skip
+        return self.head(nn.functional.relu_(h).mean((2, 3)))
+
+
+@pytest.mark.parametrize("method", ["gradcam", "layer_integrated_gradients"])
+def test_gradients_go_through_what_is_written_on_the_layer_behind_each_image(method):
+    torch.manual_seed(1)
+    net = WritesOnTheLayer("add").double()
+    together = xai.explain(net, IMAGES, method, layer="two")
+    for i in range(3):
+        alone = xai.explain(net, IMAGES[i : i + 1], method, layer="two")
+        np.testing.assert_allclose(together.values[i], alone.values[0], atol=1e-12)
 
 
 def test_a_layer_that_is_used_again_is_its_last_use():

@@ -132,6 +132,16 @@ def test_evaluations_are_the_rows_that_the_network_saw(network_case, run, images
     assert network_case.budget is None or explanation.evaluations <= network_case.budget
 
 
+@pytest.mark.parametrize("method", ["gradcam", "ablation_cam", "layer_integrated_gradients"])
+def test_a_background_behind_a_layer_runs_in_batches_and_counts(method, images, background):
+    net = network()
+    given = {"layer": "5", "removal": "marginal", "data": background}
+    explanation = xai.explain(net, images, method, batch_size=2, **given)
+    assert net[8].largest == 2
+    assert explanation.evaluations == -(-net[8].rows // 3)
+    assert_agree(explanation, xai.explain(net, images, method, **given))
+
+
 @pytest.mark.parametrize("budget", [12, 20, 101])
 def test_a_budget_is_never_exceeded(sampling_network_case, run, images, budget):
     net, budget = network(), max(budget, sampling_network_case.least)

@@ -319,6 +319,8 @@ class ModelGame(Game):
         The model's outputs on the unmasked rows, evaluated beforehand; they count.
     paid : int
         Further model rows that each row has cost beforehand.
+    shared : int
+        Those that all rows together have: a background's, up to the players' layer.
     removed : key -> (K,)
         Outputs with everything removed that were evaluated beforehand, all of them or none.
     """
@@ -335,11 +337,12 @@ class ModelGame(Game):
     subset: Indices | None = None
     paid: int = 0
     removed: Mapping[int, Floats] = field(default_factory=dict)
+    shared: int = 0
 
     def __post_init__(self) -> None:
         self._rows = np.arange(self.inputs.n) if self.subset is None else self.subset
         self.n_rows = len(self._rows)
-        self.evaluations = self.paid * self.n_rows + len(self.removed)
+        self.evaluations = self.paid * self.n_rows + self.shared + len(self.removed)
         self.n_players = int(self.partition.counts[self._rows[0]])
         self.player_names = self.partition.names
         self.pixels = None if self.model.by_row else self.partition.pixels
@@ -646,8 +649,8 @@ class ModelGame(Game):
 
     @property
     def full_cost(self) -> int:
-        """One model row, and what was paid beforehand."""
-        return 1 + self.paid
+        """One model row, and what was paid beforehand, for it and for all."""
+        return 1 + self.paid + self.shared
 
     @property
     def base_cost(self) -> int:

@@ -17,7 +17,7 @@ from xai.model import Model
 from xai.progress import Progress
 from xai.replay import Replay
 from xai.suggest import unknown
-from xai.torch_model import leaves_watched
+from xai.torch_model import check_layers, leaves_watched
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -31,6 +31,7 @@ AGREE = 1e-4
 """How closely the rest of a network must meet the whole one, of the outputs' scale."""
 HALF_AGREE = 0.03
 """The same in half precision."""
+INSIDE = "players or concepts inside a network"
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,6 +47,7 @@ class Cut:
     activations : (n, channels, h, w) feature maps on the host, or None where they have no places
     name : the layer's
     paid : model rows that finding the way on has cost each explained row
+    others : model rows of a background or a baseline that were run up to the layer, each time
     info : {name: (n,)} what the players tell of each row
     approximated : (n, K) outputs of what the players stand for without their remainder, or None
     """
@@ -59,6 +61,7 @@ class Cut:
     paid: int = 0
     info: dict[str, Floats] = field(default_factory=dict)
     approximated: Floats | None = None
+    others: list[int] = field(default_factory=list)
 
 
 def cut(
@@ -99,11 +102,6 @@ def cut(
 
     if model.module is None:
         raise TypeError("players inside a network need a torch module")
-    if isinstance(model.module, torch.jit.ScriptModule):
-        raise TypeError(
-            "players inside a network need its layers one by one, and those of a scripted module "
-            "cannot be watched: pass the module that it was made of"
-        )
     auto = isinstance(layer, str) and layer == "auto"
     probe = None if auto else probe_of(model, layer)
     size = batch_size or 32
@@ -146,22 +144,28 @@ def _pieces(
     def encode(rows: Any, what: str) -> Any:
         if hasattr(rows, "shape") and tuple(rows.shape[1:]) == tuple(acts.shape[1:]):
             return torch.as_tensor(rows).to(acts.device, acts.dtype)
-        with probe.watching() as seen:
-            model(inputs.encode(rows, what).clone())
-        return probe.latest(seen)
+        block, parts = inputs.encode(rows, what), []
+        for start in range(0, len(block), size):
+            with probe.watching() as seen:
+                model(block[start : start + size].clone())
+            parts.append(probe.latest(seen))
+        others.append(len(block))
+        return torch.cat(parts)
 
+    others: list[int] = []
     axis = channel_axis(acts, inputs.shape)
     found = Inputs(acts, lambda block: block, encode)
     maps = feature_maps(acts, axis, inputs.shape)
     if not goes_on:
         return Cut(model, found, outputs, axis, maps, probe.name)
     rest, paid = _rest(model, probe, inputs.block, acts, outputs, size)
-    return Cut(rest, found, outputs, axis, maps, probe.name, paid)
+    return Cut(rest, found, outputs, axis, maps, probe.name, paid, others=others)
 
 
 def probe_of(model: Model, layer: LayerName) -> Probe:
     """A probe of a layer that is named, or given itself."""
     assert model.module is not None
+    check_layers(model.module, INSIDE)
     return Probe(model.module, *find_layer(model.module, layer), run=model.forward)
 
 
@@ -197,6 +201,7 @@ class LastMap:
     @contextmanager
     def watching(self, module: Module) -> Iterator[None]:
         """Watch all layers that hold no others; of the latest with maps a copy is kept."""
+        check_layers(module, INSIDE)
         counts: dict[str, int] = {}
 
         def note(name: str, out: Tensor) -> None:
@@ -352,7 +357,11 @@ def _rest(
         runs = runs_of(rows)
         if len(runs) == 1:
             return behind(int(rows[0]), block)
-        return torch.cat([behind(int(rows[start]), block[start:stop]) for start, stop in runs])
+        parts = [block[start:stop] for start, stop in runs]
+        if block.requires_grad:  # views of one block cannot be written on run by run
+            parts = [part.clone() for part in parts]
+        images = [int(rows[start]) for start, _ in runs]
+        return torch.cat([behind(row, part) for row, part in zip(images, parts, strict=True)])
 
     def behind_copies(block: Tensor, rows: Indices) -> Any:
         return probe.go_on(x[torch.as_tensor(rows, device=x.device)], block)

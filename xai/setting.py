@@ -99,9 +99,10 @@ class Setting:
     def _game(
         self, rows: Indices, batch_size: int | None, n_jobs: int | None, bar: Progress | None
     ) -> ModelGame:
+        paid, shared = (0, 0) if self.cut is None else (self.cut.paid, sum(self.cut.others))
         return ModelGame(
             self.model, self.inputs, self.partition, self.draws, self.values, self.outputs,
-            batch_size, n_jobs, bar, rows, 0 if self.cut is None else self.cut.paid, self.removed,
+            batch_size, n_jobs, bar, rows, paid, self.removed, shared,
         )  # fmt: skip
 
 
@@ -383,7 +384,7 @@ def _predict(
     few = FIRST_ROWS  # of images and of tokens, whose layers may be far wider than they
     if len(inputs.shape) == 1 and "float" in str(inputs.block.dtype):
         few = max(few, FIRST_BYTES // (inputs.block.dtype.itemsize * inputs.shape[0]))
-    start, size = 0, batch_size or (few if model.module else batch_rows(model, inputs, 0))
+    start, size = 0, batch_size or (batch_rows(model, inputs, 0) if model.module is None else few)
     while start < inputs.n:
         block = inputs.part(start, start + size)
         count = int(block.shape[0])

@@ -146,11 +146,36 @@ def run_watched(module: Module, run: Callable[[], T]) -> tuple[T, int, dict[str,
             widest = max(widest, out[:1].numel())
 
     scripted = any(isinstance(part, torch.jit.ScriptModule) for part in module.modules())
-    if scripted or hasattr(module, "_orig_mod"):
+    if scripted or sealed(module):
         return run(), 0, {}
     with leaves_watched(module, note):
         out = run()
     return out, widest, {name: count for name, count in calls.items() if count > 1}
+
+
+def sealed(module: Module) -> str:
+    """What a module was made that runs as a whole, unseen by hooks of its layers; else nothing."""
+    import torch
+
+    if isinstance(module, torch.jit.ScriptModule):
+        return "scripted"
+    compiled = hasattr(module, "_orig_mod") or module._compiled_call_impl is not None
+    return "compiled" if compiled else ""
+
+
+def check_layers(module: Module, what: str) -> None:
+    """Refuse a network of which what is asked for would never meet the layers.
+
+    Raises
+    ------
+    TypeError
+        It is scripted or compiled.
+    """
+    if how := sealed(module):
+        raise TypeError(
+            f"{what} need its layers one by one, and those of a {how} module cannot be watched: "
+            "pass the module that it was made of"
+        )
 
 
 @contextmanager

@@ -17,7 +17,8 @@ class Concept(Behavior):
     """A concept's coefficient, averaged over the places of its layer.
 
     The network is run up to the bank's layer only, and differentiated through the coefficients
-    exactly, so every method explains a concept as it does a class.
+    exactly, so every method explains a concept as it does a class, but for DeepLIFT, LRP and the
+    like, which go through whole networks.
 
     Parameters
     ----------

@@ -330,7 +330,7 @@ def fit(
 
     Parameters
     ----------
-    model : torch.nn.Module
+    model : torch.nn.Module or TorchModel
     images : (n, channels, height, width) array or tensor
         All are used. CRAFT takes images which the network gives the class.
     layer : str or module

@@ -41,7 +41,7 @@ class Network:
 
 @contextmanager
 def opened(model: Any, images: Any, layer: Any) -> Iterator[Network]:
-    """Put a torch module in eval mode, and find the layer; both are restored after.
+    """Put a torch module, or a `TorchModel`, in eval mode, and find the layer; restored after.
 
     Raises
     ------
@@ -50,12 +50,10 @@ def opened(model: Any, images: Any, layer: Any) -> Iterator[Network]:
     ValueError
         Images that are no batch (n, channels, height, width); an unknown layer.
     """
-    import torch
-
     from xai import layers
-    from xai.model import to_model_device, wrap
+    from xai.model import is_module, to_model_device, wrap
 
-    if not isinstance(model, torch.nn.Module):
+    if not is_module(model):
         raise TypeError(f"concepts are found inside a torch module, not a {type(model).__name__}")
     inputs = read(images)
     wrapped = wrap(model, inputs)
@@ -67,7 +65,7 @@ def opened(model: Any, images: Any, layer: Any) -> Iterator[Network]:
     with wrapped.session():
         if isinstance(layer, str) and layer == "auto":
             last = layers.LastMap()
-            with last.watching(model):
+            with last.watching(wrapped.module):
                 wrapped(inputs.block[:1])
             probe, _ = last.found(wrapped)
         else:

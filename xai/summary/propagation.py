@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeAlias, cast
 
 import numpy as np
@@ -14,6 +14,7 @@ from xai.suggest import unknown
 from xai.summary.base import Attribution, Budget, Plan, Summary, finish, needs
 from xai.summary.gradient import as_model_game, full_values
 from xai.summary.moments import host
+from xai.torch_model import check_layers
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -111,8 +112,10 @@ class Propagation(Summary):
         )
 
     def _check(self, game: ModelGame, *, lifts: bool) -> None:
-        if game.model.torch_model is None or game.model.by_row:
+        runs = game.model.torch_model
+        if runs is None or game.model.forward is not runs:
             raise TypeError(f"{self.rule} goes through a whole torch module, not part of one")
+        check_layers(game.model.module, f"{self.rule}'s rules for a network")
         if game.values.reduce is not None:
             raise ValueError(f"{self.rule} explains an output: use behavior=Prediction or Contrast")
         import torch
@@ -216,6 +219,7 @@ def _network(game: ModelGame, at: Indices) -> Module:
     runs = game.model.torch_model
     assert runs is not None
     own = copy.copy(runs)
+    model = replace(game.model, torch_model=own, forward=own)
     with torch.inference_mode(False):
         object.__setattr__(own, "module", copy.deepcopy(runs.module))
     for part in own.module.modules():
@@ -232,9 +236,8 @@ def _network(game: ModelGame, at: Indices) -> Module:
 
         def forward(self, x: Tensor) -> Tensor:
             rows = np.tile(at, len(x) // len(at))  # DeepLIFT runs x and its baselines together
-            out = own(game.model.prepare(x))
-            out = out[:, None] if out.ndim == 1 else out
-            values: Tensor = game.values.output(rows, out)
+            # a copy: a module that works in place on its input may not write on a leaf
+            values: Tensor = game.values.output(rows, model.tensor(x.clone(), rows))
             return values
 
     return Rows().eval()
