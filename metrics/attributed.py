@@ -60,15 +60,17 @@ def _finite(array: Floats, what: str, *, some: bool = False) -> Floats:
     return array
 
 
-def own_keywords(explanation: Explanation, given: dict[str, Any], *, shown: bool) -> dict[str, Any]:
+def own_keywords(explanation: Explanation, given: dict[str, Any], x: Any) -> dict[str, Any]:
     """What a scene takes from the explanation where nothing else is `given`."""
     if len(explanation.element_players) != len(explanation):
         raise ValueError(
             f"{explanation.method!r} explained a data set as a whole: its values are of no row, "
             "and metrics score rows"
         )
-    if not shown:  # a metric of the numbers alone
+    if x is None:  # a metric of the numbers alone
         return {}
+    if len(getattr(x, "shape", ())) > 1:  # before its targets are asked of other rows
+        check_rows(explanation, int(x.shape[0]))
     recipe = explanation.recipe or {}
     names = ("y", "data", "behavior", "feature_names", "categorical", "batch_size", "n_jobs")
     own = {name: recipe[name] for name in names if recipe.get(name) is not None}
@@ -81,6 +83,12 @@ def own_keywords(explanation: Explanation, given: dict[str, Any], *, shown: bool
     if "data" not in own and "data" not in given and recipe.get("removal") is not None:
         own["removal"] = recipe["removal"]
     return {name: value for name, value in own.items() if value is not None}
+
+
+def check_rows(explanation: Explanation, n: int) -> None:
+    """Refuse an explanation of more or fewer rows than x has."""
+    if len(explanation) != n:
+        raise ValueError(f"the explanation has {len(explanation)} rows, and x has {n}")
 
 
 def target_of(explanation: Explanation) -> Any:
@@ -179,8 +187,7 @@ def per_player(explanation: Any, setting: Setting) -> Floats:
         raise ValueError("attributions cannot be shared out among windows that overlap")
     owner = np.broadcast_to(setting.partition.owner, (n, *shape))
     if isinstance(explanation, Explanation):
-        if len(explanation) != n:
-            raise ValueError(f"the explanation has {len(explanation)} rows, and x has {n}")
+        check_rows(explanation, n)
         flat = numbers_of(explanation).reshape(n, -1)
         if explanation.spans is not None or explanation.layer:
             channels = 1 if setting.axis is None else shape[setting.axis - 1]

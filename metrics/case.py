@@ -367,7 +367,7 @@ def scene_of(model: Any, x: Any, explanation: Any, common: dict[str, Any]) -> Sc
     """The scene that an explanation is scored in: what is not given is the explanation's own."""
     given = {name: value for name, value in common.items() if value is not None}
     if isinstance(explanation, Explanation):
-        given = own_keywords(explanation, given, shown=x is not None) | given
+        given = own_keywords(explanation, given, x) | given
         given["target"] = by_place(given.get("target"), explanation)
     return Scene(model, x, **given)
 

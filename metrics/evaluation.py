@@ -208,7 +208,7 @@ def scene_of_all(model: Any, x: Any, named: dict[str, Any], common: dict[str, An
     ours = [e for e in named.values() if isinstance(e, Explanation)]
     if not ours:
         return Scene(model, x, **given)
-    own = [own_keywords(e, given, shown=x is not None) for e in ours]
+    own = [own_keywords(e, given, x) for e in ours]
     if "target" in given:
         given["target"] = reduce(by_place, ours, given["target"])
     merged: dict[str, Any] = {}
