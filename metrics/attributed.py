@@ -214,6 +214,21 @@ def per_player(explanation: Any, setting: Setting) -> Floats:
     return _summed(spread, owner, counts, d)
 
 
+def fits(explanation: Any, setting: Setting) -> bool:
+    """Whether an attribution says something of the setting's players: any Explanation does."""
+    if isinstance(explanation, Explanation):
+        return True
+    array, players = numbers_of(explanation), setting.partition
+    own = array.shape[1:] in (players.shape, (int(players.counts.max()),))
+    return own or _over_elements(array, setting.inputs.shape, setting.axis) is not None
+
+
+def in_elements(explanation: Any, setting: Setting) -> Floats:
+    """An array of the setting's players shared out among their elements, (n, *shape)."""
+    owner = np.broadcast_to(setting.partition.owner, (setting.inputs.n, *setting.inputs.shape))
+    return _shared_out(per_player(explanation, setting), owner)
+
+
 def _padded(flat: Floats, counts: NDArray[np.intp], d: int) -> Floats:
     absent = np.arange(d) >= counts[:, None]
     out = np.where(absent, np.nan, flat[:, :d])
