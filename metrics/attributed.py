@@ -150,8 +150,9 @@ def in_its_own_game(explanation: Any, scene: Scene) -> bool:
     if not isinstance(explanation, Explanation) or np.isnan(explanation.base_values).any():
         return False
     recipe = explanation.recipe or {}
-    parts = ("removal", "data", "behavior")
+    parts = ("removal", "data", "behavior", "y")
     same = all(getattr(scene, p) is None or getattr(scene, p) is recipe.get(p) for p in parts)
+    same &= scene.players is None or np.array_equal(scene.players, _own_players(explanation))
     return same and (scene.target is None or np.array_equal(scene.target, explanation.target))
 
 
