@@ -100,7 +100,9 @@ def test_completeness_is_of_the_players_and_labels_that_are_given(rows):
     loss = {"behavior": xai.behavior.PredictionLoss("squared"), "y": y}
     e = xai.explain(product, rows, "exact_shapley", removal=ZERO, **loss)
     assert_allclose(metrics.completeness_gap(product, rows, e, y=y).values, 0, atol=1e-9)
-    want = metrics.completeness_gap(product, rows, e.values, removal=ZERO, **loss | {"y": y + 1}).values
+    want = metrics.completeness_gap(
+        product, rows, e.values, removal=ZERO, **loss | {"y": y + 1}
+    ).values
     assert (want > 0.1).any()
     assert_allclose(metrics.completeness_gap(product, rows, e, y=y + 1).values, want)
 
