@@ -486,7 +486,7 @@ def test_a_radius_is_a_positive_number(name, radius, rows, attribution):
         scored(name, model, rows, attribution, radius=radius)
 
 
-COUNTS = ("steps", "samples", "directions", "k", "subset_size")
+COUNTS = ("steps", "samples", "directions", "k", "subset_size", "size", "segments")
 SIZES = ("tolerance", "weight", "step", "shift", "share")
 """Options that are whole numbers, and such that are numbers."""
 WRONG = [
