@@ -400,3 +400,38 @@ def test_a_better_budget_gives_a_smaller_error(table, removal):
         for budget in (300, 5000)
     ]
     assert errors[1] < 0.5 * errors[0]
+
+
+# ---------------------------------------------------------------------- nothing but rounding
+
+
+@pytest.mark.parametrize("budget", [230, 900, 3000])
+@pytest.mark.parametrize(
+    ("method", "options"),
+    [
+        ("permutation_shap", {}),
+        ("shapley", {"order": 2}),
+        ("shapley", {"tolerance": 0.01}),
+        ("beta_shapley", {}),
+    ],
+)
+def test_a_spread_of_rounding_takes_no_slope(method, options, budget):
+    """Rows that add up to 1 are predicted alike when nothing is kept, but for the last digit.
+
+    Adding columns in another order changes that digit, and may change no more of the answer.
+    """
+    rng = np.random.default_rng(1)
+    x, data = 2 * rng.dirichlet(np.ones(D), size=1), rng.dirichlet(np.ones(D), size=M)
+
+    def f(z):
+        s = sum(z.T)
+        return np.sin(5 * s) + 30 * (s - 1) * z[:, 0] * z[:, 1]
+
+    def other(z):
+        s = sum(z.T[::-1])
+        return np.sin(5 * s) + 30 * (s - 1) * z[:, 0] * z[:, 1]
+
+    one, two = (xai.explain(g, x, method, data=data, budget=budget, **options) for g in (f, other))
+    assert one.evaluations == two.evaluations
+    np.testing.assert_allclose(one.values, two.values, atol=1e-9)
+    np.testing.assert_allclose(one.std_error, two.std_error, rtol=1e-6, atol=1e-9)
