@@ -114,6 +114,22 @@ def test_small_backgrounds(method, m, pairs):
     assert 0.8 < ratio < 1.25
 
 
+@pytest.mark.parametrize("game", ["additive", "rough"])
+@pytest.mark.parametrize(("m", "budget"), [(2, 384), (2, 496), (3, 460), (4, 614)])
+def test_each_coalition_once_on_one_of_few_draws(m, budget, game):
+    """Neighbours may share their draw, so that the spread between them shows half of it, of two."""
+    f = rough if game == "rough" else lambda x: x @ np.linspace(-1, 2, D)
+    rng = np.random.default_rng(4)
+    x, data = rng.normal(size=(1, D)) + 0.5, rng.normal(size=(m, D))
+    exact = xai.explain(f, x, "exact_shapley", data=data, budget=100_000).values[0]
+    found = [
+        xai.explain(f, x, "kernel_shap", data=data, budget=budget, seed=s) for s in range(2 * SEEDS)
+    ]
+    misses = np.square([e.values[0] - exact for e in found])
+    ratio = np.sqrt(np.mean(misses) / np.mean([e.std_error[0] ** 2 for e in found]))
+    assert 0.85 < ratio < 1.15
+
+
 @pytest.mark.parametrize("budget", [400, 4000])
 @pytest.mark.parametrize("method", ["ime", "qii"])
 def test_endless_draws(table, oracle, method, budget):
