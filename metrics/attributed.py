@@ -65,9 +65,9 @@ def _finite(array: Floats, what: str, *, some: bool = False) -> Floats:
     return array
 
 
-def _check_rows(explained: Any, x: Any) -> None:
+def _check_same(explained: Any, x: Any) -> None:
     """Refuse rows of numbers other than those that were explained, in whatever precision."""
-    if explained is None or not hasattr(x, "shape") or hasattr(x, "tocsr") or hasattr(x, "columns"):
+    if explained is None or hasattr(x, "tocsr") or hasattr(x, "columns"):
         return
     own, other = as_array(explained), as_array(x)
     if own is None or other is None or own.shape != other.shape or np.array_equal(own, other):
@@ -91,10 +91,9 @@ def own_keywords(explanation: Explanation, given: dict[str, Any], x: Any) -> dic
         )
     if x is None:  # a metric of the numbers alone
         return {}
-    shape = tuple(getattr(x, "shape", ()))
-    if len(shape) > 1 and shape[0] != len(explanation):
-        raise ValueError(f"the explanation has {len(explanation)} rows, and x has {shape[0]}")
-    _check_rows(explanation.data, x)
+    if len(getattr(x, "shape", ())) > 1:  # before its targets are asked of other rows
+        check_rows(explanation, int(x.shape[0]))
+        _check_same(explanation.data, x)
     recipe = explanation.recipe or {}
     names = ("y", "data", "behavior", "feature_names", "categorical", "batch_size", "n_jobs")
     own = {name: recipe[name] for name in names if recipe.get(name) is not None}
@@ -107,6 +106,12 @@ def own_keywords(explanation: Explanation, given: dict[str, Any], x: Any) -> dic
     if "data" not in own and "data" not in given and recipe.get("removal") is not None:
         own["removal"] = recipe["removal"]
     return {name: value for name, value in own.items() if value is not None}
+
+
+def check_rows(explanation: Explanation, n: int) -> None:
+    """Refuse an explanation of more or fewer rows than x has."""
+    if len(explanation) != n:
+        raise ValueError(f"the explanation has {len(explanation)} rows, and x has {n}")
 
 
 def target_of(explanation: Explanation) -> Any:
@@ -168,8 +173,9 @@ def in_its_own_game(explanation: Any, scene: Scene) -> bool:
     if not isinstance(explanation, Explanation) or np.isnan(explanation.base_values).any():
         return False
     recipe = explanation.recipe or {}
-    parts = ("removal", "data", "behavior")
+    parts = ("removal", "data", "behavior", "y")
     same = all(getattr(scene, p) is None or getattr(scene, p) is recipe.get(p) for p in parts)
+    same &= scene.players is None or np.array_equal(scene.players, _own_players(explanation))
     return same and (scene.target is None or np.array_equal(scene.target, explanation.target))
 
 
@@ -205,8 +211,7 @@ def per_player(explanation: Any, setting: Setting) -> Floats:
         raise ValueError("attributions cannot be shared out among windows that overlap")
     owner = np.broadcast_to(setting.partition.owner, (n, *shape))
     if isinstance(explanation, Explanation):
-        if len(explanation) != n:
-            raise ValueError(f"the explanation has {len(explanation)} rows, and x has {n}")
+        check_rows(explanation, n)
         flat = numbers_of(explanation).reshape(n, -1)
         if explanation.spans is not None or explanation.layer:
             channels = 1 if setting.axis is None else shape[setting.axis - 1]
@@ -231,6 +236,21 @@ def per_player(explanation: Any, setting: Setting) -> Floats:
             f"{(n, *setting.partition.shape)}"
         )
     return _summed(spread, owner, counts, d)
+
+
+def fits(explanation: Any, setting: Setting) -> bool:
+    """Whether an attribution says something of the setting's players: any Explanation does."""
+    if isinstance(explanation, Explanation):
+        return True
+    array, players = numbers_of(explanation), setting.partition
+    own = array.shape[1:] in (players.shape, (int(players.counts.max()),))
+    return own or _over_elements(array, setting.inputs.shape, setting.axis) is not None
+
+
+def in_elements(explanation: Any, setting: Setting) -> Floats:
+    """An array of the setting's players shared out among their elements, (n, *shape)."""
+    owner = np.broadcast_to(setting.partition.owner, (setting.inputs.n, *setting.inputs.shape))
+    return _shared_out(per_player(explanation, setting), owner)
 
 
 def _padded(flat: Floats, counts: NDArray[np.intp], d: int) -> Floats:

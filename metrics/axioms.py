@@ -31,8 +31,8 @@ def completeness_gap(case: Case, *, relative: bool = False) -> Result:
     """``|Σ a − (v(N) − v(∅))|``; `relative`: as a part of ``|v(N) − v(∅)|``.
 
     Sundararajan, Taly & Yan 2017; efficiency, of Shapley values. v is the Explanation's own game,
-    whose ends it holds, unless another removal, data, behavior or target is given; that of
-    `removal` or `data` for arrays, and for explanations without an empty state.
+    whose ends it holds, unless another removal, data, behavior, y, players or target is given;
+    that of `removal` or `data` for arrays, and for explanations without an empty state.
 
     Examples
     --------

@@ -21,7 +21,15 @@ from xai.explanation import Explanation
 from xai.finite import named_by, refuse_predictions
 from xai.foreign import converted
 from xai.game import Game, batch_rows
-from xai.metrics.attributed import by_place, numbers_of, of_output, own_keywords, per_player
+from xai.metrics.attributed import (
+    by_place,
+    fits,
+    in_elements,
+    numbers_of,
+    of_output,
+    own_keywords,
+    per_player,
+)
 from xai.metrics.registry import find
 from xai.metrics.score import Floats, Score
 from xai.setting import Setting, check_counts, names_columns, open_setting
@@ -329,7 +337,13 @@ class Case:
     def changed(self, key: Hashable, **parts: Any) -> Case:
         """The same attribution with another removal, or summed over other players."""
         scene = self.scene.changed(key, **parts)
-        return self.once(("changed", key), lambda: Case(scene, self.explanation))
+
+        def make() -> Case:
+            if self.scene.players is None or fits(self.explanation, scene.setting):
+                return Case(scene, self.explanation)
+            return Case(scene, in_elements(self.explanation, self.scene.setting))
+
+        return self.once(("changed", key), make)
 
 
 def padded(parts: list[tuple[Indices, NDArray[Any]]], n: int) -> Floats:

@@ -23,6 +23,13 @@ def count(name: str, value: Any, *, least: int = 1) -> None:
         raise ValueError(f"{name}={value!r}: expected {wanted}")
 
 
+def sides(name: str, value: Any) -> None:
+    """Refuse what is no number of pixels, nor a height and a width."""
+    pair = isinstance(value, tuple | list) and len(value) == 2
+    for side in value if pair else (value,):
+        count(name, side)
+
+
 def is_number(value: Any) -> bool:
     """Whether a value is one finite real number."""
     real = isinstance(value, int | float | np.integer | np.floating)

@@ -11,6 +11,7 @@ from collections.abc import Callable
 
 import numpy as np
 
+from xai.metrics import checks
 from xai.metrics.case import Case, Result, metric
 from xai.metrics.numerics import ratio, trapezoid
 from xai.metrics.paths import (
@@ -175,6 +176,7 @@ def selectivity(case: Case, *, size: int = PATCH, steps: int | None = None) -> R
 
 
 def _of_patches(case: Case, size: int, steps: int | None) -> Floats:
+    checks.sides("size", size)
     if _of_pixels(case):
         case = case.changed(("patches", size), players=Patches(size))
     return deletion_curve(case, steps_of(case, steps, all_players=True))
@@ -203,6 +205,7 @@ def irof(case: Case, *, segments: int = SEGMENTS, steps: int | None = None) -> R
     >>> irof(f, np.ones((1, 2)), np.array([[3.0, 1.0]]), removal="baseline").mean()
     0.625
     """
+    checks.count("segments", segments)
     if _of_pixels(case):
         case = case.changed(("slic", segments), players=Superpixels(segments))
     by_mean = case.once("by mean", lambda: _by_mean(case))

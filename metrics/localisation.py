@@ -240,6 +240,8 @@ def _at_the_last(
 def aligned(case: Case, mask: Any) -> tuple[Floats, Inside]:
     """Attributions and mask as (n, m) each; -inf, and not inside, where a row has no feature."""
     truth = np.asarray(mask.detach().cpu() if hasattr(mask, "detach") else mask)
+    if mask is None:
+        raise TypeError("a mask is of booleans or numbers, not None")
     if truth.dtype.kind not in "biuf":
         try:
             truth = truth.astype(np.float64)

@@ -25,7 +25,7 @@ from xai.metrics.case import Case, Result, metric, outputs
 from xai.metrics.faithfulness import abpc
 from xai.metrics.models import run_alike
 from xai.metrics.numerics import average_ranks, pearson, ratio, spearman
-from xai.metrics.perturb import Explain, explained, moved
+from xai.metrics.perturb import Explain, explained, fixed, moved
 from xai.metrics.score import Floats
 
 Order = Literal["top_down", "bottom_up", "independent"]
@@ -58,7 +58,8 @@ def parameter_randomization(
     order : "bottom_up", "top_down" (one layer more each time), or "independent" (one at a time)
     smooth : int
         Attributions are means over so many noisy copies of x, with `noise` times each row's
-        range as standard deviation (Hedström et al. 2023: smooth MPRT); 0: of x itself.
+        range as standard deviation (Hedström et al. 2023: smooth MPRT); 0: of x itself. Columns
+        of categories are left as they are.
 
     Returns
     -------
@@ -237,8 +238,10 @@ def _smoothed(case: Case, explain: Explain | None, model: Any, draws: int, noise
     e = ndtri(u + 2.0**-54).reshape(draws, *inputs.shape)
     index = np.repeat(np.arange(n), draws)
     block = inputs.block.detach().cpu() if hasattr(inputs.block, "detach") else inputs.block
-    flat = np.asarray(block, np.float64).reshape(n, -1)
-    reach = (noise * (flat.max(axis=1) - flat.min(axis=1)))[index]
+    free = ~fixed(inputs)
+    flat = np.asarray(block, np.float64)[:, free]
+    reach = (noise * np.ptp(flat, axis=1) if free.any() else np.zeros(n))[index]
+    e = np.where(free, e, 0.0)
     by = reach.reshape(-1, *[1] * len(inputs.shape)) * np.tile(e, (n, *[1] * len(inputs.shape)))
     a = explained(case, moved(inputs, index, by), index, explain, model)
     return np.asarray(a.reshape(n, draws, -1).mean(axis=1))

@@ -396,7 +396,7 @@ def test_evaluate_holds_explanations_against_a_truth_beside_controls():
     assert abs(report["auc", "random"].mean() - 0.5) < 4 * report["auc", "random"].std_error
 
 
-@pytest.mark.parametrize("wrong", [["a", "b", "c"], [None, "x", True], "mask", object()])
+@pytest.mark.parametrize("wrong", [None, ["a", "b", "c"], [None, "x", True], "mask", object()])
 def test_a_mask_is_of_booleans_or_numbers(wrong):
     a = np.array([[3.0, 1.0, 2.0]])
     for name in ("iou", "roc_auc", "suppressor_mass"):

@@ -456,6 +456,33 @@ def test_numbers_among_words_stay_what_they_are(counting, kind):
     assert explanation.data[:2].tolist() == rows[:2]
 
 
+@pytest.mark.parametrize("method", ["ime", "lime", "occlusion", "shapley"])
+def test_none_among_numbers_is_a_missing_number(counting, method):
+    """And no reason for a column to be categories, in this row or in others."""
+    rng = np.random.default_rng(0)
+    data = np.array([["up" if u > 0 else "down", float(u), int(9 * u), u > 0.2]
+                     for u in rng.normal(size=40)], object)  # fmt: skip
+    x = data[:4].copy()
+    x[0, 1] = x[1, 2] = x[2, 3] = None
+
+    def f(rows):
+        return np.array([(w == "up") + (0 if a is None else a) + (5 if b is None else b) + bool(c)
+                         for w, a, b, c in rows], float)  # fmt: skip
+
+    model = counting(f)
+    budget = {} if method == "occlusion" else {"budget": 900}
+    together = xai.explain(model, x, method, data=data, **budget)
+    kinds = {tuple(type(cell) for cell in row) for row in np.concatenate(model.seen)}
+    assert all(
+        a in (float, type(None)) and b in (int, type(None)) and c in (bool, type(None))
+        for _, a, b, c in kinds
+    )
+    assert any(a is type(None) for _, a, *_ in kinds) and any(b is type(None) for *_, b, _ in kinds)
+    for i in range(4):
+        alone = xai.explain(f, x[i : i + 1], method, data=data, **budget)
+        np.testing.assert_allclose(alone.values, together[i].values, atol=1e-9)
+
+
 def test_a_fraction_makes_floats_of_a_column_of_integers_among_words(counting):
     model = counting(lambda z: np.array([float(row[1]) for row in z]))
     x, data = np.array([["up", 3]], object), np.array([["up", 0.5], ["up", 2.0]], object)

@@ -434,7 +434,7 @@ def test_sampled_hsic_tends_to_that_of_all_coalitions(monkeypatch):
     alone = np.mean([HSIC(designs=256)(game, seed=seed).values for seed in range(50)], axis=0)
     np.testing.assert_allclose(alone, exact, atol=0.05 * exact.max())
     width = median_distance(game.value(np.zeros(1024, int), oracle_of_ten()).ravel())
-    monkeypatch.setattr("xai.summary.hsic.median_distance", lambda y: width)
+    monkeypatch.setattr("xai.summary.hsic.median_distance", lambda y, rounding: width)
     found = [HSIC(designs=256)(game, seed=seed) for seed in range(100)]
     values, errors = np.array([e.values for e in found]), np.array([e.std_error for e in found])
     gap = (values.mean(axis=0) - exact) / (values.std(axis=0, ddof=1) / 10)
@@ -443,9 +443,16 @@ def test_sampled_hsic_tends_to_that_of_all_coalitions(monkeypatch):
     assert 0.7 < misses < 1.3
 
 
-def test_a_constant_has_no_dependence():
+@pytest.mark.parametrize("digits", [0, 1])
+def test_a_constant_has_no_dependence(digits):
+    """Nor has one whose last digits rounding changes."""
+    w = np.random.default_rng(0).random(12) * digits
+
+    def constant(S):
+        return 0.3 + sum((S * w).T) - sum((S * w).T[::-1])
+
     for designs in (None, 200, 150):
-        found = HSIC(designs=designs)(soft_game(lambda S: np.full(len(S), 0.3), 12))
+        found = HSIC(designs=designs)(soft_game(constant, 12))
         np.testing.assert_allclose(found.values, 0, atol=1e-15)
         np.testing.assert_allclose(found.std_error, 0, atol=1e-15)
 
@@ -456,6 +463,8 @@ def test_the_bandwidth_is_the_median_distance_of_outputs():
     assert median_distance(y) == np.median(distances)
     assert median_distance(y - 100) == pytest.approx(np.median(distances))  # not of outputs
     assert median_distance(np.array([0.0] * 9 + [2.0])) == 2  # most of them equal
+    alike = 1 + 2.0**-52 * np.arange(9)
+    assert median_distance(np.append(alike, 3.0), rounding=1e-12) == pytest.approx(2)
     many = np.random.default_rng(0).normal(size=20_000)
     assert median_distance(many) == pytest.approx(0.954, abs=0.02)  # √2 × .6745
 

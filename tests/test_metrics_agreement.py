@@ -242,6 +242,26 @@ def test_infidelity_draws_anew_with_each_seed_and_comes_nearer_with_more():
     assert errors(2000) < 0.1
 
 
+def test_slopes_of_players_are_shared_out_among_their_elements():
+    """An array of patches, where noise moves pixels; one of pixels is taken as it is."""
+    rng = np.random.default_rng(0)
+    x, a = rng.random((2, 1, 6, 6)), rng.random((2, 2, 2))
+    pixels = np.kron(a, np.ones((3, 3)))[:, None] / 9
+    f = lambda z: z.reshape(len(z), -1) @ np.arange(36.0)  # noqa: E731
+    own = {"players": xai.players.Patches(3)}
+    for name, given in (
+        ("infidelity", {"removal": Noise(0.1)}),
+        ("lfa_error", {"removal": Noise(0.1), "kind": "slope"}),
+        ("lfa_error", {"removal": "baseline", "kind": "slope"}),
+    ):
+        metric = getattr(metrics, name)
+        want = metric(f, x, pixels, **given, **own).values
+        assert_allclose(metric(f, x, a.reshape(2, 4), **given, **own).values, want)
+        uneven = metric(f, x, x, **given, **own).values
+        if given["removal"] != "baseline":
+            assert_allclose(uneven, metric(f, x, x, **given).values)
+
+
 def test_effects_of_a_background_average_over_it(rows):
     data = np.random.default_rng(4).normal(size=(9, 6))
     score = metrics.lfa_error(linear, rows, np.tile(W, (5, 1)), kind="slope", data=data)

@@ -88,6 +88,25 @@ def test_completeness_is_of_the_explanations_own_game():
     assert (metrics.completeness_gap(net, x, slope).values > 1e-3).all()
 
 
+def test_completeness_is_of_the_players_and_labels_that_are_given(rows):
+    """Attributions of one column add up to its own effect alone; a loss is of its labels."""
+    e = xai.explain(product, rows, "exact_shapley", removal=ZERO)
+    alone = metrics.completeness_gap(product, rows, e, players=np.array([0, -1, -1, -1]))
+    effect = product(rows) - product(rows * [0, 1, 1, 1])
+    assert_allclose(alone.values, np.abs(e.values[:, 0] - effect))
+    assert (alone.values > 0.1).all()
+
+    y = np.zeros(len(rows))
+    loss = {"behavior": xai.behavior.PredictionLoss("squared"), "y": y}
+    e = xai.explain(product, rows, "exact_shapley", removal=ZERO, **loss)
+    assert_allclose(metrics.completeness_gap(product, rows, e, y=y).values, 0, atol=1e-9)
+    want = metrics.completeness_gap(
+        product, rows, e.values, removal=ZERO, **loss | {"y": y + 1}
+    ).values
+    assert (want > 0.1).any()
+    assert_allclose(metrics.completeness_gap(product, rows, e, y=y + 1).values, want)
+
+
 @pytest.mark.parametrize("method", ["integrated_gradients", "deeplift", "exact_shapley"])
 def test_complete_methods_leave_no_gap(method):
     torch = pytest.importorskip("torch")

@@ -458,6 +458,9 @@ def test_attributions_of_other_rows_than_xs_are_refused(name, rows, attribution)
     if name not in ("complexity", "sparseness", "effective_complexity"):  # these see no rows
         with pytest.raises(ValueError, match="the attribution has 6 rows, and x has 4"):
             scored(name, model, rows[:4], attribution)
+        e = xai.explain(model, rows, "occlusion", removal="baseline")
+        with pytest.raises(ValueError, match="the explanation has 6 rows, and x has 4"):
+            scored(name, model, rows[:4], e)
     with pytest.raises(ValueError, match="'b' has 4 rows, and 'a' has 6"):
         metrics.evaluate(model, rows, {"a": attribution, "b": attribution[:4]}, [name])
 
@@ -483,7 +486,7 @@ def test_a_radius_is_a_positive_number(name, radius, rows, attribution):
         scored(name, model, rows, attribution, radius=radius)
 
 
-COUNTS = ("steps", "samples", "directions", "k", "subset_size")
+COUNTS = ("steps", "samples", "directions", "k", "subset_size", "size", "segments")
 SIZES = ("tolerance", "weight", "step", "shift", "share")
 """Options that are whole numbers, and such that are numbers."""
 WRONG = [

@@ -245,6 +245,22 @@ def test_smoothed_likeness_is_that_of_mean_attributions(net, x):
     assert_allclose(score.curve[:, -1], ranks)
 
 
+def test_noise_leaves_categories_as_they_are(net, x):
+    """Their codes are no amounts: neither is one moved, nor does it widen the others' range."""
+    asked = []
+    x = x.clone()
+    x[:, 2] = 1e6
+    explain = lambda model, rows, target: asked.append(rows.numpy()) or rows  # noqa: E731
+    given = {"smooth": 50, "noise": 0.2, "steps": 0, "explain": explain}
+    metrics.parameter_randomization(net, x, x, categorical=[2], **given)
+    moved = asked[0].reshape(5, 50, 6) - x.numpy()[:, None]
+    assert (moved[:, :, 2] == 0).all() and (np.abs(moved) < 10).all()
+    assert (moved[:, :, [0, 1, 3, 4, 5]] != 0).all()
+    asked.clear()
+    metrics.parameter_randomization(net, x, x, categorical=range(6), **given)
+    assert_array_equal(asked[0], np.repeat(x.numpy(), 50, axis=0))
+
+
 def test_gradients_of_two_probabilities_are_opposite():
     """p1 = 1 − p0, whatever the network below the softmax: any linear method gives −1."""
     torch.manual_seed(0)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from scipy import sparse
 
 import xai
 from xai.removal import Baseline, Marginal, ProductOfMarginals, Uniform
@@ -498,10 +499,11 @@ def test_modules_in_bfloat16_are_given_drawn_values(removal):
 
 
 def filled(x):
-    return np.nan_to_num(np.asarray(x), nan=10.0).sum(axis=1)
+    x = x.toarray() if sparse.issparse(x) else np.asarray(x)
+    return np.nan_to_num(x, nan=10.0).sum(axis=1)
 
 
-@pytest.mark.parametrize("kind", ["array", "tensor", "frame"])
+@pytest.mark.parametrize("kind", ["array", "tensor", "frame", "sparse"])
 @pytest.mark.parametrize(("statistic", "known"), [("mean", 2.0), ("min", 1.0), ("max", 3.0)])
 def test_a_statistic_leaves_missing_values_out(kind, statistic, known):
     """Else one missing cell makes all of a column's replacements missing."""
@@ -511,6 +513,8 @@ def test_a_statistic_leaves_missing_values_out(kind, statistic, known):
         x, data = torch.tensor(x), torch.tensor(data)
     elif kind == "frame":
         x, data = map(pytest.importorskip("pandas").DataFrame, (x, data))
+    elif kind == "sparse":
+        x, data = map(sparse.csr_array, (x, data))
     explanation = xai.explain(filled, x, "occlusion", removal=Baseline(statistic), data=data)
     np.testing.assert_allclose(explanation.values, [[5 - known, 4 - 10]])
 

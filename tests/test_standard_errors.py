@@ -114,6 +114,22 @@ def test_small_backgrounds(method, m, pairs):
     assert 0.8 < ratio < 1.25
 
 
+@pytest.mark.parametrize("game", ["additive", "rough"])
+@pytest.mark.parametrize(("m", "budget"), [(2, 384), (2, 496), (3, 460), (4, 614)])
+def test_each_coalition_once_on_one_of_few_draws(m, budget, game):
+    """Neighbours may share their draw, so that the spread between them shows half of it, of two."""
+    f = rough if game == "rough" else lambda x: x @ np.linspace(-1, 2, D)
+    rng = np.random.default_rng(4)
+    x, data = rng.normal(size=(1, D)) + 0.5, rng.normal(size=(m, D))
+    exact = xai.explain(f, x, "exact_shapley", data=data, budget=100_000).values[0]
+    found = [
+        xai.explain(f, x, "kernel_shap", data=data, budget=budget, seed=s) for s in range(2 * SEEDS)
+    ]
+    misses = np.square([e.values[0] - exact for e in found])
+    ratio = np.sqrt(np.mean(misses) / np.mean([e.std_error[0] ** 2 for e in found]))
+    assert 0.85 < ratio < 1.15
+
+
 @pytest.mark.parametrize("budget", [400, 4000])
 @pytest.mark.parametrize("method", ["ime", "qii"])
 def test_endless_draws(table, oracle, method, budget):
@@ -400,3 +416,38 @@ def test_a_better_budget_gives_a_smaller_error(table, removal):
         for budget in (300, 5000)
     ]
     assert errors[1] < 0.5 * errors[0]
+
+
+# ---------------------------------------------------------------------- nothing but rounding
+
+
+@pytest.mark.parametrize("budget", [230, 900, 3000])
+@pytest.mark.parametrize(
+    ("method", "options"),
+    [
+        ("permutation_shap", {}),
+        ("shapley", {"order": 2}),
+        ("shapley", {"tolerance": 0.01}),
+        ("beta_shapley", {}),
+    ],
+)
+def test_a_spread_of_rounding_takes_no_slope(method, options, budget):
+    """Rows that add up to 1 are predicted alike when nothing is kept, but for the last digit.
+
+    Adding columns in another order changes that digit, and may change no more of the answer.
+    """
+    rng = np.random.default_rng(1)
+    x, data = 2 * rng.dirichlet(np.ones(D), size=1), rng.dirichlet(np.ones(D), size=M)
+
+    def f(z):
+        s = sum(z.T)
+        return np.sin(5 * s) + 30 * (s - 1) * z[:, 0] * z[:, 1]
+
+    def other(z):
+        s = sum(z.T[::-1])
+        return np.sin(5 * s) + 30 * (s - 1) * z[:, 0] * z[:, 1]
+
+    one, two = (xai.explain(g, x, method, data=data, budget=budget, **options) for g in (f, other))
+    assert one.evaluations == two.evaluations
+    np.testing.assert_allclose(one.values, two.values, atol=1e-9)
+    np.testing.assert_allclose(one.std_error, two.std_error, rtol=1e-6, atol=1e-9)

@@ -113,6 +113,8 @@ class Game(ABC):
         Whether `sample` accepts draws beyond `n_draws`.
     commutes : bool
         Whether `value` is the mean of `sample` over draws.
+    rounding : float
+        The part of a value that the model's rounding may change.
     evaluations : int
         Model rows spent so far, over all rows.
     player_names : (d,) str, or none
@@ -136,6 +138,7 @@ class Game(ABC):
     sampled_draws: bool = False
     endless: bool = False
     commutes: bool = True
+    rounding: float = 1e-12
     evaluations: int = 0
     progress: Progress | None = None
     player_names: Sequence[str] = ()
@@ -349,6 +352,7 @@ class ModelGame(Game):
         self.n_draws, self.endless = self.draws.n_draws, self.draws.endless
         self.sampled_draws = self.endless
         self.commutes = self.values.reduce is None
+        self.rounding = max(self.rounding, 8 * float(np.finfo(self.full_outputs.dtype).eps))
         self._empty = dict(self.removed)
         everything = self.partition.covers(self._rows).all()
         self._has_shared_empty = (
@@ -739,7 +743,7 @@ class DatasetGame(Game):
 
     def __post_init__(self) -> None:
         self.n_players, self.n_outputs = self.inner.n_players, self.inner.n_outputs
-        self.n_draws = self.inner.n_rows
+        self.n_draws, self.rounding = self.inner.n_rows, self.inner.rounding
         self.sampled_draws = True
         self.progress, self.player_names = self.inner.progress, self.inner.player_names
         self.pixels = self.inner.pixels

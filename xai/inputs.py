@@ -513,14 +513,14 @@ def _read_objects(array: NDArray[Any], data: Any, own: list[Any]) -> Inputs:
     tables = [[array[:, j] for j in range(d)]]
     tables += [] if data is None else [table_of(data, "data")]
     tables += [table_of(rows, "the removal") for rows in own]
-    natural = [[_natural(cells) for cells in table] for table in tables]
-    numeric = [all(_numeric_cells(table[j]) for table in natural) for j in range(d)]
+    known = [[_natural(_given_cells(table[j])) for table in tables] for j in range(d)]
+    numeric = [all(map(_numeric_cells, column)) for column in known]
     blocks, pools = _encode_columns(tables, numeric)
     columns = [
-        Column(str(j), cells.dtype, integral=cells.dtype.kind in "iub")
+        _numbers_of_objects(str(j), known[j], [table[j] for table in tables])
         if pool is None
         else Column(str(j), array.dtype, _object_array(pool, array.dtype))
-        for j, (cells, pool) in enumerate(zip(natural[0], pools, strict=True))
+        for j, pool in enumerate(pools)
     ]
     encode_columns = _pool_encoder(columns, pools)
 
@@ -531,9 +531,32 @@ def _read_objects(array: NDArray[Any], data: Any, own: list[Any]) -> Inputs:
         out = np.empty(batch.shape, array.dtype)
         for j, column in enumerate(columns):
             out[:, j] = column.decode(batch[:, j])
+            if column.nullable is not None:
+                out[np.isnan(batch[:, j]), j] = None
         return out
 
     return Inputs(blocks[0], decode, encode, categorical=~np.array(numeric), columns=columns)
+
+
+def _given_cells(cells: NDArray[Any]) -> NDArray[Any]:
+    """The cells of a column that are not None."""
+    if cells.dtype != object:
+        return cells
+    return cells[[cell is not None for cell in cells]]
+
+
+def _numbers_of_objects(name: str, known: list[NDArray[Any]], tables: list[NDArray[Any]]) -> Column:
+    """A column of numbers among objects; None is a missing one, wherever there is any."""
+    dtype = next((cells.dtype for cells in known if len(cells)), known[0].dtype)
+    kind = bool if dtype.kind == "b" else int
+
+    def whole(values: NDArray[Any]) -> Any:
+        if values.dtype.kind != "f" or dtype.kind == "f":
+            return values
+        return _object_array([v if v != v else kind(v) for v in values.tolist()], np.dtype(object))
+
+    missing = sum(map(len, known)) < sum(map(len, tables))
+    return Column(name, dtype, integral=dtype.kind in "iub", nullable=whole if missing else None)
 
 
 def _is_number(value: object) -> bool:

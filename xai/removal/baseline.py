@@ -117,17 +117,25 @@ def _kind(value: float) -> Any:
 
 def _statistic(block: Block, name: str) -> Block:
     if sparse.issparse(block):
-        return sparse.csr_array(
-            np.atleast_2d(
-                getattr(block, name)(axis=0).toarray() if name != "mean" else block.mean(axis=0)
-            )
-        )
+        return _sparse_statistic(block, name)
     rows = as_array(block)
     assert rows is not None
     found = of_known(_STATISTICS[name], rows)[None]
     if is_tensor(block):
         return _floating(block[:1]).new_tensor(found) if name == "mean" else block.new_tensor(found)
     return back(found, block)
+
+
+def _sparse_statistic(block: Block, name: str) -> Block:
+    """One row (1, columns) of sparse rows' statistics; NaN where a column knows nothing else."""
+    if name != "mean":
+        return sparse.csr_array(getattr(block, f"nan{name}")(axis=0).toarray().reshape(1, -1))
+    known, missing = block.copy(), block.copy()
+    missing.data = np.isnan(block.data)
+    known.data = np.where(missing.data, 0, block.data)
+    with np.errstate(invalid="ignore"):
+        mean = known.sum(axis=0) / (block.shape[0] - missing.sum(axis=0))
+    return sparse.csr_array(np.atleast_2d(back(mean, block)))
 
 
 def _own_statistic(block: Block, name: str, channel_axis: int) -> Block:

@@ -86,7 +86,7 @@ class HSIC(Summary):
             return two_levels(plan.seed, len(samples), d, self.scrambles)
 
         def estimate(S: Coalitions, v: Floats) -> tuple[Floats, Floats]:
-            cells = [[self._across(S, y) for y in row.T] for row in v]  # (R, k, 2, d)
+            cells = [[self._across(S, y, game) for y in row.T] for row in v]  # (R, k, 2, d)
             values, errors = np.moveaxis(np.array(cells), (2, 3), (0, 2))
             return values, errors
 
@@ -102,13 +102,13 @@ class HSIC(Summary):
         for row in range(game.n_rows):
             v = grid_in_parts(game, np.array([row]), S, None)[0]
             for j, y in enumerate(v.T):
-                values[row, :, j] = moment(s, y, s, y, median_distance(y)) / 2
+                values[row, :, j] = moment(s, y, s, y, median_distance(y, game.rounding)) / 2
         errors = np.full_like(values, np.nan) if game.sampled_draws else None
         return finish(game, values, errors, base=base, full=full, tolerance=plan.tolerance)
 
-    def _across(self, S: Coalitions, y: NDArray[np.float64]) -> tuple[Floats, Floats]:
+    def _across(self, S: Coalitions, y: NDArray[np.float64], game: Game) -> tuple[Floats, Floats]:
         """Means (d,) over pairs of scrambles, and their jackknife error."""
-        width, s, R = median_distance(y), _signs(S), self.scrambles
+        width, s, R = median_distance(y, game.rounding), _signs(S), self.scrambles
         first, second = np.split(y, 2)
         table = np.zeros((R, R, S.shape[1]))
         own = [
@@ -139,12 +139,16 @@ def moment(
     return total / (len(s) * len(t))
 
 
-def median_distance(y: NDArray[np.float64]) -> float:
-    """The median distance between two of the values; of different ones, where most are equal."""
+def median_distance(y: NDArray[np.float64], rounding: float = 0.0) -> float:
+    """The median distance between two of the values; of different ones, where most are equal.
+
+    Those that differ by no more than `rounding` times the largest |y| are equal.
+    """
     y = np.sort(y)
     if len(y) > QUANTILES:
         y = y[np.linspace(0, len(y) - 1, QUANTILES).round().astype(int)]
     distance = np.abs(y[:, None] - y)[np.triu_indices(len(y), 1)]
+    distance[distance <= rounding * np.abs(y[[0, -1]]).max()] = 0
     found = float(np.median(distance))
     if found == 0 and distance.any():
         found = float(np.median(distance[distance > 0]))

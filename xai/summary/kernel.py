@@ -259,7 +259,7 @@ class Design:
                 break
             copies = 1 if draws is None else int(min(max(1, fair // count), draws))
             whole = np.repeat(_whole_size(d, int(s)), copies, axis=0)
-            factor = 0.0 if draws is None else max(0.0, 1 - copies / draws)
+            factor = 0.0 if draws is None else _error_share(copies, draws)
             weight = np.full(len(whole), mass[at] / len(whole))
             design._add(whole, weight, copies=copies, factor=np.full(len(whole), factor))
             left -= count * copies
@@ -306,6 +306,8 @@ class Design:
             left_out = 1 - (1 - factor[inside]) * share
             scaled = weight[inside] * weight.sum() / weight[inside].sum()
             kept = round(copies * share)
+            if kept == 1 < copies:
+                left_out = np.ones_like(left_out)
             design._add(self.S[stratum][inside], scaled, copies=kept, factor=left_out)
         return design
 
@@ -400,6 +402,14 @@ class Design:
             rows = slice(stratum.start + part.start, stratum.start + part.stop)
             out[part] = self._signs(rows) @ solver
         return out
+
+
+def _error_share(copies: int, draws: float) -> float:
+    """Share of the spread between copies that is error, of `draws` that they do not repeat.
+
+    What is seen of one copy is how it differs from another coalition, whose draw may be the same.
+    """
+    return 1.0 if copies == 1 < draws else max(0.0, 1 - copies / draws)
 
 
 def weighted_moments(

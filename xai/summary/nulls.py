@@ -32,6 +32,7 @@ class SubGame(Game):
         self.n_outputs, self.n_draws = inner.n_outputs, inner.n_draws
         self.sampled_draws, self.endless = inner.sampled_draws, inner.endless
         self.commutes, self.progress = inner.commutes, inner.progress
+        self.rounding = inner.rounding
         self.player_names = [inner.player_names[i] for i in self.players]
 
     @property

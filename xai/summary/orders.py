@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from xai import streams
 from xai.game import Coalitions, Floats, Game, Indices
 from xai.summary.base import stops, within
-from xai.summary.walks import spreads
+from xai.summary.walks import blur, spreads
 
 
 class Tap(Protocol):
@@ -118,9 +118,9 @@ class Walks:
                 moments.add(groups, t[:, :: self.size], self.each)
                 done = int(walks[-1]) + 1
             assert moments is not None
-            total = full[active] - base[active]
+            ends = base[active], full[active]
             values[active], errors[active], slope = moments.estimate(
-                total, self.game, self.size, self.each
+                ends, self.game, self.size, self.each
             )
             if self.tolerance is not None:
                 left = ~within(values[active], errors[active], self.tolerance)
@@ -278,9 +278,9 @@ class Moments:
         return Moments(groups=self.groups, **arrays)
 
     def estimate(
-        self, total: Floats, game: Game, size: int, each: int
+        self, ends: tuple[Floats, Floats], game: Game, size: int, each: int
     ) -> tuple[Floats, Floats, Floats]:
-        """Values, which sum to the totals (R, k), standard errors, and slopes: (R, d, k) each."""
+        """Values, which sum to what is between the ends, their errors, and slopes: (R, d, k)."""
         count = self.groups
         mean, t_mean = self.phi / count, self.t / count
         var, cov, var_t = (np.zeros_like(a) for a in (mean, mean, t_mean))
@@ -288,8 +288,10 @@ class Moments:
             var = np.maximum(self.phi2 - count * mean**2, 0) / (count - 1)
             cov = (self.phi_t - count * mean * t_mean[:, None]) / (count - 1)
             var_t = np.maximum(self.t2 - count * t_mean**2, 0) / (count - 1)
+        varies = var_t > blur(game, ends) ** 2  # else a slope of rounding
+        var_t, cov = np.where(varies, var_t, 0.0), np.where(varies[:, None], cov, 0.0)
         phi, var_t = mean + self.shift, var_t[:, None]
-        gap = (total - (t_mean + self.t_shift))[:, None]
+        gap = (ends[1] - ends[0] - (t_mean + self.t_shift))[:, None]
         share = _share(var, phi)
         prior = (8 / count) * np.maximum(var_t, gap**2)
         scale = var_t + prior

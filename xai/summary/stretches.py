@@ -13,7 +13,7 @@ from xai.game import Coalitions, Floats, Game, Indices
 from xai.known import Known, keys_along
 from xai.summary.base import Attribution, finish, stops, within
 from xai.summary.orders import ends_at
-from xai.summary.walks import spreads
+from xai.summary.walks import blur, spreads
 
 GOLDEN = (5**0.5 - 1) / 2
 EVEN = 0.2
@@ -95,7 +95,9 @@ class Stretches:
                 moments.add(found)
                 done = int(pairs[-1]) + 1
             assert moments is not None
-            values[active], errors[active] = moments.estimate(self.game, self.size)
+            values[active], errors[active] = moments.estimate(
+                self.game, self.size, blur(self.game, (base[active], full[active]))
+            )
             if self.tolerance is not None:
                 left = ~within(values[active], errors[active], self.tolerance)
                 active, moments = active[left], moments.keep(left)
@@ -303,12 +305,16 @@ class _Moments:
         arrays = {n: v[rows] for n, v in vars(self).items() if n not in ("groups", "seen")}
         return _Moments(groups=self.groups, seen=self.seen, **arrays)
 
-    def estimate(self, game: Game, size: int) -> tuple[Floats, Floats]:
-        """Values and standard errors (R, d, k); NaN for a player no walk has met."""
+    def estimate(self, game: Game, size: int, blur: Floats) -> tuple[Floats, Floats]:
+        """Values and standard errors (R, d, k); NaN for a player no walk has met.
+
+        A spread of t below `blur` (R, k) is rounding.
+        """
         total = np.where(self.z[..., 1] > 0, self.z[..., 1], np.nan)
         y, x = self.z[..., 0] / total, self.z[..., 2] / total
         square = self.tz[..., 2] / total
-        varies = square - x**2 > ROUNDING * square  # else a slope of rounding over rounding
+        # else a slope of rounding over rounding
+        varies = (square - x**2 > ROUNDING * square) & (square > blur[:, None] ** 2)
         variance = np.where(varies, square - x**2, 0.0)
         prior = 8 / np.maximum(self.seen, 1)[:, None] * variance
         scale = np.where(varies, variance + prior, 1.0)

@@ -161,6 +161,7 @@ def two_stage(
     shift: Floats,
     noise: Floats | None,
     total: Floats,
+    blur: Floats,
 ) -> tuple[Floats, Floats]:
     """Mean over draws with v(N) − v(∅) regressed out, and its error: two-stage sampling.
 
@@ -169,6 +170,7 @@ def two_stage(
     means : (R, D, d, k), t : (R, D, k) of each draw; total : (R, k), the mean of t over all draws
     shift : (R, d, k), what is known to be too much in their mean
     noise : (R, d, k) variance of the mean of `means` that comes from within draws; None: unknown
+    blur : (R, k), below which a spread of t is rounding, and takes no slope
     """
     count, several = means.shape[1], draws.several
     phi, t_mean = mean_of_draws(means), mean_of_draws(t)
@@ -177,6 +179,8 @@ def two_stage(
     var = np.einsum("rgdk,rgdk->rdk", centred, centred) / spare
     cov = np.einsum("rgdk,rgk->rdk", centred, t_centred) / spare
     var_t = np.einsum("rgk,rgk->rk", t_centred, t_centred) / spare
+    varies = var_t > blur**2
+    var_t, cov = np.where(varies, var_t, 0.0), np.where(varies[:, None], cov, 0.0)
     gap = total - t_mean
     share = _share(var if count > 1 else np.zeros_like(var), phi)
     prior = (8 / count) * np.maximum(var_t, gap**2)[:, None]

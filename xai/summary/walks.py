@@ -23,6 +23,11 @@ def spreads(game: Game) -> bool:
     return game.commutes and (game.endless or game.n_draws > 1)
 
 
+def blur(game: Game, ends: tuple[Floats, Floats]) -> Floats:
+    """How far rounding alone may move differences of values, (R, k), by their ends (R, k)."""
+    return np.asarray(game.rounding * np.maximum(*map(np.abs, ends)))
+
+
 def pair_cost(game: Game) -> int:
     """Model rows of a walk and its reverse; their ends are known, unless a draw is new."""
     unit = game.sample_cost if game.commutes else game.value_cost
@@ -89,7 +94,7 @@ class Walks:
         base, full = ends
         seed = int(streams.bits(self.plan.seed, streams.PERMUTATION, np.array([first]), 1)[0, 0])
         ranks = (self.orders or (lambda s, p: stratified_ranks(s, p, d)))(seed, count)
-        slots, draws, spread, told = self._places(rows, first, count)
+        slots, draws, spread, told = self._places(rows, ends, first, count)
         phi = np.empty((len(rows), count, d, game.n_outputs))
         t = np.empty((len(rows), count, game.n_outputs))
         values, errors = (
@@ -110,7 +115,7 @@ class Walks:
                 done = part.stop
             values[active], errors[active] = self._estimate(
                 phi[active, :done], t[active, :done], slots[active, :done], ranks[:done],
-                spread[active], told[active], (full - base)[active],
+                spread[active], told[active], (base[active], full[active]),
             )  # fmt: skip
             if tolerance is not None:
                 met = within(values[active], errors[active], tolerance)
@@ -121,7 +126,7 @@ class Walks:
         return values, errors
 
     def _places(
-        self, rows: Indices, first: int, count: int
+        self, rows: Indices, ends: tuple[Floats, Floats], first: int, count: int
     ) -> tuple[Indices, Indices, NDArray[np.float64], NDArray[np.bool_]]:
         """Slot and draw (R, P) of each pair; for each slot (R, D) the spread that is expected.
 
@@ -140,6 +145,7 @@ class Walks:
         else:
             none, every = (np.full((m, game.n_players), kept) for kept in (False, True))
             gap = game.grid(rows, every, np.arange(m)) - game.grid(rows, none, np.arange(m))
+            gap = np.where(np.abs(gap) > blur(game, ends)[:, None], gap, 0.0)
             seed = self.plan.seed + first
             slots, spread, told = promising_slots(count, np.sqrt((gap**2).sum(axis=2)), seed)
             return slots, slots, spread, told
@@ -177,7 +183,7 @@ class Walks:
         ranks: NDArray[np.intp],
         spread: NDArray[np.float64],
         told: NDArray[np.bool_],
-        total: Floats,
+        ends: tuple[Floats, Floats],
     ) -> tuple[Floats, Floats]:
         """Values and standard errors (R, d, k) from contributions (R, P, d, k)."""
         game, count = self.game, int(slots.max()) + 1
@@ -196,7 +202,8 @@ class Walks:
             trends=self.orders is None,
         )
         draws = Population(game.n_draws, spreads(game), game.sampled_draws)
-        return two_stage(draws, means, by_slot(t, slots, count)[0], shift, noise, total)
+        of_draws, total, fine = by_slot(t, slots, count)[0], ends[1] - ends[0], blur(game, ends)
+        return two_stage(draws, means, of_draws, shift, noise, total, fine)
 
 
 def contributions(inner: Floats, low: Floats, high: Floats, ranks: NDArray[np.intp]) -> Floats:
