@@ -459,10 +459,11 @@ def _key(value: Any) -> Any:
     """What tells a column's values apart: nothing is missing twice, and True is not 1."""
     if isinstance(value, bool | np.bool_):
         return bool, bool(value)
-    return None if _missing(value) else value
+    return None if missing(value) else value
 
 
-def _missing(value: object) -> bool:
+def missing(value: object) -> bool:
+    """Whether a cell of any dtype holds nothing."""
     if value is None or type(value).__name__ in ("NAType", "NaTType"):
         return True
     if isinstance(value, np.datetime64 | np.timedelta64):
@@ -553,10 +554,10 @@ def matched(frame: Any, wanted: list[Any], what: str, of: str) -> Any:
     labels = _labels(frame)
     if len(set(labels)) != len(labels):
         raise ValueError(f"{what} has columns of the same name: {labels}")
-    missing = [c for c in wanted if c not in labels]
+    lacking = [c for c in wanted if c not in labels]
     extra = [c for c in labels if c not in wanted]
-    if missing or extra:
-        told = [f"lacks {missing}"] * bool(missing) + [f"has the extra {extra}"] * bool(extra)
+    if lacking or extra:
+        told = [f"lacks {lacking}"] * bool(lacking) + [f"has the extra {extra}"] * bool(extra)
         raise ValueError(f"{what} {' and '.join(told)}, by the columns of {of}")
     return frame[wanted]
 
@@ -581,14 +582,14 @@ def _cast_exactly(cell: Any, dtype: Any) -> Any:
     value = cell.iloc[0]
     if isinstance(dtype, pandas.CategoricalDtype):
         known = list(dtype.categories)
-        new = [] if _missing(value) or value in known else [value]
+        new = [] if missing(value) or value in known else [value]
         return cell.astype(pandas.CategoricalDtype([*known, *new], ordered=dtype.ordered))
     try:
         cast = cell.astype(dtype)
     except (TypeError, ValueError):
         return cell.infer_objects()
-    if _missing(value):
-        kept = _missing(cast.iloc[0])
+    if missing(value):
+        kept = missing(cast.iloc[0])
     elif isinstance(value, str):
         kept = not pandas.api.types.is_bool_dtype(dtype)  # every word would be True
     else:
@@ -598,17 +599,18 @@ def _cast_exactly(cell: Any, dtype: Any) -> Any:
 
 def _cells(frame: Any) -> list[Any]:
     """Columns as arrays; missing numbers are NaN."""
-    return [_cells_of(frame[c]) for c in _labels(frame)]
+    return [cells_of(frame[c]) for c in _labels(frame)]
 
 
-def _cells_of(series: Any) -> NDArray[Any]:
+def cells_of(series: Any) -> NDArray[Any]:
+    """A DataFrame's column as an array; missing numbers are NaN."""
     column = nw.from_native(series, series_only=True)
-    if column.is_null().any() and _numeric(series):
+    if column.is_null().any() and holds_numbers(series):
         return np.asarray(column.cast(nw.Float64).to_numpy())
     return np.asarray(series.to_numpy())
 
 
-def _numeric(series: Any) -> bool:
+def holds_numbers(series: Any) -> bool:
     """Whether a column's values are amounts that float64 holds without loss."""
     column = nw.from_native(series, series_only=True)
     dtype = column.dtype
@@ -637,7 +639,7 @@ def _read_frame(x: Any, data: Any, accepts: Sequence[str] | None, own: list[Any]
 
     tables = [_cells(frame) for frame in frames]
     tables += [table_of(rows, "the removal") for rows in own]
-    numeric = [all(_numeric(frame[c]) for frame in frames) for c in labels]
+    numeric = [all(holds_numbers(frame[c]) for frame in frames) for c in labels]
     numeric = [
         known and all(_numeric_cells(table[j]) for table in tables[len(frames) :])
         for j, known in enumerate(numeric)
@@ -655,7 +657,7 @@ def _read_frame(x: Any, data: Any, accepts: Sequence[str] | None, own: list[Any]
         Column(
             str(c),
             dtype,
-            None if pool is None else _native_pool(x[c], frames, c, pool),
+            None if pool is None else native_pool(x[c], frames, c, pool),
             integral=pool is None and dtype.kind in "iub",
             nullable=None if pool is not None else _nullable(x[c]),
         )
@@ -770,7 +772,7 @@ class _Pool:
         return self.values.gather(codes) if hasattr(self.values, "gather") else self.values[codes]
 
 
-def _native_pool(own: Any, frames: list[Any], label: Any, pool: list[Any]) -> _Pool:
+def native_pool(own: Any, frames: list[Any], label: Any, pool: list[Any]) -> _Pool:
     """The distinct values of a column as a native Series of the column's own dtype.
 
     A value that the dtype cannot hold is refused: it would reach the model as another, or as a
@@ -785,7 +787,7 @@ def _native_pool(own: Any, frames: list[Any], label: Any, pool: list[Any]) -> _P
     except Exception as error:  # each library of DataFrames raises errors of its own
         raise ValueError(f"{refusal} ({error})") from error
     for before, after in zip(pool, np.asarray(values.to_numpy()), strict=True):
-        if _missing(before) != _missing(after) or not (_missing(before) or before == after):
+        if missing(before) != missing(after) or not (missing(before) or before == after):
             raise ValueError(f"{refusal} ({before!r} would become {after!r})")
     return _Pool(values)
 
@@ -804,7 +806,7 @@ def _native_values(own: Any, frames: list[Any], label: Any, pool: list[Any]) -> 
         # categories in their own order, though no row may have them, then values of other dtypes
         others = [frame[label].dtype for frame in frames]
         named = [d.categories for d in others if isinstance(d, pandas.CategoricalDtype)]
-        values = [value for value in pool if not _missing(value)]
+        values = [value for value in pool if not missing(value)]
         known = dict.fromkeys(value for part in [*named, values] for value in part)
         dtype = pandas.CategoricalDtype(list(known), ordered=dtype.ordered)
     return pandas.Series(pool, dtype=dtype)
