@@ -8,7 +8,18 @@ import numpy as np
 
 from xai.plots.many import Many, read_many
 from xai.plots.row import Floats
-from xai.plots.style import NEUTRAL, Z95, amounts, ink, new_axes, row_axes, title, value_bar
+from xai.plots.style import (
+    NEUTRAL,
+    Z95,
+    amounts,
+    ink,
+    new_axes,
+    one_line,
+    row_axes,
+    title,
+    two_lines,
+    value_bar,
+)
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -64,7 +75,7 @@ def beeswarm(
         )  # fmt: skip
     if np.isfinite(shown.data).any():
         value_bar(axes, drawn, "feature value")
-    title(axes, shown.heading, width=56)
+    title(axes, shown.heading, width=50)
     axes.set_xlabel("\n".join(["attribution", *line_notes(shown)]))
     return axes
 
@@ -157,10 +168,10 @@ def scatter(
         value_bar(axes, drawn, many.names[by])
     _histogram(axes, column, len(many.categories[player]))
     if many.categories[player]:
-        kinds = many.categories[player]
+        kinds = [one_line(kind) for kind in many.categories[player]]
         axes.set_xticks(range(len(kinds)), kinds, rotation=30, ha="right", parse_math=False)
-    title(axes, many.heading, width=56)
-    axes.set_xlabel(many.names[player], parse_math=False)
+    title(axes, many.heading, width=50)
+    axes.set_xlabel(two_lines(many.names[player]), parse_math=False)
     axes.set_ylabel("\n".join(["attribution", *line_notes(many)]))
     return axes
 
