@@ -412,6 +412,27 @@ def test_rows_and_columns_are_chosen_in_a_browser(tmp_path: Path) -> None:
 
 
 @in_browser
+def test_features_of_one_name_and_large_whole_numbers_in_a_browser(tmp_path: Path) -> None:
+    values = np.array([[np.nan, 1.0, -3.0], [np.nan, 1.0, 2.0]])
+    made = linear(2, 3, values=values, feature_names=["gap", "a", "a"])
+    made = replace(made, data=np.array([[12345.0, 0.123456, 7], [1, 2, 3]]))
+    made.to_html(tmp_path / "page.html")
+    dom, console = browse(
+        tmp_path / "page.html",
+        """
+        const texts = (where) => [...document.querySelectorAll(where)].map((one) => one.textContent);
+        document.title = [
+          texts('#rows tbody tr:first-child td:last-child'), texts('#row td:nth-child(2)'),
+          texts('#features tr[aria-current] td').map(parseFloat),
+        ].join('|');
+        """,
+    )
+    assert console == ""
+    (title,) = re.findall("<title>(.*?)</title>", dom)
+    assert title == "a -3.00|7,0.1235,12345|2.5"
+
+
+@in_browser
 def test_maps_have_a_slider_and_tell_their_values_in_a_browser(tmp_path: Path) -> None:
     made = images()
     made.to_html(tmp_path / "page.html")
