@@ -420,7 +420,8 @@ def test_features_of_one_name_and_large_whole_numbers_in_a_browser(tmp_path: Pat
     dom, console = browse(
         tmp_path / "page.html",
         """
-        const texts = (where) => [...document.querySelectorAll(where)].map((one) => one.textContent);
+        const all = (where) => [...document.querySelectorAll(where)];
+        const texts = (where) => all(where).map((one) => one.textContent);
         document.title = [
           texts('#rows tbody tr:first-child td:last-child'), texts('#row td:nth-child(2)'),
           texts('#features tr[aria-current] td').map(parseFloat),
