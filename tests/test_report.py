@@ -204,6 +204,13 @@ def test_a_page_escapes_everything(tmp_path: Path) -> None:
     assert Reader(text).text.count(EVIL) >= 3  # the title, above the page and on it, and the recipe
 
 
+def test_rows_may_be_named_by_an_index(tmp_path: Path) -> None:
+    days = np.array(["2020-01-01", "2020-01-02"], "M8[D]")
+    for names in (np.arange(7, 9), days):
+        text = write(tmp_path, {"mine": linear(2)}, row_names=names)
+        assert data_of(text)["rows"] == [str(name) for name in names]
+
+
 def test_a_page_says_what_it_leaves_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(payload, "MOST_NUMBERS", 2 * 5 * 3)
     text = write(tmp_path, {"one": linear(3, 5)})
