@@ -338,13 +338,13 @@ def test_a_file_that_changed_on_disk_is_noticed_and_can_be_had_again(site, tmp_p
 def test_a_damaged_digest_is_no_match(site, tmp_path, record):
     datasets.fetch_german_credit(data_home=tmp_path)
     (tmp_path / "german.data.sha256").write_bytes(record)
-    with pytest.raises(ValueError, match="delete .*german.data.sha256"):
+    with pytest.raises(ValueError, match=r"delete .*german\.data\.sha256"):
         datasets.fetch_german_credit(data_home=tmp_path)
 
 
 def test_a_file_of_no_text_is_refused_by_name(tmp_path):
     (tmp_path / "german.data").write_bytes(b"\x1f\x8b\xff\xfe")
-    with pytest.raises(ValueError, match="german.data holds no text"):
+    with pytest.raises(ValueError, match=r"german\.data holds no text"):
         datasets.fetch_german_credit(data_home=tmp_path)
 
 

@@ -186,6 +186,43 @@ def test_a_column_of_numbers_with_gaps_is_drawn_as_numbers() -> None:
     )
 
 
+@pytest.mark.parametrize("kind", ["beeswarm", "scatter"])
+def test_infinite_values_of_a_feature_have_the_last_colour(kind: str) -> None:
+    x = X.copy()
+    x[0] = np.inf
+    one = replace(made(), data=x)
+    options: dict[str, Any] = {"feature": 0, "color": 1} if kind == "scatter" else {}
+    axes = one.plot(kind, **options)
+    axes.figure.canvas.draw()
+    found = next(c for c in axes.collections if type(c).__name__ == "PathCollection")
+    colours = np.asarray(found.get_array())
+    assert colours.max() == colours[0] == 1
+    assert partner(read_many(one), 0) == partner(read_many(made()[1:]), 0)
+
+
+def test_the_words_of_a_short_text_are_all_that_is_drawn() -> None:
+    texts = ["good film", "a film of many more words"]
+    made = xai.explain(lambda t: np.array([len(s) * 1.0 for s in t]), texts, "occlusion")
+    assert sorted(tick_labels(made[0].plot("beeswarm"))) == ["film", "good"]
+    assert xai.overview.importance(made[0]).names == ["good", "film"]
+
+
+@pytest.mark.parametrize("kind", ["bar", "beeswarm", "global", "heatmap"])
+def test_values_that_are_all_unknown_make_an_empty_picture(kind: str) -> None:
+    one = replace(made(), values=np.full((40, 4), np.nan))
+    one.plot(kind).figure.canvas.draw()
+    xai.plots.global_bar({"a": one, "b": one}).figure.canvas.draw()
+
+
+def test_nothing_to_show_is_refused() -> None:
+    for draw in (xai.plots.compare, xai.plots.global_bar):
+        with pytest.raises(ValueError, match="max_display must be an integer of at least 1"):
+            draw({"a": made()}, max_display=0)
+    score = xai.metrics.deletion(product, X, made(), removal="baseline")
+    with pytest.raises(ValueError, match="rows is empty"):
+        xai.plots.curves(score, rows=[])
+
+
 def test_scatters_that_cannot_be_drawn_are_refused() -> None:
     with pytest.raises(ValueError, match="did you mean 'a'"):
         made().plot("scatter", feature="A")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from xai.plots.many import Many, read_many
-from xai.plots.row import Floats, Row, read
+from xai.plots.row import Floats, Row, check_count, read
 from xai.plots.series import dot_axes, dots
 from xai.plots.style import NEUTRAL, Z95, ink, row_axes, sign_colours, signed, title
 
@@ -107,7 +107,8 @@ def _cohorts(
     first = next(iter(found.values()))
     if any(one.names != first.names for one in found.values()):
         raise ValueError("cohorts are compared on the same features; their names differ")
-    sizes = np.nanmax([one.values for one in found.values()], axis=0)
+    check_count(max_display)
+    sizes = np.max([np.nan_to_num(one.values) for one in found.values()], axis=0)
     kept = np.argsort(-sizes, kind="stable")[:max_display]
     axes = dot_axes([first.names[j] for j in kept], len(found), ax)
     dots(axes, {
