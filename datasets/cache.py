@@ -100,7 +100,7 @@ def _compare(content: bytes, path: Path, otherwise: str) -> None:
         if os.access(path.parent, os.W_OK):  # a folder that somebody shares may be for reading only
             _write(f"{digest}  {path.name}\n".encode(), record)
         return
-    known = record.read_text("ascii").split()[0]
+    known = (record.read_text(errors="replace").split() or ["nothing"])[0]
     if digest != known:
         raise ValueError(
             f"{path.name} with SHA-256 {digest}, not {known} as when it was first seen, "

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,10 +16,24 @@ from xai.datasets.dataset import Floats
 MISSING = ("", "?")
 
 
+AGAIN = "Is it the right file? To fetch it again, delete it and its .sha256"
+
+
+def read_text(path: Path) -> str:
+    """What a file says; it must say something."""
+    try:
+        text = path.read_bytes().decode()
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{path} holds no text: {error}. {AGAIN}") from error
+    if not text.strip():
+        raise ValueError(f"{path} is empty. {AGAIN}")
+    return text
+
+
 def read_csv(path: Path) -> list[list[str]]:
     """The lines of a file of comma-separated values; empty ones are left out."""
-    with open(path, newline="", encoding="utf-8") as file:
-        return [line for line in csv.reader(file, skipinitialspace=True) if line]
+    lines = csv.reader(io.StringIO(read_text(path), newline=""), skipinitialspace=True)
+    return [line for line in lines if line]
 
 
 @dataclass(frozen=True)
@@ -42,7 +57,7 @@ class Table:
             if len(line) != len(names):
                 raise ValueError(
                     f"{file}: row {number} has {len(line)} entries where {len(names)} are "
-                    "expected. Is it the right file? To fetch it again, delete it and its .sha256"
+                    f"expected. {AGAIN}"
                 )
         # Of columns that come twice under one name the first is taken.
         places = {name: names.index(name) for name in names}

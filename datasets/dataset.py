@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -81,6 +81,11 @@ class Dataset:
             arrays = {k: read_only(v, v.dtype.type) for k, v in getattr(self, name).items()}
             hold(name, MappingProxyType(arrays))
         hold("categories", MappingProxyType(dict(self.categories)))
+
+    def __reduce__(self) -> tuple[type[Dataset], tuple[Any, ...]]:
+        """What pickle and copy make another of: read-only mappings they do not take."""
+        given = [getattr(self, one.name) for one in fields(self)]
+        return type(self), tuple(dict(v) if isinstance(v, MappingProxyType) else v for v in given)
 
     def __len__(self) -> int:
         return len(self.data)

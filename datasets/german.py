@@ -7,7 +7,7 @@ import os
 import numpy as np
 
 from xai.datasets.cache import obtain
-from xai.datasets.columns import Table
+from xai.datasets.columns import Table, read_text
 from xai.datasets.dataset import Dataset
 
 SOURCES = {
@@ -97,7 +97,7 @@ def fetch_german_credit(
     >>> X, y = credit.to_frame(), credit.labels  # doctest: +SKIP
     """
     [path] = obtain(SOURCES, data_home=data_home, redownload=redownload)
-    lines = [line.split() for line in path.read_text("ascii").splitlines() if line.strip()]
+    lines = [line.split() for line in read_text(path).splitlines() if line.strip()]
     table = Table.of(path, [*CODES, "risk"], lines)
     columns, categories = [], {}
     for name, meanings in CODES.items():

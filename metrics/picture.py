@@ -30,14 +30,16 @@ def _bars(report: Report, ax: Any) -> Any:
     """Means and intervals, a panel for each metric; controls in grey."""
     import matplotlib.pyplot as plt
 
-    from xai.plots.style import NEUTRAL, series_style, wrapped
+    from xai.plots.style import NEUTRAL, one_line, series_style, wrapped
 
     if ax is not None:
         raise ValueError('kind="bars" draws a panel for each metric, and makes its own figure')
     lines, columns = wrapped(len(report.metrics), 3)
+    names = [one_line(name) for name in report.names]
+    beside = max(1.6, 0.4 + 0.075 * max(map(len, names)))  # inches that the names need
     figure, axes = plt.subplots(
         lines, columns, squeeze=False, layout="constrained",
-        figsize=(1.6 + 2.7 * columns, (1.0 + 0.26 * len(report.names)) * lines),
+        figsize=(beside + 2.7 * columns, (1.0 + 0.26 * len(report.names)) * lines),
     )  # fmt: skip
     for panel in axes.flat[len(report.metrics) :]:
         panel.set_visible(False)
@@ -52,7 +54,7 @@ def _bars(report: Report, ax: Any) -> Any:
             if not np.isnan(low):
                 panel.plot([low, high], [place, place], color=colour)
         # each line of panels names the explanations once, on its left
-        labels = report.names if index % columns == 0 else [""] * len(report.names)
+        labels = names if index % columns == 0 else [""] * len(names)
         panel.set_yticks(range(len(labels)), labels, parse_math=False)
         panel.set_ylim(len(labels) - 0.5, -0.5)
         title = f"{metric}\n{report.better(metric)} is better"

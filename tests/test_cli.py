@@ -39,6 +39,19 @@ def test_a_wrong_number_of_rows_is_refused(
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_wrong_seed_or_folder_is_refused_before_anything_is_trained(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    (tmp_path / "file").touch()
+    for wrong in (["--seed", "-1"], ["--out", str(tmp_path / "file" / "x")]):
+        with pytest.raises(SystemExit) as leaving:
+            main(["demo", *wrong])
+        assert leaving.value.code == 2
+        said = capsys.readouterr()
+        assert f"argument {wrong[0]}: " in said.err
+        assert said.out == ""
+
+
 def test_the_demo_explains_prints_and_writes(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

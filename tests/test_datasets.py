@@ -1,12 +1,14 @@
 """The data sets: shapes, names, and arrays that nobody can change."""
 
+import copy
 import dataclasses
+import pickle
 
 import numpy as np
 import pytest
 from sklearn.datasets import load_breast_cancer, load_digits, load_sample_images, load_wine
 
-from xai.datasets import breast_cancer, digits, photographs, wine
+from xai.datasets import breast_cancer, digits, photographs, suppressor2d, wine
 
 
 def test_breast_cancer_is_the_copy_of_scikit_learn() -> None:
@@ -43,6 +45,19 @@ def test_dataset_cannot_be_changed() -> None:
             array[0] = 0
     with pytest.raises(dataclasses.FrozenInstanceError):
         dataset.data = np.zeros((1, 1))  # type: ignore[misc]
+
+
+@pytest.mark.parametrize(
+    "copied", [copy.copy, copy.deepcopy, lambda data: pickle.loads(pickle.dumps(data))]
+)
+def test_a_dataset_goes_through_pickle_and_copy(copied) -> None:
+    made = suppressor2d(5)
+    same = copied(made)
+    np.testing.assert_array_equal(same.data, made.data)
+    np.testing.assert_array_equal(same.info["weights"], made.info["weights"])
+    np.testing.assert_array_equal(same.model(same.data), made.model(made.data))
+    with pytest.raises(ValueError, match="read-only"):
+        same.data[0] = 0
 
 
 def test_repr_leaves_the_numbers_out() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import zipfile
+
 import numpy as np
 import pytest
 
@@ -299,6 +301,20 @@ def test_a_foreign_file_is_refused(tmp_path):
             xai.load(tmp_path / name)
     with pytest.raises(FileNotFoundError):
         xai.load(tmp_path / "three")
+
+
+def test_a_damaged_file_is_refused(plain, tmp_path):
+    plain.save(tmp_path / "whole")
+    whole = (tmp_path / "whole").read_bytes()
+    with zipfile.ZipFile(tmp_path / "whole") as archive:
+        text = archive.getinfo("json.npy")
+    end = text.header_offset + text.compress_size
+    for place in range(end - text.compress_size // 2, end, 7):
+        damaged = bytearray(whole)
+        damaged[place] ^= 255
+        (tmp_path / "damaged").write_bytes(damaged)
+        with pytest.raises(ValueError, match="damaged is no explanation"):
+            xai.load(tmp_path / "damaged")
 
 
 # ----------------------------------------------------------------------------------- how it reads

@@ -334,6 +334,20 @@ def test_a_file_that_changed_on_disk_is_noticed_and_can_be_had_again(site, tmp_p
     assert len(site.asked) == 2
 
 
+@pytest.mark.parametrize("record", [b"", b"\xff\xfe"])
+def test_a_damaged_digest_is_no_match(site, tmp_path, record):
+    datasets.fetch_german_credit(data_home=tmp_path)
+    (tmp_path / "german.data.sha256").write_bytes(record)
+    with pytest.raises(ValueError, match=r"delete .*german\.data\.sha256"):
+        datasets.fetch_german_credit(data_home=tmp_path)
+
+
+def test_a_file_of_no_text_is_refused_by_name(tmp_path):
+    (tmp_path / "german.data").write_bytes(b"\x1f\x8b\xff\xfe")
+    with pytest.raises(ValueError, match=r"german\.data holds no text"):
+        datasets.fetch_german_credit(data_home=tmp_path)
+
+
 def test_a_source_that_changed_is_noticed_and_replaces_nothing(site, tmp_path):
     datasets.fetch_german_credit(data_home=tmp_path)
     site.files["/german.data"] = GERMAN.replace("1169", "1170")
@@ -458,6 +472,9 @@ def test_the_variable_is_obeyed(site, monkeypatch, tmp_path):
         ("german", "german.data", GERMAN.replace("1169", "much"), "'credit_amount' holds no num"),
         ("adult", "adult.data", ADULT.replace("<=50K", "50K"), "'income' holds '50K'"),
         ("compas", "compas-scores-two-years.csv", "id,age\n1,2\n", "no column 'days_b_screening"),
+        ("adult", "adult.data", "\n", "adult.data is empty"),
+        ("german", "german.data", "\n", "german.data is empty"),
+        ("compas", "compas-scores-two-years.csv", "\n", "years.csv is empty"),
     ],
 )
 def test_files_that_are_not_what_they_should_be(site, tmp_path, name, file, text, message):

@@ -330,6 +330,19 @@ def test_nothing_of_a_picture_is_cut_off_or_below_its_legend(kind, many, rows):
     plt.close("all")
 
 
+def test_long_names_leave_room_for_bars(rows):
+    import matplotlib.pyplot as plt
+
+    plt.switch_backend("Agg")
+    report = metrics.evaluate(bent, rows, {"a long $name " * 10: rows}, ["deletion"], data=rows)
+    figure = report.plot()
+    figure.canvas.draw()
+    (panel,) = (ax for ax in figure.axes if ax.get_visible())
+    assert panel.get_window_extent().width > 0.4 * figure.bbox.width
+    assert panel.yaxis.get_tightbbox().x0 > -1
+    plt.close("all")
+
+
 def test_arrays_are_scored_and_what_cannot_be_repeated_is_said_first(rows, counting):
     model = counting(linear)
     given = {"removal": ZERO}

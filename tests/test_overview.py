@@ -163,6 +163,22 @@ def test_a_tree_tells_categories_by_name() -> None:
     }  # fmt: skip
 
 
+def test_a_cohorts_name_is_true_of_its_rows() -> None:
+    """A rule is rounded no further than the split allows, and a gap is neither high nor low."""
+    year = np.array([2012.0, 2013, 2013, 2014, 2014, 2015])
+    made = xai.explain(
+        lambda x: 1.0 * (x[:, 0] > 2013), year[:, None], "exact_shapley", data=year[:2, None],
+        feature_names=["year"],
+    )  # fmt: skip
+    for by in (2, "year"):
+        sizes = {name: len(part) for name, part in cohorts(made, by).items()}
+        assert sizes == {"year <= 2013.5": 3, "year > 2013.5": 3}
+    gaps = replace(made, data=np.array([[1.0], [1], [1], [0], [0], [np.nan]]))
+    assert {name: len(part) for name, part in cohorts(gaps, "year").items()} == {
+        "year <= 0": 2, "year > 0": 3, "year missing": 1,
+    }  # fmt: skip
+
+
 # --------------------------------------------------------------------------- partial dependence
 
 
@@ -264,6 +280,44 @@ def test_effects_of_a_torch_module() -> None:
     np.testing.assert_allclose(np.diff(curve.values), w * np.diff(curve.grid), atol=1e-5)
 
 
+def gaps_at_0(x: np.ndarray) -> np.ndarray:
+    return mixed(np.nan_to_num(x))
+
+
+@pytest.mark.parametrize("most", [4, 100])
+def test_where_a_value_is_missing_it_is_no_place_on_the_curve(most: int) -> None:
+    x = np.where(np.arange(3) == 0, np.where(np.arange(60)[:, None] % 5, X, np.nan), X)
+    known = x[~np.isnan(x[:, 0])]
+    effect = partial_dependence(gaps_at_0, x, 0, resolution=most)
+    places = partial_dependence(gaps_at_0, known, 0, resolution=most).grid
+    np.testing.assert_array_equal(effect.grid, places)
+    for value, mean in zip(effect.grid, effect.values, strict=True):
+        assert np.isclose(mean, gaps_at_0(np.column_stack([np.full(60, value), x[:, 1:]])).mean())
+    curves = [accumulated_local_effects(gaps_at_0, rows, 0, bins=most) for rows in (x, known)]
+    np.testing.assert_array_equal(curves[0].values, curves[1].values)
+
+
+def test_a_grid_of_categories_keeps_the_columns_dtype() -> None:
+    pandas = pytest.importorskip("pandas")
+    kind = pandas.CategoricalDtype(["a", "b", "c"])
+    frame = pandas.DataFrame({"job": pandas.Series(["b", None, "a"], dtype=kind)})
+
+    def codes(frame: Any) -> np.ndarray:
+        assert frame["job"].dtype == kind
+        return frame["job"].cat.codes.to_numpy() * 1.0
+
+    assert partial_dependence(codes, frame, "job").grid.tolist() == ["a", "b"]
+    assert partial_dependence(codes, frame, "job", grid=["c", "a"]).values.tolist() == [2, 0]
+
+
+def test_effects_of_a_sparse_matrix() -> None:
+    from scipy import sparse
+
+    for effect in (partial_dependence, accumulated_local_effects):
+        found = effect(lambda x: mixed(x.toarray()), sparse.csr_matrix(X), 0)
+        np.testing.assert_allclose(found.values, effect(mixed, X, 0).values)
+
+
 @pytest.mark.parametrize("effect", [partial_dependence, accumulated_local_effects])
 def test_effects_that_cannot_be_had_are_refused(effect: Any) -> None:
     model = LogisticRegression().fit(X, X[:, 0] > 0)
@@ -275,6 +329,11 @@ def test_effects_that_cannot_be_had_are_refused(effect: Any) -> None:
         effect(model, X, 7, target=0)
     with pytest.raises(ValueError, match="must be a table"):
         effect(model, X[0], 0, target=0)
+    with pytest.raises(ValueError, match="2 names for 3 columns"):
+        effect(model, X, 0, target=0, feature_names=["a", "b"])
+    count = "resolution" if effect is partial_dependence else "bins"
+    with pytest.raises(ValueError, match=f"{count} must be positive"):
+        effect(model, X, 0, target=0, **{count: 0})
 
 
 # ------------------------------------------------------------------------------------------ ALE

@@ -5,6 +5,7 @@ import configparser
 import importlib
 import json
 import os
+import pickle
 import shutil
 import subprocess
 import sys
@@ -155,6 +156,11 @@ def test_every_public_name_resolves() -> None:
         getattr(xai, name)
     with pytest.raises(AttributeError, match="no_such_name"):
         _ = xai.no_such_name
+
+
+def test_the_package_is_pickled_by_name() -> None:
+    """So that joblib's processes take a function of a notebook that calls it."""
+    assert pickle.loads(pickle.dumps(xai)) is xai
 
 
 @pytest.mark.parametrize("name", sorted(packages_on_disk()))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
+from itertools import pairwise
 
 import matplotlib as mpl
 import numpy as np
@@ -286,6 +287,17 @@ def test_no_title_of_an_image_is_cut_off(style: str) -> None:
                 box = axes.title.get_window_extent()
                 assert frame.x0 <= box.x0 <= box.x1 <= frame.x1, axes.get_title()
                 assert frame.y0 <= box.y0 <= box.y1 <= frame.y1, axes.get_title()
+
+
+@pytest.mark.parametrize("height", [8, 80])
+def test_titles_of_narrow_images_do_not_cover_each_other(height: int) -> None:
+    x = np.random.default_rng(0).random((3, height, 4, 1))
+    one = xai.explain(lambda x: x.sum(axis=(1, 2, 3)), x, "occlusion", removal="baseline")
+    kept = replace(one, info={"masks": np.abs(one.values[:, None])})
+    for figure in (one.plot("images"), xai.plots.compare([one, one]), xai.plots.masks(kept)):
+        figure.canvas.draw()
+        boxes = [ax.title.get_window_extent() for ax in figure.axes if ax.get_title()]
+        assert all(left.x1 < right.x0 for left, right in pairwise(boxes))
 
 
 def test_a_colour_bar_tells_how_far_off_sampled_values_are() -> None:

@@ -171,6 +171,58 @@ def test_a_scatter_of_categories_names_them() -> None:
     np.testing.assert_allclose(dots(axes)[:, 0].round(), [1, 0, 1, 2])
 
 
+def test_a_column_of_numbers_with_gaps_is_drawn_as_numbers() -> None:
+    pandas = pytest.importorskip("pandas")
+    old = pandas.array([30, None, 50, 20], dtype="Int64")
+    frame = pandas.DataFrame({"age": old, "job": ["cook", "clerk", "cook", "pilot"]})
+    one = xai.explain(
+        lambda f: f["age"].fillna(0).to_numpy(float), frame, "exact_shapley", data=frame
+    )
+    many = read_many(one)
+    assert many.categories == ([], ["clerk", "cook", "pilot"])
+    np.testing.assert_array_equal(many.data[:, 0], [30, np.nan, 50, 20])
+    np.testing.assert_array_equal(
+        dots(one.plot("scatter", feature="age"))[[0, 2, 3], 0], [30, 50, 20]
+    )
+
+
+@pytest.mark.parametrize("kind", ["beeswarm", "scatter"])
+def test_infinite_values_of_a_feature_have_the_last_colour(kind: str) -> None:
+    x = X.copy()
+    x[0] = np.inf
+    one = replace(made(), data=x)
+    options: dict[str, Any] = {"feature": 0, "color": 1} if kind == "scatter" else {}
+    axes = one.plot(kind, **options)
+    axes.figure.canvas.draw()
+    found = next(c for c in axes.collections if type(c).__name__ == "PathCollection")
+    colours = np.asarray(found.get_array())
+    assert colours.max() == colours[0] == 1
+    assert partner(read_many(one), 0) == partner(read_many(made()[1:]), 0)
+
+
+def test_the_words_of_a_short_text_are_all_that_is_drawn() -> None:
+    texts = ["good film", "a film of many more words"]
+    made = xai.explain(lambda t: np.array([len(s) * 1.0 for s in t]), texts, "occlusion")
+    assert sorted(tick_labels(made[0].plot("beeswarm"))) == ["film", "good"]
+    assert xai.overview.importance(made[0]).names == ["good", "film"]
+
+
+@pytest.mark.parametrize("kind", ["bar", "beeswarm", "global", "heatmap"])
+def test_values_that_are_all_unknown_make_an_empty_picture(kind: str) -> None:
+    one = replace(made(), values=np.full((40, 4), np.nan))
+    one.plot(kind).figure.canvas.draw()
+    xai.plots.global_bar({"a": one, "b": one}).figure.canvas.draw()
+
+
+def test_nothing_to_show_is_refused() -> None:
+    for draw in (xai.plots.compare, xai.plots.global_bar):
+        with pytest.raises(ValueError, match="max_display must be an integer of at least 1"):
+            draw({"a": made()}, max_display=0)
+    score = xai.metrics.deletion(product, X, made(), removal="baseline")
+    with pytest.raises(ValueError, match="rows is empty"):
+        xai.plots.curves(score, rows=[])
+
+
 def test_scatters_that_cannot_be_drawn_are_refused() -> None:
     with pytest.raises(ValueError, match="did you mean 'a'"):
         made().plot("scatter", feature="A")
@@ -445,6 +497,7 @@ def _wild() -> dict[str, Callable[[], xai.Explanation]]:
             made(), values=np.zeros((40, 4)), predictions=np.zeros(40), base_values=np.zeros(40)
         ),
         "long": lambda: replace(made(), feature_names=[f"{long} {j}" for j in range(4)]),
+        "longer": lambda: replace(made(), feature_names=[f"{3 * long} {j}" for j in range(4)]),
         "huge": lambda: replace(
             made(), values=1e9 * made().values, predictions=1e9 * made().predictions
         ),
@@ -452,7 +505,7 @@ def _wild() -> dict[str, Callable[[], xai.Explanation]]:
 
 
 @pytest.mark.parametrize("style", ["default", "dark_background"])
-@pytest.mark.parametrize("kind", ["beeswarm", "scatter", "heatmap", "decision", "compare"])
+@pytest.mark.parametrize("kind", ["beeswarm", "scatter", "heatmap", "decision", "force", "compare"])
 @pytest.mark.parametrize("wild", _wild())
 def test_no_label_is_cut_off(wild: str, kind: str, style: str) -> None:
     with plt.style.context(style):
@@ -462,13 +515,21 @@ def test_no_label_is_cut_off(wild: str, kind: str, style: str) -> None:
         axes = xai.plots.compare([one, one]) if compared else one.plot(kind, **options)
         axes.figure.canvas.draw()
         frame = axes.figure.bbox.padded(1)
-        texts = [*axes.get_yticklabels(), axes.title, axes.xaxis.label, axes.yaxis.label]
+        texts = [
+            *axes.get_yticklabels(),
+            axes.title,
+            axes.xaxis.label,
+            axes.yaxis.label,
+            *axes.texts,
+        ]
         for text in texts:
             box = text.get_window_extent()
             if text.get_text():
                 assert frame.x0 <= box.x0 <= box.x1 <= frame.x1, text.get_text()
                 assert frame.y0 <= box.y0 <= box.y1 <= frame.y1, text.get_text()
-        if kind != "scatter":
+        if kind == "force":
+            assert axes.get_window_extent().width > 0.8 * axes.figure.bbox.width
+        elif kind != "scatter":
             for above, below in pairwise([t.get_window_extent() for t in axes.get_yticklabels()]):
                 assert above.y0 > below.y1
         assert not same_color(axes.xaxis.label.get_color(), axes.figure.get_facecolor())

@@ -204,6 +204,13 @@ def test_a_page_escapes_everything(tmp_path: Path) -> None:
     assert Reader(text).text.count(EVIL) >= 3  # the title, above the page and on it, and the recipe
 
 
+def test_rows_may_be_named_by_an_index(tmp_path: Path) -> None:
+    days = np.array(["2020-01-01", "2020-01-02"], "M8[D]")
+    for names in (np.arange(7, 9), days):
+        text = write(tmp_path, {"mine": linear(2)}, row_names=names)
+        assert data_of(text)["rows"] == [str(name) for name in names]
+
+
 def test_a_page_says_what_it_leaves_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(payload, "MOST_NUMBERS", 2 * 5 * 3)
     text = write(tmp_path, {"one": linear(3, 5)})
@@ -409,6 +416,28 @@ def test_rows_and_columns_are_chosen_in_a_browser(tmp_path: Path) -> None:
         "x1,x0,x2", "row 1", "x0,x2,x1", "x0,x1,x2", "x2,x1,x0", "row 1,row 2,row 0", "row 0",
         "x0,x2,x1",
     ]  # fmt: skip
+
+
+@in_browser
+def test_features_of_one_name_and_large_whole_numbers_in_a_browser(tmp_path: Path) -> None:
+    values = np.array([[np.nan, 1.0, -3.0], [np.nan, 1.0, 2.0]])
+    made = linear(2, 3, values=values, feature_names=["gap", "a", "a"])
+    made = replace(made, data=np.array([[12345.0, 0.123456, 7], [1, 2, 3]]))
+    made.to_html(tmp_path / "page.html")
+    dom, console = browse(
+        tmp_path / "page.html",
+        """
+        const all = (where) => [...document.querySelectorAll(where)];
+        const texts = (where) => all(where).map((one) => one.textContent);
+        document.title = [
+          texts('#rows tbody tr:first-child td:last-child'), texts('#row td:nth-child(2)'),
+          texts('#features tr[aria-current] td').map(parseFloat),
+        ].join('|');
+        """,
+    )
+    assert console == ""
+    (title,) = re.findall("<title>(.*?)</title>", dom)
+    assert title == "a -3.00|7,0.1235,12345|2.5"
 
 
 @in_browser

@@ -16,6 +16,8 @@ from typing import TYPE_CHECKING
 from xai._version import __version__
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from xai import (
         behavior,
         concepts,
@@ -94,6 +96,10 @@ class _Package(ModuleType):
     def __setattr__(self, name: str, value: object) -> None:
         if not (name in _HOMES and isinstance(value, ModuleType)):
             super().__setattr__(name, value)
+
+    def __reduce__(self) -> tuple[Callable[[str], ModuleType], tuple[str]]:
+        """By name, as any module: joblib, dask and ray send functions together with it."""
+        return import_module, (self.__name__,)
 
 
 sys.modules[__name__].__class__ = _Package

@@ -15,6 +15,8 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from xai.inputs import is_missing
+
 Arrays: TypeAlias = dict[str, NDArray[Any]]
 Meta: TypeAlias = dict[str, Any]
 
@@ -46,8 +48,11 @@ def as_array(data: Any) -> NDArray[Any] | None:
 
 def in_numbers(column: NDArray[Any]) -> tuple[NDArray[np.float64], list[str]]:
     """A column as floats, or as codes of its sorted categories, and these."""
+    numbers = column
+    if column.dtype == object:  # None and NA are missing numbers, and no categories
+        numbers = np.where([is_missing(value) for value in column], np.nan, column)
     try:
-        return column.astype(float), []
+        return numbers.astype(float), []
     except (TypeError, ValueError):
         texts = np.array([category_name(value) for value in column])
         kinds, codes = np.unique(texts, return_inverse=True)

@@ -63,7 +63,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     demo.add_argument(
         "--seed",
-        type=int,
+        type=_seed,
         default=0,
         help="of the background and of the sampling; the forest stays the same "
         "(default: %(default)s)",
@@ -72,6 +72,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if chosen.command is None:
         parser.print_help()
     else:
+        try:
+            chosen.out.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            demo.error(f"argument --out: {error}")
         run_demo(chosen.out, chosen.rows, chosen.seed)
     return 0
 
@@ -163,7 +167,6 @@ def _write(
     from xai.plots.png import png
     from xai.report import page
 
-    folder.mkdir(parents=True, exist_ok=True)
     files = [
         page(
             explanations,
@@ -179,6 +182,13 @@ def _write(
         files.append(folder / f"{name}.png")
         files[-1].write_bytes(content)
     return files
+
+
+def _seed(text: str) -> int:
+    """Read a seed."""
+    if not text.isdecimal():
+        raise argparse.ArgumentTypeError(f"must be a whole number of at least 0, not {text!r}")
+    return int(text)
 
 
 def _patients(text: str) -> int:

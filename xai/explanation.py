@@ -6,6 +6,7 @@ import json
 import math
 import platform
 import zipfile
+import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from os import PathLike
@@ -411,6 +412,10 @@ _TEXTS = (
 )
 
 
+_UNREADABLE = (ValueError, AttributeError, TypeError, EOFError, zipfile.BadZipFile, zlib.error)
+"""What NumPy says of a file that is no npz, is damaged, or has pickles in it."""
+
+
 def load(path: str | PathLike[str]) -> Explanation:
     """Read an explanation that `Explanation.save` wrote.
 
@@ -435,8 +440,7 @@ def load(path: str | PathLike[str]) -> Explanation:
     try:
         with np.load(path, allow_pickle=False) as file:
             arrays = {name: file[name] for name in file.files}
-    except (ValueError, AttributeError, TypeError, EOFError, zipfile.BadZipFile) as error:
-        # no npz, or one with pickles
+    except _UNREADABLE as error:
         raise ValueError(refusal) from error
     if "json" not in arrays:
         raise ValueError(refusal)

@@ -578,10 +578,10 @@ def matched(frame: Any, wanted: list[Any], what: str, of: str) -> Any:
     labels = _labels(frame)
     if len(set(labels)) != len(labels):
         raise ValueError(f"{what} has columns of the same name: {labels}")
-    missing = [c for c in wanted if c not in labels]
+    lacking = [c for c in wanted if c not in labels]
     extra = [c for c in labels if c not in wanted]
-    if missing or extra:
-        told = [f"lacks {missing}"] * bool(missing) + [f"has the extra {extra}"] * bool(extra)
+    if lacking or extra:
+        told = [f"lacks {lacking}"] * bool(lacking) + [f"has the extra {extra}"] * bool(extra)
         raise ValueError(f"{what} {' and '.join(told)}, by the columns of {of}")
     return frame[wanted]
 
@@ -623,17 +623,18 @@ def _cast_exactly(cell: Any, dtype: Any) -> Any:
 
 def _cells(frame: Any) -> list[Any]:
     """Columns as arrays; missing numbers are NaN."""
-    return [_cells_of(frame[c]) for c in _labels(frame)]
+    return [cells_of(frame[c]) for c in _labels(frame)]
 
 
-def _cells_of(series: Any) -> NDArray[Any]:
+def cells_of(series: Any) -> NDArray[Any]:
+    """A DataFrame's column as an array; missing numbers are NaN."""
     column = nw.from_native(series, series_only=True)
-    if column.is_null().any() and _numeric(series):
+    if column.is_null().any() and holds_numbers(series):
         return np.asarray(column.cast(nw.Float64).to_numpy())
     return np.asarray(series.to_numpy())
 
 
-def _numeric(series: Any) -> bool:
+def holds_numbers(series: Any) -> bool:
     """Whether a column's values are amounts that float64 holds without loss."""
     column = nw.from_native(series, series_only=True)
     dtype = column.dtype
@@ -662,7 +663,7 @@ def _read_frame(x: Any, data: Any, accepts: Sequence[str] | None, own: list[Any]
 
     tables = [_cells(frame) for frame in frames]
     tables += [table_of(rows, "the removal") for rows in own]
-    numeric = [all(_numeric(frame[c]) for frame in frames) for c in labels]
+    numeric = [all(holds_numbers(frame[c]) for frame in frames) for c in labels]
     numeric = [
         known and all(_numeric_cells(table[j]) for table in tables[len(frames) :])
         for j, known in enumerate(numeric)
@@ -680,7 +681,7 @@ def _read_frame(x: Any, data: Any, accepts: Sequence[str] | None, own: list[Any]
         Column(
             str(c),
             dtype,
-            None if pool is None else _native_pool(x[c], frames, c, pool),
+            None if pool is None else native_pool(x[c], frames, c, pool),
             integral=pool is None and dtype.kind in "iub",
             nullable=None if pool is not None else _nullable(x[c]),
         )
@@ -795,7 +796,7 @@ class _Pool:
         return self.values.gather(codes) if hasattr(self.values, "gather") else self.values[codes]
 
 
-def _native_pool(own: Any, frames: list[Any], label: Any, pool: list[Any]) -> _Pool:
+def native_pool(own: Any, frames: list[Any], label: Any, pool: list[Any]) -> _Pool:
     """The distinct values of a column as a native Series of the column's own dtype.
 
     A value that the dtype cannot hold is refused: it would reach the model as another, or as a

@@ -14,9 +14,9 @@ import narwhals as nw
 import numpy as np
 from numpy.typing import NDArray
 
-from xai.inputs import is_missing, is_tensor
+from xai.inputs import cells_of, holds_numbers, is_missing, is_tensor, native_pool
 from xai.removal import Marginal
-from xai.setting import Setting, open_setting
+from xai.setting import Setting, check_counts, open_setting
 from xai.targets import Target
 
 Floats = NDArray[np.floating[Any]]
@@ -112,6 +112,7 @@ def partial_dependence(
     >>> partial_dependence(f, x, 0).values
     array([2., 4.])
     """
+    check_counts(resolution=resolution)
     j, name, column = _column(data, feature, feature_names)
     values = _grid(name, column, resolution) if grid is None else np.asarray(grid)
     rows = _with_column(data, np.zeros(len(values), np.intp), j, values)
@@ -182,21 +183,19 @@ def accumulated_local_effects(
     >>> accumulated_local_effects(f, x, 0).values.round(2)
     array([-1.67,  0.33,  2.33])
     """
+    check_counts(bins=bins)
     j, name, column = _column(data, feature, feature_names)
     if column.dtype.kind not in "fiub":
         raise ValueError(f"{name!r} holds no numbers: its values have no order to accumulate along")
-    present = _present(name, column)
-    if len(present) < len(column):
-        column = column[present]
-        data = _with_column(data, present, j, column)
-    edges = np.unique(np.quantile(column, np.linspace(0, 1, bins + 1), method="inverted_cdf"))
-    if len(edges) < 2:
+    at = _present(name, column)
+    column, index = column[at], np.arange(len(at))
+    if len(np.unique(column)) < 2:
         raise ValueError(f"{name!r} has the same value in every row: it has no effect to show")
+    edges = np.unique(np.quantile(column, np.linspace(0, 1, bins + 1), method="inverted_cdf"))
     place = np.clip(np.searchsorted(edges, column, side="left"), 1, len(edges) - 1)
-    index = np.arange(len(column))
     change, output, spent = np.zeros(len(column)), "", 0
     for ends, sign in ((place, 1), (place - 1, -1)):
-        rows = _with_column(data, index, j, edges[ends])
+        rows = _with_column(data, at, j, edges[ends])
         with open_setting(
             model, rows, "shapley", target=target, behavior=behavior, removal=_nothing_removed,
             batch_size=batch_size, players=np.zeros(_width(data), int),
@@ -267,11 +266,13 @@ def _column(
     from xai.players import column_index
 
     d = _width(data)
-    known = [str(name) for name in (names or _names_of(data, d))]
+    if names is not None and len(names) != d:
+        raise ValueError(f"feature_names has {len(names)} names for {d} columns")
+    known = [str(name) for name in (_names_of(data, d) if names is None else names)]
     j = column_index(feature, known)
     if hasattr(data, "columns"):
-        return j, known[j], nw.from_native(data, eager_only=True)[:, j].to_numpy()
-    column = data[:, j]
+        return j, known[j], cells_of(nw.from_native(data, eager_only=True)[:, j].to_native())
+    column = data.tocsr()[:, [j]].toarray()[:, 0] if hasattr(data, "tocsr") else data[:, j]
     column = column.detach().cpu().numpy() if is_tensor(column) else np.asarray(column)
     return j, known[j] if names is not None else f"feature {j}", column
 
@@ -299,16 +300,20 @@ def _with_column(data: Any, rows: NDArray[np.intp], j: int, values: NDArray[Any]
     Values that occur in the column are taken from there, so that dtypes and categories stay.
     """
     _, name, column = _column(data, j, None)
-    present = _present(name, column)
-    kinds, first = np.unique(column[present], return_index=True)
-    place = np.minimum(np.searchsorted(kinds, values), len(kinds) - 1)
-    known = bool((kinds[place] == values).all())
+    at = _present(name, column)
+    kinds, first = np.unique(column[at], return_index=True)
+    known = set(kinds.tolist()) >= set(values.tolist())
     if hasattr(data, "columns"):
         frame = nw.from_native(data, eager_only=True)
-        name = frame.columns[j]
-        new = nw.new_series(name, values, backend=frame.implementation)
+        name, own = frame.columns[j], frame[:, j].to_native()
         if known:
-            new = nw.maybe_reset_index(frame[present[first[place]].tolist()])[:, j]
+            of_values = at[first[np.searchsorted(kinds, values)]]
+            new = nw.maybe_reset_index(frame[of_values.tolist()])[:, j]
+        elif holds_numbers(own):
+            new = nw.new_series(name, values, backend=frame.implementation)
+        else:
+            pool = native_pool(own, [data], name, list(values))
+            new = nw.from_native(pool.values, series_only=True).alias(name)
         return nw.maybe_reset_index(frame[rows.tolist()]).with_columns(new).to_native()
     if is_tensor(data):
         import torch
@@ -316,6 +321,10 @@ def _with_column(data: Any, rows: NDArray[np.intp], j: int, values: NDArray[Any]
         copy = data[torch.as_tensor(rows, device=data.device)].clone()
         copy[:, j] = torch.as_tensor(np.array(values), device=data.device).to(data.dtype)
         return copy
+    if hasattr(data, "tocsr"):
+        wide = data.tocsr()[rows].astype(np.result_type(data.dtype, values)).tolil()
+        wide[:, j] = values[:, None]
+        return wide.tocsr()
     copy = np.array(data[rows])
     copy = copy if known else copy.astype(np.result_type(copy, values))
     copy[:, j] = values

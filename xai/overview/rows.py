@@ -171,9 +171,9 @@ def cohorts(
     explanation
         Of many rows, ours or shap's.
     by
-        A label for each row; the name of a feature, which splits the rows at its median, or into
-        its categories; or a number of groups that a regression tree finds in the explained rows,
-        each of which is explained as alike as can be.
+        A label for each row; the name of a feature, which splits the rows at its median (below its
+        largest value), or into its categories; or a number of groups that a regression tree finds
+        in the explained rows, each of which is explained as alike as can be.
     output
         As in `xai.plots.plot`: what the tree looks at.
 
@@ -215,8 +215,22 @@ def _by_feature(many: Many, feature: str) -> list[str]:
         return [f"{feature} = {kinds[int(code)]}" for code in column]
     if np.isnan(column).all():
         raise ValueError(f"{feature!r} is not one column of a table: pass a label for each row")
+    known = np.unique(column[~np.isnan(column)])
     middle = float(np.nanmedian(column))
-    return [f"{feature} {'<=' if value <= middle else '>'} {middle:.4g}" for value in column]
+    if middle == known[-1] > known[0]:  # no row lies above: as of a flag that most rows have
+        middle = float(known[-2])
+    cut = _cut(column, middle)
+    return [
+        f"{feature} missing" if np.isnan(value) else f"{feature} {'<=' if low else '>'} {cut}"
+        for value, low in zip(column, column <= middle, strict=True)
+    ]
+
+
+def _cut(column: Floats, value: float) -> str:
+    """Where a column is split, in so few digits, from four, that the split stays what it is."""
+    texts = [f"{value:.{digits}g}" for digits in range(4, 18)]
+    same = (text for text in texts if ((column <= float(text)) == (column <= value)).all())
+    return next(same, texts[-1])
 
 
 def _by_tree(many: Many, count: int) -> list[str]:
@@ -233,18 +247,18 @@ def _by_tree(many: Many, count: int) -> list[str]:
         max_leaf_nodes=count, min_samples_leaf=max(1, len(many) // 20), random_state=0
     ).fit(x, np.nan_to_num(many.values))
     names = [(many.names[column], many.categories[column]) for column in columns]
-    rules = _rules(tree.tree_, names)
+    rules = _rules(tree.tree_, names, x)
     return [rules[leaf] for leaf in tree.apply(x)]
 
 
-def _rules(tree: Any, names: list[tuple[str, list[str]]]) -> dict[int, str]:
-    """What leads to each leaf: the tightest bounds on each feature, or its categories left."""
+def _rules(tree: Any, names: list[tuple[str, list[str]]], x: Floats) -> dict[int, str]:
+    """What leads to each leaf: the tightest bounds on a column of x, or its categories left."""
     found: dict[int, str] = {}
 
     def rule(j: int, sign: str, bounds: dict[tuple[int, str], float]) -> str:
         name, kinds = names[j]
         if not kinds:
-            return f"{name} {sign} {bounds[j, sign]:.4g}"
+            return f"{name} {sign} {_cut(x[:, j], bounds[j, sign])}"
         low, high = bounds.get((j, ">"), -1), bounds.get((j, "<="), len(kinds))
         return f"{name} = {' or '.join(k for code, k in enumerate(kinds) if low < code <= high)}"
 

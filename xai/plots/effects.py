@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from xai.archive import category_name, in_numbers
 from xai.plots.many import read_many
-from xai.plots.style import SERIES, Z95, ink, new_axes, title
+from xai.plots.style import SERIES, Z95, ink, new_axes, one_line, title, two_lines
 from xai.plots.swarm import scatter
 
 if TYPE_CHECKING:
@@ -72,7 +72,7 @@ def dependence(
     if explanation is None:
         axes = new_axes(ax, 6.5, 4.0)
         axes.axhline(0, color=ink(axes), linewidth=0.8, zorder=0)
-        title(axes, [f"effect on {curves[0].output}"], width=56)
+        title(axes, [f"effect on {curves[0].output}"], width=50)
     else:
         axes = scatter(explanation, curves[0].feature, output, color=color, ax=ax)
     for place, curve in enumerate(curves):
@@ -86,9 +86,10 @@ def dependence(
         axes.plot(at, y, line, color=colour, linewidth=1.8, label=curve.kind, zorder=3)
         axes.fill_between(at, y - reach, y + reach, color=colour, alpha=0.18, lw=0)
     if kinds is not None and kinds != known:
-        axes.set_xticks(range(len(kinds)), kinds, rotation=30, ha="right", parse_math=False)
+        texts = [one_line(kind) for kind in kinds]
+        axes.set_xticks(range(len(kinds)), texts, rotation=30, ha="right", parse_math=False)
     note = f"{'bands' if kinds is None else 'whiskers'}: ±{Z95} standard errors over rows (95 %)"
-    axes.set_xlabel(f"{curves[0].feature}\n{note}", parse_math=False)
+    axes.set_xlabel(f"{two_lines(curves[0].feature)}\n{note}", parse_math=False)
     axes.set_ylabel(
         "attribution, or effect less its mean" if explanation else "effect less its mean"
     )

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from xai.plots.many import Many, read_many
 from xai.plots.picture import limit
-from xai.plots.style import NEUTRAL, Z95, diverging, ink, median_note, new_axes, title
+from xai.plots.style import NEUTRAL, Z95, diverging, ink, median_note, new_axes, title, two_lines
 from xai.plots.table import mean_size
 from xai.suggest import unknown
 
@@ -64,13 +64,16 @@ def heatmap(
     shown = many.largest(max_display)
     rows = _order(many, order)
     count = len(shown.names)
-    axes = new_axes(ax, 8.0, 2.2 + 0.32 * count)
+    labels = [two_lines(name) for name in shown.names]
+    axes = new_axes(
+        ax, 8.0, 2.2 + (0.42 if any("\n" in label for label in labels) else 0.32) * count
+    )
     matrix = shown.values[rows].T
     high = limit([matrix], percentile)
     drawn = axes.imshow(
         matrix, aspect="auto", cmap=diverging(), vmin=-high, vmax=high, interpolation="nearest"
     )
-    axes.set_yticks(range(count), shown.names, parse_math=False)
+    axes.set_yticks(range(count), labels, parse_math=False)
     axes.tick_params(axis="y", length=0)
     axes.spines[["left"]].set_visible(False)
     kind = {"clusters": "alike beside each other", "prediction": "sorted by prediction"}

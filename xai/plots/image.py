@@ -88,7 +88,7 @@ def images(
     across = min(len(panels), 4)
     down = math.ceil(len(panels) / across)
     size = (2.6 * across + 0.9, (0.6 + 2.6 * panels[0].slimness) * down)
-    figure = plt.figure(figsize=size, layout="compressed")
+    figure = plt.figure(figsize=size, layout=panels[0].layout)
     places = [figure.add_subplot(down, across, place + 1) for place in range(len(panels))]
     for ax, shown in zip(places, panels, strict=True):
         draw_heat(ax, shown, scale)

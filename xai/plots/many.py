@@ -110,20 +110,23 @@ def read_many(given: Explanation, output: int | str | None = None) -> Many:
     n = len(explanation)
     places, name = _places(explanation, output)
     values = _chosen(explanation.values, places).reshape(n, -1)
-    errors, d = known(explanation.std_error), values.shape[1]
+    errors, width = known(explanation.std_error), values.shape[1]
+    # NaN fills these rows up where others, that were left out, have more players.
+    filled = np.isnan(values).all(axis=0) & (np.arange(width) > owners[0].max())
+    d = width - int(filled.sum())
     data, categories = columns_of(explanation, d)
     inter = explanation.interactions
     return Many(
         method=explanation.method,
         output=name,
-        names=names_of_players(explanation, d),
-        values=values,
-        std_error=None if errors is None else _chosen(errors, places).reshape(n, -1),
+        names=names_of_players(explanation, width)[:d],
+        values=values[:, :d],
+        std_error=None if errors is None else _chosen(errors, places).reshape(n, -1)[:, :d],
         data=data,
         categories=categories,
         base=_chosen(explanation.base_values, places),
         prediction=_chosen(explanation.predictions, places),
-        interactions=None if inter is None else _chosen(inter, places),
+        interactions=None if inter is None else _chosen(inter, places)[:, :d, :d],
     )
 
 

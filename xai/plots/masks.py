@@ -67,7 +67,7 @@ def masks(
     shown = panel(explanation, row, output, channel_axis)
     found = _masks(explanation, row, shown)
     size = (2.4 * (len(found) + 1) + 0.2, 0.75 + 2.4 * shown.slimness)
-    figure = plt.figure(figsize=size, layout="compressed")
+    figure = plt.figure(figsize=size, layout=shown.layout)
     draw_photo(figure.add_subplot(1, len(found) + 1, 1), shown.photo, shown.heading)
     for place, mask in enumerate(found):
         ax = figure.add_subplot(1, len(found) + 1, place + 2)

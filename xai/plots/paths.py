@@ -17,6 +17,7 @@ from xai.plots.style import (
     amounts,
     ink,
     new_axes,
+    one_line,
     row_axes,
     title,
 )
@@ -85,7 +86,7 @@ def decision(
     axes.set_ylim(count - 0.5, -0.5)
     axes.grid(axis="y", linewidth=0.4, alpha=0.5)
     heading = [many.heading[0], f"{len(chosen)} row{'s' * (len(chosen) != 1)}"]
-    title(axes, heading, width=56)
+    title(axes, heading, width=50)
     axes.set_xlabel("\n".join(["value of the output", *line_notes(shown)]))
     return axes
 
@@ -166,7 +167,7 @@ def _side(
         axes.add_patch(Polygon(outline, closed=True, facecolor=colour, edgecolor="none"))
         if abs(far - place) > 0.02 * total:
             text = axes.text(
-                (place + far) / 2, 0, shown.labels[player], ha="center", va="top",
+                (place + far) / 2, 0, one_line(shown.labels[player]), ha="center", va="top",
                 fontsize="small", color=colour, parse_math=False,
             )  # fmt: skip
             labels.append(text)

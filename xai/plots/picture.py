@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -52,6 +52,12 @@ class Panel:
         """Height over width, kept within what a figure can take."""
         height, width = self.heat.shape
         return float(np.clip(height / width, 0.4, 2.0))
+
+    @property
+    def layout(self) -> Literal["compressed", "constrained"]:
+        """Of a figure: compressed, but for pictures so narrow that titles would meet then."""
+        height, width = self.heat.shape
+        return "compressed" if height <= 2 * width else "constrained"
 
 
 @dataclass(frozen=True)

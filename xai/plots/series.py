@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from xai.plots.row import Floats, Row, read
+from xai.plots.row import Floats, Row, check_count, read
 from xai.plots.style import (
     NEUTRAL,
     Z95,
@@ -75,6 +75,7 @@ def methods(
     first = next(iter(found.values()))
     if any(one.names != first.names for one in found.values()):
         raise ValueError("methods are compared on the same features; their names differ")
+    check_count(max_display)
     units = {name: 1.0 if shared else _size(one) for name, one in found.items()}
     size = np.max([np.nan_to_num(np.abs(one.values)) / units[n] for n, one in found.items()], 0)
     kept = np.argsort(-size, kind="stable")[:max_display]
@@ -134,6 +135,8 @@ def curves(
     [4.0, 1.0, 0.0]
     """
     found = _scores(scores, metric)
+    if rows is not None and not len(rows):
+        raise ValueError("rows is empty: there is nothing to draw")
     axes = new_axes(ax, 5.0, 3.8)
     longest = 0
     for place, (name, score) in enumerate(found.items()):

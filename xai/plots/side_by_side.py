@@ -84,7 +84,7 @@ def maps(
     lines, across = wrapped(len(names) + 1, MOST_ALONE if len(rows) == 1 else MOST)
     bars = len({scale.signed for scale in scales})
     size = (2.3 * across + 0.9 * bars, (0.75 + 2.1 * flat[0].slimness) * lines * len(rows))
-    figure = plt.figure(figsize=size, layout="compressed")
+    figure = plt.figure(figsize=size, layout=flat[0].layout)
     first, places = explanations[names[0]], []
     for line, row in enumerate(rows):
         start = line * lines * across + 1

@@ -97,7 +97,7 @@ def row_axes(labels: Sequence[str], ax: Axes | None) -> Axes:
         import matplotlib.pyplot as plt
 
         ax = plt.figure(layout="constrained").add_subplot()
-    ax.set_yticks(range(len(labels)), [_two_lines(label) for label in labels], parse_math=False)
+    ax.set_yticks(range(len(labels)), [two_lines(label) for label in labels], parse_math=False)
     ax.set_ylim(len(labels) - 0.3, -0.7)
     ax.tick_params(axis="y", length=0)
     ax.spines[["top", "right", "left"]].set_visible(False)
@@ -131,7 +131,7 @@ def value_bar(ax: Axes, drawn: ScalarMappable, label: str) -> None:
     bar.set_ticks([low, high], labels=["low", "high"])
     bar.ax.tick_params(length=0)
     bar.ax.spines["outline"].set_visible(False)
-    bar.set_label("\n".join(textwrap.wrap(label, LINE)), labelpad=-6, parse_math=False)
+    bar.set_label(two_lines(label), labelpad=-6, parse_math=False)
 
 
 def title(ax: Axes, lines: Sequence[str], width: int) -> None:
@@ -174,7 +174,13 @@ def legend_beside(ax: Axes, *, own: bool, clear: bool = False) -> None:
         figure.set_size_inches(across * width + box.width / figure.dpi, grown * height)
 
 
-def _two_lines(label: str) -> str:
+def one_line(label: str) -> str:
+    """Take out the middle of a long label."""
+    half = LINE // 2
+    return f"{label[: half - 1]}…{label[-half:]}" if len(label) > LINE else label
+
+
+def two_lines(label: str) -> str:
     """Break a long label, and take out its middle where two lines do not hold it."""
     if len(label) > 2 * LINE:
         label = f"{label[: LINE - 2]}… {label[3 - LINE :]}"

@@ -8,7 +8,18 @@ import numpy as np
 
 from xai.plots.many import Many, read_many
 from xai.plots.row import Floats
-from xai.plots.style import NEUTRAL, Z95, amounts, ink, new_axes, row_axes, title, value_bar
+from xai.plots.style import (
+    NEUTRAL,
+    Z95,
+    amounts,
+    ink,
+    new_axes,
+    one_line,
+    row_axes,
+    title,
+    two_lines,
+    value_bar,
+)
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -49,12 +60,13 @@ def beeswarm(
     shown = read_many(explanation, output).largest(max_display)
     axes = row_axes(shown.names, ax)
     axes.axvline(0, color=ink(axes), linewidth=0.8, zorder=0)
-    span = float(np.ptp(shown.values[np.isfinite(shown.values)], axis=None)) or 1.0
+    finite = shown.values[np.isfinite(shown.values)]
+    span = float(np.ptp(finite)) if len(finite) else 0.0
     size = 16 if len(shown) < 300 else 9
     for place in range(len(shown.names)):
         known = np.isfinite(shown.values[:, place])
         x = shown.values[known, place]
-        y = place + spread(x, span)
+        y = place + spread(x, span or 1.0)
         if shown.std_error is not None:
             reach = Z95 * shown.std_error[known, place]
             axes.hlines(y, x - reach, x + reach, color=ink(axes), alpha=0.3, lw=0.7, zorder=1)
@@ -64,7 +76,7 @@ def beeswarm(
         )  # fmt: skip
     if np.isfinite(shown.data).any():
         value_bar(axes, drawn, "feature value")
-    title(axes, shown.heading, width=56)
+    title(axes, shown.heading, width=50)
     axes.set_xlabel("\n".join(["attribution", *line_notes(shown)]))
     return axes
 
@@ -83,11 +95,12 @@ def spread(x: Floats, span: float) -> Floats:
 def _coloured(shown: Many, player: int) -> Floats:
     """A column's values from 0, low, to 1, high; NaN where it holds no numbers."""
     column = shown.data[:, player]
-    if shown.categories[player] or np.isnan(column).all():
+    finite = column[np.isfinite(column)]
+    if shown.categories[player] or not len(finite):
         return np.full(len(column), np.nan)
-    low, high = np.nanpercentile(column, [5, 95])
+    low, high = np.percentile(finite, [5, 95])
     if low == high:
-        low, high = np.nanmin(column), np.nanmax(column)
+        low, high = finite.min(), finite.max()
     return np.asarray(np.clip((column - low) / ((high - low) or 1.0), 0, 1))
 
 
@@ -157,10 +170,10 @@ def scatter(
         value_bar(axes, drawn, many.names[by])
     _histogram(axes, column, len(many.categories[player]))
     if many.categories[player]:
-        kinds = many.categories[player]
+        kinds = [one_line(kind) for kind in many.categories[player]]
         axes.set_xticks(range(len(kinds)), kinds, rotation=30, ha="right", parse_math=False)
-    title(axes, many.heading, width=56)
-    axes.set_xlabel(many.names[player], parse_math=False)
+    title(axes, many.heading, width=50)
+    axes.set_xlabel(two_lines(many.names[player]), parse_math=False)
     axes.set_ylabel("\n".join(["attribution", *line_notes(many)]))
     return axes
 
@@ -200,7 +213,7 @@ def partner(many: Many, player: int) -> int | None:
 
 
 def _varies(column: Floats) -> bool:
-    known = column[~np.isnan(column)]
+    known = column[np.isfinite(column)]
     return len(known) > 0 and bool(np.ptp(known) > 0)
 
 
@@ -209,7 +222,7 @@ def _interaction(many: Many, player: int, other: int) -> float:
 
     Summed |covariance|/|std| over stretches of the sorted rows, as shap approximates it.
     """
-    known = ~np.isnan(many.data[:, [player, other]]).any(axis=1)
+    known = np.isfinite(many.data[:, [player, other]]).all(axis=1)
     order = np.flatnonzero(known)[np.argsort(many.data[known, player], kind="stable")]
     total = 0.0
     for part in np.array_split(order, max(1, len(order) // max(min(len(order) // 10, 50), 1))):

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from xai.plots.many import Many, read_many
-from xai.plots.row import Floats, Row, read
+from xai.plots.row import Floats, Row, check_count, read
 from xai.plots.series import dot_axes, dots
 from xai.plots.style import NEUTRAL, Z95, ink, row_axes, sign_colours, signed, title
 
@@ -50,7 +50,7 @@ def bar(
     shown = read(explanation, row, output).largest(max_display)
     axes = row_axes(shown.labels, ax)
     _draw_bars(axes, shown, sign_colours(shown.values), signed)
-    title(axes, [shown.heading, ", ".join(shown.state)], width=56)
+    title(axes, [shown.heading, ", ".join(shown.state)], width=50)
     axes.set_xlabel("\n".join(["attribution", *notes(shown)]))
     return axes
 
@@ -88,7 +88,7 @@ def global_bar(
     shown = mean_size(many).largest(max_display)
     axes = row_axes(shown.labels, ax)
     _draw_bars(axes, shown, [NEUTRAL] * len(shown.values), "{:.3g}".format)
-    title(axes, [shown.heading, f"over {many.heading[1]}"], width=56)
+    title(axes, [shown.heading, f"over {many.heading[1]}"], width=50)
     axes.set_xlabel("\n".join(["mean |attribution|", *notes(shown, over=len(many) > 1)]))
     return axes
 
@@ -107,7 +107,8 @@ def _cohorts(
     first = next(iter(found.values()))
     if any(one.names != first.names for one in found.values()):
         raise ValueError("cohorts are compared on the same features; their names differ")
-    sizes = np.nanmax([one.values for one in found.values()], axis=0)
+    check_count(max_display)
+    sizes = np.max([np.nan_to_num(one.values) for one in found.values()], axis=0)
     kept = np.argsort(-sizes, kind="stable")[:max_display]
     axes = dot_axes([first.names[j] for j in kept], len(found), ax)
     dots(axes, {
@@ -116,7 +117,7 @@ def _cohorts(
         )
         for name, one in found.items()
     })  # fmt: skip
-    title(axes, [first.heading], width=56)
+    title(axes, [first.heading], width=50)
     axes.set_xlabel(f"mean |attribution|\nwhiskers: ±{Z95} standard errors over rows (95 %)")
     return axes
 
@@ -171,7 +172,7 @@ def waterfall(
     check_additive(shown)
     axes = row_axes(["prediction", *shown.labels, "base value"], ax)
     _draw_steps(axes, shown)
-    title(axes, [shown.heading], width=56)
+    title(axes, [shown.heading], width=50)
     axes.set_xlabel("\n".join(["value of the output", *notes(shown)]))
     return axes
 

@@ -20,7 +20,9 @@ function digits(value, count = 3) {
   return value.toPrecision(count).replace('e+', 'e');
 }
 const signed = (value) => (value > 0 ? '+' : '') + digits(value);
-const plain = (value) => Number.isNaN(value) ? 'NaN' : String(Number(value.toPrecision(4)));
+// 12345 is written out, 0.12345 is not.
+const plain = (value) => Number.isNaN(value) ? 'NaN'
+  : String(Number.isInteger(value) && Math.abs(value) < 1e7 ? value : Number(value.toPrecision(4)));
 
 // Sorts text as text, numbers as numbers, NaN last.
 function before(a, b, sign) {

@@ -133,8 +133,8 @@ function rowsTable() {
       { key: layer.prediction[row], nodes: [plain(layer.prediction[row])] }];
     if (layer.values) {
       let top = 0;
-      for (let j = 1; j < d; j++)
-        if (Math.abs(layer.values[row * d + j]) > Math.abs(layer.values[row * d + top])) top = j;
+      const size = (j) => Math.abs(layer.values[row * d + j]) || 0;
+      for (let j = 1; j < d; j++) if (size(j) > size(top)) top = j;
       const names = page.words ? page.words[row] : page.features;
       cells.push({ key: names[top], nodes: [`${names[top]} ${signed(layer.values[row * d + top])}`] });
     }
@@ -157,14 +157,14 @@ function featureTable() {
   });
   const sizes = means.map((list) => most(list.map(({ mean, error }) => reach(mean, error))));
   const lines = page.features.map((name, j) => ({
-    cells: [{ key: name }, ...means.map((list, place) => {
+    j, cells: [{ key: name }, ...means.map((list, place) => {
       const { mean, error } = list[j];
       return { key: mean, nodes: number(mean, error, sizes[place], true), title: `${digits(mean, 7)} ± ${digits(error)} over rows` };
     })],
     pick: () => choose({ feature: j }),
   })).sort((a, b) => before(a.cells[1].key, b.cells[1].key, -1));
-  page.featureLines = lines.slice().sort((a, b) =>
-    page.features.indexOf(a.cells[0].key) - page.features.indexOf(b.cells[0].key));
+  page.first = lines[0].j;
+  page.featureLines = lines.slice().sort((a, b) => a.j - b.j);
   return table(['feature', ...page.methods.map((m) => `mean |${m.name}|`)], lines);
 }
 
@@ -274,6 +274,8 @@ at('opacity').oninput = () => {
 };
 at('grey').onchange = () => at('row').classList.toggle('grey', at('grey').checked);
 window.onresize = () => page.global && scatter();
-if (page.global) state.feature = page.features.indexOf(
-  (showAll(), at('features').querySelector('tbody th').textContent));
+if (page.global) {
+  showAll();
+  state.feature = page.first;
+}
 choose({ layer: 0 });

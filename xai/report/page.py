@@ -49,7 +49,7 @@ def page(
     path: str | PathLike[str],
     *,
     title: str = "Explanations",
-    row_names: Sequence[str] | None = None,
+    row_names: Sequence[Any] | None = None,
     output: int | str | None = None,
 ) -> Path:
     """Write one self-contained HTML page: rows to choose from, methods side by side.
@@ -95,7 +95,8 @@ def page(
     """
     found = {name: as_explanation(one) for name, one in explanations.items()}
     count = _common_rows(found)
-    names = [f"row {row}" for row in range(count)] if row_names is None else list(row_names)
+    given = [f"row {row}" for row in range(count)] if row_names is None else row_names
+    names = [str(name) for name in given]  # numbers and dates of an index, too
     if len(names) != count:
         raise ValueError(f"row_names has {len(names)} names for {count} rows")
     data = payload(found, names, output) | {"positive": POSITIVE, "negative": NEGATIVE}
