@@ -80,7 +80,6 @@ def evaluate(
     seed = as_seed(common.get("seed") or 0)
     common = common | {"seed": seed}
     with scene_of_all(model, x, named, common) as scene:
-        scene.shares = True
         cases = {name: Case(scene, explanation) for name, explanation in named.items()}
         extra: dict[str, Case] = {}
         if controls:
@@ -206,8 +205,6 @@ def scene_of_all(model: Any, x: Any, named: dict[str, Any], common: dict[str, An
     _, rest = split("evaluate", [], common)
     given = {name: value for name, value in rest.items() if value is not None}
     ours = [e for e in named.values() if isinstance(e, Explanation)]
-    if not ours:
-        return Scene(model, x, **given)
     own = [own_keywords(e, given, x) for e in ours]
     if "target" in given:
         given["target"] = reduce(by_place, ours, given["target"])
@@ -220,7 +217,9 @@ def scene_of_all(model: Any, x: Any, named: dict[str, Any], common: dict[str, An
         if name != "players":
             raise ValueError(f"the explanations differ in {name}: pass {name}= to score them by")
         merged.pop("players", None)
-    return Scene(model, x, **(merged | given))
+    scene = Scene(model, x, **(merged | given))
+    scene.shares = True
+    return scene
 
 
 def _same(a: Any, b: Any) -> bool:

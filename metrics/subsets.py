@@ -81,13 +81,13 @@ def drops(scene: Scene, place: int, removed: Removed) -> Floats:
 
     Of several attributions and metrics, the first that meets a subset evaluates it.
     """
-    game = scene.games[place][1]
+    game, keys = scene.games[place][1], keys_of(~removed)
     if not scene.shares:
-        return _drops(game, len(removed), lambda part: ~removed[part])
+        _, first, which = np.unique(keys, return_index=True, return_inverse=True)
+        return _drops(game, len(first), lambda part: ~removed[first[part]])[:, which]
     rows, d = np.arange(game.n_rows), game.n_players
     full = game.grid(rows, np.ones((1, d), bool), None)[:, :, 0]
-    keys = keys_of(~removed)[:, None]
-    return full - look(scene, place, keys, lambda new: ~removed[new // game.n_rows]).T
+    return full - look(scene, place, keys[:, None], lambda new: ~removed[new // game.n_rows]).T
 
 
 def drops_alone(scene: Scene, place: int) -> Floats:
