@@ -211,10 +211,11 @@ def _hits(a: Floats, inside: Inside, k: NDArray[np.intp]) -> Floats:
 
 def _iou(a: Floats, inside: Inside, k: NDArray[np.intp]) -> Floats:
     """Intersection over union with the k (n,) largest, in expectation over the order of equals."""
-    out, both = np.full(len(a), np.nan), k + inside.sum(axis=1)
-    of_rows = np.stack(_at_the_last(a, inside, k), axis=1)
-    for i in np.flatnonzero(inside.any(axis=1)):
-        sure, left, good, equal = of_rows[i]
+    both, of_rows = k + inside.sum(axis=1), _at_the_last(a, inside, k)
+    hits, (_, left, good, equal) = _hits(a, inside, k), of_rows
+    out = np.asarray(hits / (both - hits))
+    for i in np.flatnonzero((left < equal) & (good > 0) & (good < equal)):  # else hits are sure
+        sure, left, good, equal = (part[i] for part in of_rows)
         met = np.arange(max(0, left + good - equal), min(left, good) + 1)
         ways = -sum(
             gammaln(1 + m) for m in (met, good - met, left - met, equal - good - left + met)

@@ -189,9 +189,9 @@ def accumulated_local_effects(
         raise ValueError(f"{name!r} holds no numbers: its values have no order to accumulate along")
     at = _present(name, column)
     column, index = column[at], np.arange(len(at))
-    if len(np.unique(column)) < 2:
-        raise ValueError(f"{name!r} has the same value in every row: it has no effect to show")
     edges = np.unique(np.quantile(column, np.linspace(0, 1, bins + 1), method="inverted_cdf"))
+    if len(edges) < 2:
+        raise ValueError(f"{name!r} has the same value in every row: it has no effect to show")
     place = np.clip(np.searchsorted(edges, column, side="left"), 1, len(edges) - 1)
     change, output, spent = np.zeros(len(column)), "", 0
     for ends, sign in ((place, 1), (place - 1, -1)):
@@ -279,7 +279,9 @@ def _column(
 
 def _present(name: str, column: NDArray[Any]) -> NDArray[np.intp]:
     """Rows whose value is not missing."""
-    present = np.flatnonzero([not is_missing(value) for value in column])
+    numbers = column.dtype.kind in "fiub"
+    missing = column != column if numbers else [is_missing(value) for value in column]
+    present = np.flatnonzero(~np.asarray(missing, bool))
     if len(present) == 0:
         raise ValueError(f"{name!r} has no value in any row")
     return present
