@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 from scipy import sparse
 
-from xai.archive import as_array
 from xai.inputs import Block, is_tensor
 from xai.removal.base import Context, Draws, Indices, Removal, as_floats, back, of_known
 
@@ -118,12 +117,20 @@ def _kind(value: float) -> Any:
 def _statistic(block: Block, name: str) -> Block:
     if sparse.issparse(block):
         return _sparse_statistic(block, name)
-    rows = as_array(block)
-    assert rows is not None
-    found = of_known(_STATISTICS[name], rows)[None]
     if is_tensor(block):
-        return _floating(block[:1]).new_tensor(found) if name == "mean" else block.new_tensor(found)
-    return back(found, block)
+        return _tensor_statistic(block, name)
+    return back(of_known(_STATISTICS[name], block)[None], block)
+
+
+def _tensor_statistic(block: Block, name: str) -> Block:
+    """One row (1, columns) of a tensor's statistics, where it lives."""
+    if name == "mean":
+        return back(as_floats(block).nanmean(0, keepdim=True), block)
+    missing = block.isnan()
+    if missing.any():
+        block = block.masked_fill(missing, np.inf if name == "min" else -np.inf)
+    found = getattr(block, f"a{name}")(0, keepdim=True)
+    return found.masked_fill(missing.all(0), np.nan) if missing.any() else found
 
 
 def _sparse_statistic(block: Block, name: str) -> Block:
