@@ -115,11 +115,13 @@ class Propagation(Summary):
         runs = game.model.torch_model
         if runs is None or game.model.forward is not runs:
             raise TypeError(f"{self.rule} goes through a whole torch module, not part of one")
-        check_layers(game.model.module, f"{self.rule}'s rules for a network")
-        if game.values.reduce is not None:
-            raise ValueError(f"{self.rule} explains an output: use behavior=Prediction or Contrast")
         import torch
 
+        parts = game.model.module.modules()
+        scripted = (part for part in parts if isinstance(part, torch.jit.ScriptModule))
+        check_layers(next(scripted, game.model.module), f"{self.rule}'s rules for a network")
+        if game.values.reduce is not None:
+            raise ValueError(f"{self.rule} explains an output: use behavior=Prediction or Contrast")
         rectifies = any(isinstance(p, torch.nn.ReLU) for p in game.model.module.modules())
         if self.rule in ("guided_backprop", "deconvnet") and not rectifies:
             raise ValueError(
