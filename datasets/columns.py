@@ -14,8 +14,6 @@ from numpy.typing import NDArray
 from xai.datasets.dataset import Floats
 
 MISSING = ("", "?")
-
-
 AGAIN = "Is it the right file? To fetch it again, delete it and its .sha256"
 
 

@@ -352,7 +352,7 @@ def test_shaps_outputs_are_named_as_the_columns_are():
 def test_names_of_outputs_that_are_no_axis_are_refused():
     one = xai.explain(lambda x: x @ np.eye(2), np.eye(2), "occlusion", removal=Baseline(0.0))
     with pytest.raises(ValueError, match="one output of each row is explained"):
-        one.output_labels  # noqa: B018
+        _ = one.output_labels
 
 
 def test_shaps_outputs_of_all_keep_their_names(sampled):
