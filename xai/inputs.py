@@ -56,15 +56,15 @@ class Column:
         with np.errstate(invalid="ignore", over="ignore"):  # looked at in the next lines
             values = codes.astype(self.dtype)
         if self.integral:
-            known = self.known(codes)
-            if not np.array_equal(values[known], codes[known]):
+            known = codes[self.known(codes)]
+            if not np.array_equal(values[self.known(codes)], known):
                 return codes  # a user's removal may give an integer column fractions at any time
-            values = values if known.all() else codes
+            values = values if len(known) == len(codes) else codes
         return values if self.nullable is None else self.nullable(values)
 
-    def known(self, cells: NDArray[Any]) -> NDArray[np.bool_]:
+    def known(self, cells: NDArray[Any]) -> NDArray[np.bool_] | slice:
         """Which cells must be numbers of the column's dtype: those that are not missing in it."""
-        return np.full(cells.shape, True) if self.nullable is None else ~np.isnan(cells)
+        return slice(None) if self.nullable is None else ~np.isnan(cells)
 
     def widen(self, cells: NDArray[Any]) -> None:
         """Hold replacements as they are: in a wider dtype, where these floats cannot."""

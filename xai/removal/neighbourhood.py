@@ -69,9 +69,10 @@ class Neighbourhood(Removal):
 
     def _quartiles(self, context: Context, block: Block, categorical: NDArray[np.bool_]) -> Draws:
         x, background = _array(context.inputs.block), _array(block)
-        both = np.concatenate([background, x])  # the background may lack a category of x
         cuts = [
-            np.unique(both[:, j]) if categorical[j] else _quartile_cuts(background[:, j])
+            np.union1d(background[:, j], x[:, j])  # the background may lack a category of x
+            if categorical[j]
+            else _quartile_cuts(background[:, j])
             for j in range(x.shape[1])
         ]
 
