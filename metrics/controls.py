@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -10,6 +11,7 @@ import numpy as np
 from xai import streams
 from xai.explanation import Explanation
 from xai.metrics.attributed import numbers_of
+from xai.metrics.registry import Record
 from xai.metrics.score import Floats
 
 RANDOM = "random"
@@ -39,6 +41,12 @@ class RandomExplain:
         seed = self.seed + 7919 * self.calls
         u = streams.uniforms(seed, streams.SIGN, np.arange(len(target)), self.width)
         return np.asarray(2 * u - 1)
+
+
+def explaining(record: Record, options: Mapping[str, Any], again: Any) -> dict[str, Any]:
+    """A metric's options with what explains again where they name none; noise has none but its."""
+    given = {"explain": again} if "explain" in record.needs else {}
+    return {**options, **given} if isinstance(again, RandomExplain) else {**given, **options}
 
 
 def replaced(explanation: Any, change: Any) -> Any:

@@ -15,7 +15,7 @@ from xai.inputs import read
 from xai.methods import Method
 from xai.metrics.attributed import by_place, numbers_of, own_keywords
 from xai.metrics.case import Case, Scene, one_output, score, split
-from xai.metrics.controls import RANDOM, RandomExplain, random_like, replaced
+from xai.metrics.controls import RANDOM, RandomExplain, explaining, random_like, replaced
 from xai.metrics.registry import Record, find
 from xai.metrics.report import Report
 from xai.metrics.score import Score
@@ -93,11 +93,10 @@ def evaluate(
             for name, case in (cases | extra).items():
                 if name.endswith(" (flipped)") and record.category not in SIGNED:
                     continue
-                own = dict(options)
-                if "explain" in record.needs and name == RANDOM:
-                    own["explain"] = RandomExplain(seed, case.flat.shape[1])
-                elif "explain" in record.needs:
-                    own.setdefault("explain", explain.get(name))
+                again = explain.get(name)
+                if name == RANDOM:
+                    again = RandomExplain(seed, case.flat.shape[1])
+                own = explaining(record, options, again)
                 scores[label, name] = score(record.name, case, core, own)
         evaluations = -(-scene.spent // scene.n) if scene.looked else 0
     return Report(scores, tuple(asked), (*cases, *extra), tuple(extra), evaluations, named, seed)

@@ -13,7 +13,7 @@ from scipy.stats import rankdata
 from xai.explanation import Explanation
 from xai.metrics import checks
 from xai.metrics.case import Case, Scene, score
-from xai.metrics.controls import RandomExplain, random_like, replaced
+from xai.metrics.controls import RandomExplain, explaining, random_like, replaced
 from xai.metrics.evaluation import asked_metrics, by_name, named_explanations, scene_of_all
 from xai.metrics.numerics import pearson
 from xai.metrics.registry import Record
@@ -118,11 +118,7 @@ def meta_check(
         common["removal"] = removals[0]
 
     def scored(scene: Scene, attribution: Any, again: Any = None) -> Floats:
-        own = dict(options)
-        if "explain" in record.needs and isinstance(again, RandomExplain):
-            own["explain"] = again
-        elif "explain" in record.needs:
-            own.setdefault("explain", again)
+        own = explaining(record, options, again)
         return score(record.name, Case(scene, attribution), core, own).values
 
     sign = 1 if record.better == "higher" else -1
