@@ -31,6 +31,8 @@ AGREE = 1e-4
 """How closely the rest of a network must meet the whole one, of the outputs' scale."""
 HALF_AGREE = 0.03
 """The same in half precision."""
+CHECKED = 32
+"""Rows that are compared at once, whatever the batch size, so that a way that fails costs alike."""
 INSIDE = "players or concepts inside a network"
 
 
@@ -385,10 +387,6 @@ def _rest(
         f"replacing the output of layer {probe.name!r} by itself does not reproduce the network's "
         "outputs: choose another layer"
     )
-
-
-CHECKED = 32
-"""Rows that are compared at once, whatever the batch size, so that a way that fails costs alike."""
 
 
 def _meets(

@@ -306,7 +306,7 @@ class Design:
             left_out = 1 - (1 - factor[inside]) * share
             scaled = weight[inside] * weight.sum() / weight[inside].sum()
             kept = round(copies * share)
-            if kept == 1 < copies:
+            if kept == 1 < copies:  # as in `_error_share`
                 left_out = np.ones_like(left_out)
             design._add(self.S[stratum][inside], scaled, copies=kept, factor=left_out)
         return design
