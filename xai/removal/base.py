@@ -122,7 +122,7 @@ class Context:
         """Standard deviation of each element of background rows, NaN left out; 0 of categories."""
         array = as_array(rows)
         assert array is not None
-        spread = of_known(np.nanstd, array.astype(np.float64))
+        spread = of_known("std", array.astype(np.float64))
         if self.inputs.categorical.any():
             spread[self.inputs.categorical] = 0
         unknown = np.flatnonzero(np.isnan(spread))
@@ -176,17 +176,19 @@ def as_floats(block: Block) -> Block:
     return block.float() if block.itemsize < 4 else block
 
 
-def of_known(statistic: Callable[..., Any], rows: NDArray[Any]) -> NDArray[Any]:
-    """A statistic of each element of `rows` that leaves NaN out; NaN where there is nothing else.
+def of_known(statistic: str, rows: NDArray[Any]) -> NDArray[Any]:
+    """The "mean", "min", "max" or "std" of each element that leaves NaN out; NaN of nothing else.
 
     Of half precision it is computed in single.
     """
-    if rows.dtype.kind != "f":
-        return np.asarray(statistic(rows, axis=0))
-    rows = as_floats(rows)
-    empty = np.isnan(rows).all(axis=0)  # NumPy would warn of these
-    found = np.asarray(statistic(np.where(empty, 0, rows), axis=0))
-    found[..., empty] = np.nan
+    rows = as_floats(rows) if rows.dtype.kind == "f" else rows
+    found = np.asarray(getattr(np, statistic)(rows, axis=0))
+    gaps = np.isnan(found)
+    if gaps.any():
+        some = rows[:, gaps]
+        empty = np.isnan(some).all(axis=0)  # NumPy would warn of these
+        known = getattr(np, f"nan{statistic}")(np.where(empty, 0, some), axis=0)
+        found[gaps] = np.where(empty, np.nan, known)
     return found
 
 

@@ -213,7 +213,7 @@ class Uniform(Removal):
             rows = np.broadcast_to(np.asarray(given, np.float64), context.inputs.shape)
             return rows[None]
         array = np.asarray(as_array(block), np.float64)
-        return of_known(np.nanmin if side == "low" else np.nanmax, array)[None]
+        return of_known("min" if side == "low" else "max", array)[None]
 
 
 def independent_rows(block: Block, seed: int, draws: Indices) -> Block:
