@@ -283,6 +283,14 @@ def test_groups_that_fare_alike_have_no_gap():
         score.gap([1])
 
 
+@pytest.mark.parametrize("groups", [["a", None, "b"], [1.0, np.nan, 2.0], [1, None, 2]])
+def test_a_row_of_no_group_is_named(groups):
+    """It would be a group without a score: a gap of NaN."""
+    score = metrics.Score(np.array([1.0, 2, 3]), "deletion", "lower", "")
+    with pytest.raises(ValueError, match="row 1 has no label"):
+        score.gap(groups)
+
+
 def test_pictures(rows, two):
     import matplotlib.pyplot as plt
 
