@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from xai.archive import as_array
 from xai.explanation import Explanation
 from xai.foreign import converted
-from xai.inputs import is_tensor
+from xai.inputs import on_host
 from xai.metrics.score import Floats
 from xai.players import Pixels
 from xai.setting import Setting
@@ -36,7 +36,7 @@ def numbers_of(explanation: Any, what: str = "the attribution") -> Floats:
                 "scores one: pass target=an index"
             )
         return _finite(np.array(explanation.values, np.float64), what)
-    given = explanation.detach().cpu().numpy() if is_tensor(explanation) else explanation
+    given = on_host(explanation)
     array: Floats = np.empty(0)
     if not np.iscomplexobj(given):
         with suppress(TypeError, ValueError):  # no numbers at all
@@ -135,7 +135,7 @@ def of_output(explanation: Explanation, target: Any) -> Explanation:
     Only an index, one for each row, a name or a label says which; others are left as they are.
     """
     several = explanation.base_values.ndim == 2
-    target = str(target.value) if isinstance(target, Label) else target
+    target = str(target.value) if isinstance(target, Label) else on_host(target)
     if several and target is None and explanation.base_values.shape[1] == 1:
         target = explanation.target[:, 0]  # the only one of each row
     by_name = isinstance(target, str) and target not in ("predicted", "all")

@@ -8,7 +8,7 @@ from typing import Any, Literal, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from xai.inputs import is_missing
+from xai.inputs import is_missing, on_host
 
 Floats: TypeAlias = NDArray[np.floating]
 Better: TypeAlias = Literal["higher", "lower"]
@@ -105,7 +105,7 @@ class Score:
         Fairness of an explanation's quality (Dai et al. 2022): 0 where groups fare alike, NaN
         where a group has no score. A row without a label (None, NaN) is refused.
         """
-        labels = np.asarray(groups)
+        labels = np.asarray(on_host(groups))
         if labels.shape != self.values.shape:
             raise ValueError(f"groups has shape {labels.shape}: expected {self.values.shape}")
         for row, label in enumerate(labels):

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from xai.inputs import on_host
 from xai.methods import Method
 from xai.removal.baseline import Baseline
 
@@ -27,7 +28,7 @@ def rows_of(
     """
     out = dict(recipe)
     if out.get("y") is not None:
-        out["y"] = np.atleast_1d(np.asarray(out["y"]))[index]
+        out["y"] = np.atleast_1d(np.asarray(on_host(out["y"])))[index]
     if _is_per_row(out.get("players"), n, shape):
         out["players"] = out["players"][index]
     for name in ("removal", "method"):
