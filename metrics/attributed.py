@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -12,7 +13,8 @@ from numpy.typing import NDArray
 from xai.archive import as_array
 from xai.explanation import Explanation
 from xai.foreign import converted
-from xai.inputs import is_tensor
+from xai.inputs import on_host
+from xai.methods import Method
 from xai.metrics.score import Floats
 from xai.players import Pixels
 from xai.setting import Setting
@@ -36,7 +38,7 @@ def numbers_of(explanation: Any, what: str = "the attribution") -> Floats:
                 "scores one: pass target=an index"
             )
         return _finite(np.array(explanation.values, np.float64), what)
-    given = explanation.detach().cpu().numpy() if is_tensor(explanation) else explanation
+    given = on_host(explanation)
     array: Floats = np.empty(0)
     if not np.iscomplexobj(given):
         with suppress(TypeError, ValueError):  # no numbers at all
@@ -99,17 +101,26 @@ def own_keywords(explanation: Explanation, given: dict[str, Any], x: Any) -> dic
         check_rows(explanation, int(x.shape[0]))
         _check_same(explanation.data, x)
     recipe = explanation.recipe or {}
-    names = ("y", "data", "behavior", "feature_names", "categorical", "batch_size", "n_jobs")
+    names = ("y", "data", "feature_names", "categorical")
     own = {name: recipe[name] for name in names if recipe.get(name) is not None}
-    own = {name: value for name, value in own.items() if name not in ("batch_size", "n_jobs")}
+    own["behavior"] = _asked(recipe, "behavior")
     if explanation.target.ndim == 1:
         own["target"] = target_of(explanation)
     if explanation.channel_axis is not None:
         own["channel_axis"] = explanation.channel_axis
     own["players"] = _own_players(explanation)
-    if "data" not in own and "data" not in given and recipe.get("removal") is not None:
-        own["removal"] = recipe["removal"]
+    if "data" not in own and "data" not in given:
+        own["removal"] = _asked(recipe, "removal")
     return {name: value for name, value in own.items() if value is not None}
+
+
+def _asked(recipe: Mapping[str, Any], part: str) -> Any:
+    """A removal or behavior that was asked for, by itself or in a method of the user's own."""
+    method = recipe.get("method")
+    if recipe.get(part) is not None or not isinstance(method, Method):
+        return recipe.get(part)
+    own = getattr(method, part)
+    return None if own == getattr(Method, part) else own  # as where nothing is asked for
 
 
 def check_rows(explanation: Explanation, n: int) -> None:
@@ -139,7 +150,7 @@ def of_output(explanation: Explanation, target: Any) -> Explanation:
     Only an index, one for each row, a name or a label says which; others are left as they are.
     """
     several = explanation.base_values.ndim == 2
-    target = str(target.value) if isinstance(target, Label) else target
+    target = str(target.value) if isinstance(target, Label) else on_host(target)
     if several and target is None and explanation.base_values.shape[1] == 1:
         target = explanation.target[:, 0]  # the only one of each row
     by_name = isinstance(target, str) and target not in ("predicted", "all")
@@ -177,8 +188,9 @@ def in_its_own_game(explanation: Any, scene: Scene) -> bool:
     if not isinstance(explanation, Explanation) or np.isnan(explanation.base_values).any():
         return False
     recipe = explanation.recipe or {}
-    parts = ("removal", "data", "behavior", "y")
-    same = all(getattr(scene, p) is None or getattr(scene, p) is recipe.get(p) for p in parts)
+    asked = {part: _asked(recipe, part) for part in ("removal", "behavior")}
+    asked |= {name: recipe.get(name) for name in ("data", "y")}
+    same = all(getattr(scene, p) is None or getattr(scene, p) is asked[p] for p in asked)
     same &= scene.players is None or np.array_equal(scene.players, _own_players(explanation))
     return same and (scene.target is None or np.array_equal(scene.target, explanation.target))
 

@@ -18,6 +18,7 @@ from scipy.special import gammaln
 from scipy.stats import rankdata
 
 from xai.explanation import Explanation
+from xai.inputs import on_host
 from xai.metrics import checks
 from xai.metrics.case import Case, Result, metric
 from xai.metrics.numerics import ratio
@@ -240,7 +241,7 @@ def _at_the_last(
 
 def aligned(case: Case, mask: Any) -> tuple[Floats, Inside]:
     """Attributions and mask as (n, m) each; -inf, and not inside, where a row has no feature."""
-    truth = np.asarray(mask.detach().cpu() if hasattr(mask, "detach") else mask)
+    truth = np.asarray(on_host(mask))
     if mask is None:
         raise TypeError("a mask is of booleans or numbers, not None")
     if truth.dtype.kind not in "biuf":

@@ -14,7 +14,7 @@ from xai import streams
 from xai.again import keywords_of
 from xai.explanation import Explanation
 from xai.finite import named_by
-from xai.inputs import is_tensor
+from xai.inputs import is_tensor, on_host
 from xai.metrics.agreement import kind_of
 from xai.metrics.case import Case, Scene
 from xai.metrics.numerics import ratio
@@ -114,7 +114,7 @@ def values_at(scene: Scene, count: int, by: Callable[[Indices], Floats]) -> Floa
         rows = np.arange(start, min(start + step, n))
         index = np.repeat(rows, count)
         x = moved(inputs, index, by(rows).reshape(len(index), *inputs.shape))
-        y = None if scene.y is None else np.atleast_1d(np.asarray(scene.y))[index]
+        y = None if scene.y is None else np.atleast_1d(np.asarray(on_host(scene.y)))[index]
         with named_by(index), Scene(
             scene.model, x, target=scene.seen.resolved.index[index, 0], behavior=scene.behavior,
             y=y, batch_size=scene.batch_size, feature_names=scene.column_names,

@@ -8,6 +8,8 @@ from typing import Any, Literal, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from xai.inputs import is_missing, on_host
+
 Floats: TypeAlias = NDArray[np.floating]
 Better: TypeAlias = Literal["higher", "lower"]
 
@@ -101,11 +103,14 @@ class Score:
         """Largest difference between the means of `groups`, a label for each row.
 
         Fairness of an explanation's quality (Dai et al. 2022): 0 where groups fare alike, NaN
-        where a group has no score.
+        where a group has no score. A row without a label (None, NaN) is refused.
         """
-        labels = np.asarray(groups)
+        labels = np.asarray(on_host(groups))
         if labels.shape != self.values.shape:
             raise ValueError(f"groups has shape {labels.shape}: expected {self.values.shape}")
+        for row, label in enumerate(labels):
+            if is_missing(label):
+                raise ValueError(f"groups: row {row} has no label, but {label!r}; give it one")
         means = [mean(self.values[labels == label]) for label in np.unique(labels)]
         return float(np.max(means) - np.min(means))
 

@@ -8,7 +8,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from xai.inputs import is_tensor
+from xai.inputs import is_tensor, on_host
 from xai.metrics import checks
 from xai.metrics.case import Case, Result, metric
 from xai.metrics.score import Floats
@@ -102,7 +102,7 @@ def _balanced(case: Case, predicted: Indices, gain: Floats) -> dict[str, Floats]
     if case.scene.y is None:
         return {}
     labels = list(case.scene.seen.model.labels)
-    given = np.asarray(case.scene.y).tolist()
+    given = np.asarray(on_host(case.scene.y)).tolist()
     truth = np.array([labels.index(v) for v in given] if labels else given)
     parts = [gain[predicted == truth], gain[predicted != truth]]
     halves = [part.mean() if len(part) else np.nan for part in parts]

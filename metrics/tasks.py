@@ -19,6 +19,7 @@ from scipy.stats import fisher_exact
 
 from xai.explanation import Explanation
 from xai.foreign import converted
+from xai.inputs import on_host
 from xai.metrics import checks
 from xai.metrics.case import Case, Scene
 from xai.metrics.findings import Finding, Moved, changes, check, found
@@ -223,7 +224,7 @@ def judge(
     1.0
     """
     checks.number("threshold", threshold)
-    explanation = converted(explanation)
+    explanation = on_host(converted(explanation))
     if not isinstance(explanation, Explanation) and np.asarray(explanation).dtype == bool:
         a = np.asarray(explanation)
         says = a.reshape(len(a), -1)

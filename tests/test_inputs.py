@@ -850,6 +850,50 @@ def test_a_device_changes_nothing(torch, network, rows, method):
     np.testing.assert_allclose(again.values, there.values, atol=1e-5)
 
 
+@pytest.fixture
+def elsewhere(torch):
+    """Makes tensors that NumPy cannot read where they are, as those of a GPU."""
+
+    class Elsewhere(torch.Tensor):
+        def __array__(self, *args, **kwargs):
+            raise TypeError("can't convert cuda:0 device type tensor to numpy")
+
+        def numpy(self, *args, **kwargs):
+            return self.__array__()
+
+        def cpu(self):
+            return self.as_subclass(torch.Tensor)
+
+    return lambda array: torch.as_tensor(array).as_subclass(Elsewhere)
+
+
+@pytest.mark.parametrize("what", ["y", "target", "players", "groups", "low"])
+def test_arguments_may_be_tensors_of_any_device(network, rows, elsewhere, what):
+    x, data = rows
+    n, d = x.shape
+    keywords = {"data": data}
+
+    def given(kind):
+        if what == "y":
+            return {"y": kind(np.arange(n) % 3), "behavior": "prediction_loss", **keywords}
+        if what == "target":
+            return {"target": kind(np.arange(n) % 3), **keywords}
+        if what == "low":
+            removal = xai.removal.Uniform(kind(np.zeros(d)), kind(np.ones(d)), n_draws=4)
+            return {"removal": removal}
+        ids = kind(np.arange(n * d).reshape(n, d) // 2)
+        return {"players": xai.players.Groups(ids) if what == "groups" else ids, **keywords}
+
+    here, there = (
+        xai.explain(network, x, "occlusion", **given(kind)) for kind in (np.array, elsewhere)
+    )
+    np.testing.assert_array_equal(here.values, there.values)
+    scores = [xai.metrics.max_sensitivity(network, x, e, samples=3) for e in (here, there)]
+    np.testing.assert_array_equal(scores[0].values, scores[1].values)
+    labels = np.arange(n) % 2
+    assert scores[0].gap(labels) == scores[1].gap(elsewhere(labels))
+
+
 def test_a_module_on_a_frame_of_numbers(torch, rows):
     pd = pytest.importorskip("pandas")
     torch.manual_seed(0)

@@ -295,6 +295,14 @@ def test_groups_that_fare_alike_have_no_gap():
         score.gap([1])
 
 
+@pytest.mark.parametrize("groups", [["a", None, "b"], [1.0, np.nan, 2.0], [1, None, 2]])
+def test_a_row_of_no_group_is_named(groups):
+    """It would be a group without a score: a gap of NaN."""
+    score = metrics.Score(np.array([1.0, 2, 3]), "deletion", "lower", "")
+    with pytest.raises(ValueError, match="row 1 has no label"):
+        score.gap(groups)
+
+
 def test_pictures(rows, two):
     import matplotlib.pyplot as plt
 
@@ -901,3 +909,24 @@ def test_a_model_that_gives_nan_nearby_is_told_with_the_row(rows):
                                z.sum(axis=1))  # fmt: skip
     with pytest.raises(ValueError, match=r"NaN or inf for row 2 \(0-based\) of x"):
         xai.choose(holes, x, data=rows, methods=["occlusion"])
+
+
+@pytest.mark.parametrize("rows_given", [False, True])
+def test_a_method_of_parts_is_scored_as_parts_by_name(rows, rows_given):
+    """Its removal and behavior are the explanation's own, as keywords' are."""
+
+    def model(z):
+        return z @ np.random.default_rng(1).normal(size=(z.shape[1], 3))
+
+    given = {"data": rows} if rows_given else {}
+    removal = xai.removal.Marginal() if rows_given else xai.removal.Baseline(2.0)
+    parts = {"removal": removal, "behavior": xai.behavior.Margin()}
+    one = xai.explain(model, rows[:3], xai.Method(**parts), **given)
+    other = xai.explain(model, rows[:3], "shapley", **parts, **given)
+    for score in (metrics.deletion, metrics.completeness_gap):
+        own, same = (score(model, rows[:3], e) for e in (one, other))
+        assert (own.removal, own.output) == (same.removal, same.output)
+        assert own.output == "Margin(output='auto')"
+        assert_array_equal(own.values, same.values)
+        assert own.evaluations == same.evaluations
+    metrics.evaluate(model, rows[:3], {"a": one, "b": other}, ["deletion"])

@@ -121,10 +121,11 @@ def test_an_explanation_is_repeated_by_its_own_recipe(cancer):
     assert_allclose(alone.values, got.values[1:2])
 
 
-def test_rows_of_a_recipe_take_what_is_per_row_with_them(cancer):
+@pytest.mark.parametrize("players", [np.array, xai.players.Groups])
+def test_rows_of_a_recipe_take_what_is_per_row_with_them(cancer, players):
     x = cancer.x[:3]
     e = xai.explain(cancer.forest, x, "shapley", removal=xai.removal.Baseline(x[::-1].copy()),
-                    players=np.arange(24).reshape(3, 8) // 2)  # fmt: skip
+                    players=players(np.arange(24).reshape(3, 8) // 2))  # fmt: skip
     whole = metrics.avg_sensitivity(cancer.forest, x, e, radius=1.0)
     for i in range(3):
         one = metrics.avg_sensitivity(cancer.forest, x[i : i + 1], e[i], radius=1.0)

@@ -592,3 +592,21 @@ def test_statistics_of_integer_tensors(axes, name):
         for rows in (x, torch.as_tensor(x))
     )
     np.testing.assert_allclose(tensor, array, atol=1e-3)
+
+
+@pytest.mark.parametrize("part", [xai.removal.Baseline, xai.removal.Marginal, xai.removal.Noise])
+def test_removals_with_other_numbers_are_not_equal(part):
+    one, other = part(np.zeros((2, 3))), part(np.ones((2, 3)))
+    assert one != other and one == one and len({one, other}) == 2
+
+
+def test_removals_with_the_same_numbers_are_equal():
+    rows = np.zeros((2, 3))
+    for one, other in (
+        (xai.removal.Baseline(0), xai.removal.Baseline(0.0)),
+        (xai.removal.Uniform(0, 1, n_draws=4), xai.removal.Uniform(0, 1, n_draws=4)),
+        (xai.removal.Marginal(rows), xai.removal.Marginal(rows)),
+    ):
+        assert one == other and hash(one) == hash(other)
+    assert xai.removal.Baseline(0) != xai.removal.Baseline(1)
+    assert xai.removal.Baseline(0) != xai.removal.Marginal()

@@ -438,10 +438,11 @@ def test_lasso_leaves_out_what_does_nothing():
     assert values[0] > 1 and values[1] < -1
 
 
+@pytest.mark.parametrize("alpha", [1e-9, 0])
 @pytest.mark.parametrize("regularizer", ["ridge", "lasso"])
-def test_a_vanishing_penalty_is_no_penalty(set_function, oracle, regularizer):
+def test_a_vanishing_penalty_is_no_penalty(set_function, oracle, regularizer, alpha):
     v = set_function(4)
-    summary = LinearFit(kernel=kernel_weights, regularizer=regularizer, alpha=1e-9)
+    summary = LinearFit(kernel=kernel_weights, regularizer=regularizer, alpha=alpha)
     expected = oracle.linear_fit(v, 4, kernel_weights)[0]
     np.testing.assert_allclose(summary(game_of(v, 4), budget=16).values, expected, atol=1e-5)
 
@@ -457,6 +458,19 @@ def test_a_lasso_from_its_moments_is_that_of_the_table(set_function, oracle):
     np.testing.assert_allclose(found.values, model.coef_, atol=1e-6)
     np.testing.assert_allclose(found.info["intercept"], model.intercept_, atol=1e-6)
     assert 0 < (found.values == 0).sum() < 4
+
+
+def test_a_lasso_is_found_to_the_last_digits(set_function, oracle):
+    """Where the penalty is small, and the default tolerance of scikit-learn stops early."""
+    from scipy.special import binom
+    from sklearn.linear_model import Lasso
+
+    v, Z = set_function(6), oracle.subsets(6)
+    alike = 1 / binom(6, Z.sum(axis=1))
+    model = Lasso(alpha=1e-3, tol=1e-14).fit(Z * 1.0, v(Z), sample_weight=alike)
+    summary = LinearFit("uniform", regularizer="lasso", alpha=1e-3, measure="uniform_size")
+    found = summary(game_of(v, 6), budget=64)
+    np.testing.assert_allclose(found.values, model.coef_, atol=1e-8)
 
 
 @pytest.mark.parametrize("regularizer", ["ridge", "lasso", None])

@@ -10,7 +10,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from xai.inputs import on_host
 from xai.methods import Method
+from xai.players import Groups
 from xai.removal.baseline import Baseline
 
 
@@ -27,9 +29,11 @@ def rows_of(
     """
     out = dict(recipe)
     if out.get("y") is not None:
-        out["y"] = np.atleast_1d(np.asarray(out["y"]))[index]
-    if _is_per_row(out.get("players"), n, shape):
-        out["players"] = out["players"][index]
+        out["y"] = np.atleast_1d(np.asarray(on_host(out["y"])))[index]
+    players = out.get("players")
+    ids = np.asarray(on_host(players.ids)) if isinstance(players, Groups) else on_host(players)
+    if _is_per_row(ids, n, shape):
+        out["players"] = np.asarray(ids)[index]
     for name in ("removal", "method"):
         part = out.get(name)
         if isinstance(part, Method) and isinstance(part.removal, Baseline):

@@ -15,7 +15,7 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from xai.inputs import is_missing
+from xai.inputs import is_missing, is_tensor, on_host
 
 Arrays: TypeAlias = dict[str, NDArray[Any]]
 Meta: TypeAlias = dict[str, Any]
@@ -36,10 +36,8 @@ def as_array(data: Any) -> NDArray[Any] | None:
         return None
     if hasattr(data, "toarray"):
         return np.asarray(data.toarray())
-    if hasattr(data, "detach"):
-        tensor = data.detach().cpu()
-        half = tensor.is_floating_point() and tensor.dtype.itemsize < 4
-        return np.asarray((tensor.float() if half else tensor).numpy())  # NumPy has no bfloat16
+    if is_tensor(data):
+        return np.asarray(on_host(data))
     if hasattr(data, "write_ipc") and any(dtype.is_temporal() for dtype in data.dtypes):
         # polars would make days of dates beside numbers, or mixes neither
         return np.column_stack([np.array(column.to_list(), object) for column in data])

@@ -28,6 +28,15 @@ def is_tensor(x: object) -> bool:
     return torch is not None and isinstance(x, torch.Tensor)
 
 
+def on_host(value: Any) -> Any:
+    """A tensor as an array, wherever it lives; anything else as it is."""
+    if not is_tensor(value):
+        return value
+    tensor = value.detach().cpu()
+    half = tensor.is_floating_point() and tensor.dtype.itemsize < 4
+    return (tensor.float() if half else tensor).numpy()  # NumPy has no bfloat16
+
+
 @dataclass
 class Column:
     """How one column is encoded: `pool` None for numbers, else the values its codes stand for.

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xai.concepts.players import Concepts
-from xai.inputs import Inputs
+from xai.inputs import Inputs, is_tensor, on_host
 from xai.partition import Partition, Players
 from xai.regions import Channels, Grid, Patches, Pixels, Superpixels, Windows
 from xai.suggest import unknown
@@ -86,7 +86,7 @@ class Groups(Players):
 
     def encode(self, inputs: Inputs, channel_axis: int | None) -> Partition:
         """Number the ids; rows may differ in how many they have."""
-        ids = np.asarray(self.ids)
+        ids = np.asarray(on_host(self.ids))
         if not np.issubdtype(ids.dtype, np.integer):
             raise TypeError(f"players: group ids must be integers, not {ids.dtype}")
         shape = inputs.shape
@@ -252,8 +252,8 @@ def as_players(players: Any, inputs: Inputs, channel_axis: int | None) -> Player
         if players == "elements":
             return Elements()
         raise ValueError(unknown("players", players, ["elements"]))
-    if isinstance(players, np.ndarray) or hasattr(players, "detach"):
-        return Groups(np.asarray(players))
+    if isinstance(players, np.ndarray) or is_tensor(players):
+        return Groups(players)
     if isinstance(players, list | tuple):
         return Columns(players)
     raise TypeError(

@@ -24,7 +24,7 @@ from xai.game import (
     ModelGame,
     batch_rows,
 )
-from xai.inputs import Inputs, is_tensor, read
+from xai.inputs import Inputs, is_tensor, on_host, read
 from xai.methods import Method, find
 from xai.model import Model, check_model, takes_texts, to_model_device, wanted_columns, wrap
 from xai.partition import Partition
@@ -444,7 +444,7 @@ def _labels(
     """True labels as class indices, where the model knows its labels, and as given."""
     if y is None:
         return None, None
-    given = np.asarray(y)
+    given = np.asarray(on_host(y))
     given = given[None] if given.ndim == 0 else given
     if given.shape != (inputs.n,):
         raise ValueError(f"y has shape {given.shape}; expected one label per row, ({inputs.n},)")

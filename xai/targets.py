@@ -9,6 +9,7 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from xai.inputs import on_host
 from xai.suggest import unknown
 
 
@@ -130,7 +131,7 @@ def resolve(
 
 
 def _per_row(target: ArrayLike, n: int, k: int, labels: Sequence[object]) -> NDArray[np.intp]:
-    index = np.asarray(target)
+    index = np.asarray(on_host(target))
     if index.ndim == 0 or not np.issubdtype(index.dtype, np.integer):
         raise TypeError(
             "target must be 'predicted', 'all', an int, a label, Top, or one index for each row, "

@@ -142,7 +142,7 @@ class Context:
         return f"column {str(element) if names is None else names[element]!r}"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Removal(ABC):
     """A way to take features away. Constructors only store; `bind` meets the rows.
 
@@ -161,6 +161,20 @@ class Removal(ABC):
     @abstractmethod
     def bind(self, context: Context) -> Draws:
         """Prepare the draws for the rows in `context`."""
+
+    def __eq__(self, other: object) -> bool:
+        """Of one kind, with equal numbers and words; arrays and other objects must be the same."""
+        own, others = vars(self), getattr(other, "__dict__", {})
+        if type(self) is not type(other) or own.keys() != others.keys():
+            return False
+        return all(_alike(value, others[name]) for name, value in own.items())
+
+    def __hash__(self) -> int:
+        return hash((type(self), *(value for value in vars(self).values() if np.isscalar(value))))
+
+
+def _alike(a: object, b: object) -> bool:
+    return a is b or (np.isscalar(a) and np.isscalar(b) and bool(a == b))
 
 
 def as_floats(block: Block) -> Block:

@@ -91,7 +91,7 @@ class Regression:
         gram, moment = self.gram.sum(axis=0), self.moment.sum(axis=0)
         self.error = np.full_like(moment, np.nan)
         self.inverse = None
-        if self.regularizer == "lasso":
+        if self.regularizer == "lasso" and self.alpha > 0:
             self.phi = _lasso(gram, moment, mass, self.alpha)
             if self.errors and len(self.v) >= 2 * GROUPS:
                 parts = zip(self.gram, self.moment, self.mass, strict=True)
@@ -148,7 +148,8 @@ def fitted(regressions: Sequence[Regression]) -> list[Fit]:
 def _lasso(gram: Floats, moment: Floats, mass: float, alpha: float) -> Floats:
     """Minimise ``phiᵀ gram phi / 2 − momentᵀ phi + mass·alpha·‖phi‖₁`` for each column, (d, k).
 
-    scikit-learn is given at most d rows with these moments, however many samples there were.
+    scikit-learn is given at most d rows with these moments, however many samples there were. Its
+    default tolerance would stop some digits early, and by more where players outnumber samples.
     """
     from sklearn.linear_model import Lasso
 
@@ -159,5 +160,5 @@ def _lasso(gram: Floats, moment: Floats, mass: float, alpha: float) -> Floats:
     root, axes = np.sqrt(size[some]), axes[:, some]
     scale = np.sqrt(len(root) / mass)
     rows, values = scale * root[:, None] * axes.T, scale * (axes.T @ moment) / root[:, None]
-    model = Lasso(alpha=alpha, fit_intercept=False, max_iter=10_000)
+    model = Lasso(alpha=alpha, fit_intercept=False, tol=1e-10, max_iter=100_000)
     return np.stack([model.fit(rows, column).coef_.copy() for column in values.T], axis=1)
