@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from xai.archive import as_array
 from xai.explanation import Explanation
 from xai.foreign import converted
-from xai.inputs import on_host
+from xai.inputs import is_tensor, on_host
 from xai.methods import Method
 from xai.metrics.score import Floats
 from xai.players import Pixels
