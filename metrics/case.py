@@ -17,10 +17,12 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from xai import streams
 from xai.explanation import Explanation
 from xai.finite import named_by, refuse_predictions
 from xai.foreign import converted
 from xai.game import Game, batch_rows
+from xai.known import Keys, Known
 from xai.metrics.attributed import (
     by_place,
     fits,
@@ -216,6 +218,29 @@ class Scene:
     def once(self, key: Hashable, make: Callable[[], Made], of: object = None) -> Made:
         """What `make` gives, made when it is first asked for under this key (of this object)."""
         return _once(self._made, key, make, of)
+
+    def values(
+        self, place: int, keys: Keys, kept: Callable[[Indices], NDArray[np.bool_]]
+    ) -> Floats:
+        """Values (C, rows) of coalitions in the game at `place`; each row's are evaluated once.
+
+        Parameters
+        ----------
+        keys : (C, rows), or (C, 1) of coalitions that rows share, as `xai.known` makes them
+        kept : places (B,) in the flat (C, rows) -> coalitions (B, d)
+        """
+        game = self.games[place][1]
+        keys = keys + streams.bits(0, streams.DRAW, np.arange(game.n_rows), 1)[:, 0]
+
+        def evaluate(new: Indices) -> Floats:
+            out = np.empty(len(new))
+            for start in range(0, len(new), game.room):
+                part = new[start : start + game.room]
+                out[start : start + game.room] = game.value(part % game.n_rows, kept(part))[:, 0]
+            return out[None, :, None]
+
+        known = self.once(("known", place), lambda: Known(1, 1))
+        return known.look(keys.ravel(), evaluate).reshape(keys.shape)
 
     def changed(self, key: Hashable, **parts: Any) -> Scene:
         """The same with another removal or other players."""

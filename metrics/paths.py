@@ -9,9 +9,8 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from xai import streams
 from xai.game import Game
-from xai.known import Known, keys_along
+from xai.known import keys_along
 from xai.metrics import checks
 from xai.metrics.case import Case, Scene, padded
 from xai.metrics.numerics import flat_places
@@ -152,35 +151,7 @@ def _look(scene: Scene, place: int, rank: NDArray[np.intp], steps: list[Step]) -
         step, row = np.divmod(new, n)
         return np.asarray((rank[row] < sizes[step, None]) ^ removed[step, None])
 
-    return look(scene, place, keys, kept)
-
-
-def look(
-    scene: Scene,
-    place: int,
-    keys: NDArray[np.uint64],
-    kept: Callable[[NDArray[np.intp]], NDArray[np.bool_]],
-) -> Floats:
-    """Values (C, rows) of coalitions with these keys; each row's are evaluated once in a scene.
-
-    Parameters
-    ----------
-    keys : (C, rows), or (C, 1) of coalitions that rows share
-    kept : places (B,) in the flat (C, rows) -> coalitions (B, d)
-    """
-    game = scene.games[place][1]
-    rows = np.arange(game.n_rows)
-    keys = keys + streams.bits(0, streams.DRAW, rows, 1)[:, 0]
-
-    def evaluate(new: NDArray[np.intp]) -> Floats:
-        out = np.empty(len(new))
-        for start in range(0, len(new), game.room):
-            part = new[start : start + game.room]
-            out[start : start + game.room] = game.value(part % game.n_rows, kept(part))[:, 0]
-        return out[None, :, None]
-
-    known = scene.once(("known", place), partial(Known, 1, 1))
-    return known.look(keys.ravel(), evaluate).reshape(keys.shape)
+    return scene.values(place, keys, kept)
 
 
 def _told(steps: list[Step]) -> tuple[Sizes, NDArray[np.bool_]]:

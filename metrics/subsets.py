@@ -16,7 +16,7 @@ from xai.game import Game, ModelGame
 from xai.known import keys_of
 from xai.metrics import checks
 from xai.metrics.case import Case, Scene, padded
-from xai.metrics.paths import Amount, amounts, look, pieces
+from xai.metrics.paths import Amount, amounts, pieces
 from xai.metrics.score import Floats
 from xai.removal import Noise
 
@@ -87,7 +87,8 @@ def drops(scene: Scene, place: int, removed: Removed) -> Floats:
         return _drops(game, len(first), lambda part: ~removed[first[part]])[:, which]
     rows, d = np.arange(game.n_rows), game.n_players
     full = game.grid(rows, np.ones((1, d), bool), None)[:, :, 0]
-    return full - look(scene, place, keys[:, None], lambda new: ~removed[new // game.n_rows]).T
+    left = scene.values(place, keys[:, None], lambda new: ~removed[new // game.n_rows])
+    return full - left.T
 
 
 def drops_alone(scene: Scene, place: int) -> Floats:

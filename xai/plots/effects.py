@@ -72,7 +72,7 @@ def dependence(
     if explanation is None:
         axes = new_axes(ax, 6.5, 4.0)
         axes.axhline(0, color=ink(axes), linewidth=0.8, zorder=0)
-        title(axes, [f"effect on {curves[0].output}"], width=50)
+        title(axes, [f"effect on {curves[0].output}"])
     else:
         axes = scatter(explanation, curves[0].feature, output, color=color, ax=ax)
     for place, curve in enumerate(curves):

@@ -86,7 +86,7 @@ def decision(
     axes.set_ylim(count - 0.5, -0.5)
     axes.grid(axis="y", linewidth=0.4, alpha=0.5)
     heading = [many.heading[0], f"{len(chosen)} row{'s' * (len(chosen) != 1)}"]
-    title(axes, heading, width=50)
+    title(axes, heading)
     axes.set_xlabel("\n".join(["value of the output", *line_notes(shown)]))
     return axes
 

@@ -134,7 +134,7 @@ def value_bar(ax: Axes, drawn: ScalarMappable, label: str) -> None:
     bar.set_label(two_lines(label), labelpad=-6, parse_math=False)
 
 
-def title(ax: Axes, lines: Sequence[str], width: int) -> None:
+def title(ax: Axes, lines: Sequence[str], width: int = 50) -> None:
     """Write these lines over the axes, none longer than `width` characters."""
     wrapped = [part for line in lines for part in textwrap.wrap(line, width)]
     ax.set_title("\n".join(wrapped), fontsize="medium", parse_math=False)

@@ -76,7 +76,7 @@ def beeswarm(
         )  # fmt: skip
     if np.isfinite(shown.data).any():
         value_bar(axes, drawn, "feature value")
-    title(axes, shown.heading, width=50)
+    title(axes, shown.heading)
     axes.set_xlabel("\n".join(["attribution", *line_notes(shown)]))
     return axes
 
@@ -172,7 +172,7 @@ def scatter(
     if many.categories[player]:
         kinds = [one_line(kind) for kind in many.categories[player]]
         axes.set_xticks(range(len(kinds)), kinds, rotation=30, ha="right", parse_math=False)
-    title(axes, many.heading, width=50)
+    title(axes, many.heading)
     axes.set_xlabel(two_lines(many.names[player]), parse_math=False)
     axes.set_ylabel("\n".join(["attribution", *line_notes(many)]))
     return axes

@@ -50,7 +50,7 @@ def bar(
     shown = read(explanation, row, output).largest(max_display)
     axes = row_axes(shown.labels, ax)
     _draw_bars(axes, shown, sign_colours(shown.values), signed)
-    title(axes, [shown.heading, ", ".join(shown.state)], width=50)
+    title(axes, [shown.heading, ", ".join(shown.state)])
     axes.set_xlabel("\n".join(["attribution", *notes(shown)]))
     return axes
 
@@ -88,7 +88,7 @@ def global_bar(
     shown = mean_size(many).largest(max_display)
     axes = row_axes(shown.labels, ax)
     _draw_bars(axes, shown, [NEUTRAL] * len(shown.values), "{:.3g}".format)
-    title(axes, [shown.heading, f"over {many.heading[1]}"], width=50)
+    title(axes, [shown.heading, f"over {many.heading[1]}"])
     axes.set_xlabel("\n".join(["mean |attribution|", *notes(shown, over=len(many) > 1)]))
     return axes
 
@@ -117,7 +117,7 @@ def _cohorts(
         )
         for name, one in found.items()
     })  # fmt: skip
-    title(axes, [first.heading], width=50)
+    title(axes, [first.heading])
     axes.set_xlabel(f"mean |attribution|\nwhiskers: ±{Z95} standard errors over rows (95 %)")
     return axes
 
@@ -172,7 +172,7 @@ def waterfall(
     check_additive(shown)
     axes = row_axes(["prediction", *shown.labels, "base value"], ax)
     _draw_steps(axes, shown)
-    title(axes, [shown.heading], width=50)
+    title(axes, [shown.heading])
     axes.set_xlabel("\n".join(["value of the output", *notes(shown)]))
     return axes
 

@@ -305,16 +305,16 @@ class _Moments:
         arrays = {n: v[rows] for n, v in vars(self).items() if n not in ("groups", "seen")}
         return _Moments(groups=self.groups, seen=self.seen, **arrays)
 
-    def estimate(self, game: Game, size: int, blur: Floats) -> tuple[Floats, Floats]:
+    def estimate(self, game: Game, size: int, fine: Floats) -> tuple[Floats, Floats]:
         """Values and standard errors (R, d, k); NaN for a player no walk has met.
 
-        A spread of t below `blur` (R, k) is rounding.
+        A spread of t below `fine` (R, k) is rounding.
         """
         total = np.where(self.z[..., 1] > 0, self.z[..., 1], np.nan)
         y, x = self.z[..., 0] / total, self.z[..., 2] / total
         square = self.tz[..., 2] / total
         # else a slope of rounding over rounding
-        varies = (square - x**2 > ROUNDING * square) & (square > blur[:, None] ** 2)
+        varies = (square - x**2 > ROUNDING * square) & (square > fine[:, None] ** 2)
         variance = np.where(varies, square - x**2, 0.0)
         prior = 8 / np.maximum(self.seen, 1)[:, None] * variance
         scale = np.where(varies, variance + prior, 1.0)
