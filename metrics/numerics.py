@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import rankdata
 
+from xai.kernels import order
 from xai.kernels.correlation import correlations
 from xai.metrics.score import Floats
 
@@ -31,7 +31,7 @@ def pearson(a: Floats, b: Floats) -> Floats:
     return out.reshape(shape[:-1])
 
 
-def _lines(a: Floats) -> Floats:
+def _lines(a: NDArray[Any]) -> NDArray[Any]:
     return a.reshape(-1, a.shape[-1])
 
 
@@ -47,7 +47,7 @@ def spearman(a: Floats, b: Floats) -> Floats:
 
 
 def average_ranks(a: Floats) -> Floats:
-    """Ranks from 1 along the last axis, equals at the mean of theirs; NaN where one is NaN.
+    """Ranks from 1 along the last axis, equals at the mean of theirs; all NaN beside NaN or inf.
 
     Neighbours in order that differ by `FLAT` of the largest |a|, or less, are equals.
 
@@ -57,17 +57,9 @@ def average_ranks(a: Floats) -> Floats:
     array([[1.5, 1.5, 3. ],
            [1.5, 1.5, 3. ]])
     """
-    at = flat_places(np.argsort(a, axis=-1))
-    ascending = a.reshape(-1)[at]
-    ends = ascending[..., [0, -1]]
-    apart = np.diff(ascending) > FLAT * np.abs(ends).max(axis=-1, keepdims=True)
-    ranks = np.empty(a.size)
-    if apart.all() and not np.isnan(ends).any():
-        ranks[at] = np.arange(1.0, a.shape[-1] + 1)
-        return ranks.reshape(a.shape)
-    alike = np.cumsum(apart, axis=-1) + 0 * ends[..., 1:]  # equals: scipy, slowly
-    ranks[at] = np.concatenate([0 * ends[..., 1:], alike], axis=-1)
-    return np.asarray(rankdata(ranks.reshape(a.shape), axis=-1))
+    ranks = np.empty(a.shape)
+    order.average_ranks(_lines(a), _lines(np.argsort(a, axis=-1)), FLAT, _lines(ranks))
+    return ranks
 
 
 def flat_places(order: NDArray[np.intp]) -> NDArray[np.intp]:

@@ -283,8 +283,10 @@ def _floor(case: Case, last: str) -> Floats:
 
     def keep(_: Any, inputs: Any) -> None:
         a = inputs[0].detach().double()
-        a = a.movedim(1, -1) if convolves else a
-        kept.append(a.square().reshape(len(a), -1, a.shape[-1]).mean(1).sqrt().cpu().numpy())
+        if a.ndim > 2:  # a channel's size over its places
+            a = a.movedim(1, -1) if convolves else a
+            a = a.square().reshape(len(a), -1, a.shape[-1]).mean(1).sqrt()
+        kept.append(a.abs().cpu().numpy())
 
     hook = part.register_forward_pre_hook(keep)
     try:
@@ -311,7 +313,9 @@ def channel_floor(activation: Floats) -> Floats:
         ranked = ranked[((np.arange(CHANNELS) + 0.5) * C / CHANNELS).astype(np.intp)]
         pairs = CHANNELS**2 / 2
     ranked = ranked + NOTHING  # dead channels are like one another, and others far ahead of them
-    total = np.zeros(ranked.shape[1:])
+    angles = np.zeros(ranked.shape[1:])
     for step in range(1, len(ranked)):
-        total += (1 - 4 / np.pi * np.arctan(ranked[:-step] / ranked[step:])).sum(axis=0)
+        share = ranked[:-step] / ranked[step:]
+        angles += np.arctan(share, out=share).sum(axis=0)
+    total = len(ranked) * (len(ranked) - 1) / 2 - 4 / np.pi * angles
     return np.asarray(total / pairs if pairs else np.full_like(total, np.nan))

@@ -23,7 +23,7 @@ from xai.behavior.base import Values
 from xai.composition import Composer, Table, composer
 from xai.finite import refuse_infinite
 from xai.inputs import Block, Inputs, is_tensor
-from xai.model import Model
+from xai.model import Model, check_width
 from xai.partition import Partition
 from xai.progress import Progress
 from xai.removal.base import Draws
@@ -487,23 +487,14 @@ class ModelGame(Game):
 
     def _call(self, block: Any, rows: Indices) -> Floats:
         """Outputs (B, K) of inputs made together, a batch in each call."""
-        size, k, parts = self._batch, self.full_outputs.shape[1], []
-        several = len(rows) > size
-        for start in range(0, len(rows), size):
-            part = slice(start, start + size)
-            try:
-                out = self.model(block[part] if several else block, rows[part])
-            except Exception as error:
-                if told := self.inputs.widened(block):
-                    error.add_note(told)
-                raise
-            if out.shape[1] != k:
-                raise ValueError(
-                    f"the model returned {k} outputs in one call and {out.shape[1]} in another; "
-                    "it must always return the same number"
-                )
-            parts.append(out)
-        return np.concatenate(parts) if several else out
+        try:
+            out = self.model(block, rows, self._batch)
+        except Exception as error:
+            if told := self.inputs.widened(block):
+                error.add_note(told)
+            raise
+        check_width(out.shape[1], self.full_outputs.shape[1])
+        return out
 
     def _collect(
         self, results: Iterable[tuple[Floats, Floats]], batches: list[slice], total: int

@@ -66,11 +66,35 @@ class Model:
         """Whether the largest of several outputs is a prediction."""
         return self.scale != "amount"
 
-    def __call__(self, block: Block, rows: NDArray[np.intp] | None = None) -> NDArray[np.floating]:
-        """Outputs `(n, k)`, float32 or float64, for one batch of inputs made of `rows` (n,)."""
-        given = (rows,) if self.by_row else ()
-        out = _as_array(self.call(self.prepare(block), *given))
-        n = int(block.shape[0])
+    def __call__(
+        self, block: Block, rows: NDArray[np.intp] | None = None, size: int | None = None
+    ) -> NDArray[np.floating]:
+        """Outputs `(n, k)`, float32 or float64, for inputs made of `rows` (n,), in one call.
+
+        Or in calls of `size` rows, where these are fewer: of tensors.
+        """
+        n, batch = int(block.shape[0]), self.prepare(block)
+        if size is not None and size < n:
+            return self._in_calls([batch[start : start + size] for start in range(0, n, size)])
+        return self._read(self.call(batch, rows) if self.by_row else self.call(batch), n)
+
+    def _in_calls(self, batches: Sequence[Any]) -> NDArray[np.floating]:
+        """Outputs of batches, one after the other; tensors are joined before they are looked at."""
+        import torch
+
+        outs = [self.call(batch) for batch in batches]
+        pairs = list(zip(outs, batches, strict=True))
+        fit = all(is_tensor(out) and out.shape[:1] == batch.shape[:1] for out, batch in pairs)
+        if fit and len({out.shape[1:] for out in outs}) == 1:
+            return self._read(torch.cat(outs), sum(map(len, batches)))
+        parts = [self._read(out, len(batch)) for out, batch in pairs]
+        for part in parts:
+            check_width(part.shape[1], parts[0].shape[1])
+        return np.concatenate(parts)
+
+    def _read(self, given: Any, n: int) -> NDArray[np.floating]:
+        """What the model gave for n rows, as numbers (n, k)."""
+        out = _as_array(given)
         if out.ndim not in (1, 2) or out.shape[0] != n:
             raise ValueError(
                 f"the model returned an array of shape {out.shape} for {n} rows; "
@@ -128,6 +152,15 @@ class Model:
         if self.torch_model is not None:
             return self.torch_model.session()
         return one_thread_of_blas() if _boosts_on_threads(self.estimator) else nullcontext()
+
+
+def check_width(k: int, before: int) -> None:
+    """Refuse outputs of a call that are not as many as in the calls before it."""
+    if k != before:
+        raise ValueError(
+            f"the model returned {before} outputs in one call and {k} in another; "
+            "it must always return the same number"
+        )
 
 
 def _as_array(out: Any) -> NDArray[np.floating]:

@@ -26,7 +26,15 @@ from xai.game import (
 )
 from xai.inputs import Inputs, is_tensor, on_host, read
 from xai.methods import Method, find
-from xai.model import Model, check_model, takes_texts, to_model_device, wanted_columns, wrap
+from xai.model import (
+    Model,
+    check_model,
+    check_width,
+    takes_texts,
+    to_model_device,
+    wanted_columns,
+    wrap,
+)
 from xai.partition import Partition
 from xai.players import Players, as_players, column_index
 from xai.progress import Progress
@@ -396,8 +404,8 @@ def _predict(
             out, width, reused = run_watched(model.module, partial(model, block))
             model = replace(model, width=width, reused=reused)
             size = batch_size or batch_rows(model, inputs, out.shape[1])
-        if parts and out.shape[1] != parts[0].shape[1]:
-            raise ValueError("the model returned different numbers of outputs in two calls")
+        if parts:
+            check_width(out.shape[1], parts[0].shape[1])
         refuse_predictions(out[:count], start)
         parts.append(out[:count])
         start += count
