@@ -29,14 +29,14 @@ IMAGE_STEPS = 32
 """Steps of a curve where players are many: of images and texts."""
 
 
-def ranks(a: Floats) -> NDArray[np.intp]:
+def ranks(a: Floats) -> NDArray[np.int32]:
     """Each player's place in the order of importance, (n, d): descending, ties by index."""
     if a.shape[1] <= FEW:
-        counted = np.empty(a.shape, np.intp)
+        counted = np.empty(a.shape, np.int32)
         places(a, counted)
         return counted
     order = np.argsort(-a, axis=1, kind="stable")
-    place = np.empty(order.size, np.intp)
+    place = np.empty(order.size, np.int32)
     place[flat_places(order)] = np.arange(a.shape[1])
     return place.reshape(order.shape)
 
@@ -134,7 +134,7 @@ Step: TypeAlias = tuple[str, int]
 """("kept" or "removed", s): where only the first s players are, or all but these."""
 
 
-def _evaluate(scene: Scene, place: int, rank: NDArray[np.intp], steps: list[Step]) -> Floats:
+def _evaluate(scene: Scene, place: int, rank: NDArray[np.int32], steps: list[Step]) -> Floats:
     """Values (steps, rows), as one stream of model rows."""
     game = scene.games[place][1]
     sizes, removed = _told(steps)
@@ -149,7 +149,7 @@ def _evaluate(scene: Scene, place: int, rank: NDArray[np.intp], steps: list[Step
     return out
 
 
-def _look(scene: Scene, place: int, rank: NDArray[np.intp], steps: list[Step]) -> Floats:
+def _look(scene: Scene, place: int, rank: NDArray[np.int32], steps: list[Step]) -> Floats:
     """The same, where other attributions may have met the same coalitions of a row."""
     n, (sizes, removed) = len(rank), _told(steps)
     sums = keys_along(np.argsort(rank, axis=1)).T
@@ -162,9 +162,10 @@ def _look(scene: Scene, place: int, rank: NDArray[np.intp], steps: list[Step]) -
     return scene.values(place, keys, kept)
 
 
-def _told(steps: list[Step]) -> tuple[Sizes, NDArray[np.bool_]]:
-    """Sizes of steps, and whether so many are removed."""
-    return np.array([s for _, s in steps]), np.array([first == "removed" for first, _ in steps])
+def _told(steps: list[Step]) -> tuple[NDArray[np.int32], NDArray[np.bool_]]:
+    """Sizes of steps, of ranks' dtype, and whether so many are removed."""
+    sizes, removed = zip(*((s, first == "removed") for first, s in steps), strict=True)
+    return np.array(sizes, np.int32), np.array(removed)
 
 
 def deletion_curve(case: Case, K: Steps) -> Floats:

@@ -19,7 +19,7 @@ from xai.metrics.numerics import spearman
 from xai.metrics.paths import Amount, amounts, ranks
 from xai.metrics.score import Floats
 
-Agreement = Callable[[Floats, Floats, NDArray[np.intp], NDArray[np.intp], int], Any]
+Agreement = Callable[[Floats, Floats, NDArray[np.int32], NDArray[np.int32], int], Any]
 """(a, g, rank of a, rank of g, k) -> bool (n, d): the features that count as agreed."""
 
 

@@ -374,7 +374,7 @@ def _read_array(x: Any, data: Any, own: list[Any]) -> Inputs:
     array = dense(x, "x")
     if array.ndim == 0:
         raise TypeError(f"x must be a batch of rows, not {type(x).__name__}")
-    if nw.dependencies.is_into_dataframe(data) and array.ndim <= 2:
+    if data is not None and nw.dependencies.is_into_dataframe(data) and array.ndim <= 2:
         raise ValueError(
             "data is a DataFrame but x has no column names: pass x as a DataFrame too, so that "
             "columns are matched by name and never by position"

@@ -11,7 +11,7 @@ from xai.kernels.compiled import compiled
 
 
 @compiled()
-def places(a: NDArray[np.floating[Any]], out: NDArray[np.intp]) -> None:
+def places(a: NDArray[np.floating[Any]], out: NDArray[np.int32]) -> None:
     """How many numbers of its row come before each: larger ones, and equals that stand before it.
 
     NaN comes last. By counting, without a branch to mispredict: for few numbers a row.
