@@ -1161,3 +1161,54 @@ def test_a_removal_in_place_of_one_that_is_not_for_texts():
     one = xai.explain(lengths, ["good film"], "ime", removal=Baseline(0))
     other = xai.explain(lengths, ["good film"], "shapley")
     np.testing.assert_array_equal(one.values, other.values)
+
+
+class _Odd:
+    """What a module returns for a batch, by its number of rows; and the sizes of its batches."""
+
+    def __init__(self, torch, give):
+        self.sizes = sizes = []
+
+        class Module(torch.nn.Module):
+            def forward(self, x):
+                sizes.append(len(x))
+                return give(x)
+
+        self.module = Module()
+
+
+GIVEN = {
+    "(n,)": lambda x: x.sum(1),
+    "(n, 1)": lambda x: x.sum(1, keepdim=True),
+    "an array": lambda x: x.numpy().sum(1),
+    "half": lambda x: x.sum(1).bfloat16(),
+    "integers": lambda x: (x.sum(1) * 10).int(),
+    "(n,), then (n, 1)": lambda x: x.sum(1, keepdim=len(x) % 2 == 0),
+}
+
+
+@pytest.mark.parametrize("kind", GIVEN)
+def test_several_calls_of_a_module_are_read_as_one_is(torch, monkeypatch, kind):
+    x = np.random.default_rng(0).normal(size=(30, 8)).astype(np.float32)
+    whole = xai.explain(_Odd(torch, GIVEN[kind]).module, x, "occlusion", removal="baseline")
+    monkeypatch.setattr(xai.game, "TENSOR_BATCHES", ((2**19, 7),))
+    odd = _Odd(torch, GIVEN[kind])
+    parts = xai.explain(odd.module, x, "occlusion", removal="baseline")
+    assert max(odd.sizes[1:]) == 7 < len(odd.sizes)
+    np.testing.assert_allclose(parts.values, whole.values, rtol=1e-6, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("give", "told"),
+    [
+        (lambda x: x[:, :2] if len(x) > 6 else x[:, :3], "2 outputs in one call and 3 in another"),
+        (lambda x: x[:6, :2] if len(x) < 20 else x[:, :2], r"shape \(6, 2\) for 7 rows"),
+        (lambda x: x.sum() if len(x) < 20 else x[:, :2], r"shape \(\) for \d rows"),
+    ],
+    ids=["width", "rows", "a number"],
+)
+def test_a_module_that_is_at_odds_with_itself_is_refused(torch, monkeypatch, give, told):
+    x = np.random.default_rng(0).normal(size=(30, 8)).astype(np.float32)
+    monkeypatch.setattr(xai.game, "TENSOR_BATCHES", ((2**19, 7),))
+    with pytest.raises(ValueError, match=told):
+        xai.explain(_Odd(torch, give).module, x, "occlusion", removal="baseline")

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from scipy.stats import rankdata
 
 import xai
 from xai import composition, streams
 from xai.inputs import read
 from xai.kernels import odd_process, pairs
 from xai.kernels.compose import compose_owned, compose_table
+from xai.kernels.order import places
 from xai.known import Known, keys_along, keys_of
+from xai.metrics.numerics import average_ranks
+from xai.metrics.paths import ranks
 from xai.removal.base import Context
 from xai.summary.process import odd_kernel
 
@@ -414,3 +418,34 @@ def test_a_coalition_has_one_key_however_it_is_met():
         S = np.argsort(order, axis=1) < s
         np.testing.assert_array_equal(keys_of(S, seed=3), sums[:, s])
         np.testing.assert_array_equal(keys_of(~S, seed=3), sums[:, -1] - sums[:, s])
+
+
+@pytest.mark.parametrize("d", [1, 2, 7, 64, 65])
+def test_places_are_those_of_a_stable_descending_sort(d):
+    rng = np.random.default_rng(d)
+    numbers = np.array([-np.inf, -1.0, -0.0, 0.0, 0.5, np.inf, np.nan])
+    a = np.concatenate([rng.normal(size=(40, d)), rng.choice(numbers, size=(40, d))])
+    expected = np.empty((80, d), int)
+    order = np.argsort(-a, axis=1, kind="stable")
+    np.put_along_axis(expected, order, np.broadcast_to(np.arange(d), a.shape), axis=1)
+    np.testing.assert_array_equal(ranks(a), expected)
+    for form in (places, places.py_func):
+        out = np.empty((80, d), np.int32)
+        form(a, out)
+        np.testing.assert_array_equal(out, expected)
+
+
+def test_average_ranks_are_scipys_but_for_rounding_and_what_is_not_finite():
+    rng = np.random.default_rng(0)
+    a = rng.choice([0.5, 1.0, 2.0, 3.0], size=(50, 9))
+    np.testing.assert_array_equal(average_ranks(a), rankdata(a, axis=1))
+    np.testing.assert_array_equal(average_ranks(a * 1e300), rankdata(a, axis=1))
+    close = a * (1 + 1e-15 * rng.choice([0, 1], size=a.shape))
+    assert (rankdata(close, axis=1) != rankdata(a, axis=1)).any()
+    np.testing.assert_array_equal(average_ranks(close), rankdata(a, axis=1))
+    for bad in (np.nan, np.inf, -np.inf):
+        worse = a.copy()
+        worse[3, 4] = bad
+        expected = rankdata(a, axis=1)
+        expected[3] = np.nan
+        np.testing.assert_array_equal(average_ranks(worse), expected)
