@@ -63,19 +63,17 @@ def refuse_infinite(
     values: NDArray[np.floating], rows: Indices, what: str, remedy: str = ""
 ) -> None:
     """Refuse NaN and inf among values (B, …), with the explained row that they are of."""
-    # one sum finds any NaN or inf, without an array of booleans
-    with np.errstate(invalid="ignore"):  # inf − inf
-        if np.isfinite(values.sum()):
-            return
-    bad = ~np.isfinite(values).all(axis=1)
-    if not bad.any():
+    finite = np.isfinite(values)
+    if finite.all():
         return
     kinds = "NaN" if np.isnan(values).any() else "inf"
+    bad = ~finite.all(axis=1)
     raise NotFiniteError(f"{what} {kinds} while explaining", rows[bad], remedy=remedy)
 
 
 def refuse_predictions(outputs: Floats, first: int = 0) -> None:
     """Refuse NaN and inf among the model's outputs (B, K) on rows as they are, from `first` on."""
-    bad = np.flatnonzero(~np.isfinite(outputs).all(axis=1)) + first
-    if len(bad):
+    finite = np.isfinite(outputs)
+    if not finite.all():
+        bad = np.flatnonzero(~finite.all(axis=1)) + first
         raise NotFiniteError("the model returns NaN or inf for", bad)
