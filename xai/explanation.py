@@ -110,8 +110,8 @@ class Explanation:
     activations: Floats | None = None
     layer: str = ""
     versions: dict[str, str] = field(default_factory=versions)
-    recipe: dict[str, Any] | None = field(default=None)
-    spent: int | None = field(default=None, repr=False, compare=False)
+    recipe: dict[str, Any] | None = None
+    spent: int | None = None
 
     def __len__(self) -> int:
         return len(self.values)

@@ -262,7 +262,6 @@ class FunctionGame(Game):
             raise ValueError(f"n_players must be a positive integer, not {n_players!r}")
         self._v = v
         self.n_players = n_players = int(n_players)
-        self.evaluations = 0
         ends = self._call(np.array([[False] * n_players, [True] * n_players]))
         self.flat = ends.ndim == 1
         self._ends = ends.reshape(2, -1).copy()

@@ -57,7 +57,7 @@ class PredictionLoss(Behavior):
         def reduce(rows: Any, means: Array) -> Array:
             return -score(rows, means)[:, None]
 
-        return Values(lambda rows, out: to_scale(out), reduce, [f"-{name}"], own_target=True)
+        return Values(lambda rows, out: to_scale(out), reduce, [f"-{name}"])
 
 
 @dataclass(frozen=True)
@@ -102,7 +102,7 @@ class DatasetLoss(Behavior):
             return PredictionLoss(self.loss, self.clip).bind(view)
         to_scale, score, name = _loss(self.loss, self.clip, view)
         step: Step = lambda rows, out: -score(rows, to_scale(out))[:, None]  # noqa: E731 — named for its type
-        return Values(step, None, [f"-{name}"], own_target=True)
+        return Values(step, None, [f"-{name}"])
 
 
 def _loss(

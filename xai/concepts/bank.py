@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import zipfile
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from os import PathLike
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
@@ -81,7 +81,7 @@ class ConceptBank:
     seed: int
     converged: bool = True
     images: NDArray[Any] | None = None
-    model: Any = field(default=None)
+    model: Any = None
 
     def __len__(self) -> int:
         return len(self.basis)

@@ -118,7 +118,7 @@ def trace(step: Any, n_columns: int) -> Indices | None:
     if is_a(step, "Pipeline"):
         return _through([part for _, part in step.steps], n_columns)
     if is_a(step, "ColumnTransformer"):
-        return _by_columns(step, n_columns)
+        return _by_columns(step)
     return None
 
 
@@ -145,7 +145,7 @@ def _through(steps: list[Any], n_columns: int) -> Indices | None:
     return sources
 
 
-def _by_columns(step: Any, n_columns: int) -> Indices | None:
+def _by_columns(step: Any) -> Indices | None:
     """A ColumnTransformer's outputs, in the order in which it puts them side by side."""
     taken = getattr(step, "_transformer_to_input_indices", None)
     if taken is None:
