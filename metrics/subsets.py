@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xai import streams
+from xai.archive import as_array
 from xai.game import Game, ModelGame
 from xai.known import keys_of
 from xai.metrics import checks
@@ -182,10 +183,6 @@ def displacement(game: ModelGame, rows: NDArray[np.intp], draws: NDArray[np.intp
         raise ValueError("the removal composes its inputs itself: it does not say how far they go")
     at = game.explained[rows]
     replacement, index = game.draws.source(at, draws)
-    x, other = _float(game.inputs.block[at]), _float(replacement[index])
+    blocks = game.inputs.block[at], replacement[index]
+    x, other = (np.asarray(as_array(block), np.float64) for block in blocks)
     return (x - other).reshape(len(rows), -1)
-
-
-def _float(block: Any) -> Floats:
-    block = block.detach().cpu() if hasattr(block, "detach") else block
-    return np.asarray(block.toarray() if hasattr(block, "toarray") else block, np.float64)

@@ -195,7 +195,7 @@ def _admit_tensor(block: Any, replacement: Any) -> Any:
         return replacement if replacement.is_floating_point() else replacement.double()
     dtype = np.dtype(str(block.dtype).removeprefix("torch."))
     values = replacement.double() if replacement.is_floating_point() else replacement
-    if _integral(values.detach().cpu().numpy(), dtype):
+    if _integral(on_host(values), dtype):
         return replacement.to(block.dtype)
     fits = not replacement.is_floating_point() or _holds(block, replacement.dtype)
     return replacement if fits else replacement.double()
@@ -406,7 +406,7 @@ def dense(rows: Any, what: str) -> NDArray[Any]:
             "missing"
         )
     try:
-        array = np.asarray(rows.detach().cpu() if is_tensor(rows) else rows)
+        array = np.asarray(on_host(rows))
         if isinstance(rows, list | tuple) and array.dtype.kind == "U":
             objects = np.array(rows, object)  # NumPy would make words of numbers
             return array if _all_strings(objects.ravel().tolist()) else objects

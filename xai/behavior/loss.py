@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from xai.behavior import arrays
 from xai.behavior.base import Array, Behavior, Step, Values, View
 from xai.behavior.prediction import checked_probability
-from xai.inputs import is_tensor
+from xai.inputs import is_tensor, on_host
 from xai.suggest import unknown
 
 Loss: TypeAlias = (
@@ -226,7 +226,7 @@ def _class_losses(
     def cross_entropy(rows: NDArray[np.intp], p: Array) -> Array:
         own = arrays.take(p, y[rows][:, None])[:, 0]
         losses: Array = -arrays.log(own.clip(clip, None))
-        infinite = ~np.isfinite(losses.detach().cpu().numpy() if is_tensor(losses) else losses)
+        infinite = ~np.isfinite(on_host(losses))
         if infinite.any():
             row = int(rows[infinite][0])
             raise ValueError(

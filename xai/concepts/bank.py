@@ -15,16 +15,16 @@ from numpy.typing import NDArray
 from xai.concepts.crops import (
     Indices,
     check_finite,
-    on_host,
     opened,
     place_rows,
     pooled_crops,
+    read_only,
     windows,
 )
 from xai.concepts.factors import Factors, factorise, is_whole
 from xai.concepts.importance import Importance, importance
 from xai.concepts.nnls import coefficients
-from xai.layers import numbers_of
+from xai.inputs import on_host
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -146,7 +146,7 @@ class ConceptBank:
                 axis = channel_axis(a, shape)
                 u = self.coefficients_of(a, axis)
                 maps = feature_maps(u, axis, shape)
-                parts.append(numbers_of(u) if maps is None else np.moveaxis(maps, 1, -1))
+                parts.append(on_host(u) if maps is None else np.moveaxis(maps, 1, -1))
         out = np.concatenate(parts)
         check_finite(out, np.arange(len(out)), self.layer)
         return out
@@ -393,7 +393,7 @@ def fit(
             boxes = windows(len(network.images), shape, size, step)
             A = pooled_crops(network, boxes, batch_size)
         bank = _bank(network, A, boxes, n_concepts, factors, seed, target=target)
-    return replace(bank, images=on_host(images), model=model)
+    return replace(bank, images=read_only(images), model=model)
 
 
 def _sides(shape: tuple[int, int], crop: Any, stride: int | None) -> tuple[tuple[int, int], int]:

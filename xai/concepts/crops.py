@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from xai.inputs import is_tensor, read
-from xai.layers import numbers_of
+from xai.inputs import on_host, read
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -126,7 +125,7 @@ def pooled(network: Network, batches: Iterator[Tensor]) -> Floats:
         if maps is not None:
             parts.append(maps.mean(axis=(2, 3)))
         else:
-            flat = np.moveaxis(numbers_of(acts), axis, 1)
+            flat = np.moveaxis(on_host(acts), axis, 1)
             parts.append(flat.reshape(*flat.shape[:2], -1).mean(axis=2))
     return np.concatenate(parts)
 
@@ -177,8 +176,8 @@ def place_rows(
     return A.reshape(-1, channels), np.stack([image, top, left, high, wide], axis=1)
 
 
-def on_host(images: Any) -> NDArray[Any]:
+def read_only(images: Any) -> NDArray[Any]:
     """A copy of images as an array that nobody writes on."""
-    array = np.array(numbers_of(images) if is_tensor(images) else images)
+    array = np.array(on_host(images))
     array.setflags(write=False)
     return array

@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xai.game import REST_BATCH_BYTES
-from xai.inputs import Inputs
-from xai.layers import numbers_of, runs_of
+from xai.inputs import Inputs, on_host
+from xai.layers import runs_of
 from xai.partition import Partition, Players
 
 if TYPE_CHECKING:
@@ -128,7 +128,7 @@ class Concepts(Players):
             inputs=Inputs(u, lambda block: block, encode),
             activations=feature_maps(u, axis, bank.input_shape),
             paid=pieces.paid + 1,
-            info={"reconstruction_error": numbers_of(left)},
+            info={"reconstruction_error": on_host(left)},
             approximated=bare,
         )
 
