@@ -20,6 +20,7 @@ from xai.metrics.case import Case, Scene, padded
 from xai.metrics.paths import Amount, amounts, pieces
 from xai.metrics.score import Floats
 from xai.removal import Noise
+from xai.summary.base import all_coalitions
 
 Removed = NDArray[np.bool_]
 FEW = 1024
@@ -55,7 +56,7 @@ def of_halves(d: int, samples: int, seed: int) -> Removed:
     players, whose sizes seldom meet, they are drawn as they come.
     """
     if d < 63 and 2**d <= samples:
-        return np.asarray(np.arange(2**d)[:, None] >> np.arange(d) & 1, bool)
+        return all_coalitions(d)
     halves = streams.kept(seed, np.arange(samples), d, 0.5)
     if d > SIZED:
         return halves
