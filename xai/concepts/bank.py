@@ -141,8 +141,8 @@ class ConceptBank:
         parts = []
         with opened(self._network(), self._images(images), self.layer) as network:
             shape = tuple(network.images.shape[1:])
-            for start in range(0, len(network.images), batch_size):
-                a = network.activations(network.images[start : start + batch_size])
+            for batch in network.batches(batch_size):
+                a = network.activations(batch)
                 axis = channel_axis(a, shape)
                 u = self.coefficients_of(a, axis)
                 maps = feature_maps(u, axis, shape)

@@ -30,6 +30,11 @@ class Network:
     images: Tensor
     probe: Probe
 
+    def batches(self, size: int) -> Iterator[Tensor]:
+        """The images, some at a time."""
+        for start in range(0, len(self.images), size):
+            yield self.images[start : start + size]
+
     def activations(self, batch: Tensor) -> Tensor:
         """The layer's output for a batch of inputs."""
         import torch
@@ -84,10 +89,10 @@ def cut_out(images: Tensor, boxes: Indices, size: tuple[int, int]) -> Tensor:
     """Crops (m, channels, *size), bilinearly resized."""
     import torch
 
-    parts: list[Any] = []
-    for image, top, left, high, wide in boxes.tolist():
-        part = images[image : image + 1, :, top : top + high, left : left + wide]
-        parts.append(part)
+    parts = [
+        images[image : image + 1, :, top : top + high, left : left + wide]
+        for image, top, left, high, wide in boxes.tolist()
+    ]
     if len({part.shape for part in parts}) == 1:
         return _resized(torch.cat(parts), size)
     return torch.cat([_resized(part, size) for part in parts])
@@ -148,10 +153,9 @@ def place_maps(network: Network, batch_size: int) -> Iterator[Floats | None]:
     """Activations (b, C, h, w) of whole images, batch by batch; None where there are no places."""
     from xai.layers import channel_axis, feature_maps
 
-    images = network.images
-    shape = tuple(images.shape[1:])
-    for start in range(0, len(images), batch_size):
-        a = network.activations(images[start : start + batch_size])
+    shape = tuple(network.images.shape[1:])
+    for batch in network.batches(batch_size):
+        a = network.activations(batch)
         yield feature_maps(a, channel_axis(a, shape), shape)
 
 

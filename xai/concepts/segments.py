@@ -254,7 +254,7 @@ def segmented(
         for owner in owners:
             labels = range(int(owner[i].max()) + 1)  # the last one too
             fresh = [owner[i] == label for label in labels]
-            coarser = np.array(kept)
+            coarser = np.array(kept, bool).reshape(-1, *owner[i].shape)
             kept += [mask for mask in fresh if mask.mean() > 0.001 and _is_new(mask, coarser)]
         image += [i] * len(kept)
         masks += kept
@@ -262,8 +262,6 @@ def segmented(
 
 
 def _is_new(mask: NDArray[np.bool_], coarser: NDArray[np.bool_]) -> bool:
-    if not len(coarser):
-        return True
     both = (coarser & mask).sum(axis=(1, 2))
     return bool((both <= 0.5 * (coarser | mask).sum(axis=(1, 2))).all())
 
