@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xai.behavior import arrays
-from xai.behavior.base import Array, Behavior, Step, Values, View
+from xai.behavior.base import Array, Behavior, Values, View
 from xai.behavior.prediction import checked_probability
 from xai.inputs import is_tensor, on_host
 from xai.suggest import unknown
@@ -101,8 +101,7 @@ class DatasetLoss(Behavior):
         if self.average == "prediction":
             return PredictionLoss(self.loss, self.clip).bind(view)
         to_scale, score, name = _loss(self.loss, self.clip, view)
-        step: Step = lambda rows, out: -score(rows, to_scale(out))[:, None]  # noqa: E731 — named for its type
-        return Values(step, None, [f"-{name}"])
+        return Values(lambda rows, out: -score(rows, to_scale(out))[:, None], None, [f"-{name}"])
 
 
 def _loss(

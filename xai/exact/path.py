@@ -70,18 +70,16 @@ def follow(model: Any, raw: Any, inputs: Inputs) -> Way | None:
             last = last.best_estimator_
     if is_a(last, "BaseHistGradientBoosting") and getattr(last, "_preprocessor", None) is not None:
         steps.append(last._preprocessor)
-    for step in steps:
-        traced = trace(step, len(sources))
-        if traced is None:
-            return None
-        sources = sources[traced]
+    traced = _through(steps, len(sources))
+    if traced is None:
+        return None
 
     def transform(rows: Any) -> Any:
         for step in steps:
             rows = step.transform(rows)
         return as_matrix(rows)
 
-    return Way(last, transform, sources)
+    return Way(last, transform, sources[traced])
 
 
 def as_matrix(rows: Any) -> Any:
