@@ -19,6 +19,7 @@ from xai.metrics.paths import alone, pieces
 from xai.metrics.perturb import Explain, explained, fixed, lengths, moved
 from xai.metrics.score import Floats
 from xai.metrics.simplicity import shares
+from xai.summary.base import all_coalitions
 
 TOLERANCE = 1e-6
 """Changes below this part of the predictions' size are none."""
@@ -143,7 +144,7 @@ def _outside(context: Any) -> Any:
 def _contexts(d: int, samples: int, seed: int) -> Any:
     """Coalitions to add one player to: all of them, or none at all first, then random ones."""
     if d < 20 and 2**d <= samples:
-        return np.asarray(np.arange(2**d)[:, None] >> np.arange(d) & 1, bool)
+        return all_coalitions(d)
     S = streams.kept(seed, np.arange(samples), d, 0.5)
     S[0] = False
     return S

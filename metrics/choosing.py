@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from xai.explanation import Explanation
-from xai.inputs import as_texts, is_tensor
+from xai.inputs import as_texts, is_tensor, on_host
 from xai.metrics import checks
 from xai.metrics.axioms import completeness_gap
 from xai.metrics.case import Case, Scene
@@ -309,8 +309,7 @@ def _recovery(
 
 
 def _flat(rows: Any) -> Any:
-    rows = rows.detach().cpu().numpy() if is_tensor(rows) else rows
-    return np.asarray(rows, np.float64).reshape(len(rows), -1)
+    return np.asarray(on_host(rows), np.float64).reshape(len(rows), -1)
 
 
 def _module(w: Any) -> Any:

@@ -14,7 +14,7 @@ from scipy import sparse
 from xai import streams
 from xai.archive import require
 from xai.game import Game
-from xai.inputs import Block, is_tensor
+from xai.inputs import Block, is_tensor, on_host
 from xai.metrics import checks
 from xai.metrics.case import Scene
 from xai.metrics.proportions import clopper_pearson
@@ -114,7 +114,7 @@ class Moved(Removal):
         if sparse.issparse(x):
             raise TypeError("recourse needs dense x: pass x.toarray()")
         step = self._by_element(context)
-        x = context.inputs.admit(_like(x, np.asarray(x.cpu() if is_tensor(x) else x) + step))
+        x = context.inputs.admit(_like(x, np.asarray(on_host(x)) + step))
         own = context.inputs.block
 
         def source(rows: Indices, draws: Indices) -> tuple[Block, Indices]:

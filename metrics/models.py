@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from xai.inputs import is_tensor
+from xai.inputs import on_host
 from xai.model import is_module, wrap
 from xai.setting import Setting
 from xai.torch_model import TorchModel, as_torch_model
@@ -31,7 +31,7 @@ def composed(
 
     def call(x: Any) -> Any:
         out = known.call(_as_fitted(known, setting, before(x)))
-        out = out.detach().cpu().numpy() if is_tensor(out) else np.asarray(out)
+        out = np.asarray(on_host(out))
         out = out[:, None] if out.ndim == 1 else out
         if known.scale == "score" and out.shape[1] == 1:
             out = np.concatenate([-out, out], axis=1)

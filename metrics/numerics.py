@@ -86,8 +86,3 @@ def ratio(above: Any, below: Any) -> Floats:
     """A quotient that is NaN where it is undefined."""
     above, below = np.broadcast_arrays(np.asarray(above, np.float64), below)
     return np.where(below != 0, above / np.where(below != 0, below, 1.0), np.nan)
-
-
-def norms(a: Floats) -> Floats:
-    """Euclidean length along the last axis, 0 where nothing is there."""
-    return np.asarray(np.sqrt(np.nansum(a * a, axis=-1)))

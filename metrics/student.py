@@ -8,7 +8,8 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from xai.inputs import is_tensor, on_host
+from xai.archive import as_array
+from xai.inputs import on_host
 from xai.metrics import checks
 from xai.metrics.case import Case, Result, metric
 from xai.metrics.score import Floats
@@ -154,11 +155,7 @@ def _rows(case: Case) -> Floats:
     inputs = case.scene.seen.inputs
     if inputs.is_text or inputs.worded:
         raise TypeError("simulatability needs x of numbers: its student reads the rows")
-    block = inputs.block
-    if is_tensor(block):
-        block = block.detach().cpu().numpy()
-    block = block.toarray() if hasattr(block, "toarray") else np.asarray(block)
-    return np.asarray(block, np.float64).reshape(len(block), -1)
+    return np.asarray(as_array(inputs.block), np.float64).reshape(inputs.n, -1)
 
 
 def _classes(case: Case) -> Indices:

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xai import streams
+from xai.archive import as_array
 from xai.game import Game, ModelGame
 from xai.known import keys_of
 from xai.metrics import checks
@@ -19,6 +20,7 @@ from xai.metrics.case import Case, Scene, padded
 from xai.metrics.paths import Amount, amounts, pieces
 from xai.metrics.score import Floats
 from xai.removal import Noise
+from xai.summary.base import all_coalitions
 
 Removed = NDArray[np.bool_]
 FEW = 1024
@@ -54,7 +56,7 @@ def of_halves(d: int, samples: int, seed: int) -> Removed:
     players, whose sizes seldom meet, they are drawn as they come.
     """
     if d < 63 and 2**d <= samples:
-        return np.asarray(np.arange(2**d)[:, None] >> np.arange(d) & 1, bool)
+        return all_coalitions(d)
     halves = streams.kept(seed, np.arange(samples), d, 0.5)
     if d > SIZED:
         return halves
@@ -182,10 +184,6 @@ def displacement(game: ModelGame, rows: NDArray[np.intp], draws: NDArray[np.intp
         raise ValueError("the removal composes its inputs itself: it does not say how far they go")
     at = game.explained[rows]
     replacement, index = game.draws.source(at, draws)
-    x, other = _float(game.inputs.block[at]), _float(replacement[index])
+    blocks = game.inputs.block[at], replacement[index]
+    x, other = (np.asarray(as_array(block), np.float64) for block in blocks)
     return (x - other).reshape(len(rows), -1)
-
-
-def _float(block: Any) -> Floats:
-    block = block.detach().cpu() if hasattr(block, "detach") else block
-    return np.asarray(block.toarray() if hasattr(block, "toarray") else block, np.float64)

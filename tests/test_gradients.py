@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import re
 import warnings
 
 import numpy as np
@@ -747,6 +748,19 @@ def test_shapley_values_of_channels_are_any_other_games():
     m = xai.explain(net, IMAGES, "shapley", players=Channels("3"), removal="marginal", data=OTHERS)
     rest = net[:4](OTHERS).detach().numpy().mean(axis=(0, 2, 3))
     np.testing.assert_allclose(m.values, w * (acts.mean(axis=(2, 3)) - rest), atol=1e-12)
+
+
+@pytest.mark.parametrize(
+    "players", [xai.players.ActivationMaps("1"), xai.players.Pixels()], ids=repr
+)
+def test_players_of_images_refuse_rows_of_a_table_by_their_own_name(players):
+    """Also where a network makes images of the rows."""
+    net = torch.nn.Sequential(
+        torch.nn.Unflatten(1, (1, 8, 8)), torch.nn.Conv2d(1, 4, 3), torch.nn.Flatten(),
+        torch.nn.Linear(4 * 36, 2),
+    )  # fmt: skip
+    with pytest.raises(ValueError, match=rf"{re.escape(repr(players))} are for images"):
+        xai.explain(net, torch.ones(1, 64), "score_cam", removal="baseline", players=players)
 
 
 def test_score_cam_is_its_loop():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from sklearn.tree import DecisionTreeClassifier
 
 import xai
 from xai.removal import Baseline
@@ -726,6 +727,20 @@ def test_a_half_module_answers_in_float32_at_least(torch, rows):
     explanation = xai.explain(network, rows[0], "occlusion", data=rows[1])
     assert explanation.values.dtype in (np.float32, np.float64)
     assert explanation.predictions.dtype in (np.float32, np.float64)
+
+
+@pytest.mark.parametrize("whose", ["data", "baseline", "x"])
+def test_tensors_in_bfloat16_meet_arrays_and_estimators(torch, rows, whose):
+    """NumPy has no such numbers: they are what they are in single precision."""
+    x, data = (torch.tensor(part).bfloat16() for part in rows)
+    given = {"data": data} if whose == "data" else {"removal": xai.removal.Baseline(data[0])}
+    own = {"data": data.float().numpy()}
+    if whose != "data":
+        own = {"removal": xai.removal.Baseline(data[0].float().numpy())}
+    known = x.float().numpy()
+    tree = DecisionTreeClassifier(random_state=0).fit(rows[1], rows[1][:, 0] > 0)
+    found = xai.explain(tree, x if whose == "x" else known, "occlusion", **given)
+    np.testing.assert_array_equal(found.values, xai.explain(tree, known, "occlusion", **own).values)
 
 
 def test_a_tensor_is_not_written_to_and_needs_no_gradient(torch, network, rows):

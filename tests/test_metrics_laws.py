@@ -568,3 +568,37 @@ def test_import_stays_light():
     )
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert out.stdout.strip() == "[]"
+
+
+@pytest.fixture
+def half():
+    """A network and its rows in bfloat16, which NumPy does not have."""
+    torch = pytest.importorskip("torch")
+    torch.manual_seed(0)
+    net = torch.nn.Sequential(torch.nn.Linear(5, 4), torch.nn.Tanh(), torch.nn.Linear(4, 2))
+    return net.bfloat16(), torch.randn(12, 5).bfloat16()
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_rows_in_bfloat16_are_scored(name, half):
+    net, x = half
+    e = xai.explain(net, x, "gradient_x_input")
+    score = scored(name, net, x, e, explain=None)
+    assert score.values.shape == (12,)
+    if name == "infidelity":
+        noise = scored(name, net, x, e, removal=xai.removal.Noise(0.5)).values
+        assert np.isfinite(noise).all()
+    if name == "parameter_randomization":
+        assert np.isfinite(scored(name, net, x, e, explain=None, smooth=2).values).all()
+
+
+def test_rows_in_bfloat16_are_asked_about(half):
+    net, x = half
+    e = xai.explain(net, x, "gradient_x_input")
+    assert metrics.simulatability(net, x, e, folds=2).values.shape == (12,)
+    assert metrics.tasks.recourse(net, x, step=0.5, target=0).rate.shape == (12, 5)
+    choice = xai.choose(net, x[:4], data=x[4:], samples=8, methods=["occlusion"])
+    assert choice.best == "occlusion"
+    both = xai.explain(net, x, "occlusion", removal=Baseline(0.5)), e
+    found = xai.choose(net, x, data=x, samples=8, explanations=dict(zip("ab", both, strict=True)))
+    assert set(found.errors) == {"a", "b"}

@@ -433,3 +433,13 @@ def test_effects_of_categories_are_drawn_where_the_attributions_are(
     if jobs[0] == "clerk":
         told = [tick.get_text() for tick in axes.get_xticklabels()]
         assert [told[0], told[1], told[3]] == jobs
+
+
+def test_curves_of_tensors_in_bfloat16():
+    torch = pytest.importorskip("torch")
+    half = torch.tensor(X).bfloat16()
+    for curve in (partial_dependence, accumulated_local_effects):
+        found = curve(lambda x: 2 * x[:, 0] + x[:, 1], half, 0)
+        same = curve(lambda x: 2 * x[:, 0] + x[:, 1], half.float(), 0)
+        np.testing.assert_array_equal(found.grid, same.grid)
+        np.testing.assert_allclose(found.values, same.values, atol=0.05)

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
-from xai.inputs import Block, Inputs, is_tensor
+from xai.inputs import Block, Inputs, is_tensor, on_host
 from xai.partition import Partition
 from xai.removal.base import Draws, as_floats
 
@@ -234,7 +234,7 @@ def _like(x: Block, array: NDArray[Any]) -> Block:
 
 def _array(block: Block) -> NDArray[Any]:
     """An array, or a tensor's memory as one."""
-    return np.asarray(block.detach().numpy() if is_tensor(block) else block)
+    return np.asarray(on_host(block))
 
 
 def _compiles(block: Block) -> bool:

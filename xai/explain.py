@@ -20,7 +20,7 @@ from xai.progress import Progress
 from xai.setting import Setting, check_counts, names_columns, open_setting
 from xai.streams import as_seed
 from xai.summary.base import Attribution, Budget, BudgetError
-from xai.targets import Label, Target
+from xai.targets import Target
 
 
 def explain(
@@ -337,6 +337,3 @@ def _own_copy(x: Any, inputs: Inputs) -> Any:
         return x.to_frame().T if hasattr(x, "index") else np.array(x.to_numpy())[None]
     copied = x.clone() if hasattr(x, "clone") else x.copy() if hasattr(x, "copy") else np.array(x)
     return copied[None] if isinstance(copied, np.ndarray) and copied.ndim == 1 else copied
-
-
-__all__ = ["Label", "explain"]

@@ -110,8 +110,8 @@ class Explanation:
     activations: Floats | None = None
     layer: str = ""
     versions: dict[str, str] = field(default_factory=versions)
-    recipe: dict[str, Any] | None = field(default=None)
-    spent: int | None = field(default=None, repr=False, compare=False)
+    recipe: dict[str, Any] | None = None
+    spent: int | None = None
 
     def __len__(self) -> int:
         return len(self.values)
@@ -210,14 +210,12 @@ class Explanation:
         flat = self._per_player()
         if self.spans is not None:
             return self._mean_of_windows(flat, self.spans)
-        owner = self.element_players.reshape(len(self), math.prod(self.element_players.shape[1:]))
-        out = np.take_along_axis(
-            flat,
-            np.maximum(owner, 0)[..., None] if flat.ndim == 3 else np.maximum(owner, 0),
-            axis=1,
+        shape = self.element_players.shape
+        owner = self.element_players.reshape(
+            len(self), math.prod(shape[1:]), *[1] * (flat.ndim - 2)
         )
-        out = np.where(owner[..., None] < 0 if flat.ndim == 3 else owner < 0, 0.0, out)
-        return out.reshape(self.element_players.shape + flat.shape[2:])
+        out = np.take_along_axis(flat, np.maximum(owner, 0), axis=1)
+        return np.where(owner < 0, 0.0, out).reshape(shape + flat.shape[2:])
 
     def _map_of_layer(self, *, signed: bool) -> Floats:
         """Values in a layer laid over the image."""

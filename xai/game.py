@@ -22,7 +22,7 @@ from scipy import sparse
 from xai.behavior.base import Values
 from xai.composition import Composer, Table, composer
 from xai.finite import refuse_infinite
-from xai.inputs import Block, Inputs, is_tensor
+from xai.inputs import Block, Inputs, is_tensor, on_host
 from xai.model import Model, check_width
 from xai.partition import Partition
 from xai.progress import Progress
@@ -262,7 +262,6 @@ class FunctionGame(Game):
             raise ValueError(f"n_players must be a positive integer, not {n_players!r}")
         self._v = v
         self.n_players = n_players = int(n_players)
-        self.evaluations = 0
         ends = self._call(np.array([[False] * n_players, [True] * n_players]))
         self.flat = ends.ndim == 1
         self._ends = ends.reshape(2, -1).copy()
@@ -401,7 +400,7 @@ class ModelGame(Game):
             changed = changed | differs  # where x lives
             if changed.all():
                 return None
-        changed = np.asarray(changed.cpu() if is_tensor(changed) else changed)
+        changed = np.asarray(on_host(changed))
         owner = self.partition.owner
         owner = np.broadcast_to(owner, (len(owner), *self.inputs.shape))
         nulls = np.ones((self.n_rows, max(self.n_players, int(owner.max()) + 1) + 1), bool)
@@ -624,11 +623,9 @@ class ModelGame(Game):
         masks : (B, d) floats in [0, 1]; or (B, 1), where all players share one
         wrt : "mask", or "input": (B, *x.shape[1:], k), at the input that the mask gives
         """
-        from xai.layers import numbers_of
-
         rows, draws = np.asarray(rows), np.asarray(draws)
         stream = self.gradients.stream(rows, masks, draws, wrt)
-        return np.concatenate([numbers_of(g) for _, _, g in stream])
+        return np.concatenate([on_host(g) for _, _, g in stream])
 
     def grid(self, rows: Indices, coalitions: Masks, draws: Indices | None) -> Floats:
         """Values of rows × coalitions: (R, C, k)."""

@@ -195,7 +195,7 @@ def _admit_tensor(block: Any, replacement: Any) -> Any:
         return replacement if replacement.is_floating_point() else replacement.double()
     dtype = np.dtype(str(block.dtype).removeprefix("torch."))
     values = replacement.double() if replacement.is_floating_point() else replacement
-    if _integral(values.detach().cpu().numpy(), dtype):
+    if _integral(on_host(values), dtype):
         return replacement.to(block.dtype)
     fits = not replacement.is_floating_point() or _holds(block, replacement.dtype)
     return replacement if fits else replacement.double()
@@ -270,12 +270,6 @@ def as_texts(x: Any, *, texts: bool) -> list[str] | None:
     return items
 
 
-def _strings(x: Any) -> list[str] | None:
-    """What a 1-D array or a Series of strings holds; None where x is none."""
-    items = [] if isinstance(x, list | tuple) else _items(x)
-    return items if _all_strings(items) else None
-
-
 def _items(x: Any) -> list[Any]:
     """What a list, a 1-D array of words or objects, or a Series holds; of anything else nothing."""
     if isinstance(x, np.ndarray):
@@ -309,7 +303,7 @@ def _read(x: Any, data: Any, accepts: Sequence[str] | None, own: list[Any], text
     if isinstance(x, dict):
         raise TypeError("x is a dict; pass a DataFrame or an array of rows")
     rows = [data, *own] if data is not None else own
-    if not rows and _strings(x) is not None:
+    if not rows and _all_strings(_items(x)):
         raise TypeError(
             f"x is a 1-D {type(x).__name__} of strings: that is one row of string columns, which "
             "needs data= to be replaced from. For texts pass a list: list(x)"
@@ -406,7 +400,7 @@ def dense(rows: Any, what: str) -> NDArray[Any]:
             "missing"
         )
     try:
-        array = np.asarray(rows.detach().cpu() if is_tensor(rows) else rows)
+        array = np.asarray(on_host(rows))
         if isinstance(rows, list | tuple) and array.dtype.kind == "U":
             objects = np.array(rows, object)  # NumPy would make words of numbers
             return array if _all_strings(objects.ravel().tolist()) else objects

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from xai.inputs import Inputs, is_tensor
+from xai.inputs import Inputs, is_tensor, on_host
 from xai.model import Model
 from xai.progress import Progress
 from xai.replay import Replay
@@ -459,7 +459,7 @@ def feature_maps(acts: Any, axis: int, shape: tuple[int, ...]) -> Floats | None:
     None where there are no places. Tokens make up a grid of the proportions of an image, whose
     `shape` is (channels, height, width).
     """
-    array = numbers_of(acts) if is_tensor(acts) else np.asarray(acts)
+    array = np.asarray(on_host(acts))
     if array.ndim == 4:
         return np.moveaxis(array, axis, 1)
     if array.ndim != 3 or len(shape) != 3:
@@ -486,9 +486,3 @@ def runs_of(rows: Indices) -> list[tuple[int, int]]:
     if not len(rows):
         return []
     return list(pairwise([0, *(np.flatnonzero(np.diff(rows)) + 1).tolist(), len(rows)]))
-
-
-def numbers_of(acts: Tensor) -> Floats:
-    """A tensor's numbers as an array, in single precision at least."""
-    acts = acts.detach().cpu()
-    return np.asarray((acts.float() if acts.dtype.itemsize < 4 else acts).numpy())

@@ -11,7 +11,7 @@ from typing import Any, Literal, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from xai.inputs import Block, Inputs, is_tensor
+from xai.inputs import Block, Inputs, is_tensor, on_host
 from xai.threads import one_thread_of_blas
 from xai.torch_model import TorchModel, as_torch_model
 
@@ -165,9 +165,7 @@ def check_width(k: int, before: int) -> None:
 
 def _as_array(out: Any) -> NDArray[np.floating]:
     if is_tensor(out):
-        out = out.detach().cpu()
-        out = out.float() if out.dtype.itemsize < 4 and out.dtype.is_floating_point else out
-        array: NDArray[Any] = out.numpy()
+        array: NDArray[Any] = on_host(out)
     elif type(out) is np.ndarray:
         array = out
     else:
@@ -397,7 +395,7 @@ def _estimator_inputs(model: Any, inputs: Inputs) -> Callable[[Block], Any]:
 
         return with_names
     if is_tensor(inputs.block):
-        return lambda block: block.detach().cpu().numpy()
+        return on_host
     return inputs.decode
 
 

@@ -18,14 +18,17 @@ from xai.partition import Partition
 from xai.players import Columns, Groups, Patches, Players
 from xai.suggest import unknown
 
+PARTS: dict[str, tuple[dict[str, Any], Any]] = {
+    "removal": (removals.NAMES, removals.Removal),
+    "behavior": (behaviors.NAMES, behaviors.Behavior),
+    "summary": (summaries.NAMES, summaries.Summary),
+}
+"""What each third of a method may be called, and what it is."""
+
 
 def whole(recipe: Method) -> Method:
     """The method with its parts as objects: a user may have given their names."""
-    parts = {
-        "removal": _part(recipe.removal, removals.NAMES, removals.Removal, "removal"),
-        "behavior": _part(recipe.behavior, behaviors.NAMES, behaviors.Behavior, "behavior"),
-        "summary": _part(recipe.summary, summaries.NAMES, summaries.Summary, "summary"),
-    }
+    parts = {what: _part(getattr(recipe, what), what) for what in PARTS}
     for what, part in parts.items():
         if part is None:
             raise TypeError(f"method {recipe.name!r} has no {what}: it is None")
@@ -75,10 +78,9 @@ def composed(
             default = recipe.removal
     triple = replace(
         recipe,
-        removal=_part(removal, removals.NAMES, removals.Removal, "removal") or default,
-        behavior=_part(behavior, behaviors.NAMES, behaviors.Behavior, "behavior")
-        or recipe.behavior,
-        summary=_part(summary, summaries.NAMES, summaries.Summary, "summary") or recipe.summary,
+        removal=_part(removal, "removal") or default,
+        behavior=_part(behavior, "behavior") or recipe.behavior,
+        summary=_part(summary, "summary") or recipe.summary,
         budget=recipe.budget if summary is None else None,
     )
     permuted = isinstance(triple.removal, removals.Permuted)
@@ -99,8 +101,9 @@ def _refuse_texts(recipe: Method) -> None:
         )
 
 
-def _part(given: Any, names: dict[str, Any], kind: Any, what: str) -> Any:
+def _part(given: Any, what: str) -> Any:
     """A part of the triple from an object, a name or (for removal) a function."""
+    names, kind = PARTS[what]
     if given is None or isinstance(given, kind):
         return given
     if isinstance(given, str):
@@ -116,12 +119,7 @@ def with_options(
     recipe: Method, players: Players, options: dict[str, Any], known_names: Sequence[str]
 ) -> tuple[Method, Players]:
     """Hand each option to the part that has it, the players last; refuse what none has."""
-    parts: dict[str, Any] = {
-        "removal": recipe.removal,
-        "behavior": recipe.behavior,
-        "summary": recipe.summary,
-        "players": players,
-    }
+    parts: dict[str, Any] = {what: getattr(recipe, what) for what in PARTS} | {"players": players}
     known = {what: _settings(part) for what, part in parts.items()}
     for name, value in options.items():
         owner = next((what for what, names in known.items() if name in names), None)

@@ -25,7 +25,8 @@ def _sides(name: str, value: Any) -> tuple[int, int]:
     return int(pair[0]), int(pair[1])
 
 
-def _height_width(players: Players, inputs: Inputs, channel_axis: int | None) -> tuple[int, int]:
+def height_width(players: Players, inputs: Inputs, channel_axis: int | None) -> tuple[int, int]:
+    """Sides of the explained images; rows that are none are refused, by the players' name."""
     if channel_axis is None:
         raise ValueError(f"{players} are for images (4-D batches); x has rows of {inputs.shape}")
     height, width = (s for a, s in enumerate(inputs.shape, start=1) if a != channel_axis)
@@ -58,6 +59,7 @@ class Pixels(Players):
 
     def encode(self, inputs: Inputs, channel_axis: int | None) -> Partition:
         """One player for each place of an image."""
+        height_width(self, inputs, channel_axis)
         return Patches(1).encode(inputs, channel_axis)
 
 
@@ -80,7 +82,7 @@ class Patches(Players):
 
     def encode(self, inputs: Inputs, channel_axis: int | None) -> Partition:
         """One player for each patch, left to right, top to bottom."""
-        height, width = _height_width(self, inputs, channel_axis)
+        height, width = height_width(self, inputs, channel_axis)
         high, wide = _sides("Patches(size)", self.size)
         owner = _bands(np.arange(height) // high, np.arange(width) // wide, channel_axis)
         d = int(owner.max()) + 1
@@ -116,7 +118,7 @@ class Grid(Players):
 
     def encode(self, inputs: Inputs, channel_axis: int | None) -> Partition:
         """One player for each cell, left to right, top to bottom."""
-        sides = _height_width(self, inputs, channel_axis)
+        sides = height_width(self, inputs, channel_axis)
         if isinstance(self.cells, bool) or not isinstance(self.cells, int | np.integer):
             raise TypeError(f"Grid(cells): expected a number of cells, not {self.cells!r}")
         if self.cells < 1:
@@ -172,7 +174,7 @@ class Windows(Players):
 
     def encode(self, inputs: Inputs, channel_axis: int | None) -> Partition:
         """One player for each window, left to right, top to bottom."""
-        lengths = _height_width(self, inputs, channel_axis)
+        lengths = height_width(self, inputs, channel_axis)
         sizes = _sides("Windows(size)", self.size)
         half = (max(1, sizes[0] // 2), max(1, sizes[1] // 2))
         strides = half if self.stride is None else _sides("Windows(stride)", self.stride)
@@ -215,7 +217,7 @@ class Channels(Players):
     def encode(self, inputs: Inputs, channel_axis: int | None) -> Partition:
         """One player for each channel of the image, or of the layer's output."""
         if self.layer is None:
-            _height_width(self, inputs, channel_axis)
+            height_width(self, inputs, channel_axis)
         assert channel_axis is not None
         d = inputs.shape[channel_axis - 1]
         shape = tuple(d if a == channel_axis else 1 for a in range(1, len(inputs.shape) + 1))
@@ -281,7 +283,7 @@ class Superpixels(Players):
 
     def encode(self, inputs: Inputs, channel_axis: int | None) -> Partition:
         """One player for each region, in the order in which a reader meets them."""
-        _height_width(self, inputs, channel_axis)
+        height_width(self, inputs, channel_axis)
         assert channel_axis is not None
         settings = self._settings()
         find = _slic if self.method == "slic" else _quickshift

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from xai.inputs import Inputs
 from xai.partition import Indices, Partition, Players
+from xai.regions import Pixels, height_width
 from xai.resize import resize
 
 
@@ -81,17 +82,15 @@ class ActivationMaps(Players):
 
     def over(self, inputs: Inputs, channel_axis: int | None, maps: NDArray[Any]) -> Partition:
         """Lay maps (n, d, h, w) over the pixels of the explained images."""
-        assert channel_axis is not None
-        sides = [s for a, s in enumerate(inputs.shape, start=1) if a != channel_axis]
-        pixels = np.arange(sides[0] * sides[1]).reshape(sides)
-        owner = np.expand_dims(pixels, channel_axis - 1)[None]
+        height, width = height_width(self, inputs, channel_axis)
+        owner = Pixels().encode(inputs, channel_axis).owner
         d = maps.shape[1]
         unit = _to_unit(maps)
 
         def masks(rows: Indices, coalitions: Any) -> NDArray[np.float32]:
             weights = np.asarray(coalitions, np.float32)
             kept = (unit[rows] * weights[:, :, None, None]).max(axis=1)
-            large = _to_unit(resize(kept, *sides)) * weights.max(axis=1)[:, None, None]
+            large = _to_unit(resize(kept, height, width)) * weights.max(axis=1)[:, None, None]
             out = np.array(large.reshape(len(rows), -1), np.float32)
             out[(weights == 1).all(axis=1)] = 1.0
             out[(weights == 0).all(axis=1)] = 0.0

@@ -45,18 +45,6 @@ def log_odds(out: Array) -> Array:
     return out - torch.where(largest, others, whole + torch.log1p(-share.exp()))
 
 
-def log_probability(out: Array) -> Array:
-    """Log-probabilities of logits, stable in both tails."""
-    if is_tensor(out):
-        import torch
-
-        one = out.shape[1] == 1
-        return torch.nn.functional.logsigmoid(out) if one else out.log_softmax(1)
-    return np.asarray(
-        special.log_expit(out) if out.shape[1] == 1 else special.log_softmax(out, axis=1)
-    )
-
-
 def log(p: Array) -> Array:
     """Logarithm; −inf of 0, which the game refuses with the row's name."""
     if is_tensor(p):

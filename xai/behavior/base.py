@@ -84,7 +84,6 @@ class Values:
         Applied after the mean; None where it would change nothing, so that a summary may spend
         one draw for each coalition.
     names : names of the outputs that `target` indexes
-    own_target : whether the values are of something else than the model's outputs (a loss)
     remedy : what to do where values are infinite
     linear : what `output` computes as a weighted sum, where it is one
 
@@ -98,7 +97,6 @@ class Values:
     output: Step
     reduce: Step | None
     names: Sequence[str]
-    own_target: bool = False
     remedy: str = ""
     linear: Linear | None = None
 

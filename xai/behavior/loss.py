@@ -10,9 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xai.behavior import arrays
-from xai.behavior.base import Array, Behavior, Step, Values, View
+from xai.behavior.base import Array, Behavior, Values, View
 from xai.behavior.prediction import checked_probability
-from xai.inputs import is_tensor
+from xai.inputs import is_tensor, on_host
 from xai.suggest import unknown
 
 Loss: TypeAlias = (
@@ -57,7 +57,7 @@ class PredictionLoss(Behavior):
         def reduce(rows: Any, means: Array) -> Array:
             return -score(rows, means)[:, None]
 
-        return Values(lambda rows, out: to_scale(out), reduce, [f"-{name}"], own_target=True)
+        return Values(lambda rows, out: to_scale(out), reduce, [f"-{name}"])
 
 
 @dataclass(frozen=True)
@@ -101,8 +101,7 @@ class DatasetLoss(Behavior):
         if self.average == "prediction":
             return PredictionLoss(self.loss, self.clip).bind(view)
         to_scale, score, name = _loss(self.loss, self.clip, view)
-        step: Step = lambda rows, out: -score(rows, to_scale(out))[:, None]  # noqa: E731 — named for its type
-        return Values(step, None, [f"-{name}"], own_target=True)
+        return Values(lambda rows, out: -score(rows, to_scale(out))[:, None], None, [f"-{name}"])
 
 
 def _loss(
@@ -226,7 +225,7 @@ def _class_losses(
     def cross_entropy(rows: NDArray[np.intp], p: Array) -> Array:
         own = arrays.take(p, y[rows][:, None])[:, 0]
         losses: Array = -arrays.log(own.clip(clip, None))
-        infinite = ~np.isfinite(losses.detach().cpu().numpy() if is_tensor(losses) else losses)
+        infinite = ~np.isfinite(on_host(losses))
         if infinite.any():
             row = int(rows[infinite][0])
             raise ValueError(

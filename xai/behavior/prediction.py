@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xai.behavior import arrays
-from xai.behavior.base import Array, Behavior, Linear, Step, Values, View, pick
+from xai.behavior.base import Array, Behavior, Linear, Values, View, pick
 from xai.inputs import is_tensor
 from xai.model import Scale
 from xai.suggest import unknown
@@ -29,22 +29,17 @@ def transform(output: str, scale: Scale) -> Callable[[Array], Array]:
     """
     if output not in OUTPUTS:
         raise ValueError(unknown("output", output, OUTPUTS))
-    if output in ("auto", "raw"):
+    if output in ("auto", "raw") or (output == "logit" and scale in ("module", "score")):
         return lambda out: out
     if scale == "amount":
         raise ValueError(f"output={output!r} needs a classifier; a regressor's is 'raw'")
     if scale == "score":
-        if output == "logit":
-            return lambda out: out
         raise ValueError(
             f"output={output!r} needs probabilities, which this model's decision_function does "
             "not give; use output='raw', or calibrate it (CalibratedClassifierCV)"
         )
     if scale == "module":
-        same: Callable[[Array], Array] = lambda out: out  # noqa: E731 — named for its type
-        return {"probability": arrays.probability, "logit": same, "log_odds": arrays.log_odds}[
-            output
-        ]
+        return {"probability": arrays.probability, "log_odds": arrays.log_odds}[output]
     return {"probability": checked_probability, "logit": _log, "log_odds": _logit}[output]
 
 
@@ -225,5 +220,5 @@ class Margin(Behavior):
             target = view.target[rows]
             return arrays.take(means, target) - arrays.largest_other(means, target)
 
-        step: Step = lambda rows, out: to_scale(out)  # noqa: E731 — one expression, named for its type
-        return Values(step, reduce, view.names, remedy=_remedy(self.output, view.scale))
+        remedy = _remedy(self.output, view.scale)
+        return Values(lambda rows, out: to_scale(out), reduce, view.names, remedy=remedy)

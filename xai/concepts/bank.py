@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import zipfile
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from os import PathLike
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
@@ -15,16 +15,16 @@ from numpy.typing import NDArray
 from xai.concepts.crops import (
     Indices,
     check_finite,
-    on_host,
     opened,
     place_rows,
     pooled_crops,
+    read_only,
     windows,
 )
 from xai.concepts.factors import Factors, factorise, is_whole
 from xai.concepts.importance import Importance, importance
 from xai.concepts.nnls import coefficients
-from xai.layers import numbers_of
+from xai.inputs import on_host
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -81,7 +81,7 @@ class ConceptBank:
     seed: int
     converged: bool = True
     images: NDArray[Any] | None = None
-    model: Any = field(default=None)
+    model: Any = None
 
     def __len__(self) -> int:
         return len(self.basis)
@@ -141,12 +141,12 @@ class ConceptBank:
         parts = []
         with opened(self._network(), self._images(images), self.layer) as network:
             shape = tuple(network.images.shape[1:])
-            for start in range(0, len(network.images), batch_size):
-                a = network.activations(network.images[start : start + batch_size])
+            for batch in network.batches(batch_size):
+                a = network.activations(batch)
                 axis = channel_axis(a, shape)
                 u = self.coefficients_of(a, axis)
                 maps = feature_maps(u, axis, shape)
-                parts.append(numbers_of(u) if maps is None else np.moveaxis(maps, 1, -1))
+                parts.append(on_host(u) if maps is None else np.moveaxis(maps, 1, -1))
         out = np.concatenate(parts)
         check_finite(out, np.arange(len(out)), self.layer)
         return out
@@ -393,7 +393,7 @@ def fit(
             boxes = windows(len(network.images), shape, size, step)
             A = pooled_crops(network, boxes, batch_size)
         bank = _bank(network, A, boxes, n_concepts, factors, seed, target=target)
-    return replace(bank, images=on_host(images), model=model)
+    return replace(bank, images=read_only(images), model=model)
 
 
 def _sides(shape: tuple[int, int], crop: Any, stride: int | None) -> tuple[tuple[int, int], int]:

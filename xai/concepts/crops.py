@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from xai.inputs import is_tensor, read
-from xai.layers import numbers_of
+from xai.inputs import on_host, read
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -30,6 +29,11 @@ class Network:
     model: Model
     images: Tensor
     probe: Probe
+
+    def batches(self, size: int) -> Iterator[Tensor]:
+        """The images, some at a time."""
+        for start in range(0, len(self.images), size):
+            yield self.images[start : start + size]
 
     def activations(self, batch: Tensor) -> Tensor:
         """The layer's output for a batch of inputs."""
@@ -85,10 +89,10 @@ def cut_out(images: Tensor, boxes: Indices, size: tuple[int, int]) -> Tensor:
     """Crops (m, channels, *size), bilinearly resized."""
     import torch
 
-    parts: list[Any] = []
-    for image, top, left, high, wide in boxes.tolist():
-        part = images[image : image + 1, :, top : top + high, left : left + wide]
-        parts.append(part)
+    parts = [
+        images[image : image + 1, :, top : top + high, left : left + wide]
+        for image, top, left, high, wide in boxes.tolist()
+    ]
     if len({part.shape for part in parts}) == 1:
         return _resized(torch.cat(parts), size)
     return torch.cat([_resized(part, size) for part in parts])
@@ -126,7 +130,7 @@ def pooled(network: Network, batches: Iterator[Tensor]) -> Floats:
         if maps is not None:
             parts.append(maps.mean(axis=(2, 3)))
         else:
-            flat = np.moveaxis(numbers_of(acts), axis, 1)
+            flat = np.moveaxis(on_host(acts), axis, 1)
             parts.append(flat.reshape(*flat.shape[:2], -1).mean(axis=2))
     return np.concatenate(parts)
 
@@ -149,10 +153,9 @@ def place_maps(network: Network, batch_size: int) -> Iterator[Floats | None]:
     """Activations (b, C, h, w) of whole images, batch by batch; None where there are no places."""
     from xai.layers import channel_axis, feature_maps
 
-    images = network.images
-    shape = tuple(images.shape[1:])
-    for start in range(0, len(images), batch_size):
-        a = network.activations(images[start : start + batch_size])
+    shape = tuple(network.images.shape[1:])
+    for batch in network.batches(batch_size):
+        a = network.activations(batch)
         yield feature_maps(a, channel_axis(a, shape), shape)
 
 
@@ -177,8 +180,8 @@ def place_rows(
     return A.reshape(-1, channels), np.stack([image, top, left, high, wide], axis=1)
 
 
-def on_host(images: Any) -> NDArray[Any]:
+def read_only(images: Any) -> NDArray[Any]:
     """A copy of images as an array that nobody writes on."""
-    array = np.array(numbers_of(images) if is_tensor(images) else images)
+    array = np.array(on_host(images))
     array.setflags(write=False)
     return array

@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from xai import streams
-from xai.concepts.crops import Network, check_finite, opened, pooled
-
-if TYPE_CHECKING:
-    from torch import Tensor
+from xai.concepts.crops import check_finite, opened, pooled
 
 Floats: TypeAlias = NDArray[np.floating]
 RESAMPLES = 9999
@@ -124,11 +120,11 @@ def tcav(
     ((3,), True)
     """
     with opened(model, concept, layer) as network:
-        a = pooled(network, _batches(network, batch_size))
+        a = pooled(network, network.batches(batch_size))
         name = network.probe.name
         check_finite(a, np.arange(len(a)), name)
     with opened(model, random, name) as network:
-        b = pooled(network, _batches(network, batch_size))
+        b = pooled(network, network.batches(batch_size))
         check_finite(b, np.arange(len(b)), name)
     slopes = class_gradients(model, images, layer=name, target=target, batch_size=batch_size)
     return from_activations(a, b, slopes, runs=runs, size=size, seed=seed)
@@ -245,8 +241,3 @@ def _penalty(A: Floats) -> float:
     X = A - A.mean(axis=0)
     gram = X.T @ X if X.shape[1] <= len(X) else X @ X.T
     return max(float((gram**2).sum()) / max(float(gram.trace()), 1e-30), 1e-30)
-
-
-def _batches(network: Network, batch_size: int) -> Iterator[Tensor]:
-    for start in range(0, len(network.images), batch_size):
-        yield network.images[start : start + batch_size]

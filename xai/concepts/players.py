@@ -10,9 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xai.game import REST_BATCH_BYTES
-from xai.inputs import Inputs
-from xai.layers import numbers_of, runs_of
+from xai.inputs import Inputs, on_host
+from xai.layers import runs_of
 from xai.partition import Partition, Players
+from xai.regions import Channels
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -78,11 +79,8 @@ class Concepts(Players):
 
     def encode(self, inputs: Inputs, channel_axis: int | None) -> Partition:
         """One player for each concept; `inputs` are coefficients."""
-        assert channel_axis is not None
-        d = inputs.shape[channel_axis - 1]
-        shape = tuple(d if a == channel_axis else 1 for a in range(1, len(inputs.shape) + 1))
-        owner = np.arange(d).reshape(1, *shape)
-        return Partition(owner, np.full(inputs.n, d), self._bank.names, (d,), repr(self))
+        channels = Channels(self.layer).encode(inputs, channel_axis)
+        return replace(channels, names=self._bank.names, description=repr(self))
 
     def within(self, pieces: Cut, batch_size: int | None) -> Cut:
         """The rest of the network as a function of coefficients, the rows' own remainder added."""
@@ -128,7 +126,7 @@ class Concepts(Players):
             inputs=Inputs(u, lambda block: block, encode),
             activations=feature_maps(u, axis, bank.input_shape),
             paid=pieces.paid + 1,
-            info={"reconstruction_error": numbers_of(left)},
+            info={"reconstruction_error": on_host(left)},
             approximated=bare,
         )
 

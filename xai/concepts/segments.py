@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
-from xai.concepts.crops import Network, check_finite, on_host, opened, place_maps, pooled
+from xai.concepts.crops import Network, check_finite, opened, place_maps, pooled, read_only
 from xai.concepts.directions import Tcav, class_gradients, from_activations
+from xai.inputs import on_host, read
 from xai.regions import Superpixels
 
 if TYPE_CHECKING:
@@ -237,7 +238,7 @@ def ace(
     return Ace(
         [cluster for cluster in tested if cluster.q_value <= level],
         [cluster for cluster in tested if cluster.q_value > level],
-        image, masks, name, int(target), ran, B.mean(axis=0), on_host(images), model,
+        image, masks, name, int(target), ran, B.mean(axis=0), read_only(images), model,
     )  # fmt: skip
 
 
@@ -245,11 +246,7 @@ def segmented(
     images: Tensor, levels: Sequence[int], slic: Superpixels
 ) -> tuple[Indices, NDArray[np.bool_]]:
     """Segments of all images: the image of each (s,), and where it is (s, height, width)."""
-    from dataclasses import replace
-
-    from xai.inputs import read
-
-    inputs = read(images.cpu().numpy())
+    inputs = read(on_host(images))
     owners = [replace(slic, n=n).encode(inputs, 1).owner[:, 0] for n in levels]
     image, masks = [], []
     for i in range(len(images)):
@@ -257,7 +254,7 @@ def segmented(
         for owner in owners:
             labels = range(int(owner[i].max()) + 1)  # the last one too
             fresh = [owner[i] == label for label in labels]
-            coarser = np.array(kept)
+            coarser = np.array(kept, bool).reshape(-1, *owner[i].shape)
             kept += [mask for mask in fresh if mask.mean() > 0.001 and _is_new(mask, coarser)]
         image += [i] * len(kept)
         masks += kept
@@ -265,8 +262,6 @@ def segmented(
 
 
 def _is_new(mask: NDArray[np.bool_], coarser: NDArray[np.bool_]) -> bool:
-    if not len(coarser):
-        return True
     both = (coarser & mask).sum(axis=(1, 2))
     return bool((both <= 0.5 * (coarser | mask).sum(axis=(1, 2))).all())
 

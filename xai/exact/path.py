@@ -70,18 +70,16 @@ def follow(model: Any, raw: Any, inputs: Inputs) -> Way | None:
             last = last.best_estimator_
     if is_a(last, "BaseHistGradientBoosting") and getattr(last, "_preprocessor", None) is not None:
         steps.append(last._preprocessor)
-    for step in steps:
-        traced = trace(step, len(sources))
-        if traced is None:
-            return None
-        sources = sources[traced]
+    traced = _through(steps, len(sources))
+    if traced is None:
+        return None
 
     def transform(rows: Any) -> Any:
         for step in steps:
             rows = step.transform(rows)
         return as_matrix(rows)
 
-    return Way(last, transform, sources)
+    return Way(last, transform, sources[traced])
 
 
 def as_matrix(rows: Any) -> Any:
@@ -118,7 +116,7 @@ def trace(step: Any, n_columns: int) -> Indices | None:
     if is_a(step, "Pipeline"):
         return _through([part for _, part in step.steps], n_columns)
     if is_a(step, "ColumnTransformer"):
-        return _by_columns(step, n_columns)
+        return _by_columns(step)
     return None
 
 
@@ -145,7 +143,7 @@ def _through(steps: list[Any], n_columns: int) -> Indices | None:
     return sources
 
 
-def _by_columns(step: Any, n_columns: int) -> Indices | None:
+def _by_columns(step: Any) -> Indices | None:
     """A ColumnTransformer's outputs, in the order in which it puts them side by side."""
     taken = getattr(step, "_transformer_to_input_indices", None)
     if taken is None:

@@ -175,26 +175,6 @@ def normals(seed: int, stream: int, samples: Tensor, width: int) -> Tensor:
     return torch.cat([radius * angle.cos(), radius * angle.sin()], dim=1)[:, :width]
 
 
-def integers(seed: int, stream: int, samples: Tensor, width: int, high: int) -> Tensor:
-    """`streams.integers` on the samples' device."""
-    return (uniforms(seed, stream, samples, width) * high).long()
-
-
-def ranks(seed: int, stream: int, samples: Tensor, d: int) -> Tensor:
-    """`streams.ranks` on the samples' device."""
-    import torch
-
-    unsigned = bits(seed, stream, samples, d) ^ _signed(1 << 63)  # as signed integers sort
-    order = torch.argsort(unsigned, dim=1, stable=True)
-    places = torch.arange(d, device=samples.device).expand_as(order)
-    return torch.empty_like(order).scatter_(1, order, places)
-
-
-def kept(seed: int, samples: Tensor, d: int, p: float) -> Tensor:
-    """`streams.kept` on the samples' device."""
-    return uniforms(seed, streams.COALITION, samples, d) < p
-
-
 def _mix(z: Tensor) -> Tensor:
     """SplitMix64's finaliser; products of signed integers wrap as those of unsigned ones do."""
     z = (z ^ _shift(z, 30)) * _signed(streams.MIX_1)

@@ -32,9 +32,6 @@ NODE = np.dtype(
 )
 """One node; children are places in the array of all trees' nodes."""
 
-Words = NDArray[np.uint64]
-"""A set of background rows: bit b % 64 of word b // 64, along the last axis."""
-
 ONE, ALL = np.uint64(1), np.uint64(2**64 - 1)
 _ODD, _PAIRS, _FOURS = (
     np.uint64(0x5555555555555555),

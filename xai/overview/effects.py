@@ -14,7 +14,7 @@ import narwhals as nw
 import numpy as np
 from numpy.typing import NDArray
 
-from xai.inputs import cells_of, holds_numbers, is_missing, is_tensor, native_pool
+from xai.inputs import cells_of, holds_numbers, is_missing, is_tensor, native_pool, on_host
 from xai.removal import Marginal
 from xai.setting import Setting, check_counts, open_setting
 from xai.targets import Target
@@ -273,8 +273,7 @@ def _column(
     if hasattr(data, "columns"):
         return j, known[j], cells_of(nw.from_native(data, eager_only=True)[:, j].to_native())
     column = data.tocsr()[:, [j]].toarray()[:, 0] if hasattr(data, "tocsr") else data[:, j]
-    column = column.detach().cpu().numpy() if is_tensor(column) else np.asarray(column)
-    return j, known[j] if names is not None else f"feature {j}", column
+    return j, known[j] if names is not None else f"feature {j}", np.asarray(on_host(column))
 
 
 def _present(name: str, column: NDArray[Any]) -> NDArray[np.intp]:

@@ -40,9 +40,7 @@ def dot_axes(labels: Sequence[str], series: int, ax: Axes | None) -> Axes:
     return axes
 
 
-def dots(
-    axes: Axes, series: Mapping[str, tuple[Floats, Floats | None]], *, legend: bool = True
-) -> None:
+def dots(axes: Axes, series: Mapping[str, tuple[Floats, Floats | None]]) -> None:
     """Draw one dot per line and series, each with its 95 % interval, beside each other."""
     count = len(series)
     step = 0.7 / max(count, 2)
@@ -57,8 +55,7 @@ def dots(
     axes.axvline(0, color=ink(axes), linewidth=0.8)
     for line in range(1, len(values)):
         axes.axhline(line - 0.5, color=ink(axes), linewidth=0.3, alpha=0.3)
-    if legend:
-        axes.legend(frameon=False, fontsize="small", loc="upper left", bbox_to_anchor=(1, 1))
+    axes.legend(frameon=False, fontsize="small", loc="upper left", bbox_to_anchor=(1, 1))
 
 
 def methods(

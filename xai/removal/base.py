@@ -206,6 +206,15 @@ def of_known(statistic: str, rows: NDArray[Any]) -> NDArray[Any]:
     return found
 
 
+def joined(parts: list[Block]) -> Block:
+    """Blocks one after the other."""
+    if not is_tensor(parts[0]):
+        return np.concatenate(parts)
+    import torch
+
+    return torch.cat(parts)
+
+
 def back(values: Block, x: Block) -> Block:
     """Computed values in x's precision, where x holds floats."""
     if is_tensor(x):

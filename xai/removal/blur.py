@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xai.inputs import Block, is_tensor
-from xai.removal.base import Context, Draws, Indices, Removal, as_floats, back
+from xai.removal.base import Context, Draws, Indices, Removal, as_floats, back, joined
 
 SIGMA = 20 / 224
 """Width of the blur where none is given, in shorter sides of the image (Fong et al. 2019)."""
@@ -166,12 +166,7 @@ class Blurs:
         """All images under the first blur: (n, *shape)."""
         n = len(self.block)
         step = max(1, CHUNK_BYTES // (8 * int(np.prod(self.block.shape[1:]))))
-        parts = [self._blurred(slice(a, a + step), 0) for a in range(0, n, step)]
-        if not is_tensor(self.block):
-            return np.concatenate(parts)
-        import torch
-
-        return torch.cat(parts)
+        return joined([self._blurred(slice(a, a + step), 0) for a in range(0, n, step)])
 
     def of_row(self, row: int) -> Block:
         """One image under every blur: (L, *shape)."""
@@ -222,12 +217,7 @@ class Pyramid:
         if len(distinct) == 1:
             return self._blend(int(distinct[0]), masks)
         parts = [self._blend(int(row), masks[place == i]) for i, row in enumerate(distinct)]
-        back_again = np.argsort(np.argsort(place, kind="stable"))
-        if not is_tensor(masks):
-            return np.concatenate(parts)[back_again]
-        import torch
-
-        return torch.cat(parts)[back_again]
+        return joined(parts)[np.argsort(np.argsort(place, kind="stable"))]
 
     def _blend(self, row: int, masks: Any) -> Block:
         """One row's inputs: between the levels below and above each mask's place."""

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from xai.inputs import Block, is_tensor
-from xai.removal.base import Context, Draws, Indices, Removal, as_floats, back
+from xai.removal.base import Context, Draws, Indices, Removal, as_floats, back, joined
 from xai.removal.noise import normals, spans
 
 CHUNK_BYTES = 2**20
@@ -88,12 +88,7 @@ class _Filler:
         size = 8 * int(np.prod(self.x.shape[1:]))
         step = max(1, (CHUNK_BYTES if host else DEVICE_CHUNK_BYTES) // size)
         chunks = [slice(a, a + step) for a in range(0, len(rows), step)]
-        parts = [self._filled(rows[chunk], masks[chunk], host) for chunk in chunks]
-        if not is_tensor(self.x):
-            return np.concatenate(parts)
-        import torch
-
-        return torch.cat(parts)
+        return joined([self._filled(rows[chunk], masks[chunk], host) for chunk in chunks])
 
     def _filled(self, rows: Indices, masks: Any, host: bool) -> Block:
         from xai.kernels.harmonic import filled

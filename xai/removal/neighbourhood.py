@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -13,6 +13,7 @@ from xai import streams
 from xai.archive import as_array
 from xai.inputs import Block, is_tensor
 from xai.removal.base import Context, Draws, Indices, Removal
+from xai.removal.noise import make_room
 from xai.removal.sampled import endless, independent_rows
 
 
@@ -97,10 +98,7 @@ class Neighbourhood(Removal):
         def regressors(rows: Indices, draws: Indices) -> NDArray[np.float64]:
             return np.equal(drawn_bins(draws), own[rows]).astype(np.float64)
 
-        drawn = endless(generate, self.n_draws)
-        return Draws(
-            drawn.source, drawn.n_draws, endless=True, key=drawn.key, regressors=regressors
-        )
+        return replace(endless(generate, self.n_draws), regressors=regressors)
 
     def _normal(self, context: Context, block: Block, categorical: NDArray[np.bool_]) -> Draws:
         context.whole("Neighbourhood(discretise=False)")
@@ -132,8 +130,8 @@ class Neighbourhood(Removal):
             same = (made == own) | ((made != made) & (own != own))  # categories may be NaN
             return np.asarray(np.where(categorical, same, (made - own) / scale), np.float64)
 
-        if not is_tensor(block) and not categorical.all():
-            context.inputs.admit(np.full((1, columns), 0.5))  # noise makes integer columns float
+        if not categorical.all():
+            make_room(context)
         return Draws(source, self.n_draws, endless=True, regressors=regressors)
 
 

@@ -69,7 +69,7 @@ class Noise(Removal):
         sigma = self._deviations(context)
         if not sigma.any():
             return Draws(lambda rows, draws: (x, rows), 1)
-        _make_room(context)
+        make_room(context)
 
         def source(rows: Indices, draws: Indices) -> tuple[Block, Indices]:
             distinct, place = np.unique(draws, return_inverse=True)
@@ -150,7 +150,7 @@ def _like(x: Block, values: NDArray[np.float64]) -> Block:
     return own.new_tensor(values) if is_tensor(own) else values.astype(own.dtype)
 
 
-def _make_room(context: Context) -> None:
+def make_room(context: Context) -> None:
     """Integer columns become float: noise has fractions."""
     block = context.inputs.block
     if not is_tensor(block):

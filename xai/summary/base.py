@@ -44,8 +44,7 @@ class Budget:
         if self.whole:
             values = self.rows + self.per_player * game.n_players
             return values * game.value_cost + game.ends_cost
-        unit = game.sample_cost if game.commutes else game.value_cost
-        return self.rows + self.per_player * game.n_players * unit + game.ends_cost
+        return self.rows + self.per_player * game.n_players * unit_cost(game) + game.ends_cost
 
     def __str__(self) -> str:
         return self.text("d", "1")
@@ -57,6 +56,11 @@ class Budget:
         if self.whole:
             terms = [f"({' + '.join(terms)})m"]
         return " + ".join([*terms, "m", full])
+
+
+def unit_cost(game: Game) -> int:
+    """Model rows of one sampled coalition: at a draw of its own, as far as values commute."""
+    return game.sample_cost if game.commutes else game.value_cost
 
 
 @dataclass(frozen=True, eq=False)

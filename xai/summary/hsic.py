@@ -21,6 +21,7 @@ from xai.summary.base import (
     finish,
     grid_in_parts,
 )
+from xai.summary.pairs import signs
 from xai.summary.semivalue import sampled
 from xai.summary.sobol import check_scrambles
 
@@ -98,7 +99,7 @@ class HSIC(Summary):
             game.progress.expect(game.n_rows * enumeration_cost(game))
         base, full = game.ends(np.arange(game.n_rows))
         values = np.empty((game.n_rows, game.n_players, k))
-        s = _signs(S)
+        s = signs(S)
         for row in range(game.n_rows):
             v = grid_in_parts(game, np.array([row]), S, None)[0]
             for j, y in enumerate(v.T):
@@ -108,7 +109,7 @@ class HSIC(Summary):
 
     def _across(self, S: Coalitions, y: NDArray[np.float64], game: Game) -> tuple[Floats, Floats]:
         """Means (d,) over pairs of scrambles, and their jackknife error."""
-        width, s, R = median_distance(y, game.rounding), _signs(S), self.scrambles
+        width, s, R = median_distance(y, game.rounding), signs(S), self.scrambles
         first, second = np.split(y, 2)
         table = np.zeros((R, R, S.shape[1]))
         own = [
@@ -122,10 +123,6 @@ class HSIC(Summary):
         without = (whole - 2 * of_one) / ((R - 1) * (R - 2))
         spread = ((without - without.mean(axis=0)) ** 2).sum(axis=0)
         return whole / (R * (R - 1)), np.sqrt((R - 1) / R * spread)
-
-
-def _signs(S: Coalitions) -> NDArray[np.float64]:
-    return np.where(S, 1.0, -1.0)
 
 
 def moment(

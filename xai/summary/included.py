@@ -11,7 +11,16 @@ import numpy as np
 from xai import streams
 from xai.game import Coalitions, Floats, Game, Indices
 from xai.suggest import unknown
-from xai.summary.base import Attribution, Budget, Plan, Summary, all_coalitions, exact, finish
+from xai.summary.base import (
+    Attribution,
+    Budget,
+    Plan,
+    Summary,
+    all_coalitions,
+    exact,
+    finish,
+    unit_cost,
+)
 from xai.summary.masks import Normalise, SmoothGrid, mean_under
 from xai.summary.semivalue import own_draws, sample_count, sampled
 
@@ -96,7 +105,7 @@ class MeanWhenIncluded(Summary):
                 f"masks={masks!r}: expected a SmoothGrid, or None for coalitions; how many are "
                 "drawn is samples="
             )
-        unit = game.sample_cost if game.commutes else game.value_cost
+        unit = unit_cost(game)
         count = plan.count("one mask", game, samples=self.samples, unit=unit, enumerates=False)
         draws = own_draws(game, plan.seed, np.arange(count))
         return mean_under(game, plan, count, draws, masks=masks, p=self.p, normalise=self.normalise)

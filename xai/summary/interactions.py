@@ -26,9 +26,9 @@ from xai.summary.base import (
     needs,
 )
 from xai.summary.enumeration import shapley_weights
-from xai.summary.orders import Walked, Walks, walk_cost
+from xai.summary.orders import Walked, Walks
 from xai.summary.shapley import Shapley
-from xai.summary.walks import spreads
+from xai.summary.walks import pair_cost, spreads
 
 INDICES = ("k-SII", "SII", "Banzhaf")
 ESTIMATORS = ("auto", "permutation")
@@ -116,7 +116,7 @@ class Interactions(Summary):
             return banzhaf_interactions(game, plan, self.samples)
         d = game.n_players
         orders = max(1, -(-d // 2))
-        unit = orders * walk_cost(game, d - 1)
+        unit = orders * pair_cost(game, d - 1)
         if enumerates(game, plan.room(game, self.samples, unit)):
             return enumerated_pairs(
                 game, shapley_weights(d), pair_weights(d), plan.tolerance, self.index
@@ -140,9 +140,8 @@ def of_shapley(summary: Shapley, game: Game, plan: Plan) -> Attribution:
     if summary.estimator == "exact":  # enumeration, whatever the default
         needs("Shapley(estimator='exact')", enumeration_cost(game), plan.budget)
         plan = replace(plan, budget=max(plan.budget or 0, enumeration_cost(game)))
-    estimator: Literal["auto", "permutation"] = "auto"
-    if summary.estimator == "permutation":
-        estimator = "permutation"
+    estimator: Literal["auto", "permutation"]
+    estimator = "permutation" if summary.estimator == "permutation" else "auto"
     return Interactions(summary.index, summary.samples, estimator).attribute(game, plan)
 
 

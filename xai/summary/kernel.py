@@ -258,7 +258,7 @@ class Design:
                 design._add(drawn, weight, copies=0, factor=left_out)
                 break
             copies = 1 if draws is None else int(min(max(1, fair // count), draws))
-            whole = np.repeat(_whole_size(d, int(s)), copies, axis=0)
+            whole = np.repeat(whole_size(d, int(s)), copies, axis=0)
             factor = 0.0 if draws is None else _error_share(copies, draws)
             weight = np.full(len(whole), mass[at] / len(whole))
             design._add(whole, weight, copies=copies, factor=np.full(len(whole), factor))
@@ -357,7 +357,7 @@ class Design:
             variance = np.full_like(phi, np.nan)
         else:
             spare = np.sqrt(np.maximum(1 - self.leverage, 1e-12))
-            variance = self._variance(self.solver, residual * (self.weight / spare)[:, None])
+            variance = self._variance(residual * (self.weight / spare)[:, None])
         shape = (self.d, r, k)
         phi, variance = (np.moveaxis(a.reshape(shape), 0, 1) for a in (phi, variance))
         return phi + total[:, None] / self.d, variance
@@ -366,7 +366,7 @@ class Design:
         """±1/2 for kept and removed players of some pairs."""
         return np.subtract(self.S[part], 0.5)
 
-    def _variance(self, solver: Floats, residual: Floats) -> Floats:
+    def _variance(self, residual: Floats) -> Floats:
         """Sum over strata of the spread of the pairs' influences within them, (d, columns).
 
         Where draws are used evenly, what a draw does to all pairs alike cancels: its mean is
@@ -384,7 +384,7 @@ class Design:
             if spare < 1:
                 return np.full_like(variance, np.nan)
             for players in streams.parts(self.d, count):
-                influence = self._influence(part, solver[:, players])
+                influence = self._influence(part, self.solver[:, players])
                 for column in range(residual.shape[1]):
                     scores = influence * residual[part, column, None]
                     if even:
@@ -436,11 +436,9 @@ def _means_by_draw(scores: Floats, m: int) -> Floats:
     return np.asarray(np.tile(means, (len(padded) // m, 1))[:count])
 
 
-def _whole_size(d: int, s: int) -> Coalitions:
+def whole_size(d: int, s: int) -> Coalitions:
     """All coalitions of size s; of size d/2 one of each complementary pair."""
-    members = list(combinations(range(d), s))
-    if 2 * s == d:
-        members = [m for m in members if m[0] == 0]
+    members = [m for m in combinations(range(d), s) if 2 * s != d or m[0] == 0]
     S = np.zeros((len(members), d), bool)
     np.put_along_axis(S, np.array(members), True, axis=1)
     return S
@@ -471,6 +469,6 @@ def _drawn(
         if every > max(2**12, 4 * len(there)) or every < len(there):
             continue
         key = streams.bits(seed, streams.STRATUM, np.arange(every), int(s))[:, -1]
-        S[there] = _whole_size(d, int(s))[np.argsort(key)[: len(there)]]
+        S[there] = whole_size(d, int(s))[np.argsort(key)[: len(there)]]
         left_out[there] = 1 - len(there) / every
     return S, left_out

@@ -148,10 +148,11 @@ def _learn(game: ModelGame, task: Task, rows: Indices, span: Floats) -> dict[str
     with torch.inference_mode(False), torch.enable_grad():
         batch = _Batch(game, task, rows[place[0]], place[2], place[1])
         batch.run(span[rows[place[0]], place[2]])
-        masks = batch.masks(batch.parameters).detach().clamp(0, 1)
-    told: dict[str, NDArray[Any]] = {**_scores(game, task, batch.rows, batch.outputs, masks)}
-    told |= {"area": masks.mean(1).cpu().numpy(), "iterations": batch.used}
-    told |= {"stopped": batch.stopped}
+        masks = batch.surface.masks(batch.parameters).detach().clamp(0, 1)
+    told: dict[str, NDArray[Any]] = {
+        **_scores(game, task, batch.rows, batch.outputs, masks),
+        "area": masks.mean(1).cpu().numpy(), "iterations": batch.used, "stopped": batch.stopped,
+    }  # fmt: skip
     flat = masks.cpu().numpy().reshape(*shape, -1)
     return {"masks": flat.swapaxes(2, 3)} | {key: v.reshape(shape) for key, v in told.items()}
 
@@ -179,10 +180,6 @@ class _Batch:
         self.parameters = like.new_full((len(self.rows), count), self.task.start)
         self.used, self.stopped = np.zeros(len(self.rows), int), np.zeros(len(self.rows), bool)
 
-    def masks(self, parameters: Tensor) -> Tensor:
-        """Masks (B, d), not yet clamped."""
-        return self.surface.masks(parameters)
-
     def run(self, span: Floats) -> None:
         """Descend until every mask is at rest, or the iterations are spent."""
         import torch
@@ -194,7 +191,7 @@ class _Batch:
         for step in range(task.iterations):
             at = torch.as_tensor(left, device=p.device)
             own = p[at].requires_grad_()
-            raw = self.masks(own)
+            raw = self.surface.masks(own)  # not yet clamped
             # clamped without a dead zone: the gradient passes, so that no mask is stuck at 1
             masks = raw.detach().clamp(0, 1)
             gain = self._gain(left, masks, step)

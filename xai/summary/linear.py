@@ -8,7 +8,6 @@ from typing import Any, ClassVar, Literal, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import gammaln
 
 from xai import streams
 from xai.game import BLOCK_BYTES, Coalitions, Floats, Game, Indices, mean_of_draws
@@ -27,11 +26,13 @@ from xai.summary.base import (
     grid_in_parts,
     needs,
     stops,
+    unit_cost,
     within,
 )
 from xai.summary.fit import GROUPS, Fit, Regression, fitted
 from xai.summary.gradient import Gradient
 from xai.summary.kernel import ShapleyKernel
+from xai.summary.pairs import log_choose
 from xai.summary.semivalue import own_draws
 from xai.summary.shapley import Shapley
 
@@ -139,7 +140,8 @@ class LinearFit(Summary):
                 "LIME's neighbourhood fits single draws, and this behavior is of their mean: "
                 "use removal='marginal'"
             )
-        if not game.has_regressors and enumerates(game, plan.room(game, self.samples, _unit(game))):
+        room = plan.room(game, self.samples, unit_cost(game))
+        if not game.has_regressors and enumerates(game, room):
             return self._enumerate(game, plan)
         return self._sample(game, plan)
 
@@ -224,7 +226,7 @@ class LinearFit(Summary):
         """Logarithm of each coalition's chance, (B,)."""
         d, k = S.shape[1], S.sum(axis=1)
         if uniform:
-            return np.asarray(-np.log(d + 1) - _log_choose(d, k))
+            return np.asarray(-np.log(d + 1) - log_choose(d, k))
         return np.asarray(k * np.log(self.p) + (d - k) * np.log1p(-self.p))
 
     def _ratio(self, S: Coalitions) -> NDArray[np.float64] | None:
@@ -339,7 +341,7 @@ class LinearFit(Summary):
     def _count(self, game: Game, plan: Plan) -> int:
         what, samples = "a linear fit", self.samples
         if not game.has_regressors:
-            return plan.count(what, game, samples=samples, unit=_unit(game), least=LEAST)
+            return plan.count(what, game, samples=samples, unit=unit_cost(game), least=LEAST)
         # the samples are draws of the empty coalition, and its value has paid the first
         what += "" if samples is None else f" with samples={samples}"
         least = LEAST if samples is None else int(samples)
@@ -454,13 +456,3 @@ class _Results:
 
     def info(self) -> dict[str, NDArray[Any]]:
         return {"intercept": self.intercept, "r2": self.r2}
-
-
-def _log_choose(d: int, k: NDArray[np.integer]) -> NDArray[np.float64]:
-    """Logarithms of the numbers of coalitions of k players."""
-    return np.asarray(gammaln(d + 1) - gammaln(k + 1) - gammaln(d - k + 1))
-
-
-def _unit(game: Game) -> int:
-    """Model rows of one sampled coalition."""
-    return game.sample_cost if game.commutes else game.value_cost

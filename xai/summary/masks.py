@@ -162,11 +162,11 @@ class _Sums:
 
     def means(self, normalise: Normalise, p: float) -> tuple[Floats, Floats]:
         """Means and their errors, (R, d, k) each."""
-        made = (self._over_sum if normalise == "sum" else self._over_expected)(p)
+        made = self._over_sum() if normalise == "sum" else self._over_expected(p)
         values, variances = (np.moveaxis(a, 1, 2) for a in made)
         return values, np.sqrt(variances)
 
-    def _over_sum(self, p: float) -> tuple[Floats, Floats]:
+    def _over_sum(self) -> tuple[Floats, Floats]:
         """Σ v M / Σ M, a ratio: what is constant stays so."""
         c, count, (m, mm) = np.moveaxis(self.centre, 1, 2), self.count, self.of_masks
         vm, vmm, vvmm = np.moveaxis(self.products, 2, 0)

@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 from xai import streams
 from xai.game import Coalitions, Floats, Game, Indices
 from xai.summary.base import stops, within
-from xai.summary.walks import blur, spreads
+from xai.summary.two_stage import shares_of_gap
+from xai.summary.walks import blur, pair_cost, spreads
 
 
 class Tap(Protocol):
@@ -92,7 +93,7 @@ class Walks:
         values, errors = np.empty((n, d, k)), np.empty((n, d, k))
         bases, fulls = np.empty((n, k)), np.empty((n, k))
         if game.progress is not None:
-            game.progress.expect(n * self.count * walk_cost(game, self.extra) + game.base_cost)
+            game.progress.expect(n * self.count * pair_cost(game, self.extra) + game.base_cost)
         width = 2 * (d - 1 + self.extra)
         for rows, step in game.blocks(self.size * max(1, width)):
             bases[rows], fulls[rows] = game.ends(rows)
@@ -216,13 +217,6 @@ def ends_at(
     return low[:, place], high[:, place]
 
 
-def walk_cost(game: Game, extra: int = 0) -> int:
-    """Model rows of a walk and its reverse; their ends are known, unless a draw is new."""
-    unit = game.sample_cost if game.commutes else game.value_cost
-    new_end = game.sample_cost if game.endless or not game.shares_empty else 0
-    return max(1, 2 * (game.n_players - 1 + extra) * unit + (new_end if spreads(game) else 0))
-
-
 @dataclass
 class Moments:
     """Running sums over groups of walks: of phi, and of t = v(N) − v(∅) at the group's draw.
@@ -292,7 +286,7 @@ class Moments:
         var_t, cov = np.where(varies, var_t, 0.0), np.where(varies[:, None], cov, 0.0)
         phi, var_t = mean + self.shift, var_t[:, None]
         gap = (ends[1] - ends[0] - (t_mean + self.t_shift))[:, None]
-        share = _share(var, phi)
+        share = shares_of_gap(var, phi)
         prior = (8 / count) * np.maximum(var_t, gap**2)
         scale = var_t + prior
         safe = np.where(scale > 0, scale, 1.0)
@@ -338,12 +332,3 @@ class Moments:
         inside = self.inside / count  # variance of a group's mean around its draw's own value
         between = np.maximum(residual - inside, 0)
         return balance * inside / count + between_draws * between + sampled
-
-
-def _share(var: Floats, phi: Floats) -> Floats:
-    """How to spread a gap before its slope is known: by variance, else by size, else evenly."""
-    share = np.full_like(phi, 1 / phi.shape[1])
-    for size in (phi**2, var):
-        total = size.sum(axis=1, keepdims=True)
-        share = np.where(total > 0, size / np.where(total > 0, total, 1.0), share)
-    return share

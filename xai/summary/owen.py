@@ -14,7 +14,16 @@ from scipy import sparse
 from xai import streams
 from xai.game import Coalitions, Floats, Game, Indices
 from xai.suggest import unknown
-from xai.summary.base import Attribution, Budget, Plan, Summary, exact, finish
+from xai.summary.base import (
+    Attribution,
+    Budget,
+    Plan,
+    Summary,
+    all_coalitions,
+    empty_again,
+    exact,
+    finish,
+)
 from xai.summary.walks import Walks, pair_cost
 
 Tree = int | list[Any]
@@ -126,8 +135,7 @@ def _named(player: int, names: Sequence[str]) -> str:
 
 def _cost(game: Game, tree: Tree) -> int:
     """Model rows per explained row of all consistent coalitions."""
-    again = game.sampled_draws and game.commutes and not game.shares_empty
-    return (_parts(tree) + again) * game.value_cost + game.ends_cost
+    return _parts(tree) * game.value_cost + empty_again(game) + game.ends_cost
 
 
 def _parts(tree: Tree) -> int:
@@ -163,7 +171,7 @@ def _consistent(tree: Tree, d: int) -> _Consistent:
         return _Consistent(S, np.array([tree]), np.array([1]), np.array([0]), np.ones(1))
     members = [_consistent(member, d) for member in tree]
     c = len(members)
-    whole = np.arange(2**c)[:, None] >> np.arange(c) & 1 == 1  # whole members, (2^c, c)
+    whole = all_coalitions(c)  # of members, (2^c, c)
     corners = whole.astype(int) @ np.stack([m.S[1] for m in members]).astype(int) > 0
     order = np.r_[0, 2**c - 1, 1 : 2**c - 1]
     place = np.argsort(order)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from itertools import combinations
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,7 +16,7 @@ from scipy.special import gammaln
 from xai import streams
 from xai.game import Coalitions, Floats
 from xai.summary.base import Plan
-from xai.summary.kernel import weighted_moments
+from xai.summary.kernel import weighted_moments, whole_size
 from xai.summary.stretches import GOLDEN
 
 
@@ -48,6 +47,11 @@ class Target:
         d = self.table.shape[1] - 1
         S = np.arange(d) < sizes[:, None]
         return np.asarray(np.sqrt((self.weights(S) ** 2).sum(axis=0)))
+
+
+def log_choose(d: int, k: NDArray[np.integer]) -> NDArray[np.float64]:
+    """Logarithms of the numbers of coalitions of k among d players."""
+    return np.asarray(gammaln(d + 1) - gammaln(k + 1) - gammaln(d - k + 1))
 
 
 def signs(S: Coalitions) -> Floats:
@@ -111,7 +115,7 @@ class Design:
         share = np.where(2 * t == d, 0.5, 1.0)  # the size d/2 is its own complement
         norms = np.array([share * target.norms(t) for target in targets])
         norm = np.sqrt(((norms / norms.sum(axis=1, keepdims=True)) ** 2).sum(axis=0))
-        number = np.exp(gammaln(d + 1) - gammaln(t + 1) - gammaln(d - t + 1)).round() * share
+        number = np.exp(log_choose(d, t)).round() * share
         left, whole = count, np.zeros(len(t), bool)
         while plan.tolerance is None and (norm[~whole] > 0).any():
             more = (left * norm >= number * norm[~whole].sum()) & ~whole & (norm > 0)
@@ -126,7 +130,7 @@ class Design:
         first = streams.uniforms(plan.seed, streams.SIZE, np.zeros(1, np.intp), 1)[0, 0]
         place = np.searchsorted(np.cumsum(chance), (first + samples * GOLDEN) % 1, side="right")
         at = np.minimum(place, np.flatnonzero(chance)[-1]) if drawn else samples
-        blocks = [np.ones((1, d), bool), *(_all_of_size(d, int(s)) for s in t[whole])]
+        blocks = [np.ones((1, d), bool), *(whole_size(d, int(s)) for s in t[whole])]
         blocks.append(streams.subsets(plan.seed, samples, t[at], d))
         scales = [np.ones(1)]
         scales += [np.full(int(n), f / n) for n, f in zip(number[whole], share[whole], strict=True)]
@@ -176,11 +180,3 @@ class Design:
         if drawn > 1:
             variance = np.maximum(squares - total**2 / drawn, 0) * drawn / (drawn - 1)
         return values, np.sqrt(variance)
-
-
-def _all_of_size(d: int, s: int) -> Coalitions:
-    """All coalitions of size s; of size d/2 one of each complementary pair."""
-    members = [m for m in combinations(range(d), s) if 2 * s < d or m[0] == 0]
-    S = np.zeros((len(members), d), bool)
-    np.put_along_axis(S, np.array(members), True, axis=1)
-    return S

@@ -9,7 +9,7 @@ from typing import Any, ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import betaln, gammaln
+from scipy.special import betaln
 
 from xai import streams
 from xai.game import Coalitions, Floats, Game, Indices
@@ -21,13 +21,23 @@ from xai.summary.base import (
     enumerates,
     enumeration_cost,
     finish,
+    grid_in_parts,
     stops,
+    unit_cost,
     within,
 )
 from xai.summary.enumeration import enumerated
 from xai.summary.interactions import enumerated_pairs, from_triangle, with_pairs
 from xai.summary.kernel import weighted_moments
-from xai.summary.pairs import Design, Target, semivalues, shapley_interactions, sign_products, signs
+from xai.summary.pairs import (
+    Design,
+    Target,
+    log_choose,
+    semivalues,
+    shapley_interactions,
+    sign_products,
+    signs,
+)
 from xai.summary.stretches import Stretches, affordable, costs_up_to
 from xai.summary.walks import spreads
 
@@ -239,14 +249,8 @@ class BetaShapley(Summary):
                 raise ValueError(f"{name} must be positive and finite, not {value!r}")
         d, s = game.n_players, np.arange(game.n_players)
         chances = betaln(s + self.beta, d - 1 - s + self.alpha) - betaln(self.alpha, self.beta)
-        mass = np.exp(_log_counts(d) + chances)
+        mass = np.exp(log_choose(d - 1, s) + chances)
         return semivalue(game, plan, mass / mass.sum(), self.samples)
-
-
-def _log_counts(d: int) -> NDArray[np.float64]:
-    """Logarithms of C(d - 1, s) for s = 0..d-1."""
-    s = np.arange(d)
-    return np.asarray(gammaln(d) - gammaln(s + 1) - gammaln(d - s))
 
 
 def size_masses(weights: Any, d: int) -> NDArray[np.float64]:
@@ -265,8 +269,8 @@ def size_masses(weights: Any, d: int) -> NDArray[np.float64]:
     if not np.isfinite(p).all() or (p < 0).any():
         raise ValueError("weights must be finite and not negative")
     mass = np.zeros(d)
-    some = p > 0
-    mass[some] = np.exp(_log_counts(d)[some] + np.log(p[some]))
+    some = np.flatnonzero(p > 0)
+    mass[some] = np.exp(log_choose(d - 1, some) + np.log(p[some]))
     if abs(mass.sum() - 1) > 1e-6:
         raise ValueError(
             f"weights must satisfy Σ_s C(d-1, s) p_s = 1, the sum over all coalitions without a "
@@ -344,7 +348,7 @@ def sample_count(
     what: str, game: Game, plan: Plan, samples: int | None, *, per_sample: int, least: int = 1
 ) -> int | None:
     """Number of samples, or None where all coalitions fit the budget."""
-    unit = per_sample * (game.sample_cost if game.commutes else game.value_cost)
+    unit = per_sample * unit_cost(game)
     if enumerates(game, plan.room(game, samples, unit)):
         if game.progress is not None:
             game.progress.expect(game.n_rows * enumeration_cost(game))
@@ -394,7 +398,9 @@ def sampled(
         bases[rows], fulls[rows] = game.ends(rows)
         active, parts, done = rows, [], 0
         for stop in stops(count, tolerance, first=64):
-            parts.append(_evaluate(game, active, S[done:stop], draws, slice(done, stop), paired))
+            some, own = S[done:stop], None if draws is None else draws[done:stop]
+            sides = (some, ~some) if paired else (some,)
+            parts.append([grid_in_parts(game, active, side, own) for side in sides])
             done = stop
             v = np.concatenate(
                 [np.concatenate(side, axis=1) for side in zip(*parts, strict=True)], 1
@@ -402,29 +408,8 @@ def sampled(
             values[active], errors[active] = estimate(S[:done], v)
             if tolerance is not None:
                 left = ~within(values[active][:, :d], errors[active][:, :d], tolerance)
-                active, parts = active[left], [tuple(v[left] for v in part) for part in parts]
+                active, parts = active[left], [[v[left] for v in part] for part in parts]
                 if len(active) == 0:
                     break
     result = finish(game, values[:, :d], errors[:, :d], base=bases, full=fulls, tolerance=tolerance)
     return replace(result, values=values, std_error=errors)
-
-
-def _evaluate(
-    game: Game,
-    rows: Indices,
-    S: Coalitions,
-    draws: Indices | None,
-    part: slice,
-    paired: bool,
-) -> tuple[Floats, ...]:
-    """Values of coalitions, and of their complements at the same draws, (R, C, k) each."""
-    own = None if draws is None else draws[part]
-    sides = (S, ~S) if paired else (S,)
-    room = max(1, game.room // len(rows))
-    cuts = [slice(a, a + room) for a in range(0, len(S), room)]
-    return tuple(
-        np.concatenate(
-            [game.grid(rows, side[c], None if own is None else own[c]) for c in cuts], axis=1
-        )
-        for side in sides
-    )

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from xai import streams
 from xai.game import Coalitions, Floats, Game, Indices
 from xai.known import Known, keys_along
-from xai.summary.base import Attribution, finish, stops, within
+from xai.summary.base import Attribution, finish, stops, unit_cost, within
 from xai.summary.orders import ends_at
 from xai.summary.walks import blur, spreads
 
@@ -213,7 +213,6 @@ def _keys(
 def costs_up_to(game: Game, mass: NDArray[np.float64], pairs: int, seed: int) -> NDArray[np.intp]:
     """Model rows of the first 1, 2, … pairs of stretches, (pairs,); equal inputs cost once."""
     d = game.n_players
-    unit = game.sample_cost if game.commutes else game.value_cost
     again = spreads(game) and (game.endless or not game.shares_empty)
     keys, owners = [], []
     for part in streams.parts(pairs, d):
@@ -227,7 +226,7 @@ def costs_up_to(game: Game, mass: NDArray[np.float64], pairs: int, seed: int) ->
     order = np.argsort(owner, kind="stable")
     first = np.unique(np.concatenate(keys)[order], return_index=True)[1]
     new = np.bincount(owner[order][first], minlength=pairs)
-    return np.cumsum(unit * new + again * game.sample_cost)
+    return np.cumsum(unit_cost(game) * new + again * game.sample_cost)
 
 
 def affordable(game: Game, mass: NDArray[np.float64], rows: int, seed: int) -> int:

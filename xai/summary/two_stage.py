@@ -182,14 +182,14 @@ def two_stage(
     varies = var_t > blur**2
     var_t, cov = np.where(varies, var_t, 0.0), np.where(varies[:, None], cov, 0.0)
     gap = total - t_mean
-    share = _share(var if count > 1 else np.zeros_like(var), phi)
+    share = shares_of_gap(var if count > 1 else np.zeros_like(var), phi)
     prior = (8 / count) * np.maximum(var_t, gap**2)[:, None]
     scale = var_t[:, None] + prior
     safe = _positive(scale)
     c = np.where(scale > 0, cov + prior * share, share) / safe
     values = phi + c * gap[:, None] - shift
     if noise is not None:  # what the shifts add up to falls on those that walks leave uncertain
-        values = values + _share(noise, phi) * (total - values.sum(axis=1))[:, None]
+        values = values + shares_of_gap(noise, phi) * (total - values.sum(axis=1))[:, None]
     unknown = np.full_like(values, np.nan)
     if not several:  # one draw (or means over all draws): only the noise of walks
         return values, unknown if noise is None else np.sqrt(noise)
@@ -211,7 +211,7 @@ def two_stage(
     return values, np.sqrt(noise + left * between + slope * (left > 0))
 
 
-def _share(var: Floats, phi: Floats) -> Floats:
+def shares_of_gap(var: Floats, phi: Floats) -> Floats:
     """How to spread a gap before its slope is known: by variance, else by size, else evenly."""
     share = np.full_like(phi, 1 / phi.shape[1])
     for size in (phi**2, var):

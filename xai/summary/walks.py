@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from xai import streams
 from xai.game import Floats, Game, Indices
-from xai.summary.base import Attribution, Plan, finish, stops, within
+from xai.summary.base import Attribution, Plan, finish, stops, unit_cost, within
 from xai.summary.control import controlled
 from xai.summary.strata import Orders, even_slots, promising_slots, stratified_ranks
 from xai.summary.two_stage import Population, by_slot, two_stage, within_draws
@@ -28,11 +28,14 @@ def blur(game: Game, ends: tuple[Floats, Floats]) -> Floats:
     return np.asarray(game.rounding * np.maximum(*map(np.abs, ends)))
 
 
-def pair_cost(game: Game) -> int:
-    """Model rows of a walk and its reverse; their ends are known, unless a draw is new."""
-    unit = game.sample_cost if game.commutes else game.value_cost
+def pair_cost(game: Game, extra: int = 0) -> int:
+    """Model rows of a walk and its reverse; their ends are known, unless a draw is new.
+
+    `extra` coalitions beside those of each are evaluated with it.
+    """
     new_end = game.sample_cost if game.endless or not game.shares_empty else 0
-    return max(1, 2 * (game.n_players - 1) * unit + (new_end if spreads(game) else 0))
+    inner = 2 * (game.n_players - 1 + extra) * unit_cost(game)
+    return max(1, inner + (new_end if spreads(game) else 0))
 
 
 @dataclass
