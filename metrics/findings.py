@@ -178,7 +178,7 @@ def changes(
 
 
 def _moved(game: Game, players: Indices, draws: Indices) -> Floats:
-    """``f(x with one player taken) − f(x)`` of one game, (R, players, draws)."""
+    """``f(x with one player taken) − f(x)`` of one game, (R, players, draws); rounding is none."""
     S, d = len(draws), game.n_players
     out = np.empty((game.n_rows, len(players), S))
     full = game.value(np.arange(game.n_rows), np.ones((game.n_rows, d), bool))[:, 0]
@@ -187,8 +187,12 @@ def _moved(game: Game, players: Indices, draws: Indices) -> Floats:
             part = players[start : start + count]
             kept = np.repeat(np.arange(d) != part[:, None], S, axis=0)
             values = game.grid(rows, kept, np.tile(draws, len(part)))[:, :, 0]
-            change = values.reshape(len(rows), len(part), S) - full[rows, None, None]
-            out[rows, start : start + count] = change
+            values, own = values.reshape(len(rows), len(part), S), full[rows, None, None]
+            change, size = values - own, np.maximum(np.abs(values), np.abs(own))
+            # the same row gives other last digits in a batch of another size
+            out[rows, start : start + count] = np.where(
+                np.abs(change) > game.rounding * size, change, 0.0
+            )
     return out
 
 

@@ -96,6 +96,24 @@ def test_lowering_is_a_negative_step(rows):
     assert_array_equal(raised.holds, ~lowered.holds)
 
 
+def test_rounding_raises_nothing():
+    """What a batch of another size makes of the last digits is no effect of a feature."""
+    rng = np.random.default_rng(0)
+    for d in (30, 64):
+        weights = rng.normal(size=d)
+        weights[2:4] = 0.0
+
+        def model(x, weights=weights):
+            return x @ weights + 0.3
+
+        x = rng.normal(size=(7, d))
+        found = tasks.recourse(model, x, step=0.1, features=[2, 3])
+        assert_array_equal(found.rate, 0.0)
+        assert_array_equal(found.change, 0.0)
+        far = tasks.depends_on(lambda x: 1e12 * model(x), x, data=-x, features=[2, 3])
+        assert not far.holds.any()
+
+
 def test_rates_are_the_share_of_the_steps_that_raise():
     """f rises up to .3 and falls back to 0 at .6: of steps up to .8 three quarters raise it."""
 
