@@ -72,6 +72,11 @@ class Finding:
     def __len__(self) -> int:
         return len(self.holds)
 
+    @property
+    def undecided(self) -> int:
+        """Number of pairs (row, feature), of those there are, without a sure answer."""
+        return int((~self.sure & ~np.isnan(self.rate)).sum())
+
     def to_frame(self) -> pandas.DataFrame:
         """One line for each row and feature, as a pandas table."""
         n, d = self.holds.shape
@@ -86,7 +91,7 @@ class Finding:
         n, d = self.holds.shape
         return (
             f"Finding({self.task}: holds for {int((self.holds & self.sure).sum())} of {n} × {d} "
-            f"rows × features, undecided {int((~self.sure).sum())}, samples={self.samples}, "
+            f"rows × features, undecided {self.undecided}, samples={self.samples}, "
             f"evaluations={self.evaluations})"
         )
 

@@ -244,5 +244,6 @@ def judge(
     (sensitivity, first), (specificity, second) = rate(hits, positives), rate(rejections, negatives)
     table = [[hits, positives - hits], [negatives - rejections, rejections]]
     p = float(fisher_exact(table, alternative="greater").pvalue)
-    undecided = int((~finding.sure & ~np.isnan(finding.rate)).sum())
-    return Judgement(sensitivity, specificity, first, second, positives, negatives, undecided, p)
+    return Judgement(
+        sensitivity, specificity, first, second, positives, negatives, finding.undecided, p
+    )

@@ -259,6 +259,7 @@ def test_texts_of_different_lengths():
     assert_array_equal(found.holds, [[False, True, False], [False, True, False]])
     assert np.isnan(found.rate[0, 2])
     assert not found.sure[0, 2]
+    assert "undecided 0" in repr(found)  # it is not there to be decided on
 
 
 @pytest.mark.parametrize(
