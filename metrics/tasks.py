@@ -120,7 +120,7 @@ def depends_on(
     tau : float
         A change of the output that counts.
     rare : float
-        A dependence that may be overlooked; `least_samples(rare)` samples are needed at least.
+        A dependence that may be overlooked: it takes ``least_samples(rare, (1 − confidence)/2)``.
     features, samples, confidence : as for `recourse`
         A removal with no more draws than `samples` is evaluated at all of them.
 
