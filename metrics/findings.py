@@ -14,7 +14,7 @@ from scipy import sparse
 from xai import streams
 from xai.archive import require
 from xai.game import Game
-from xai.inputs import Block, is_tensor
+from xai.inputs import Block, Inputs, is_tensor, on_host
 from xai.metrics import checks
 from xai.metrics.case import Scene
 from xai.metrics.proportions import clopper_pearson
@@ -48,6 +48,8 @@ class Finding:
     features : names
     evaluations : int
         Model rows per explained row, rounded up.
+    signs : (n, d) float, or 1
+        Of `recourse`: −1 where a feature was lowered, 1 where it was raised.
 
     Examples
     --------
@@ -68,6 +70,7 @@ class Finding:
     samples: int
     features: list[str]
     evaluations: int
+    signs: Floats | float = 1.0
 
     def __len__(self) -> int:
         return len(self.holds)
@@ -118,8 +121,8 @@ class Moved(Removal):
         x = context.inputs.block
         if sparse.issparse(x):
             raise TypeError("recourse needs dense x: pass x.toarray()")
-        step = self._by_element(context)
-        x = context.inputs.admit(_like(x, np.asarray(x.cpu() if is_tensor(x) else x) + step))
+        step = self.by_element(context.inputs)
+        x = context.inputs.admit(_like(x, np.asarray(on_host(x)) + step))
         own = context.inputs.block
 
         def source(rows: Indices, draws: Indices) -> tuple[Block, Indices]:
@@ -130,10 +133,10 @@ class Moved(Removal):
 
         return Draws(source, self.samples, endless=True)
 
-    def _by_element(self, context: Context) -> Floats:
+    def by_element(self, inputs: Inputs) -> Floats:
         """The step of each element of x, 0 where it stays."""
-        shape = context.inputs.shape
-        names = context.inputs.names or [str(j) for j in range(shape[0])]
+        shape = inputs.shape
+        names = inputs.names or [str(j) for j in range(shape[0])]
         step = np.full(shape, np.nan)
         if isinstance(self.step, Mapping):
             step = np.zeros(shape)
@@ -144,13 +147,24 @@ class Moved(Removal):
                 step = np.broadcast_to(np.asarray(self.step, np.float64), shape)
         if not np.isfinite(step).all() or (step == 0).all():
             raise ValueError(f"step={self.step!r}: expected a number other than 0, or one a column")
-        if len(shape) == 1 and (context.inputs.categorical & (step != 0)).any():
-            bad = names[int(np.argmax(context.inputs.categorical & (step != 0)))]
+        if len(shape) == 1 and (inputs.categorical & (step != 0)).any():
+            bad = names[int(np.argmax(inputs.categorical & (step != 0)))]
             raise ValueError(
                 f"recourse moves numbers, and column {bad!r} holds categories or strings: pass "
                 "step={column: number, …} of the columns to move"
             )
         return step
+
+
+def directions(scene: Scene, step: Floats) -> Floats:
+    """1 where the steps (*shape) of a player's elements go up together, −1 where down, (n, d)."""
+    setting = scene.setting
+    players, d = setting.partition, int(setting.partition.counts.max())
+    if players.overlap is not None or players.atlas is not None:  # no element is of one alone
+        return np.full((scene.n, d), np.sign(step.sum()))
+    owner = np.broadcast_to(players.owner, (scene.n, *step.shape)).reshape(scene.n, -1)
+    sums = [np.bincount(own[own >= 0], step.ravel()[own >= 0], d) for own in owner]
+    return np.sign(np.stack(sums))
 
 
 def _like(x: Block, array: NDArray[Any]) -> Block:
@@ -167,7 +181,7 @@ def changes(
     scene: Scene, features: Sequence[int | str] | None, samples: int
 ) -> tuple[Floats, int | None]:
     """Changes of the output (n, d, samples); and how many were drawn, None where these are all."""
-    players = _players(scene, features)
+    players = chosen(scene, features)
     games = scene.games
     m = max(game.n_draws for _, game in games)
     endless = any(game.endless for _, game in games)
@@ -201,7 +215,8 @@ def _moved(game: Game, players: Indices, draws: Indices) -> Floats:
     return out
 
 
-def _players(scene: Scene, features: Sequence[int | str] | None) -> Indices:
+def chosen(scene: Scene, features: Sequence[int | str] | None) -> Indices:
+    """Places of the players asked about."""
     d = int(scene.setting.partition.counts.max())
     if features is None:
         return np.arange(d)
@@ -232,5 +247,5 @@ def found(
     names = scene.setting.partition.names
     return Finding(
         task, holds & there, sure & there, rate, low, high, change.mean(axis=2), S,
-        [names[i] for i in _players(scene, features)], -(-scene.spent // scene.n),
+        [names[i] for i in chosen(scene, features)], -(-scene.spent // scene.n),
     )  # fmt: skip

@@ -251,6 +251,13 @@ def test_modules_are_asked_where_they_live(rows):
     assert module.training
 
 
+def test_tensors_of_half_precision_are_moved():
+    torch = pytest.importorskip("torch")
+    module = torch.nn.Linear(2, 1).bfloat16()
+    found = tasks.recourse(module, torch.ones(3, 2, dtype=torch.bfloat16), step=64.0)
+    assert_array_equal(found.holds, np.tile((module.weight[0] > 0).numpy(), (3, 1)))
+
+
 def test_texts_of_different_lengths():
     def model(texts):
         return np.array([float("b" in t.split()) for t in texts])
@@ -434,6 +441,29 @@ def test_judgements_by_hand(rows):
     assert (perfect.sensitivity, perfect.specificity) == (1.0, 1.0)
     with pytest.raises(ValueError, match="do not fit"):
         tasks.judge(found, a[:, :3])
+
+
+@pytest.mark.parametrize("step", [-0.2, [0.2, -0.2, 0.2, -0.2]])
+@pytest.mark.parametrize("players", [None, [[3, 1], [0], [2]]])
+def test_attributions_are_judged_by_the_way_features_were_moved(rows, step, players):
+    weights = np.array([2.0, -1.0, 1.0, -3.0])
+    found = tasks.recourse(lambda x: x @ weights, rows, step=step, players=players)
+    a = np.tile(weights if players is None else [-4.0, 2.0, 1.0], (6, 1))
+    up = np.sign(np.broadcast_to(step, 4) * weights)
+    expected = up > 0 if players is None else np.array([up[3], up[0], up[2]]) > 0
+    assert_array_equal(found.holds, np.tile(expected, (6, 1)))
+    verdict = tasks.judge(found, a)
+    right = (verdict.sensitivity == 1.0, verdict.specificity == 1.0)
+    assert right == (verdict.positives > 0, verdict.negatives > 0)
+    some = tasks.recourse(lambda x: x @ weights, rows, step=step, players=players, features=[1])
+    assert_array_equal(some.signs, found.signs[:, [1]])
+
+
+def test_one_row_may_be_told_as_a_line(rows):
+    found = tasks.recourse(curved, rows[:1], step=0.2)
+    for line in (found.holds[0], found.holds[0].astype(float)):
+        verdict = tasks.judge(found, line)
+        assert (verdict.sensitivity, verdict.specificity) == (1.0, 1.0)
 
 
 def test_a_judgement_without_pairs_says_so():
