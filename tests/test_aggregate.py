@@ -206,6 +206,16 @@ def test_never_more_complex_than_members_or_their_mean(members, procedure):
         assert (least <= entropy(other.values) + 1e-12).all()
 
 
+@pytest.mark.parametrize("procedure", PROCEDURES)
+def test_no_kink_is_passed_over_among_features_that_agree(procedure):
+    """Two large features cancel at ⅓, small ones at 0.1 and 0.9, two thousand nowhere."""
+    p = np.full(2000, 1e-6)
+    p[:3] = 1.0
+    q = p * [1.0, -2.0, -2.0, -1 / 9, -9.0, *np.ones(1995)]
+    found = PROCEDURES[procedure](np.stack([[p, q]]))
+    assert_allclose(found, [[2 / 3, 1 / 3]])
+
+
 @pytest.mark.parametrize("procedure", PROCEDURES.values())
 def test_the_search_ends_and_rows_are_their_own(procedure):
     G = np.random.default_rng(7).normal(size=(9, 3, 8))
