@@ -323,6 +323,18 @@ def test_ava_weights_scales_and_frames(rows, data):
     )
 
 
+def test_precisions_may_differ(rows, data):
+    single, double = (
+        xai.explain(linear, rows.astype(t), "shapley", data=data.astype(t))
+        for t in (np.float32, np.float64)
+    )
+    for both in ([single, double], [double, single]):
+        assert_allclose(xai.aggregate(both).values, double.values, atol=1e-5)
+    other = xai.explain(linear, np.nextafter(rows.astype(np.float32), np.float32(9)), data=data)
+    with pytest.raises(ValueError, match="other rows"):
+        xai.aggregate([double, other])
+
+
 # ------------------------------------------------------------------------------------------ shap's
 
 

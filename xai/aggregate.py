@@ -143,7 +143,11 @@ def _told(members: list[Explanation]) -> list[Explanation]:
 
 
 def _same(a: NDArray[Any], b: NDArray[Any]) -> bool:
-    """Whether rows are equal; NaN equals NaN."""
+    """Whether rows are equal, to the precision that both have; NaN equals NaN."""
+    if a.dtype.kind == b.dtype.kind == "f":
+        coarser = min(a.dtype, b.dtype, key=lambda dtype: dtype.itemsize)
+        with np.errstate(over="ignore"):
+            a, b = a.astype(coarser), b.astype(coarser)
     return a.shape == b.shape and bool(((a == b) | ((a != a) & (b != b))).all())
 
 
