@@ -335,6 +335,17 @@ def test_precisions_may_differ(rows, data):
         xai.aggregate([double, other])
 
 
+def test_channels_of_other_layers_are_other_players():
+    torch = pytest.importorskip("torch")
+    torch.manual_seed(0)
+    parts = (torch.nn.Conv2d(1, 2, 3), torch.nn.Conv2d(2, 2, 3))
+    net = torch.nn.Sequential(*parts, torch.nn.Flatten(), torch.nn.Linear(32, 2))
+    x = torch.rand(2, 1, 8, 8)
+    first, second = (xai.explain(net, x, "gradcam", layer=name, target=0) for name in "01")
+    with pytest.raises(ValueError, match="other players"):
+        xai.aggregate([first, second])
+
+
 # ------------------------------------------------------------------------------------------ shap's
 
 

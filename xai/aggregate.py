@@ -125,7 +125,8 @@ def _members(explanations: Any) -> list[Explanation]:
                 f"explanation {i} is of other outputs than the first, or does not tell which: "
                 "explain with target=an index"
             )
-        if not np.array_equal(e.element_players, first.element_players):
+        alike = e.layer == first.layer and (not e.layer or e.players == first.players)
+        if not (alike and np.array_equal(e.element_players, first.element_players)):
             raise ValueError(f"explanation {i} has other players than the first")
         mine, theirs = as_array(e.data), as_array(first.data)
         if mine is not None and theirs is not None and not _same(mine, theirs):
