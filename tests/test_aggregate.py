@@ -323,6 +323,28 @@ def test_ava_weights_scales_and_frames(rows, data):
     )
 
 
+@pytest.mark.parametrize("unknown", ["base_values", "std_error"])
+def test_what_has_no_weight_has_no_say(members, rows, data, unknown):
+    """NaN of a member, or of a neighbour, that is left out."""
+    first, second = members[:2]
+    gone = dataclasses.replace(
+        second,
+        std_error=np.full_like(second.values, np.nan),
+        base_values=np.full_like(second.base_values, np.nan),
+    )
+    out = getattr(xai.aggregate([first, gone], weights=[1, 0]), unknown)
+    own = getattr(first, unknown)
+    assert_array_equal(out, np.zeros_like(first.values) if own is None else own)
+    assert np.isnan(getattr(xai.aggregate([first, gone]), unknown)).all()
+    e = xai.explain(crossed, rows, "shapley", data=data)
+    error, base = np.full_like(e.values, np.nan), np.full_like(e.base_values, np.nan)
+    error[3], base[3] = 0.25, 0.5
+    part = dataclasses.replace(e, std_error=error, base_values=base)
+    found = getattr(xai.aggregate(part, "ava", query=rows[3:5]), unknown)
+    assert (found[0] == (0.5 if unknown == "base_values" else 0.25)).all()
+    assert np.isnan(found[1]).all()
+
+
 def test_precisions_may_differ(rows, data):
     single, double = (
         xai.explain(linear, rows.astype(t), "shapley", data=data.astype(t))

@@ -177,7 +177,7 @@ def _mixture(members: list[Explanation], name: str, weights: Floats) -> Explanat
         for i, part in enumerate(parts):
             w = weights[:, i]  # (n,) or (n, k), before the axes of players
             w = w.reshape(len(w), *(1,) * (part.ndim - w.ndim), *w.shape[1:])
-            out = out + w * part
+            out = out + np.where(w == 0, 0.0, w * part)  # what is left out may be NaN
         return out
 
     errors = [np.zeros_like(e.values) if e.std_error is None else e.std_error for e in members]
@@ -234,7 +234,8 @@ def _ava(
     share = _closeness(rho, _shares(weights, len(points))[near])
 
     def mixed(part: Floats) -> Floats:
-        return np.asarray(np.einsum("qm,qm...->q...", share, part[near]))
+        used = share.reshape(*share.shape, *(1,) * (part.ndim - 1)) > 0
+        return np.asarray(np.einsum("qm,qm...->q...", share, np.where(used, part[near], 0.0)))
 
     return replace(
         e,
