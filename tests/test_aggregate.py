@@ -323,6 +323,16 @@ def test_ava_weights_scales_and_frames(rows, data):
     )
 
 
+def test_a_row_of_a_tensor_is_a_query(rows, data):
+    torch = pytest.importorskip("torch")
+    e = xai.explain(linear, data, "shapley", data=data)
+    want = xai.aggregate(e, "ava", query=rows[0])
+    learnt = torch.tensor(rows[0], requires_grad=True)
+    assert_array_equal(xai.aggregate(e, "ava", query=learnt).values, want.values)
+    half = torch.tensor(rows[0]).bfloat16()
+    assert_allclose(xai.aggregate(e, "ava", query=half).values, want.values, rtol=0.1)
+
+
 @pytest.mark.parametrize("unknown", ["base_values", "std_error"])
 def test_what_has_no_weight_has_no_say(members, rows, data, unknown):
     """NaN of a member, or of a neighbour, that is left out."""

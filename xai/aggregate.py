@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 from xai.archive import as_array
 from xai.explanation import Explanation
 from xai.foreign import converted
+from xai.inputs import on_host
 from xai.least_complexity import PROCEDURES
 from xai.suggest import unknown
 
@@ -261,7 +262,7 @@ def _ava(
 def _batch(query: Any) -> Any:
     """The query as a batch, safe from later changes."""
     if isinstance(query, list | tuple) or getattr(query, "ndim", 2) == 1:
-        return np.atleast_2d(np.array(query))
+        return np.atleast_2d(np.array(on_host(query)))
     return query.clone() if hasattr(query, "clone") else query.copy()
 
 
