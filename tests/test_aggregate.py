@@ -323,6 +323,21 @@ def test_ava_weights_scales_and_frames(rows, data):
     )
 
 
+def test_columns_of_a_query_are_told_by_name(rows, data):
+    pandas = pytest.importorskip("pandas")
+    frame = pandas.DataFrame(data, columns=list("abcd"))
+    e = xai.explain(lambda x: linear(x.to_numpy()), frame, "shapley", data=frame)
+    query = pandas.DataFrame(rows[:1], columns=list("abcd"))
+    want = xai.aggregate(e, "ava", query=query, k=3)
+    turned = query[list("dbac")]
+    for given in (turned, turned.iloc[0]):
+        out = xai.aggregate(e, "ava", query=given, k=3)
+        assert_array_equal(out.values, want.values)
+        assert_array_equal(np.asarray(out.data), rows[:1])  # beside the names of its columns
+    with pytest.raises(ValueError, match="query has the columns"):
+        xai.aggregate(e, "ava", query=turned.iloc[0][:3], k=3)
+
+
 def test_a_row_of_a_tensor_is_a_query(rows, data):
     torch = pytest.importorskip("torch")
     e = xai.explain(linear, data, "shapley", data=data)

@@ -225,7 +225,8 @@ def _ava(
             "the neighbours are explained for different outputs or players, which cannot be "
             "mixed: explain them with target=an index"
         )
-    rows, points = _numbers(query, e, "query"), _numbers(e.data, e, "the neighbours")
+    query = _in_order(query, e.data)
+    rows, points = _numbers(query, "query"), _numbers(e.data, "the neighbours")
     if rows.shape[1] != points.shape[1]:
         raise ValueError(f"query has {rows.shape[1]} columns, the neighbours {points.shape[1]}")
     m = len(points) if k is None else k
@@ -266,13 +267,22 @@ def _batch(query: Any) -> Any:
     return query.clone() if hasattr(query, "clone") else query.copy()
 
 
-def _numbers(rows: Any, e: Explanation, what: str) -> NDArray[np.float64]:
-    """Rows as numbers (n, columns), a frame's columns in the order of the explained ones."""
-    if hasattr(rows, "columns") and hasattr(e.data, "columns"):
-        names = list(e.data.columns)
-        if sorted(map(str, rows.columns)) != sorted(map(str, names)):
-            raise ValueError(f"{what} has the columns {list(rows.columns)}, not {names}")
-        rows = rows[names]
+def _in_order(query: Any, explained: Any) -> Any:
+    """A frame's columns, or a Series' cells, in the order of the explained frame's."""
+    if not hasattr(explained, "columns"):
+        return query
+    if hasattr(query, "to_frame") and hasattr(query, "index"):
+        query = query.to_frame().T.infer_objects()
+    if not hasattr(query, "columns"):
+        return query
+    names = list(explained.columns)
+    if sorted(map(str, query.columns)) != sorted(map(str, names)):
+        raise ValueError(f"query has the columns {list(query.columns)}, not {names}")
+    return query[names]
+
+
+def _numbers(rows: Any, what: str) -> NDArray[np.float64]:
+    """Rows as numbers (n, columns)."""
     array = np.array(rows) if isinstance(rows, list | tuple) else as_array(rows)
     if array is None or array.dtype.kind not in "biuf":
         raise TypeError(f"method='ava' measures distances: {what} must be rows of numbers")
