@@ -348,6 +348,14 @@ def test_a_row_of_a_tensor_is_a_query(rows, data):
     assert_allclose(xai.aggregate(e, "ava", query=half).values, want.values, rtol=0.1)
 
 
+def test_the_smallest_distances_are_shared_out_as_any(rows, data):
+    e = xai.explain(linear, data, "shapley", data=data)
+    alike = xai.aggregate(e, "ava", query=rows, distance=lambda x, z: 1e-310)
+    assert_allclose(alike.values, np.tile(e.values.mean(axis=0), (7, 1)), atol=1e-12)
+    some = xai.aggregate(e, "ava", query=rows, distance=lambda x, z: 2.0 if z[0] > 0 else np.inf)
+    assert_allclose(some.values, np.tile(e.values[data[:, 0] > 0].mean(axis=0), (7, 1)))
+
+
 @pytest.mark.parametrize("unknown", ["base_values", "std_error"])
 def test_what_has_no_weight_has_no_say(members, rows, data, unknown):
     """NaN of a member, or of a neighbour, that is left out."""
@@ -466,6 +474,12 @@ def test_what_cannot_be_aggregated_is_refused(members, rows, data):
             ValueError,
             "-1.0 between",
         ),
+        (lambda: xai.aggregate(e, "ava", query=rows[:0]), ValueError, "query has no rows"),
+        (
+            lambda: xai.aggregate(e, "ava", query=rows, distance=lambda x, z: np.inf),
+            ValueError,
+            "infinitely far",
+        ),
     ]
     for call, error, message in cases:
         with pytest.raises(error, match=message):
@@ -480,6 +494,9 @@ def test_what_cannot_be_aggregated_is_refused(members, rows, data):
     assert len(np.unique(mixed.target)) == 2
     with pytest.raises(ValueError, match="target=an index"):
         xai.aggregate(mixed, "ava", query=rows)
+    whole = xai.explain(crossed, rows, "permutation_test", data=data, y=crossed(rows))
+    with pytest.raises(ValueError, match="data set as a whole"):
+        xai.aggregate(whole, "ava", query=rows)
 
 
 def test_the_name_stays_a_function():

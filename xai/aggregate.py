@@ -220,6 +220,10 @@ def _ava(
     if query is None:
         raise ValueError("method='ava' needs query=, the rows to explain by their neighbours")
     e = explanation
+    if len(e.element_players) != len(e):
+        raise ValueError(
+            f"{e.method!r} explained a data set as a whole: its values are of no neighbour"
+        )
     if (e.target != e.target[0]).any() or (e.element_players != e.element_players[0]).any():
         raise ValueError(
             "the neighbours are explained for different outputs or players, which cannot be "
@@ -286,6 +290,8 @@ def _numbers(rows: Any, what: str) -> NDArray[np.float64]:
     array = np.array(rows) if isinstance(rows, list | tuple) else as_array(rows)
     if array is None or array.dtype.kind not in "biuf":
         raise TypeError(f"method='ava' measures distances: {what} must be rows of numbers")
+    if array.size == 0:
+        raise ValueError(f"{what} has no rows")
     array = np.asarray(array, np.float64)
     array = array[None] if array.ndim == 1 else array
     if np.isnan(array).any():
@@ -322,10 +328,12 @@ def _nearest(
 
 def _closeness(rho: NDArray[np.float64], weight: NDArray[np.float64]) -> NDArray[np.float64]:
     """Shares ∝ weight/ρ; where some ρ are 0, these alone."""
+    lost = np.flatnonzero(np.isinf(rho[:, 0]))
+    if len(lost):
+        raise ValueError(f"query row {lost[0]} (0-based) is infinitely far from all neighbours")
     here = rho == 0
-    raw = np.where(
-        here.any(axis=1, keepdims=True), weight * here, weight / np.where(here, 1.0, rho)
-    )
+    # in units of the nearest, so that no quotient overflows
+    raw = weight * np.where(here, 1.0, rho[:, :1] / np.where(here, 1.0, rho))
     total = raw.sum(axis=1, keepdims=True)
     if (total == 0).any():
         bad = int(np.flatnonzero(total[:, 0] == 0)[0])
