@@ -14,7 +14,7 @@ from scipy import sparse
 from xai import streams
 from xai.archive import require
 from xai.game import Game
-from xai.inputs import Block, is_tensor, on_host
+from xai.inputs import Block, Inputs, is_tensor, on_host
 from xai.metrics import checks
 from xai.metrics.case import Scene
 from xai.metrics.proportions import clopper_pearson
@@ -48,6 +48,8 @@ class Finding:
     features : names
     evaluations : int
         Model rows per explained row, rounded up.
+    signs : (n, d) float, or 1
+        Of `recourse`: −1 where a feature was lowered, 1 where it was raised.
 
     Examples
     --------
@@ -68,9 +70,15 @@ class Finding:
     samples: int
     features: list[str]
     evaluations: int
+    signs: Floats | float = 1.0
 
     def __len__(self) -> int:
         return len(self.holds)
+
+    @property
+    def undecided(self) -> int:
+        """Number of pairs (row, feature), of those there are, without a sure answer."""
+        return int((~self.sure & ~np.isnan(self.rate)).sum())
 
     def to_frame(self) -> pandas.DataFrame:
         """One line for each row and feature, as a pandas table."""
@@ -86,7 +94,7 @@ class Finding:
         n, d = self.holds.shape
         return (
             f"Finding({self.task}: holds for {int((self.holds & self.sure).sum())} of {n} × {d} "
-            f"rows × features, undecided {int((~self.sure).sum())}, samples={self.samples}, "
+            f"rows × features, undecided {self.undecided}, samples={self.samples}, "
             f"evaluations={self.evaluations})"
         )
 
@@ -113,7 +121,7 @@ class Moved(Removal):
         x = context.inputs.block
         if sparse.issparse(x):
             raise TypeError("recourse needs dense x: pass x.toarray()")
-        step = self._by_element(context)
+        step = self.by_element(context.inputs)
         x = context.inputs.admit(_like(x, np.asarray(on_host(x)) + step))
         own = context.inputs.block
 
@@ -125,10 +133,10 @@ class Moved(Removal):
 
         return Draws(source, self.samples, endless=True)
 
-    def _by_element(self, context: Context) -> Floats:
+    def by_element(self, inputs: Inputs) -> Floats:
         """The step of each element of x, 0 where it stays."""
-        shape = context.inputs.shape
-        names = context.inputs.names or [str(j) for j in range(shape[0])]
+        shape = inputs.shape
+        names = inputs.names or [str(j) for j in range(shape[0])]
         step = np.full(shape, np.nan)
         if isinstance(self.step, Mapping):
             step = np.zeros(shape)
@@ -139,13 +147,24 @@ class Moved(Removal):
                 step = np.broadcast_to(np.asarray(self.step, np.float64), shape)
         if not np.isfinite(step).all() or (step == 0).all():
             raise ValueError(f"step={self.step!r}: expected a number other than 0, or one a column")
-        if len(shape) == 1 and (context.inputs.categorical & (step != 0)).any():
-            bad = names[int(np.argmax(context.inputs.categorical & (step != 0)))]
+        if len(shape) == 1 and (inputs.categorical & (step != 0)).any():
+            bad = names[int(np.argmax(inputs.categorical & (step != 0)))]
             raise ValueError(
                 f"recourse moves numbers, and column {bad!r} holds categories or strings: pass "
                 "step={column: number, …} of the columns to move"
             )
         return step
+
+
+def directions(scene: Scene, step: Floats) -> Floats:
+    """1 where the steps (*shape) of a player's elements go up together, −1 where down, (n, d)."""
+    setting = scene.setting
+    players, d = setting.partition, int(setting.partition.counts.max())
+    if players.overlap is not None or players.atlas is not None:  # no element is of one alone
+        return np.full((scene.n, d), np.sign(step.sum()))
+    owner = np.broadcast_to(players.owner, (scene.n, *step.shape)).reshape(scene.n, -1)
+    sums = [np.bincount(own[own >= 0], step.ravel()[own >= 0], d) for own in owner]
+    return np.sign(np.stack(sums))
 
 
 def _like(x: Block, array: NDArray[Any]) -> Block:
@@ -162,7 +181,7 @@ def changes(
     scene: Scene, features: Sequence[int | str] | None, samples: int
 ) -> tuple[Floats, int | None]:
     """Changes of the output (n, d, samples); and how many were drawn, None where these are all."""
-    players = _players(scene, features)
+    players = chosen(scene, features)
     games = scene.games
     m = max(game.n_draws for _, game in games)
     endless = any(game.endless for _, game in games)
@@ -178,7 +197,7 @@ def changes(
 
 
 def _moved(game: Game, players: Indices, draws: Indices) -> Floats:
-    """``f(x with one player taken) − f(x)`` of one game, (R, players, draws)."""
+    """``f(x with one player taken) − f(x)`` of one game, (R, players, draws); rounding is none."""
     S, d = len(draws), game.n_players
     out = np.empty((game.n_rows, len(players), S))
     full = game.value(np.arange(game.n_rows), np.ones((game.n_rows, d), bool))[:, 0]
@@ -187,12 +206,17 @@ def _moved(game: Game, players: Indices, draws: Indices) -> Floats:
             part = players[start : start + count]
             kept = np.repeat(np.arange(d) != part[:, None], S, axis=0)
             values = game.grid(rows, kept, np.tile(draws, len(part)))[:, :, 0]
-            change = values.reshape(len(rows), len(part), S) - full[rows, None, None]
-            out[rows, start : start + count] = change
+            values, own = values.reshape(len(rows), len(part), S), full[rows, None, None]
+            change, size = values - own, np.maximum(np.abs(values), np.abs(own))
+            # the same row gives other last digits in a batch of another size
+            out[rows, start : start + count] = np.where(
+                np.abs(change) > game.rounding * size, change, 0.0
+            )
     return out
 
 
-def _players(scene: Scene, features: Sequence[int | str] | None) -> Indices:
+def chosen(scene: Scene, features: Sequence[int | str] | None) -> Indices:
+    """Places of the players asked about."""
     d = int(scene.setting.partition.counts.max())
     if features is None:
         return np.arange(d)
@@ -223,5 +247,5 @@ def found(
     names = scene.setting.partition.names
     return Finding(
         task, holds & there, sure & there, rate, low, high, change.mean(axis=2), S,
-        [names[i] for i in _players(scene, features)], -(-scene.spent // scene.n),
+        [names[i] for i in chosen(scene, features)], -(-scene.spent // scene.n),
     )  # fmt: skip

@@ -15,7 +15,7 @@ from xai.metrics import checks
 from xai.metrics.case import Case, Scene, score
 from xai.metrics.controls import RandomExplain, explaining, random_like, replaced
 from xai.metrics.evaluation import asked_metrics, by_name, named_explanations, scene_of_all
-from xai.metrics.numerics import pearson
+from xai.metrics.numerics import levels, pearson
 from xai.metrics.registry import Record
 from xai.metrics.score import Floats, mean
 from xai.records import as_lines
@@ -178,6 +178,6 @@ def _better(values: Floats, others: Floats) -> float:
 def _agreement(a: Floats, b: Floats) -> float:
     """Mean rank correlation of explanations (E, n), row by row; rows without one left out."""
     known = ~(np.isnan(a) | np.isnan(b)).any(axis=0)
-    ranks = [rankdata(t[:, known], axis=0).T for t in (a, b)]
+    ranks = [rankdata(levels(t[:, known]), axis=0).T for t in (a, b)]
     r = pearson(*ranks) if known.any() else np.array([np.nan])
     return mean(r)

@@ -15,7 +15,8 @@ from scipy.stats import rankdata
 from xai import streams
 from xai.archive import require
 from xai.metrics.controls import RANDOM
-from xai.metrics.score import Floats, Score
+from xai.metrics.numerics import levels, sizes
+from xai.metrics.score import Floats, Score, mean
 from xai.records import as_html, as_lines
 from xai.suggest import unknown
 
@@ -99,15 +100,25 @@ class Report:
         }
 
     def row_ranks(self) -> dict[str, list[tuple[str, Floats]]]:
-        """Each explanation's ranks by each metric in the rows where all have a score."""
+        """Each explanation's ranks by each metric in the rows where all have a score.
+
+        Scores that differ by rounding are equal: by a part of the largest, of controls too.
+        """
         out = {}
         for metric in self.metrics:
-            mine = [n for n in self.names if n not in self.controls and (metric, n) in self.scores]
-            sign = -1 if self[metric, mine[0]].better == "higher" else 1
-            table = np.stack([sign * self[metric, n].values for n in mine])
-            table = table[:, ~np.isnan(table).any(axis=0)]
-            out[metric] = list(zip(mine, rankdata(table, axis=0), strict=True))
+            mine, table, size = self._table(metric)
+            known = ~np.isnan(table).any(axis=0)
+            ranks = rankdata(levels(-table[:, known], size[known]), axis=0)
+            out[metric] = list(zip(mine, ranks, strict=True))
         return out
+
+    def _table(self, metric: str) -> tuple[list[str], Floats, Floats]:
+        """Explanations, their scores (E, n) as more is better, and the size of all scores (n,)."""
+        every = [n for n in self.names if (metric, n) in self.scores]
+        mine = [n for n in every if n not in self.controls]
+        sign = 1 if self[metric, self.names[0]].better == "higher" else -1
+        scores = {n: sign * self[metric, n].values for n in every}
+        return mine, np.stack([scores[n] for n in mine]), sizes(np.stack([*scores.values()]))
 
     def pareto(self, metrics: Sequence[str] | None = None) -> list[str]:
         """Explanations that no other one is at least as good as in all of these, and better in one.
@@ -117,13 +128,13 @@ class Report:
         """
         axes = self._axes() if metrics is None else list(metrics)
         mine = [n for n in self.names if n not in self.controls]
-        signs = [1 if self[m, mine[0]].better == "higher" else -1 for m in axes]
-        means = np.array(
-            [[s * self[m, n].mean() for s, m in zip(signs, axes, strict=True)] for n in mine]
-        )
-        means = np.nan_to_num(means, nan=-np.inf)
+        places = np.zeros((len(mine), len(axes)), np.intp)
+        for axis, metric in enumerate(axes):
+            _, table, size = self._table(metric)
+            means = np.array([mean(scores) for scores in table])
+            places[:, axis] = levels(np.where(np.isnan(means), -np.inf, means), size.max())
         beaten = [
-            any((other >= own).all() and (other > own).any() for other in means) for own in means
+            any((other >= own).all() and (other > own).any() for other in places) for own in places
         ]
         return [n for n, lost in zip(mine, beaten, strict=True) if not lost]
 

@@ -10,7 +10,7 @@ attribution against the answers.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -22,7 +22,15 @@ from xai.foreign import converted
 from xai.inputs import on_host
 from xai.metrics import checks
 from xai.metrics.case import Case, Scene
-from xai.metrics.findings import Finding, Moved, changes, check, found
+from xai.metrics.findings import (
+    Finding,
+    Moved,
+    changes,
+    check,
+    chosen,
+    directions,
+    found,
+)
 from xai.metrics.proportions import clopper_pearson, least_samples
 from xai.targets import Target
 
@@ -80,13 +88,16 @@ def recourse(
     check(samples, confidence)
     if isinstance(step, Mapping) and features is None and players is None:
         features = list(step)
+    moved = Moved(step, samples)
     scene = Scene(
-        model, x, target=target, players=players, removal=Moved(step, samples),
+        model, x, target=target, players=players, removal=moved,
         behavior=behavior, categorical=categorical, batch_size=batch_size, n_jobs=n_jobs, seed=seed,
     )  # fmt: skip
     with scene:
         change, drawn = changes(scene, features, samples)
-        return found("recourse", scene, change, drawn, confidence, features)
+        finding = found("recourse", scene, change, drawn, confidence, features)
+        signs = directions(scene, moved.by_element(scene.setting.inputs))
+        return replace(finding, signs=signs[:, chosen(scene, features)])
 
 
 def depends_on(
@@ -120,7 +131,7 @@ def depends_on(
     tau : float
         A change of the output that counts.
     rare : float
-        A dependence that may be overlooked; `least_samples(rare)` samples are needed at least.
+        A dependence that may be overlooked: it takes ``least_samples(rare, (1 − confidence)/2)``.
     features, samples, confidence : as for `recourse`
         A removal with no more draws than `samples` is evaluated at all of them.
 
@@ -207,8 +218,9 @@ def judge(
     ----------
     finding : from `recourse` or `depends_on`, of all players
     explanation : Explanation, or (n, d) array
-        It predicts that raising the feature raises the output where ``a > threshold``, and
-        dependence where ``|a| > threshold``. A bool array is a prediction already.
+        It predicts that raising the feature raises the output where ``a > threshold``, that
+        lowering it does where ``−a > threshold``, and dependence where ``|a| > threshold``. A
+        bool array is a prediction already.
     threshold, confidence : float
 
     Raises
@@ -227,12 +239,14 @@ def judge(
     explanation = on_host(converted(explanation))
     if not isinstance(explanation, Explanation) and np.asarray(explanation).dtype == bool:
         a = np.asarray(explanation)
-        says = a.reshape(len(a), -1)
+        says = a[None] if a.ndim == 1 else a.reshape(len(a), -1)
     else:
-        a = Case(Scene(None, None), explanation).flat
-        says = a > threshold if finding.task == "recourse" else np.abs(a) > threshold
+        says = Case(Scene(None, None), explanation).flat
     if says.shape != finding.holds.shape:
         raise ValueError(f"attributions {says.shape} do not fit the findings {finding.holds.shape}")
+    if says.dtype != bool:
+        a = finding.signs * says if finding.task == "recourse" else np.abs(says)
+        says = a > threshold
     yes, no = finding.sure & finding.holds, finding.sure & ~finding.holds
     positives, negatives = int(yes.sum()), int(no.sum())
     hits, rejections = int((says & yes).sum()), int((~says & no).sum())
@@ -244,5 +258,6 @@ def judge(
     (sensitivity, first), (specificity, second) = rate(hits, positives), rate(rejections, negatives)
     table = [[hits, positives - hits], [negatives - rejections, rejections]]
     p = float(fisher_exact(table, alternative="greater").pvalue)
-    undecided = int((~finding.sure & ~np.isnan(finding.rate)).sum())
-    return Judgement(sensitivity, specificity, first, second, positives, negatives, undecided, p)
+    return Judgement(
+        sensitivity, specificity, first, second, positives, negatives, finding.undecided, p
+    )

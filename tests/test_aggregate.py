@@ -206,6 +206,16 @@ def test_never_more_complex_than_members_or_their_mean(members, procedure):
         assert (least <= entropy(other.values) + 1e-12).all()
 
 
+@pytest.mark.parametrize("procedure", PROCEDURES)
+def test_no_kink_is_passed_over_among_features_that_agree(procedure):
+    """Two large features cancel at ⅓, small ones at 0.1 and 0.9, two thousand nowhere."""
+    p = np.full(2000, 1e-6)
+    p[:3] = 1.0
+    q = p * [1.0, -2.0, -2.0, -1 / 9, -9.0, *np.ones(1995)]
+    found = PROCEDURES[procedure](np.stack([[p, q]]))
+    assert_allclose(found, [[2 / 3, 1 / 3]])
+
+
 @pytest.mark.parametrize("procedure", PROCEDURES.values())
 def test_the_search_ends_and_rows_are_their_own(procedure):
     G = np.random.default_rng(7).normal(size=(9, 3, 8))
@@ -313,6 +323,84 @@ def test_ava_weights_scales_and_frames(rows, data):
     )
 
 
+def test_columns_of_a_query_are_told_by_name(rows, data):
+    pandas = pytest.importorskip("pandas")
+    frame = pandas.DataFrame(data, columns=list("abcd"))
+    e = xai.explain(lambda x: linear(x.to_numpy()), frame, "shapley", data=frame)
+    query = pandas.DataFrame(rows[:1], columns=list("abcd"))
+    want = xai.aggregate(e, "ava", query=query, k=3)
+    turned = query[list("dbac")]
+    for given in (turned, turned.iloc[0]):
+        out = xai.aggregate(e, "ava", query=given, k=3)
+        assert_array_equal(out.values, want.values)
+        assert_array_equal(np.asarray(out.data), rows[:1])  # beside the names of its columns
+    with pytest.raises(ValueError, match="query has the columns"):
+        xai.aggregate(e, "ava", query=turned.iloc[0][:3], k=3)
+
+
+def test_a_row_of_a_tensor_is_a_query(rows, data):
+    torch = pytest.importorskip("torch")
+    e = xai.explain(linear, data, "shapley", data=data)
+    want = xai.aggregate(e, "ava", query=rows[0])
+    learnt = torch.tensor(rows[0], requires_grad=True)
+    assert_array_equal(xai.aggregate(e, "ava", query=learnt).values, want.values)
+    half = torch.tensor(rows[0]).bfloat16()
+    assert_allclose(xai.aggregate(e, "ava", query=half).values, want.values, rtol=0.1)
+
+
+def test_the_smallest_distances_are_shared_out_as_any(rows, data):
+    e = xai.explain(linear, data, "shapley", data=data)
+    alike = xai.aggregate(e, "ava", query=rows, distance=lambda x, z: 1e-310)
+    assert_allclose(alike.values, np.tile(e.values.mean(axis=0), (7, 1)), atol=1e-12)
+    some = xai.aggregate(e, "ava", query=rows, distance=lambda x, z: 2.0 if z[0] > 0 else np.inf)
+    assert_allclose(some.values, np.tile(e.values[data[:, 0] > 0].mean(axis=0), (7, 1)))
+
+
+@pytest.mark.parametrize("unknown", ["base_values", "std_error"])
+def test_what_has_no_weight_has_no_say(members, rows, data, unknown):
+    """NaN of a member, or of a neighbour, that is left out."""
+    first, second = members[:2]
+    gone = dataclasses.replace(
+        second,
+        std_error=np.full_like(second.values, np.nan),
+        base_values=np.full_like(second.base_values, np.nan),
+    )
+    out = getattr(xai.aggregate([first, gone], weights=[1, 0]), unknown)
+    own = getattr(first, unknown)
+    assert_array_equal(out, np.zeros_like(first.values) if own is None else own)
+    assert np.isnan(getattr(xai.aggregate([first, gone]), unknown)).all()
+    e = xai.explain(crossed, rows, "shapley", data=data)
+    error, base = np.full_like(e.values, np.nan), np.full_like(e.base_values, np.nan)
+    error[3], base[3] = 0.25, 0.5
+    part = dataclasses.replace(e, std_error=error, base_values=base)
+    found = getattr(xai.aggregate(part, "ava", query=rows[3:5]), unknown)
+    assert (found[0] == (0.5 if unknown == "base_values" else 0.25)).all()
+    assert np.isnan(found[1]).all()
+
+
+def test_precisions_may_differ(rows, data):
+    single, double = (
+        xai.explain(linear, rows.astype(t), "shapley", data=data.astype(t))
+        for t in (np.float32, np.float64)
+    )
+    for both in ([single, double], [double, single]):
+        assert_allclose(xai.aggregate(both).values, double.values, atol=1e-5)
+    other = xai.explain(linear, np.nextafter(rows.astype(np.float32), np.float32(9)), data=data)
+    with pytest.raises(ValueError, match="other rows"):
+        xai.aggregate([double, other])
+
+
+def test_channels_of_other_layers_are_other_players():
+    torch = pytest.importorskip("torch")
+    torch.manual_seed(0)
+    parts = (torch.nn.Conv2d(1, 2, 3), torch.nn.Conv2d(2, 2, 3))
+    net = torch.nn.Sequential(*parts, torch.nn.Flatten(), torch.nn.Linear(32, 2))
+    x = torch.rand(2, 1, 8, 8)
+    first, second = (xai.explain(net, x, "gradcam", layer=name, target=0) for name in "01")
+    with pytest.raises(ValueError, match="other players"):
+        xai.aggregate([first, second])
+
+
 # ------------------------------------------------------------------------------------------ shap's
 
 
@@ -386,6 +474,12 @@ def test_what_cannot_be_aggregated_is_refused(members, rows, data):
             ValueError,
             "-1.0 between",
         ),
+        (lambda: xai.aggregate(e, "ava", query=rows[:0]), ValueError, "query has no rows"),
+        (
+            lambda: xai.aggregate(e, "ava", query=rows, distance=lambda x, z: np.inf),
+            ValueError,
+            "infinitely far",
+        ),
     ]
     for call, error, message in cases:
         with pytest.raises(error, match=message):
@@ -400,6 +494,9 @@ def test_what_cannot_be_aggregated_is_refused(members, rows, data):
     assert len(np.unique(mixed.target)) == 2
     with pytest.raises(ValueError, match="target=an index"):
         xai.aggregate(mixed, "ava", query=rows)
+    whole = xai.explain(crossed, rows, "permutation_test", data=data, y=crossed(rows))
+    with pytest.raises(ValueError, match="data set as a whole"):
+        xai.aggregate(whole, "ava", query=rows)
 
 
 def test_the_name_stays_a_function():

@@ -285,6 +285,43 @@ def test_frames_ranks_and_the_front(rows, two):
     assert len(samples) == 12 * 5
 
 
+def test_scores_that_differ_by_rounding_have_equal_ranks(rows):
+    """On a linear model these methods are one, and only rounding tells their scores apart."""
+
+    def linear(x):
+        return x @ np.array([0.3, -1.1, 0.7, 2.3])
+
+    methods = ["occlusion", "shapley", "banzhaf"]
+    by = ["faithfulness_correlation", "infidelity", "complexity", "completeness_gap"]
+    report = xai.compare(linear, rows, methods, by, data=rows[:5])
+    values = [report[m, n].values for m in by for n in methods]
+    assert len({v.tobytes() for v in values}) > len(by)  # they do differ
+    assert report.ranks() == {m: dict.fromkeys(methods, 2.0) for m in by}
+    assert report.pareto() == methods
+    assert report.pareto(by) == methods
+    with pytest.raises(KeyError, match="complexity"):
+        report.pareto(["complexty"])
+    removals = [ZERO, Baseline(1.0)]
+    for metric in by[:2]:
+        check = metrics.meta_check(
+            linear, rows, report.explanations, metric, removals=removals, data=rows[:5]
+        )
+        ((_, agreement),) = check.agreement.items()
+        scores = [
+            metrics.evaluate(
+                linear, rows, {"any": report.explanations["shapley"]}, [metric], removal=r
+            )
+            for r in removals
+        ]
+        table = [np.stack([t[metric, n].values for n in t.names]) for t in scores]
+        assert agreement == pytest.approx(
+            np.mean([
+                spearmanr(a[[0, 0, 0, 1, 1, 1, 2]], b[[0, 0, 0, 1, 1, 1, 2]]).statistic
+                for a, b in zip(*(t.T for t in table), strict=True)
+            ])
+        )  # fmt: skip
+
+
 def test_groups_that_fare_alike_have_no_gap():
     score = metrics.Score(np.array([1.0, 2, 2, 1, 5]), "deletion", "lower", "")
     gone = metrics.Score(np.array([1.0, np.nan]), "deletion", "lower", "")

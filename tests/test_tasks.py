@@ -96,6 +96,24 @@ def test_lowering_is_a_negative_step(rows):
     assert_array_equal(raised.holds, ~lowered.holds)
 
 
+def test_rounding_raises_nothing():
+    """What a batch of another size makes of the last digits is no effect of a feature."""
+    rng = np.random.default_rng(0)
+    for d in (30, 64):
+        weights = rng.normal(size=d)
+        weights[2:4] = 0.0
+
+        def model(x, weights=weights):
+            return x @ weights + 0.3
+
+        x = rng.normal(size=(7, d))
+        found = tasks.recourse(model, x, step=0.1, features=[2, 3])
+        assert_array_equal(found.rate, 0.0)
+        assert_array_equal(found.change, 0.0)
+        far = tasks.depends_on(lambda x: 1e12 * model(x), x, data=-x, features=[2, 3])
+        assert not far.holds.any()
+
+
 def test_rates_are_the_share_of_the_steps_that_raise():
     """f rises up to .3 and falls back to 0 at .6: of steps up to .8 three quarters raise it."""
 
@@ -233,6 +251,13 @@ def test_modules_are_asked_where_they_live(rows):
     assert module.training
 
 
+def test_tensors_of_half_precision_are_moved():
+    torch = pytest.importorskip("torch")
+    module = torch.nn.Linear(2, 1).bfloat16()
+    found = tasks.recourse(module, torch.ones(3, 2, dtype=torch.bfloat16), step=64.0)
+    assert_array_equal(found.holds, np.tile((module.weight[0] > 0).numpy(), (3, 1)))
+
+
 def test_texts_of_different_lengths():
     def model(texts):
         return np.array([float("b" in t.split()) for t in texts])
@@ -241,6 +266,7 @@ def test_texts_of_different_lengths():
     assert_array_equal(found.holds, [[False, True, False], [False, True, False]])
     assert np.isnan(found.rate[0, 2])
     assert not found.sure[0, 2]
+    assert "undecided 0" in repr(found)  # it is not there to be decided on
 
 
 @pytest.mark.parametrize(
@@ -415,6 +441,29 @@ def test_judgements_by_hand(rows):
     assert (perfect.sensitivity, perfect.specificity) == (1.0, 1.0)
     with pytest.raises(ValueError, match="do not fit"):
         tasks.judge(found, a[:, :3])
+
+
+@pytest.mark.parametrize("step", [-0.2, [0.2, -0.2, 0.2, -0.2]])
+@pytest.mark.parametrize("players", [None, [[3, 1], [0], [2]]])
+def test_attributions_are_judged_by_the_way_features_were_moved(rows, step, players):
+    weights = np.array([2.0, -1.0, 1.0, -3.0])
+    found = tasks.recourse(lambda x: x @ weights, rows, step=step, players=players)
+    a = np.tile(weights if players is None else [-4.0, 2.0, 1.0], (6, 1))
+    up = np.sign(np.broadcast_to(step, 4) * weights)
+    expected = up > 0 if players is None else np.array([up[3], up[0], up[2]]) > 0
+    assert_array_equal(found.holds, np.tile(expected, (6, 1)))
+    verdict = tasks.judge(found, a)
+    right = (verdict.sensitivity == 1.0, verdict.specificity == 1.0)
+    assert right == (verdict.positives > 0, verdict.negatives > 0)
+    some = tasks.recourse(lambda x: x @ weights, rows, step=step, players=players, features=[1])
+    assert_array_equal(some.signs, found.signs[:, [1]])
+
+
+def test_one_row_may_be_told_as_a_line(rows):
+    found = tasks.recourse(curved, rows[:1], step=0.2)
+    for line in (found.holds[0], found.holds[0].astype(float)):
+        verdict = tasks.judge(found, line)
+        assert (verdict.sensitivity, verdict.specificity) == (1.0, 1.0)
 
 
 def test_a_judgement_without_pairs_says_so():

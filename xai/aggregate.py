@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 from xai.archive import as_array
 from xai.explanation import Explanation
 from xai.foreign import converted
+from xai.inputs import on_host
 from xai.least_complexity import PROCEDURES
 from xai.suggest import unknown
 
@@ -125,7 +126,8 @@ def _members(explanations: Any) -> list[Explanation]:
                 f"explanation {i} is of other outputs than the first, or does not tell which: "
                 "explain with target=an index"
             )
-        if not np.array_equal(e.element_players, first.element_players):
+        alike = e.layer == first.layer and (not e.layer or e.players == first.players)
+        if not (alike and np.array_equal(e.element_players, first.element_players)):
             raise ValueError(f"explanation {i} has other players than the first")
         mine, theirs = as_array(e.data), as_array(first.data)
         if mine is not None and theirs is not None and not _same(mine, theirs):
@@ -143,7 +145,11 @@ def _told(members: list[Explanation]) -> list[Explanation]:
 
 
 def _same(a: NDArray[Any], b: NDArray[Any]) -> bool:
-    """Whether rows are equal; NaN equals NaN."""
+    """Whether rows are equal, to the precision that both have; NaN equals NaN."""
+    if a.dtype.kind == b.dtype.kind == "f":
+        coarser = min(a.dtype, b.dtype, key=lambda dtype: dtype.itemsize)
+        with np.errstate(over="ignore"):
+            a, b = a.astype(coarser), b.astype(coarser)
     return a.shape == b.shape and bool(((a == b) | ((a != a) & (b != b))).all())
 
 
@@ -172,7 +178,7 @@ def _mixture(members: list[Explanation], name: str, weights: Floats) -> Explanat
         for i, part in enumerate(parts):
             w = weights[:, i]  # (n,) or (n, k), before the axes of players
             w = w.reshape(len(w), *(1,) * (part.ndim - w.ndim), *w.shape[1:])
-            out = out + w * part
+            out = out + np.where(w == 0, 0.0, w * part)  # what is left out may be NaN
         return out
 
     errors = [np.zeros_like(e.values) if e.std_error is None else e.std_error for e in members]
@@ -214,12 +220,17 @@ def _ava(
     if query is None:
         raise ValueError("method='ava' needs query=, the rows to explain by their neighbours")
     e = explanation
+    if len(e.element_players) != len(e):
+        raise ValueError(
+            f"{e.method!r} explained a data set as a whole: its values are of no neighbour"
+        )
     if (e.target != e.target[0]).any() or (e.element_players != e.element_players[0]).any():
         raise ValueError(
             "the neighbours are explained for different outputs or players, which cannot be "
             "mixed: explain them with target=an index"
         )
-    rows, points = _numbers(query, e, "query"), _numbers(e.data, e, "the neighbours")
+    query = _in_order(query, e.data)
+    rows, points = _numbers(query, "query"), _numbers(e.data, "the neighbours")
     if rows.shape[1] != points.shape[1]:
         raise ValueError(f"query has {rows.shape[1]} columns, the neighbours {points.shape[1]}")
     m = len(points) if k is None else k
@@ -229,7 +240,8 @@ def _ava(
     share = _closeness(rho, _shares(weights, len(points))[near])
 
     def mixed(part: Floats) -> Floats:
-        return np.asarray(np.einsum("qm,qm...->q...", share, part[near]))
+        used = share.reshape(*share.shape, *(1,) * (part.ndim - 1)) > 0
+        return np.asarray(np.einsum("qm,qm...->q...", share, np.where(used, part[near], 0.0)))
 
     return replace(
         e,
@@ -255,20 +267,31 @@ def _ava(
 def _batch(query: Any) -> Any:
     """The query as a batch, safe from later changes."""
     if isinstance(query, list | tuple) or getattr(query, "ndim", 2) == 1:
-        return np.atleast_2d(np.array(query))
+        return np.atleast_2d(np.array(on_host(query)))
     return query.clone() if hasattr(query, "clone") else query.copy()
 
 
-def _numbers(rows: Any, e: Explanation, what: str) -> NDArray[np.float64]:
-    """Rows as numbers (n, columns), a frame's columns in the order of the explained ones."""
-    if hasattr(rows, "columns") and hasattr(e.data, "columns"):
-        names = list(e.data.columns)
-        if sorted(map(str, rows.columns)) != sorted(map(str, names)):
-            raise ValueError(f"{what} has the columns {list(rows.columns)}, not {names}")
-        rows = rows[names]
+def _in_order(query: Any, explained: Any) -> Any:
+    """A frame's columns, or a Series' cells, in the order of the explained frame's."""
+    if not hasattr(explained, "columns"):
+        return query
+    if hasattr(query, "to_frame") and hasattr(query, "index"):
+        query = query.to_frame().T.infer_objects()
+    if not hasattr(query, "columns"):
+        return query
+    names = list(explained.columns)
+    if sorted(map(str, query.columns)) != sorted(map(str, names)):
+        raise ValueError(f"query has the columns {list(query.columns)}, not {names}")
+    return query[names]
+
+
+def _numbers(rows: Any, what: str) -> NDArray[np.float64]:
+    """Rows as numbers (n, columns)."""
     array = np.array(rows) if isinstance(rows, list | tuple) else as_array(rows)
     if array is None or array.dtype.kind not in "biuf":
         raise TypeError(f"method='ava' measures distances: {what} must be rows of numbers")
+    if array.size == 0:
+        raise ValueError(f"{what} has no rows")
     array = np.asarray(array, np.float64)
     array = array[None] if array.ndim == 1 else array
     if np.isnan(array).any():
@@ -305,10 +328,12 @@ def _nearest(
 
 def _closeness(rho: NDArray[np.float64], weight: NDArray[np.float64]) -> NDArray[np.float64]:
     """Shares ∝ weight/ρ; where some ρ are 0, these alone."""
+    lost = np.flatnonzero(np.isinf(rho[:, 0]))
+    if len(lost):
+        raise ValueError(f"query row {lost[0]} (0-based) is infinitely far from all neighbours")
     here = rho == 0
-    raw = np.where(
-        here.any(axis=1, keepdims=True), weight * here, weight / np.where(here, 1.0, rho)
-    )
+    # in units of the nearest, so that no quotient overflows
+    raw = weight * np.where(here, 1.0, rho[:, :1] / np.where(here, 1.0, rho))
     total = raw.sum(axis=1, keepdims=True)
     if (total == 0).any():
         bad = int(np.flatnonzero(total[:, 0] == 0)[0])

@@ -18,7 +18,7 @@ Floats: TypeAlias = NDArray[np.float64]
 BLOCK = 2**22
 """Numbers held at once."""
 MOST_KINKS = 256
-"""Points of a segment that are tried; with more features some are passed over."""
+"""Points of a segment that are tried; where more features change sign some are passed over."""
 ROUNDS = 50
 GAIN = 1e-12
 
@@ -147,7 +147,8 @@ def _kinks(p: Floats, q: Floats) -> Floats:
     """Places t (R, T) between p (0) and q (1) where an element is 0; 0 where there is none."""
     crosses = np.sign(p) * np.sign(q) < 0
     t = np.where(crosses, p / np.where(crosses, p - q, 1.0), 0.0)
-    if t.shape[1] > MOST_KINKS:
-        places = np.linspace(0, t.shape[1] - 1, MOST_KINKS).round().astype(np.intp)
-        t = np.sort(t, axis=1)[:, places]
+    if t.shape[1] > MOST_KINKS:  # of those there are, which sorting puts last
+        many = np.maximum(crosses.sum(axis=1), 1)
+        places = t.shape[1] - 1 - np.linspace(0, many - 1, MOST_KINKS, axis=1)
+        t = np.take_along_axis(np.sort(t, axis=1), places.round().astype(np.intp), axis=1)
     return np.concatenate([np.tile([0.0, 1.0], (len(p), 1)), t], axis=1)
