@@ -209,8 +209,31 @@ def _draw_anew(module: Any, names: list[str], seed: int) -> None:
     """Draw named layers of a copy anew."""
     everything = layers(module)
     for name in names:
+        part = module.get_submodule(name)
+        _own_weights(part)
         with _seeded(seed + everything.index(name)):
-            module.get_submodule(name).reset_parameters()
+            part.reset_parameters()
+
+
+def _own_weights(part: Any) -> None:
+    """Make weights that a layer computes of others its parameters, which can be drawn anew.
+
+    Parametrised, normed or pruned ones would be computed of the old others again.
+    """
+    from torch.nn.utils import parametrize, prune
+    from torch.nn.utils.spectral_norm import SpectralNorm
+    from torch.nn.utils.weight_norm import WeightNorm
+
+    kind = type(part)
+    if parametrize.is_parametrized(part):  # torch changes the class, which the original has, too
+        part.__class__ = type(kind.__name__, kind.__bases__, dict(vars(kind)))
+    for name in list(getattr(part, "parametrizations", ())):
+        parametrize.remove_parametrizations(part, name)
+    kinds = prune.BasePruningMethod, SpectralNorm, WeightNorm
+    for key, hook in list(part._forward_pre_hooks.items()):
+        if isinstance(hook, kinds):
+            hook.remove(part)
+            del part._forward_pre_hooks[key]
 
 
 @contextmanager

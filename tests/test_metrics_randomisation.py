@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from importlib import import_module
+
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
@@ -9,7 +11,7 @@ from scipy.stats import spearmanr
 
 import xai
 from xai import metrics
-from xai.metrics.randomisation import channel_floor
+from xai.metrics.randomisation import channel_floor, layers, randomised
 
 torch = pytest.importorskip("torch")
 
@@ -342,3 +344,35 @@ def test_an_unknown_layer_is_refused_with_the_nearest(net, x):
         metrics.relative_representation_stability(net, x, e, layer="9")
     with pytest.raises(ValueError, match="Linear is no layer of the model"):
         metrics.relative_representation_stability(net, x, e, layer=torch.nn.Linear(1, 1))
+
+
+COMPUTED = {
+    "parametrized weight norm": torch.nn.utils.parametrizations.weight_norm,
+    "parametrized spectral norm": torch.nn.utils.parametrizations.spectral_norm,
+    "orthogonal": torch.nn.utils.parametrizations.orthogonal,
+    "weight norm": torch.nn.utils.weight_norm,
+    "spectral norm": torch.nn.utils.spectral_norm,
+    "pruned": lambda layer: import_module("torch.nn.utils.prune").random_unstructured(
+        layer, "weight", 0.3
+    ),
+}
+
+
+@pytest.mark.filterwarnings("ignore:.*weight_norm.*:FutureWarning")
+@pytest.mark.parametrize("kind", COMPUTED)
+def test_weights_that_are_computed_of_others_are_drawn_anew_as_plain_ones(net, x, kind):
+    plain = randomised(net, layers(net), seed=0)
+    for place in (0, 2):
+        net[place] = COMPUTED[kind](net[place])
+    before = {name: value.clone() for name, value in net.state_dict().items()}
+    e = xai.explain(net, x, "gradient")
+    drawn = randomised(net, layers(net), seed=0)
+    drawn(x)
+    for place in (0, 2, 4):
+        own, other = (m[place].weight.detach().numpy().ravel() for m in (drawn, plain))
+        assert_array_equal(np.sort(own), np.sort(other))  # an orthogonal one lies transposed
+    score = metrics.parameter_randomization(net, x, e, order="independent")
+    assert (score.curve.min(axis=0) < 0.999).all()
+    after = net.state_dict()
+    assert list(after) == list(before)
+    assert all(torch.equal(after[name], value) for name, value in before.items())
