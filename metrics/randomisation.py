@@ -69,7 +69,8 @@ def parameter_randomization(
         a channel whose activation is K times another's stays ahead of it with chance
         (2/π) arctan K. Attributions that follow the activations cannot fall below it; signed ones
         may. It is for all steps of "top_down", and for the last layer's of "independent";
-        "bottom_up" changes the activations, too, and has none.
+        "bottom_up" changes the activations, too, and has none. NaN where the module's last layer
+        does not run, or not once for each row.
 
     Raises
     ------
@@ -316,7 +317,9 @@ def _floor(case: Case, last: str) -> Floats:
         outputs(case.scene.x, case.scene, np.arange(case.scene.n))
     finally:
         hook.remove()
-    return channel_floor(np.concatenate(kept))
+    n = case.scene.n
+    floors = channel_floor(np.concatenate(kept)) if kept else np.empty(0)
+    return floors if len(floors) == n else np.full(n, np.nan)
 
 
 def channel_floor(activation: Floats) -> Floats:
@@ -334,7 +337,7 @@ def channel_floor(activation: Floats) -> Floats:
     pairs = C * (C - 1) / 2
     if C > CHANNELS:  # each stands for channels like it, which are 0 ahead of one another
         ranked = ranked[((np.arange(CHANNELS) + 0.5) * C / CHANNELS).astype(np.intp)]
-        pairs = CHANNELS**2 / 2
+        pairs *= CHANNELS**2 / C**2
     ranked = ranked + NOTHING  # dead channels are like one another, and others far ahead of them
     angles = np.zeros(ranked.shape[1:])
     for step in range(1, len(ranked)):

@@ -138,6 +138,32 @@ def test_dead_channels_are_equals_and_many_are_sampled():
     assert_allclose(channel_floor(many), (4 / np.pi * np.arctan(high / low) - 1).mean(1), atol=0.01)
 
 
+def test_so_many_channels_that_they_are_sampled_have_the_floor_of_all():
+    far = 1e6 ** np.arange(49.0)
+    assert_allclose(channel_floor(far[:48]), 1, atol=1e-5)
+    assert_allclose(channel_floor(far), 1, atol=1e-3)  # 0.979: pairs of a channel with itself
+
+
+@pytest.mark.parametrize("times", [0, 1, 2])
+def test_a_last_layer_that_does_not_run_once_for_each_row_has_no_floor(times):
+    class Network(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.body, self.last = torch.nn.Linear(3, 2), torch.nn.Linear(2, 2)
+
+        def forward(self, x):
+            x = self.body(x)
+            for _ in range(times):
+                x = self.last(x)
+            return x
+
+    net, x = Network(), torch.randn(4, 3)
+    given = {"order": "top_down", "explain": lambda model, rows, target: rows, "steps": 0}
+    floor = metrics.parameter_randomization(net, x, x, **given).info["floor"]
+    assert floor.shape == (4,)
+    assert np.isnan(floor).all() == (times != 1)
+
+
 @pytest.mark.parametrize("convolves", [False, True])
 def test_floors_are_of_each_rows_own_channels(convolves):
     """Channels are a convolution's second axis, and what a linear layer takes."""
