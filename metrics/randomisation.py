@@ -20,11 +20,12 @@ from typing import Any, Literal
 import numpy as np
 
 from xai import streams
+from xai.kernels.correlation import scale
 from xai.metrics import checks
 from xai.metrics.case import Case, Result, metric, outputs
 from xai.metrics.faithfulness import abpc
 from xai.metrics.models import run_alike
-from xai.metrics.numerics import average_ranks, pearson, ratio, spearman
+from xai.metrics.numerics import FLAT, average_ranks, pearson, ratio, spearman
 from xai.metrics.perturb import Explain, explained, fixed, moved
 from xai.metrics.score import Floats
 
@@ -291,7 +292,10 @@ def _likeness(a: Floats, b: Floats, of: Callable[[Floats, Floats], Any]) -> Floa
 
 
 def _entropy(row: Floats, bins: int) -> float:
-    counts, _ = np.histogram(row[~np.isnan(row)], bins=bins)
+    known = row[~np.isnan(row)]
+    if scale(known, FLAT)[1] == 0:  # all alike but for rounding, of which no bins are made
+        return 0.0
+    counts, _ = np.histogram(known, bins=bins)
     p = counts[counts > 0] / counts.sum()
     return float(0.0 - (p * np.log(p)).sum())
 

@@ -242,6 +242,14 @@ def test_the_rise_of_entropy_is_that_of_histograms(bins):
     assert flat.undefined == 3  # an entropy of 0
 
 
+@pytest.mark.parametrize("alike", [[1 / 3, 1 / 3 - 5e-17], [1e20, 1e20], [0.0, 0.0], [7.0, 7.0]])
+def test_attributions_that_are_alike_but_for_rounding_have_no_entropy(net, alike):
+    a, x = np.array([alike * 3, [0.0, 1.0] * 3]), torch.zeros(2, 6).double()
+    explain = lambda model, rows, target: a  # noqa: E731
+    score = metrics.efficient_parameter_randomization(net, x, a[::-1], explain=explain)
+    assert score.values[0] == -1 and np.isnan(score.values[1])
+
+
 def test_smoothed_likeness_is_that_of_mean_attributions(net, x):
     """Of `smooth` copies with noise of a part of each row's range, the same for every model."""
     asked = []
