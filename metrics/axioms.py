@@ -192,7 +192,8 @@ def _plus(rows: Any, c: Floats) -> Any:
     if hasattr(rows, "detach"):
         import torch
 
-        return rows + torch.tensor(c).to(rows.device, rows.dtype)
+        kind = rows.dtype if rows.is_floating_point() else torch.get_default_dtype()
+        return rows.to(kind) + torch.tensor(c).to(rows.device, kind)
     if hasattr(rows, "columns"):
         raise TypeError("input_invariance shifts arrays and tensors: pass x as one, x.to_numpy()")
     rows = np.asarray(rows)

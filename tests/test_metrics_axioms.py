@@ -132,6 +132,19 @@ def test_shifted_rows_keep_their_precision():
     assert_allclose(metrics.input_invariance(strict, x, e).values, 0, atol=1e-5)
 
 
+@pytest.mark.parametrize("dtype", ["uint8", "int64"])
+@pytest.mark.parametrize("shift", [1.0, 0.5])
+def test_rows_of_integers_are_shifted_as_floats(dtype, shift):
+    """A byte has no 256, and an integer no half."""
+    torch = pytest.importorskip("torch")
+    torch.manual_seed(0)
+    net = torch.nn.Sequential(torch.nn.Linear(3, 8), torch.nn.Tanh(), torch.nn.Linear(8, 2))
+    data = torch.tensor([[0, 255, 3], [1, 1, 5]]).to(getattr(torch, dtype))
+    for x in (torch.tensor([[1.0, 2, 3], [4, 250, 6]]), torch.tensor([[1, 2, 3], [4, 250, 6]])):
+        e = xai.explain(net, x, "shapley", data=data)
+        assert_allclose(metrics.input_invariance(net, x, e, shift=shift).values, 0, atol=1e-4)
+
+
 def test_sampled_contexts_find_symmetric_players():
     x = np.full((2, 12), 2.0)
     f = lambda z: z[:, :6].prod(axis=1) + z[:, 6:].sum(axis=1)  # noqa: E731
