@@ -8,7 +8,7 @@ from numpy.testing import assert_allclose
 
 import xai
 from xai import metrics
-from xai.removal import Baseline
+from xai.removal import Baseline, Marginal, ProductOfMarginals, Uniform
 
 
 def product(x):
@@ -130,6 +130,18 @@ def test_shifted_rows_keep_their_precision():
     x = np.random.default_rng(0).normal(size=(3, 3)).astype(np.float32)
     e = xai.explain(strict, x, "exact_shapley", data=x)
     assert_allclose(metrics.input_invariance(strict, x, e).values, 0, atol=1e-5)
+
+
+@pytest.mark.parametrize("part", [Marginal, ProductOfMarginals, Uniform])
+def test_a_background_is_shifted_wherever_it_was_given(rows, part):
+    data = rows[::-1] * 0.5
+    removal = part(data=data)
+    for e in (
+        xai.explain(product, rows, "exact_shapley", removal=removal),
+        xai.explain(product, rows, xai.Method(removal=removal)),
+        xai.explain(product, rows, "exact_shapley", removal=part(), data=data),
+    ):
+        assert_allclose(metrics.input_invariance(product, rows, e).values, 0, atol=1e-12)
 
 
 @pytest.mark.parametrize("dtype", ["uint8", "int64"])
