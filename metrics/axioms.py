@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import suppress
+from dataclasses import is_dataclass, replace
 from functools import reduce
 from typing import Any
 
@@ -10,6 +11,7 @@ import numpy as np
 
 from xai import streams
 from xai.game import Game
+from xai.methods import Method
 from xai.metrics import checks
 from xai.metrics.attributed import in_its_own_game
 from xai.metrics.case import Case, Result, metric
@@ -154,8 +156,8 @@ def _contexts(d: int, samples: int, seed: int) -> Any:
 def input_invariance(case: Case, *, shift: Any = 1.0, explain: Explain | None = None) -> Floats:
     """``‖a(f(· − c), x + c) − a(f, x)‖ / ‖a‖``: x and model shifted together change nothing.
 
-    Kindermans et al. 2019. `shift` c: a number, or one for each column; the explanation's `data`
-    is shifted, too, a fixed baseline is not.
+    Kindermans et al. 2019. `shift` c: a number, or one for each column; the explanation's `data`,
+    or its removal's, is shifted, too, a fixed baseline is not.
 
     Examples
     --------
@@ -173,9 +175,22 @@ def input_invariance(case: Case, *, shift: Any = 1.0, explain: Explain | None = 
     index = np.arange(n)
     x = moved(inputs, index, np.broadcast_to(c, (n, *inputs.shape)))
     model = composed(scene.model, scene.seen, before=lambda rows: _plus(rows, -c))
-    changed = {} if scene.data is None else {"data": _plus(scene.data, c)}
-    a = explained(case, x, index, explain, model, **changed)
+    a = explained(case, x, index, explain, model, **_background_moved(case, c))
     return ratio(lengths(a - case.flat), lengths(case.flat))
+
+
+def _background_moved(case: Case, c: Floats) -> dict[str, Any]:
+    """What changes in a recipe whose background is shifted: `data`, and a removal's own."""
+    recipe = getattr(case.explanation, "recipe", None) or {}
+    out = {} if case.scene.data is None else {"data": _plus(case.scene.data, c)}
+    for name in ("removal", "method"):
+        part = recipe.get(name)
+        removal: Any = part.removal if isinstance(part, Method) else part
+        own = getattr(removal, "data", None) if is_dataclass(removal) else None
+        if own is not None:
+            removal = replace(removal, data=_plus(own, c))
+            out[name] = replace(part, removal=removal) if isinstance(part, Method) else removal
+    return out
 
 
 def _by_column(shift: Any, shape: tuple[int, ...]) -> Floats:
@@ -193,7 +208,8 @@ def _plus(rows: Any, c: Floats) -> Any:
     if hasattr(rows, "detach"):
         import torch
 
-        return rows + torch.tensor(c).to(rows.device, rows.dtype)
+        kind = rows.dtype if rows.is_floating_point() else torch.get_default_dtype()
+        return rows.to(kind) + torch.tensor(c).to(rows.device, kind)
     if hasattr(rows, "columns"):
         raise TypeError("input_invariance shifts arrays and tensors: pass x as one, x.to_numpy()")
     rows = np.asarray(rows)

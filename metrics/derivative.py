@@ -238,13 +238,13 @@ class Differentiable:
         steps = min(LANCZOS, elements, graph.a.shape[1])
         free, transposed = self._free(), graph.transposed()
         start = streams.normals(self.case.scene.seed, streams.MOVE, np.zeros(1, np.intp), elements)
-        V = [_unit((torch.as_tensor(start, dtype=torch.float64) * free).expand(R, -1))[0]]
-        U: list[Tensor] = []
         B = torch.zeros(R, steps, steps + 1, dtype=torch.float64)
+        V = [_unit((torch.as_tensor(start, dtype=torch.float64) * free).expand(R, -1), B)[0]]
+        U: list[Tensor] = []
         for k in range(steps):
-            u, B[:, k, k] = _unit(_apart(_host(graph.jvp(V[k], transposed)), U))
+            u, B[:, k, k] = _unit(_apart(_host(graph.jvp(V[k], transposed)), U), B)
             U.append(u)
-            v, B[:, k, k + 1] = _unit(_apart(_host(graph.vjp(u)) * free, V))
+            v, B[:, k, k + 1] = _unit(_apart(_host(graph.vjp(u)) * free, V), B)
             V.append(v)
         return np.asarray(torch.linalg.matrix_norm(B, 2).numpy())
 
@@ -260,10 +260,13 @@ def _host(values: Tensor) -> Tensor:
     return values.detach().cpu().double()
 
 
-def _unit(vectors: Tensor) -> tuple[Tensor, Tensor]:
-    """Vectors (R, m) of length 1, or 0 where they are rounding, and how long they were."""
+def _unit(vectors: Tensor, beside: Tensor) -> tuple[Tensor, Tensor]:
+    """Vectors (R, m) of length 1, or 0 where they are rounding, and how long they were.
+
+    Rounding is what is nothing `beside` the lengths (R, …) that each row has had.
+    """
     length = vectors.norm(dim=1)
-    there = length > 1e-10 * length.max().clamp(min=1e-300)
+    there = length > 1e-10 * beside.flatten(1).amax(1)
     safe = length.where(there, length.new_ones(()))
     return vectors / safe[:, None] * there[:, None], length * there
 

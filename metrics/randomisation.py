@@ -20,11 +20,12 @@ from typing import Any, Literal
 import numpy as np
 
 from xai import streams
+from xai.kernels.correlation import scale
 from xai.metrics import checks
 from xai.metrics.case import Case, Result, metric, outputs
 from xai.metrics.faithfulness import abpc
 from xai.metrics.models import run_alike
-from xai.metrics.numerics import average_ranks, pearson, ratio, spearman
+from xai.metrics.numerics import FLAT, average_ranks, pearson, ratio, spearman
 from xai.metrics.perturb import Explain, explained, fixed, moved, numbers
 from xai.metrics.score import Floats
 
@@ -69,7 +70,8 @@ def parameter_randomization(
         a channel whose activation is K times another's stays ahead of it with chance
         (2/π) arctan K. Attributions that follow the activations cannot fall below it; signed ones
         may. It is for all steps of "top_down", and for the last layer's of "independent";
-        "bottom_up" changes the activations, too, and has none.
+        "bottom_up" changes the activations, too, and has none. NaN where the module's last layer
+        does not run, or not once for each row.
 
     Raises
     ------
@@ -209,8 +211,31 @@ def _draw_anew(module: Any, names: list[str], seed: int) -> None:
     """Draw named layers of a copy anew."""
     everything = layers(module)
     for name in names:
+        part = module.get_submodule(name)
+        _own_weights(part)
         with _seeded(seed + everything.index(name)):
-            module.get_submodule(name).reset_parameters()
+            part.reset_parameters()
+
+
+def _own_weights(part: Any) -> None:
+    """Make weights that a layer computes of others its parameters, which can be drawn anew.
+
+    Parametrised, normed or pruned ones would be computed of the old others again.
+    """
+    from torch.nn.utils import parametrize, prune
+    from torch.nn.utils.spectral_norm import SpectralNorm
+    from torch.nn.utils.weight_norm import WeightNorm
+
+    kind = type(part)
+    if parametrize.is_parametrized(part):  # torch changes the class, which the original has, too
+        part.__class__ = type(kind.__name__, kind.__bases__, dict(vars(kind)))
+    for name in list(getattr(part, "parametrizations", ())):
+        parametrize.remove_parametrizations(part, name)
+    kinds = prune.BasePruningMethod, SpectralNorm, WeightNorm
+    for key, hook in list(part._forward_pre_hooks.items()):
+        if isinstance(hook, kinds):
+            hook.remove(part)
+            del part._forward_pre_hooks[key]
 
 
 @contextmanager
@@ -266,7 +291,10 @@ def _likeness(a: Floats, b: Floats, of: Callable[[Floats, Floats], Any]) -> Floa
 
 
 def _entropy(row: Floats, bins: int) -> float:
-    counts, _ = np.histogram(row[~np.isnan(row)], bins=bins)
+    known = row[~np.isnan(row)]
+    if scale(known, FLAT)[1] == 0:  # all alike but for rounding, of which no bins are made
+        return 0.0
+    counts, _ = np.histogram(known, bins=bins)
     p = counts[counts > 0] / counts.sum()
     return float(0.0 - (p * np.log(p)).sum())
 
@@ -292,7 +320,9 @@ def _floor(case: Case, last: str) -> Floats:
         outputs(case.scene.x, case.scene, np.arange(case.scene.n))
     finally:
         hook.remove()
-    return channel_floor(np.concatenate(kept))
+    n = case.scene.n
+    floors = channel_floor(np.concatenate(kept)) if kept else np.empty(0)
+    return floors if len(floors) == n else np.full(n, np.nan)
 
 
 def channel_floor(activation: Floats) -> Floats:
@@ -310,7 +340,7 @@ def channel_floor(activation: Floats) -> Floats:
     pairs = C * (C - 1) / 2
     if C > CHANNELS:  # each stands for channels like it, which are 0 ahead of one another
         ranked = ranked[((np.arange(CHANNELS) + 0.5) * C / CHANNELS).astype(np.intp)]
-        pairs = CHANNELS**2 / 2
+        pairs *= CHANNELS**2 / C**2
     ranked = ranked + NOTHING  # dead channels are like one another, and others far ahead of them
     angles = np.zeros(ranked.shape[1:])
     for step in range(1, len(ranked)):

@@ -13,7 +13,7 @@ import numpy as np
 
 from xai import streams
 from xai.inputs import Inputs, matched, read
-from xai.layers import find_layer
+from xai.layers import Probe, find_layer
 from xai.metrics import checks
 from xai.metrics.case import Case, Result, metric, outputs
 from xai.metrics.derivative import Differentiable
@@ -31,6 +31,7 @@ from xai.metrics.perturb import (
     same_class,
 )
 from xai.metrics.score import Floats
+from xai.torch_model import check_layers
 
 RADIUS, SAMPLES = 0.02, 10
 """captum's defaults."""
@@ -257,22 +258,32 @@ def relative_representation_stability(
 
 
 def representation(case: Case, layer: Any, x: Any) -> Floats:
-    """What a layer gives for rows x, (m, features)."""
+    """What a layer gives for rows x, (m, features), when it is called last in a pass."""
     module = case.scene.seen.model.module
     if module is None:
         raise TypeError("a representation is a layer's of a torch module; the model is none")
-    _, part = find_layer(module, layer)
+    check_layers(module, "representations")
+    probe = Probe(module, *find_layer(module, layer))
     parts: list[Floats] = []
 
-    def keep(_: Any, __: Any, out: Any) -> None:
-        parts.append(out.detach().flatten(1).double().cpu().numpy())
+    def keep(*_: Any) -> None:
+        out = probe.latest(seen)
+        parts.append(out.reshape(len(out), -1).double().cpu().numpy())
+        seen.clear()
 
-    hook = part.register_forward_hook(keep)
-    try:
-        outputs(x, case.scene, copied(case.scene, x))
-    finally:
-        hook.remove()
-    return np.concatenate(parts)
+    with probe.watching() as seen:
+        hook = module.register_forward_hook(keep)
+        try:
+            outputs(x, case.scene, copied(case.scene, x))
+        finally:
+            hook.remove()
+    found = np.concatenate(parts)
+    if len(found) != len(x):
+        raise ValueError(
+            f"layer {probe.name!r} gives {len(found)} rows for {len(x)}: choose a layer that keeps "
+            "the batch"
+        )
+    return found
 
 
 def _stability(made: Copies, same: Any, change: Floats) -> Result:

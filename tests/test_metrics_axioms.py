@@ -8,7 +8,7 @@ from numpy.testing import assert_allclose
 
 import xai
 from xai import metrics
-from xai.removal import Baseline
+from xai.removal import Baseline, Marginal, ProductOfMarginals, Uniform
 
 
 def product(x):
@@ -130,6 +130,31 @@ def test_shifted_rows_keep_their_precision():
     x = np.random.default_rng(0).normal(size=(3, 3)).astype(np.float32)
     e = xai.explain(strict, x, "exact_shapley", data=x)
     assert_allclose(metrics.input_invariance(strict, x, e).values, 0, atol=1e-5)
+
+
+@pytest.mark.parametrize("part", [Marginal, ProductOfMarginals, Uniform])
+def test_a_background_is_shifted_wherever_it_was_given(rows, part):
+    data = rows[::-1] * 0.5
+    removal = part(data=data)
+    for e in (
+        xai.explain(product, rows, "exact_shapley", removal=removal),
+        xai.explain(product, rows, xai.Method(removal=removal)),
+        xai.explain(product, rows, "exact_shapley", removal=part(), data=data),
+    ):
+        assert_allclose(metrics.input_invariance(product, rows, e).values, 0, atol=1e-12)
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "int64"])
+@pytest.mark.parametrize("shift", [1.0, 0.5])
+def test_rows_of_integers_are_shifted_as_floats(dtype, shift):
+    """A byte has no 256, and an integer no half."""
+    torch = pytest.importorskip("torch")
+    torch.manual_seed(0)
+    net = torch.nn.Sequential(torch.nn.Linear(3, 8), torch.nn.Tanh(), torch.nn.Linear(8, 2))
+    data = torch.tensor([[0, 255, 3], [1, 1, 5]]).to(getattr(torch, dtype))
+    for x in (torch.tensor([[1.0, 2, 3], [4, 250, 6]]), torch.tensor([[1, 2, 3], [4, 250, 6]])):
+        e = xai.explain(net, x, "shapley", data=data)
+        assert_allclose(metrics.input_invariance(net, x, e, shift=shift).values, 0, atol=1e-4)
 
 
 def test_sampled_contexts_find_symmetric_players():

@@ -153,6 +153,19 @@ def test_neither_other_rows_nor_batches_change_a_bound_and_all_is_left_as_it_was
     assert net.training and [p.requires_grad for p in net.parameters()] == flags
 
 
+def test_a_row_far_beyond_the_others_leaves_their_bounds_as_they_are():
+    """Probabilities near 0 and 1, whose slopes are 1e-10 of those of others."""
+    net, behavior = mlp(), xai.behavior.Prediction("probability")
+    with torch.no_grad():
+        net[3].weight *= 60
+    x = torch.as_tensor(np.random.default_rng(0).normal(size=(12, 6))) * 2
+    e = xai.explain(net, x, "gradient", behavior=behavior)
+    together, info = bound(net, x, e)
+    assert info["sigma"].min() < 1e-10 * info["sigma"].max() and info["differentiated"].all()
+    alone = [bound(net, x[i : i + 1], e[i])[0] for i in range(12)]
+    assert_allclose(together, np.concatenate(alone), rtol=1e-9)
+
+
 def test_what_has_no_second_derivative_is_taken_by_differences(rows):
     data = rows + 1
     for net, method, given in [

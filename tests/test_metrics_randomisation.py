@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from importlib import import_module
+
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
@@ -9,7 +11,7 @@ from scipy.stats import spearmanr
 
 import xai
 from xai import metrics
-from xai.metrics.randomisation import channel_floor
+from xai.metrics.randomisation import channel_floor, layers, randomised
 
 torch = pytest.importorskip("torch")
 
@@ -136,6 +138,32 @@ def test_dead_channels_are_equals_and_many_are_sampled():
     assert_allclose(channel_floor(many), (4 / np.pi * np.arctan(high / low) - 1).mean(1), atol=0.01)
 
 
+def test_so_many_channels_that_they_are_sampled_have_the_floor_of_all():
+    far = 1e6 ** np.arange(49.0)
+    assert_allclose(channel_floor(far[:48]), 1, atol=1e-5)
+    assert_allclose(channel_floor(far), 1, atol=1e-3)  # 0.979: pairs of a channel with itself
+
+
+@pytest.mark.parametrize("times", [0, 1, 2])
+def test_a_last_layer_that_does_not_run_once_for_each_row_has_no_floor(times):
+    class Network(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.body, self.last = torch.nn.Linear(3, 2), torch.nn.Linear(2, 2)
+
+        def forward(self, x):
+            x = self.body(x)
+            for _ in range(times):
+                x = self.last(x)
+            return x
+
+    net, x = Network(), torch.randn(4, 3)
+    given = {"order": "top_down", "explain": lambda model, rows, target: rows, "steps": 0}
+    floor = metrics.parameter_randomization(net, x, x, **given).info["floor"]
+    assert floor.shape == (4,)
+    assert np.isnan(floor).all() == (times != 1)
+
+
 @pytest.mark.parametrize("convolves", [False, True])
 def test_floors_are_of_each_rows_own_channels(convolves):
     """Channels are a convolution's second axis, and what a linear layer takes."""
@@ -212,6 +240,14 @@ def test_the_rise_of_entropy_is_that_of_histograms(bins):
     assert (score.values > 0).all() and asked == [[False] * 4]
     flat = metrics.efficient_parameter_randomization(net, x, np.ones((3, 60)), **given)
     assert flat.undefined == 3  # an entropy of 0
+
+
+@pytest.mark.parametrize("alike", [[1 / 3, 1 / 3 - 5e-17], [1e20, 1e20], [0.0, 0.0], [7.0, 7.0]])
+def test_attributions_that_are_alike_but_for_rounding_have_no_entropy(net, alike):
+    a, x = np.array([alike * 3, [0.0, 1.0] * 3]), torch.zeros(2, 6).double()
+    explain = lambda model, rows, target: a  # noqa: E731
+    score = metrics.efficient_parameter_randomization(net, x, a[::-1], explain=explain)
+    assert score.values[0] == -1 and np.isnan(score.values[1])
 
 
 def test_smoothed_likeness_is_that_of_mean_attributions(net, x):
@@ -342,3 +378,35 @@ def test_an_unknown_layer_is_refused_with_the_nearest(net, x):
         metrics.relative_representation_stability(net, x, e, layer="9")
     with pytest.raises(ValueError, match="Linear is no layer of the model"):
         metrics.relative_representation_stability(net, x, e, layer=torch.nn.Linear(1, 1))
+
+
+COMPUTED = {
+    "parametrized weight norm": torch.nn.utils.parametrizations.weight_norm,
+    "parametrized spectral norm": torch.nn.utils.parametrizations.spectral_norm,
+    "orthogonal": torch.nn.utils.parametrizations.orthogonal,
+    "weight norm": torch.nn.utils.weight_norm,
+    "spectral norm": torch.nn.utils.spectral_norm,
+    "pruned": lambda layer: import_module("torch.nn.utils.prune").random_unstructured(
+        layer, "weight", 0.3
+    ),
+}
+
+
+@pytest.mark.filterwarnings("ignore:.*weight_norm.*:FutureWarning")
+@pytest.mark.parametrize("kind", COMPUTED)
+def test_weights_that_are_computed_of_others_are_drawn_anew_as_plain_ones(net, x, kind):
+    plain = randomised(net, layers(net), seed=0)
+    for place in (0, 2):
+        net[place] = COMPUTED[kind](net[place])
+    before = {name: value.clone() for name, value in net.state_dict().items()}
+    e = xai.explain(net, x, "gradient")
+    drawn = randomised(net, layers(net), seed=0)
+    drawn(x)
+    for place in (0, 2, 4):
+        own, other = (m[place].weight.detach().numpy().ravel() for m in (drawn, plain))
+        assert_array_equal(np.sort(own), np.sort(other))  # an orthogonal one lies transposed
+    score = metrics.parameter_randomization(net, x, e, order="independent")
+    assert (score.curve.min(axis=0) < 0.999).all()
+    after = net.state_dict()
+    assert list(after) == list(before)
+    assert all(torch.equal(after[name], value) for name, value in before.items())

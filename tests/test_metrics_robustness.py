@@ -204,6 +204,62 @@ def test_representations_of_a_linear_layer():
         )
 
 
+@pytest.mark.parametrize("layer", ["first", "twice", "pair"])
+def test_representations_are_what_a_layer_gives_when_it_is_called_last(layer):
+    """And as it gives them: the next layer may write on them."""
+    torch = pytest.importorskip("torch")
+
+    class Pair(torch.nn.Module):
+        def forward(self, x):
+            return x[:, :2] ** 2, x
+
+    class Network(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.first, self.pair, self.twice = torch.nn.Linear(3, 4), Pair(), torch.nn.Tanh()
+            self.relu, self.last = torch.nn.ReLU(inplace=True), torch.nn.Linear(2, 2)
+
+        def forward(self, x):
+            return self.last(self.twice(self.pair(self.twice(self.relu(self.first(x))))[0]))
+
+    net, x = Network().double(), torch.randn(3, 3).double()
+    steps = {
+        "first": lambda x: net.first(x),
+        "twice": lambda x: (net.first(x).relu().tanh()[:, :2] ** 2).tanh(),
+        "pair": lambda x: net.first(x).relu().tanh()[:, :2] ** 2,
+    }
+    alone = torch.nn.ModuleDict({"own": torch.nn.Identity(), "net": net})
+    alone.forward = lambda x: alone["own"](steps[layer](x))[:, :2]
+    given = {"explain": lambda model, rows, target: rows.exp(), "target": 0, "radius": 0.3}
+    for batch_size in (None, 2):
+        want, got = (
+            metrics.relative_representation_stability(
+                module, x, x.exp(), layer=name, batch_size=batch_size, **given
+            )
+            for module, name in ((alone, "own"), (net, layer))
+        )
+        assert_allclose(got.values, want.values)
+        one = metrics.relative_representation_stability(
+            net, x[:1], x[:1].exp(), layer=layer, **given
+        )
+        assert_allclose(one.values, got.values[:1])
+
+
+def test_a_layer_that_mixes_rows_or_does_not_run_has_no_representation():
+    torch = pytest.importorskip("torch")
+    net = torch.nn.Sequential(
+        torch.nn.Linear(3, 2), torch.nn.Flatten(0), torch.nn.Unflatten(0, (-1, 2))
+    )
+    net.add_module("other", torch.nn.Identity())
+    net.forward = lambda x: net[2](net[1](net[0](x)))
+    x = torch.randn(4, 3)
+    given = {"explain": lambda model, rows, target: rows, "target": 0}
+    with pytest.raises(ValueError, match="layer '1' gives 8 rows for 4"):
+        metrics.relative_representation_stability(net, x, x, layer="1", **given)
+    with pytest.raises(ValueError, match="layer 'other' did not run"):
+        metrics.relative_representation_stability(net, x, x, layer="other", **given)
+
+
 @pytest.mark.parametrize("outputs", [1, 3])
 def test_representation_stability_of_a_linear_network(outputs):
     """Gradient ⇒ 0; where the layer is the output, RRS ≡ ROS; of x itself RRS ≡ RIS."""
