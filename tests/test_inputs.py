@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import weakref
+
 import numpy as np
 import pytest
 
@@ -1196,6 +1198,46 @@ def test_several_calls_of_a_module_are_read_as_one_is(torch, monkeypatch, kind):
     parts = xai.explain(odd.module, x, "occlusion", removal="baseline")
     assert max(odd.sizes[1:]) == 7 < len(odd.sizes)
     np.testing.assert_allclose(parts.values, whole.values, rtol=1e-6, atol=1e-6)
+
+
+@pytest.mark.parametrize("batch_size", [None, 1, 7, 40])
+@pytest.mark.parametrize("kind", ["function", "tensors", "module"])
+def test_a_model_may_write_every_output_to_the_same_memory(torch, monkeypatch, kind, batch_size):
+    monkeypatch.setattr(xai.game, "TENSOR_BATCHES", ((2**19, 7),))
+    rng = np.random.default_rng(0)
+    x, w = rng.normal(size=(40, 5)).astype(np.float32), rng.normal(size=(5, 3)).astype(np.float32)
+    memory = np.zeros((200, 3), np.float32)
+
+    def reuse(batch):
+        out = memory[: len(batch)]
+        out[:] = np.asarray(batch) @ w
+        return out if kind == "function" else torch.from_numpy(out)
+
+    model = _Odd(torch, reuse).module if kind == "module" else reuse
+    rows = torch.from_numpy(x) if kind == "tensors" else x
+    how = {"removal": "baseline", "target": "all", "batch_size": batch_size}
+    values = xai.explain(model, rows, "occlusion", **how).values
+    np.testing.assert_allclose(values, x[..., None] * w, atol=1e-5)
+
+
+def test_graphs_of_calls_of_one_block_are_not_kept(torch, monkeypatch):
+    monkeypatch.setattr(xai.game, "TENSOR_BATCHES", ((2**19, 7),))
+    x, saved, most = torch.ones(30, 8), weakref.WeakSet(), []
+
+    class Saved:
+        def __init__(self, tensor):
+            self.tensor = tensor
+            saved.add(self)
+
+    w = torch.ones(8, 2, requires_grad=True)
+
+    def model(batch):
+        most.append(len(saved))
+        with torch.autograd.graph.saved_tensors_hooks(Saved, lambda s: s.tensor):
+            return batch.square() @ w
+
+    xai.explain(model, x, "occlusion", removal="baseline")
+    assert len(most) > 30 and max(most) == 0
 
 
 @pytest.mark.parametrize(

@@ -76,13 +76,14 @@ class Model:
         n, batch = int(block.shape[0]), self.prepare(block)
         if size is not None and size < n:
             return self._in_calls([batch[start : start + size] for start in range(0, n, size)])
-        return self._read(self.call(batch, rows) if self.by_row else self.call(batch), n)
+        out = self._read(self.call(batch, rows) if self.by_row else self.call(batch), n)
+        return out.copy()  # the next call may write to the same memory
 
     def _in_calls(self, batches: Sequence[Any]) -> NDArray[np.floating]:
         """Outputs of batches, one after the other; tensors are joined before they are looked at."""
         import torch
 
-        outs = [self.call(batch) for batch in batches]
+        outs = [_own(self.call(batch)) for batch in batches]
         pairs = list(zip(outs, batches, strict=True))
         fit = all(is_tensor(out) and out.shape[:1] == batch.shape[:1] for out, batch in pairs)
         if fit and len({out.shape[1:] for out in outs}) == 1:
@@ -161,6 +162,13 @@ def check_width(k: int, before: int) -> None:
             f"the model returned {before} outputs in one call and {k} in another; "
             "it must always return the same number"
         )
+
+
+def _own(out: Any) -> Any:
+    """What a call gave, as it is now and without a graph: the next may write to its memory."""
+    if is_tensor(out):
+        return out.detach().clone()
+    return out.copy() if isinstance(out, np.ndarray) else out
 
 
 def _as_array(out: Any) -> NDArray[np.floating]:
