@@ -630,6 +630,30 @@ def test_a_module_takes_arrays_and_tensors_alike(torch, network, rows):
     assert arrays.values.dtype in (np.float32, np.float64)
 
 
+def _read_only(a):
+    a.flags.writeable = False
+    return a
+
+
+LAID_OUT = {
+    "reversed rows": lambda a: a[::-1].copy()[::-1],
+    "reversed columns": lambda a: a[:, ::-1].copy()[:, ::-1],
+    "swapped bytes": lambda a: a.astype(a.dtype.newbyteorder()),
+    "read-only": lambda a: _read_only(a.copy()),
+}
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("kind", LAID_OUT)
+def test_arrays_of_any_layout_become_tensors(torch, network, rows, kind):
+    x, data = rows
+    expected = xai.explain(network, x, "occlusion", data=data)
+    found = xai.explain(network, LAID_OUT[kind](x), "occlusion", data=LAID_OUT[kind](data))
+    np.testing.assert_array_equal(found.values, expected.values)
+    found = xai.explain(network, torch.tensor(x), "occlusion", data=LAID_OUT[kind](data))
+    np.testing.assert_array_equal(found.values, expected.values)
+
+
 def test_a_module_is_explained_by_its_logits_in_eval_mode(torch, network, rows, oracle):
     x, data = rows
     explanation = xai.explain(network, x, "exact_shapley", data=data, target="all")

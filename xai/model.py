@@ -11,7 +11,7 @@ from typing import Any, Literal, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from xai.inputs import Block, Inputs, is_tensor
+from xai.inputs import Block, Inputs, for_torch, is_tensor
 from xai.threads import one_thread_of_blas
 from xai.torch_model import TorchModel, as_torch_model
 
@@ -434,18 +434,11 @@ def _module_inputs(module: Any, inputs: Inputs) -> Callable[[Block], Any]:
     codes = _takes_codes(module)
 
     def prepare(block: Block) -> Any:
-        batch = _tensor(block)
+        batch = torch.as_tensor(for_torch(block))
         own = codes and not batch.is_floating_point()
         return batch.to(first.device) if own else batch.to(first.device, first.dtype)
 
     return prepare
-
-
-def _tensor(block: Block) -> Any:
-    """A tensor of a block; torch warns of arrays that must not be written to, and gets a copy."""
-    import torch
-
-    return torch.as_tensor(block if is_tensor(block) or block.flags.writeable else block.copy())
 
 
 def _takes_codes(module: Any) -> bool:
@@ -461,11 +454,13 @@ def to_model_device(model: Model, inputs: Inputs) -> Inputs:
     """Keep rows as tensors where the module lives, so that batches are composed there."""
     if model.module is None or hasattr(inputs.block, "tocsr"):
         return inputs
+    import torch
+
     block = model.prepare(inputs.block)
     outer = inputs.encode
 
     def encode(rows: Any, what: str) -> Any:
-        encoded = _tensor(outer(rows, what)).to(block.device)
+        encoded = torch.as_tensor(for_torch(outer(rows, what))).to(block.device)
         return encoded.to(block.dtype) if block.is_floating_point() else encoded
 
     return replace(inputs, block=block, decode=lambda b: b, encode=encode, columns=None)
