@@ -415,6 +415,18 @@ def test_dates_and_missing_strings_reach_the_model(pd):
     np.testing.assert_allclose(explanation.values, [[0.5, -5.0]], atol=1e-12)
 
 
+def test_objects_stay_objects_where_all_of_a_batch_are_strings(pd):
+    cells = pd.Series(["yes", None, "no", None], dtype=object)
+    x = pd.DataFrame({"word": cells, "number": [1.0, 2.0, 3.0, 4.0]})
+
+    def model(frame):
+        assert frame.dtypes.equals(x.dtypes)
+        return np.array([float(word is None) for word in frame["word"]])
+
+    explanation = xai.explain(model, x[:2], "occlusion", data=x[2:])
+    np.testing.assert_array_equal(explanation.values, [[-0.5, 0.0], [0.5, 0.0]])
+
+
 def test_an_estimator_fitted_without_names_takes_a_frame(pd, line):
     frame = pd.DataFrame(line.x, columns=list("abcd"))
     explanation = xai.explain(line.model, frame.iloc[:2], "shapley", data=frame.iloc[10:20])

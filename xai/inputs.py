@@ -808,8 +808,8 @@ class _Pool:
         return len(self.values)
 
     def take(self, codes: NDArray[np.intp]) -> Any:
-        if hasattr(self.values, "array"):
-            return self.values.array.take(codes)
+        if hasattr(self.values, "array"):  # a DataFrame would take a dtype of its own for objects
+            return type(self.values)(self.values.array.take(codes), dtype=self.values.dtype)
         return self.values.gather(codes) if hasattr(self.values, "gather") else self.values[codes]
 
 
