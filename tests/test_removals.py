@@ -634,3 +634,28 @@ def test_a_series_of_limits_or_of_deviations_goes_by_name():
 def test_limits_of_another_shape_are_refused(wrong):
     with pytest.raises(ValueError, match=r"Uniform\(low=.*expected a number, or a row.*\(3,\)"):
         xai.explain(lambda x: x[:, 0], np.ones((2, 3)), "ime", removal=Uniform(wrong, 2.0))
+
+
+def test_a_normal_neighbourhood_of_integers_in_a_tensor_is_not_cut():
+    torch = pytest.importorskip("torch")
+    x = np.random.default_rng(0).integers(0, 5, size=(50, 3))
+    w = np.array([1.0, 2.0, 3.0])
+    how = {"discretise": False, "regularizer": None, "budget": 300}
+    rows, slopes = torch.tensor(x), torch.tensor(w)
+    found = xai.explain(lambda z: z.double() @ slopes, rows[:2], "lime", data=rows, **how)
+    np.testing.assert_allclose(found.values, np.tile(w * x.std(axis=0), (2, 1)), rtol=1e-6)
+
+
+def test_a_normal_neighbourhood_leaves_codes_of_categories_integers():
+    pd = pytest.importorskip("pandas")
+    rng = np.random.default_rng(0)
+    x = pd.DataFrame({"code": rng.integers(0, 4, 60), "number": rng.integers(0, 100, 60)})
+
+    def model(frame):
+        kinds.append([dtype.kind for dtype in frame.dtypes])
+        return np.array([3.0, 1.0, 4.0, 1.0])[frame["code"]] + frame["number"]
+
+    kinds = []
+    how = {"discretise": False, "categorical": ["code"], "budget": 200}
+    xai.explain(model, x[:2], "lime", data=x, **how)
+    assert all(kind == ["i", "f"] for kind in kinds)
