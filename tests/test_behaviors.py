@@ -277,6 +277,18 @@ def test_a_loss_of_ones_own_gives_one_number_per_row(trees):
         explain(trees.model, trees.x, PredictionLoss(lambda y, out: np.sum(out)), y=trees.y)
 
 
+@pytest.mark.parametrize("kind", ["prediction_loss", "dataset_loss"])
+@pytest.mark.parametrize(("bad", "told"), [(np.inf, "inf"), (np.nan, "NaN")])
+def test_a_loss_of_ones_own_that_is_not_finite_names_the_row(kind, bad, told):
+    def loss(y, means):
+        return np.where(means[:, 0] == 7, bad, 0.0)
+
+    x = np.array([[1.0, 1.0], [5.0, 7.0]])
+    how = {"removal": "baseline", "y": [0, 1], "loss": loss}
+    with pytest.raises(ValueError, match=rf"values are {told} while explaining row 1 \(0-based\)"):
+        xai.explain(lambda x: x.sum(axis=1), x, "occlusion", behavior=kind, **how)
+
+
 def test_the_loss_of_a_regressor_is_squared(line):
     x, y = line.x[:3], np.array([1.0, -2.0, 0.5])
 

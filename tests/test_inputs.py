@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import weakref
+
 import numpy as np
 import pytest
 from sklearn.tree import DecisionTreeClassifier
@@ -414,6 +416,18 @@ def test_dates_and_missing_strings_reach_the_model(pd):
     np.testing.assert_allclose(explanation.values, [[0.5, -5.0]], atol=1e-12)
 
 
+def test_objects_stay_objects_where_all_of_a_batch_are_strings(pd):
+    cells = pd.Series(["yes", None, "no", None], dtype=object)
+    x = pd.DataFrame({"word": cells, "number": [1.0, 2.0, 3.0, 4.0]})
+
+    def model(frame):
+        assert frame.dtypes.equals(x.dtypes)
+        return np.array([float(word is None) for word in frame["word"]])
+
+    explanation = xai.explain(model, x[:2], "occlusion", data=x[2:])
+    np.testing.assert_array_equal(explanation.values, [[-0.5, 0.0], [0.5, 0.0]])
+
+
 def test_an_estimator_fitted_without_names_takes_a_frame(pd, line):
     frame = pd.DataFrame(line.x, columns=list("abcd"))
     explanation = xai.explain(line.model, frame.iloc[:2], "shapley", data=frame.iloc[10:20])
@@ -627,6 +641,30 @@ def test_a_module_takes_arrays_and_tensors_alike(torch, network, rows):
     assert isinstance(tensors.values, np.ndarray)
     assert arrays.values.shape == (2, 5)
     assert arrays.values.dtype in (np.float32, np.float64)
+
+
+def _read_only(a):
+    a.flags.writeable = False
+    return a
+
+
+LAID_OUT = {
+    "reversed rows": lambda a: a[::-1].copy()[::-1],
+    "reversed columns": lambda a: a[:, ::-1].copy()[:, ::-1],
+    "swapped bytes": lambda a: a.astype(a.dtype.newbyteorder()),
+    "read-only": lambda a: _read_only(a.copy()),
+}
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("kind", LAID_OUT)
+def test_arrays_of_any_layout_become_tensors(torch, network, rows, kind):
+    x, data = rows
+    expected = xai.explain(network, x, "occlusion", data=data)
+    found = xai.explain(network, LAID_OUT[kind](x), "occlusion", data=LAID_OUT[kind](data))
+    np.testing.assert_array_equal(found.values, expected.values)
+    found = xai.explain(network, torch.tensor(x), "occlusion", data=LAID_OUT[kind](data))
+    np.testing.assert_array_equal(found.values, expected.values)
 
 
 def test_a_module_is_explained_by_its_logits_in_eval_mode(torch, network, rows, oracle):
@@ -1211,6 +1249,46 @@ def test_several_calls_of_a_module_are_read_as_one_is(torch, monkeypatch, kind):
     parts = xai.explain(odd.module, x, "occlusion", removal="baseline")
     assert max(odd.sizes[1:]) == 7 < len(odd.sizes)
     np.testing.assert_allclose(parts.values, whole.values, rtol=1e-6, atol=1e-6)
+
+
+@pytest.mark.parametrize("batch_size", [None, 1, 7, 40])
+@pytest.mark.parametrize("kind", ["function", "tensors", "module"])
+def test_a_model_may_write_every_output_to_the_same_memory(torch, monkeypatch, kind, batch_size):
+    monkeypatch.setattr(xai.game, "TENSOR_BATCHES", ((2**19, 7),))
+    rng = np.random.default_rng(0)
+    x, w = rng.normal(size=(40, 5)).astype(np.float32), rng.normal(size=(5, 3)).astype(np.float32)
+    memory = np.zeros((200, 3), np.float32)
+
+    def reuse(batch):
+        out = memory[: len(batch)]
+        out[:] = np.asarray(batch) @ w
+        return out if kind == "function" else torch.from_numpy(out)
+
+    model = _Odd(torch, reuse).module if kind == "module" else reuse
+    rows = torch.from_numpy(x) if kind == "tensors" else x
+    how = {"removal": "baseline", "target": "all", "batch_size": batch_size}
+    values = xai.explain(model, rows, "occlusion", **how).values
+    np.testing.assert_allclose(values, x[..., None] * w, atol=1e-5)
+
+
+def test_graphs_of_calls_of_one_block_are_not_kept(torch, monkeypatch):
+    monkeypatch.setattr(xai.game, "TENSOR_BATCHES", ((2**19, 7),))
+    x, saved, most = torch.ones(30, 8), weakref.WeakSet(), []
+
+    class Saved:
+        def __init__(self, tensor):
+            self.tensor = tensor
+            saved.add(self)
+
+    w = torch.ones(8, 2, requires_grad=True)
+
+    def model(batch):
+        most.append(len(saved))
+        with torch.autograd.graph.saved_tensors_hooks(Saved, lambda s: s.tensor):
+            return batch.square() @ w
+
+    xai.explain(model, x, "occlusion", removal="baseline")
+    assert len(most) > 30 and max(most) == 0
 
 
 @pytest.mark.parametrize(

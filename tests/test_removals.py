@@ -7,7 +7,7 @@ import pytest
 from scipy import sparse
 
 import xai
-from xai.removal import Baseline, Marginal, ProductOfMarginals, Uniform
+from xai.removal import Baseline, Marginal, Noise, ProductOfMarginals, Uniform
 
 
 def cubic(x):
@@ -610,3 +610,52 @@ def test_removals_with_the_same_numbers_are_equal():
         assert one == other and hash(one) == hash(other)
     assert xai.removal.Baseline(0) != xai.removal.Baseline(1)
     assert xai.removal.Baseline(0) != xai.removal.Marginal()
+
+
+def test_a_series_of_limits_or_of_deviations_goes_by_name():
+    pd = pytest.importorskip("pandas")
+    x = pd.DataFrame(np.random.default_rng(0).normal(size=(30, 3)) * [1, 10, 100], columns=[*"abc"])
+    other = list("cba")
+    low, high, sigma = x.min(), x.max(), x.std()
+
+    def values(removal):
+        return xai.explain(lambda x: (x**2).sum(axis=1), x[:2], "shapley", removal=removal).values
+
+    np.testing.assert_array_equal(
+        values(Uniform(low[other], high[other])), values(Uniform(low.to_numpy(), high.to_numpy()))
+    )
+    np.testing.assert_array_equal(values(Noise(sigma[other])), values(Noise(sigma.to_numpy())))
+    for removal in (Uniform(low, high.rename({"c": "d"})), Noise(sigma[["a"]])):
+        with pytest.raises(ValueError, match=r"for each column of x: \['a', 'b', 'c'\]"):
+            values(removal)
+
+
+@pytest.mark.parametrize("wrong", [[0.0, 1.0], "low"])
+def test_limits_of_another_shape_are_refused(wrong):
+    with pytest.raises(ValueError, match=r"Uniform\(low=.*expected a number, or a row.*\(3,\)"):
+        xai.explain(lambda x: x[:, 0], np.ones((2, 3)), "ime", removal=Uniform(wrong, 2.0))
+
+
+def test_a_normal_neighbourhood_of_integers_in_a_tensor_is_not_cut():
+    torch = pytest.importorskip("torch")
+    x = np.random.default_rng(0).integers(0, 5, size=(50, 3))
+    w = np.array([1.0, 2.0, 3.0])
+    how = {"discretise": False, "regularizer": None, "budget": 300}
+    rows, slopes = torch.tensor(x), torch.tensor(w)
+    found = xai.explain(lambda z: z.double() @ slopes, rows[:2], "lime", data=rows, **how)
+    np.testing.assert_allclose(found.values, np.tile(w * x.std(axis=0), (2, 1)), rtol=1e-6)
+
+
+def test_a_normal_neighbourhood_leaves_codes_of_categories_integers():
+    pd = pytest.importorskip("pandas")
+    rng = np.random.default_rng(0)
+    x = pd.DataFrame({"code": rng.integers(0, 4, 60), "number": rng.integers(0, 100, 60)})
+
+    def model(frame):
+        kinds.append([dtype.kind for dtype in frame.dtypes])
+        return np.array([3.0, 1.0, 4.0, 1.0])[frame["code"]] + frame["number"]
+
+    kinds = []
+    how = {"discretise": False, "categorical": ["code"], "budget": 200}
+    xai.explain(model, x[:2], "lime", data=x, **how)
+    assert all(kind == ["i", "f"] for kind in kinds)

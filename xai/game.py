@@ -62,6 +62,7 @@ BLOCK = 2**18
 BLOCK_BYTES = 2**25
 """Most bytes of coalitions, or of values, in one such block."""
 REMOVED = "with every feature removed, the model returned"
+VALUES = "the behavior's values are"
 
 
 def batch_rows(
@@ -424,12 +425,15 @@ class ModelGame(Game):
 
     def _output(self, rows: Indices, out: Floats) -> Floats:
         values: Floats = self.values.output(rows, out)
-        refuse_infinite(values, rows, "the behavior's values are", self.values.remedy)
+        refuse_infinite(values, rows, VALUES, self.values.remedy)
         return values
 
     def _reduced(self, rows: Indices, means: Floats) -> Floats:
-        reduce = self.values.reduce
-        return means if reduce is None else cast(Floats, reduce(rows, means))
+        if self.values.reduce is None:
+            return means
+        values = cast(Floats, self.values.reduce(rows, means))
+        refuse_infinite(values, rows, VALUES, self.values.remedy)
+        return values
 
     def _model(
         self, rows: Indices, table: Table, which: Indices, draws: Indices, n_removed: int = 0

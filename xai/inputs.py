@@ -37,6 +37,14 @@ def on_host(value: Any) -> Any:
     return (tensor.float() if half else tensor).numpy()  # NumPy has no bfloat16
 
 
+def for_torch(rows: Any) -> Any:
+    """Rows as torch takes them: a copy of arrays that are reversed, read-only or of other bytes."""
+    if not isinstance(rows, np.ndarray):
+        return rows
+    fits = rows.flags.writeable and rows.dtype.isnative and min(rows.strides, default=0) >= 0
+    return rows if fits else rows.astype(rows.dtype.newbyteorder("="), order="C")
+
+
 @dataclass
 class Column:
     """How one column is encoded: `pool` None for numbers, else the values its codes stand for.
@@ -333,7 +341,7 @@ def _read_tensor(x: Any) -> Inputs:
         _refuse_names(rows, what)
         # Python's numbers have no dtype of their own: they take x's, as Baseline(0.1) does
         own = block.dtype if block.is_floating_point() and _plain(rows) else None
-        other = torch.as_tensor(rows, dtype=own, device=block.device).detach()
+        other = torch.as_tensor(for_torch(rows), dtype=own, device=block.device).detach()
         return _check_shape(other, block, what)
 
     columns = int(block.shape[1]) if block.ndim == 2 else 0
@@ -794,8 +802,8 @@ class _Pool:
         return len(self.values)
 
     def take(self, codes: NDArray[np.intp]) -> Any:
-        if hasattr(self.values, "array"):
-            return self.values.array.take(codes)
+        if hasattr(self.values, "array"):  # a DataFrame would take a dtype of its own for objects
+            return type(self.values)(self.values.array.take(codes), dtype=self.values.dtype)
         return self.values.gather(codes) if hasattr(self.values, "gather") else self.values[codes]
 
 

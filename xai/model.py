@@ -11,7 +11,7 @@ from typing import Any, Literal, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from xai.inputs import Block, Inputs, is_tensor, on_host
+from xai.inputs import Block, Inputs, for_torch, is_tensor, on_host
 from xai.threads import one_thread_of_blas
 from xai.torch_model import TorchModel, as_torch_model
 
@@ -76,13 +76,14 @@ class Model:
         n, batch = int(block.shape[0]), self.prepare(block)
         if size is not None and size < n:
             return self._in_calls([batch[start : start + size] for start in range(0, n, size)])
-        return self._read(self.call(batch, rows) if self.by_row else self.call(batch), n)
+        out = self._read(self.call(batch, rows) if self.by_row else self.call(batch), n)
+        return out.copy()  # the next call may write to the same memory
 
     def _in_calls(self, batches: Sequence[Any]) -> NDArray[np.floating]:
         """Outputs of batches, one after the other; tensors are joined before they are looked at."""
         import torch
 
-        outs = [self.call(batch) for batch in batches]
+        outs = [_own(self.call(batch)) for batch in batches]
         pairs = list(zip(outs, batches, strict=True))
         fit = all(is_tensor(out) and out.shape[:1] == batch.shape[:1] for out, batch in pairs)
         if fit and len({out.shape[1:] for out in outs}) == 1:
@@ -161,6 +162,13 @@ def check_width(k: int, before: int) -> None:
             f"the model returned {before} outputs in one call and {k} in another; "
             "it must always return the same number"
         )
+
+
+def _own(out: Any) -> Any:
+    """What a call gave, as it is now and without a graph: the next may write to its memory."""
+    if is_tensor(out):
+        return out.detach().clone()
+    return out.copy() if isinstance(out, np.ndarray) else out
 
 
 def _as_array(out: Any) -> NDArray[np.floating]:
@@ -424,18 +432,11 @@ def _module_inputs(module: Any, inputs: Inputs) -> Callable[[Block], Any]:
     codes = _takes_codes(module)
 
     def prepare(block: Block) -> Any:
-        batch = _tensor(block)
+        batch = torch.as_tensor(for_torch(block))
         own = codes and not batch.is_floating_point()
         return batch.to(first.device) if own else batch.to(first.device, first.dtype)
 
     return prepare
-
-
-def _tensor(block: Block) -> Any:
-    """A tensor of a block; torch warns of arrays that must not be written to, and gets a copy."""
-    import torch
-
-    return torch.as_tensor(block if is_tensor(block) or block.flags.writeable else block.copy())
 
 
 def _takes_codes(module: Any) -> bool:
@@ -451,11 +452,13 @@ def to_model_device(model: Model, inputs: Inputs) -> Inputs:
     """Keep rows as tensors where the module lives, so that batches are composed there."""
     if model.module is None or hasattr(inputs.block, "tocsr"):
         return inputs
+    import torch
+
     block = model.prepare(inputs.block)
     outer = inputs.encode
 
     def encode(rows: Any, what: str) -> Any:
-        encoded = _tensor(outer(rows, what)).to(block.device)
+        encoded = torch.as_tensor(for_torch(outer(rows, what))).to(block.device)
         return encoded.to(block.dtype) if block.is_floating_point() else encoded
 
     return replace(inputs, block=block, decode=lambda b: b, encode=encode, columns=None)

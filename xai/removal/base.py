@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
+import narwhals as nw
 import numpy as np
 from numpy.typing import NDArray
 
@@ -132,6 +133,23 @@ class Context:
                 f"is NaN in {self.place(unknown[0])}"
             )
         return spread
+
+    def row(self, given: Any, removal: str, option: str) -> NDArray[np.float64]:
+        """A user's numbers for the elements of a row, (*shape); those of a Series go by name."""
+        names, told = self.inputs.names, f"{removal}({option}={given!r})"
+        try:
+            plain = given if isinstance(given, list | tuple) else as_array(given)
+            row = np.broadcast_to(np.asarray(plain, np.float64), self.inputs.shape)
+        except (TypeError, ValueError) as error:
+            raise ValueError(
+                f"{told}: expected a number, or a row of numbers of shape {self.inputs.shape}"
+            ) from error
+        if names is None or not (nw.dependencies.is_into_series(given) and hasattr(given, "index")):
+            return row
+        labels = [str(label) for label in given.index]
+        if sorted(labels) != sorted(names):
+            raise ValueError(f"{told}: expected a number for each column of x: {names}")
+        return row[[labels.index(name) for name in names]]
 
     def place(self, element: np.intp) -> str:
         """What messages call an element of a row: a table's column by its name."""

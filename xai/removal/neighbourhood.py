@@ -12,7 +12,7 @@ from scipy import sparse
 from xai import streams
 from xai.archive import as_array
 from xai.inputs import Block, is_tensor
-from xai.removal.base import Context, Draws, Indices, Removal
+from xai.removal.base import Context, Draws, Indices, Removal, as_floats
 from xai.removal.noise import make_room
 from xai.removal.sampled import endless, independent_rows
 
@@ -119,7 +119,7 @@ class Neighbourhood(Removal):
         def source(rows: Indices, draws: Indices) -> tuple[Block, Indices]:
             made = values(rows, draws)
             if is_tensor(block):
-                made = block.new_tensor(made)
+                made = as_floats(block[:1]).new_tensor(made)
             elif block.dtype.kind == "f":
                 made = made.astype(block.dtype)
             return made, np.arange(len(rows))
@@ -131,7 +131,7 @@ class Neighbourhood(Removal):
             return np.asarray(np.where(categorical, same, (made - own) / scale), np.float64)
 
         if not categorical.all():
-            make_room(context)
+            make_room(context, np.where(categorical, 0.0, 0.5))  # codes stay what they are
         return Draws(source, self.n_draws, endless=True, regressors=regressors)
 
 

@@ -91,9 +91,9 @@ class Noise(Removal):
 
     def _deviations(self, context: Context) -> Block:
         """Sigma of each row and element, (n or 1, *shape or 1s), where x lives."""
-        x, shape = context.inputs.block, context.inputs.shape
+        x = context.inputs.block
         if self.sigma is not None:
-            return _like(x, _given(self.sigma, shape))
+            return _like(x, _given(context, self.sigma))
         if context.channel_axis is not None:
             return SHARE * spans(x)
         if self.data is None and context.data is None:
@@ -130,18 +130,12 @@ def spans(x: Block) -> Block:
     return as_floats(x.max(axes, keepdims=True)) - as_floats(x.min(axes, keepdims=True))
 
 
-def _given(sigma: Any, shape: tuple[int, ...]) -> NDArray[np.float64]:
+def _given(context: Context, sigma: Any) -> NDArray[np.float64]:
     """A user's sigma as (1, *shape)."""
-    given = sigma if isinstance(sigma, list | tuple) else as_array(sigma)
-    try:
-        rows = np.broadcast_to(np.asarray(given, np.float64), shape)
-    except (TypeError, ValueError) as error:
-        raise ValueError(
-            f"Noise(sigma={sigma!r}): expected a number, or a row of numbers of shape {shape}"
-        ) from error
-    if not (np.isfinite(rows) & (rows >= 0)).all():
+    row = context.row(sigma, "Noise", "sigma")
+    if not (np.isfinite(row) & (row >= 0)).all():
         raise ValueError(f"Noise(sigma={sigma!r}): expected finite numbers, none negative")
-    return np.asarray(rows[None])
+    return np.asarray(row[None])
 
 
 def _like(x: Block, values: NDArray[np.float64]) -> Block:
@@ -150,8 +144,8 @@ def _like(x: Block, values: NDArray[np.float64]) -> Block:
     return own.new_tensor(values) if is_tensor(own) else values.astype(own.dtype)
 
 
-def make_room(context: Context) -> None:
-    """Integer columns become float: noise has fractions."""
+def make_room(context: Context, fraction: Any = 0.5) -> None:
+    """Integer columns become float, where noise gives them a fraction."""
     block = context.inputs.block
     if not is_tensor(block):
-        context.inputs.admit(np.full((1, *block.shape[1:]), 0.5))
+        context.inputs.admit(np.full((1, *block.shape[1:]), fraction))

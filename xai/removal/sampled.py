@@ -12,7 +12,7 @@ from scipy import sparse
 
 from xai import streams
 from xai.archive import as_array
-from xai.inputs import Block, Inputs, is_tensor, on_host
+from xai.inputs import Block, Inputs, is_tensor
 from xai.removal.base import Context, Draws, Indices, Removal, of_known
 
 REPEATS = 10
@@ -210,8 +210,7 @@ class Uniform(Removal):
         given = getattr(self, side)
         if given is not None:
             context.numeric("Uniform(low, high)")
-            rows = np.broadcast_to(np.asarray(on_host(given), np.float64), context.inputs.shape)
-            return rows[None]
+            return context.row(given, "Uniform", side)[None]
         array = np.asarray(as_array(block), np.float64)
         return of_known("min" if side == "low" else "max", array)[None]
 
