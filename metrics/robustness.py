@@ -13,7 +13,7 @@ import numpy as np
 
 from xai import streams
 from xai.inputs import Inputs, matched, read
-from xai.layers import find_layer
+from xai.layers import numbers_of, probe_of
 from xai.metrics import checks
 from xai.metrics.case import Case, Result, metric, outputs
 from xai.metrics.derivative import Differentiable
@@ -258,21 +258,11 @@ def relative_representation_stability(
 
 def representation(case: Case, layer: Any, x: Any) -> Floats:
     """What a layer gives for rows x, (m, features)."""
-    module = case.scene.seen.model.module
-    if module is None:
+    if case.scene.seen.model.module is None:
         raise TypeError("a representation is a layer's of a torch module; the model is none")
-    _, part = find_layer(module, layer)
-    parts: list[Floats] = []
-
-    def keep(_: Any, __: Any, out: Any) -> None:
-        parts.append(out.detach().flatten(1).double().cpu().numpy())
-
-    hook = part.register_forward_hook(keep)
-    try:
+    with probe_of(case.scene.seen.model, layer).watching() as seen:
         outputs(x, case.scene, copied(case.scene, x))
-    finally:
-        hook.remove()
-    return np.concatenate(parts)
+    return np.concatenate([numbers_of(out.flatten(1).double()) for out in seen])
 
 
 def _stability(made: Copies, same: Any, change: Floats) -> Result:
