@@ -192,6 +192,27 @@ def test_sessions_of_a_module_may_overlap() -> None:
     assert state(net) == before
 
 
+def test_what_a_module_does_to_be_evaluated_is_undone() -> None:
+    class Merging(torch.nn.Linear):
+        """Adds what it learns to its weights for as long as it is evaluated, as LoRA does."""
+
+        merged = False
+
+        def train(self, mode: bool = True):
+            if self.merged is mode:
+                self.weight.data += -1 if mode else 1
+                self.merged = not mode
+            return super().train(mode)
+
+    net = torch.nn.Sequential(Merging(3, 2), torch.nn.Dropout())
+    net[1].eval()
+    before = net[0].weight.detach().clone()
+    xai.explain(net, torch.ones(4, 3), removal="baseline")
+    assert net.training and net[0].training and not net[1].training
+    assert not net[0].merged
+    torch.testing.assert_close(net[0].weight, before)
+
+
 def test_other_threads_run_the_module_itself_while_a_layer_is_replayed() -> None:
     from concurrent.futures import ThreadPoolExecutor
 

@@ -122,10 +122,18 @@ class TorchModel:
 
 def _evaluated(part: Module) -> Callable[[], object]:
     """Put a module in eval mode."""
+    import torch
+
     trained = part.training
     if trained:
         part.eval()
-    return lambda: setattr(part, "training", trained)
+
+    def back() -> None:
+        if trained and type(part).train is not torch.nn.Module.train:
+            part.train()  # what its own `eval` did beside, as merging weights, is undone
+        part.training = trained
+
+    return back
 
 
 def _frozen(parameter: Parameter) -> Callable[[], object]:
