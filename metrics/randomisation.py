@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from copy import deepcopy
+from threading import Lock, get_ident
 from typing import Any, Literal
 
 import numpy as np
@@ -28,6 +28,7 @@ from xai.metrics.models import run_alike
 from xai.metrics.numerics import FLAT, average_ranks, pearson, ratio, spearman
 from xai.metrics.perturb import Explain, explained, fixed, moved, numbers
 from xai.metrics.score import Floats
+from xai.replay import copied
 
 Order = Literal["top_down", "bottom_up", "independent"]
 BINS = 100
@@ -38,6 +39,8 @@ CHANNELS = 48
 """Of which pairs are looked at for the floor."""
 NOTHING = 1e-200
 """Beside which every activation is large."""
+
+_generators = Lock()
 
 
 @metric
@@ -102,7 +105,7 @@ def parameter_randomization(
     likeness, other = _likeness_in_rank(own), None
     for step, name in enumerate(names):
         if other is None or order == "independent":
-            other = deepcopy(module)
+            other = copied(module)
         _draw_anew(other, [name], case.scene.seed)
         drawn = run_alike(case.scene.model, other)
         curve[:, step] = likeness(_smoothed(case, explain, drawn, smooth, noise))
@@ -202,7 +205,7 @@ def layers(module: Any) -> list[str]:
 
 def randomised(module: Any, names: list[str], seed: int) -> Any:
     """A copy of the module whose named layers are drawn anew, each from a seed of its own."""
-    other = deepcopy(module)
+    other = copied(module)
     _draw_anew(other, names, seed)
     return other
 
@@ -240,10 +243,13 @@ def _own_weights(part: Any) -> None:
 
 @contextmanager
 def _seeded(seed: int) -> Iterator[None]:
-    """Torch's generators at a seed, and as they were; layers take no generator of their own."""
+    """Torch's generators at a seed, and as they were; layers take no generator of their own.
+
+    One thread at a time: the generators are the process's.
+    """
     import torch
 
-    with torch.random.fork_rng(devices=range(torch.cuda.device_count())):
+    with _generators, torch.random.fork_rng(devices=range(torch.cuda.device_count())):
         torch.default_generator.manual_seed(seed % 2**63)
         if torch.cuda.is_initialized():  # type: ignore[no-untyped-call] # else manual_seed_all is put off, and kept, call by call
             torch.cuda.manual_seed_all(seed % 2**63)
@@ -303,12 +309,14 @@ def _floor(case: Case, last: str) -> Floats:
     """Expected rank correlation (Kendall's) of channels' contributions to a random last layer."""
     import torch
 
-    part, kept = module_of(case).get_submodule(last), []
+    part, kept, own = module_of(case).get_submodule(last), [], get_ident()
     convolves = isinstance(
         part, torch.nn.modules.conv._ConvNd | torch.nn.modules.batchnorm._NormBase
     )
 
     def keep(_: Any, inputs: Any) -> None:
+        if get_ident() != own:  # the module may run in other threads, too
+            return
         a = inputs[0].detach().double()
         if a.ndim > 2:  # a channel's size over its places
             a = a.movedim(1, -1) if convolves else a

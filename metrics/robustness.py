@@ -7,13 +7,14 @@ Explanation's own recipe.
 
 from __future__ import annotations
 
+import threading
 from typing import Any, Literal
 
 import numpy as np
 
 from xai import streams
 from xai.inputs import Inputs, matched, read
-from xai.layers import Probe, find_layer
+from xai.layers import numbers_of, probe_of
 from xai.metrics import checks
 from xai.metrics.case import Case, Result, metric, outputs
 from xai.metrics.derivative import Differentiable
@@ -31,7 +32,6 @@ from xai.metrics.perturb import (
     same_class,
 )
 from xai.metrics.score import Floats
-from xai.torch_model import check_layers
 
 RADIUS, SAMPLES = 0.02, 10
 """captum's defaults."""
@@ -259,20 +259,18 @@ def relative_representation_stability(
 
 def representation(case: Case, layer: Any, x: Any) -> Floats:
     """What a layer gives for rows x, (m, features), when it is called last in a pass."""
-    module = case.scene.seen.model.module
-    if module is None:
+    model, parts, own = case.scene.seen.model, list[Floats](), threading.get_ident()
+    if model.module is None:
         raise TypeError("a representation is a layer's of a torch module; the model is none")
-    check_layers(module, "representations")
-    probe = Probe(module, *find_layer(module, layer))
-    parts: list[Floats] = []
+    probe = probe_of(model, layer)
 
     def keep(*_: Any) -> None:
-        out = probe.latest(seen)
-        parts.append(out.reshape(len(out), -1).double().cpu().numpy())
-        seen.clear()
+        if threading.get_ident() == own:
+            parts.append(numbers_of(probe.latest(seen).flatten(1).double()))
+            seen.clear()
 
     with probe.watching() as seen:
-        hook = module.register_forward_hook(keep)
+        hook = model.module.register_forward_hook(keep)
         try:
             outputs(x, case.scene, copied(case.scene, x))
         finally:

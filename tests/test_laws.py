@@ -43,12 +43,13 @@ def test_batch_size_changes_nothing(case, large, run, counting, batch_size):
     assert_agree(batched, default)
 
 
-def test_workers_may_be_processes(large):
+@pytest.mark.parametrize("backend", ["loky", "multiprocessing"])
+def test_workers_may_be_processes(large, backend):
     """joblib's backend of the moment makes the model calls: processes here, dask elsewhere."""
     model = LogisticRegression().fit(large.rows, large.y)
     keywords = {"data": large.data, "batch_size": 200, "budget": 1500}
     one = xai.explain(model, large.x, "permutation_shap", **keywords)
-    with joblib.parallel_config(backend="loky"):
+    with joblib.parallel_config(backend=backend):
         two = xai.explain(model, large.x, "permutation_shap", n_jobs=2, **keywords)
     assert_agree(one, two)
     assert one.evaluations == two.evaluations

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import joblib
 import numpy as np
 import pytest
 
@@ -334,6 +335,16 @@ def test_half_precision_is_nearly_the_same(amount_network_case, run):
         whole, half = (run(amount_network_case, model, budget=40) for model in (net, halved))
         assert (half.info["score"] != whole.info["score"]).any()
     np.testing.assert_allclose(half.info["score"], whole.info["score"], rtol=0.01)
+
+
+def test_workers_inside_a_network_may_be_processes(images):
+    nn = torch.nn
+    net = nn.Sequential(nn.Conv2d(2, 3, 3), nn.ReLU(), nn.Flatten(), nn.Linear(147, 2)).double()
+    keywords = {"players": xai.players.Channels("1"), "batch_size": 8}
+    one = xai.explain(net, images, "shapley", **keywords)
+    with joblib.parallel_config(backend="loky"):
+        two = xai.explain(net, images, "shapley", n_jobs=2, **keywords)
+    assert_agree(one, two)
 
 
 def test_a_precision_that_is_none_is_refused():

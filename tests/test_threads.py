@@ -1,7 +1,9 @@
-"""Beside a network's own threads NumPy has one, and gets its others back."""
+"""Beside a network's own threads NumPy has one; explanations in several threads share a module."""
 
 from __future__ import annotations
 
+import sys
+import threading
 from collections.abc import Iterator
 
 import numpy as np
@@ -144,3 +146,129 @@ def test_libraries_whose_threads_are_their_own_are_held() -> None:
     one.restore_original_limits()
     assert counts(own=True) == held == [2] * len(held)
     two.restore_original_limits()
+
+
+# ---------------------------------------------------------------- one module, several explanations
+
+
+class Images(torch.nn.Module):
+    """A network that its training mode and a replayed layer would make another one."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.early = torch.nn.Conv2d(1, 3, 3, padding=1)
+        self.late = torch.nn.Conv2d(3, 4, 3, padding=1)
+        self.relu, self.end = torch.nn.ReLU(), torch.nn.Linear(4, 2)
+
+    def forward(self, x):
+        x = torch.nn.functional.dropout(self.relu(self.early(x)), 0.5, self.training)
+        return self.end(self.late(x).mean((2, 3)))
+
+
+def images(seed: int) -> torch.Tensor:
+    return torch.rand(2, 1, 6, 6, generator=torch.Generator().manual_seed(seed))
+
+
+def state(net: torch.nn.Module) -> list[object]:
+    return [
+        [(part.training, "forward" in vars(part)) for part in net.modules()],
+        [len(part._forward_hooks) for part in net.modules()],
+        [(p.requires_grad, p.stride(), p.data_ptr()) for p in net.parameters()],
+    ]
+
+
+def test_sessions_of_a_module_may_overlap() -> None:
+    net = Images()
+    net.relu.eval()
+    net.end.bias.requires_grad_(False)
+    before, run = state(net), xai.TorchModel(net, channels_last=True)
+    first, second = run.session(), run.session()
+    first.__enter__()
+    second.__enter__()
+    first.__exit__(None, None, None)
+    assert not any(part.training for part in net.modules())
+    assert not any(p.requires_grad for p in net.parameters())
+    second.__exit__(None, None, None)
+    assert state(net) == before
+
+
+def test_what_a_module_does_to_be_evaluated_is_undone() -> None:
+    class Merging(torch.nn.Linear):
+        """Adds what it learns to its weights for as long as it is evaluated, as LoRA does."""
+
+        merged = False
+
+        def train(self, mode: bool = True):
+            if self.merged is mode:
+                self.weight.data += -1 if mode else 1
+                self.merged = not mode
+            return super().train(mode)
+
+    net = torch.nn.Sequential(Merging(3, 2), torch.nn.Dropout())
+    net[1].eval()
+    before = net[0].weight.detach().clone()
+    xai.explain(net, torch.ones(4, 3), removal="baseline")
+    assert net.training and net[0].training and not net[1].training
+    assert not net[0].merged
+    torch.testing.assert_close(net[0].weight, before)
+
+
+def test_other_threads_run_the_module_itself_while_a_layer_is_replayed() -> None:
+    from concurrent.futures import ThreadPoolExecutor
+
+    class Called(Images):
+        def forward(self, x):
+            if "forward" in vars(self.early) and threading.get_ident() == here:
+                replayed.append(x)
+                if len(replayed) > 1:  # the first pass is remembered
+                    given.append(pool.submit(self, images(1)).result())
+            return super().forward(x)
+
+    net, here, replayed, given = Called().eval(), threading.get_ident(), [], []
+    expected = net(images(1))
+    with ThreadPoolExecutor(1) as pool:
+        xai.explain(net, images(0), "occlusion", players=xai.players.Channels("late"))
+    assert given
+    for out in given:
+        torch.testing.assert_close(out, expected)
+
+
+def test_explanations_of_one_module_in_several_threads() -> None:
+    from concurrent.futures import ThreadPoolExecutor
+
+    torch.set_num_threads(1)
+    net, channels = Images(), xai.players.Channels("late")
+    before, methods = state(net), ("gradcam", "lrp", "ablation_cam", "occlusion", "gradient")
+
+    def explained(seed: int) -> np.ndarray:
+        x, method = images(seed), methods[seed % len(methods)]
+        if method == "occlusion":
+            return xai.explain(net, x, method, removal="baseline", players=channels).values
+        return xai.explain(net, x, method).values
+
+    expected = list(map(explained, range(40)))
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-5)
+    try:
+        with ThreadPoolExecutor(4) as pool:
+            found = list(pool.map(explained, range(40)))
+    finally:
+        sys.setswitchinterval(interval)
+    assert state(net) == before
+    for one, other in zip(found, expected, strict=True):
+        np.testing.assert_allclose(one, other, atol=1e-6)
+
+
+def test_fused_layers_come_back_when_the_last_has_left() -> None:
+    from xai.layers import Probe
+
+    layer = torch.nn.TransformerEncoderLayer(4, 2, batch_first=True)
+    probe = Probe(layer, "linear1", layer.linear1)
+    first, second = probe.watching(), probe.watching()
+    assert torch.backends.mha.get_fastpath_enabled()
+    first.__enter__()
+    second.__enter__()
+    first.__exit__(None, None, None)
+    assert not torch.backends.mha.get_fastpath_enabled()
+    second.__exit__(None, None, None)
+    assert torch.backends.mha.get_fastpath_enabled()

@@ -517,9 +517,13 @@ class ModelGame(Game):
 
     def _parallel(self, run: Callable[[slice], T], batches: list[slice]) -> Iterable[T]:
         """Results in order, from joblib's workers: threads, or what `parallel_config` names."""
-        from joblib import Parallel, delayed
+        from joblib import Parallel, delayed, wrap_non_picklable_objects
+        from joblib.parallel import get_active_backend
 
-        workers = Parallel(n_jobs=self.n_jobs, prefer="threads", return_as="generator")
+        return_as = "generator"
+        if not get_active_backend(prefer="threads")[0].supports_return_generator:
+            return_as, run = "list", wrap_non_picklable_objects(run)  # multiprocessing's, ray's
+        workers = Parallel(n_jobs=self.n_jobs, prefer="threads", return_as=return_as)
         results: Iterable[T] = workers(delayed(run)(batch) for batch in batches)
         return results
 

@@ -6,6 +6,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
+from functools import partial
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -17,6 +18,7 @@ from xai.model import Model
 from xai.progress import Progress
 from xai.replay import Replay
 from xai.suggest import unknown
+from xai.threads import held
 from xai.torch_model import check_layers, leaves_watched
 
 if TYPE_CHECKING:
@@ -322,19 +324,20 @@ class Probe:
         import torch
 
         kinds = torch.nn.TransformerEncoderLayer, torch.nn.MultiheadAttention
-        # torch's fused transformer layers would pass over the hooks of what is inside them
-        fuses = torch.backends.mha.get_fastpath_enabled() and any(
-            isinstance(part, kinds) for part in self.module.modules()
-        )
-        handle = self.layer.register_forward_hook(function)
-        try:
-            if fuses:
-                torch.backends.mha.set_fastpath_enabled(False)
-            yield
-        finally:
-            handle.remove()
-            if fuses:
-                torch.backends.mha.set_fastpath_enabled(True)
+        fuses = any(isinstance(part, kinds) for part in self.module.modules())
+        with held(_unfused, [torch.backends.mha] if fuses else []):
+            handle = self.layer.register_forward_hook(function)
+            try:
+                yield
+            finally:
+                handle.remove()
+
+
+def _unfused(mha: Any) -> Callable[[], object]:
+    """Switch torch's fused transformer layers off: they pass over the hooks of what they hold."""
+    fuses = mha.get_fastpath_enabled()
+    mha.set_fastpath_enabled(False)
+    return partial(mha.set_fastpath_enabled, fuses)
 
 
 Way: TypeAlias = Callable[["Tensor", Indices], Any]

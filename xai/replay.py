@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from copy import deepcopy
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -14,12 +15,23 @@ if TYPE_CHECKING:
     from torch.nn import Module
 
 
+_alone = threading.RLock()
+"""A module's `forward` is one for all threads: they take turns with it."""
+
+
+def copied(module: Module) -> Module:
+    """A copy of a module, with nothing in it of a replay in another thread."""
+    with _alone:
+        return deepcopy(module)
+
+
 @dataclass(eq=False)
 class Replay:
     """What a layer and the modules before it gave for the latest image, for calls after the first.
 
     Only modules that do not hold the layer are answered for; what lies between them runs again.
-    Nothing is changed beyond the `with`: a module's `forward` is its own again.
+    Nothing is changed beyond the `with`: a module's `forward` is its own again. In other threads it
+    is meanwhile, too.
 
     Parameters
     ----------
@@ -30,7 +42,6 @@ class Replay:
     layer: Module
     image: int = -1
     kept: dict[Module, list[Any]] = field(default_factory=dict)
-    lock: threading.Lock = field(default_factory=threading.Lock)
 
     def __post_init__(self) -> None:
         self.parts = [*_before(self.module, self.layer), *_answerable(self.layer)]
@@ -38,7 +49,7 @@ class Replay:
     @contextmanager
     def of(self, image: int) -> Iterator[Callable[[], None]]:
         """Answer for an image; call what is yielded once the layer's last output is there."""
-        with self.lock:  # a module's `forward` is one for all threads
+        with _alone:
             known = image == self.image
             if not known:
                 self.image, self.kept = -1, {part: [] for part in self.parts}
@@ -65,6 +76,7 @@ class _Pass:
     known: bool
     behind: bool = False
     calls: dict[Module, int] = field(default_factory=dict)
+    thread: int = field(default_factory=threading.get_ident)
 
     def reached(self) -> None:
         """The layer has given its last output: what runs now is the rest."""
@@ -72,7 +84,7 @@ class _Pass:
 
     def answer(self, part: Module, forward: Callable[..., Any]) -> Callable[..., Any]:
         def call(*given: Any, **named: Any) -> Any:
-            if self.behind:
+            if self.behind or threading.get_ident() != self.thread:
                 return forward(*given, **named)
             if not self.known:
                 out = forward(*given, **named)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
@@ -9,10 +10,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypeVar
 
 from xai.suggest import unknown
-from xai.threads import one_thread_of_blas
+from xai.threads import held, one_thread_of_blas
 
 if TYPE_CHECKING:
-    from torch.nn import Module
+    from torch.nn import Module, Parameter
 
 T = TypeVar("T")
 Output: TypeAlias = "str | int | Callable[[Any], Any] | None"
@@ -101,32 +102,55 @@ class TorchModel:
     def session(self) -> Iterator[None]:
         """Eval mode, parameters out of gradients and, where asked for, channels last; then back.
 
-        On several threads of the host, NumPy's are held back.
+        Sessions of one module may overlap, in several threads: the last to end puts it back. On
+        several threads of the host, NumPy's are held back.
         """
         import torch
 
         module = self.module
-        trained = [part for part in module.modules() if part.training]
         parameters = list(module.parameters())
-        learns = [p for p in parameters if p.requires_grad]
-        weights = [(p, p.data) for p in parameters if self.channels_last and p.ndim == 4]
+        images = [p for p in parameters if self.channels_last and p.ndim == 4]
         here = all(p.device.type == "cpu" for p in parameters) and torch.get_num_threads() > 1
-        try:
-            if trained:
-                module.eval()
-            for parameter in learns:
-                parameter.requires_grad_(False)
-            for parameter, data in weights:
-                parameter.data = data.contiguous(memory_format=torch.channels_last)
-            with one_thread_of_blas() if here else nullcontext():
-                yield
-        finally:
-            for part in trained:
-                part.training = True
-            for parameter in learns:
-                parameter.requires_grad_(True)
-            for parameter, data in weights:
-                parameter.data = data
+        with (
+            held(_evaluated, reversed(list(module.modules()))),  # parts before what holds them
+            held(_frozen, parameters),
+            held(_with_channels_last, images),
+            one_thread_of_blas() if here else nullcontext(),
+        ):
+            yield
+
+
+def _evaluated(part: Module) -> Callable[[], object]:
+    """Put a module in eval mode."""
+    import torch
+
+    trained = part.training
+    if trained:
+        part.eval()
+
+    def back() -> None:
+        if trained and type(part).train is not torch.nn.Module.train:
+            part.train()  # what its own `eval` did beside, as merging weights, is undone
+        part.training = trained
+
+    return back
+
+
+def _frozen(parameter: Parameter) -> Callable[[], object]:
+    """Take a parameter out of gradients."""
+    learns = parameter.requires_grad
+    if learns:
+        parameter.requires_grad_(False)
+    return lambda: parameter.requires_grad_(True) if learns else None
+
+
+def _with_channels_last(parameter: Parameter) -> Callable[[], object]:
+    """Lay a convolution's weights out with the channels' numbers next to one another."""
+    import torch
+
+    data = parameter.data
+    parameter.data = data.contiguous(memory_format=torch.channels_last)
+    return lambda: setattr(parameter, "data", data)
 
 
 def run_watched(module: Module, run: Callable[[], T]) -> tuple[T, int, dict[str, int]]:
@@ -180,13 +204,18 @@ def check_layers(module: Module, what: str) -> None:
 
 @contextmanager
 def leaves_watched(module: Module, note: Callable[[str, Any], None]) -> Iterator[None]:
-    """Tell `note` the name and the tensor of each output of a layer that holds no others."""
+    """Tell `note` the name and the tensor of each output of a layer that holds no others.
+
+    Of calls in the caller's thread: the module may run in others, too.
+    """
     import torch
+
+    own = threading.get_ident()
 
     def watch(name: str) -> Callable[[Any, Any, Any], None]:
         def look(_: Any, __: Any, out: Any) -> None:
             out = out[0] if isinstance(out, tuple) and out else out
-            if isinstance(out, torch.Tensor):
+            if threading.get_ident() == own and isinstance(out, torch.Tensor):
                 note(name, out)
 
         return look

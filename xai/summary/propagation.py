@@ -10,6 +10,7 @@ import numpy as np
 
 from xai.archive import require
 from xai.game import Game, Indices, ModelGame
+from xai.replay import copied
 from xai.suggest import unknown
 from xai.summary.base import Attribution, Budget, Plan, Summary, finish, needs
 from xai.summary.gradient import as_model_game, full_values
@@ -223,7 +224,7 @@ def _network(game: ModelGame, at: Indices) -> Module:
     own = copy.copy(runs)
     model = replace(game.model, torch_model=own, forward=own)
     with torch.inference_mode(False):
-        object.__setattr__(own, "module", copy.deepcopy(runs.module))
+        object.__setattr__(own, "module", copied(runs.module))
     for part in own.module.modules():
         if getattr(part, "inplace", False) is True:
             setattr(part, "inplace", False)  # noqa: B010 — torch types any attribute as a tensor
