@@ -325,6 +325,19 @@ def test_no_warning_of_an_unbalanced_sequence():
         joint_designs(0, 101, 4, 4)
 
 
+@pytest.mark.parametrize("unit", [1e-120, 1e-80, 1e80, 1e120])
+def test_sobol_is_the_same_in_every_unit(unit):
+    """A likelihood of many words is 1e-90: its fourth power is 0, but not its error."""
+
+    def f(m):
+        return m[:, 0] * m[:, 1] + m.sum(axis=1)
+
+    one = Sobol(designs=64)(soft_game(f, 4))
+    other = Sobol(designs=64)(soft_game(lambda m: unit * f(m), 4))
+    np.testing.assert_allclose(other.values, one.values, rtol=1e-9)
+    np.testing.assert_allclose(other.std_error, one.std_error, rtol=1e-6)
+
+
 @pytest.mark.parametrize("designs", [4, 50, 64])
 def test_sobol_spends_designs_times_d_plus_one(designs):
     found = Sobol(designs=designs)(soft_game(lambda m: m.prod(axis=1), 6))

@@ -163,6 +163,7 @@ def jansen(y: Floats, scrambles: int) -> tuple[Floats, Floats]:
     scale = np.where(varies, variance, np.inf)
     values = squares.mean(axis=1) / scale
     left = squares - values[:, None] * np.where(varies[:, None], around, 0)
-    sums = np.stack([left[:, r::scrambles].sum(axis=1) for r in range(scrambles)])
+    # as shares before they are squared, a second time: tiny values' fourth powers are 0
+    sums = np.stack([left[:, r::scrambles].sum(axis=1) / scale for r in range(scrambles)])
     spread = (sums**2).sum(axis=0) * (scrambles / (scrambles - 1))
-    return values, np.sqrt(spread) / (count * scale)
+    return values, np.sqrt(spread) / count
