@@ -13,8 +13,8 @@ from typing import Any, Literal
 import numpy as np
 
 from xai import streams
-from xai.inputs import Inputs, matched, read
-from xai.layers import numbers_of, probe_of
+from xai.inputs import Inputs, matched, on_host, read
+from xai.layers import probe_of
 from xai.metrics import checks
 from xai.metrics.case import Case, Result, metric, outputs
 from xai.metrics.derivative import Differentiable
@@ -266,7 +266,7 @@ def representation(case: Case, layer: Any, x: Any) -> Floats:
 
     def keep(*_: Any) -> None:
         if threading.get_ident() == own:
-            parts.append(numbers_of(probe.latest(seen).flatten(1).double()))
+            parts.append(on_host(probe.latest(seen).flatten(1).double()))
             seen.clear()
 
     with probe.watching() as seen:
