@@ -266,7 +266,8 @@ def representation(case: Case, layer: Any, x: Any) -> Floats:
 
     def keep(*_: Any) -> None:
         if threading.get_ident() == own:
-            parts.append(on_host(probe.latest(seen).flatten(1).double()))
+            out = probe.latest(seen)
+            parts.append(on_host(out.reshape(len(out), -1).double()))
             seen.clear()
 
     with probe.watching() as seen:
