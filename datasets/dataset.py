@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xai.archive import require
+from xai.suggest import unknown
 
 if TYPE_CHECKING:
     import pandas
@@ -147,6 +148,4 @@ def check_count(name: str, value: object, least: int = 1) -> None:
 def check_choice(name: str, value: object, choices: tuple[str, ...]) -> None:
     """Refuse what is none of the choices, naming the nearest."""
     if value not in choices:
-        from xai.suggest import unknown
-
         raise ValueError(unknown(name, value, choices))

@@ -268,6 +268,10 @@ class Scene:
         return out
 
 
+SCENE_OPTIONS = [f.name for f in fields(Scene) if f.init and f.name not in ("model", "x")]
+"""Options that all metrics have: a scene's."""
+
+
 def _untouched(x: Any, kept: Any) -> Any:
     raise AssertionError("this metric removes nothing")
 
@@ -437,7 +441,6 @@ def metric(core: Callable[..., Any]) -> Callable[..., Score]:
     """
     name = core.__name__
     own = [p for p in signature(core).parameters.values() if p.kind is Parameter.KEYWORD_ONLY]
-    shared = [f for f in fields(Scene) if f.init and f.name not in ("model", "x")]
 
     @wraps(core)
     def public(model: Any, x: Any, explanation: Any, **keywords: Any) -> Score:
@@ -456,7 +459,7 @@ def metric(core: Callable[..., Any]) -> Callable[..., Score]:
         parameters=[
             *(Parameter(n, Parameter.POSITIONAL_OR_KEYWORD) for n in ("model", "x", "explanation")),
             *own,
-            *(Parameter(f.name, keyword, default=0 if f.name == "seed" else None) for f in shared),
+            *(Parameter(n, keyword, default=0 if n == "seed" else None) for n in SCENE_OPTIONS),
         ],
         return_annotation=Score,
     )
@@ -478,10 +481,9 @@ def split(
     name: str, own: list[str], keywords: dict[str, Any]
 ) -> tuple[dict[str, Any], dict[str, Any]]:
     """A metric's own options, and those of its scene; an unknown one is refused."""
-    common = [f.name for f in fields(Scene) if f.init and f.name not in ("model", "x")]
     for key in keywords:
-        if key not in own and key not in common:
-            raise TypeError(unknown(f"option of {name}", key, [*own, *common]))
+        if key not in own and key not in SCENE_OPTIONS:
+            raise TypeError(unknown(f"option of {name}", key, [*own, *SCENE_OPTIONS]))
     options = {key: value for key, value in keywords.items() if key in own}
     return options, {key: value for key, value in keywords.items() if key not in own}
 

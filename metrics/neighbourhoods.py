@@ -69,9 +69,9 @@ class Areas:
 
 def _errors(said: Floats, done: Floats) -> tuple[float, float, float]:
     error = said - done
-    variance = done.var(axis=1).mean()
-    r2 = float(ratio(np.float64(1.0) * (error**2).mean(), variance))
-    return float((error**2).mean()), 1 - r2, float(np.abs(error).max())
+    square = float((error**2).mean())
+    r2 = 1 - float(ratio(square, done.var(axis=1).mean()))
+    return square, r2, float(np.abs(error).max())
 
 
 def areas_of(scene: Scene, data: Any, scale: float, samples: int) -> Areas:
