@@ -89,7 +89,7 @@ class TorchModel:
             return self.output(out)
         if self.output is None:
             return out if isinstance(out, torch.Tensor) else getattr(out, "logits", out)
-        if isinstance(self.output, int):
+        if not isinstance(self.output, str):
             return out[self.output]
         if not isinstance(out, dict):
             return getattr(out, self.output)
