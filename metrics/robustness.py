@@ -267,11 +267,8 @@ def representation(case: Case, layer: Any, x: Any) -> Floats:
     def keep(_: Any, __: Any, out: Any) -> None:
         parts.append(out.detach().flatten(1).double().cpu().numpy())
 
-    hook = part.register_forward_hook(keep)
-    try:
+    with part.register_forward_hook(keep):
         outputs(x, case.scene, copied(case.scene, x))
-    finally:
-        hook.remove()
     return np.concatenate(parts)
 
 

@@ -326,13 +326,12 @@ class Probe:
         fuses = torch.backends.mha.get_fastpath_enabled() and any(
             isinstance(part, kinds) for part in self.module.modules()
         )
-        handle = self.layer.register_forward_hook(function)
         try:
             if fuses:
                 torch.backends.mha.set_fastpath_enabled(False)
-            yield
+            with self.layer.register_forward_hook(function):
+                yield
         finally:
-            handle.remove()
             if fuses:
                 torch.backends.mha.set_fastpath_enabled(True)
 
@@ -372,7 +371,7 @@ def _rest(
     for way in (behind_one, behind_each, behind_copies):
         rest = replace(
             model,
-            call=_without_gradients(way),
+            call=torch.no_grad()(way),
             prepare=lambda block: block,
             forward=way,
             by_row=True,
@@ -411,16 +410,6 @@ def _meets(
         if out.shape != outputs[part].shape or np.abs(out - outputs[part]).max() > agree * scale:
             return False, spent
     return True, spent
-
-
-def _without_gradients(way: Way) -> Way:
-    import torch
-
-    def call(block: Tensor, rows: Indices) -> Any:
-        with torch.no_grad():
-            return way(block, rows)
-
-    return call
 
 
 # -------------------------------------------------------------------------------- feature maps
