@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar
 
 import numpy as np
@@ -259,16 +259,14 @@ def _squeezed(result: Attribution, evaluations: int, *, flat: bool) -> Attributi
     def cut(array: Any) -> Any:
         return None if array is None else array[0, ..., 0] if flat else array[0]
 
-    return Attribution(
+    return replace(
+        result,
         values=cut(result.values),
         std_error=cut(result.std_error),
         base_value=cut(result.base_value),
         prediction=cut(result.prediction),
         evaluations=evaluations,
-        converged=result.converged,
         interactions=cut(result.interactions),
-        info=result.info,
-        ran=result.ran,
     )
 
 
