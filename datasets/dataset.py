@@ -11,6 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xai.archive import require
+from xai.inputs import is_whole
+from xai.suggest import unknown
 
 if TYPE_CHECKING:
     import pandas
@@ -138,7 +140,7 @@ def read_only(array: NDArray[Any], dtype: type[Scalar]) -> NDArray[Scalar]:
 
 def check_count(name: str, value: object, least: int = 1) -> None:
     """Refuse what is no whole number of at least `least`."""
-    if isinstance(value, bool) or not isinstance(value, int | np.integer):
+    if not is_whole(value):
         raise TypeError(f"{name} must be an integer, not {value!r}")
     if value < least:
         raise ValueError(f"{name} must be at least {least}, not {value}")
@@ -147,6 +149,4 @@ def check_count(name: str, value: object, least: int = 1) -> None:
 def check_choice(name: str, value: object, choices: tuple[str, ...]) -> None:
     """Refuse what is none of the choices, naming the nearest."""
     if value not in choices:
-        from xai.suggest import unknown
-
         raise ValueError(unknown(name, value, choices))

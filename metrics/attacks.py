@@ -15,14 +15,12 @@ from typing import Any, Literal, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import ndtri
 
-from xai import streams
 from xai.metrics import checks
 from xai.metrics.case import Case, Result, metric, outputs
 from xai.metrics.derivative import Differentiable
 from xai.metrics.numerics import ratio
-from xai.metrics.perturb import Explain, explained, fixed, lengths, moved
+from xai.metrics.perturb import Explain, explained, fixed, lengths, moved, normals
 from xai.metrics.robustness import RADIUS
 from xai.metrics.score import Floats
 
@@ -150,7 +148,7 @@ class _Attack:
         inputs, n = self.case.scene.seen.inputs, self.case.scene.n
         self.free  # noqa: B018 — refuses what cannot be moved, before anything is spent
         index, d = np.arange(n), int(np.prod(inputs.shape))
-        start = np.tile(self._noise(1, d, sample=0), (n, 1))
+        start = np.tile(self._noise(1, sample=0), (n, 1))
         delta = self._inside(start * self.radius / 4)
         best = goal(self.case.flat, index)[0]
         best_delta = np.zeros((n, d))
@@ -178,9 +176,10 @@ class _Attack:
         inputs = self.case.scene.seen.inputs
         return moved(inputs, index, delta.reshape(-1, *inputs.shape))
 
-    def _noise(self, count: int, d: int, sample: int) -> Floats:
-        u = streams.uniforms(self.case.scene.seed, streams.MOVE, sample + np.arange(count), d)
-        e = ndtri(u + 2.0**-54) * self.free
+    def _noise(self, count: int, sample: int) -> Floats:
+        scene = self.case.scene
+        e = normals(scene.seen.inputs, scene.seed, sample + np.arange(count))
+        e = e.reshape(count, -1) * self.free
         return np.asarray(e / lengths(e)[:, None])
 
     def _gradient(self, goal: Goal, delta: Floats, step: int) -> Floats:
@@ -203,7 +202,7 @@ class _Attack:
         if len(axes) <= self.directions:
             V: Floats = np.eye(d)[axes]
         else:
-            V = self._noise(self.directions, d, sample=1 + step * self.directions)
+            V = self._noise(self.directions, sample=1 + step * self.directions)
         h = self.radius * 1e-2
         both = np.concatenate([V, -V]) * h
         index = np.repeat(np.arange(n), len(both))

@@ -268,8 +268,8 @@ class Scene:
         return out
 
 
-SHARED = tuple(f.name for f in fields(Scene) if f.init and f.name not in ("model", "x"))
-"""Options of every metric: its scene's."""
+SCENE_OPTIONS = [f.name for f in fields(Scene) if f.init and f.name not in ("model", "x")]
+"""Options that all metrics have: a scene's."""
 
 
 def _untouched(x: Any, kept: Any) -> Any:
@@ -459,7 +459,7 @@ def metric(core: Callable[..., Any]) -> Callable[..., Score]:
         parameters=[
             *(Parameter(n, Parameter.POSITIONAL_OR_KEYWORD) for n in ("model", "x", "explanation")),
             *own,
-            *(Parameter(n, keyword, default=0 if n == "seed" else None) for n in SHARED),
+            *(Parameter(n, keyword, default=0 if n == "seed" else None) for n in SCENE_OPTIONS),
         ],
         return_annotation=Score,
     )
@@ -482,8 +482,8 @@ def split(
 ) -> tuple[dict[str, Any], dict[str, Any]]:
     """A metric's own options, and those of its scene; an unknown one is refused."""
     for key in keywords:
-        if key not in own and key not in SHARED:
-            raise TypeError(unknown(f"option of {name}", key, [*own, *SHARED]))
+        if key not in own and key not in SCENE_OPTIONS:
+            raise TypeError(unknown(f"option of {name}", key, [*own, *SCENE_OPTIONS]))
     options = {key: value for key, value in keywords.items() if key in own}
     return options, {key: value for key, value in keywords.items() if key not in own}
 

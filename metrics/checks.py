@@ -6,6 +6,8 @@ from typing import Any
 
 import numpy as np
 
+from xai.inputs import is_whole
+
 
 def count(name: str, value: Any, *, least: int = 1) -> None:
     """Refuse what is no whole number of at least `least`.
@@ -17,8 +19,7 @@ def count(name: str, value: Any, *, least: int = 1) -> None:
     ...
     ValueError: steps=2.5: expected a positive integer
     """
-    whole = isinstance(value, int | np.integer) and not isinstance(value, bool)
-    if not (whole and value >= least):
+    if not (is_whole(value) and value >= least):
         wanted = "a positive integer" if least == 1 else f"an integer of at least {least}"
         raise ValueError(f"{name}={value!r}: expected {wanted}")
 

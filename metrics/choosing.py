@@ -32,6 +32,7 @@ from xai.metrics.score import mean
 from xai.model import is_module
 from xai.records import as_lines
 from xai.removal import Baseline
+from xai.suggest import unknown
 
 METHODS = ("occlusion", "shapley", "lime", "banzhaf")
 GRADIENTS = ("gradient_x_input", "integrated_gradients")
@@ -171,8 +172,6 @@ def choose(
     1.0
     """
     if neighbourhood not in QUESTIONS:
-        from xai.suggest import unknown
-
         raise ValueError(unknown("neighbourhood", neighbourhood, list(QUESTIONS)))
     if as_texts(x, texts=False) is not None:
         raise TypeError("choose asks about rows of numbers, and x holds texts: use xai.compare")
@@ -237,12 +236,11 @@ def _sensitivity(case: Case, reach: Any, copies: int) -> float:
 
 def _labelled(model: Any, data: Any, methods: Any) -> dict[str, Any]:
     if methods is None:
-        own = dict.fromkeys(METHODS)
+        own = {name: name for name in METHODS}
         if not is_module(model):
-            return {name: name for name in own}
+            return own
         mean = Baseline(data.mean(0) if is_tensor(data) else np.asarray(data).mean(axis=0))
-        slopes = {name: {"method": name, "removal": mean} for name in GRADIENTS}
-        return {name: name for name in own} | slopes
+        return own | {name: {"method": name, "removal": mean} for name in GRADIENTS}
     return labelled_methods(methods)
 
 

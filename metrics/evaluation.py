@@ -14,7 +14,7 @@ from xai.foreign import converted
 from xai.inputs import read
 from xai.methods import Method
 from xai.metrics.attributed import by_place, numbers_of, own_keywords
-from xai.metrics.case import Case, Scene, one_output, score, split
+from xai.metrics.case import SCENE_OPTIONS, Case, Scene, one_output, score, split
 from xai.metrics.controls import RANDOM, RandomExplain, explaining, random_like, replaced
 from xai.metrics.registry import Record, find
 from xai.metrics.report import Report
@@ -192,11 +192,8 @@ def _default(model: Any, x: Any, named: dict[str, Any], explain: Mapping[str, An
 
 
 def _unrepeatable(named: dict[str, Any], explain: Mapping[str, Any]) -> list[str]:
-    return [n for n, e in named.items() if n not in explain and _recipe(e) is None]
-
-
-def _recipe(explanation: Any) -> Any:
-    return explanation.recipe if isinstance(explanation, Explanation) else None
+    held = {n for n, e in named.items() if isinstance(e, Explanation) and e.recipe is not None}
+    return [name for name in named if name not in held.union(explain)]
 
 
 def scene_of_all(model: Any, x: Any, named: dict[str, Any], common: dict[str, Any]) -> Scene:
@@ -295,8 +292,8 @@ def labelled_methods(methods: Any) -> dict[str, Any]:
     return labelled
 
 
-SHARED = ("target", "y", "data", "players", "behavior", "batch_size", "n_jobs", "seed",
-           "feature_names", "categorical", "channel_axis")  # fmt: skip
+SHARED = [name for name in SCENE_OPTIONS if name != "removal"]
+"""Keywords that `explain` and all metrics have."""
 
 
 def explained_by(

@@ -14,7 +14,7 @@ from scipy import sparse
 from xai import streams
 from xai.archive import require
 from xai.game import Game
-from xai.inputs import Block, Inputs, is_tensor, on_host
+from xai.inputs import Block, Inputs, is_tensor, is_whole, on_host
 from xai.metrics import checks
 from xai.metrics.case import Scene
 from xai.metrics.proportions import clopper_pearson
@@ -103,7 +103,7 @@ def check(samples: int, confidence: float) -> None:
     """Refuse what is no positive whole number of samples, and what is no confidence."""
     if not (checks.is_number(confidence) and 0 < confidence < 1):
         raise ValueError(f"confidence={confidence!r}: expected a probability within (0, 1)")
-    if isinstance(samples, bool) or not isinstance(samples, int | np.integer):
+    if not is_whole(samples):
         raise TypeError(f"samples must be an integer, not {samples!r}")
     if samples < 1:
         raise ValueError(f"samples must be positive, not {samples}")

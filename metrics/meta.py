@@ -14,9 +14,14 @@ from xai.explanation import Explanation
 from xai.metrics import checks
 from xai.metrics.case import Case, Scene, score
 from xai.metrics.controls import RandomExplain, explaining, random_like, replaced
-from xai.metrics.evaluation import asked_metrics, by_name, named_explanations, scene_of_all
+from xai.metrics.evaluation import (
+    SIGNED,
+    asked_metrics,
+    by_name,
+    named_explanations,
+    scene_of_all,
+)
 from xai.metrics.numerics import levels, pearson
-from xai.metrics.registry import Record
 from xai.metrics.score import Floats, mean
 from xai.records import as_lines
 from xai.streams import as_seed
@@ -124,7 +129,8 @@ def meta_check(
     sign = 1 if record.better == "higher" else -1
     with scene_of_all(model, x, named, common) as scene:
         own = {n: sign * scored(scene, e, explain.get(n)) for n, e in named.items()}
-        flipped = {n: sign * scored(scene, replaced(e, np.negative)) if _signed(record) else None
+        signed = record.category in SIGNED
+        flipped = {n: sign * scored(scene, replaced(e, np.negative)) if signed else None
                    for n, e in named.items()}  # fmt: skip
         like = next(iter(named.values()))
         width = Case(scene, like).flat.shape[1]
@@ -160,12 +166,6 @@ def _untaken(name: str, taken: Container[str]) -> str:
     """A name, numbered where others have it: backgrounds are no part of a removal's."""
     numbered = (f"{name} ({i})" for i in count(2))
     return next(one for one in chain([name], numbered) if one not in taken)
-
-
-def _signed(record: Record) -> bool:
-    from xai.metrics.evaluation import SIGNED
-
-    return record.category in SIGNED
 
 
 def _better(values: Floats, others: Floats) -> float:

@@ -8,9 +8,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import ndtri
 
-from xai import streams
 from xai.again import keywords_of
 from xai.explanation import Explanation
 from xai.finite import named_by
@@ -18,7 +16,7 @@ from xai.inputs import on_host
 from xai.metrics.agreement import kind_of
 from xai.metrics.case import Case, Scene
 from xai.metrics.numerics import ratio
-from xai.metrics.perturb import fixed, moved, numbers
+from xai.metrics.perturb import fixed, moved, normals, numbers
 from xai.metrics.score import Floats
 from xai.metrics.subsets import of_halves
 from xai.removal import Baseline
@@ -69,9 +67,9 @@ class Areas:
 
 def _errors(said: Floats, done: Floats) -> tuple[float, float, float]:
     error = said - done
-    variance = done.var(axis=1).mean()
-    r2 = float(ratio(np.float64(1.0) * (error**2).mean(), variance))
-    return float((error**2).mean()), 1 - r2, float(np.abs(error).max())
+    square = float((error**2).mean())
+    r2 = 1 - float(ratio(square, done.var(axis=1).mean()))
+    return square, r2, float(np.abs(error).max())
 
 
 def areas_of(scene: Scene, data: Any, scale: float, samples: int) -> Areas:
@@ -84,7 +82,7 @@ def areas_of(scene: Scene, data: Any, scale: float, samples: int) -> Areas:
     for what, block in (("x", x), ("data", background)):
         if np.isnan(block[:, ~still]).any():
             raise ValueError(f"rows are moved by numbers, and {what} holds NaN: fill them first")
-    e = ndtri(streams.uniforms(scene.seed, streams.MOVE, np.arange(samples), d) + 2.0**-54)
+    e = normals(inputs, scene.seed, np.arange(samples)).reshape(samples, d)
     reach = np.where(still, 0.0, scale * background.std(axis=0))
     steps = reach * e
     shares = (np.arange(samples) + 0.5) / samples

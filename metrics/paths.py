@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xai.game import Game
+from xai.inputs import is_whole
 from xai.kernels.order import places
 from xai.known import keys_along
 from xai.metrics import checks
@@ -81,7 +82,7 @@ def amounts(k: Amount, d: int, name: str = "k") -> Sizes:
         )
     out = []
     for one in given:
-        whole = isinstance(one, int | np.integer) and not isinstance(one, bool)
+        whole = is_whole(one)
         if not (one >= 1 if whole else isinstance(one, float | np.floating) and 0 < one <= 1):
             raise ValueError(
                 f"{name}={one!r}: expected a number of players, or a fraction in (0, 1]"

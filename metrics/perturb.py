@@ -14,6 +14,7 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
+from scipy.special import ndtri
 
 from xai import streams
 from xai.again import rows_of
@@ -147,6 +148,12 @@ def copies(case: Case, radius: Any, samples: int, explain: Explain | None) -> Co
 
     key = ("copies", np.asarray(radius, np.float64).tobytes(), int(samples))
     return case.once(key, make, of=explain)
+
+
+def normals(inputs: Inputs, seed: int, samples: Indices) -> Floats:
+    """Standard normal numbers (samples, *shape), in double precision."""
+    u = streams.uniforms(seed, streams.MOVE, samples, int(np.prod(inputs.shape)))
+    return np.asarray(ndtri(u + 2.0**-54)).reshape(len(samples), *inputs.shape)
 
 
 def box(inputs: Inputs, radius: Any, samples: int, seed: int) -> Floats:

@@ -26,7 +26,7 @@ from xai.metrics.case import Case, Result, metric, outputs
 from xai.metrics.faithfulness import abpc
 from xai.metrics.models import run_alike
 from xai.metrics.numerics import FLAT, average_ranks, pearson, ratio, spearman
-from xai.metrics.perturb import Explain, explained, fixed, moved, numbers
+from xai.metrics.perturb import Explain, explained, fixed, moved, normals, numbers
 from xai.metrics.score import Floats
 from xai.replay import copied
 
@@ -261,12 +261,8 @@ def _smoothed(case: Case, explain: Explain | None, model: Any, draws: int, noise
     scene, n = case.scene, case.scene.n
     if draws == 0:
         return explained(case, scene.x, np.arange(n), explain, model)
-    from scipy.special import ndtri
-
     inputs = scene.seen.inputs
-    width = int(np.prod(inputs.shape))
-    u = streams.uniforms(scene.seed, streams.MOVE, np.arange(draws), width)
-    e = ndtri(u + 2.0**-54).reshape(draws, *inputs.shape)
+    e = normals(inputs, scene.seed, np.arange(draws))
     index = np.repeat(np.arange(n), draws)
     free = ~fixed(inputs)
     flat = numbers(inputs)[:, free.ravel()]
@@ -323,11 +319,8 @@ def _floor(case: Case, last: str) -> Floats:
             a = a.square().reshape(len(a), -1, a.shape[-1]).mean(1).sqrt()
         kept.append(a.abs().cpu().numpy())
 
-    hook = part.register_forward_pre_hook(keep)
-    try:
+    with part.register_forward_pre_hook(keep):
         outputs(case.scene.x, case.scene, np.arange(case.scene.n))
-    finally:
-        hook.remove()
     n = case.scene.n
     floors = channel_floor(np.concatenate(kept)) if kept else np.empty(0)
     return floors if len(floors) == n else np.full(n, np.nan)

@@ -270,12 +270,8 @@ def representation(case: Case, layer: Any, x: Any) -> Floats:
             parts.append(on_host(out.reshape(len(out), -1).double()))
             seen.clear()
 
-    with probe.watching() as seen:
-        hook = model.module.register_forward_hook(keep)
-        try:
-            outputs(x, case.scene, copied(case.scene, x))
-        finally:
-            hook.remove()
+    with probe.watching() as seen, model.module.register_forward_hook(keep):
+        outputs(x, case.scene, copied(case.scene, x))
     found = np.concatenate(parts)
     if len(found) != len(x):
         raise ValueError(

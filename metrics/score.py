@@ -85,10 +85,6 @@ class Score:
         """Number of rows without a score."""
         return int(np.isnan(self.values).sum())
 
-    @property
-    def _defined(self) -> Floats:
-        return self.values[~np.isnan(self.values)]
-
     def mean(self) -> float:
         """Mean over the rows that have a score; NaN where none has."""
         return mean(self.values)
@@ -96,7 +92,7 @@ class Score:
     @property
     def std_error(self) -> float:
         """Standard error of the mean, over rows; NaN with fewer than two."""
-        kept = self._defined
+        kept = self.values[~np.isnan(self.values)]
         return float(kept.std(ddof=1) / np.sqrt(len(kept))) if len(kept) > 1 else float("nan")
 
     def gap(self, groups: Any) -> float:
@@ -117,9 +113,7 @@ class Score:
     def beside(self, what: str) -> float | None:
         """Mean over the rows of a "floor" or "faithfulness" that the metric is read with."""
         figures = self.info.get(what)
-        if figures is None:
-            return None
-        return mean(figures)
+        return None if figures is None else mean(figures)
 
     def _with(self) -> list[str]:
         floor, faith = self.beside("floor"), self.beside("faithfulness")

@@ -13,6 +13,7 @@ from xai.inputs import on_host
 from xai.metrics import checks
 from xai.metrics.case import Case, Result, metric
 from xai.metrics.score import Floats
+from xai.suggest import unknown
 
 Indices = NDArray[np.intp]
 
@@ -74,8 +75,6 @@ def simulatability(
     (True, ['interval', 'shuffled', 'std_error', 'with_explanations', 'without'])
     """
     if shown not in ("learning", "always"):
-        from xai.suggest import unknown
-
         raise ValueError(unknown("shown", shown, ("learning", "always")))
     from sklearn.model_selection import KFold
 

@@ -288,7 +288,13 @@ class Several(torch.nn.Module):
 
 @pytest.mark.parametrize(
     ("kind", "output"),
-    [("tuple", 1), ("dict", "scores"), ("dict", lambda out: out["scores"]), ("object", None)],
+    [
+        ("tuple", 1),
+        ("tuple", np.int64(1)),
+        ("dict", "scores"),
+        ("dict", lambda out: out["scores"]),
+        ("object", None),
+    ],
 )
 def test_one_of_several_outputs_is_explained(network_case, run, kind, output):
     model, keywords = xai.TorchModel(Several(kind), output=output), {}

@@ -161,6 +161,13 @@ def test_methods_on_one_absolute_scale() -> None:
     assert len(figure.axes) == 4
 
 
+def test_a_row_may_be_numpys_number() -> None:
+    one, double = made(), replace(made(), values=2 * made().values)
+    drawn = [xai.plots.compare([one, double], rows=row) for row in (1, np.int64(1))]
+    same, other = (pixels(figure.axes[2]) for figure in drawn)
+    np.testing.assert_array_equal(same, other)
+
+
 def test_methods_of_one_name_are_told_apart() -> None:
     one, other = made(), made()
     other = replace(other, removal="Blur(sigma=3)")

@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 from xai.archive import as_array
 from xai.explanation import Explanation
 from xai.foreign import converted
-from xai.inputs import on_host
+from xai.inputs import is_whole, on_host
 from xai.least_complexity import PROCEDURES
 from xai.suggest import unknown
 
@@ -234,7 +234,7 @@ def _ava(
     if rows.shape[1] != points.shape[1]:
         raise ValueError(f"query has {rows.shape[1]} columns, the neighbours {points.shape[1]}")
     m = len(points) if k is None else k
-    if isinstance(m, bool) or not isinstance(m, int | np.integer) or not 1 <= m <= len(points):
+    if not is_whole(m) or not 1 <= m <= len(points):
         raise ValueError(f"k={k!r}: expected a number of neighbours, 1 to {len(points)}")
     near, rho = _nearest(rows, points, int(m), distance)
     share = _closeness(rho, _shares(weights, len(points))[near])

@@ -187,12 +187,12 @@ class _Run:
         exact, runs = np.empty(n, bool), np.empty(n, object)
         for rows, result in results:
             exact[rows], runs[rows] = result.by_row()
-        shape = self.setting.partition.shape
-        first = results[0][1]
+        partition, first = self.setting.partition, results[0][1]
+        d = int(partition.counts.max())
 
         def gather(name: str, fill: float = np.nan) -> NDArray[Any]:
             k = first.values.shape[2]
-            tail = (k,) if name in ("base_value", "prediction") else (self._d, k)
+            tail = (k,) if name in ("base_value", "prediction") else (d, k)
             out = np.full((n, *tail), fill)
             for rows, result in results:
                 part = getattr(result, name)
@@ -211,8 +211,11 @@ class _Run:
         def cut(array: NDArray[Any] | None, players: bool) -> Any:
             if array is None:
                 return None
-            array = array.reshape(n, *shape, array.shape[-1]) if players else array
+            array = array.reshape(n, *partition.shape, array.shape[-1]) if players else array
             return array if keep else array[..., 0]
+
+        def info(key: str) -> NDArray[Any]:
+            return _padded([(rows, r.info[key]) for rows, r in results if key in r.info], n)
 
         target = self.setting.resolved.index
         if self.setting.recipe.of_data_set:
@@ -226,13 +229,12 @@ class _Run:
             spent=spent,
             converged=self._converged(results, n),
             interactions=self._interactions(results, n),
-            info={key: cut(self._info(results, key, n), False) for key in first.info}
-            | self._told_by_players(),
+            info={key: cut(info(key), False) for key in first.info} | self._told_by_players(),
             data=_own_copy(self.x, self.setting.rows),
             feature_names=self._feature_names(feature_names),
             output_names=list(self.setting.values.names),
             target=target if keep else target[:, 0],
-            players=self.setting.partition.description,
+            players=partition.description,
             method=self.setting.recipe.name,
             removal=repr(self.setting.recipe.removal),
             behavior=repr(self.setting.recipe.behavior),
@@ -242,7 +244,7 @@ class _Run:
             activations=None if self.setting.cut is None else self.setting.cut.activations,
             layer="" if self.setting.cut is None else self.setting.cut.name,
             channel_axis=self.setting.axis,
-            spans=self._spans,
+            spans=None if partition.overlap is None else partition.overlap.spans,
             exact=exact,
             runs=runs.astype(str),
         )
@@ -266,15 +268,6 @@ class _Run:
             return np.full((rows.n, *rows.shape), -1, np.intp)
         return np.broadcast_to(owner, (rows.n, *rows.shape)).copy()
 
-    @property
-    def _spans(self) -> NDArray[np.intp] | None:
-        overlap = self.setting.partition.overlap
-        return None if overlap is None else overlap.spans
-
-    @property
-    def _d(self) -> int:
-        return int(self.setting.partition.counts.max())
-
     def _converged(
         self, results: list[tuple[NDArray[np.intp], Attribution]], n: int
     ) -> NDArray[np.bool_] | None:
@@ -284,11 +277,6 @@ class _Run:
         for rows, result in results:
             out[rows] = result.converged
         return out
-
-    def _info(
-        self, results: list[tuple[NDArray[np.intp], Attribution]], key: str, n: int
-    ) -> NDArray[Any]:
-        return _padded([(rows, r.info[key]) for rows, r in results if key in r.info], n)
 
     def _interactions(
         self, results: list[tuple[NDArray[np.intp], Attribution]], n: int

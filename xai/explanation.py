@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from xai._version import __version__
 from xai.archive import pack, require, unpack
+from xai.inputs import is_whole
 from xai.resize import resize
 from xai.text import words_of
 
@@ -137,7 +138,7 @@ class Explanation:
 
     def __getitem__(self, rows: int | slice | Sequence[int] | NDArray[Any]) -> Explanation:
         """A batch of the chosen rows: an int keeps a batch of one."""
-        if isinstance(rows, int | np.integer) and not isinstance(rows, bool):
+        if is_whole(rows):
             if not -len(self) <= rows < len(self):
                 raise IndexError(f"row {rows} is out of range for {len(self)} explained rows")
             rows = [int(rows) % len(self)]

@@ -22,7 +22,7 @@ from scipy import sparse
 from xai.behavior.base import Values
 from xai.composition import Composer, Table, composer
 from xai.finite import refuse_infinite
-from xai.inputs import Block, Inputs, is_tensor, on_host
+from xai.inputs import Block, Inputs, is_tensor, is_whole, on_host
 from xai.model import Model, check_width
 from xai.partition import Partition
 from xai.progress import Progress
@@ -258,8 +258,7 @@ class FunctionGame(Game):
     """A game given as a set function; one row, one draw."""
 
     def __init__(self, v: Callable[[Any], Any], n_players: int) -> None:
-        whole = isinstance(n_players, int | np.integer) and not isinstance(n_players, bool)
-        if not whole or n_players < 1:
+        if not is_whole(n_players) or n_players < 1:
             raise ValueError(f"n_players must be a positive integer, not {n_players!r}")
         self._v = v
         self.n_players = n_players = int(n_players)

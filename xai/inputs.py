@@ -11,7 +11,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, TypeGuard
 
 import narwhals as nw
 import numpy as np
@@ -26,6 +26,11 @@ def is_tensor(x: object) -> bool:
     """Whether `x` is a torch tensor; never imports torch."""
     torch = sys.modules.get("torch")
     return torch is not None and isinstance(x, torch.Tensor)
+
+
+def is_whole(value: object) -> TypeGuard[int]:
+    """Whether a value is one whole number, Python's or NumPy's, and no bool."""
+    return isinstance(value, int | np.integer) and not isinstance(value, bool)
 
 
 def on_host(value: Any) -> Any:

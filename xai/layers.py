@@ -325,12 +325,9 @@ class Probe:
 
         kinds = torch.nn.TransformerEncoderLayer, torch.nn.MultiheadAttention
         fuses = any(isinstance(part, kinds) for part in self.module.modules())
-        with held(_unfused, [torch.backends.mha] if fuses else []):
-            handle = self.layer.register_forward_hook(function)
-            try:
-                yield
-            finally:
-                handle.remove()
+        unfused = held(_unfused, [torch.backends.mha] if fuses else [])
+        with unfused, self.layer.register_forward_hook(function):
+            yield
 
 
 def _unfused(mha: Any) -> Callable[[], object]:
@@ -375,7 +372,7 @@ def _rest(
     for way in (behind_one, behind_each, behind_copies):
         rest = replace(
             model,
-            call=_without_gradients(way),
+            call=torch.no_grad()(way),
             prepare=lambda block: block,
             forward=way,
             by_row=True,
@@ -414,16 +411,6 @@ def _meets(
         if out.shape != outputs[part].shape or np.abs(out - outputs[part]).max() > agree * scale:
             return False, spent
     return True, spent
-
-
-def _without_gradients(way: Way) -> Way:
-    import torch
-
-    def call(block: Tensor, rows: Indices) -> Any:
-        with torch.no_grad():
-            return way(block, rows)
-
-    return call
 
 
 # -------------------------------------------------------------------------------- feature maps

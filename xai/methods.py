@@ -201,7 +201,7 @@ _METHODS = (
     Method(Blur(), Prediction("probability"), PenalizedSubset(), "meaningful_perturbation",
            inputs=_NETWORK,
            paper="Fong & Vedaldi 2017, Interpretable explanations of black boxes"),
-    Method(Inpaint(), Margin(), MinimalSubset(), "mir", inputs="image; any model",
+    Method(Inpaint(), Margin(), MinimalSubset(), "mir", inputs=_IMAGE,
            image=(Inpaint(), Superpixels()),
            paper="Zhou et al. 2015, Object detectors emerge in deep scene CNNs"),
     Method(Baseline(0), Prediction(), Sobol(), "craft", inputs=_NETWORK,

@@ -266,8 +266,11 @@ def wrap(model: Any, inputs: Inputs) -> Model:
     """Find how to call `model` on rows like `inputs`, and what its outputs mean."""
     check_model(model)
     if is_module(model):
+        import torch
+
         runs = as_torch_model(model)
-        call, prepare = _without_gradients(runs), _module_inputs(runs.module, inputs)
+        # torch switches gradients thread by thread, and so call by call
+        call, prepare = torch.no_grad()(runs.__call__), _module_inputs(runs.module, inputs)
         return Model(call, prepare, "module", torch_model=runs, forward=runs)
     if not _predicts(model):
         forward = model if is_tensor(inputs.block) else None
@@ -301,17 +304,6 @@ def wrap(model: Any, inputs: Inputs) -> Model:
     return Model(
         model.predict, prepare, "amount", is_ensemble=many, reads=_reads(model), estimator=model
     )
-
-
-def _without_gradients(module: Any) -> Callable[[Any], Any]:
-    """The module's forward pass without gradients, which torch switches thread by thread."""
-    import torch
-
-    def call(batch: Any) -> Any:
-        with torch.no_grad():
-            return module(batch)
-
-    return call
 
 
 def _refuse_pairs(model: Any, labels: Any) -> None:

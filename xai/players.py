@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xai.concepts.players import Concepts
-from xai.inputs import Inputs, is_tensor, on_host
+from xai.inputs import Inputs, is_tensor, is_whole, on_host
 from xai.partition import Partition, Players
 from xai.regions import Channels, Grid, Patches, Pixels, Superpixels, Windows
 from xai.suggest import unknown
@@ -215,7 +215,7 @@ def column_index(column: Any, names: Sequence[str]) -> int:
     >>> column_index("age", ["sex", "age"]), column_index(0, ["sex", "age"])
     (1, 0)
     """
-    if isinstance(column, int | np.integer) and not isinstance(column, bool):
+    if is_whole(column):
         if str(column) in names:
             return list(names).index(str(column))
         if not 0 <= column < len(names):

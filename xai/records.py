@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from html import escape
 from typing import Generic, TypeVar
 
@@ -58,9 +58,6 @@ class Table(Sequence[R], Generic[R]):
 
     def __len__(self) -> int:
         return len(self._records)
-
-    def __iter__(self) -> Iterator[R]:
-        return iter(self._records)
 
     def _cells(self) -> list[list[str]]:
         fields = self._columns.values()

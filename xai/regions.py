@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xai.archive import as_array, require
-from xai.inputs import Inputs
+from xai.inputs import Inputs, is_whole
 from xai.partition import Indices, Line, Overlap, Partition, Players
 from xai.suggest import unknown
 
@@ -17,8 +17,7 @@ from xai.suggest import unknown
 def _sides(name: str, value: Any) -> tuple[int, int]:
     """A height and a width from an int or a pair of them."""
     pair = value if isinstance(value, tuple | list) else (value, value)
-    whole = [isinstance(side, int | np.integer) and not isinstance(side, bool) for side in pair]
-    if len(pair) != 2 or not all(whole):
+    if len(pair) != 2 or not all(map(is_whole, pair)):
         raise TypeError(f"{name}: expected a number of pixels or (height, width), not {value!r}")
     if min(pair) < 1:
         raise ValueError(f"{name}: expected at least 1 pixel, not {value!r}")
@@ -119,7 +118,7 @@ class Grid(Players):
     def encode(self, inputs: Inputs, channel_axis: int | None) -> Partition:
         """One player for each cell, left to right, top to bottom."""
         sides = height_width(self, inputs, channel_axis)
-        if isinstance(self.cells, bool) or not isinstance(self.cells, int | np.integer):
+        if not is_whole(self.cells):
             raise TypeError(f"Grid(cells): expected a number of cells, not {self.cells!r}")
         if self.cells < 1:
             raise ValueError(f"Grid(cells): expected at least 1, not {self.cells!r}")

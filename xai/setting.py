@@ -24,7 +24,7 @@ from xai.game import (
     ModelGame,
     batch_rows,
 )
-from xai.inputs import Inputs, is_tensor, on_host, read
+from xai.inputs import Inputs, is_tensor, is_whole, on_host, read
 from xai.methods import Method, find
 from xai.model import (
     Model,
@@ -323,7 +323,7 @@ def check_counts(**counts: int | None) -> None:
     for name, value in counts.items():
         if value is None:
             continue
-        if isinstance(value, bool) or not isinstance(value, int | np.integer):
+        if not is_whole(value):
             raise TypeError(f"{name} must be an integer, not {value!r}")
         if name == "budget":  # too small a one is the summary's to refuse, which knows the least
             continue
@@ -340,7 +340,7 @@ def _channel_axis(inputs: Inputs, model: Model, given: int | None) -> int | None
             )
         return None
     if given is not None:
-        if isinstance(given, bool) or not isinstance(given, int | np.integer):
+        if not is_whole(given):
             raise TypeError(f"channel_axis must be 1 (channels first) or -1 (last), not {given!r}")
         if given % 4 not in (1, 3):
             raise ValueError(f"channel_axis={given}: expected 1 (channels first) or -1 (last)")

@@ -9,7 +9,7 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from xai.inputs import on_host
+from xai.inputs import is_whole, on_host
 from xai.suggest import unknown
 
 
@@ -68,7 +68,7 @@ def label_index(value: object, labels: Sequence[object]) -> int:
 
 def one_index(target: object, labels: Sequence[object], names: Sequence[str], k: int) -> int:
     """A single output: an int is an index, anything else a label."""
-    if isinstance(target, int | np.integer) and not isinstance(target, bool):
+    if is_whole(target):
         if not 0 <= target < k:
             raise _out_of_range(target, labels, k)
         return int(target)
@@ -113,8 +113,7 @@ def resolve(
     if isinstance(target, str) and target == "all":
         return Resolved(np.tile(np.arange(k), (n, 1)), axis=True)
     if isinstance(target, Top):
-        whole = isinstance(target.k, int | np.integer) and not isinstance(target.k, bool)
-        if not whole or not 1 <= target.k <= k:
+        if not is_whole(target.k) or not 1 <= target.k <= k:
             raise ValueError(f"Top({target.k!r}): the model has {k} outputs; ask for 1 to {k}")
         order = np.argsort(-outputs, axis=1, kind="stable")[:, : target.k]
         return Resolved(order.astype(np.intp), axis=True)

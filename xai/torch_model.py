@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypeVar
 
@@ -90,7 +90,7 @@ class TorchModel:
             return self.output(out)
         if self.output is None:
             return out if isinstance(out, torch.Tensor) else getattr(out, "logits", out)
-        if isinstance(self.output, int):
+        if not isinstance(self.output, str):
             return out[self.output]
         if not isinstance(out, dict):
             return getattr(out, self.output)
@@ -220,13 +220,11 @@ def leaves_watched(module: Module, note: Callable[[str, Any], None]) -> Iterator
 
         return look
 
-    leaves = [(n, p) for n, p in module.named_modules() if not list(p.children())]
-    handles = [part.register_forward_hook(watch(name)) for name, part in leaves]
-    try:
+    with ExitStack() as hooks:
+        for name, part in module.named_modules():
+            if not list(part.children()):
+                hooks.enter_context(part.register_forward_hook(watch(name)))
         yield
-    finally:
-        for handle in handles:
-            handle.remove()
 
 
 def as_torch_model(model: Any) -> TorchModel:

@@ -66,10 +66,7 @@ class Concept(Behavior):
             u = self.bank.coefficients_of(a, axis).select(axis, i)
             return u.reshape(len(u), -1).mean(1, keepdim=True)
 
-        def call(batch: Any) -> Any:
-            with torch.no_grad():
-                return forward(batch)
-
+        call = torch.no_grad()(forward)
         return replace(model, call=call, forward=forward, scale="amount", labels=())
 
     def bind(self, view: View) -> Values:

@@ -21,10 +21,10 @@ from xai.concepts.crops import (
     read_only,
     windows,
 )
-from xai.concepts.factors import Factors, factorise, is_whole
+from xai.concepts.factors import Factors, factorise
 from xai.concepts.importance import Importance, importance
 from xai.concepts.nnls import coefficients
-from xai.inputs import on_host
+from xai.inputs import is_whole, on_host
 
 if TYPE_CHECKING:
     from torch import Tensor

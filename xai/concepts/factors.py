@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xai.concepts.nnls import coefficients
+from xai.inputs import is_whole
 from xai.suggest import unknown
 
 Floats: TypeAlias = NDArray[np.floating]
@@ -61,11 +62,6 @@ def factorise(A: Floats, r: int, how: str, seed: int) -> tuple[Floats, Floats, s
     W, converged = _HOW[how](A - offset, r, seed)
     length = np.linalg.norm(W, axis=1, keepdims=True)
     return np.asarray(W / np.where(length > 0, length, 1), A.dtype), offset, how, converged
-
-
-def is_whole(number: Any) -> bool:
-    """Whether it is an int, and no bool."""
-    return isinstance(number, int | np.integer) and not isinstance(number, bool)
 
 
 def _nmf(A: Floats, r: int, seed: int) -> tuple[Floats, bool]:

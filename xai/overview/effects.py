@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xai.inputs import cells_of, holds_numbers, is_missing, is_tensor, native_pool, on_host
+from xai.players import column_index
 from xai.removal import Marginal
 from xai.setting import Setting, check_counts, open_setting
 from xai.targets import Target
@@ -248,10 +249,6 @@ def _nothing_removed(x: Any, kept: Any) -> Any:
 # Tables of any make
 
 
-def _names_of(data: Any, d: int) -> list[Any]:
-    return list(data.columns) if hasattr(data, "columns") else list(range(d))
-
-
 def _width(data: Any) -> int:
     shape = tuple(getattr(data, "shape", ()))
     if len(shape) != 2:
@@ -263,12 +260,10 @@ def _column(
     data: Any, feature: int | str, names: Sequence[str] | None
 ) -> tuple[int, str, NDArray[Any]]:
     """Place, name and values of a column."""
-    from xai.players import column_index
-
     d = _width(data)
     if names is not None and len(names) != d:
         raise ValueError(f"feature_names has {len(names)} names for {d} columns")
-    known = [str(name) for name in (_names_of(data, d) if names is None else names)]
+    known = list(map(str, getattr(data, "columns", range(d)) if names is None else names))
     j = column_index(feature, known)
     if hasattr(data, "columns"):
         return j, known[j], cells_of(nw.from_native(data, eager_only=True)[:, j].to_native())

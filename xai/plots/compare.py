@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from xai.plots.choose import is_picture
 from xai.plots.series import methods
 from xai.plots.side_by_side import maps, named
@@ -62,9 +64,9 @@ def compare(
     ['shapley', 'occlusion']
     """
     found = named(explanations)
+    lines = np.atleast_1d(rows).tolist()
     if all(is_picture(one) for one in found.values()):
-        lines = [rows] if isinstance(rows, int) else list(rows)
         return maps(found, lines, output, shared=bool(shared), **options)
-    if not isinstance(rows, int):
+    if np.ndim(rows):
         raise ValueError("tables are compared one row at a time: pass rows=an index")
-    return methods(found, rows, output, shared=shared is not False, **options)
+    return methods(found, lines[0], output, shared=shared is not False, **options)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from xai.plots.picture import LUMINANCE
 from xai.plots.style import NEUTRAL, ink, signed
 from xai.resize import resize
 
@@ -88,7 +89,7 @@ def lay(
     limits: Sequence[tuple[float, float]],
 ) -> None:
     """Concepts in their colours over a pale, grey picture."""
-    grey = picture if picture.ndim == 2 else picture @ np.array([0.299, 0.587, 0.114])
+    grey = picture if picture.ndim == 2 else picture @ LUMINANCE
     ax.imshow(grey, cmap="gray", vmin=-0.4, vmax=1.1)
     heats = []
     for small, (low, high) in zip(maps, limits, strict=True):

@@ -109,7 +109,7 @@ def read_many(given: Explanation, output: int | str | None = None) -> Many:
         raise ValueError("many rows together need the same players in every row")
     n = len(explanation)
     places, name = _places(explanation, output)
-    values = _chosen(explanation.values, places).reshape(n, -1)
+    values = chosen(explanation.values, places).reshape(n, -1)
     errors, width = known(explanation.std_error), values.shape[1]
     # NaN fills these rows up where others, that were left out, have more players.
     filled = np.isnan(values).all(axis=0) & (np.arange(width) > owners[0].max())
@@ -121,12 +121,12 @@ def read_many(given: Explanation, output: int | str | None = None) -> Many:
         output=name,
         names=names_of_players(explanation, width)[:d],
         values=values[:, :d],
-        std_error=None if errors is None else _chosen(errors, places).reshape(n, -1)[:, :d],
+        std_error=None if errors is None else chosen(errors, places).reshape(n, -1)[:, :d],
         data=data,
         categories=categories,
-        base=_chosen(explanation.base_values, places),
-        prediction=_chosen(explanation.predictions, places),
-        interactions=None if inter is None else _chosen(inter, places)[:, :d, :d],
+        base=chosen(explanation.base_values, places),
+        prediction=chosen(explanation.predictions, places),
+        interactions=None if inter is None else chosen(inter, places)[:, :d, :d],
     )
 
 
@@ -142,7 +142,7 @@ def _places(explanation: Explanation, output: int | str | None) -> tuple[Any, st
     return (None if first is None else np.array([place for place, _ in found])), name
 
 
-def _chosen(array: Floats, places: NDArray[np.intp] | None) -> Floats:
+def chosen(array: Floats, places: NDArray[np.intp] | None) -> Floats:
     """Each row's place on the last axis."""
     if places is None:
         return array

@@ -96,7 +96,7 @@ def _masks(explanation: Explanation, row: int, shown: Panel) -> Floats:
 def faded(photo: Floats, mask: Floats) -> Floats:
     """A photograph whose removed parts, mask 0, are the middle of its own colours, greyed."""
     colour = photo if photo.ndim == 3 else np.repeat(photo[..., None], 3, axis=-1)
-    mean = np.full(3, 0.5 + 0.5 * float(colour.mean()))
+    mean = 0.5 + 0.5 * float(colour.mean())
     ghost = 0.75 * mean + 0.25 * colour.mean(axis=-1, keepdims=True)
     return np.asarray(mask[..., None] * colour + (1 - mask[..., None]) * ghost)
 

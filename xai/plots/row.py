@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from xai.archive import as_array
 from xai.foreign import as_explanation
+from xai.inputs import is_whole
 
 if TYPE_CHECKING:
     from xai.explanation import Explanation
@@ -93,7 +94,7 @@ class Row:
 
 def check_count(count: object) -> None:
     """Refuse a `max_display` that is no number of features."""
-    if isinstance(count, bool) or not isinstance(count, int | np.integer) or count < 1:
+    if not is_whole(count) or count < 1:
         raise ValueError(f"max_display must be an integer of at least 1, not {count!r}")
 
 

@@ -160,7 +160,7 @@ def curves(
     first = next(iter(found.values()))
     title(axes, [f"{first.name}: {first.better} is better"], width=60)
     done = "put back" if first.name == "insertion" else "changed"
-    band = ["bands: ±1.96 standard errors over rows (95 %)"] if longest > 1 else []
+    band = [f"bands: ±{Z95} standard errors over rows (95 %)"] if longest > 1 else []
     axes.set_xlabel("\n".join([f"players {done} (%)", *band]))
     axes.set_ylabel("value of the output")
     legend_beside(axes, own=ax is None)

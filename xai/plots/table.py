@@ -243,8 +243,5 @@ def check_additive(shown: Row) -> None:
 def notes(shown: Row, *, over: bool = False) -> list[str]:
     """Say what the reader of the bars must know."""
     whiskers = f"whiskers: ±{Z95} standard errors{' over rows' if over else ''} (95 %)"
-    return [*([] if shown.std_error is None else [whiskers]), *_left_out(shown)]
-
-
-def _left_out(shown: Row) -> list[str]:
-    return [f"left out, their value is NaN: {shown.undefined}"] if shown.undefined else []
+    left_out = f"left out, their value is NaN: {shown.undefined}"
+    return [whiskers] * (shown.std_error is not None) + [left_out] * bool(shown.undefined)

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from xai.inputs import Block, is_tensor
+from xai.inputs import Block, is_tensor, is_whole
 from xai.removal.base import Context, Draws, Indices, Removal, as_floats, back, joined
 
 SIGMA = 20 / 224
@@ -89,8 +89,7 @@ class BlurPyramid(Removal):
 
     def bind(self, context: Context) -> Draws:
         """One draw: the image where it is kept, its blurs elsewhere."""
-        whole = isinstance(self.levels, int | np.integer) and not isinstance(self.levels, bool)
-        if not whole or self.levels < 2:
+        if not is_whole(self.levels) or self.levels < 2:
             raise ValueError(f"levels must be an integer of at least 2, not {self.levels!r}")
         strongest = Blur(self.sigma).bind(context)
         steps = 1 - np.arange(self.levels) / (self.levels - 1)

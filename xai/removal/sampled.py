@@ -12,7 +12,7 @@ from scipy import sparse
 
 from xai import streams
 from xai.archive import as_array
-from xai.inputs import Block, Inputs, is_tensor
+from xai.inputs import Block, Inputs, is_tensor, is_whole
 from xai.removal.base import Context, Draws, Indices, Removal, of_known
 
 REPEATS = 10
@@ -304,7 +304,7 @@ def endless(generate: Callable[[Indices], Block], n_draws: int) -> Draws:
 
 def positive(name: str, value: int) -> None:
     """Refuse a count that is none."""
-    if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < 1:
+    if not is_whole(value) or value < 1:
         raise ValueError(f"{name} must be a positive integer, not {value!r}")
 
 

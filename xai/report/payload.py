@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from xai.plots.choose import is_picture
-from xai.plots.many import columns_of
+from xai.plots.many import chosen, columns_of
 from xai.plots.picture import Floats, Panel, Scale, panel
 from xai.plots.row import known, locate, names_of_players, per_row
 from xai.plots.style import diverging, sequential
@@ -82,8 +82,7 @@ def _method(name: str, one: Explanation, output: int | str | None) -> Json:
 
 
 def _of(array: Floats, places: Any) -> Floats:
-    chosen = array if places is None else array[np.arange(len(array)), ..., places]
-    return np.asarray(chosen.reshape(len(array), -1))
+    return chosen(array, places).reshape(len(array), -1)
 
 
 def _table(explanations: Mapping[str, Explanation]) -> Json:

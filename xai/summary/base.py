@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar
 
 import numpy as np
@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from xai import streams
 from xai.game import Coalitions, Floats, FunctionGame, Game, Indices, Masks
+from xai.inputs import is_whole
 from xai.streams import as_seed
 
 
@@ -229,9 +230,7 @@ class Summary(ABC):
         ValueError
             The budget is below the least that works, which the message names.
         """
-        if budget is not None and (
-            isinstance(budget, bool) or not isinstance(budget, int | np.integer)
-        ):
+        if budget is not None and not is_whole(budget):
             raise TypeError(f"budget must be an integer number of model rows, not {budget!r}")
         if tolerance is not None:
             _check_tolerance(tolerance)
@@ -260,16 +259,14 @@ def _squeezed(result: Attribution, evaluations: int, *, flat: bool) -> Attributi
     def cut(array: Any) -> Any:
         return None if array is None else array[0, ..., 0] if flat else array[0]
 
-    return Attribution(
+    return replace(
+        result,
         values=cut(result.values),
         std_error=cut(result.std_error),
         base_value=cut(result.base_value),
         prediction=cut(result.prediction),
         evaluations=evaluations,
-        converged=result.converged,
         interactions=cut(result.interactions),
-        info=result.info,
-        ran=result.ran,
     )
 
 
@@ -294,7 +291,7 @@ def check_samples(what: str, samples: object, *, least: int, name: str = "sample
     """Refuse a number of samples (None: left open) that is no integer, or too small."""
     if samples is None:
         return
-    if isinstance(samples, bool) or not isinstance(samples, int | np.integer) or samples < least:
+    if not is_whole(samples) or samples < least:
         raise ValueError(f"{name}={samples!r}: {what} needs an integer of at least {least}")
 
 

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from xai import streams
 from xai.game import BLOCK_BYTES, Floats, Game, Indices
+from xai.inputs import is_whole
 from xai.kernels.masks import add_moments, interpolate
 from xai.summary.base import Attribution, Plan, finish, stops, within
 
@@ -75,8 +76,7 @@ class SmoothGrid:
 
     def check(self, shape: tuple[int, ...]) -> None:
         """Refuse players that are no grid of pixels, and cells that are no positive integer."""
-        whole = isinstance(self.cells, int | np.integer) and not isinstance(self.cells, bool)
-        if not whole or self.cells < 1:
+        if not is_whole(self.cells) or self.cells < 1:
             raise ValueError(f"SmoothGrid(cells={self.cells!r}): expected a positive integer")
         if len(shape) != 2:
             raise ValueError(

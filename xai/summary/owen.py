@@ -13,6 +13,7 @@ from scipy import sparse
 
 from xai import streams
 from xai.game import Coalitions, Floats, Game, Indices
+from xai.inputs import is_whole
 from xai.suggest import unknown
 from xai.summary.base import (
     Attribution,
@@ -115,7 +116,7 @@ def _read(item: Any, d: int, names: list[str], seen: list[int]) -> Tree:
         if item not in names:
             raise ValueError(unknown("player in groups:", item, names))
         player = names.index(item)
-    elif isinstance(item, bool) or not isinstance(item, int | np.integer):
+    elif not is_whole(item):
         raise TypeError(f"groups must hold players by index or name, not {item!r}")
     elif not 0 <= item < d:
         raise ValueError(f"groups holds the player {item}; there are players 0 to {d - 1}")

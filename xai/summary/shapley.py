@@ -8,6 +8,7 @@ from typing import ClassVar, Literal, TypeAlias
 import numpy as np
 
 from xai.game import Game
+from xai.inputs import is_whole
 from xai.suggest import unknown
 from xai.summary.base import (
     Attribution,
@@ -102,8 +103,7 @@ class Shapley(Summary):
     def _check(self) -> None:
         if self.estimator not in ESTIMATORS:
             raise ValueError(unknown("estimator", self.estimator, ESTIMATORS))
-        whole = isinstance(self.size, int | np.integer) and not isinstance(self.size, bool)
-        if not whole or self.size < 1:
+        if not is_whole(self.size) or self.size < 1:
             raise ValueError(f"size={self.size!r}: a Gaussian process needs a positive integer")
         used = self.order == 1 and self.estimator in ("auto", "gp")
         if self.size != type(self).size and not used:

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from xai import streams
 from xai.game import Floats, Game, Indices
+from xai.inputs import is_whole
 from xai.summary.base import (
     Attribution,
     Budget,
@@ -109,8 +110,7 @@ class Sobol(Summary):
 
 def check_scrambles(scrambles: Any, *, least: int) -> None:
     """Refuse fewer scrambles than an error needs."""
-    whole = isinstance(scrambles, int | np.integer) and not isinstance(scrambles, bool)
-    if not whole or scrambles < least:
+    if not is_whole(scrambles) or scrambles < least:
         raise ValueError(f"scrambles={scrambles!r}: expected an integer of at least {least}")
 
 
