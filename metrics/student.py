@@ -101,9 +101,16 @@ def _balanced(case: Case, predicted: Indices, gain: Floats) -> dict[str, Floats]
     """The gain as if the model were right on half of the rows, where their labels are known."""
     if case.scene.y is None:
         return {}
-    labels = list(case.scene.seen.model.labels)
+    classes = range(case.scene.seen.outputs.shape[1])
+    labels = list(case.scene.seen.model.labels) or list(classes)
     given = np.asarray(on_host(case.scene.y)).tolist()
-    truth = np.array([labels.index(v) for v in given] if labels else given)
+    for label in given:
+        if label not in labels:
+            raise ValueError(
+                f"y holds {label!r}, but labels are class indices for this model: integers from "
+                f"0 to {classes[-1]}"
+            )
+    truth = np.array([labels.index(v) for v in given])
     parts = [gain[predicted == truth], gain[predicted != truth]]
     halves = [part.mean() if len(part) else np.nan for part in parts]
     return {"balanced": np.asarray(np.mean(halves))}

@@ -538,6 +538,9 @@ def test_gains_are_balanced_by_whether_the_model_is_right(lesson):
     forest = RandomForestClassifier(5, random_state=0).fit(x, np.array(["no", "yes"])[predicted])
     named = np.array(["no", "yes"])[y]
     assert np.isfinite(metrics.simulatability(forest, x, e.values, y=named).info["balanced"])
+    for wrong in (np.where(y, 1.0, np.nan), y.astype(str), y + 1):
+        with pytest.raises(ValueError, match="integers from 0 to 1"):
+            metrics.simulatability(opposite, x, e, y=wrong)
 
 
 def test_what_is_known_already_cannot_be_taught():
