@@ -84,12 +84,15 @@ def simulatability(
     if len(x) < 2 * folds:
         raise ValueError(f"folds={folds}: simulatability needs two rows a fold; x has {len(x)}")
     seed = case.scene.seen.seed % 2**32
-    dealt = a[np.random.default_rng(seed).permutation(len(a))]  # to rows they are not of
+    order = np.random.default_rng(seed).permutation(len(a))
+    dealt = np.empty_like(a)
+    dealt[order] = a[np.roll(order, 1)]  # to rows they are not of
     class_of = _student() if student is None else student
     mimic = _mimic(len(x), folds) if mimic is None else mimic
-    lesson = _Lesson(class_of, mimic, folds, shown == "always")
+    dealing = KFold(folds, shuffle=True, random_state=seed)
+    lesson = _Lesson(class_of, mimic, dealing, shown == "always")
     right = np.empty((3, len(x)))
-    for learnt, asked in KFold(folds, shuffle=True, random_state=seed).split(x):
+    for learnt, asked in dealing.split(x):
         for place, seen in enumerate((None, dealt, a)):
             right[place, asked] = lesson.answers(x, y, seen, learnt, asked) == y[asked]
     gain = right[2] - right[:2][right[:2].mean(axis=1).argmax()]
@@ -122,7 +125,7 @@ class _Lesson:
 
     student: Any
     mimic: Any
-    folds: int
+    folds: Any
     always: bool
 
     def answers(

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy.stats import binom, binomtest
-from sklearn.ensemble import RandomForestClassifier
+from sklearn.dummy import DummyClassifier
+from sklearn.ensemble import HistGradientBoostingClassifier, RandomForestClassifier
 from sklearn.tree import DecisionTreeClassifier
 
 import xai
@@ -524,6 +525,39 @@ def test_noise_and_shuffled_explanations_teach_nothing(lesson, shown):
     for a in (rng.normal(size=x.shape), e.values[rng.permutation(len(x))]):
         score = metrics.simulatability(opposite, x, a, target=1, shown=shown)
         assert abs(score.mean()) < 3 * float(score.info["std_error"])
+
+
+def test_the_order_of_rows_teaches_nothing(lesson):
+    """Rows sorted by class are learnt from as any: what explains a student's rows is no less."""
+    x, e = lesson
+    order = np.lexsort((x[:, 1], x[:, 0] > 0))
+    score = metrics.simulatability(opposite, x[order], e[order])
+    assert score.mean() > 0.2
+
+
+def test_shuffled_explanations_are_of_other_rows():
+    """Two rows may not keep their own, which give away the class."""
+    x = np.random.default_rng(9).normal(size=(8, 1))
+    y = np.arange(8) % 2
+    seen = []
+
+    class Student(DummyClassifier):
+        def fit(self, X, y):
+            seen.append(X)
+            return super().fit(X, y)
+
+    def model(rows):
+        return np.eye(2)[y[np.searchsorted(np.sort(x[:, 0]), np.asarray(rows)[:, 0])]]
+
+    for seed in range(10):
+        seen.clear()
+        metrics.simulatability(
+            model, x, x, folds=2, shown="always", student=Student(), target=0, seed=seed
+        )
+        alone, dealt, own = seen[:3]
+        assert alone.shape[1] == 1
+        assert (own[:, 0] == own[:, 1]).all()
+        assert (dealt[:, 0] != dealt[:, 1]).all()
 
 
 def test_gains_are_balanced_by_whether_the_model_is_right(lesson):
