@@ -8,6 +8,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from xai.explanation import Explanation
 from xai.inputs import is_tensor, on_host
 from xai.metrics import checks
 from xai.metrics.case import Case, Result, metric
@@ -79,8 +80,13 @@ def simulatability(
     from sklearn.model_selection import KFold
 
     case.check_rows()
-    x, y, a = _rows(case), _classes(case), case.flat
+    x, y, a = _rows(case), _classes(case), _explanations(case)
     checks.count("folds", folds, least=2)
+    if np.isnan(x).any() and (student is None or (mimic is None and shown == "learning")):
+        raise ValueError(
+            "x holds NaN, which the student or its mimic cannot learn from: fill them first, or "
+            "pass student= and mimic= that can"
+        )
     if len(x) < 2 * folds:
         raise ValueError(f"folds={folds}: simulatability needs two rows a fold; x has {len(x)}")
     seed = case.scene.seen.seed % 2**32
@@ -169,6 +175,14 @@ def _rows(case: Case) -> Floats:
         block = block.detach().cpu().numpy()
     block = block.toarray() if hasattr(block, "toarray") else np.asarray(block)
     return np.asarray(block, np.float64).reshape(len(block), -1)
+
+
+def _explanations(case: Case) -> Floats:
+    """Attributions (n, d); over x's places, where a row's players are its own."""
+    e = case.explanation
+    if isinstance(e, Explanation) and (e.element_players != e.element_players[0]).any():
+        return case.map.reshape(len(e), -1)
+    return case.flat
 
 
 def _classes(case: Case) -> Indices:

@@ -560,6 +560,22 @@ def test_shuffled_explanations_are_of_other_rows():
         assert (dealt[:, 0] != dealt[:, 1]).all()
 
 
+def test_rows_with_players_of_their_own_teach_by_place():
+    rng = np.random.default_rng(10)
+    x = rng.random((20, 8, 8, 1))
+
+    def model(images):
+        top = images[:, :4].mean(axis=(1, 2, 3)) - images[:, 4:].mean(axis=(1, 2, 3))
+        return np.stack([top, -top], axis=1)
+
+    ids = rng.integers(0, 3, (20, 8, 8, 1))
+    ids[0] = 0  # a row of one player, and rows of three
+    e = xai.explain(model, x, "occlusion", players=ids, target=0, removal=Baseline(0))
+    assert np.isnan(e.values).any()
+    by_place = metrics.simulatability(model, x, e.map(), target=0)
+    assert_array_equal(metrics.simulatability(model, x, e).values, by_place.values)
+
+
 def test_gains_are_balanced_by_whether_the_model_is_right(lesson):
     x, e = lesson
     predicted = opposite(x).argmax(axis=1)
@@ -612,6 +628,15 @@ def test_students_may_be_swapped_and_lessons_refused(lesson):
         metrics.simulatability(opposite, x, e, shown="allways")
     with pytest.raises(ValueError, match="two rows a fold"):
         metrics.simulatability(opposite, x[:6], e[range(6)])
+    gone = np.where(np.arange(300)[:, None] == 7, np.nan, x)
+
+    def model(rows):
+        return opposite(np.nan_to_num(rows))
+
+    with pytest.raises(ValueError, match="x holds NaN"):
+        metrics.simulatability(model, gone, x)
+    trees = HistGradientBoostingClassifier(max_iter=3)
+    metrics.simulatability(model, gone, x, student=trees, shown="always")
 
 
 @pytest.mark.parametrize(("n", "folds"), [(4, 2), (6, 2), (7, 3), (10, 5), (12, 2)])
