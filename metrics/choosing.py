@@ -54,7 +54,8 @@ class Choice:
     Attributes
     ----------
     best : str
-        The method with the least mean squared error in the neighbourhood asked about.
+        The method with the least mean squared error in the neighbourhood asked about; the first
+        of those that differ by rounding.
     neighbourhood : str
     errors, r2, worst : {method: {neighbourhood: number}}
         Mean squared error; R² = 1 − error / variance of f, pooled over rows; largest |error|.
@@ -206,7 +207,7 @@ def choose(
         {name: {area: found[area][i] for area in found} for name, found in tables.items()}
         for i in range(3)
     )
-    best = min(errors, key=lambda name: errors[name][neighbourhood])
+    best = _nearest({name: found[neighbourhood] for name, found in tables.items()})[0]
     poor = [name for name, value in recovery.items() if value < 0.9]
     if poor:
         do = "does" if len(poor) == 1 else "do"

@@ -731,6 +731,15 @@ def test_methods_that_agree_but_for_rounding_are_no_lunch_to_pay_for(rows):
     assert choice.warnings == []
 
 
+def test_rounding_does_not_choose(rows):
+    """Of methods that agree the first is chosen, whatever the batches."""
+    methods = ["banzhaf", "shapley", "occlusion"]
+    for names in (methods, methods[::-1]):
+        for batch_size in (None, 1, 7):
+            choice = xai.choose(linear, rows, data=rows, methods=names, batch_size=batch_size)
+            assert choice.best == names[0]
+
+
 def test_rows_with_gaps_are_not_moved(rows):
     f = lambda x: np.nan_to_num(np.asarray(x)) @ W  # noqa: E731
     gaps = rows.copy()
