@@ -177,6 +177,8 @@ def choose(
         raise ValueError(unknown("neighbourhood", neighbourhood, list(QUESTIONS)))
     if as_texts(x, texts=False) is not None:
         raise TypeError("choose asks about rows of numbers, and x holds texts: use xai.compare")
+    if hasattr(x, "tocsr"):
+        raise TypeError("choose needs dense x, whose numbers it moves: pass x.toarray()")
     if data is None:
         raise TypeError("data=None: choose needs rows whose values absent features take")
     checks.positive("scale", scale)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
+from scipy.sparse import csr_matrix
 from scipy.stats import spearmanr
 from sklearn.linear_model import LogisticRegression
 
@@ -767,6 +768,8 @@ def test_no_linear_explanation_holds_everywhere(rows):
         xai.choose(wild, rows, data=rows, methods=["lime"], explanations={"a": rows})
     with pytest.raises(TypeError, match="choose needs rows"):
         xai.choose(wild, rows, data=None)
+    with pytest.raises(TypeError, match=r"choose needs dense x.*x\.toarray\(\)"):
+        xai.choose(wild, csr_matrix(rows), data=csr_matrix(rows), methods=["shapley"])
     for data in (None, ["a film"]):
         with pytest.raises(TypeError, match=r"x holds texts: use xai\.compare"):
             xai.choose(wild, ["a good film"], data=data)
