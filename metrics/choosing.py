@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from xai.explanation import Explanation
-from xai.inputs import as_texts, is_tensor
+from xai.inputs import as_texts, on_host
 from xai.metrics import checks
 from xai.metrics.axioms import completeness_gap
 from xai.metrics.case import Case, Scene
@@ -243,7 +243,9 @@ def _labelled(model: Any, data: Any, methods: Any) -> dict[str, Any]:
         own = dict.fromkeys(METHODS)
         if not is_module(model):
             return {name: name for name in own}
-        mean = Baseline(data.mean(0) if is_tensor(data) else np.asarray(data).mean(axis=0))
+        # of a frame by its columns' names
+        table = hasattr(data, "columns")
+        mean = Baseline("mean" if table else np.asarray(on_host(data)).mean(axis=0))
         slopes = {name: {"method": name, "removal": mean} for name in GRADIENTS}
         return {name: name for name in own} | slopes
     return labelled_methods(methods)
@@ -312,8 +314,7 @@ def _recovery(
 
 
 def _flat(rows: Any) -> Any:
-    rows = rows.detach().cpu().numpy() if is_tensor(rows) else rows
-    return np.asarray(rows, np.float64).reshape(len(rows), -1)
+    return np.asarray(on_host(rows), np.float64).reshape(len(rows), -1)
 
 
 def _module(w: Any) -> Any:

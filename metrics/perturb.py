@@ -20,7 +20,7 @@ from xai.again import rows_of
 from xai.explanation import Explanation
 from xai.finite import named_by
 from xai.game import batch_rows
-from xai.inputs import Inputs, is_tensor
+from xai.inputs import Inputs, is_tensor, on_host
 from xai.metrics import checks
 from xai.metrics.attributed import numbers_of
 from xai.metrics.case import Case, Scene, outputs
@@ -197,8 +197,7 @@ def moved(inputs: Inputs, index: Indices, by: Floats) -> Any:
 
 def numbers(inputs: Inputs) -> Floats:
     """The explained rows as float64, (n, d)."""
-    block = inputs.block.detach().cpu() if is_tensor(inputs.block) else inputs.block
-    return np.asarray(block, np.float64).reshape(inputs.n, -1)
+    return np.asarray(on_host(inputs.block), np.float64).reshape(inputs.n, -1)
 
 
 def lengths(a: Floats) -> Floats:

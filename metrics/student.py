@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xai.explanation import Explanation
-from xai.inputs import is_tensor, on_host
+from xai.inputs import on_host
 from xai.metrics import checks
 from xai.metrics.case import Case, Result, metric
 from xai.metrics.score import Floats
@@ -170,9 +170,7 @@ def _rows(case: Case) -> Floats:
     inputs = case.scene.seen.inputs
     if inputs.is_text or inputs.worded:
         raise TypeError("simulatability needs x of numbers: its student reads the rows")
-    block = inputs.block
-    if is_tensor(block):
-        block = block.detach().cpu().numpy()
+    block = on_host(inputs.block)
     block = block.toarray() if hasattr(block, "toarray") else np.asarray(block)
     return np.asarray(block, np.float64).reshape(len(block), -1)
 

@@ -741,6 +741,23 @@ def test_rounding_does_not_choose(rows):
             assert choice.best == names[0]
 
 
+def test_choosing_for_modules_of_frames_and_of_tensors_of_any_dtype(rows):
+    pandas, torch = pytest.importorskip("pandas"), pytest.importorskip("torch")
+    torch.manual_seed(0)
+    net = torch.nn.Sequential(torch.nn.Linear(4, 8), torch.nn.Tanh(), torch.nn.Linear(8, 1))
+    frame = pandas.DataFrame(rows + np.arange(4), columns=list("abcd"))
+    want = xai.choose(net, frame[:3], data=frame)
+    turned = xai.choose(net, frame[:3], data=frame[list("dbca")])
+    assert turned.r2 == want.r2
+    whole = torch.tensor(10 * rows).long()
+    for dtype in (torch.int64, torch.float64):
+        x = whole.to(dtype)
+        found = xai.choose(net, x[:3], data=x)
+        assert found.recovery["integrated_gradients"] == pytest.approx(1)
+    half = torch.tensor(rows).bfloat16()
+    assert xai.choose(net.bfloat16(), half[:3], data=half).recovery["shapley"] == pytest.approx(1)
+
+
 def test_rows_with_gaps_are_not_moved(rows):
     f = lambda x: np.nan_to_num(np.asarray(x)) @ W  # noqa: E731
     gaps = rows.copy()
