@@ -302,6 +302,8 @@ def test_scores_that_differ_by_rounding_have_equal_ranks(rows):
     assert report.pareto(by) == methods
     with pytest.raises(KeyError, match="complexity"):
         report.pareto(["complexty"])
+    with pytest.raises(TypeError, match=r"such as \['complexity'\]"):
+        report.pareto("complexity")
     removals = [ZERO, Baseline(1.0)]
     for metric in by[:2]:
         check = metrics.meta_check(
@@ -476,7 +478,11 @@ def test_explain_has_a_function_for_each_name(rows, counting):
             asked = "max_sensitivity" if front is metrics.meta_check else None
             with pytest.raises(kind, match=r"explain must be a dict|unknown explanation 'b'"):
                 front(f, rows, {"a": rows}, asked, explain=explain, data=rows)
+    with pytest.raises(ValueError, match="two explanations have the same name"):
+        metrics.evaluate(f, rows, {1: rows, "1": -rows}, data=rows)
     assert f.rows == 0
+    report = metrics.evaluate(f, rows, {1: rows}, ["max_sensitivity"], explain={1: again})
+    assert np.isfinite(report["max_sensitivity", "1"].mean())
 
 
 @pytest.mark.parametrize("wrong", [0, -1, 1.5, "a", True, float("nan")])
@@ -493,8 +499,9 @@ def test_counts_of_checks_and_choices_are_positive_integers(wrong, rows, countin
     if wrong != 0:
         with pytest.raises(ValueError, match=r"copies=.*expected an integer of at least 0"):
             xai.choose(f, rows, data=rows, copies=wrong)
-    with pytest.raises(TypeError, match=r"removals must be a list, such as \['baseline'\]"):
-        metrics.meta_check(f, rows, {"a": rows}, "abpc", data=rows, removals="baseline")
+    for one, named in (("baseline", "'baseline'"), (ZERO, r"Baseline\(value=0\.0\)")):
+        with pytest.raises(TypeError, match=rf"removals must be a list, such as \[{named}\]"):
+            metrics.meta_check(f, rows, {"a": rows}, "abpc", data=rows, removals=one)
     assert f.rows == 0
 
 
