@@ -174,7 +174,7 @@ def _mixture(members: list[Explanation], name: str, weights: Floats) -> Explanat
     """Members mixed row by row with weights (n, m[, k])."""
 
     def mixed(parts: list[Any]) -> Any:
-        out = 0.0
+        out: Any = 0.0
         for i, part in enumerate(parts):
             w = weights[:, i]  # (n,) or (n, k), before the axes of players
             w = w.reshape(len(w), *(1,) * (part.ndim - w.ndim), *w.shape[1:])
