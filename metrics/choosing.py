@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from xai.explanation import Explanation
-from xai.inputs import as_texts, is_tensor, on_host
+from xai.inputs import as_texts, on_host
 from xai.metrics import checks
 from xai.metrics.axioms import completeness_gap
 from xai.metrics.case import Case, Scene
@@ -55,7 +55,8 @@ class Choice:
     Attributes
     ----------
     best : str
-        The method with the least mean squared error in the neighbourhood asked about.
+        The method with the least mean squared error in the neighbourhood asked about; the first
+        of those that differ by rounding.
     neighbourhood : str
     errors, r2, worst : {method: {neighbourhood: number}}
         Mean squared error; R² = 1 − error / variance of f, pooled over rows; largest |error|.
@@ -175,6 +176,8 @@ def choose(
         raise ValueError(unknown("neighbourhood", neighbourhood, list(QUESTIONS)))
     if as_texts(x, texts=False) is not None:
         raise TypeError("choose asks about rows of numbers, and x holds texts: use xai.compare")
+    if hasattr(x, "tocsr"):
+        raise TypeError("choose needs dense x, whose numbers it moves: pass x.toarray()")
     if data is None:
         raise TypeError("data=None: choose needs rows whose values absent features take")
     checks.positive("scale", scale)
@@ -205,7 +208,7 @@ def choose(
         {name: {area: found[area][i] for area in found} for name, found in tables.items()}
         for i in range(3)
     )
-    best = min(errors, key=lambda name: errors[name][neighbourhood])
+    best = _nearest({name: found[neighbourhood] for name, found in tables.items()})[0]
     poor = [name for name, value in recovery.items() if value < 0.9]
     if poor:
         do = "does" if len(poor) == 1 else "do"
@@ -239,7 +242,9 @@ def _labelled(model: Any, data: Any, methods: Any) -> dict[str, Any]:
         own = {name: name for name in METHODS}
         if not is_module(model):
             return own
-        mean = Baseline(data.mean(0) if is_tensor(data) else np.asarray(data).mean(axis=0))
+        # of a frame by its columns' names
+        table = hasattr(data, "columns")
+        mean = Baseline("mean" if table else np.asarray(on_host(data)).mean(axis=0))
         return own | {name: {"method": name, "removal": mean} for name in GRADIENTS}
     return labelled_methods(methods)
 

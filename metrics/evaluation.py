@@ -111,6 +111,8 @@ def named_explanations(explanations: Any, target: Any) -> dict[str, Any]:
         raise TypeError("explanations must be an Explanation, or a dict from names to such")
     refuse_controls(explanations)
     named = {str(name): one_output(value, target) for name, value in explanations.items()}
+    if len(named) < len(explanations):
+        raise ValueError(f"two explanations have the same name, of {list(explanations)}")
     rows = {n: len(e if isinstance(e, Explanation) else numbers_of(e)) for n, e in named.items()}
     first, *others = rows
     for name in others:
@@ -135,9 +137,9 @@ def by_name(explain: Any, named: dict[str, Any]) -> dict[str, Any]:
             f"explain must be a dict such as {{{next(iter(named))!r}: function}}, not {explain!r}"
         )
     for name in explain:
-        if name not in named:
+        if str(name) not in named:
             raise ValueError(unknown("explanation", name, named))
-    return dict(explain)
+    return {str(name): function for name, function in explain.items()}
 
 
 Asked = dict[str, tuple[Record, Callable[..., Any], dict[str, Any]]]

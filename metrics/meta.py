@@ -112,7 +112,7 @@ def meta_check(
     """
     checks.count("seeds", seeds)
     checks.count("randoms", randoms)
-    if isinstance(removals, str):
+    if isinstance(removals, str) or not isinstance(removals, Sequence):
         raise TypeError(f"removals must be a list, such as [{removals!r}]")
     named = named_explanations(explanations, common.get("target"))
     explain = by_name(explain, named)

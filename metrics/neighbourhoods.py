@@ -76,7 +76,8 @@ def areas_of(scene: Scene, data: Any, scale: float, samples: int) -> Areas:
     """Perturb the scene's rows in each neighbourhood, and evaluate the model there."""
     inputs, n = scene.setting.inputs, scene.n
     d = int(np.prod(inputs.shape))
-    background = np.asarray(on_host(inputs.encode(data, "data")), np.float64).reshape(-1, d)
+    background = inputs.encode(data, "data")
+    background = np.asarray(on_host(background), np.float64).reshape(len(background), d)
     still = fixed(inputs).reshape(-1)
     x = numbers(inputs)
     for what, block in (("x", x), ("data", background)):

@@ -126,6 +126,8 @@ class Report:
         `metrics`: None takes the first of faithfulness, of robustness and of simplicity. To have
         no score is worst.
         """
+        if isinstance(metrics, str):
+            raise TypeError(f"metrics must be a list of names, such as [{metrics!r}]")
         axes = self._axes() if metrics is None else list(metrics)
         mine = [n for n in self.names if n not in self.controls]
         places = np.zeros((len(mine), len(axes)), np.intp)

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xai.archive import as_array
+from xai.explanation import Explanation
 from xai.inputs import on_host
 from xai.metrics import checks
 from xai.metrics.case import Case, Result, metric
@@ -79,17 +80,25 @@ def simulatability(
     from sklearn.model_selection import KFold
 
     case.check_rows()
-    x, y, a = _rows(case), _classes(case), case.flat
+    x, y, a = _rows(case), _classes(case), _explanations(case)
     checks.count("folds", folds, least=2)
+    if np.isnan(x).any() and (student is None or (mimic is None and shown == "learning")):
+        raise ValueError(
+            "x holds NaN, which the student or its mimic cannot learn from: fill them first, or "
+            "pass student= and mimic= that can"
+        )
     if len(x) < 2 * folds:
         raise ValueError(f"folds={folds}: simulatability needs two rows a fold; x has {len(x)}")
     seed = case.scene.seen.seed % 2**32
-    dealt = a[np.random.default_rng(seed).permutation(len(a))]  # to rows they are not of
+    order = np.random.default_rng(seed).permutation(len(a))
+    dealt = np.empty_like(a)
+    dealt[order] = a[np.roll(order, 1)]  # to rows they are not of
     class_of = _student() if student is None else student
     mimic = _mimic(len(x), folds) if mimic is None else mimic
-    lesson = _Lesson(class_of, mimic, folds, shown == "always")
+    dealing = KFold(folds, shuffle=True, random_state=seed)
+    lesson = _Lesson(class_of, mimic, dealing, shown == "always")
     right = np.empty((3, len(x)))
-    for learnt, asked in KFold(folds, shuffle=True, random_state=seed).split(x):
+    for learnt, asked in dealing.split(x):
         for place, seen in enumerate((None, dealt, a)):
             right[place, asked] = lesson.answers(x, y, seen, learnt, asked) == y[asked]
     gain = right[2] - right[:2][right[:2].mean(axis=1).argmax()]
@@ -101,9 +110,16 @@ def _balanced(case: Case, predicted: Indices, gain: Floats) -> dict[str, Floats]
     """The gain as if the model were right on half of the rows, where their labels are known."""
     if case.scene.y is None:
         return {}
-    labels = list(case.scene.seen.model.labels)
+    classes = range(case.scene.seen.outputs.shape[1])
+    labels = list(case.scene.seen.model.labels) or list(classes)
     given = np.asarray(on_host(case.scene.y)).tolist()
-    truth = np.array([labels.index(v) for v in given] if labels else given)
+    for label in given:
+        if label not in labels:
+            raise ValueError(
+                f"y holds {label!r}, but labels are class indices for this model: integers from "
+                f"0 to {classes[-1]}"
+            )
+    truth = np.array([labels.index(v) for v in given])
     parts = [gain[predicted == truth], gain[predicted != truth]]
     halves = [part.mean() if len(part) else np.nan for part in parts]
     return {"balanced": np.asarray(np.mean(halves))}
@@ -115,7 +131,7 @@ class _Lesson:
 
     student: Any
     mimic: Any
-    folds: int
+    folds: Any
     always: bool
 
     def answers(
@@ -155,6 +171,14 @@ def _rows(case: Case) -> Floats:
     if inputs.is_text or inputs.worded:
         raise TypeError("simulatability needs x of numbers: its student reads the rows")
     return np.asarray(as_array(inputs.block), np.float64).reshape(inputs.n, -1)
+
+
+def _explanations(case: Case) -> Floats:
+    """Attributions (n, d); over x's places, where a row's players are its own."""
+    e = case.explanation
+    if isinstance(e, Explanation) and (e.element_players != e.element_players[0]).any():
+        return case.map.reshape(len(e), -1)
+    return case.flat
 
 
 def _classes(case: Case) -> Indices:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
+from scipy.sparse import csr_matrix
 from scipy.stats import spearmanr
 from sklearn.linear_model import LogisticRegression
 
@@ -301,6 +302,8 @@ def test_scores_that_differ_by_rounding_have_equal_ranks(rows):
     assert report.pareto(by) == methods
     with pytest.raises(KeyError, match="complexity"):
         report.pareto(["complexty"])
+    with pytest.raises(TypeError, match=r"such as \['complexity'\]"):
+        report.pareto("complexity")
     removals = [ZERO, Baseline(1.0)]
     for metric in by[:2]:
         check = metrics.meta_check(
@@ -475,7 +478,11 @@ def test_explain_has_a_function_for_each_name(rows, counting):
             asked = "max_sensitivity" if front is metrics.meta_check else None
             with pytest.raises(kind, match=r"explain must be a dict|unknown explanation 'b'"):
                 front(f, rows, {"a": rows}, asked, explain=explain, data=rows)
+    with pytest.raises(ValueError, match="two explanations have the same name"):
+        metrics.evaluate(f, rows, {1: rows, "1": -rows}, data=rows)
     assert f.rows == 0
+    report = metrics.evaluate(f, rows, {1: rows}, ["max_sensitivity"], explain={1: again})
+    assert np.isfinite(report["max_sensitivity", "1"].mean())
 
 
 @pytest.mark.parametrize("wrong", [0, -1, 1.5, "a", True, float("nan")])
@@ -492,8 +499,9 @@ def test_counts_of_checks_and_choices_are_positive_integers(wrong, rows, countin
     if wrong != 0:
         with pytest.raises(ValueError, match=r"copies=.*expected an integer of at least 0"):
             xai.choose(f, rows, data=rows, copies=wrong)
-    with pytest.raises(TypeError, match=r"removals must be a list, such as \['baseline'\]"):
-        metrics.meta_check(f, rows, {"a": rows}, "abpc", data=rows, removals="baseline")
+    for one, named in (("baseline", "'baseline'"), (ZERO, r"Baseline\(value=0\.0\)")):
+        with pytest.raises(TypeError, match=rf"removals must be a list, such as \[{named}\]"):
+            metrics.meta_check(f, rows, {"a": rows}, "abpc", data=rows, removals=one)
     assert f.rows == 0
 
 
@@ -731,6 +739,32 @@ def test_methods_that_agree_but_for_rounding_are_no_lunch_to_pay_for(rows):
     assert choice.warnings == []
 
 
+def test_rounding_does_not_choose(rows):
+    """Of methods that agree the first is chosen, whatever the batches."""
+    methods = ["banzhaf", "shapley", "occlusion"]
+    for names in (methods, methods[::-1]):
+        for batch_size in (None, 1, 7):
+            choice = xai.choose(linear, rows, data=rows, methods=names, batch_size=batch_size)
+            assert choice.best == names[0]
+
+
+def test_choosing_for_modules_of_frames_and_of_tensors_of_any_dtype(rows):
+    pandas, torch = pytest.importorskip("pandas"), pytest.importorskip("torch")
+    torch.manual_seed(0)
+    net = torch.nn.Sequential(torch.nn.Linear(4, 8), torch.nn.Tanh(), torch.nn.Linear(8, 1))
+    frame = pandas.DataFrame(rows + np.arange(4), columns=list("abcd"))
+    want = xai.choose(net, frame[:3], data=frame)
+    turned = xai.choose(net, frame[:3], data=frame[list("dbca")])
+    assert turned.r2 == want.r2
+    whole = torch.tensor(10 * rows).long()
+    for dtype in (torch.int64, torch.float64):
+        x = whole.to(dtype)
+        found = xai.choose(net, x[:3], data=x)
+        assert found.recovery["integrated_gradients"] == pytest.approx(1)
+    half = torch.tensor(rows).bfloat16()
+    assert xai.choose(net.bfloat16(), half[:3], data=half).recovery["shapley"] == pytest.approx(1)
+
+
 def test_rows_with_gaps_are_not_moved(rows):
     f = lambda x: np.nan_to_num(np.asarray(x)) @ W  # noqa: E731
     gaps = rows.copy()
@@ -758,6 +792,8 @@ def test_no_linear_explanation_holds_everywhere(rows):
         xai.choose(wild, rows, data=rows, methods=["lime"], explanations={"a": rows})
     with pytest.raises(TypeError, match="choose needs rows"):
         xai.choose(wild, rows, data=None)
+    with pytest.raises(TypeError, match=r"choose needs dense x.*x\.toarray\(\)"):
+        xai.choose(wild, csr_matrix(rows), data=csr_matrix(rows), methods=["shapley"])
     for data in (None, ["a film"]):
         with pytest.raises(TypeError, match=r"x holds texts: use xai\.compare"):
             xai.choose(wild, ["a good film"], data=data)

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy.stats import binom, binomtest
-from sklearn.ensemble import RandomForestClassifier
+from sklearn.dummy import DummyClassifier
+from sklearn.ensemble import HistGradientBoostingClassifier, RandomForestClassifier
 from sklearn.tree import DecisionTreeClassifier
 
 import xai
@@ -526,6 +527,55 @@ def test_noise_and_shuffled_explanations_teach_nothing(lesson, shown):
         assert abs(score.mean()) < 3 * float(score.info["std_error"])
 
 
+def test_the_order_of_rows_teaches_nothing(lesson):
+    """Rows sorted by class are learnt from as any: what explains a student's rows is no less."""
+    x, e = lesson
+    order = np.lexsort((x[:, 1], x[:, 0] > 0))
+    score = metrics.simulatability(opposite, x[order], e[order])
+    assert score.mean() > 0.2
+
+
+def test_shuffled_explanations_are_of_other_rows():
+    """Two rows may not keep their own, which give away the class."""
+    x = np.random.default_rng(9).normal(size=(8, 1))
+    y = np.arange(8) % 2
+    seen = []
+
+    class Student(DummyClassifier):
+        def fit(self, X, y):
+            seen.append(X)
+            return super().fit(X, y)
+
+    def model(rows):
+        return np.eye(2)[y[np.searchsorted(np.sort(x[:, 0]), np.asarray(rows)[:, 0])]]
+
+    for seed in range(10):
+        seen.clear()
+        metrics.simulatability(
+            model, x, x, folds=2, shown="always", student=Student(), target=0, seed=seed
+        )
+        alone, dealt, own = seen[:3]
+        assert alone.shape[1] == 1
+        assert (own[:, 0] == own[:, 1]).all()
+        assert (dealt[:, 0] != dealt[:, 1]).all()
+
+
+def test_rows_with_players_of_their_own_teach_by_place():
+    rng = np.random.default_rng(10)
+    x = rng.random((20, 8, 8, 1))
+
+    def model(images):
+        top = images[:, :4].mean(axis=(1, 2, 3)) - images[:, 4:].mean(axis=(1, 2, 3))
+        return np.stack([top, -top], axis=1)
+
+    ids = rng.integers(0, 3, (20, 8, 8, 1))
+    ids[0] = 0  # a row of one player, and rows of three
+    e = xai.explain(model, x, "occlusion", players=ids, target=0, removal=Baseline(0))
+    assert np.isnan(e.values).any()
+    by_place = metrics.simulatability(model, x, e.map(), target=0)
+    assert_array_equal(metrics.simulatability(model, x, e).values, by_place.values)
+
+
 def test_gains_are_balanced_by_whether_the_model_is_right(lesson):
     x, e = lesson
     predicted = opposite(x).argmax(axis=1)
@@ -538,6 +588,9 @@ def test_gains_are_balanced_by_whether_the_model_is_right(lesson):
     forest = RandomForestClassifier(5, random_state=0).fit(x, np.array(["no", "yes"])[predicted])
     named = np.array(["no", "yes"])[y]
     assert np.isfinite(metrics.simulatability(forest, x, e.values, y=named).info["balanced"])
+    for wrong in (np.where(y, 1.0, np.nan), y.astype(str), y + 1):
+        with pytest.raises(ValueError, match="integers from 0 to 1"):
+            metrics.simulatability(opposite, x, e, y=wrong)
 
 
 def test_what_is_known_already_cannot_be_taught():
@@ -575,6 +628,15 @@ def test_students_may_be_swapped_and_lessons_refused(lesson):
         metrics.simulatability(opposite, x, e, shown="allways")
     with pytest.raises(ValueError, match="two rows a fold"):
         metrics.simulatability(opposite, x[:6], e[range(6)])
+    gone = np.where(np.arange(300)[:, None] == 7, np.nan, x)
+
+    def model(rows):
+        return opposite(np.nan_to_num(rows))
+
+    with pytest.raises(ValueError, match="x holds NaN"):
+        metrics.simulatability(model, gone, x)
+    trees = HistGradientBoostingClassifier(max_iter=3)
+    metrics.simulatability(model, gone, x, student=trees, shown="always")
 
 
 @pytest.mark.parametrize(("n", "folds"), [(4, 2), (6, 2), (7, 3), (10, 5), (12, 2)])
