@@ -116,7 +116,7 @@ class Copies:
 
     Attributes
     ----------
-    moved : (n, N) Euclidean length of each perturbation
+    moved : (n, N) Euclidean length of each perturbation, as the copies' dtype has it
     changed : (n, N) Euclidean distance of the attributions
     size, attributed : (n,) Euclidean length of x, of what can be moved, and of its attribution
     x : the copies, as the model takes them (n N, …)
@@ -141,7 +141,8 @@ def copies(case: Case, radius: Any, samples: int, explain: Explain | None) -> Co
         x = moved(inputs, index, np.tile(u, (n, *[1] * len(inputs.shape))))
         a = explained(case, x, index, explain)
         distance = lengths(a - case.flat[index]).reshape(n, samples)
-        step = np.broadcast_to(lengths(u), (n, samples))
+        step = lengths(gone(inputs, index, x)).reshape(n, samples)
+        refuse_still(u.any() & (step == 0).all(axis=1), f"radius={radius!r}")
         size = lengths(numbers(inputs) * ~fixed(inputs).reshape(-1))
         return Copies(step, distance, size, lengths(case.flat), x)
 
@@ -193,6 +194,21 @@ def moved(inputs: Inputs, index: Indices, by: Floats) -> Any:
     if block.dtype.kind == "f":
         return inputs.decode((block + by).astype(block.dtype))
     return inputs.decode(block + by)
+
+
+def gone(inputs: Inputs, index: Indices, x: Any) -> Floats:
+    """How far rows x, as rounded to their dtype, are from the rows `index`: (m, d)."""
+    there = replace(inputs, block=inputs.encode(x, "x"))
+    return numbers(there) - numbers(inputs)[index]
+
+
+def refuse_still(still: NDArray[np.bool_], by: str) -> None:
+    """Refuse perturbations that are lost in rows (n,), as these are rounded to their dtype."""
+    if still.any():
+        raise ValueError(
+            f"{by}: row {np.flatnonzero(still)[0]} (0-based) does not move, as x's dtype has no "
+            "numbers so near: pass a larger one, or x in float64"
+        )
 
 
 def numbers(inputs: Inputs) -> Floats:
