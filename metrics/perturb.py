@@ -20,7 +20,7 @@ from xai.again import rows_of
 from xai.explanation import Explanation
 from xai.finite import named_by
 from xai.game import batch_rows
-from xai.inputs import Inputs, is_tensor
+from xai.inputs import Inputs, is_tensor, on_host
 from xai.metrics import checks
 from xai.metrics.attributed import numbers_of
 from xai.metrics.case import Case, Scene, outputs
@@ -133,7 +133,7 @@ def copies(case: Case, radius: Any, samples: int, explain: Explain | None) -> Co
     """N copies of each row, moved uniformly within ``‖u‖∞ ≤ radius``, explained at once."""
     checks.count("samples", samples)
     inputs, n = case.scene.seen.inputs, case.scene.n
-    within(inputs, radius)
+    reach = within(inputs, radius)
 
     def make() -> Copies:
         u = box(inputs, radius, samples, case.scene.seed)
@@ -146,7 +146,7 @@ def copies(case: Case, radius: Any, samples: int, explain: Explain | None) -> Co
         size = lengths(numbers(inputs) * ~fixed(inputs).reshape(-1))
         return Copies(step, distance, size, lengths(case.flat), x)
 
-    key = ("copies", np.asarray(radius, np.float64).tobytes(), int(samples))
+    key = ("copies", reach.tobytes(), int(samples))
     return case.once(key, make, of=explain)
 
 
@@ -162,7 +162,7 @@ def within(inputs: Inputs, radius: Any) -> Floats:
     """The radius of each element, (*shape); refused where it is none."""
     reach = np.zeros(inputs.shape)
     with suppress(TypeError, ValueError):  # no numbers, or of another shape
-        reach = np.broadcast_to(np.asarray(radius, np.float64), inputs.shape)
+        reach = np.broadcast_to(np.asarray(on_host(radius), np.float64), inputs.shape)
     if not (np.isfinite(reach).all() and (reach >= 0).all() and reach.any()):
         raise ValueError(f"radius={radius!r}: expected a positive number, or one for each column")
     return reach
