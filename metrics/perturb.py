@@ -30,6 +30,8 @@ from xai.metrics.score import Floats
 Explain: TypeAlias = Callable[[Any, Any, NDArray[np.intp]], Any]
 """(model, rows, target (m,)) -> an array like the rows or their players, or an Explanation."""
 Indices: TypeAlias = NDArray[np.intp]
+TINY = 1e-140
+"""Below which squares lose digits."""
 
 
 def explained(
@@ -220,10 +222,14 @@ def numbers(inputs: Inputs) -> Floats:
 def lengths(a: Floats) -> Floats:
     """Euclidean length of each row; padding counts as 0."""
     flat = a.reshape(len(a), -1)
-    squares = np.einsum("ij,ij->i", flat, flat)
-    if np.isnan(squares).any():
-        squares = np.nansum(flat * flat, axis=1)
-    return np.asarray(np.sqrt(squares))
+    out = np.sqrt(np.einsum("ij,ij->i", flat, flat))
+    odd = ~((out > TINY) & (out < np.inf))
+    if odd.any():  # padding, or numbers whose squares float64 does not hold
+        part = np.where(np.isnan(flat[odd]), 0.0, flat[odd])
+        largest = np.abs(part).max(axis=1, initial=0.0)
+        part /= np.where(largest > 0, largest, 1.0)[:, None]
+        out[odd] = largest * np.sqrt(np.einsum("ij,ij->i", part, part))
+    return np.asarray(out)
 
 
 def copied(scene: Scene, x: Any) -> Indices:
