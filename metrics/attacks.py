@@ -20,7 +20,16 @@ from xai.metrics import checks
 from xai.metrics.case import Case, Result, metric, outputs
 from xai.metrics.derivative import Differentiable
 from xai.metrics.numerics import ratio
-from xai.metrics.perturb import Explain, explained, fixed, lengths, moved, normals
+from xai.metrics.perturb import (
+    Explain,
+    explained,
+    fixed,
+    gone,
+    lengths,
+    moved,
+    normals,
+    refuse_still,
+)
 from xai.metrics.robustness import RADIUS
 from xai.metrics.score import Floats
 
@@ -146,12 +155,12 @@ class _Attack:
     def run(self, goal: Goal) -> tuple[Floats, Floats]:
         """Highest goal (n,) reached with the class kept, and its δ (n, d)."""
         inputs, n = self.case.scene.seen.inputs, self.case.scene.n
-        self.free  # noqa: B018 — refuses what cannot be moved, before anything is spent
         index, d = np.arange(n), int(np.prod(inputs.shape))
+        best, best_delta = goal(self.case.flat, index)[0], np.zeros((n, d))
+        if not self.free.any():  # categories alone; what cannot be moved is refused by it
+            return best, best_delta
         start = np.tile(self._noise(1, sample=0), (n, 1))
         delta = self._inside(start * self.radius / 4)
-        best = goal(self.case.flat, index)[0]
-        best_delta = np.zeros((n, d))
         for step in range(self.steps):
             uphill = self._gradient(goal, delta, step)
             # from long strides to short ones: the last refine what the first found
@@ -207,6 +216,8 @@ class _Attack:
         both = np.concatenate([V, -V]) * h
         index = np.repeat(np.arange(n), len(both))
         x = self.rows((delta[:, None] + both).reshape(-1, d), index)
+        there, back = gone(self.case.scene.seen.inputs, index, x).reshape(n, 2, -1).swapaxes(0, 1)
+        refuse_still((there == back).all(axis=1), f"radius={self.radius!r}, a hundredth of it")
         value = goal(explained(self.case, x, index, self.explain), index)[0].reshape(n, 2, len(V))
         return np.asarray((value[:, 0] - value[:, 1]) @ V)
 

@@ -11,6 +11,7 @@ import numpy as np
 
 from xai import streams
 from xai.game import Game
+from xai.inputs import on_host
 from xai.methods import Method
 from xai.metrics import checks
 from xai.metrics.attributed import in_its_own_game
@@ -197,7 +198,7 @@ def _by_column(shift: Any, shape: tuple[int, ...]) -> Floats:
     """The shift of each element, (*shape); refused where it is none."""
     c = np.full(shape, np.nan)
     with suppress(TypeError, ValueError):  # no numbers, or of another shape
-        c = np.broadcast_to(np.asarray(shift, np.float64), shape)
+        c = np.broadcast_to(np.asarray(on_host(shift), np.float64), shape)
     if not np.isfinite(c).all():
         raise ValueError(f"shift={shift!r}: expected a number, or one for each column")
     return c

@@ -159,6 +159,9 @@ class Differentiable:
 
         replacement, place = self._draws(x).source(at, draws)
         own, gone = x[at], replacement[torch.as_tensor(place, device=x.device)].to(x.dtype)
+        partition = setting.partition
+        removed = torch.as_tensor(partition.owner >= 0, device=x.device)
+        gone = gone.where(removed[0] if partition.shared else removed[at], own)
         point = gone + each(points.alpha) * (own - gone)
         point = point if point.requires_grad else point.detach().requires_grad_()
         values = setting.values.output(at, setting.model.tensor(point.clone(), at))
@@ -167,7 +170,6 @@ class Differentiable:
         self.case.scene.spent_elsewhere += R * S  # however often they are walked back
         g = g * (own - gone) if _of_masks(setting) else g
         weighted = (g * each(points.weights)).reshape(R, S, *x.shape[1:]).sum(1)
-        partition = setting.partition
         owners = tensors.Owners.of(partition.owner, x.device, identity=partition.is_identity)
         where = torch.as_tensor(points.rows, device=x.device)
         sums: Tensor = owners.sums(weighted, where, int(partition.counts.max()))

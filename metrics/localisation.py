@@ -3,8 +3,8 @@
 `mask` tells which features (pixels) matter: shaped like the attributions, like x, or like images
 without their channels; for every row, or one for all. Numbers other than 0 count as True. The
 attributions' sign counts: what matters is expected to be positive (pass ``abs(e.values)`` where
-it need not be). Among equal attributions chance would decide, and its expectation is scored. A row
-whose mask is empty has no score: NaN.
+it need not be). Among attributions that are equal, but for rounding, chance would decide, and its
+expectation is scored. A row whose mask is empty has no score: NaN.
 """
 
 from __future__ import annotations
@@ -15,13 +15,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from scipy.special import gammaln
-from scipy.stats import rankdata
 
 from xai.explanation import Explanation
 from xai.inputs import on_host
 from xai.metrics import checks
 from xai.metrics.case import Case, Result, metric
-from xai.metrics.numerics import ratio
+from xai.metrics.numerics import FLAT, average_ranks, ratio
 from xai.metrics.paths import Amount, amounts
 from xai.metrics.score import Floats
 
@@ -95,7 +94,10 @@ def roc_auc(case: Case, *, mask: Any) -> Floats:
     absent = np.isneginf(a).sum(axis=1)  # they rank below all others
     ins = inside.sum(axis=1)
     out = a.shape[1] - ins - absent
-    ranks = np.where(inside, rankdata(a, axis=1), 0.0).sum(axis=1)
+    size = _largest(a)
+    below = np.where(np.isneginf(a), np.inf, a).min(axis=1, keepdims=True) - size - (size == 0)
+    ranks = average_ranks(np.where(np.isneginf(a), below, a))
+    ranks = np.where(inside, ranks, 0.0).sum(axis=1)
     return ratio(ranks - ins * (ins + 1) / 2 - ins * absent, ins * out)
 
 
@@ -154,7 +156,7 @@ def grid_pointing(case: Case, *, cell: Any, grid: int = 2) -> Floats:
     checks.count("grid", grid)
     if min(height, width) < grid:
         raise ValueError(f"grid={grid}: images have {height} × {width} pixels")
-    chosen = np.asarray(cell)
+    chosen = np.asarray(on_host(cell))
     several = chosen.dtype == bool
     fits = ((grid**2,), (n, grid**2)) if several else ((), (n,))
     if chosen.dtype.kind not in "iub" or chosen.shape not in fits:
@@ -234,9 +236,16 @@ def _at_the_last(
     And how many of the equals of the last lie inside, and are there.
     """
     last = np.take_along_axis(-np.sort(-a, axis=1), np.maximum(k - 1, 0)[:, None], axis=1)
-    above, equal = a > last, a == last
+    with np.errstate(invalid="ignore"):  # absent features, of those that are
+        equal = (a == last) | (np.abs(a - last) <= FLAT * _largest(a))
+    above = (a > last) & ~equal
     left = k - above.sum(axis=1)
     return (above & inside).sum(axis=1), left, (equal & inside).sum(axis=1), equal.sum(axis=1)
+
+
+def _largest(a: Floats) -> Floats:
+    """The largest |a| of each row, (n, 1)."""
+    return np.asarray(np.where(np.isneginf(a), 0.0, np.abs(a)).max(axis=1, keepdims=True))
 
 
 def aligned(case: Case, mask: Any) -> tuple[Floats, Inside]:

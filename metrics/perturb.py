@@ -31,6 +31,8 @@ from xai.metrics.score import Floats
 Explain: TypeAlias = Callable[[Any, Any, NDArray[np.intp]], Any]
 """(model, rows, target (m,)) -> an array like the rows or their players, or an Explanation."""
 Indices: TypeAlias = NDArray[np.intp]
+TINY = 1e-140
+"""Below which squares lose digits."""
 
 
 def explained(
@@ -117,7 +119,7 @@ class Copies:
 
     Attributes
     ----------
-    moved : (n, N) Euclidean length of each perturbation
+    moved : (n, N) Euclidean length of each perturbation, as the copies' dtype has it
     changed : (n, N) Euclidean distance of the attributions
     size, attributed : (n,) Euclidean length of x, of what can be moved, and of its attribution
     x : the copies, as the model takes them (n N, …)
@@ -134,7 +136,7 @@ def copies(case: Case, radius: Any, samples: int, explain: Explain | None) -> Co
     """N copies of each row, moved uniformly within ``‖u‖∞ ≤ radius``, explained at once."""
     checks.count("samples", samples)
     inputs, n = case.scene.seen.inputs, case.scene.n
-    within(inputs, radius)
+    reach = within(inputs, radius)
 
     def make() -> Copies:
         u = box(inputs, radius, samples, case.scene.seed)
@@ -142,11 +144,12 @@ def copies(case: Case, radius: Any, samples: int, explain: Explain | None) -> Co
         x = moved(inputs, index, np.tile(u, (n, *[1] * len(inputs.shape))))
         a = explained(case, x, index, explain)
         distance = lengths(a - case.flat[index]).reshape(n, samples)
-        step = np.broadcast_to(lengths(u), (n, samples))
+        step = lengths(gone(inputs, index, x)).reshape(n, samples)
+        refuse_still(u.any() & (step == 0).all(axis=1), f"radius={radius!r}")
         size = lengths(numbers(inputs) * ~fixed(inputs).reshape(-1))
         return Copies(step, distance, size, lengths(case.flat), x)
 
-    key = ("copies", np.asarray(radius, np.float64).tobytes(), int(samples))
+    key = ("copies", reach.tobytes(), int(samples))
     return case.once(key, make, of=explain)
 
 
@@ -168,7 +171,7 @@ def within(inputs: Inputs, radius: Any) -> Floats:
     """The radius of each element, (*shape); refused where it is none."""
     reach = np.zeros(inputs.shape)
     with suppress(TypeError, ValueError):  # no numbers, or of another shape
-        reach = np.broadcast_to(np.asarray(radius, np.float64), inputs.shape)
+        reach = np.broadcast_to(np.asarray(on_host(radius), np.float64), inputs.shape)
     if not (np.isfinite(reach).all() and (reach >= 0).all() and reach.any()):
         raise ValueError(f"radius={radius!r}: expected a positive number, or one for each column")
     return reach
@@ -202,6 +205,21 @@ def moved(inputs: Inputs, index: Indices, by: Floats) -> Any:
     return inputs.decode(block + by)
 
 
+def gone(inputs: Inputs, index: Indices, x: Any) -> Floats:
+    """How far rows x, as rounded to their dtype, are from the rows `index`: (m, d)."""
+    there = replace(inputs, block=inputs.encode(x, "x"))
+    return numbers(there) - numbers(inputs)[index]
+
+
+def refuse_still(still: NDArray[np.bool_], by: str) -> None:
+    """Refuse perturbations that are lost in rows (n,), as these are rounded to their dtype."""
+    if still.any():
+        raise ValueError(
+            f"{by}: row {np.flatnonzero(still)[0]} (0-based) does not move, as x's dtype has no "
+            "numbers so near: pass a larger one, or x in float64"
+        )
+
+
 def numbers(inputs: Inputs) -> Floats:
     """The explained rows as float64, (n, d)."""
     return np.asarray(on_host(inputs.block), np.float64).reshape(inputs.n, -1)
@@ -210,10 +228,14 @@ def numbers(inputs: Inputs) -> Floats:
 def lengths(a: Floats) -> Floats:
     """Euclidean length of each row; padding counts as 0."""
     flat = a.reshape(len(a), -1)
-    squares = np.einsum("ij,ij->i", flat, flat)
-    if np.isnan(squares).any():
-        squares = np.nansum(flat * flat, axis=1)
-    return np.asarray(np.sqrt(squares))
+    out = np.sqrt(np.einsum("ij,ij->i", flat, flat))
+    odd = ~((out > TINY) & (out < np.inf))
+    if odd.any():  # padding, or numbers whose squares float64 does not hold
+        part = np.where(np.isnan(flat[odd]), 0.0, flat[odd])
+        largest = np.abs(part).max(axis=1, initial=0.0)
+        part /= np.where(largest > 0, largest, 1.0)[:, None]
+        out[odd] = largest * np.sqrt(np.einsum("ij,ij->i", part, part))
+    return np.asarray(out)
 
 
 def copied(scene: Scene, x: Any) -> Indices:

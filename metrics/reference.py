@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from xai.metrics.attributed import numbers_of
 from xai.metrics.case import Case, metric, one_output
-from xai.metrics.numerics import spearman
+from xai.metrics.numerics import average_ranks, spearman
 from xai.metrics.paths import Amount, amounts, ranks
 from xai.metrics.score import Floats
 
@@ -115,7 +115,7 @@ def rank_correlation(case: Case, *, reference: Any) -> Floats:
 def pairwise_rank_agreement(case: Case, *, reference: Any) -> Floats:
     """Share of pairs of features that both order alike: before, equal or after, by |·|.
 
-    Krishna et al. 2022. NaN for a single feature.
+    Krishna et al. 2022, equal but for rounding. NaN for a single feature.
 
     Examples
     --------
@@ -126,7 +126,7 @@ def pairwise_rank_agreement(case: Case, *, reference: Any) -> Floats:
     """
 
     def pairs(a: Floats, g: Floats) -> Floats:
-        a, g, d = np.abs(a), np.abs(g), a.shape[1]
+        a, g, d = average_ranks(np.abs(a)), average_ranks(np.abs(g)), a.shape[1]
         same = np.zeros(len(a))
         for step in range(1, d):  # pairs so far apart; never all d² at once
             of_a = np.sign(a[:, step:] - a[:, :-step])

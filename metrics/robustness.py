@@ -26,9 +26,11 @@ from xai.metrics.perturb import (
     copies,
     explained,
     fixed,
+    gone,
     lengths,
     moved,
     numbers,
+    refuse_still,
     same_class,
 )
 from xai.metrics.score import Floats
@@ -168,7 +170,7 @@ def local_lipschitz(
     2.0
     """
     made = copies(case, radius, samples, explain)
-    return np.asarray(ratio(made.changed, made.moved).max(axis=1))
+    return _steepest(ratio(made.changed, made.moved))
 
 
 @metric
@@ -284,8 +286,13 @@ def representation(case: Case, layer: Any, x: Any) -> Floats:
 def _stability(made: Copies, same: Any, change: Floats) -> Result:
     """Largest relative change per `change`, over copies that keep their class."""
     steep = ratio(ratio(made.changed, made.attributed[:, None]), change)
-    steep = np.where(same & ~np.isnan(steep), steep, -np.inf).max(axis=1)
-    return Result(np.where(np.isinf(steep), np.nan, steep), None, {"kept": same.mean(axis=1)})
+    return Result(_steepest(np.where(same, steep, np.nan)), None, {"kept": same.mean(axis=1)})
+
+
+def _steepest(changes: Floats) -> Floats:
+    """Largest of each row's ratios (n, N), those that are undefined left out."""
+    most = np.where(np.isnan(changes), -np.inf, changes).max(axis=1)
+    return np.where(np.isinf(most), np.nan, most)
 
 
 @metric
@@ -431,8 +438,11 @@ def jacobian(case: Case, step: float, explain: Explain | None) -> Floats:
             index = np.repeat(np.arange(n), 2 * len(some))
             x = moved(inputs, index, np.tile(by.reshape(-1, *inputs.shape), (n, *one)))
             a = explained(case, x, index, explain).reshape(n, 2, len(some), -1)
-            rise = np.nan_to_num(a[:, 0] - a[:, 1]).transpose(0, 2, 1)
-            J[:, :, start : start + size] = rise / (2 * step)
+            rise = (a[:, 0] - a[:, 1]).transpose(0, 2, 1)
+            along = gone(inputs, index, x).reshape(n, 2, len(some), d)
+            there, back = along[..., np.arange(len(some)), some].transpose(1, 0, 2)
+            refuse_still((there == back).any(axis=1), f"step={step!r}")
+            J[:, :, start : start + size] = np.nan_to_num(rise / (there - back)[:, None])
         return J
 
     return case.once(("jacobian", step), make, of=explain)

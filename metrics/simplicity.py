@@ -15,6 +15,8 @@ def shares(a: Floats) -> tuple[Floats, Any]:
     """|a| as shares of its sum in each row, (n, d), NaN where all are 0; and the counts (n,)."""
     present = ~np.isnan(a)
     size = np.where(present, np.abs(a), 0.0)
+    largest = size.max(axis=1, keepdims=True)
+    size /= np.where(largest > 0, largest, 1.0)  # so that no sum of huge ones is infinite
     total = size.sum(axis=1, keepdims=True)
     return np.where(total > 0, size / np.where(total > 0, total, 1.0), np.nan), present.sum(axis=1)
 

@@ -71,6 +71,19 @@ def test_counting_metrics_are_expectations_over_the_order_of_equals(rows):
         assert local("iou", a, mask, k=3)[i] == pytest.approx(top)
 
 
+@pytest.mark.parametrize("scale", [1e-150, 1e-20, 1.0, 1e150])
+@pytest.mark.parametrize("name", ["pointing_game", "relevance_rank", "roc_auc", "iou"])
+def test_equals_but_for_rounding_are_equals(name, scale, rows):
+    """Beside features that a row does not have, too."""
+    a, mask = rows
+    a = a * scale
+    near = a * (1 + 1e-15 * np.random.default_rng(1).integers(-1, 2, a.shape))
+    padding, beside = np.full((len(a), 2), np.nan), np.ones((len(a), 2), bool)
+    padded = np.concatenate([near, padding], axis=1), np.concatenate([mask, beside], axis=1)
+    for given in ((near, mask), padded):
+        assert_allclose(local(name, *given), local(name, a, mask), rtol=1e-9)
+
+
 def test_masses_by_hand(rows):
     a, mask = rows
     for i, (r, m) in enumerate(zip(a, mask, strict=True)):
@@ -269,6 +282,8 @@ def test_pairwise_agreement_is_that_of_a_loop(rows):
         for r, s in zip(np.abs(a), np.abs(g), strict=True)
     ]
     assert_allclose(agree("pairwise_rank_agreement", a, g), expected)
+    near = a * (1 + 1e-15 * np.random.default_rng(1).integers(-1, 2, a.shape))
+    assert_allclose(agree("pairwise_rank_agreement", near, g), expected)
 
 
 @pytest.mark.parametrize("name", [*AGREE, *PAIRS])

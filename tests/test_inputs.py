@@ -947,6 +947,26 @@ def test_arguments_may_be_tensors_of_any_device(network, rows, elsewhere, what):
     assert scores[0].gap(labels) == scores[1].gap(elsewhere(labels))
 
 
+OPTIONS = {
+    "max_sensitivity": ("radius", np.linspace(0.1, 0.5, 6)),
+    "input_invariance": ("shift", np.linspace(0.1, 0.5, 6)),
+    "grid_pointing": ("cell", np.array([1, 2])),
+}
+
+
+@pytest.mark.parametrize("name", OPTIONS)
+def test_options_of_metrics_may_be_tensors_of_any_device(torch, elsewhere, name):
+    torch.manual_seed(0)
+    net, x = torch.nn.Linear(6, 2).double(), torch.randn(2, 6).double()
+    e = xai.explain(net, x, "gradient_x_input")
+    option, value = OPTIONS[name]
+    args = (None, None, np.arange(32.0).reshape(2, 4, 4)) if option == "cell" else (net, x, e)
+    here, there = (
+        getattr(xai.metrics, name)(*args, **{option: kind(value)}) for kind in (np.array, elsewhere)
+    )
+    np.testing.assert_array_equal(here.values, there.values)
+
+
 def test_a_module_on_a_frame_of_numbers(torch, rows):
     pd = pytest.importorskip("pandas")
     torch.manual_seed(0)

@@ -236,3 +236,19 @@ def test_simplicity_of_uniform_and_of_one_feature():
     assert_allclose(metrics.effective_complexity(None, None, a).values, [4, 1, 3, np.nan])
     some = metrics.effective_complexity(None, None, a, share=0.5)
     assert_allclose(some.values, [2, 1, 2, np.nan])
+
+
+@pytest.mark.parametrize("scale", [1e-300, 1e-170, 1e170, 5e307])
+def test_neither_huge_nor_tiny_numbers_change_a_share_or_a_ratio(scale):
+    a = np.array([[1.0, 2, 3, 0], [1, 1, 1, 1]])
+    for name in ("complexity", "sparseness", "effective_complexity"):
+        found, want = (getattr(metrics, name)(None, None, values) for values in (scale * a, a))
+        assert_allclose(found.values, want.values, rtol=1e-12)
+    x = np.ones((2, 4))
+    found, want = (
+        metrics.avg_sensitivity(
+            lambda rows: rows.sum(axis=1), x, by * a, explain=lambda _, rows, __, by=by: by * rows
+        )
+        for by in (scale / 9, 1.0)
+    )
+    assert_allclose(found.values, want.values, rtol=1e-9)

@@ -112,6 +112,22 @@ def test_automatic_derivatives_are_those_of_fine_differences(make, method):
         assert info["differentiated"].all() and not other["differentiated"].any()
 
 
+@pytest.mark.parametrize("method", ["gradient_x_input", "integrated_gradients", "smoothgrad"])
+@pytest.mark.parametrize("shared", [True, False])
+def test_elements_that_are_never_removed_stay_on_the_way(method, shared):
+    """Of rows that are nearly their baseline there, the wrong way would pass for the right one."""
+    net, x = mlp(), torch.as_tensor(np.random.default_rng(0).normal(size=(4, 6)))
+    x[1, 2] = 1e-3
+    players = np.array([0, 1, -1, 1, 0, 2])
+    players = players if shared else np.stack([players, players, players[::-1], 2 - players])
+    removal = {"sigma": 0.3} if method == "smoothgrad" else {"removal": Baseline(0)}
+    e = xai.explain(net, x, method, target=1, players=players, **removal)
+    for norm in ("l2", "linf"):
+        exact, info = bound(net, x, e, norm=norm)
+        assert_allclose(exact, bound(net, x, e, norm=norm, step=1e-4)[0], rtol=1e-5)
+        assert info["differentiated"].all()
+
+
 @pytest.mark.parametrize("data", [False, True])
 def test_paths_that_were_refined_are_differentiated_at_as_many_nodes(data):
     """Of one draw, and of several; differences would compare paths refined at other nodes."""

@@ -314,6 +314,61 @@ def test_consistency_counts_rows_with_the_same_explanation():
     assert_allclose(score.values, [0.5, 0.5, 0, np.nan, np.nan])
 
 
+def squares(x):
+    return (np.asarray(x, np.float64) ** 2).sum(axis=1)
+
+
+def twice(model, x, target):
+    return 2 * np.asarray(x, np.float64)
+
+
+LOST = ("max_sensitivity", "local_lipschitz", "relative_input_stability", "worst_case_bound",
+        "distance_attack", "top_k_attack")  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", ["array", "frame", "tensor"])
+@pytest.mark.parametrize("scale", [1.0, 1e3, 1e4])
+def test_copies_lie_where_their_dtype_has_numbers(kind, scale):
+    """Single precision has no 10000.02: 2x has a slope of 2 between the numbers that it has."""
+    x = (np.array([[1.0, 2, 3], [2, 3, 1]]) * scale).astype(np.float32)
+    given = {
+        "array": lambda: x,
+        "frame": lambda: pytest.importorskip("pandas").DataFrame(x, columns=list("abc")),
+        "tensor": lambda: pytest.importorskip("torch").tensor(x),
+    }[kind]()
+    args = (squares, given, twice(None, x, None))
+    assert_allclose(metrics.local_lipschitz(*args, explain=twice).values, 2)
+    assert_allclose(metrics.relative_input_stability(*args, explain=twice).values, 1)
+    assert_allclose(metrics.worst_case_bound(*args, explain=twice).values, 0.04)
+
+
+@pytest.mark.parametrize("name", LOST)
+def test_a_radius_that_xs_dtype_cannot_tell_from_none_is_refused(name):
+    x = np.array([[1.0, 2, 3], [1e3, 2e3, 3e3]], np.float16)
+    args = (squares, x, twice(None, x, None))
+    with pytest.raises(ValueError, match=r"row 1 \(0-based\) does not move, as x's dtype"):
+        getattr(metrics, name)(*args, explain=twice, **({"step": 0.02} if "bound" in name else {}))
+    wide = (squares, x.astype(np.float64), twice(None, x, None))
+    assert np.isfinite(getattr(metrics, name)(*wide, explain=twice).values).all()
+
+
+@pytest.mark.parametrize("name", ["distance_attack", "top_k_attack"])
+def test_nothing_is_attacked_where_all_are_categories(name):
+    x = np.array([["u", "p"], ["v", "q"]], object)
+    seen = []
+
+    def explain(model, rows, target):
+        seen.append(rows)
+        return np.ones(rows.shape)
+
+    score = getattr(metrics, name)(
+        lambda rows: (rows == "u").sum(axis=1), x, np.ones((2, 2)), explain=explain
+    )
+    assert_array_equal(score.values, 0)
+    assert_array_equal(score.info["delta"], 0)
+    assert all((rows == x).all() for rows in seen)
+
+
 def test_categories_stay_as_they_are(mixed):
     e = xai.explain(mixed.pipeline, mixed.x, "shapley", data=mixed.data)
     score = metrics.max_sensitivity(mixed.pipeline, mixed.x, e, radius=[1, 1, 0, 0], samples=3)
