@@ -434,6 +434,20 @@ def test_an_estimator_fitted_without_names_takes_a_frame(pd, line):
     np.testing.assert_allclose(explanation.values, reference.values, atol=1e-12)
 
 
+@pytest.mark.parametrize("dtypes", [{"a": "Int64"}, {"a": "Float64", "b": "boolean"}])
+def test_an_estimator_fitted_without_names_takes_missing_numbers_of_frames(pd, dtypes):
+    from sklearn.ensemble import HistGradientBoostingClassifier
+
+    rng = np.random.default_rng(0)
+    x = rng.integers(0, 2, size=(200, 3)).astype(float)
+    x[rng.random(x.shape) < 0.2] = np.nan
+    model = HistGradientBoostingClassifier(max_iter=5).fit(x, x[:, 0] == 1)
+    frame = pd.DataFrame(x, columns=list("abc")).astype(dtypes)
+    explanation = xai.explain(model, frame[:3], "shapley", data=frame[:20])
+    reference = xai.explain(model, x[:3], "shapley", data=x[:20])
+    np.testing.assert_array_equal(explanation.values, reference.values)
+
+
 @pytest.mark.filterwarnings("error")
 def test_an_estimator_fitted_on_a_frame_takes_arrays_without_a_warning(pd):
     from sklearn.linear_model import LinearRegression

@@ -11,7 +11,7 @@ from typing import Any, Literal, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from xai.inputs import Block, Inputs, for_torch, is_tensor
+from xai.inputs import Block, Inputs, cells_of, for_torch, is_tensor
 from xai.threads import one_thread_of_blas
 from xai.torch_model import TorchModel, as_torch_model
 
@@ -392,7 +392,10 @@ def _estimator_inputs(model: Any, inputs: Inputs) -> Callable[[Block], Any]:
     if names is None and inputs.names is not None:
 
         def without_names(block: Block) -> Any:
-            return inputs.decode(block).to_numpy()
+            frame = inputs.decode(block)
+            if inputs.worded or not any(column.nullable for column in inputs.columns or ()):
+                return frame.to_numpy()
+            return np.column_stack([cells_of(frame[c]) for c in frame.columns])  # NA is NaN
 
         return without_names
     if names is not None and inputs.names is None and isinstance(inputs.block, np.ndarray):
