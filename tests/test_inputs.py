@@ -284,6 +284,29 @@ def test_missing_integers_are_missing_numbers(library, dtype, method):
         np.testing.assert_array_equal(together[i].values, alone.values)
 
 
+@pytest.mark.parametrize("dtype", ["Float32", "Float64"])
+@pytest.mark.parametrize("where", ["x", "data", "removal"])
+def test_missing_floats_of_polars_stay_missing(dtype, where):
+    """They are null for `fill_null`, and NaN where that is what the frames hold."""
+    pl = pytest.importorskip("polars")
+
+    def table(*cells):
+        return pl.DataFrame({"a": pl.Series(cells, dtype=getattr(pl, dtype)), "b": [1.0, 2.0]})
+
+    def model(frame):
+        assert frame.schema == x.schema
+        return frame["a"].fill_nan(10.0).fill_null(100.0).to_numpy()
+
+    for gap, told in ((None, 100.0), (float("nan"), 10.0)):
+        x, other = table(2.0, gap if where == "x" else 3.0), table(5.0, gap)
+        removal = xai.removal.Marginal(other if where == "removal" else table(5.0, 7.0))
+        how = {"data": other} if where == "data" else {"removal": removal}
+        values = xai.explain(model, x, "occlusion", **how).values
+        mean = (5.0 + (7.0 if where == "x" else told)) / 2
+        np.testing.assert_allclose(values[0], [2.0 - mean, 0.0])
+        np.testing.assert_allclose(values[1], [(told if where == "x" else 3.0) - mean, 0.0])
+
+
 def missing_numbers(library, dtype):
     """Makes tables of one column, which may have missing cells."""
     if library == "pandas":
