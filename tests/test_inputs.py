@@ -457,6 +457,23 @@ def test_an_estimator_fitted_without_names_takes_a_frame(pd, line):
     np.testing.assert_allclose(explanation.values, reference.values, atol=1e-12)
 
 
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("named", [False, True])
+@pytest.mark.parametrize("dtype", ["bfloat16", "float32"])
+def test_an_estimator_takes_tensors(pd, torch, dtype, named):
+    from sklearn.linear_model import LinearRegression
+
+    rows = np.random.default_rng(0).integers(0, 9, size=(20, 3)).astype(np.float32)
+    model = LinearRegression().fit(pd.DataFrame(rows, columns=list("abc")) if named else rows, rows)
+    x = torch.tensor(rows).to(getattr(torch, dtype))
+    reference = xai.explain(model, rows[:2], "occlusion", data=rows, target=0)
+    for data in (x, rows):
+        explanation = xai.explain(model, x[:2], "occlusion", data=data, target=0)
+        np.testing.assert_allclose(explanation.values, reference.values, atol=1e-5)
+    explanation = xai.explain(model, rows[:2], "occlusion", data=x, target=0)
+    np.testing.assert_allclose(explanation.values, reference.values, atol=1e-5)
+
+
 @pytest.mark.parametrize("dtypes", [{"a": "Int64"}, {"a": "Float64", "b": "boolean"}])
 def test_an_estimator_fitted_without_names_takes_missing_numbers_of_frames(pd, dtypes):
     from sklearn.ensemble import HistGradientBoostingClassifier

@@ -414,7 +414,7 @@ def dense(rows: Any, what: str) -> NDArray[Any]:
             "missing"
         )
     try:
-        array = np.asarray(rows.detach().cpu() if is_tensor(rows) else rows)
+        array = np.asarray(on_host(rows))
         if isinstance(rows, list | tuple) and array.dtype.kind == "U":
             objects = np.array(rows, object)  # NumPy would make words of numbers
             return array if _all_strings(objects.ravel().tolist()) else objects
