@@ -74,6 +74,13 @@ def test_float64_values_are_not_rounded_to_float32(line):
     assert not np.array_equal(a, b)
 
 
+@pytest.mark.parametrize(("own", "other"), [("int32", "float32"), ("int64", "float64")])
+def test_a_float_just_beyond_the_largest_integer_does_not_wrap(own, other):
+    x, beyond = np.ones((1, 2), own), np.full(2, float(np.iinfo(own).max) + 1, other)
+    values = xai.explain(lambda z: z[:, 0] * 1.0, x, "occlusion", removal=Baseline(beyond)).values
+    np.testing.assert_array_equal(values, [[1.0 - float(beyond[0]), 0.0]])
+
+
 @pytest.fixture(params=["array", "tensor"])
 def kind(request):
     """What makes rows of numbers, and what names their dtype."""

@@ -221,7 +221,7 @@ def _integral(values: NDArray[Any], dtype: np.dtype[Any]) -> bool:
     if not np.all(np.isfinite(values)) or not np.all(values == np.rint(values)):
         return False
     low, high = (0, 1) if dtype.kind == "b" else (np.iinfo(dtype).min, np.iinfo(dtype).max)
-    return bool(values.min() >= low and values.max() <= high)
+    return int(values.min()) >= low and int(values.max()) <= high  # floats would round the limits
 
 
 def read(
