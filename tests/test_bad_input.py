@@ -714,6 +714,15 @@ def test_a_removal_of_ones_own_that_returns_no_rows(line):
         explain(line, removal=lambda x, kept: x.tolist())
 
 
+def test_a_removal_of_ones_own_that_returns_a_frame():
+    pd = pytest.importorskip("pandas")
+    x = pd.DataFrame({"a": [1.0, 2.0], "b": [3.0, 4.0]})
+    with pytest.raises(TypeError, match="returned a DataFrame; expected rows like those"):
+        xai.explain(
+            lambda z: z["a"], x, "occlusion", removal=lambda x, kept: pd.DataFrame(x * kept)
+        )
+
+
 def test_a_uniform_range_without_an_integer():
     with pytest.raises(ValueError, match=r"no integer lies between 0\.2 and 0\.8"):
         xai.explain(total, np.array([[1, 2]]), "ime", removal=Uniform(0.2, 0.8))

@@ -80,6 +80,12 @@ def test_a_callables_probability_must_be_one(output):
         explain(lambda z: z[:, :2] * 3, x, Prediction(output), target=0)
 
 
+def test_a_probability_that_is_above_one_by_rounding_is_told_in_full():
+    above = np.nextafter(1.0, 2.0)
+    with pytest.raises(ValueError, match=f"values from {above} to {above};"):
+        explain(lambda z: np.full(len(z), above), np.ones((1, 4)), Prediction("probability"))
+
+
 def test_a_callables_probability_in_range_is_taken():
     def half(x):
         p = 1 / (1 + x[:, 0] ** 2)

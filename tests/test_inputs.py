@@ -75,6 +75,13 @@ def test_float64_values_are_not_rounded_to_float32(line):
     assert not np.array_equal(a, b)
 
 
+@pytest.mark.parametrize(("own", "other"), [("int32", "float32"), ("int64", "float64")])
+def test_a_float_just_beyond_the_largest_integer_does_not_wrap(own, other):
+    x, beyond = np.ones((1, 2), own), np.full(2, float(np.iinfo(own).max) + 1, other)
+    values = xai.explain(lambda z: z[:, 0] * 1.0, x, "occlusion", removal=Baseline(beyond)).values
+    np.testing.assert_array_equal(values, [[1.0 - float(beyond[0]), 0.0]])
+
+
 @pytest.fixture(params=["array", "tensor"])
 def kind(request):
     """What makes rows of numbers, and what names their dtype."""
@@ -285,6 +292,29 @@ def test_missing_integers_are_missing_numbers(library, dtype, method):
         np.testing.assert_array_equal(together[i].values, alone.values)
 
 
+@pytest.mark.parametrize("dtype", ["Float32", "Float64"])
+@pytest.mark.parametrize("where", ["x", "data", "removal"])
+def test_missing_floats_of_polars_stay_missing(dtype, where):
+    """They are null for `fill_null`, and NaN where that is what the frames hold."""
+    pl = pytest.importorskip("polars")
+
+    def table(*cells):
+        return pl.DataFrame({"a": pl.Series(cells, dtype=getattr(pl, dtype)), "b": [1.0, 2.0]})
+
+    def model(frame):
+        assert frame.schema == x.schema
+        return frame["a"].fill_nan(10.0).fill_null(100.0).to_numpy()
+
+    for gap, told in ((None, 100.0), (float("nan"), 10.0)):
+        x, other = table(2.0, gap if where == "x" else 3.0), table(5.0, gap)
+        removal = xai.removal.Marginal(other if where == "removal" else table(5.0, 7.0))
+        how = {"data": other} if where == "data" else {"removal": removal}
+        values = xai.explain(model, x, "occlusion", **how).values
+        mean = (5.0 + (7.0 if where == "x" else told)) / 2
+        np.testing.assert_allclose(values[0], [2.0 - mean, 0.0])
+        np.testing.assert_allclose(values[1], [(told if where == "x" else 3.0) - mean, 0.0])
+
+
 def missing_numbers(library, dtype):
     """Makes tables of one column, which may have missing cells."""
     if library == "pandas":
@@ -433,6 +463,37 @@ def test_an_estimator_fitted_without_names_takes_a_frame(pd, line):
     explanation = xai.explain(line.model, frame.iloc[:2], "shapley", data=frame.iloc[10:20])
     reference = xai.explain(line.model, line.x[:2], "shapley", data=line.data)
     np.testing.assert_allclose(explanation.values, reference.values, atol=1e-12)
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("named", [False, True])
+@pytest.mark.parametrize("dtype", ["bfloat16", "float32"])
+def test_an_estimator_takes_tensors(pd, torch, dtype, named):
+    from sklearn.linear_model import LinearRegression
+
+    rows = np.random.default_rng(0).integers(0, 9, size=(20, 3)).astype(np.float32)
+    model = LinearRegression().fit(pd.DataFrame(rows, columns=list("abc")) if named else rows, rows)
+    x = torch.tensor(rows).to(getattr(torch, dtype))
+    reference = xai.explain(model, rows[:2], "occlusion", data=rows, target=0)
+    for data in (x, rows):
+        explanation = xai.explain(model, x[:2], "occlusion", data=data, target=0)
+        np.testing.assert_allclose(explanation.values, reference.values, atol=1e-5)
+    explanation = xai.explain(model, rows[:2], "occlusion", data=x, target=0)
+    np.testing.assert_allclose(explanation.values, reference.values, atol=1e-5)
+
+
+@pytest.mark.parametrize("dtypes", [{"a": "Int64"}, {"a": "Float64", "b": "boolean"}])
+def test_an_estimator_fitted_without_names_takes_missing_numbers_of_frames(pd, dtypes):
+    from sklearn.ensemble import HistGradientBoostingClassifier
+
+    rng = np.random.default_rng(0)
+    x = rng.integers(0, 2, size=(200, 3)).astype(float)
+    x[rng.random(x.shape) < 0.2] = np.nan
+    model = HistGradientBoostingClassifier(max_iter=5).fit(x, x[:, 0] == 1)
+    frame = pd.DataFrame(x, columns=list("abc")).astype(dtypes)
+    explanation = xai.explain(model, frame[:3], "shapley", data=frame[:20])
+    reference = xai.explain(model, x[:3], "shapley", data=x[:20])
+    np.testing.assert_array_equal(explanation.values, reference.values)
 
 
 @pytest.mark.filterwarnings("error")

@@ -7,6 +7,7 @@ import pytest
 from scipy import sparse
 
 import xai
+from xai import streams
 from xai.removal import Baseline, Marginal, Noise, ProductOfMarginals, Uniform
 
 
@@ -659,3 +660,20 @@ def test_a_normal_neighbourhood_leaves_codes_of_categories_integers():
     how = {"discretise": False, "categorical": ["code"], "budget": 200}
     xai.explain(model, x[:2], "lime", data=x, **how)
     assert all(kind == ["i", "f"] for kind in kinds)
+
+
+def test_noise_of_a_normal_neighbourhood_is_made_once_for_all_rows(table, monkeypatch):
+    made = []
+    uniforms = streams.uniforms
+
+    def counted(seed, stream, samples, width):
+        made.append(len(samples) * width)
+        return uniforms(seed, stream, samples, width)
+
+    def cost(rows):
+        made.clear()
+        xai.explain(cubic, rows, "lime", data=table[1], discretise=False, budget=500)
+        return sum(made)
+
+    monkeypatch.setattr(streams, "uniforms", counted)
+    assert cost(np.ones((30, 4))) < 2 * cost(np.ones((1, 4)))

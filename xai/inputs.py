@@ -226,7 +226,7 @@ def _integral(values: NDArray[Any], dtype: np.dtype[Any]) -> bool:
     if not np.all(np.isfinite(values)) or not np.all(values == np.rint(values)):
         return False
     low, high = (0, 1) if dtype.kind == "b" else (np.iinfo(dtype).min, np.iinfo(dtype).max)
-    return bool(values.min() >= low and values.max() <= high)
+    return int(values.min()) >= low and int(values.max()) <= high  # floats would round the limits
 
 
 def read(
@@ -685,8 +685,10 @@ def _read_frame(x: Any, data: Any, accepts: Sequence[str] | None, own: list[Any]
         for j, known in enumerate(numeric)
     ]
     dtypes = [_numpy_dtype(x[c]) for c in labels]
+    named = [*frames, *filter(nw.dependencies.is_into_dataframe, own)]
+    nullable = [_nullable([frame[c] for frame in named]) for c in labels]
     one = dtypes[0] if len(set(map(str, dtypes))) == 1 and all(numeric) else None
-    native_floats = one is not None and one.kind == "f" and not any(_nullable(x[c]) for c in labels)
+    native_floats = one is not None and one.kind == "f" and not any(nullable)
     pools: list[list[Any] | None] = [None] * len(labels)
     if native_floats:
         block: NDArray[Any] = np.column_stack(tables[0])
@@ -699,9 +701,9 @@ def _read_frame(x: Any, data: Any, accepts: Sequence[str] | None, own: list[Any]
             dtype,
             None if pool is None else native_pool(x[c], frames, c, pool),
             integral=pool is None and dtype.kind in "iub",
-            nullable=None if pool is not None else _nullable(x[c]),
+            nullable=None if pool is not None else makes,
         )
-        for c, dtype, pool in zip(labels, dtypes, pools, strict=True)
+        for c, dtype, pool, makes in zip(labels, dtypes, pools, nullable, strict=True)
     ]
     encode_columns = _pool_encoder(columns, pools)
 
@@ -770,10 +772,14 @@ def _numpy_dtype(series: Any) -> np.dtype[Any]:
     return dtype if dtype.kind in "biuf" else np.dtype(object)
 
 
-def _nullable(series: Any) -> Callable[[NDArray[Any]], Any] | None:
-    """What makes a column whose dtype can tell missing numbers: pandas' Int64, polars' integers."""
+def _nullable(columns: list[Any]) -> Callable[[NDArray[Any]], Any] | None:
+    """What makes a column whose dtype can tell missing numbers: pandas' Int64, polars' own.
+
+    The first of the columns is x's, others are of further rows.
+    """
+    series = columns[0]
     if not hasattr(series, "iloc"):
-        return _with_nulls(series)
+        return _with_nulls(columns)
     if isinstance(series.dtype, np.dtype):
         return None
     import pandas
@@ -781,15 +787,20 @@ def _nullable(series: Any) -> Callable[[NDArray[Any]], Any] | None:
     return lambda values: pandas.array(values, dtype=series.dtype)
 
 
-def _with_nulls(series: Any) -> Callable[[NDArray[Any]], Any] | None:
-    """Integers and booleans of a library whose dtypes all can be missing; floats have NaN."""
-    dtype = nw.from_native(series, series_only=True).dtype
-    if not (dtype.is_integer() or dtype == nw.Boolean):
+def _with_nulls(columns: list[Any]) -> Callable[[NDArray[Any]], Any] | None:
+    """Of a library whose dtypes all can be missing: of floats, where some are, and none is NaN."""
+    series = [nw.from_native(column, series_only=True) for column in columns]
+    dtype, backend = series[0].dtype, nw.get_native_namespace(columns[0])
+    kind = bool if dtype == nw.Boolean else float if dtype.is_float() else int
+    if kind is int and not dtype.is_integer():
         return None
-    kind, backend = bool if dtype == nw.Boolean else int, nw.get_native_namespace(series)
+    if kind is float:
+        nans = any(s.is_nan().any() for s in series if s.dtype.is_float())
+        if nans or not any(s.is_null().any() for s in series):
+            return None
 
     def make(values: NDArray[Any]) -> Any:
-        if values.dtype.kind != "f":
+        if not np.isnan(values).any():
             return values
         cells = [None if value != value else kind(value) for value in values.tolist()]
         return nw.new_series("", cells, dtype, backend=backend).to_native()

@@ -11,7 +11,7 @@ from typing import Any, Literal, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from xai.inputs import Block, Inputs, for_torch, is_tensor, on_host
+from xai.inputs import Block, Inputs, cells_of, for_torch, is_tensor, on_host
 from xai.threads import one_thread_of_blas
 from xai.torch_model import TorchModel, as_torch_model
 
@@ -382,21 +382,22 @@ def _estimator_inputs(model: Any, inputs: Inputs) -> Callable[[Block], Any]:
     if names is None and inputs.names is not None:
 
         def without_names(block: Block) -> Any:
-            return inputs.decode(block).to_numpy()
+            frame = inputs.decode(block)
+            if inputs.worded or not any(column.nullable for column in inputs.columns or ()):
+                return frame.to_numpy()
+            return np.column_stack([cells_of(frame[c]) for c in frame.columns])  # NA is NaN
 
         return without_names
-    if names is not None and inputs.names is None and isinstance(inputs.block, np.ndarray):
+    if names is not None and inputs.names is None and not hasattr(inputs.block, "tocsr"):
         import pandas  # the estimator was fitted on a DataFrame
 
         columns = list(names)
 
         def with_names(block: Block) -> Any:
-            return pandas.DataFrame(inputs.decode(block), columns=columns)
+            return pandas.DataFrame(on_host(inputs.decode(block)), columns=columns)
 
         return with_names
-    if is_tensor(inputs.block):
-        return on_host
-    return inputs.decode
+    return on_host if is_tensor(inputs.block) else inputs.decode
 
 
 def _module_inputs(module: Any, inputs: Inputs) -> Callable[[Block], Any]:

@@ -49,7 +49,7 @@ def checked_probability(out: Array) -> Array:
     if low < 0 or high > 1:
         raise ValueError(
             "probabilities were asked for, but the callable returned values from "
-            f"{low:.3g} to {high:.3g}; use output='raw'"
+            f"{low!r} to {high!r}; use output='raw'"
         )
     return out
 

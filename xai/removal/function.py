@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import sparse
 
 from xai.inputs import Block, is_tensor
 from xai.removal.base import Context, Draws, Indices, Removal
@@ -56,7 +57,7 @@ class Function(Removal):
             tensor = is_tensor(masks)
             kept = masks.expand(batch.shape).clone() if tensor else _whole(masks, batch)
             out = self.function(batch, kept)
-            if not hasattr(out, "shape"):
+            if not isinstance(out, np.ndarray) and not is_tensor(out) and not sparse.issparse(out):
                 raise TypeError(
                     f"the removal function returned a {type(out).__name__}; expected rows like "
                     "those it was given"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -86,17 +87,11 @@ class Neighbourhood(Removal):
         def generate(draws: Indices) -> Block:
             return independent_rows(block, context.seed, draws)
 
-        latest: dict[bytes, NDArray[np.intp]] = {}
-
-        def drawn_bins(draws: Indices) -> NDArray[np.intp]:
-            key = draws.tobytes()  # the same draws serve every explained row: bin them once
-            if key not in latest:
-                latest.clear()
-                latest[key] = bins(_array(generate(draws)))
-            return latest[key]
+        drawn_bins = _once(lambda draws: bins(_array(generate(draws))))
 
         def regressors(rows: Indices, draws: Indices) -> NDArray[np.float64]:
-            return np.equal(drawn_bins(draws), own[rows]).astype(np.float64)
+            same: NDArray[np.bool_] = drawn_bins(draws) == own[rows]
+            return same.astype(np.float64)
 
         return replace(endless(generate, self.n_draws), regressors=regressors)
 
@@ -107,14 +102,20 @@ class Neighbourhood(Removal):
         scale[scale == 0] = 1.0
         columns = x.shape[1]
 
+        @_once
         def noise(draws: Indices) -> NDArray[np.float64]:
             u = streams.uniforms(context.seed, streams.COALITION, draws, 2 * columns)
             radius = np.sqrt(-2 * np.log1p(-u[:, :columns]))
             return np.asarray(radius * np.cos(2 * np.pi * u[:, columns:]))
 
+        @_once
+        def drawn(draws: Indices) -> NDArray[Any]:
+            return _array(independent_rows(block, context.seed, draws))
+
         def values(rows: Indices, draws: Indices) -> NDArray[np.float64]:
-            drawn = _array(independent_rows(block, context.seed, draws))
-            return np.where(categorical, drawn, x[rows] + scale * noise(draws))
+            distinct, place = np.unique(draws, return_inverse=True)
+            moved = x[rows] + (scale * noise(distinct))[place]
+            return np.where(categorical, drawn(distinct)[place], moved)
 
         def source(rows: Indices, draws: Indices) -> tuple[Block, Indices]:
             made = values(rows, draws)
@@ -133,6 +134,22 @@ class Neighbourhood(Removal):
         if not categorical.all():
             make_room(context, np.where(categorical, 0.0, 0.5))  # codes stay what they are
         return Draws(source, self.n_draws, endless=True, regressors=regressors)
+
+
+def _once(make: Callable[[Indices], NDArray[Any]]) -> Callable[[Indices], NDArray[Any]]:
+    """Keep what was made last: the same draws serve every explained row."""
+    latest: dict[bytes, NDArray[Any]] = {}
+
+    def of(draws: Indices) -> NDArray[Any]:
+        key = draws.tobytes()
+        found = latest.get(key)
+        if found is None:
+            found = make(draws)
+            latest.clear()
+            latest[key] = found
+        return found
+
+    return of
 
 
 def _array(block: Block) -> NDArray[Any]:
