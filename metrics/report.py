@@ -42,7 +42,7 @@ class Report:
     Raises
     ------
     KeyError
-        `report[metric, name]` of one that was not scored.
+        `report[metric, name]`, or a method, of one that was not scored.
 
     Examples
     --------
@@ -81,6 +81,7 @@ class Report:
 
         The bootstrap interval of the mean difference lies above 0. None without the control.
         """
+        _ = self[metric, name]  # one that was not scored is refused, with the control or without
         if (metric, RANDOM) not in self.scores or name == RANDOM:
             return None
         low, _ = _interval(self._gain(metric, name, RANDOM), level, self.seed)
@@ -192,7 +193,7 @@ class Report:
 
     def better(self, metric: str) -> str:
         """Which scores of a metric are better: "higher" or "lower"."""
-        return next(s.better for (m, _), s in self.scores.items() if m == metric)
+        return self[metric, next((n for m, n in self.scores if m == metric), "")].better
 
     def _cell(self, metric: str, name: str) -> str:
         if (metric, name) not in self.scores:
