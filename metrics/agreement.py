@@ -76,10 +76,15 @@ def _sized(case: Case, size: Amount | None, samples: int) -> Any:
 
 @metric
 def faithfulness_estimate(case: Case, *, steps: int | None = None) -> Floats:
-    """``corr(a_i, Δ_i)`` over single players; `steps`: over so many groups of like importance.
+    """``corr(a_i, Δ_i)`` over single players, or groups of like importance.
 
-    Alvarez-Melis & Jaakkola 2018; with `steps` players are removed in the order of importance,
-    those of one step together, as Quantus's ``features_in_step``.
+    Alvarez-Melis & Jaakkola 2018.
+
+    Parameters
+    ----------
+    steps : int
+        So many groups: players are removed in the order of importance, those of one step
+        together, as Quantus's ``features_in_step``. None: single players.
 
     Examples
     --------

@@ -55,6 +55,15 @@ def distance_attack(
     Projected gradient ascent (Madry et al. 2018) on the attribution's distance. ``info["delta"]``
     has the δ of each row.
 
+    Parameters
+    ----------
+    radius : float
+        Of the ball in `norm`, "l2" or "linf", in x's own units.
+    steps : int
+        Of the ascent.
+    directions : int
+        Along which slopes are told by differences: all axes where they suffice, else random ones.
+
     Examples
     --------
     >>> import numpy as np
@@ -89,8 +98,13 @@ def top_k_attack(
 ) -> Result:
     """Largest share of the k players of largest |a| that drop out of them, the class kept.
 
-    IFIA (Ghorbani, Abid & Zou 2019): ascent on minus the sum of those players' |a|. `k`: None
-    takes 3, or one fewer than there are.
+    IFIA (Ghorbani, Abid & Zou 2019): ascent on minus the sum of those players' |a|.
+
+    Parameters
+    ----------
+    k : int
+        None: 3, or one fewer than there are.
+    radius, norm, steps, directions : as for `distance_attack`
 
     Raises
     ------

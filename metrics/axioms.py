@@ -91,8 +91,15 @@ def dummy_mass(case: Case, *, tolerance: float = TOLERANCE) -> Result:
 def symmetry_gap(case: Case, *, samples: int = 16, tolerance: float = TOLERANCE) -> Floats:
     """Mean ``|a_i − a_j|`` of symmetric players, as a part of mean |a|; NaN where none are.
 
-    i and j are taken as symmetric where ``v(S∪i) = v(S∪j)`` in all of `samples` coalitions S
-    without them, the empty one first: all coalitions where there are so few.
+    i and j are taken as symmetric where ``v(S∪i) = v(S∪j)`` in so many coalitions S without
+    them, the empty one first.
+
+    Parameters
+    ----------
+    samples : int
+        Of the coalitions; all where there are no more.
+    tolerance : float
+        Values that differ by no more than this part of the largest |v| are equal.
 
     Raises
     ------

@@ -46,7 +46,7 @@ Other Parameters
 ----------------
 model, x : as for `xai.explain`
 explanation : Explanation, shap's too, or an array shaped like x or like its players
-{explain}target : as for `xai.explain`
+{options}target : as for `xai.explain`
     None: the explanation's, else "predicted". Of several explained outputs it names the one
     that is scored.
 y : (n,) true labels, where `behavior` needs them
@@ -61,9 +61,24 @@ behavior : which output of the model
     None: the explanation's, else `Prediction()`.
 batch_size, n_jobs, seed, feature_names, categorical, channel_axis : as for `xai.explain`
 """
-EXPLAIN = """explain : function (model, x, target) -> array or Explanation
-    How to explain again; None: by the Explanation's own recipe.
-"""
+OPTIONS = {
+    "k": """a number of players, a fraction of them (rounded up), or several, which are averaged""",
+    "steps": """int
+    Of the curve, at most one for each player. None: so many for tables and for parts that the
+    metric itself makes of images, 32 for other images and texts.""",
+    "subset_size": """a number of players, a fraction of them (rounded up), or several""",
+    "samples": """int
+    How many are drawn: subsets (all of them where they are no more), or copies of each row.""",
+    "radius": """number, or one for each column
+    How far copies of a row are moved at most, up and down, in x's own units.""",
+    "mask": """bool array, or numbers, of which those other than 0 count as True
+    Which features (pixels) matter: shaped like the attributions, like x, or like images without
+    their channels; for every row, or one for all.""",
+    "reference": """Explanation or array, shaped as `explanation`; one row serves for all""",
+    "explain": """function (model, x, target) -> array or Explanation
+    How to explain again; None: by the Explanation's own recipe.""",
+}
+"""What several metrics ask for; one that means something else by it says so under Parameters."""
 
 
 def _once(store: dict[Any, Any], key: Hashable, make: Callable[[], Made], of: object) -> Made:
@@ -463,7 +478,7 @@ def metric(core: Callable[..., Any]) -> Callable[..., Score]:
         ],
         return_annotation=Score,
     )
-    public.__doc__ = _documented(core.__doc__ or "", again="explain" in own_names)
+    public.__doc__ = _documented(core.__doc__ or "", own_names)
     public.options = own_names  # type: ignore[attr-defined] # its own keywords
     public.needed = required  # type: ignore[attr-defined] # those without a default
     public.core = core  # type: ignore[attr-defined] # for `evaluate`, which shares scenes
@@ -471,10 +486,15 @@ def metric(core: Callable[..., Any]) -> Callable[..., Score]:
     return public
 
 
-def _documented(doc: str, *, again: bool) -> str:
-    """A metric's docstring with what all metrics share, before its errors and examples."""
+def _documented(doc: str, own: list[str]) -> str:
+    """A metric's docstring with what others share with it, before its errors and examples."""
     parts = re.split(r"\n(?=(?:Raises|Notes|Examples)\n-)", cleandoc(doc), maxsplit=1)
-    return "\n".join([parts[0].rstrip(), COMMON.format(explain=EXPLAIN * again), *parts[1:]])
+    told = [
+        name for line in re.findall(r"^([\w, ]+) : ", parts[0], re.M) for name in line.split(", ")
+    ]
+    asked = [name for name in own if name in OPTIONS and name not in told]
+    common = COMMON.format(options="".join(f"{n} : {OPTIONS[n]}\n" for n in asked))
+    return "\n".join([parts[0].rstrip(), common, *parts[1:]])
 
 
 def split(

@@ -42,7 +42,7 @@ SEGMENTS = 50
 def deletion(case: Case, *, steps: int | None = None) -> Result:
     """Area under the value as players are removed, most important first: ``∫ D``.
 
-    Petsiuk, Das & Saenko 2018. `steps` K: one player each for tables, 32 for images.
+    Petsiuk, Das & Saenko 2018.
 
     Examples
     --------
@@ -161,7 +161,7 @@ def region_perturbation(case: Case, *, size: int = PATCH, steps: int | None = No
 def selectivity(case: Case, *, size: int = PATCH, steps: int | None = None) -> Result:
     """Area under the value as patches are removed, most important first.
 
-    Montavon, Samek & Müller 2018. Patches as in `region_perturbation`.
+    Montavon, Samek & Müller 2018. Patches of `size` pixels, as in `region_perturbation`.
 
     Examples
     --------
@@ -195,8 +195,8 @@ def _of_pixels(case: Case) -> bool:
 def irof(case: Case, *, segments: int = SEGMENTS, steps: int | None = None) -> Result:
     """Area over the relative curve of superpixels: ``1 − ∫ D / f(x)``.
 
-    Rieger & Hansen 2020. SLIC's superpixels, ranked by their mean value (needs scikit-image); a
-    table's own players. NaN where f(x) = 0.
+    Rieger & Hansen 2020. SLIC's superpixels, about `segments` of them, ranked by their mean value
+    (needs scikit-image); a table's own players. NaN where f(x) = 0.
 
     Examples
     --------

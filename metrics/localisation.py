@@ -105,8 +105,7 @@ def roc_auc(case: Case, *, mask: Any) -> Floats:
 def iou(case: Case, *, mask: Any, k: Amount | None = None) -> Floats:
     """Intersection over union of the mask and the k largest attributions.
 
-    `k`: a number of features, a fraction, or several, which are averaged; None: as many as the
-    mask has.
+    `k` None: as many as the mask has.
 
     Examples
     --------

@@ -64,6 +64,8 @@ def parameter_randomization(
         Attributions are means over so many noisy copies of x, with `noise` times each row's
         range as standard deviation (Hedström et al. 2023: smooth MPRT); 0: of x itself. Columns
         of categories are left as they are.
+    steps : int
+        Of the `abpc` that tells the faithfulness beside; 0: none.
 
     Returns
     -------
@@ -121,6 +123,10 @@ def efficient_parameter_randomization(
 
     Hedström et al. 2023 (eMPRT): ``(H(a_random) − H(a)) / H(a)``, H of a histogram of `bins`.
 
+    Parameters
+    ----------
+    steps : as for `parameter_randomization`
+
     Examples
     --------
     >>> import torch, xai
@@ -147,6 +153,10 @@ def random_logit(case: Case, *, steps: int = STEPS, explain: Explain | None = No
     """Correlation of the attribution with that of another class: so many classes on, at random.
 
     Sixt, Granz & Landgraf 2020: near 1, the explanation does not depend on the class.
+
+    Parameters
+    ----------
+    steps : as for `parameter_randomization`
 
     Raises
     ------

@@ -43,7 +43,7 @@ class Report:
     Raises
     ------
     KeyError
-        `report[metric, name]` of one that was not scored.
+        `report[metric, name]`, or a method, of one that was not scored.
 
     Examples
     --------
@@ -82,6 +82,7 @@ class Report:
 
         The bootstrap interval of the mean difference lies above 0. None without the control.
         """
+        _ = self[metric, name]  # one that was not scored is refused, with the control or without
         if (metric, RANDOM) not in self.scores or name == RANDOM:
             return None
         low, _ = _interval(self._gain(metric, name, RANDOM), level, self.seed)
@@ -205,7 +206,7 @@ class Report:
 
     def better(self, metric: str) -> str:
         """Which scores of a metric are better: "higher" or "lower"."""
-        return next(s.better for (m, _), s in self.scores.items() if m == metric)
+        return self[metric, next((n for m, n in self.scores if m == metric), "")].better
 
     def _cell(self, metric: str, name: str) -> str:
         if (metric, name) not in self.scores:

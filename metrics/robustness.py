@@ -305,9 +305,14 @@ def shift_consistency(
 ) -> Floats:
     """Bend of the attribution on the way to other rows: ``‖a(½x + ½z) − ½a(x) − ½a(z)‖/‖a(x)‖``.
 
-    After Li et al. 2022 (DRE), averaged over `samples` rows z of `among` (None: of `data`), the
-    same for all x: rows of another group, or of shifted data. Two explanations for each pair.
-    Categories have no half: z takes those of x.
+    After Li et al. 2022 (DRE), averaged over rows z, the same for all x. Two explanations for each
+    pair. Categories have no half: z takes those of x.
+
+    Parameters
+    ----------
+    among : rows of another group, or of shifted data; None: of `data`
+    samples : int
+        How many of them are drawn as z.
 
     Raises
     ------
@@ -364,6 +369,9 @@ def worst_case_bound(
 
     Parameters
     ----------
+    radius : float
+        Of the ball in `norm`, "l2" or "linf", in x's own units.
+    distance : "euclidean" or "cosine"
     step : float
         J is taken by central differences so long: 2d explanations. None: by automatic
         differentiation of a torch module's gradients (`gradient`, `gradient_x_input`,
@@ -453,7 +461,11 @@ def consistency(case: Case, *, k: int = 3) -> Floats:
     """Share of the other rows with the same explanation that are predicted alike.
 
     Dasgupta, Frost & Moshkovitz 2022, over the whole of x, with explanations told apart by the
-    signs of their `k` players largest by |a|. NaN where no other row has the same.
+    signs of their k players largest by |a|. NaN where no other row has the same.
+
+    Parameters
+    ----------
+    k : int
 
     Raises
     ------

@@ -69,6 +69,18 @@ def test_every_public_function_says_what_it_raises(module: str) -> None:
     assert [name for name, f in raising.items() if "Raises\n" not in (f.__doc__ or "")] == []
 
 
+@pytest.mark.parametrize("metric", [record.name for record in xai.metrics.names()])
+def test_every_option_of_a_metric_is_told_by_its_help(metric: str) -> None:
+    """As a parameter, or in backticks in the text above; units of `radius`, kinds of `k`."""
+    public = getattr(xai.metrics, metric)
+    doc = inspect.getdoc(public) or ""
+    lines = re.findall(r"^([\w, ]+) : ", doc, re.M)
+    told = {name for line in lines for name in line.split(", ")} | set(re.findall("`(\\w+)`", doc))
+    assert [name for name in public.options if name not in told] == []
+    if "radius" in public.options:
+        assert "x's own units" in doc or "as for `distance_attack`" in doc
+
+
 def of(function: Any) -> str:
     """The source of a function; of a metric, what its decorator took."""
     return inspect.getsource(inspect.unwrap(function))

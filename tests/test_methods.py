@@ -439,6 +439,22 @@ def test_the_default_budget_of_a_data_set_is_the_one_that_the_table_shows(
         assert explanation.evaluations == shown(records()[method].budget, **numbers)
 
 
+@pytest.mark.parametrize("method", ["ablation_cam", "craft", "gradcam", "score_cam"])
+def test_the_default_budget_inside_a_network_is_the_one_that_the_table_shows(method):
+    torch = pytest.importorskip("torch")
+    torch.manual_seed(0)
+    net = torch.nn.Sequential(
+        torch.nn.Conv2d(1, 6, 3), torch.nn.ReLU(), torch.nn.Flatten(), torch.nn.Linear(6 * 36, 2)
+    )
+    images = torch.rand(9, 1, 8, 8)
+    keywords, d = {"layer": "1"}, 6
+    if method == "craft":
+        bank = xai.concepts.fit(net, images, layer="1", n_concepts=3)
+        keywords, d = {"players": xai.players.Concepts(bank)}, 3
+    explanation = xai.explain(net, images[:2], method, **keywords)
+    assert explanation.evaluations == shown(records()[method].budget, d=d, m=1)
+
+
 # ------------------------------------------------------------------------------- the front door
 
 

@@ -59,6 +59,17 @@ def test_scores_are_those_of_the_metrics_alone(rows, two):
         report["deletoin", "shapley"]
 
 
+@pytest.mark.parametrize("controls", [True, False])
+def test_a_misspelt_name_is_not_taken_for_one_without_a_control(rows, two, controls):
+    report = metrics.evaluate(bent, rows, two, ["deletion"], controls=controls)
+    assert report.beats_random("deletion", "shapley") is (True if controls else None)
+    for asked in (("deletoin", "shapley"), ("deletion", "shaply")):
+        with pytest.raises(KeyError, match="did you mean"):
+            report.beats_random(*asked)
+    with pytest.raises(KeyError, match="did you mean 'deletion'"):
+        report.better("deletoin")
+
+
 def test_each_metric_states_its_own_removal_and_output(rows, two):
     """Not those of others that are computed before it, in the same scene."""
     images = np.random.default_rng(0).random((2, 6, 6, 1))

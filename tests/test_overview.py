@@ -410,6 +410,36 @@ def test_dependence_is_drawn_beside_the_attributions() -> None:
     assert "standard errors over rows" in axes.get_xlabel()
 
 
+def test_dependence_tells_what_its_curves_and_lines_are() -> None:
+    """A curve of the other class bends the other way; lines of dots are no bands of curves."""
+
+    def two(x: np.ndarray) -> np.ndarray:
+        return np.stack([x[:, 0], -x[:, 0] - x[:, 1:].prod(axis=1)], axis=1)
+
+    keywords = {"data": X, "target": 1, "budget": 4 * len(X)}
+    made = xai.explain(two, X, "permutation_shap", **keywords)
+    assert made.std_error is not None
+    curves = [partial_dependence(two, X, 0, target=target) for target in (0, 1)]
+    axes = xai.plots.dependence(curves, made)
+    told = [text.get_text() for text in axes.get_legend().get_texts()]
+    assert told == ["partial dependence, of output 0", "partial dependence"]
+    assert axes.get_ylabel().endswith("\nlines: ±1.96 standard errors (95 %)")
+    alone = xai.plots.dependence(curves)
+    assert alone.get_title() == "effect on output 0"
+    told = [text.get_text() for text in alone.get_legend().get_texts()]
+    assert told == ["partial dependence", "partial dependence, of output 1"]
+
+
+def test_rows_without_a_value_are_counted_beside_a_scatter() -> None:
+    gaps = np.where(np.arange(len(X))[:, None] < 3, np.nan, X)
+    made = xai.explain(lambda x: np.nan_to_num(x).sum(axis=1), gaps, "occlusion", data=X)
+    effect = partial_dependence(lambda x: np.nan_to_num(x).sum(axis=1), X, 0)
+    for axes in (made.plot("scatter", feature=0), xai.plots.dependence(effect, made)):
+        note = f"without a value, not drawn: 3 of {len(X)} rows"
+        assert axes.get_xlabel().split("\n")[:2] == ["feature 0", note]
+    assert made[3:].plot("scatter", feature=0).get_xlabel() == "feature 0"
+
+
 @pytest.mark.parametrize(
     ("jobs", "places"), [(["clerk", "cook", "pilot"], [0, 3]), (["1", "2", "4"], [1, 4])]
 )

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 from xai.archive import category_name, in_numbers
 from xai.plots.many import read_many
-from xai.plots.style import SERIES, Z95, ink, new_axes, one_line, title, two_lines
-from xai.plots.swarm import scatter
+from xai.plots.style import SERIES, Z95, ink, legend_label, new_axes, one_line, title, two_lines
+from xai.plots.swarm import line_notes, scatter
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -29,7 +29,8 @@ def dependence(
 ) -> Axes:
     """Draw partial dependence and ALE curves of one feature, over its attributions.
 
-    Curves are centred, as attributions are: a partial dependence less the mean prediction.
+    Curves are centred, as attributions are: a partial dependence less the mean prediction. One of
+    another output than the title's is named after it.
     Bands are their 95 % intervals over the rows averaged over.
 
     Parameters
@@ -64,8 +65,10 @@ def dependence(
     if len(features) > 1:
         raise ValueError(f"one picture shows one feature, not {', '.join(sorted(features))}")
     known: list[str] = []
+    told, lines = curves[0].output, list[str]()  # by the title, and of the dots
     if explanation is not None:
         many = read_many(explanation, output)
+        told, lines = many.output, line_notes(many)
         _check_feature(curves[0].feature, many.names)
         known = many.categories[many.player(curves[0].feature)]
     kinds = _kinds(curves, known)
@@ -73,26 +76,28 @@ def dependence(
         axes = new_axes(ax, 6.5, 4.0)
         axes.axhline(0, color=ink(axes), linewidth=0.8, zorder=0)
         title(axes, [f"effect on {curves[0].output}"])
+        axes.set_xlabel(two_lines(curves[0].feature), parse_math=False)
+        axes.set_ylabel("effect less its mean")
     else:
         axes = scatter(explanation, curves[0].feature, output, color=color, ax=ax)
+        axes.set_ylabel("\n".join(["attribution, or effect less its mean", *lines]))
     for place, curve in enumerate(curves):
         colour, line = SERIES[(place + 1) % len(SERIES)], STYLES[place % len(STYLES)]
         y, reach = curve.centred, Z95 * curve.std_error
+        other = "" if curve.output == told else f", of {curve.output}"
+        label = legend_label(f"{curve.kind}{other}")
         if kinds is not None:
             x = [kinds.index(category_name(value)) for value in curve.grid]
-            axes.errorbar(x, y, reach, fmt="D", color=colour, capsize=3, label=curve.kind, zorder=3)
+            axes.errorbar(x, y, reach, fmt="D", color=colour, capsize=3, label=label, zorder=3)
             continue
         at, _ = in_numbers(curve.grid)
-        axes.plot(at, y, line, color=colour, linewidth=1.8, label=curve.kind, zorder=3)
+        axes.plot(at, y, line, color=colour, linewidth=1.8, label=label, zorder=3)
         axes.fill_between(at, y - reach, y + reach, color=colour, alpha=0.18, lw=0)
     if kinds is not None and kinds != known:
         texts = [one_line(kind) for kind in kinds]
         axes.set_xticks(range(len(kinds)), texts, rotation=30, ha="right", parse_math=False)
     note = f"{'bands' if kinds is None else 'whiskers'}: ±{Z95} standard errors over rows (95 %)"
-    axes.set_xlabel(f"{two_lines(curves[0].feature)}\n{note}", parse_math=False)
-    axes.set_ylabel(
-        "attribution, or effect less its mean" if explanation else "effect less its mean"
-    )
+    axes.set_xlabel(f"{axes.get_xlabel()}\n{note}", parse_math=False)
     axes.legend(frameon=False, fontsize="small")
     return axes
 

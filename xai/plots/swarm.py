@@ -119,6 +119,8 @@ def scatter(
 ) -> Axes:
     """Draw one feature's attributions over its values, coloured by a feature it interacts with.
 
+    Rows whose number is missing have no place; the label counts them.
+
     Parameters
     ----------
     explanation
@@ -173,7 +175,9 @@ def scatter(
         kinds = [one_line(kind) for kind in many.categories[player]]
         axes.set_xticks(range(len(kinds)), kinds, rotation=30, ha="right", parse_math=False)
     title(axes, many.heading)
-    axes.set_xlabel(two_lines(many.names[player]), parse_math=False)
+    absent = int((~np.isfinite(column)).sum())
+    gone = [f"without a value, not drawn: {absent} of {len(many)} rows"] if absent else []
+    axes.set_xlabel("\n".join([two_lines(many.names[player]), *gone]), parse_math=False)
     axes.set_ylabel("\n".join(["attribution", *line_notes(many)]))
     return axes
 
