@@ -217,6 +217,19 @@ def test_no_kink_is_passed_over_among_features_that_agree(procedure):
 
 
 @pytest.mark.parametrize("procedure", PROCEDURES.values())
+def test_where_no_sign_differs_only_ends_are_tried(procedure, monkeypatch):
+    tried = []
+
+    def counting(g):
+        tried.append(g.shape)
+        return entropy(g)
+
+    monkeypatch.setattr(xai.least_complexity, "entropy", counting)
+    procedure(np.random.default_rng(0).uniform(1, 2, size=(5, 3, 60)))
+    assert max(shape[1] for shape in tried if len(shape) == 3) <= 4  # ends, and corners
+
+
+@pytest.mark.parametrize("procedure", PROCEDURES.values())
 def test_the_search_ends_and_rows_are_their_own(procedure):
     G = np.random.default_rng(7).normal(size=(9, 3, 8))
     G[1] = 0.0  # nothing attributed

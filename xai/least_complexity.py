@@ -147,8 +147,9 @@ def _kinks(p: Floats, q: Floats) -> Floats:
     """Places t (R, T) between p (0) and q (1) where an element is 0; 0 where there is none."""
     crosses = np.sign(p) * np.sign(q) < 0
     t = np.where(crosses, p / np.where(crosses, p - q, 1.0), 0.0)
-    if t.shape[1] > MOST_KINKS:  # of those there are, which sorting puts last
-        many = np.maximum(crosses.sum(axis=1), 1)
-        places = t.shape[1] - 1 - np.linspace(0, many - 1, MOST_KINKS, axis=1)
+    many = crosses.sum(axis=1)
+    width = min(int(many.max(initial=0)), MOST_KINKS)
+    if width < t.shape[1]:  # of those there are, which sorting puts last
+        places = t.shape[1] - 1 - np.linspace(0, np.maximum(many - 1, 0), width, axis=1)
         t = np.take_along_axis(np.sort(t, axis=1), places.round().astype(np.intp), axis=1)
     return np.concatenate([np.tile([0.0, 1.0], (len(p), 1)), t], axis=1)
