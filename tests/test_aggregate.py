@@ -229,6 +229,23 @@ def test_where_no_sign_differs_only_ends_are_tried(procedure, monkeypatch):
     assert max(shape[1] for shape in tried if len(shape) == 3) <= 4  # ends, and corners
 
 
+def test_a_row_is_moved_no_longer_than_alone(monkeypatch):
+    rows, step = [], xai.least_complexity._step
+
+    def counting(G, weights):
+        rows.append(len(G))
+        return step(G, weights)
+
+    monkeypatch.setattr(xai.least_complexity, "_step", counting)
+    G = np.random.default_rng(0).normal(size=(20, 3, 12))
+    descent(G)
+    together = sum(rows)
+    rows.clear()
+    for i in range(20):
+        descent(G[i : i + 1])
+    assert together == sum(rows)
+
+
 @pytest.mark.parametrize("procedure", PROCEDURES.values())
 def test_the_search_ends_and_rows_are_their_own(procedure):
     G = np.random.default_rng(7).normal(size=(9, 3, 8))

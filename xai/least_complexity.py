@@ -52,11 +52,13 @@ def descent(G: Floats) -> Floats:
     least = np.full(len(G), np.inf)
     for start in _starts(G.shape[1]):
         weights = np.tile(start, (len(G), 1))
+        live = np.arange(len(G))  # rows that the last round has moved
         for _ in range(ROUNDS):
-            moved, gain = _step(G, weights)
-            if not (gain > GAIN).any():
+            moved, gain = _step(G[live], weights[live])
+            live, moved = live[gain > GAIN], moved[gain > GAIN]
+            if not len(live):
                 break
-            weights = np.where((gain > GAIN)[:, None], moved, weights)
+            weights[live] = moved
         found = entropy(_mixed(weights, G))
         best = np.where((found < least)[:, None], weights, best)
         least = np.minimum(found, least)
