@@ -790,6 +790,9 @@ def test_no_linear_explanation_holds_everywhere(rows):
         xai.choose(wild, rows, data=rows, neighbourhood="near by")
     with pytest.raises(ValueError, match="not both"):
         xai.choose(wild, rows, data=rows, methods=["lime"], explanations={"a": rows})
+    for wrong in ({"smaples": 5}, {"budget": 50}):
+        with pytest.raises(TypeError, match=rf"{next(iter(wrong))}= is for methods="):
+            xai.choose(wild, rows, data=rows, explanations={"a": rows}, **wrong)
     with pytest.raises(TypeError, match="choose needs rows"):
         xai.choose(wild, rows, data=None)
     with pytest.raises(TypeError, match=r"choose needs dense x.*x\.toarray\(\)"):
