@@ -475,6 +475,7 @@ def test_what_cannot_be_aggregated_is_refused(members, rows, data):
         (lambda: xai.aggregate(members, "maen"), ValueError, "mean"),
         (lambda: xai.aggregate([]), ValueError, "no explanations"),
         (lambda: xai.aggregate(e), TypeError, "a list of Explanations"),
+        (lambda: xai.aggregate({"a": e}), TypeError, "not a dict"),
         (lambda: xai.aggregate([e, e.values]), TypeError, "explanation 1 is a ndarray"),
         (lambda: xai.aggregate([e, e[:3]]), ValueError, r"values \(3, 4\)"),
         (lambda: xai.aggregate(members, weights=[1, 2]), ValueError, "3 numbers"),
