@@ -70,7 +70,7 @@ def test_no_trials_say_nothing():
         clopper_pearson(3, 2)
 
 
-@pytest.mark.parametrize(("p", "miss"), [(0.05, 0.05), (0.2, 0.01), (0.001, 0.5)])
+@pytest.mark.parametrize(("p", "miss"), [(0.05, 0.05), (0.2, 0.01), (0.001, 0.5), (0.25, 0.421875)])
 def test_least_samples_are_the_least(p, miss):
     n = tasks.least_samples(p, miss)
     assert (1 - p) ** n <= miss < (1 - p) ** (n - 1)
