@@ -185,6 +185,9 @@ def choose(
     checks.count("copies", copies, least=0)
     if methods is not None and explanations is not None:
         raise ValueError("pass methods= or explanations=, not both")
+    unused = [name for name in keywords if name not in SHARED]
+    if explanations is not None and unused:
+        raise TypeError(f"{unused[0]}= is for methods=: explanations= are made already")
     if explanations is None:
         labelled = _labelled(model, data, methods)
         named: dict[str, Any] = dict(explained_by(model, x, labelled, keywords | {"data": data}))

@@ -137,14 +137,17 @@ class Moved(Removal):
         """The step of each element of x, 0 where it stays."""
         shape = inputs.shape
         names = inputs.names or [str(j) for j in range(shape[0])]
-        step = np.full(shape, np.nan)
-        if isinstance(self.step, Mapping):
+        step, given = np.full(shape, np.nan), self.step
+        columns = getattr(given, "index", None) if hasattr(given, "to_dict") else None
+        if columns is not None and set(map(str, columns)) <= set(names):
+            given = given.to_dict()  # a Series, by name
+        if isinstance(given, Mapping):
             step = np.zeros(shape)
-            for column, far in self.step.items():
+            for column, far in given.items():
                 step[column_index(column, names)] = far if checks.is_number(far) else np.nan
         else:
             with suppress(TypeError, ValueError):  # no numbers, or of another shape
-                step = np.broadcast_to(np.asarray(self.step, np.float64), shape)
+                step = np.broadcast_to(np.asarray(given, np.float64), shape)
         if not np.isfinite(step).all() or (step == 0).all():
             raise ValueError(f"step={self.step!r}: expected a number other than 0, or one a column")
         if len(shape) == 1 and (inputs.categorical & (step != 0)).any():

@@ -169,9 +169,10 @@ def _untaken(name: str, taken: Container[str]) -> str:
 
 
 def _better(values: Floats, others: Floats) -> float:
-    """Share of pairs in which `values` (n,) are above `others` (m, n); ties count half."""
+    """Share of pairs in which `values` (n,) are above `others` (m, n); near ties are half."""
     known = ~(np.isnan(values) | np.isnan(others))
-    wins = (values > others) + 0.5 * (values == others)
+    places = levels(np.concatenate([values[None], others]))
+    wins = (places[0] > places[1:]) + 0.5 * (places[0] == places[1:])
     return float(wins[known].mean()) if known.any() else float("nan")
 
 

@@ -50,4 +50,5 @@ def least_samples(p: float, miss: float = 0.05) -> int:
     """
     if not (0 < p < 1 and 0 < miss < 1):
         raise ValueError(f"p={p!r} and miss={miss!r}: expected probabilities within (0, 1)")
-    return int(np.ceil(np.log(miss) / np.log1p(-p)))
+    # what is whole but for rounding is whole
+    return int(np.ceil((1 - 1e-14) * np.log(miss) / np.log1p(-p)))

@@ -66,8 +66,8 @@ def recourse(
     ----------
     model, x, target, players, behavior, categorical, batch_size, n_jobs, seed : as `xai.explain`
     step : number, (d,) numbers like ``x[0]``, or {column: number}
-        How far; negative to ask about lowering. Columns that a mapping leaves out stay, as
-        categories must.
+        How far; a Series by its names. Negative to ask about lowering. Columns that a mapping
+        leaves out stay, as categories must.
     features : indices or names of players
         None: all; of a mapping's single columns these.
     samples : int

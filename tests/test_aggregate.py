@@ -217,6 +217,36 @@ def test_no_kink_is_passed_over_among_features_that_agree(procedure):
 
 
 @pytest.mark.parametrize("procedure", PROCEDURES.values())
+def test_where_no_sign_differs_only_ends_are_tried(procedure, monkeypatch):
+    tried = []
+
+    def counting(g):
+        tried.append(g.shape)
+        return entropy(g)
+
+    monkeypatch.setattr(xai.least_complexity, "entropy", counting)
+    procedure(np.random.default_rng(0).uniform(1, 2, size=(5, 3, 60)))
+    assert max(shape[1] for shape in tried if len(shape) == 3) <= 4  # ends, and corners
+
+
+def test_a_row_is_moved_no_longer_than_alone(monkeypatch):
+    rows, step = [], xai.least_complexity._step
+
+    def counting(G, weights):
+        rows.append(len(G))
+        return step(G, weights)
+
+    monkeypatch.setattr(xai.least_complexity, "_step", counting)
+    G = np.random.default_rng(0).normal(size=(20, 3, 12))
+    descent(G)
+    together = sum(rows)
+    rows.clear()
+    for i in range(20):
+        descent(G[i : i + 1])
+    assert together == sum(rows)
+
+
+@pytest.mark.parametrize("procedure", PROCEDURES.values())
 def test_the_search_ends_and_rows_are_their_own(procedure):
     G = np.random.default_rng(7).normal(size=(9, 3, 8))
     G[1] = 0.0  # nothing attributed
@@ -445,6 +475,7 @@ def test_what_cannot_be_aggregated_is_refused(members, rows, data):
         (lambda: xai.aggregate(members, "maen"), ValueError, "mean"),
         (lambda: xai.aggregate([]), ValueError, "no explanations"),
         (lambda: xai.aggregate(e), TypeError, "a list of Explanations"),
+        (lambda: xai.aggregate({"a": e}), TypeError, "not a dict"),
         (lambda: xai.aggregate([e, e.values]), TypeError, "explanation 1 is a ndarray"),
         (lambda: xai.aggregate([e, e[:3]]), ValueError, r"values \(3, 4\)"),
         (lambda: xai.aggregate(members, weights=[1, 2]), ValueError, "3 numbers"),

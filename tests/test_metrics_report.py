@@ -12,6 +12,7 @@ from sklearn.linear_model import LogisticRegression
 import xai
 from xai import metrics
 from xai.metrics.case import Case, Scene
+from xai.metrics.controls import random_like
 from xai.metrics.neighbourhoods import as_surrogate
 from xai.metrics.subsets import of_size
 from xai.removal import Baseline
@@ -801,6 +802,9 @@ def test_no_linear_explanation_holds_everywhere(rows):
         xai.choose(wild, rows, data=rows, neighbourhood="near by")
     with pytest.raises(ValueError, match="not both"):
         xai.choose(wild, rows, data=rows, methods=["lime"], explanations={"a": rows})
+    for wrong in ({"smaples": 5}, {"budget": 50}):
+        with pytest.raises(TypeError, match=rf"{next(iter(wrong))}= is for methods="):
+            xai.choose(wild, rows, data=rows, explanations={"a": rows}, **wrong)
     with pytest.raises(TypeError, match="choose needs rows"):
         xai.choose(wild, rows, data=None)
     with pytest.raises(TypeError, match=r"choose needs dense x.*x\.toarray\(\)"):
@@ -936,6 +940,18 @@ def test_agreement_of_removals_is_the_mean_rank_correlation_of_the_rows(rows, tw
     assert agreement == pytest.approx(np.nanmean(ranks))
     same = metrics.meta_check(bent, rows, two, "abpc", removals=[ZERO, Baseline(np.zeros(4))])
     assert next(iter(same.agreement.values())) == pytest.approx(1)
+
+
+def test_chance_is_told_from_but_for_rounding(rows):
+    """Of two players any attribution correlates by 1 or by −1: as it orders them."""
+    x = rows[:, :2]
+    e = xai.explain(lambda z: z @ np.array([0.3, 1.7]), x, "shapley", data=x)
+    check = metrics.meta_check(
+        lambda z: z @ np.array([0.3, 1.7]), x, e, "faithfulness_correlation", data=x, randoms=40
+    )
+    noise = np.stack([random_like(e.values, seed) for seed in range(40)])
+    alike = np.diff(noise)[..., 0] * np.diff(e.values)[:, 0] > 0
+    assert check.above_chance["shapley"] == np.where(alike, 0.5, 1.0).mean()
 
 
 def test_removals_that_are_printed_alike_are_compared_as_any(rows, two):

@@ -70,7 +70,7 @@ def test_no_trials_say_nothing():
         clopper_pearson(3, 2)
 
 
-@pytest.mark.parametrize(("p", "miss"), [(0.05, 0.05), (0.2, 0.01), (0.001, 0.5)])
+@pytest.mark.parametrize(("p", "miss"), [(0.05, 0.05), (0.2, 0.01), (0.001, 0.5), (0.25, 0.421875)])
 def test_least_samples_are_the_least(p, miss):
     n = tasks.least_samples(p, miss)
     assert (1 - p) ** n <= miss < (1 - p) ** (n - 1)
@@ -237,6 +237,13 @@ def test_some_columns_of_a_table_with_words_are_moved_by_name():
     frame = found.to_frame()
     assert frame["feature"].tolist() == ["debt", "age"] * 2
     assert_array_equal(frame["rate"].to_numpy().reshape(2, 2), found.rate)
+    numbers = x[["age", "debt"]]
+    there = lambda table: table["age"] - table["debt"] ** 3  # noqa: E731
+    by_name = tasks.recourse(there, numbers, step=pandas.Series({"debt": -0.5, "age": 10.0}))
+    by_place = tasks.recourse(there, numbers, step=[10.0, -0.5])
+    assert_array_equal(by_name.change, by_place.change)
+    bare = tasks.recourse(curved, np.ones((1, 4)), step=pandas.Series([0.1] * 4))
+    assert bare.holds[0, 0]
     with pytest.raises(ValueError, match="'town' holds categories"):
         tasks.recourse(model, x, step={"town": 1.0})
     with pytest.raises(ValueError, match="'debt'"):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Literal, TypeAlias
 
@@ -108,6 +108,8 @@ def _members(explanations: Any) -> list[Explanation]:
     """Explanations that may be mixed: of the same rows, players and outputs."""
     if isinstance(explanations, Explanation):
         raise TypeError("expected a list of Explanations of the same rows, not one Explanation")
+    if isinstance(explanations, Mapping):
+        raise TypeError("expected a list of Explanations, not a dict: pass list(….values())")
     members = [converted(e) for e in explanations]
     if not members:
         raise ValueError("there are no explanations to aggregate")

@@ -52,11 +52,13 @@ def descent(G: Floats) -> Floats:
     least = np.full(len(G), np.inf)
     for start in _starts(G.shape[1]):
         weights = np.tile(start, (len(G), 1))
+        live = np.arange(len(G))  # rows that the last round has moved
         for _ in range(ROUNDS):
-            moved, gain = _step(G, weights)
-            if not (gain > GAIN).any():
+            moved, gain = _step(G[live], weights[live])
+            live, moved = live[gain > GAIN], moved[gain > GAIN]
+            if not len(live):
                 break
-            weights = np.where((gain > GAIN)[:, None], moved, weights)
+            weights[live] = moved
         found = entropy(_mixed(weights, G))
         best = np.where((found < least)[:, None], weights, best)
         least = np.minimum(found, least)
@@ -147,8 +149,9 @@ def _kinks(p: Floats, q: Floats) -> Floats:
     """Places t (R, T) between p (0) and q (1) where an element is 0; 0 where there is none."""
     crosses = np.sign(p) * np.sign(q) < 0
     t = np.where(crosses, p / np.where(crosses, p - q, 1.0), 0.0)
-    if t.shape[1] > MOST_KINKS:  # of those there are, which sorting puts last
-        many = np.maximum(crosses.sum(axis=1), 1)
-        places = t.shape[1] - 1 - np.linspace(0, many - 1, MOST_KINKS, axis=1)
+    many = crosses.sum(axis=1)
+    width = min(int(many.max(initial=0)), MOST_KINKS)
+    if width < t.shape[1]:  # of those there are, which sorting puts last
+        places = t.shape[1] - 1 - np.linspace(0, np.maximum(many - 1, 0), width, axis=1)
         t = np.take_along_axis(np.sort(t, axis=1), places.round().astype(np.intp), axis=1)
     return np.concatenate([np.tile([0.0, 1.0], (len(p), 1)), t], axis=1)
