@@ -97,11 +97,25 @@ def _repeat(
             f"this metric explains again, and the explanation is {kind}: pass "
             "explain=, a function (model, x, target) -> array"
         )
-    shape = explanation.element_players.shape[1:]
-    recipe = rows_of(explanation.recipe, index, len(explanation), shape)
+    recipe = _recipe_of(explanation, index)
     named = recipe | _by_name(recipe, explanation.layer) | changed
     with named_by(index):
         return front_door(model, x, target=target, **named)
+
+
+def _recipe_of(explanation: Explanation, index: Indices) -> dict[str, Any]:
+    """Keywords that repeat the explanation for its rows `index`."""
+    shape = explanation.element_players.shape[1:]
+    return rows_of(explanation.recipe or {}, index, len(explanation), shape)
+
+
+def takes_rows(case: Case) -> bool:
+    """Whether the Explanation's recipe has something for each row, which others do not have."""
+    e = case.explanation
+    if not isinstance(e, Explanation) or e.recipe is None:
+        return False
+    again = _recipe_of(e, np.arange(len(e)))
+    return any(again[name] is not value for name, value in e.recipe.items())
 
 
 def _by_name(recipe: dict[str, Any], layer: str) -> dict[str, Any]:

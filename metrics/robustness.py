@@ -31,6 +31,7 @@ from xai.metrics.perturb import (
     numbers,
     refuse_still,
     same_class,
+    takes_rows,
 )
 from xai.metrics.score import Floats
 from xai.torch_model import check_layers
@@ -125,7 +126,7 @@ def others(case: Case, among: Any) -> tuple[Inputs, Floats]:
 def _over_neighbours(
     case: Case, among: Any, radius: Any, explain: Explain | None, summed: Any
 ) -> Floats:
-    """Distances of attributions to those of the neighbours in the data, each explained once."""
+    """Distances of attributions to those of the neighbours, each explained once for a class."""
     scene, n = case.scene, case.scene.n
     checks.positive("radius", radius)
     codes = fixed(scene.seen.inputs)
@@ -144,10 +145,15 @@ def _over_neighbours(
     out = np.full(n, np.nan)
     if len(row) == 0:
         return out
-    a = explained(case, moved(rows, place, np.zeros((len(place), *rows.shape))), row, explain)
+    first = which = np.arange(len(row))
+    if explain is not None or not takes_rows(case):  # else explained for each row anew
+        pairs = np.stack([place, scene.seen.resolved.index[row, 0]])
+        _, first, which = np.unique(pairs, axis=1, return_index=True, return_inverse=True)
+    z = moved(rows, place[first], np.zeros((len(first), *rows.shape)))
+    a = explained(case, z, row[first], explain)[which.reshape(-1)]
     distance = lengths(a - case.flat[row])
-    for i in np.unique(row):
-        out[i] = summed(distance[row == i])
+    for i, own in zip(*np.unique(row, return_index=True), strict=True):
+        out[i] = summed(distance[own : own + near[i].sum()])
     return out
 
 
