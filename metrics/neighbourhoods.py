@@ -14,7 +14,7 @@ from xai import streams
 from xai.again import keywords_of
 from xai.explanation import Explanation
 from xai.finite import named_by
-from xai.inputs import is_tensor, on_host
+from xai.inputs import on_host
 from xai.metrics.agreement import kind_of
 from xai.metrics.case import Case, Scene
 from xai.metrics.numerics import ratio
@@ -78,9 +78,7 @@ def areas_of(scene: Scene, data: Any, scale: float, samples: int) -> Areas:
     """Perturb the scene's rows in each neighbourhood, and evaluate the model there."""
     inputs, n = scene.setting.inputs, scene.n
     d = int(np.prod(inputs.shape))
-    background = inputs.encode(data, "data")
-    background = background.detach().cpu() if hasattr(background, "detach") else background
-    background = np.asarray(background, np.float64).reshape(len(background), d)
+    background = np.asarray(on_host(inputs.encode(data, "data")), np.float64).reshape(-1, d)
     still = fixed(inputs).reshape(-1)
     x = numbers(inputs)
     for what, block in (("x", x), ("data", background)):
@@ -172,6 +170,4 @@ def _own_baseline(case: Case) -> Floats | None:
     draws = removal.bind(Context(own.inputs, e.recipe.get("data"), 0, own.axis))
     every = np.arange(own.inputs.n)
     block, place = draws.source(every, np.zeros_like(every))
-    rows = block[place]
-    rows = rows.detach().cpu() if is_tensor(rows) else rows
-    return np.asarray(rows, np.float64).reshape(len(every), -1)
+    return np.asarray(on_host(block[place]), np.float64).reshape(len(every), -1)

@@ -20,7 +20,7 @@ from xai.again import rows_of
 from xai.explanation import Explanation
 from xai.finite import named_by
 from xai.game import batch_rows
-from xai.inputs import Inputs, is_tensor, on_host
+from xai.inputs import Inputs, frame_builder, is_tensor, on_host
 from xai.metrics import checks
 from xai.metrics.attributed import numbers_of
 from xai.metrics.case import Case, Scene, outputs
@@ -100,7 +100,21 @@ def _repeat(
     recipe = _recipe_of(explanation, index)
     named = recipe | _by_name(recipe, explanation.layer) | changed
     with named_by(index):
-        return front_door(model, x, target=target, **named)
+        return front_door(model, _named(case.scene.x, x), target=target, **named)
+
+
+def _named(given: Any, x: Any) -> Any:
+    """Rows that a module takes as a DataFrame where x was one, as the recipe's data are."""
+    labels = labels_of(given)
+    if labels is None or not is_tensor(x):
+        return x
+    return frame_builder(given, labels)(on_host(x), None)
+
+
+def labels_of(x: Any) -> list[Any] | None:
+    """Names of a DataFrame's columns, or of a Series' cells."""
+    labels = getattr(x, "columns", getattr(x, "index", None))
+    return None if labels is None or callable(labels) else list(labels)
 
 
 def _recipe_of(explanation: Explanation, index: Indices) -> dict[str, Any]:
@@ -229,8 +243,7 @@ def refuse_still(still: NDArray[np.bool_], by: str) -> None:
 
 def numbers(inputs: Inputs) -> Floats:
     """The explained rows as float64, (n, d)."""
-    block = inputs.block.detach().cpu() if is_tensor(inputs.block) else inputs.block
-    return np.asarray(block, np.float64).reshape(inputs.n, -1)
+    return np.asarray(on_host(inputs.block), np.float64).reshape(inputs.n, -1)
 
 
 def lengths(a: Floats) -> Floats:

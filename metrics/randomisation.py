@@ -26,7 +26,7 @@ from xai.metrics.case import Case, Result, metric, outputs
 from xai.metrics.faithfulness import abpc
 from xai.metrics.models import run_alike
 from xai.metrics.numerics import FLAT, average_ranks, pearson, ratio, spearman
-from xai.metrics.perturb import Explain, explained, fixed, moved
+from xai.metrics.perturb import Explain, explained, fixed, moved, numbers
 from xai.metrics.score import Floats
 
 Order = Literal["top_down", "bottom_up", "independent"]
@@ -262,9 +262,8 @@ def _smoothed(case: Case, explain: Explain | None, model: Any, draws: int, noise
     u = streams.uniforms(scene.seed, streams.MOVE, np.arange(draws), width)
     e = ndtri(u + 2.0**-54).reshape(draws, *inputs.shape)
     index = np.repeat(np.arange(n), draws)
-    block = inputs.block.detach().cpu() if hasattr(inputs.block, "detach") else inputs.block
     free = ~fixed(inputs)
-    flat = np.asarray(block, np.float64)[:, free]
+    flat = numbers(inputs)[:, free.reshape(-1)]
     reach = (noise * np.ptp(flat, axis=1) if free.any() else np.zeros(n))[index]
     e = np.where(free, e, 0.0)
     by = reach.reshape(-1, *[1] * len(inputs.shape)) * np.tile(e, (n, *[1] * len(inputs.shape)))

@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import Any, Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
 from xai import streams
 from xai.inputs import Inputs, matched, read
@@ -26,6 +27,7 @@ from xai.metrics.perturb import (
     explained,
     fixed,
     gone,
+    labels_of,
     lengths,
     moved,
     numbers,
@@ -112,9 +114,9 @@ def others(case: Case, among: Any) -> tuple[Inputs, Floats]:
     Columns of DataFrames are matched by name.
     """
     scene = case.scene
-    labels = getattr(scene.x, "columns", getattr(scene.x, "index", None))  # a Series' are its index
-    if hasattr(among, "columns") and labels is not None and not callable(labels):
-        among = matched(among, list(labels), "among=", "x")
+    labels = labels_of(scene.x)
+    if hasattr(among, "columns") and labels is not None:
+        among = matched(among, labels, "among=", "x")
     rows, own = read(among, own=[scene.x]), scene.seen.inputs
     if rows.shape != own.shape:
         raise ValueError(f"among= has rows of shape {rows.shape}, x {own.shape}")
@@ -259,14 +261,15 @@ def relative_representation_stability(
     """
     made = copies(case, radius, samples, explain)
     same, _ = same_class(case, made.x)
-    own, other = (representation(case, layer, x) for x in (case.scene.x, made.x))
+    own = representation(case, layer, case.scene.x, np.arange(case.scene.n))
+    other = representation(case, layer, made.x, copied(case.scene, made.x))
     other = other.reshape(len(own), -1, own.shape[1])
     change = np.sqrt(((other - own[:, None]) ** 2).sum(axis=2))
     return _stability(made, same, ratio(change, lengths(own)[:, None]))
 
 
-def representation(case: Case, layer: Any, x: Any) -> Floats:
-    """What a layer gives for rows x, (m, features), when it is called last in a pass."""
+def representation(case: Case, layer: Any, x: Any, index: NDArray[np.intp]) -> Floats:
+    """What a layer gives for rows x (m, features), of `index`, when it is called last in a pass."""
     module = case.scene.seen.model.module
     if module is None:
         raise TypeError("a representation is a layer's of a torch module; the model is none")
@@ -282,14 +285,14 @@ def representation(case: Case, layer: Any, x: Any) -> Floats:
     with probe.watching() as seen:
         hook = module.register_forward_hook(keep)
         try:
-            outputs(x, case.scene, copied(case.scene, x))
+            outputs(x, case.scene, index)
         finally:
             hook.remove()
     found = np.concatenate(parts)
-    if len(found) != len(x):
+    if len(found) != len(index):
         raise ValueError(
-            f"layer {probe.name!r} gives {len(found)} rows for {len(x)}: choose a layer that keeps "
-            "the batch"
+            f"layer {probe.name!r} gives {len(found)} rows for {len(index)}: choose a layer that "
+            "keeps the batch"
         )
     return found
 

@@ -260,10 +260,11 @@ def test_representations_are_what_a_layer_gives_when_it_is_called_last(layer):
             for module, name in ((alone, "own"), (net, layer))
         )
         assert_allclose(got.values, want.values)
-        one = metrics.relative_representation_stability(
-            net, x[:1], x[:1].exp(), layer=layer, **given
-        )
-        assert_allclose(one.values, got.values[:1])
+        for one in (x[:1], x[0]):
+            score = metrics.relative_representation_stability(
+                net, one, x[:1].exp(), layer=layer, **given
+            )
+            assert_allclose(score.values, got.values[:1])
 
 
 def test_a_layer_that_mixes_rows_or_does_not_run_has_no_representation():
