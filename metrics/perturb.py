@@ -21,7 +21,7 @@ from xai.again import rows_of
 from xai.explanation import Explanation
 from xai.finite import named_by
 from xai.game import batch_rows
-from xai.inputs import Inputs, is_tensor, on_host
+from xai.inputs import Inputs, frame_builder, is_tensor, on_host
 from xai.metrics import checks
 from xai.metrics.attributed import numbers_of
 from xai.metrics.case import Case, Scene, outputs
@@ -98,11 +98,39 @@ def _repeat(
             f"this metric explains again, and the explanation is {kind}: pass "
             "explain=, a function (model, x, target) -> array"
         )
-    shape = explanation.element_players.shape[1:]
-    recipe = rows_of(explanation.recipe, index, len(explanation), shape)
+    recipe = _recipe_of(explanation, index)
     named = recipe | _by_name(recipe, explanation.layer) | changed
     with named_by(index):
-        return front_door(model, x, target=target, **named)
+        return front_door(model, _named(case.scene.x, x), target=target, **named)
+
+
+def _named(given: Any, x: Any) -> Any:
+    """Rows that a module takes as a DataFrame where x was one, as the recipe's data are."""
+    labels = labels_of(given)
+    if labels is None or not is_tensor(x):
+        return x
+    return frame_builder(given, labels)(on_host(x), None)
+
+
+def labels_of(x: Any) -> list[Any] | None:
+    """Names of a DataFrame's columns, or of a Series' cells."""
+    labels = getattr(x, "columns", getattr(x, "index", None))
+    return None if labels is None or callable(labels) else list(labels)
+
+
+def _recipe_of(explanation: Explanation, index: Indices) -> dict[str, Any]:
+    """Keywords that repeat the explanation for its rows `index`."""
+    shape = explanation.element_players.shape[1:]
+    return rows_of(explanation.recipe or {}, index, len(explanation), shape)
+
+
+def takes_rows(case: Case) -> bool:
+    """Whether the Explanation's recipe has something for each row, which others do not have."""
+    e = case.explanation
+    if not isinstance(e, Explanation) or e.recipe is None:
+        return False
+    again = _recipe_of(e, np.arange(len(e)))
+    return any(again[name] is not value for name, value in e.recipe.items())
 
 
 def _by_name(recipe: dict[str, Any], layer: str) -> dict[str, Any]:

@@ -275,7 +275,7 @@ def _smoothed(case: Case, explain: Explain | None, model: Any, draws: int, noise
     e = normals(inputs, scene.seed, np.arange(draws))
     index = np.repeat(np.arange(n), draws)
     free = ~fixed(inputs)
-    flat = numbers(inputs)[:, free.ravel()]
+    flat = numbers(inputs)[:, free.reshape(-1)]
     reach = (noise * np.ptp(flat, axis=1) if free.any() else np.zeros(n))[index]
     e = np.where(free, e, 0.0)
     by = reach.reshape(-1, *[1] * len(inputs.shape)) * np.tile(e, (n, *[1] * len(inputs.shape)))

@@ -11,6 +11,7 @@ import threading
 from typing import Any, Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
 from xai import streams
 from xai.inputs import Inputs, matched, on_host, read
@@ -27,11 +28,13 @@ from xai.metrics.perturb import (
     explained,
     fixed,
     gone,
+    labels_of,
     lengths,
     moved,
     numbers,
     refuse_still,
     same_class,
+    takes_rows,
 )
 from xai.metrics.score import Floats
 
@@ -111,9 +114,9 @@ def others(case: Case, among: Any) -> tuple[Inputs, Floats]:
     Columns of DataFrames are matched by name.
     """
     scene = case.scene
-    labels = getattr(scene.x, "columns", getattr(scene.x, "index", None))  # a Series' are its index
-    if hasattr(among, "columns") and labels is not None and not callable(labels):
-        among = matched(among, list(labels), "among=", "x")
+    labels = labels_of(scene.x)
+    if hasattr(among, "columns") and labels is not None:
+        among = matched(among, labels, "among=", "x")
     rows, own = read(among, own=[scene.x]), scene.seen.inputs
     if rows.shape != own.shape:
         raise ValueError(f"among= has rows of shape {rows.shape}, x {own.shape}")
@@ -125,7 +128,7 @@ def others(case: Case, among: Any) -> tuple[Inputs, Floats]:
 def _over_neighbours(
     case: Case, among: Any, radius: Any, explain: Explain | None, summed: Any
 ) -> Floats:
-    """Distances of attributions to those of the neighbours in the data, each explained once."""
+    """Distances of attributions to those of the neighbours, each explained once for a class."""
     scene, n = case.scene, case.scene.n
     checks.positive("radius", radius)
     codes = fixed(scene.seen.inputs)
@@ -144,10 +147,15 @@ def _over_neighbours(
     out = np.full(n, np.nan)
     if len(row) == 0:
         return out
-    a = explained(case, moved(rows, place, np.zeros((len(place), *rows.shape))), row, explain)
+    first = which = np.arange(len(row))
+    if explain is not None or not takes_rows(case):  # else explained for each row anew
+        pairs = np.stack([place, scene.seen.resolved.index[row, 0]])
+        _, first, which = np.unique(pairs, axis=1, return_index=True, return_inverse=True)
+    z = moved(rows, place[first], np.zeros((len(first), *rows.shape)))
+    a = explained(case, z, row[first], explain)[which.reshape(-1)]
     distance = lengths(a - case.flat[row])
-    for i in np.unique(row):
-        out[i] = summed(distance[row == i])
+    for i, own in zip(*np.unique(row, return_index=True), strict=True):
+        out[i] = summed(distance[own : own + near[i].sum()])
     return out
 
 
@@ -253,14 +261,15 @@ def relative_representation_stability(
     """
     made = copies(case, radius, samples, explain)
     same, _ = same_class(case, made.x)
-    own, other = (representation(case, layer, x) for x in (case.scene.x, made.x))
+    own = representation(case, layer, case.scene.x, np.arange(case.scene.n))
+    other = representation(case, layer, made.x, copied(case.scene, made.x))
     other = other.reshape(len(own), -1, own.shape[1])
     change = np.sqrt(((other - own[:, None]) ** 2).sum(axis=2))
     return _stability(made, same, ratio(change, lengths(own)[:, None]))
 
 
-def representation(case: Case, layer: Any, x: Any) -> Floats:
-    """What a layer gives for rows x, (m, features), when it is called last in a pass."""
+def representation(case: Case, layer: Any, x: Any, index: NDArray[np.intp]) -> Floats:
+    """What a layer gives for rows x (m, features), of `index`, when it is called last in a pass."""
     model, parts, own = case.scene.seen.model, list[Floats](), threading.get_ident()
     if model.module is None:
         raise TypeError("a representation is a layer's of a torch module; the model is none")
@@ -273,12 +282,12 @@ def representation(case: Case, layer: Any, x: Any) -> Floats:
             seen.clear()
 
     with probe.watching() as seen, model.module.register_forward_hook(keep):
-        outputs(x, case.scene, copied(case.scene, x))
+        outputs(x, case.scene, index)
     found = np.concatenate(parts)
-    if len(found) != len(x):
+    if len(found) != len(index):
         raise ValueError(
-            f"layer {probe.name!r} gives {len(found)} rows for {len(x)}: choose a layer that keeps "
-            "the batch"
+            f"layer {probe.name!r} gives {len(found)} rows for {len(index)}: choose a layer that "
+            "keeps the batch"
         )
     return found
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import weakref
+from copy import deepcopy
 
 import numpy as np
 import pytest
@@ -1037,6 +1038,41 @@ def test_a_module_on_a_frame_of_numbers(torch, rows):
     reference = xai.explain(network, rows[0], "shapley", data=rows[1])
     np.testing.assert_allclose(explanation.values, reference.values, atol=1e-6)
     assert list(explanation.feature_names) == list("abcde")
+
+
+AGAIN = {
+    "max_sensitivity": {}, "local_lipschitz": {}, "relative_output_stability": {},
+    "shift_consistency": {}, "worst_case_bound": {}, "distance_attack": {"directions": 2},
+    "parameter_randomization": {"smooth": 2}, "relative_representation_stability": {"layer": "0"},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", AGAIN)
+@pytest.mark.parametrize("kind", ["pandas", "polars", "a Series", "bfloat16"])
+def test_rows_of_a_module_are_explained_again_as_they_were_given(torch, rows, kind, name):
+    torch.manual_seed(0)
+    network = torch.nn.Sequential(torch.nn.Linear(5, 4), torch.nn.Tanh(), torch.nn.Linear(4, 2))
+    rows = [torch.as_tensor(a).bfloat16().float().numpy() for a in rows]
+
+    def make(a):
+        if kind == "bfloat16":
+            return torch.as_tensor(a).bfloat16()
+        frames = pytest.importorskip("pandas" if kind == "a Series" else kind)
+        return frames.DataFrame(dict(zip("abcde", a.T, strict=True)))
+
+    there = deepcopy(network).bfloat16() if kind == "bfloat16" else network
+    options = {"radius": 0.5, "step": 0.5} if kind == "bfloat16" else {}
+    metric = getattr(xai.metrics, name)
+    options = {n: v for n, v in options.items() if n in metric.options} | AGAIN[name]
+    scores = []
+    rows[0] = rows[0][:1] if kind == "a Series" else rows[0]
+    given = [make(a) for a in rows]
+    given[0] = given[0].iloc[0] if kind == "a Series" else given[0]
+    for module, (x, data) in ((network, rows), (there, given)):
+        e = xai.explain(module, x, "shapley", data=data)
+        scores.append(metric(module, x, e, **options).values)
+    close = 0.1 if kind == "bfloat16" else 1e-4
+    np.testing.assert_allclose(scores[1], scores[0], rtol=close, atol=close)
 
 
 # ------------------------------------------------------------------------------- other estimators

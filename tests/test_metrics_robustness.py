@@ -159,6 +159,27 @@ def test_neighbours_in_the_data(rows):
     assert none.undefined == 4 and "undefined (NaN) for 4" in repr(none)
 
 
+@pytest.mark.parametrize("per_row", [False, True])
+def test_a_neighbour_of_many_rows_is_explained_once(rows, per_row):
+    """Where its explanation is the same for all of them: a baseline of each row's own is not."""
+    bent = lambda x: (np.asarray(x) ** 2) @ W  # noqa: E731
+    among, n = np.concatenate([rows, rows + 1]), len(rows)
+    removal = xai.removal.Baseline(rows / 2 if per_row else 0)
+    e = xai.explain(bent, rows, "shapley", removal=removal, target=0)
+    score = metrics.avg_sensitivity(bent, rows, e, among=among, radius=100)
+    a = np.stack([
+        xai.explain(
+            bent, among, "shapley", target=0,
+            removal=xai.removal.Baseline(rows[i] / 2 if per_row else 0),
+        ).values for i in range(n)
+    ])  # fmt: skip
+    far = np.linalg.norm(a - e.values[:, None], axis=2)
+    assert_allclose(score.values, far.mean(axis=1))
+    once = xai.explain(bent, among, "shapley", removal=xai.removal.Baseline(0), target=0)
+    spent = n * len(among) * e.evaluations if per_row else once.total_evaluations()
+    assert score.evaluations == -(-(spent + n + len(among)) // n)
+
+
 @pytest.mark.filterwarnings("ignore:Input Tensor")
 def test_max_sensitivity_equals_captums():
     torch = pytest.importorskip("torch")
@@ -239,10 +260,11 @@ def test_representations_are_what_a_layer_gives_when_it_is_called_last(layer):
             for module, name in ((alone, "own"), (net, layer))
         )
         assert_allclose(got.values, want.values)
-        one = metrics.relative_representation_stability(
-            net, x[:1], x[:1].exp(), layer=layer, **given
-        )
-        assert_allclose(one.values, got.values[:1])
+        for one in (x[:1], x[0]):
+            score = metrics.relative_representation_stability(
+                net, one, x[:1].exp(), layer=layer, **given
+            )
+            assert_allclose(score.values, got.values[:1])
 
 
 def test_a_layer_that_mixes_rows_or_does_not_run_has_no_representation():

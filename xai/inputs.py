@@ -716,7 +716,7 @@ def _read_frame(x: Any, data: Any, accepts: Sequence[str] | None, own: list[Any]
         return encoded.astype(dtype) if native_floats else encoded
 
     order = [labels.index(c) for c in accepts] if accepts is not None else range(len(labels))
-    build = _frame_builder(x, [labels[j] for j in order])
+    build = frame_builder(x, [labels[j] for j in order])
 
     def decode(batch: NDArray[Any]) -> Any:
         if native_floats:
@@ -863,7 +863,7 @@ def _native_values(own: Any, frames: list[Any], label: Any, pool: list[Any]) -> 
     return pandas.Series(pool, dtype=dtype)
 
 
-def _frame_builder(x: Any, labels: list[Any]) -> Callable[[Any, list[Any] | None], Any]:
+def frame_builder(x: Any, labels: list[Any]) -> Callable[[Any, list[Any] | None], Any]:
     """Make a DataFrame of x's kind from a block, or from columns."""
     if hasattr(x, "iloc"):
         import pandas
