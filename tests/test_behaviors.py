@@ -390,6 +390,17 @@ def test_floats_are_amounts_for_a_module_of_one_output(trees, loss):
     )
 
 
+def test_labels_may_be_numbers_among_objects(trees):
+    """As a row of a mixed DataFrame's values is."""
+    for kind, loss, y in (
+        (network(1)[0], "squared", [0.5, 1.0, -3.0]),
+        (network(3)[0], "cross_entropy", [0, 2, 1]),
+    ):
+        numbers = explain(kind, trees.x, PredictionLoss(loss), y=np.array(y))
+        objects = explain(kind, trees.x, PredictionLoss(loss), y=np.array(y, object))
+        np.testing.assert_array_equal(objects.values, numbers.values)
+
+
 def test_integers_are_classes_of_the_one_logit_of_a_module(trees):
     module, call = network(1)
     p = 1 / (1 + np.exp(-call(trees.x)[:, 0]))

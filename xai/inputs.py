@@ -530,7 +530,7 @@ def _read_objects(array: NDArray[Any], data: Any, own: list[Any]) -> Inputs:
     tables = [[array[:, j] for j in range(d)]]
     tables += [] if data is None else [table_of(data, "data")]
     tables += [table_of(rows, "the removal") for rows in own]
-    known = [[_natural(_given_cells(table[j])) for table in tables] for j in range(d)]
+    known = [[natural(_given_cells(table[j])) for table in tables] for j in range(d)]
     numeric = [all(map(_numeric_cells, column)) for column in known]
     blocks, pools = _encode_columns(tables, numeric)
     columns = [
@@ -751,10 +751,10 @@ def _table_like(x: Any, rows: Any, what: str) -> list[NDArray[Any]]:
         )
     if len(values) == 0:
         raise ValueError(f"{what} has no rows")
-    return [_natural(values[:, j]) for j in range(len(labels))]
+    return [natural(values[:, j]) for j in range(len(labels))]
 
 
-def _natural(cells: NDArray[Any]) -> NDArray[Any]:
+def natural(cells: NDArray[Any]) -> NDArray[Any]:
     """Numbers in an array of objects as an array of numbers."""
     numbers = cells.dtype == object and all(_is_number(cell) for cell in cells)
     return np.array(cells.tolist()) if numbers else cells

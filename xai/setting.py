@@ -24,7 +24,7 @@ from xai.game import (
     ModelGame,
     batch_rows,
 )
-from xai.inputs import Inputs, is_tensor, on_host, read
+from xai.inputs import Inputs, is_tensor, natural, on_host, read
 from xai.methods import Method, find
 from xai.model import (
     Model,
@@ -456,6 +456,7 @@ def _labels(
     given = given[None] if given.ndim == 0 else given
     if given.shape != (inputs.n,):
         raise ValueError(f"y has shape {given.shape}; expected one label per row, ({inputs.n},)")
+    given = natural(given)
     if not len(model.labels):
         return given, given  # what they must be depends on the loss, which checks them
     index = {label: i for i, label in enumerate(model.labels)}
