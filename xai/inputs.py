@@ -435,8 +435,9 @@ def _check_shape(other: Any, block: Any, what: str) -> Any:
     if tuple(other.shape) == tuple(block.shape[1:]):
         other = other.reshape((1, *other.shape))
     if tuple(other.shape[1:]) != tuple(block.shape[1:]):
+        row = other.shape[1:] if len(other.shape) == len(block.shape) else other.shape
         raise ValueError(
-            f"{what} has rows of shape {tuple(other.shape[1:])}, "
+            f"{what} has rows of shape {tuple(row)}, "
             f"but the rows of x have shape {tuple(block.shape[1:])}"
         )
     if other.shape[0] == 0:

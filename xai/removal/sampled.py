@@ -193,6 +193,12 @@ class Uniform(Removal):
         low, high = (self._limit(context, side, block) for side in ("low", "high"))
         if np.any(high < low):
             raise ValueError("Uniform: high must not be below low")
+        endless_range = np.flatnonzero(np.isinf(low) | np.isinf(high))
+        if len(endless_range):
+            raise ValueError(
+                f"Uniform: the range of {context.place(endless_range[0])} is infinite: pass finite "
+                "low= and high="
+            )
         whole = _whole_elements(inputs, block)
         first, last = _whole_range(low, high, whole)
         kind = inputs.admit(_rows_like(inputs.block, np.concatenate([first, last])))
