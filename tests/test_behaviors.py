@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import tracemalloc
+
 import numpy as np
 import pytest
 
 import xai
-from xai.behavior import Contrast, DatasetLoss, Margin, Prediction, PredictionLoss
+from xai.behavior import Contrast, DatasetLoss, Margin, Prediction, PredictionLoss, View, arrays
 from xai.removal import Baseline, Marginal, ProductOfMarginals, Uniform
 from xai.summary import (
     Banzhaf,
@@ -215,6 +217,32 @@ def test_a_margin_is_taken_of_the_mean_output(trees, oracle):
         mean = oracle.marginal_game(trees.model.predict_proba, trees.x[i], trees.data)
         expected = oracle.shapley(lambda S, mean=mean: margin(mean(S)), 4)
         np.testing.assert_allclose(explanation.values[i], expected, atol=1e-12)
+
+
+@pytest.mark.parametrize("kind", ["array", "tensor"])
+@pytest.mark.parametrize("k", [2, 3, 40])
+def test_the_largest_of_the_others_in_little_memory(kind, k):
+    rng = np.random.default_rng(k)
+    out = rng.integers(0, 6, size=(500, k)).astype(float)
+    index = np.tile(np.arange(k), (500, 1))
+    expected = np.stack([np.delete(out, j, axis=1).max(axis=1) for j in range(k)], axis=1)
+    given = pytest.importorskip("torch").tensor(out) if kind == "tensor" else out
+    tracemalloc.start()
+    found = arrays.largest_other(given, index)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    np.testing.assert_array_equal(found, expected)
+    assert kind == "tensor" or peak < 5 * out.nbytes
+
+
+@pytest.mark.parametrize("k", [2, 5])
+def test_a_runner_up_is_the_first_largest_of_the_others(k):
+    out = np.random.default_rng(k).integers(0, 3, size=(50, k)).astype(float)
+    index = np.tile(np.arange(k), (50, 1))
+    view = View("callable", [], [*map(str, range(k))], out, index)
+    found = Contrast().bind(view).linear.places[..., 1]
+    for i, j in np.ndindex(50, k):
+        assert found[i, j] == np.where(np.arange(k) == j, -np.inf, out[i]).argmax()
 
 
 def test_a_margin_of_one_output_is_refused(line):
