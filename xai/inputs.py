@@ -314,8 +314,9 @@ def _read(x: Any, data: Any, accepts: Sequence[str] | None, own: list[Any], text
         return _read_tensor(x)
     if sparse.issparse(x):
         return _read_sparse(x)
-    if isinstance(x, dict):
-        raise TypeError("x is a dict; pass a DataFrame or an array of rows")
+    if isinstance(x, dict) or (isinstance(x, list | tuple) and len(x) and isinstance(x[0], dict)):
+        kind = "dict" if isinstance(x, dict) else "list of dicts"
+        raise TypeError(f"x is a {kind}; pass a DataFrame or an array of rows")
     rows = [data, *own] if data is not None else own
     if not rows and _strings(x) is not None:
         raise TypeError(

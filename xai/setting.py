@@ -310,6 +310,8 @@ def _check_feature_names(given: Sequence[str] | None, players: Partition) -> Non
 def _with_categories(
     inputs: Inputs, categorical: Sequence[str | int], feature_names: Sequence[str] | None
 ) -> Inputs:
+    if isinstance(categorical, str | int):
+        raise TypeError(f"categorical must be a list of columns, not {categorical!r}")
     if len(inputs.shape) != 1:
         raise ValueError("categorical= names columns of a table; x has more than two dimensions")
     names = list(feature_names or inputs.names or map(str, range(inputs.shape[0])))
