@@ -64,7 +64,7 @@ def refuse_infinite(
 ) -> None:
     """Refuse NaN and inf among values (B, …), with the explained row that they are of."""
     # one sum finds any NaN or inf, without an array of booleans
-    with np.errstate(invalid="ignore"):  # inf − inf
+    with np.errstate(invalid="ignore", over="ignore"):  # inf − inf; large numbers may all be finite
         if np.isfinite(values.sum()):
             return
     bad = ~np.isfinite(values).all(axis=1)
