@@ -88,9 +88,10 @@ class Permuted(Removal):
         inputs = context.inputs
         block = inputs.block if own is None else context.background(own, "permuted removal")
         m = int(block.shape[0])
-        samples = np.arange(repeats * -(-inputs.n // m))
+        # one permutation after the other, cut into draws
+        samples = np.arange(-(-repeats * inputs.n // m))
         ranks = streams.ranks(context.seed, streams.REPLACEMENT, samples, m)
-        partners = ranks.reshape(repeats, -1)[:, : inputs.n]
+        partners = ranks.reshape(-1)[: repeats * inputs.n].reshape(repeats, inputs.n)
 
         def key(rows: Indices, draws: Indices) -> Indices:
             return partners[draws, rows]
