@@ -1320,6 +1320,22 @@ def test_several_calls_of_a_module_are_read_as_one_is(torch, monkeypatch, kind):
     np.testing.assert_allclose(parts.values, whole.values, rtol=1e-6, atol=1e-6)
 
 
+@pytest.mark.parametrize(
+    ("give", "output", "told"),
+    [
+        (lambda x: x[:, :2], 0, "output=0: the module returned a Tensor, which is its one output"),
+        (lambda x: (x, x), "logits", "output='logits': the module returned a tuple, which has no"),
+        (lambda x: (x, x), 2, "output=2: the module returned a tuple, which has no such output"),
+        (lambda x: {"logits": x}, 0, "output=0: the module returned a dict, which has no such"),
+    ],
+    ids=["a tensor", "a name", "a place", "a dict"],
+)
+def test_an_output_that_a_module_does_not_have_is_told(torch, give, output, told):
+    model = xai.TorchModel(_Odd(torch, give).module, output=output)
+    with pytest.raises((TypeError, ValueError), match=told):
+        xai.explain(model, np.ones((2, 3)), "occlusion", removal="baseline")
+
+
 @pytest.mark.parametrize("batch_size", [None, 1, 7, 40])
 @pytest.mark.parametrize("kind", ["function", "tensors", "module"])
 def test_a_model_may_write_every_output_to_the_same_memory(torch, monkeypatch, kind, batch_size):
