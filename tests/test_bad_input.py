@@ -746,3 +746,16 @@ def test_slopes_are_of_columns_and_not_of_groups(line, method, options):
         xai.explain(
             line.model, line.x, method, data=line.data, players=[[0, 1], [2], [3]], **options
         )
+
+
+@pytest.mark.parametrize("columns", ["ab", "a", 0])
+def test_categorical_columns_are_a_list(columns):
+    pd = pytest.importorskip("pandas")
+    x = pd.DataFrame({"a": [1, 2], "b": [3, 4]})
+    with pytest.raises(TypeError, match=f"categorical must be a list of columns, not {columns!r}"):
+        xai.explain(lambda z: z["a"], x, "occlusion", data=x, categorical=columns)
+
+
+def test_records_are_no_table():
+    with pytest.raises(TypeError, match="x is a list of dicts; pass a DataFrame"):
+        xai.explain(total, [{"a": 1.0}, {"a": 2.0}], "occlusion", removal=Baseline(0))

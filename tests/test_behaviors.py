@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import tracemalloc
+
 import numpy as np
 import pytest
 
 import xai
-from xai.behavior import Contrast, DatasetLoss, Margin, Prediction, PredictionLoss
+from xai.behavior import Contrast, DatasetLoss, Margin, Prediction, PredictionLoss, View, arrays
 from xai.removal import Baseline, Marginal, ProductOfMarginals, Uniform
 from xai.summary import (
     Banzhaf,
@@ -217,6 +219,32 @@ def test_a_margin_is_taken_of_the_mean_output(trees, oracle):
         np.testing.assert_allclose(explanation.values[i], expected, atol=1e-12)
 
 
+@pytest.mark.parametrize("kind", ["array", "tensor"])
+@pytest.mark.parametrize("k", [2, 3, 40])
+def test_the_largest_of_the_others_in_little_memory(kind, k):
+    rng = np.random.default_rng(k)
+    out = rng.integers(0, 6, size=(500, k)).astype(float)
+    index = np.tile(np.arange(k), (500, 1))
+    expected = np.stack([np.delete(out, j, axis=1).max(axis=1) for j in range(k)], axis=1)
+    given = pytest.importorskip("torch").tensor(out) if kind == "tensor" else out
+    tracemalloc.start()
+    found = arrays.largest_other(given, index)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    np.testing.assert_array_equal(found, expected)
+    assert kind == "tensor" or peak < 5 * out.nbytes
+
+
+@pytest.mark.parametrize("k", [2, 5])
+def test_a_runner_up_is_the_first_largest_of_the_others(k):
+    out = np.random.default_rng(k).integers(0, 3, size=(50, k)).astype(float)
+    index = np.tile(np.arange(k), (50, 1))
+    view = View("callable", [], [*map(str, range(k))], out, index)
+    found = Contrast().bind(view).linear.places[..., 1]
+    for i, j in np.ndindex(50, k):
+        assert found[i, j] == np.where(np.arange(k) == j, -np.inf, out[i]).argmax()
+
+
 def test_a_margin_of_one_output_is_refused(line):
     with pytest.raises(ValueError, match=r"(?i)output|class"):
         xai.explain(line.model, line.x[:2], "occlusion", removal=Baseline(0.0), behavior=Margin())
@@ -388,6 +416,17 @@ def test_floats_are_amounts_for_a_module_of_one_output(trees, loss):
     np.testing.assert_allclose(
         explanation.predictions, -((call(trees.x)[:, 0] - y) ** 2), rtol=1e-5
     )
+
+
+def test_labels_may_be_numbers_among_objects(trees):
+    """As a row of a mixed DataFrame's values is."""
+    for kind, loss, y in (
+        (network(1)[0], "squared", [0.5, 1.0, -3.0]),
+        (network(3)[0], "cross_entropy", [0, 2, 1]),
+    ):
+        numbers = explain(kind, trees.x, PredictionLoss(loss), y=np.array(y))
+        objects = explain(kind, trees.x, PredictionLoss(loss), y=np.array(y, object))
+        np.testing.assert_array_equal(objects.values, numbers.values)
 
 
 def test_integers_are_classes_of_the_one_logit_of_a_module(trees):

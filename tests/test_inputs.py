@@ -10,7 +10,10 @@ import pytest
 from sklearn.tree import DecisionTreeClassifier
 
 import xai
+from xai.composition import soft
+from xai.inputs import read
 from xai.removal import Baseline
+from xai.removal.base import Context
 
 # --------------------------------------------------------------------------------- NumPy arrays
 
@@ -215,6 +218,26 @@ def test_columns_of_a_frame_stay_float32_where_that_holds_all_of_data(counting):
         explanation = xai.explain(model, x, "occlusion", data=data)
         np.testing.assert_array_equal(explanation.values, [[1 - value, 0], [2 - value, 0]])
         assert str(model.seen[-1].dtypes["a"]) == dtype
+
+
+@pytest.mark.filterwarnings("error")
+def test_numbers_whose_sum_is_infinite_are_taken_without_a_warning():
+    def model(z):
+        return np.where(z[:, 0] > 0, 3e38, 2e38).astype(np.float32)
+
+    values = xai.explain(model, np.ones((2, 2)), "occlusion", removal="baseline").values
+    np.testing.assert_allclose(values, [[1e38, 0.0]] * 2, rtol=1e-6)
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("gap", [np.nan, np.inf])
+def test_soft_masks_take_gaps_away_without_a_warning(gap):
+    x = np.array([[1.0, gap, 3.0]])
+    inputs = read(x)
+    draws = Baseline(0).bind(Context(inputs, None, 0))
+    compose = soft(inputs, xai.players.Elements().encode(inputs, None), draws)
+    made = compose(np.array([[0.5, 0.0, 1.0]]))(*np.zeros((3, 1), np.intp))
+    np.testing.assert_array_equal(made, [[0.5, 0.0, 3.0]])
 
 
 def test_nan_is_explained_where_the_model_takes_it():
@@ -1366,6 +1389,22 @@ def test_several_calls_of_a_module_are_read_as_one_is(torch, monkeypatch, kind):
     parts = xai.explain(odd.module, x, "occlusion", removal="baseline")
     assert max(odd.sizes[1:]) == 7 < len(odd.sizes)
     np.testing.assert_allclose(parts.values, whole.values, rtol=1e-6, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("give", "output", "told"),
+    [
+        (lambda x: x[:, :2], 0, "output=0: the module returned a Tensor, which is its one output"),
+        (lambda x: (x, x), "logits", "output='logits': the module returned a tuple, which has no"),
+        (lambda x: (x, x), 2, "output=2: the module returned a tuple, which has no such output"),
+        (lambda x: {"logits": x}, 0, "output=0: the module returned a dict, which has no such"),
+    ],
+    ids=["a tensor", "a name", "a place", "a dict"],
+)
+def test_an_output_that_a_module_does_not_have_is_told(torch, give, output, told):
+    model = xai.TorchModel(_Odd(torch, give).module, output=output)
+    with pytest.raises((TypeError, ValueError), match=told):
+        xai.explain(model, np.ones((2, 3)), "occlusion", removal="baseline")
 
 
 @pytest.mark.parametrize("batch_size", [None, 1, 7, 40])

@@ -8,7 +8,9 @@ from scipy import sparse
 
 import xai
 from xai import streams
-from xai.removal import Baseline, Marginal, Noise, ProductOfMarginals, Uniform
+from xai.inputs import read
+from xai.removal import Baseline, Marginal, Noise, Permuted, ProductOfMarginals, Uniform
+from xai.removal.base import Context
 
 
 def cubic(x):
@@ -677,3 +679,26 @@ def test_noise_of_a_normal_neighbourhood_is_made_once_for_all_rows(table, monkey
 
     monkeypatch.setattr(streams, "uniforms", counted)
     assert cost(np.ones((30, 4))) < 2 * cost(np.ones((1, 4)))
+
+
+@pytest.mark.parametrize(
+    "removal", [Uniform(-np.inf, 1.0), Uniform(data=[[0.0, np.inf], [1.0, 2.0]])]
+)
+def test_an_infinite_range_is_refused_and_not_blamed_on_the_model(removal):
+    with pytest.raises(ValueError, match=r"range of column '[01]' is infinite"):
+        xai.explain(lambda x: x[:, 0], np.ones((1, 2)), "ime", removal=removal)
+
+
+@pytest.mark.parametrize("short", [[0.0, 1.0], np.zeros(5)])
+def test_a_row_that_does_not_fit_is_told_with_its_shape(short):
+    with pytest.raises(ValueError, match=rf"rows of shape \({len(short)},\), but .* shape \(3,\)"):
+        xai.explain(lambda x: x[:, 0], np.ones((1, 3)), "occlusion", removal=Baseline(short))
+
+
+@pytest.mark.parametrize(("n", "m"), [(3, 7), (7, 3), (8, 4), (5, 5)])
+def test_every_background_row_is_a_partner_equally_often(n, m):
+    data = np.arange(2.0 * m).reshape(m, 2)
+    draws = Permuted(data, repeats=6).bind(Context(read(np.ones((n, 2))), None, 0))
+    places = draws.source(np.tile(np.arange(n), 6), np.repeat(np.arange(6), n))[1]
+    counts = np.bincount(places, minlength=m)
+    assert counts.sum() == 6 * n and np.ptp(counts) <= (6 * n % m > 0)

@@ -145,7 +145,8 @@ def _by_masks(x: Block, partition: Partition, draws: Draws) -> Composer:
             masks = masks.astype(np.result_type(own, other, np.float32), copy=False)
             # differences of small integers would wrap
             own, other = (a.astype(masks.dtype, copy=False) for a in (own, other))
-            mixed = other + masks * (own - other)
+            with np.errstate(invalid="ignore"):
+                mixed = other + masks * (own - other)
             return np.where(masks == 1, own, np.where(masks == 0, other, mixed))  # NaN stays out
 
         return compose

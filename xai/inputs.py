@@ -313,8 +313,9 @@ def _read(x: Any, data: Any, accepts: Sequence[str] | None, own: list[Any], text
         return _read_tensor(x)
     if sparse.issparse(x):
         return _read_sparse(x)
-    if isinstance(x, dict):
-        raise TypeError("x is a dict; pass a DataFrame or an array of rows")
+    if isinstance(x, dict) or (isinstance(x, list | tuple) and len(x) and isinstance(x[0], dict)):
+        kind = "dict" if isinstance(x, dict) else "list of dicts"
+        raise TypeError(f"x is a {kind}; pass a DataFrame or an array of rows")
     rows = [data, *own] if data is not None else own
     if not rows and _all_strings(_items(x)):
         raise TypeError(
@@ -434,8 +435,9 @@ def _check_shape(other: Any, block: Any, what: str) -> Any:
     if tuple(other.shape) == tuple(block.shape[1:]):
         other = other.reshape((1, *other.shape))
     if tuple(other.shape[1:]) != tuple(block.shape[1:]):
+        row = other.shape[1:] if len(other.shape) == len(block.shape) else other.shape
         raise ValueError(
-            f"{what} has rows of shape {tuple(other.shape[1:])}, "
+            f"{what} has rows of shape {tuple(row)}, "
             f"but the rows of x have shape {tuple(block.shape[1:])}"
         )
     if other.shape[0] == 0:
@@ -529,7 +531,7 @@ def _read_objects(array: NDArray[Any], data: Any, own: list[Any]) -> Inputs:
     tables = [[array[:, j] for j in range(d)]]
     tables += [] if data is None else [table_of(data, "data")]
     tables += [table_of(rows, "the removal") for rows in own]
-    known = [[_natural(_given_cells(table[j])) for table in tables] for j in range(d)]
+    known = [[natural(_given_cells(table[j])) for table in tables] for j in range(d)]
     numeric = [all(map(_numeric_cells, column)) for column in known]
     blocks, pools = _encode_columns(tables, numeric)
     columns = [
@@ -750,10 +752,10 @@ def _table_like(x: Any, rows: Any, what: str) -> list[NDArray[Any]]:
         )
     if len(values) == 0:
         raise ValueError(f"{what} has no rows")
-    return [_natural(values[:, j]) for j in range(len(labels))]
+    return [natural(values[:, j]) for j in range(len(labels))]
 
 
-def _natural(cells: NDArray[Any]) -> NDArray[Any]:
+def natural(cells: NDArray[Any]) -> NDArray[Any]:
     """Numbers in an array of objects as an array of numbers."""
     numbers = cells.dtype == object and all(_is_number(cell) for cell in cells)
     return np.array(cells.tolist()) if numbers else cells

@@ -24,7 +24,7 @@ from xai.game import (
     ModelGame,
     batch_rows,
 )
-from xai.inputs import Inputs, is_tensor, is_whole, on_host, read
+from xai.inputs import Inputs, is_tensor, is_whole, natural, on_host, read
 from xai.methods import Method, find
 from xai.model import (
     Model,
@@ -310,6 +310,8 @@ def _check_feature_names(given: Sequence[str] | None, players: Partition) -> Non
 def _with_categories(
     inputs: Inputs, categorical: Sequence[str | int], feature_names: Sequence[str] | None
 ) -> Inputs:
+    if isinstance(categorical, str | int):
+        raise TypeError(f"categorical must be a list of columns, not {categorical!r}")
     if len(inputs.shape) != 1:
         raise ValueError("categorical= names columns of a table; x has more than two dimensions")
     names = list(feature_names or inputs.names or map(str, range(inputs.shape[0])))
@@ -456,6 +458,7 @@ def _labels(
     given = given[None] if given.ndim == 0 else given
     if given.shape != (inputs.n,):
         raise ValueError(f"y has shape {given.shape}; expected one label per row, ({inputs.n},)")
+    given = natural(given)
     if not len(model.labels):
         return given, given  # what they must be depends on the loss, which checks them
     index = {label: i for i, label in enumerate(model.labels)}

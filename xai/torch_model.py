@@ -90,13 +90,17 @@ class TorchModel:
             return self.output(out)
         if self.output is None:
             return out if isinstance(out, torch.Tensor) else getattr(out, "logits", out)
-        if not isinstance(self.output, str):
-            return out[self.output]
-        if not isinstance(out, dict):
-            return getattr(out, self.output)
-        if self.output not in out:
+        told = f"output={self.output!r}: the module returned a {type(out).__name__}"
+        if isinstance(out, torch.Tensor):  # its first row is no output
+            raise TypeError(f"{told}, which is its one output: leave output= out")
+        if isinstance(out, dict) and isinstance(self.output, str) and self.output not in out:
             raise ValueError(unknown("output", self.output, out))
-        return out[self.output]
+        try:
+            if isinstance(self.output, str) and not isinstance(out, dict):
+                return getattr(out, self.output)
+            return out[self.output]
+        except (AttributeError, LookupError, TypeError) as error:
+            raise ValueError(f"{told}, which has no such output") from error
 
     @contextmanager
     def session(self) -> Iterator[None]:

@@ -168,9 +168,8 @@ class Contrast(Behavior):
     def _others(self, view: View) -> NDArray[np.intp]:
         """The other class of each explained output, (n, t)."""
         if self.to is None:
-            explained = np.arange(len(view.names)) == view.target[..., None]
-            others = np.where(explained, -np.inf, view.outputs[:, None, :])
-            return np.asarray(others.argmax(axis=2))
+            first, second = np.argsort(-view.outputs, axis=1, kind="stable")[:, :2].T[..., None]
+            return np.asarray(np.where(view.target == first, second, first))
         other = one_index(self.to, view.labels, view.names, len(view.names))
         same = np.flatnonzero((view.target == other).all(axis=1))
         if len(same):

@@ -88,9 +88,10 @@ class Permuted(Removal):
         inputs = context.inputs
         block = inputs.block if own is None else context.background(own, "permuted removal")
         m = int(block.shape[0])
-        samples = np.arange(repeats * -(-inputs.n // m))
+        # one permutation after the other, cut into draws
+        samples = np.arange(-(-repeats * inputs.n // m))
         ranks = streams.ranks(context.seed, streams.REPLACEMENT, samples, m)
-        partners = ranks.reshape(repeats, -1)[:, : inputs.n]
+        partners = ranks.reshape(-1)[: repeats * inputs.n].reshape(repeats, inputs.n)
 
         def key(rows: Indices, draws: Indices) -> Indices:
             return partners[draws, rows]
@@ -193,6 +194,12 @@ class Uniform(Removal):
         low, high = (self._limit(context, side, block) for side in ("low", "high"))
         if np.any(high < low):
             raise ValueError("Uniform: high must not be below low")
+        endless_range = np.flatnonzero(np.isinf(low) | np.isinf(high))
+        if len(endless_range):
+            raise ValueError(
+                f"Uniform: the range of {context.place(endless_range[0])} is infinite: pass finite "
+                "low= and high="
+            )
         whole = _whole_elements(inputs, block)
         first, last = _whole_range(low, high, whole)
         kind = inputs.admit(_rows_like(inputs.block, np.concatenate([first, last])))
