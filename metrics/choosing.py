@@ -139,7 +139,8 @@ def choose(
     explanations : name -> Explanation
         Made before, in place of `methods`.
     samples : int
-        Perturbations of each row in each neighbourhood, the same for all methods.
+        Perturbations of each row in each neighbourhood, the same for all methods: together they
+        cost ``samples · (m + 2)`` model rows per explained row, so pass few background rows.
     copies : int
         Of each row, that every method explains again for the column of sensitivity; 0: none. Each
         costs as much as the explanation.

@@ -655,6 +655,9 @@ def test_a_text_pipeline_refuses_what_is_no_list_of_texts():
     model = make_pipeline(CountVectorizer(), LogisticRegression()).fit(["good", "bad"], [1, 0])
     with pytest.raises(TypeError, match="list of strings"):
         xai.explain(model, np.array([["good film", "bad film"]]), "shapley")
+    for x in ([], np.array([], str)):
+        with pytest.raises(TypeError, match=r"list of strings.* x is an empty"):
+            xai.explain(model, x, "shapley")
     missing = pytest.importorskip("pandas").Series(["good film", None])
     for x in (["good film", None], np.array(["good film", None], object), missing):
         with pytest.raises(TypeError, match=r"list of strings.*row 1 is (None|nan)"):

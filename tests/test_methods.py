@@ -455,6 +455,32 @@ def test_the_default_budget_inside_a_network_is_the_one_that_the_table_shows(met
     assert explanation.evaluations == shown(records()[method].budget, d=d, m=1)
 
 
+IN_LAYERS = ["ablation_cam", "score_cam", "craft"]
+DIFFERENTIATED = ["gradcam", "gradcam++", "layer_integrated_gradients"]  # which texts are not
+
+
+@pytest.mark.parametrize(
+    ("method", "rows"),
+    [(m, r) for m in IN_LAYERS + DIFFERENTIATED for r in ("table", "sequences")]
+    + [(m, "texts") for m in IN_LAYERS],
+)
+def test_a_method_of_layers_is_not_another_one_under_its_name(method, rows):
+    """Of rows that are no images Grad-CAM was the gradient, Ablation-CAM occlusion by 0."""
+    torch = pytest.importorskip("torch")
+    net = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(4, 3), torch.nn.ReLU())
+    x = {"table": torch.ones(2, 4), "sequences": torch.ones(2, 2, 2), "texts": ["a b", "c"]}[rows]
+    model = (lambda texts: np.array([len(t) for t in texts])) if rows == "texts" else net
+    with pytest.raises(ValueError, match=r"layer that sees images|concepts must be found first"):
+        xai.explain(model, x, method, removal="baseline")
+
+
+def test_a_method_of_layers_takes_players_inside_any_network():
+    torch = pytest.importorskip("torch")
+    net = torch.nn.Sequential(torch.nn.Linear(4, 3), torch.nn.ReLU())
+    inside = xai.explain(net, torch.ones(2, 4), "ablation_cam", players=xai.players.Units("1"))
+    assert inside.values.shape == (2, 3)
+
+
 # ------------------------------------------------------------------------------- the front door
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
@@ -1030,3 +1032,21 @@ def test_a_method_of_parts_is_scored_as_parts_by_name(rows, rows_given):
         assert_array_equal(own.values, same.values)
         assert own.evaluations == same.evaluations
     metrics.evaluate(model, rows[:3], {"a": one, "b": other}, ["deletion"])
+
+
+UNASKED = [r for r in metrics.names() if not r.needs or "scikit-image" in r.needs]
+
+
+@pytest.mark.parametrize("record", UNASKED, ids=lambda record: record.name)
+def test_the_cost_that_the_table_shows_is_what_is_spent(record, counting):
+    """With background rows each removal costs all of them; subsets that come twice cost once."""
+    drawn = np.random.default_rng(0).normal(size=(9, 12))
+    x, a, data = drawn[:1], drawn[1:2], drawn[2:]
+    counted = counting(lambda z: np.stack([z[:, 0] * z[:, 1], z[:, 2]], axis=1))
+    metric = getattr(metrics, record.name)
+    options = {"samples": 16} if "samples" in metric.options else {}
+    score = metric(counted, x, a, data=data, **options)
+    product = re.sub(r"(?<=[\w)])\s*(?=[A-Za-z(])", "*", record.cost.replace("−", "-"))
+    shown = eval(product, {"__builtins__": {}}, {"K": 12, "d": 12, "m": 7, "N": 16})
+    assert counted.rows == score.evaluations
+    assert 0.85 * shown <= score.evaluations <= shown

@@ -152,7 +152,7 @@ def test_global_bars_are_means_of_sizes() -> None:
     assert "over 2 rows" in axes.get_title()
     assert numbers(axes) == ["3.5", "1.5", "0.5"]
     owners = np.array([[0, 1, 2], [2, 1, 0]])
-    with pytest.raises(ValueError, match="same players in every row"):
+    with pytest.raises(ValueError, match=r"same players in every row.*explanation\[0\].plot\(\)"):
         xai.plots.global_bar(linear(values, element_players=owners))
 
 

@@ -276,7 +276,10 @@ def as_texts(x: Any, *, texts: bool) -> list[str] | None:
     items = _items(x)
     if not _all_strings(items):
         wrong = [i for i, item in enumerate(items) if not isinstance(item, str)]
-        told = f"row {wrong[0]} is {items[wrong[0]]!r}" if wrong else f"x is a {type(x).__name__}"
+        kind = "an empty" if hasattr(x, "__len__") and len(x) == 0 else "a"
+        told = (
+            f"row {wrong[0]} is {items[wrong[0]]!r}" if wrong else f"x is {kind} {type(x).__name__}"
+        )
         raise TypeError(
             f"the model takes texts: pass x as a list of strings, one per row to explain; {told}"
         )

@@ -101,6 +101,21 @@ def _refuse_texts(recipe: Method) -> None:
         )
 
 
+def refuse_without_layer(recipe: Method, inputs: Inputs) -> None:
+    """Refuse rows that are no images where a method's own players are inside a network.
+
+    Without these it would be another method under this one's name.
+    """
+    players = None if recipe.image is None else recipe.image[1]
+    if players is not None and players.layer is not None:
+        rows = "texts" if inputs.is_text else f"rows of shape {inputs.shape}"
+        raise ValueError(
+            f"method {recipe.name!r} finds its players in a network's layer that sees images (4-D "
+            f"batches), not {rows}: pass players= inside the network, such as "
+            "xai.players.Units('a layer'), or choose another method, such as 'shapley'"
+        )
+
+
 def _part(given: Any, what: str) -> Any:
     """A part of the triple from an object, a name or (for removal) a function."""
     names, kind = PARTS[what]

@@ -158,6 +158,8 @@ def open_setting(
     wrapped = recipe.behavior.observed(parts.model)
     if recipe.summary.differentiates:
         _check_gradients(wrapped, inputs, recipe)
+    if players is None and axis is None:
+        recipes.refuse_without_layer(recipe, inputs)
     with wrapped.session():
         rows, where, pieces = inputs, axis, None
         if chosen.layer is None:

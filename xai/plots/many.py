@@ -106,7 +106,10 @@ def read_many(given: Explanation, output: int | str | None = None) -> Many:
         raise ValueError("the explanation has no rows: there is nothing to show")
     owners = explanation.element_players
     if (owners != owners[0]).any():
-        raise ValueError("many rows together need the same players in every row")
+        raise ValueError(
+            "many rows together need the same players in every row, and these differ: draw one, "
+            "as explanation[0].plot()"
+        )
     n = len(explanation)
     places, name = _places(explanation, output)
     values = chosen(explanation.values, places).reshape(n, -1)
