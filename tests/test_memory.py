@@ -149,3 +149,24 @@ def test_many_rows_are_resampled_and_compared_some_at_a_time(asked):
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert peak < 2**29, f"{peak / 2**20:.0f} MB"
+
+
+def test_a_data_sets_empty_inputs_are_counted_without_a_table_of_them():
+    """4,000 rows and 1,000 of a background: a number for each pair would be 32 MB, four times."""
+
+    def model(rows):
+        return rows @ np.arange(3.0)
+
+    rng = np.random.default_rng(0)
+    x, data = rng.normal(size=(4000, 3)), rng.normal(size=(1000, 3))
+    y = model(x)
+
+    def explained():
+        return xai.explain(model, x, "sage", y=y, data=data, budget=20_000)
+
+    explained()  # compiled
+    tracemalloc.start()
+    assert explained().evaluations <= 20_000
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 32e6

@@ -126,6 +126,18 @@ def test_every_requirement_is_pinned_inside_its_range() -> None:
             assert requirement.specifier.contains(pinned[canonical(requirement.name)]), requirement
 
 
+def test_pictures_know_the_oldest_matplotlib_that_is_allowed() -> None:
+    # 3.9's `get_figure` takes no `root`; `ax.figure.figure` is the root in all of them.
+    assert next(r for r in requirements() if r.name == "matplotlib").specifier.contains("3.9.0")
+    for path in (ROOT / "xai").rglob("*.py"):
+        assert "get_figure(root" not in path.read_text(encoding="utf-8"), path
+
+
+def test_a_polars_that_crashes_is_not_allowed() -> None:
+    # 1.0.0 ends the process where columns of dates become arrays of today's NumPy.
+    assert not any(r.specifier.contains("1.0.0") for r in requirements() if r.name == "polars")
+
+
 def test_pins_name_versions_only() -> None:
     # No local versions, no places to download from: each user's pip knows its own.
     assert all(Version(number).local is None for number in pins().values())

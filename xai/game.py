@@ -768,15 +768,19 @@ class DatasetGame(Game):
             return self.value(rows, coalitions)[None]
         return self.sample(rows, coalitions, draws.reshape(-1))[None]
 
-    @property
+    @cached_property
     def base_cost(self) -> int:
         """Distinct all-removed inputs over all data rows."""
-        inner = self.inner
+        inner, keys = self.inner, np.empty(0, np.intp)
         n, m = inner.n_rows, inner.n_draws
         if inner.draws.key is None or not inner.shares_empty:
             return n * m
-        rows, draws = np.repeat(np.arange(n), m), np.tile(np.arange(m), n)
-        return len(np.unique(inner.draws.key(inner.explained[rows], draws)))
+        step = max(1, BLOCK // m)
+        for start in range(0, n, step):
+            rows = np.repeat(inner.explained[start : start + step], m)
+            found = np.unique(inner.draws.key(rows, np.tile(np.arange(m), len(rows) // m)))
+            keys = np.union1d(keys, found)
+        return len(keys)
 
     @property
     def shares_empty(self) -> bool:

@@ -81,8 +81,7 @@ def heatmap(
     _above(axes, many, rows)
     _beside(axes, shown)
     clipped = bool((np.abs(matrix) > high).any())
-    figure = axes.get_figure(root=True)
-    assert figure is not None
+    figure = axes.figure.figure
     bar = figure.colorbar(drawn, ax=axes, extend="both" if clipped else "neither", aspect=30)
     bar.set_label("\n".join(["attribution", *median_note(many.std_error)]))
     return axes

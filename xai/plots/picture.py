@@ -205,7 +205,7 @@ def colour_bar(places: Sequence[Axes], panels: Sequence[Panel], scale: Scale, un
     clipped = any((np.abs(shown.heat) > scale.high).any() for shown in panels)
     extend = "neither" if not clipped else "both" if scale.signed else "max"
     figure = places[0].figure
-    width, height = figure.get_figure(root=True).get_size_inches()
+    width, height = figure.figure.get_size_inches()
     # left alone, a bar takes a share of the figure's width, and is wide where it is high
     bar = figure.colorbar(
         drawn, ax=list(places), extend=extend, fraction=min(0.15, BAR_WIDTH / width),

@@ -34,9 +34,8 @@ RANDOM = "random"
 def dot_axes(labels: Sequence[str], series: int, ax: Axes | None) -> Axes:
     """Axes with a line per label, high enough for so many dots, and room for a legend."""
     axes = row_axes(labels, ax)
-    figure = axes.get_figure(root=True)
-    if ax is None and figure is not None:
-        figure.set_size_inches(8.5, 1.6 + len(labels) * max(0.32, 0.14 * series))
+    if ax is None:
+        axes.figure.figure.set_size_inches(8.5, 1.6 + len(labels) * max(0.32, 0.14 * series))
     return axes
 
 

@@ -124,8 +124,7 @@ def wrapped(count: int, most: int) -> tuple[int, int]:
 
 def value_bar(ax: Axes, drawn: ScalarMappable, label: str) -> None:
     """A narrow bar from low to high beside the axes."""
-    figure = ax.get_figure(root=True)
-    assert figure is not None
+    figure = ax.figure.figure
     bar = figure.colorbar(drawn, ax=ax, aspect=40, pad=0.02)
     low, high = drawn.get_clim()
     bar.set_ticks([low, high], labels=["low", "high"])
@@ -144,8 +143,7 @@ def fit_figure(ax: Axes, width: float = 7.0) -> None:
     """Make the figure that holds only these axes as high as their rows need, in inches."""
     labels = ax.get_yticklabels()
     line = 0.42 if any("\n" in label.get_text() for label in labels) else 0.32
-    figure = ax.get_figure(root=True)
-    assert figure is not None
+    figure = ax.figure.figure
     figure.set_size_inches(width, 1.4 + line * max(len(labels), 1))
 
 
@@ -160,8 +158,7 @@ def legend_beside(ax: Axes, *, own: bool, clear: bool = False) -> None:
     `clear`: not over labels that stick out of the axes; then it is the figure's, if that is `own`.
     """
     look: dict[str, Any] = {"frameon": False, "fontsize": "small"}
-    figure = ax.get_figure(root=True)
-    assert figure is not None
+    figure = ax.figure.figure
     if own and clear:
         legend = figure.legend(loc="outside right upper", **look)
     else:
