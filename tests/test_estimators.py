@@ -89,6 +89,24 @@ def test_chunks_of_walks_visit_draws_of_their_own(m, pairs, monkeypatch):
     assert 0.6 < found < 1.25
 
 
+@pytest.mark.parametrize("pairs", [6, 12, 40])
+def test_draws_alike_leave_the_gap_to_who_is_large(pairs):
+    """Of a player that adds nothing at one draw in ten, few draws show no spread at all."""
+
+    def model(x):
+        return 10.0 * (x[:, 0] > 0) + 0.1 * x[:, 1] * x[:, 2]
+
+    rng = np.random.default_rng(4)
+    x, data = rng.normal(size=(1, 8)) + 0.5, rng.normal(size=(100, 8))
+    x[0, 0], data[:, 0] = 1.0, np.where(np.arange(100) % 10, -1.0, 1.0)
+    exact = xai.explain(model, x, "exact_shapley", data=data).values
+    given = {"data": data, "budget": 101 + 14 * pairs}
+    found = [xai.explain(model, x, "permutation_shap", seed=s, **given) for s in range(40)]
+    misses = np.array([e.values for e in found]) - exact
+    assert np.sqrt(np.mean(misses**2)) < 0.06
+    assert np.sqrt(np.mean(misses**2) / np.mean([e.std_error**2 for e in found])) < 1.4
+
+
 @pytest.mark.parametrize("budget", [2000, 30_000])
 def test_endless_draws_however_many(budget):
     """The known mean that values add up to is one over 128 draws, and has an error."""

@@ -222,6 +222,15 @@ def test_sampled_interactions_are_right_in_expectation(set_function, summary, d)
     assert np.abs((estimates.mean(axis=0) - exact) / error).max() < 4.5
 
 
+@pytest.mark.parametrize("pairs", [3, 10])
+def test_few_pairs_do_not_shrink_banzhafs_interactions(pairs):
+    """Less the mean of all pairs, itself among them, a pair would count 1/pairs too little."""
+    game = xai.Game.from_function(lambda S: 6.0 * S[:, 0] * S[:, 1], n_players=7)
+    summary = Banzhaf(order=2)
+    found = [summary(game, 2 + 2 * pairs, seed=s).interactions[0, 1] for s in range(300)]
+    assert abs(np.mean(found) - 6) < 3 * np.std(found) / np.sqrt(300)
+
+
 def test_the_error_of_interactions_falls_as_the_root_of_the_budget(set_function):
     d = 12
     v = set_function(d, seed=2)

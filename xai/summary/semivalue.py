@@ -148,6 +148,8 @@ def _regress(
         return features(S[part])
 
     if count < 2 * d:  # too few to regress: plain averages with the signs
+        if features is sign_products and count > 1:  # less the mean of all others, not of all
+            flat = flat * (count / (count - 1))
         phi, variance = np.zeros((d, r * k)), np.full((d, r * k), np.nan)
         for part in streams.parts(count, d):
             phi += rows(part).T @ flat[part] / count

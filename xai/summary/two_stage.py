@@ -182,7 +182,8 @@ def two_stage(
     varies = var_t > blur**2
     var_t, cov = np.where(varies, var_t, 0.0), np.where(varies[:, None], cov, 0.0)
     gap = total - t_mean
-    share = shares_of_gap(var if count > 1 else np.zeros_like(var), phi)
+    # by what players vary, and would if one more draw were unlike these, and they nothing there
+    share = shares_of_gap(var + phi**2 / count, phi)
     prior = (8 / count) * np.maximum(var_t, gap**2)[:, None]
     scale = var_t[:, None] + prior
     safe = _positive(scale)
@@ -201,6 +202,8 @@ def two_stage(
     fitted = np.where(scale > 0, var_t[:, None], 0.0) / safe
     residual = residual * (count - 1) / np.maximum(count - 1 - fitted, 1e-12)
     slope = residual * (fitted * gap[:, None] ** 2 / safe) / spare
+    # and where draws visited are too much alike to fit one, the gap may be anybody's
+    slope += ((1 - fitted) * gap[:, None]) ** 2 * share * (1 - share)
     if draws.sampled:
         extra = c**2 * var_t[:, None] / draws.size  # the known mean is one of a sample, too
         return values, np.sqrt(residual / count + slope + extra)
