@@ -209,12 +209,11 @@ def _ava(
     explanation: Any, query: Any, k: int | None, weights: ArrayLike | None, distance: Any
 ) -> Explanation:
     """The neighbours' attributions, weighted by closeness."""
-    explanation = converted(explanation)
-    if not isinstance(explanation, Explanation):
+    e = converted(explanation)
+    if not isinstance(e, Explanation):
         raise TypeError("method='ava' takes one Explanation, of the neighbours")
     if query is None:
         raise ValueError("method='ava' needs query=, the rows to explain by their neighbours")
-    e = explanation
     if (e.target != e.target[0]).any() or (e.element_players != e.element_players[0]).any():
         raise ValueError(
             "the neighbours are explained for different outputs or players, which cannot be "
