@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
 from functools import reduce
 from typing import Any
 
@@ -16,7 +15,7 @@ from xai.metrics.case import Case, Result, metric
 from xai.metrics.models import composed
 from xai.metrics.numerics import ratio
 from xai.metrics.paths import alone, pieces
-from xai.metrics.perturb import Explain, explained, fixed, lengths, moved
+from xai.metrics.perturb import Explain, by_element, explained, fixed, lengths, moved
 from xai.metrics.score import Floats
 from xai.metrics.simplicity import shares
 from xai.summary.base import all_coalitions
@@ -180,9 +179,7 @@ def input_invariance(case: Case, *, shift: Any = 1.0, explain: Explain | None = 
 
 def _by_column(shift: Any, shape: tuple[int, ...]) -> Floats:
     """The shift of each element, (*shape); refused where it is none."""
-    c = np.full(shape, np.nan)
-    with suppress(TypeError, ValueError):  # no numbers, or of another shape
-        c = np.broadcast_to(np.asarray(shift, np.float64), shape)
+    c = by_element(shift, shape)
     if not np.isfinite(c).all():
         raise ValueError(f"shift={shift!r}: expected a number, or one for each column")
     return c

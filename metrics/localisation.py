@@ -154,7 +154,7 @@ def grid_pointing(case: Case, *, cell: Any, grid: int = 2) -> Floats:
     checks.count("grid", grid)
     if min(height, width) < grid:
         raise ValueError(f"grid={grid}: images have {height} × {width} pixels")
-    chosen = np.asarray(cell)
+    chosen = np.asarray(on_host(cell))
     several = chosen.dtype == bool
     fits = ((grid**2,), (n, grid**2)) if several else ((), (n,))
     if chosen.dtype.kind not in "iub" or chosen.shape not in fits:

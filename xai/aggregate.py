@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 from xai.archive import as_array
 from xai.explanation import Explanation
 from xai.foreign import converted
-from xai.inputs import is_whole
+from xai.inputs import is_whole, on_host
 from xai.least_complexity import PROCEDURES
 from xai.suggest import unknown
 
@@ -157,7 +157,7 @@ def _by_output(e: Explanation) -> Floats:
 
 
 def _shares(weights: ArrayLike | None, m: int) -> NDArray[np.float64]:
-    w = np.ones(m) if weights is None else np.asarray(weights, np.float64)
+    w = np.ones(m) if weights is None else np.asarray(on_host(weights), np.float64)
     if w.shape != (m,) or not np.isfinite(w).all() or (w < 0).any() or w.sum() == 0:
         raise ValueError(
             f"weights must be {m} numbers, none negative and not all 0, not {weights!r}"
