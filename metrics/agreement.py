@@ -12,7 +12,7 @@ from typing import Any, Literal
 import numpy as np
 
 from xai.explanation import Explanation
-from xai.game import Game
+from xai.game import Game, ModelGame
 from xai.metrics import checks
 from xai.metrics.case import Case, Result, metric, padded
 from xai.metrics.numerics import pearson, ratio, spearman
@@ -268,13 +268,10 @@ def _as_effect(case: Case, wanted: str) -> Case:
         fine = case.changed("elements", players="elements")
         effects = np.empty((case.scene.n, fine.values.shape[1]))
         for rows, game, a in fine.games():
-            gone = np.stack(
-                [
-                    displacement(game, np.arange(game.n_rows), np.full(game.n_rows, t))  # type: ignore[arg-type] # a model's game
-                    for t in range(game.n_draws)
-                ]
-            )
-            effects[rows] = a * gone.mean(axis=0)
+            assert isinstance(game, ModelGame)
+            every = np.arange(game.n_rows)
+            gone = [displacement(game, every, np.full_like(every, t)) for t in range(game.n_draws)]
+            effects[rows] = a * np.mean(gone, axis=0)
         inputs = case.scene.setting.inputs
         return Case(case.scene, effects.reshape(inputs.n, *inputs.shape))
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
 from dataclasses import is_dataclass, replace
 from functools import reduce
 from typing import Any
@@ -11,7 +10,6 @@ import numpy as np
 
 from xai import streams
 from xai.game import Game
-from xai.inputs import on_host
 from xai.methods import Method
 from xai.metrics import checks
 from xai.metrics.attributed import in_its_own_game
@@ -19,7 +17,7 @@ from xai.metrics.case import Case, Result, metric
 from xai.metrics.models import composed
 from xai.metrics.numerics import ratio
 from xai.metrics.paths import alone, pieces
-from xai.metrics.perturb import Explain, explained, fixed, lengths, moved
+from xai.metrics.perturb import Explain, by_element, explained, fixed, lengths, moved
 from xai.metrics.score import Floats
 from xai.metrics.simplicity import shares
 from xai.summary.base import all_coalitions
@@ -203,9 +201,7 @@ def _background_moved(case: Case, c: Floats) -> dict[str, Any]:
 
 def _by_column(shift: Any, shape: tuple[int, ...]) -> Floats:
     """The shift of each element, (*shape); refused where it is none."""
-    c = np.full(shape, np.nan)
-    with suppress(TypeError, ValueError):  # no numbers, or of another shape
-        c = np.broadcast_to(np.asarray(on_host(shift), np.float64), shape)
+    c = by_element(shift, shape)
     if not np.isfinite(c).all():
         raise ValueError(f"shift={shift!r}: expected a number, or one for each column")
     return c

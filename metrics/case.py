@@ -214,11 +214,6 @@ class Scene:
             scene.forget()
 
     @property
-    def _plays(self) -> bool:
-        """Whether its games were ever played."""
-        return "_games" in vars(self)
-
-    @property
     def _others(self) -> list[Scene]:
         """The same with something changed, as far as they were made."""
         return [made for made, _ in self._made.values() if isinstance(made, Scene)]
@@ -227,7 +222,7 @@ class Scene:
     def spent(self) -> int:
         """Model rows spent so far, over all rows."""
         opened = self.looked * len(self._seen.outputs) if self.looked else 0
-        played = sum(game.evaluations for _, game in self._games) if self._plays else 0
+        played = sum(game.evaluations for _, game in self._games) if "_games" in vars(self) else 0
         return opened + played + self.spent_elsewhere + sum(scene.spent for scene in self._others)
 
     def once(self, key: Hashable, make: Callable[[], Made], of: object = None) -> Made:

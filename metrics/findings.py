@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +16,7 @@ from xai.game import Game
 from xai.inputs import Block, Inputs, is_tensor, is_whole, on_host
 from xai.metrics import checks
 from xai.metrics.case import Scene
+from xai.metrics.perturb import by_element
 from xai.metrics.proportions import clopper_pearson
 from xai.metrics.score import Floats
 from xai.players import column_index
@@ -137,17 +137,16 @@ class Moved(Removal):
         """The step of each element of x, 0 where it stays."""
         shape = inputs.shape
         names = inputs.names or [str(j) for j in range(shape[0])]
-        step, given = np.full(shape, np.nan), self.step
+        given = self.step
         columns = getattr(given, "index", None) if hasattr(given, "to_dict") else None
         if columns is not None and set(map(str, columns)) <= set(names):
             given = given.to_dict()  # a Series, by name
         if isinstance(given, Mapping):
-            step = np.zeros(shape)
+            step: Floats = np.zeros(shape)
             for column, far in given.items():
                 step[column_index(column, names)] = far if checks.is_number(far) else np.nan
         else:
-            with suppress(TypeError, ValueError):  # no numbers, or of another shape
-                step = np.broadcast_to(np.asarray(given, np.float64), shape)
+            step = by_element(given, shape)
         if not np.isfinite(step).all() or (step == 0).all():
             raise ValueError(f"step={self.step!r}: expected a number other than 0, or one a column")
         if len(shape) == 1 and (inputs.categorical & (step != 0)).any():

@@ -197,12 +197,17 @@ def box(inputs: Inputs, radius: Any, samples: int, seed: int) -> Floats:
 
 def within(inputs: Inputs, radius: Any) -> Floats:
     """The radius of each element, (*shape); refused where it is none."""
-    reach = np.zeros(inputs.shape)
-    with suppress(TypeError, ValueError):  # no numbers, or of another shape
-        reach = np.broadcast_to(np.asarray(on_host(radius), np.float64), inputs.shape)
+    reach = by_element(radius, inputs.shape)
     if not (np.isfinite(reach).all() and (reach >= 0).all() and reach.any()):
         raise ValueError(f"radius={radius!r}: expected a positive number, or one for each column")
     return reach
+
+
+def by_element(value: Any, shape: tuple[int, ...]) -> Floats:
+    """A number for each element, (*shape), from one or several; NaN where they are none."""
+    with suppress(TypeError, ValueError):  # no numbers, or of another shape
+        return np.broadcast_to(np.asarray(on_host(value), np.float64), shape)
+    return np.full(shape, np.nan)
 
 
 def fixed(inputs: Inputs) -> NDArray[np.bool_]:

@@ -76,6 +76,13 @@ def test_weights_are_scaled_to_a_convex_combination(members):
     assert_allclose(weighted.info["weights"], np.tile([0.25, 0, 0.75], (7, 1)))
 
 
+def test_weights_may_be_a_tensor(members):
+    torch = pytest.importorskip("torch")
+    weighted = xai.aggregate(members, weights=[1, 0, 3])
+    half = xai.aggregate(members, weights=torch.tensor([1.0, 0.0, 3.0]).bfloat16())
+    assert_allclose(half.values, weighted.values, rtol=0)
+
+
 def test_efficiency_survives_averaging(rows, data):
     parts = [xai.explain(crossed, rows, "shapley", data=d) for d in (data, data[:5])]
     mean = xai.aggregate(parts, weights=[1, 2])

@@ -602,3 +602,22 @@ def test_rows_in_bfloat16_are_asked_about(half):
     both = xai.explain(net, x, "occlusion", removal=Baseline(0.5)), e
     found = xai.choose(net, x, data=x, samples=8, explanations=dict(zip("ab", both, strict=True)))
     assert set(found.errors) == {"a", "b"}
+
+
+def test_numbers_for_each_column_may_be_tensors_that_numpy_does_not_know(rows):
+    torch = pytest.importorskip("torch")
+    x, known = rows, [0.5, 0.25, 1.0, 0.125, 0.0]
+    half = torch.tensor(known).bfloat16()
+    e = xai.explain(model, x, "occlusion", removal=Baseline(0.0))
+    for given in (known, half):
+        moved = metrics.max_sensitivity(model, x, e, radius=given).values
+        shifted = metrics.input_invariance(model, x, e, shift=given).values
+        rate = metrics.tasks.recourse(model, x, step=given, target=0).rate
+        if given is known:
+            expected = moved, shifted, rate
+    for found, wanted in zip((moved, shifted, rate), expected, strict=True):
+        assert_array_equal(found, wanted)
+    cells = np.zeros((2, 4, 4))
+    cells[:, 0, 3] = 1
+    pointed = metrics.grid_pointing(None, None, cells, cell=torch.tensor([1, 0])).values
+    assert_array_equal(pointed, [1, 0])

@@ -473,3 +473,13 @@ def test_curves_of_tensors_in_bfloat16():
         same = curve(lambda x: 2 * x[:, 0] + x[:, 1], half.float(), 0)
         np.testing.assert_array_equal(found.grid, same.grid)
         np.testing.assert_allclose(found.values, same.values, atol=0.05)
+
+
+def test_grids_and_labels_may_be_tensors():
+    torch = pytest.importorskip("torch")
+    grid = [0.0, 0.5, 2.0]
+    found = partial_dependence(additive, X, 0, grid=torch.tensor(grid).bfloat16())
+    same = partial_dependence(additive, X, 0, grid=grid)
+    np.testing.assert_array_equal(found.values, same.values)
+    e = xai.explain(additive, X[:4], "occlusion", data=X)
+    assert list(cohorts(e, torch.tensor([1, 0, 1, 0]))) == ["0", "1"]

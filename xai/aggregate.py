@@ -164,7 +164,7 @@ def _by_output(e: Explanation) -> Floats:
 
 
 def _shares(weights: ArrayLike | None, m: int) -> NDArray[np.float64]:
-    w = np.ones(m) if weights is None else np.asarray(weights, np.float64)
+    w = np.ones(m) if weights is None else np.asarray(on_host(weights), np.float64)
     if w.shape != (m,) or not np.isfinite(w).all() or (w < 0).any() or w.sum() == 0:
         raise ValueError(
             f"weights must be {m} numbers, none negative and not all 0, not {weights!r}"
@@ -216,12 +216,11 @@ def _ava(
     explanation: Any, query: Any, k: int | None, weights: ArrayLike | None, distance: Any
 ) -> Explanation:
     """The neighbours' attributions, weighted by closeness."""
-    explanation = converted(explanation)
-    if not isinstance(explanation, Explanation):
+    e = converted(explanation)
+    if not isinstance(e, Explanation):
         raise TypeError("method='ava' takes one Explanation, of the neighbours")
     if query is None:
         raise ValueError("method='ava' needs query=, the rows to explain by their neighbours")
-    e = explanation
     if len(e.element_players) != len(e):
         raise ValueError(
             f"{e.method!r} explained a data set as a whole: its values are of no neighbour"

@@ -94,7 +94,7 @@ class Gradients:
         """
         import torch
 
-        game = self.game
+        game, x = self.game, self.game.inputs.block
         at = game.explained[np.asarray(rows)]
         through = wrt == "mask" and not self.mixes
         batches = [slice(s, s + game.batch) for s in range(0, len(at), game.batch)]
@@ -104,7 +104,7 @@ class Gradients:
             if not through:
                 return part, self.inputs(at[batch], part, draws[batch])
             with torch.inference_mode(False), torch.enable_grad():
-                part = _leaf(_as_tensor(self._wide(part), game.inputs.block))
+                part = _leaf(torch.as_tensor(self._wide(part), dtype=x.dtype, device=x.device))
                 return part, self.inputs(at[batch], part, draws[batch])
 
         # a graph is made in the thread that walks it back
@@ -208,12 +208,6 @@ class Gradients:
         own = torch.as_tensor(at, device=gradient.device)
         parts = [self.owners.sums(g * lost, own, game.n_players) for g in gradient.unbind(-1)]
         return torch.stack(parts, dim=-1)
-
-
-def _as_tensor(masks: Any, like: Tensor) -> Tensor:
-    import torch
-
-    return torch.as_tensor(masks, dtype=like.dtype, device=like.device)
 
 
 def _leaf(block: Tensor) -> Tensor:

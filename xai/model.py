@@ -277,33 +277,27 @@ def wrap(model: Any, inputs: Inputs) -> Model:
         return Model(model, inputs.decode, "callable", forward=forward)
     prepare = _estimator_inputs(model, inputs)
     labels = getattr(model, "classes_", None)
+    known: dict[str, Any] = {
+        "is_ensemble": _is_ensemble(model), "reads": _reads(model), "estimator": model,
+    }  # fmt: skip
     if hasattr(model, "predict_proba"):
         if isinstance(labels, list):
             raise TypeError(
                 "the model has several outputs of several classes; pass a callable that returns "
                 "one array (n, k), for example lambda x: model.predict_proba(x)[0]"
             )
-        many = _is_ensemble(model)
-        return Model(
-            model.predict_proba, prepare, "probability", _labels(labels),
-            is_ensemble=many, reads=_reads(model), estimator=model,
-        )  # fmt: skip
+        return Model(model.predict_proba, prepare, "probability", _labels(labels), **known)
     if hasattr(model, "decision_function") and (labels is not None or not _is_regressor(model)):
         _refuse_pairs(model, labels)
-        scale: Scale = "score"
-        return Model(model.decision_function, prepare, scale, _labels(labels), estimator=model)
+        return Model(model.decision_function, prepare, "score", _labels(labels), estimator=model)
     if labels is not None and not _is_regressor(model):
-        known = np.asarray(labels)
 
         def indicate(batch: Any) -> NDArray[np.float64]:
             predicted = np.asarray(model.predict(batch))
-            return np.asarray(predicted[:, None] == known[None, :], np.float64)
+            return np.asarray(predicted[:, None] == np.asarray(labels), np.float64)
 
         return Model(indicate, prepare, "indicator", _labels(labels))
-    many = _is_ensemble(model)
-    return Model(
-        model.predict, prepare, "amount", is_ensemble=many, reads=_reads(model), estimator=model
-    )
+    return Model(model.predict, prepare, "amount", **known)
 
 
 def _refuse_pairs(model: Any, labels: Any) -> None:

@@ -19,7 +19,7 @@ _TOKEN = re.compile(r"\S+\s*|\s+")
 def read_text(texts: list[str]) -> Inputs:
     """Encode texts as token codes `(n, most tokens)`: words, each with the space after it."""
     rows = [tokens_of(text) for text in texts]
-    width = max(1, *(len(row) for row in rows)) if rows else 1
+    width = max([1, *map(len, rows)])
     pool: dict[str, int] = {}
     block = np.full((len(rows), width), PAD, np.int64)
     for i, row in enumerate(rows):

@@ -110,12 +110,8 @@ def pooled_crops(network: Network, boxes: Indices, batch_size: int) -> Floats:
     """Activations (m, C) of crops as large as the images, each the mean over its places."""
     images = network.images
     size = (int(images.shape[2]), int(images.shape[3]))
-
-    def inputs() -> Iterator[Tensor]:
-        for start in range(0, len(boxes), batch_size):
-            yield cut_out(images, boxes[start : start + batch_size], size)
-
-    return pooled(network, inputs())
+    parts = (boxes[start : start + batch_size] for start in range(0, len(boxes), batch_size))
+    return pooled(network, (cut_out(images, part, size) for part in parts))
 
 
 def pooled(network: Network, batches: Iterator[Tensor]) -> Floats:

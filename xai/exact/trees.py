@@ -201,10 +201,8 @@ def _hist_gradient_boosting(estimator: Any) -> Forest | None:
 def _hist_nodes(raw: NDArray[Any], place: int) -> NDArray[Any]:
     nodes = np.zeros(len(raw), NODE)
     leaf, by_category = raw["is_leaf"] == 1, raw["is_categorical"] == 1
-    nodes["threshold"], nodes["column"] = (
-        raw["num_threshold"],
-        np.where(leaf, -1, raw["feature_idx"]),
-    )
+    nodes["threshold"] = raw["num_threshold"]
+    nodes["column"] = np.where(leaf, -1, raw["feature_idx"])
     nodes["left"], nodes["right"] = raw["left"], raw["right"]
     nodes["bits"] = np.where(by_category, raw["bitset_idx"].astype(np.int64) + place, -1)
     nodes["missing_left"] = raw["missing_go_to_left"]

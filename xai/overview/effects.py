@@ -115,7 +115,7 @@ def partial_dependence(
     """
     check_counts(resolution=resolution)
     j, name, column = _column(data, feature, feature_names)
-    values = _grid(name, column, resolution) if grid is None else np.asarray(grid)
+    values = _grid(name, column, resolution) if grid is None else np.asarray(on_host(grid))
     rows = _with_column(data, np.zeros(len(values), np.intp), j, values)
     players = (np.arange(_width(data)) != j).astype(int) if _width(data) > 1 else None
     with open_setting(

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from xai.archive import require
 from xai.foreign import as_explanation
+from xai.inputs import on_host
 from xai.plots.many import Many, read_many
 
 if TYPE_CHECKING:
@@ -201,7 +202,7 @@ def cohorts(
     elif isinstance(by, str):
         labels = _by_feature(read_many(ours, output), by)
     else:
-        labels = [str(label) for label in by]
+        labels = [str(label) for label in on_host(by)]
     if len(labels) != len(ours):
         raise ValueError(f"by has {len(labels)} labels for {len(ours)} rows")
     groups = np.array(labels, object)

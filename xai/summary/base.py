@@ -480,11 +480,8 @@ class _Sums:
         self.squares += (shifted**2).sum(axis=1)
 
     def keep(self, rows: NDArray[np.bool_]) -> None:
-        self.first, self.total, self.squares = (
-            self.first[rows],
-            self.total[rows],
-            self.squares[rows],
-        )
+        self.first, self.total = self.first[rows], self.total[rows]
+        self.squares = self.squares[rows]
 
     def mean_and_error(self) -> tuple[Floats, Floats]:
         mean = self.total / self.count

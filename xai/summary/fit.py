@@ -55,11 +55,8 @@ class Regression:
         self.whole: Floats | None = None
         groups, k = GROUPS if regularizer == "lasso" and errors else 1, v.shape[1]
         # Σ w, Σ w z, Σ w v, Σ w z zᵀ and Σ w z vᵀ around the first rows' means, group by group
-        self.mass, self.z_sum, self.v_sum = (
-            np.zeros(groups),
-            np.zeros((groups, d)),
-            np.zeros((groups, k)),
-        )
+        self.mass = np.zeros(groups)
+        self.z_sum, self.v_sum = np.zeros((groups, d)), np.zeros((groups, k))
         self.gram, self.moment = np.zeros((groups, d, d)), np.zeros((groups, d, k))
         self.left, self.variance = np.zeros(k), np.zeros((d, k))
 

@@ -86,7 +86,8 @@ class ShapleyKernel:
         bases, fulls = np.empty((n, k)), np.empty((n, k))
         if game.progress is not None:
             game.progress.expect(n * self.pairs * self.pair_cost + game.base_cost)
-        design = self._design()
+        several = None if not self.spreads else np.inf if game.endless else float(game.n_draws)
+        design = Design.make(d, self.pairs, self.seed, several, leverage=self.leverage)
         draws, level = self._draws(design), design.level(self.seed)
         designs = {
             share: design if share == 1 else design.part(level < share)
@@ -150,13 +151,6 @@ class ShapleyKernel:
         ):
             shares.insert(0, shares[0] / 2)
         return shares
-
-    def _design(self) -> Design:
-        game = self.game
-        draws = None
-        if self.spreads:
-            draws = np.inf if game.endless else float(game.n_draws)
-        return Design.make(game.n_players, self.pairs, self.seed, draws, leverage=self.leverage)
 
     def _centred(
         self, rows: NDArray[np.intp], S: Coalitions, draws: NDArray[np.intp] | None

@@ -13,6 +13,7 @@ from scipy.special import betaln
 
 from xai import streams
 from xai.game import Coalitions, Floats, Game, Indices
+from xai.inputs import on_host
 from xai.summary.base import (
     Attribution,
     Budget,
@@ -263,7 +264,7 @@ def size_masses(weights: Any, d: int) -> NDArray[np.float64]:
     ValueError
         Weights of another length, negative or not finite, or whose masses do not sum to 1.
     """
-    p = np.asarray(weights(d) if callable(weights) else weights)
+    p = np.asarray(on_host(weights(d) if callable(weights) else weights))
     if p.dtype.kind not in "biuf":
         raise TypeError(f"weights must be numbers, or a function of d, not {weights!r}")
     if p.shape != (d,):

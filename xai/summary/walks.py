@@ -100,10 +100,7 @@ class Walks:
         slots, draws, spread, told = self._places(rows, ends, first, count)
         phi = np.empty((len(rows), count, d, game.n_outputs))
         t = np.empty((len(rows), count, game.n_outputs))
-        values, errors = (
-            np.empty((len(rows), *phi.shape[2:])),
-            np.empty((len(rows), *phi.shape[2:])),
-        )
+        values, errors = np.empty((2, len(rows), *phi.shape[2:]))
         active, done, met_before = np.arange(len(rows)), 0, np.zeros(len(rows), bool)
         checks = stops(count, tolerance, first=24 if count >= 48 else 8)
         # met twice: once may be a small error by chance; few pairs allow no second look
