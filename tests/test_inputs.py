@@ -1322,6 +1322,23 @@ def lengths(texts):
     return np.array([float(len(text)) for text in texts])
 
 
+def test_space_before_the_first_word_is_no_word():
+    """Posts begin with a line's end: that is no player, and words keep their places."""
+
+    def count(texts):
+        return np.array([len(text.split()) + 0.5 * ("bad" in text) for text in texts])
+
+    for text in ("good bad film", "\n\tgood bad film", "  good\nbad film \n"):
+        e = xai.explain(count, [text], "exact_shapley")
+        assert e.names_of(0) == ["good", "bad", "film"]
+        np.testing.assert_allclose(e.values, [[1, 1.5, 1]])
+        assert xai.explain(count, [text], "occlusion", players=[[0, 1], [2]]).values.shape == (1, 2)
+    seen = []
+    spaced = lambda texts: (seen.extend(texts), count(texts))[1]  # noqa: E731
+    xai.explain(spaced, ["\n good  film "], "exact_shapley")
+    assert set(seen) == {"\n good  film ", "\n good  ", "film ", ""}
+
+
 def test_a_tuple_of_texts_is_a_batch_of_texts():
     explanation = xai.explain(lengths, ("good film", "bad film"), "shapley")
     assert explanation[1].data == ["bad film"]

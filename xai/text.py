@@ -13,11 +13,12 @@ from xai.inputs import Inputs, as_codes
 REMOVED, PAD = 0, 1
 """Codes of a removed token and of the places after a text's end: both decode to nothing."""
 
-_TOKEN = re.compile(r"\S+\s*|\s+")
+_TOKEN = re.compile(r"\s*\S+\s*|\s+")
+"""A word and the space after it; the first has what is before it, too, which is no word alone."""
 
 
 def read_text(texts: list[str]) -> Inputs:
-    """Encode texts as token codes `(n, most tokens)`: words, each with the space after it."""
+    """Encode texts as token codes `(n, most tokens)`: words, each with the space around it."""
     rows = [tokens_of(text) for text in texts]
     width = max([1, *map(len, rows)])
     pool: dict[str, int] = {}
@@ -50,5 +51,5 @@ def words_of(text: str) -> list[str]:
 
 
 def tokens_of(text: str) -> list[str]:
-    """The same, each with the space after it: together they are the text."""
+    """The same, each with the space around it: together they are the text."""
     return _TOKEN.findall(text)
