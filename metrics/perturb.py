@@ -22,6 +22,7 @@ from xai.explanation import Explanation
 from xai.finite import named_by
 from xai.game import batch_rows
 from xai.inputs import Inputs, frame_builder, is_tensor, on_host
+from xai.kernels.distance import distances
 from xai.metrics import checks
 from xai.metrics.attributed import numbers_of
 from xai.metrics.case import Case, Scene, outputs
@@ -172,7 +173,7 @@ def copies(case: Case, radius: Any, samples: int, explain: Explain | None) -> Co
         x = moved(inputs, index, np.tile(u, (n, *[1] * len(inputs.shape))))
         a = explained(case, x, index, explain)
         distance = lengths(a - case.flat[index]).reshape(n, samples)
-        step = lengths(gone(inputs, index, x)).reshape(n, samples)
+        step = steps(inputs, index, x).reshape(n, samples)
         refuse_still(u.any() & (step == 0).all(axis=1), f"radius={radius!r}")
         size = lengths(numbers(inputs) * ~fixed(inputs).reshape(-1))
         return Copies(step, distance, size, lengths(case.flat), x)
@@ -242,6 +243,22 @@ def gone(inputs: Inputs, index: Indices, x: Any) -> Floats:
     """How far rows x, as rounded to their dtype, are from the rows `index`: (m, d)."""
     there = replace(inputs, block=inputs.encode(x, "x"))
     return numbers(there) - numbers(inputs)[index]
+
+
+def steps(inputs: Inputs, index: Indices, x: Any) -> Floats:
+    """Euclidean length of what `gone` tells, (m,)."""
+    rows, copies = (_lines(block) for block in (inputs.block, inputs.encode(x, "x")))
+    out = np.empty(len(index))
+    distances(copies, rows, index, out)
+    held = (out > TINY) & (out < np.inf)
+    return out if held.all() else lengths(gone(inputs, index, x))
+
+
+def _lines(block: Any) -> NDArray[Any]:
+    """Rows of numbers (n, d), as a compiled loop takes them."""
+    array = np.asarray(on_host(block))
+    known = array.dtype in (np.float32, np.float64) and array.dtype.isnative
+    return array.astype(array.dtype if known else np.float64, copy=False).reshape(len(array), -1)
 
 
 def refuse_still(still: NDArray[np.bool_], by: str) -> None:
