@@ -74,27 +74,16 @@ class Model:
         Or in calls of `size` rows, where these are fewer: of tensors.
         """
         n, batch = int(block.shape[0]), self.prepare(block)
-        if size is not None and size < n:
-            return self._in_calls([batch[start : start + size] for start in range(0, n, size)])
-        out = self._read(self.call(batch, rows) if self.by_row else self.call(batch), n)
-        return out.copy()  # the next call may write to the same memory
-
-    def _in_calls(self, batches: Sequence[Any]) -> NDArray[np.floating]:
-        """Outputs of batches, one after the other; tensors are joined before they are looked at."""
-        import torch
-
-        outs = [_own(self.call(batch)) for batch in batches]
-        pairs = list(zip(outs, batches, strict=True))
-        fit = all(is_tensor(out) and out.shape[:1] == batch.shape[:1] for out, batch in pairs)
-        if fit and len({out.shape[1:] for out in outs}) == 1:
-            return self._read(torch.cat(outs), sum(map(len, batches)))
-        parts = [self._read(out, len(batch)) for out, batch in pairs]
+        if size is None or size >= n:
+            return self._read(self.call(batch, rows) if self.by_row else self.call(batch), n)
+        slices = (batch[start : start + size] for start in range(0, n, size))
+        parts = [self._read(self.call(part), len(part)) for part in slices]
         for part in parts:
             check_width(part.shape[1], parts[0].shape[1])
         return np.concatenate(parts)
 
     def _read(self, given: Any, n: int) -> NDArray[np.floating]:
-        """What the model gave for n rows, as numbers (n, k)."""
+        """What the model gave for n rows, as numbers (n, k) that no later call writes on."""
         out = _as_array(given)
         if out.ndim not in (1, 2) or out.shape[0] != n:
             raise ValueError(
@@ -105,8 +94,8 @@ class Model:
         if out.shape[1] == 0:
             raise ValueError("the model returned no outputs")
         if self.scale == "score" and out.shape[1] == 1:
-            out = np.concatenate([-out, out], axis=1)
-        return out
+            return np.concatenate([-out, out], axis=1)
+        return out.copy()
 
     def laid_out(self, block: Block) -> Block:
         """A batch in the memory format that a module was asked to run in."""
@@ -162,13 +151,6 @@ def check_width(k: int, before: int) -> None:
             f"the model returned {before} outputs in one call and {k} in another; "
             "it must always return the same number"
         )
-
-
-def _own(out: Any) -> Any:
-    """What a call gave, as it is now and without a graph: the next may write to its memory."""
-    if is_tensor(out):
-        return out.detach().clone()
-    return out.copy() if isinstance(out, np.ndarray) else out
 
 
 def _as_array(out: Any) -> NDArray[np.floating]:
