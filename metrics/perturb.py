@@ -171,10 +171,10 @@ def copies(case: Case, radius: Any, samples: int, explain: Explain | None) -> Co
         u = box(inputs, radius, samples, case.scene.seed)
         index = np.repeat(np.arange(n), samples)
         x = moved(inputs, index, np.tile(u, (n, *[1] * len(inputs.shape))))
-        a = explained(case, x, index, explain)
-        distance = lengths(a - case.flat[index]).reshape(n, samples)
         step = steps(inputs, index, x).reshape(n, samples)
         refuse_still(u.any() & (step == 0).all(axis=1), f"radius={radius!r}")
+        a = explained(case, x, index, explain)
+        distance = lengths(a - case.flat[index]).reshape(n, samples)
         size = lengths(numbers(inputs) * ~fixed(inputs).reshape(-1))
         return Copies(step, distance, size, lengths(case.flat), x)
 

@@ -454,11 +454,11 @@ def jacobian(case: Case, step: float, explain: Explain | None) -> Floats:
             by[:, np.arange(len(some)), some] = [[step], [-step]]
             index = np.repeat(np.arange(n), 2 * len(some))
             x = moved(inputs, index, np.tile(by.reshape(-1, *inputs.shape), (n, *one)))
-            a = explained(case, x, index, explain).reshape(n, 2, len(some), -1)
-            rise = (a[:, 0] - a[:, 1]).transpose(0, 2, 1)
             along = gone(inputs, index, x).reshape(n, 2, len(some), d)
             there, back = along[..., np.arange(len(some)), some].transpose(1, 0, 2)
             refuse_still((there == back).any(axis=1), f"step={step!r}")
+            a = explained(case, x, index, explain).reshape(n, 2, len(some), -1)
+            rise = (a[:, 0] - a[:, 1]).transpose(0, 2, 1)
             J[:, :, start : start + size] = np.nan_to_num(rise / (there - back)[:, None])
         return J
 
