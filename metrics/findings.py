@@ -164,9 +164,9 @@ def directions(scene: Scene, step: Floats) -> Floats:
     players, d = setting.partition, int(setting.partition.counts.max())
     if players.overlap is not None or players.atlas is not None:  # no element is of one alone
         return np.full((scene.n, d), np.sign(step.sum()))
-    owner = np.broadcast_to(players.owner, (scene.n, *step.shape)).reshape(scene.n, -1)
+    owner = players.owner.reshape(len(players.owner), -1)  # one for all rows, or one for each
     sums = [np.bincount(own[own >= 0], step.ravel()[own >= 0], d) for own in owner]
-    return np.sign(np.stack(sums))
+    return np.broadcast_to(np.sign(sums), (scene.n, d))
 
 
 def _like(x: Block, array: NDArray[Any]) -> Block:
