@@ -235,9 +235,9 @@ def _at_the_last(
     And how many of the equals of the last lie inside, and are there.
     """
     last = np.take_along_axis(-np.sort(-a, axis=1), np.maximum(k - 1, 0)[:, None], axis=1)
-    with np.errstate(invalid="ignore"):  # absent features, of those that are
-        equal = (a == last) | (np.abs(a - last) <= FLAT * _largest(a))
-    above = (a > last) & ~equal
+    slack = FLAT * _largest(a)
+    above = a > last + slack
+    equal = (a >= last - slack) & ~above
     left = k - above.sum(axis=1)
     return (above & inside).sum(axis=1), left, (equal & inside).sum(axis=1), equal.sum(axis=1)
 
