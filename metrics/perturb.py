@@ -279,8 +279,9 @@ def lengths(a: Floats) -> Floats:
     """Euclidean length of each row; padding counts as 0."""
     flat = a.reshape(len(a), -1)
     out = np.sqrt(np.einsum("ij,ij->i", flat, flat))
-    odd = ~((out > TINY) & (out < np.inf))
-    if odd.any():  # padding, or numbers whose squares float64 does not hold
+    odd = np.flatnonzero(~((out > TINY) & (out < np.inf)))
+    odd = odd[flat[odd].any(axis=1)]
+    if len(odd):  # padding, or numbers whose squares float64 does not hold
         part = np.where(np.isnan(flat[odd]), 0.0, flat[odd])
         largest = np.abs(part).max(axis=1, initial=0.0)
         part /= np.where(largest > 0, largest, 1.0)[:, None]
