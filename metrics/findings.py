@@ -140,6 +140,8 @@ class Moved(Removal):
         given = self.step
         columns = getattr(given, "index", None) if hasattr(given, "to_dict") else None
         if columns is not None and set(map(str, columns)) <= set(names):
+            if not columns.is_unique:
+                raise ValueError(f"step= names a column twice, of {list(columns)}")
             given = given.to_dict()  # a Series, by name
         if isinstance(given, Mapping):
             step: Floats = np.zeros(shape)

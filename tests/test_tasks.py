@@ -244,6 +244,8 @@ def test_some_columns_of_a_table_with_words_are_moved_by_name():
     assert_array_equal(by_name.change, by_place.change)
     bare = tasks.recourse(curved, np.ones((1, 4)), step=pandas.Series([0.1] * 4))
     assert bare.holds[0, 0]
+    with pytest.raises(ValueError, match="names a column twice"):
+        tasks.recourse(there, numbers, step=pandas.Series([-0.5, 10.0], index=["age"] * 2))
     with pytest.raises(ValueError, match="'town' holds categories"):
         tasks.recourse(model, x, step={"town": 1.0})
     with pytest.raises(ValueError, match="'debt'"):
