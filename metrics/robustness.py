@@ -301,7 +301,7 @@ def _stability(made: Copies, same: Any, change: Floats) -> Result:
 def _steepest(changes: Floats) -> Floats:
     """Largest of each row's ratios (n, N), those that are undefined left out."""
     most = np.where(np.isnan(changes), -np.inf, changes).max(axis=1)
-    return np.where(np.isinf(most), np.nan, most)
+    return np.where(np.isneginf(most), np.nan, most)
 
 
 @metric

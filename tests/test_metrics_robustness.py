@@ -379,6 +379,17 @@ def test_a_radius_that_xs_dtype_cannot_tell_from_none_is_refused(name):
     assert np.isfinite(getattr(metrics, name)(*wide, explain=twice).values).all()
 
 
+@pytest.mark.filterwarnings("ignore:overflow")
+def test_a_slope_that_doubles_do_not_hold_is_infinite():
+    x = np.ones((1, 2))
+    steep = lambda model, rows, target: 1e300 * (rows - 1)  # noqa: E731
+    jump = lambda model, rows, target: 1e300 * np.sign(rows - 1)  # noqa: E731
+    score = metrics.local_lipschitz(squares, x, 0 * x, explain=steep, radius=1e-9)
+    assert_allclose(score.values, 1e300)
+    score = metrics.local_lipschitz(squares, x, 0 * x, explain=jump, radius=1e-9)
+    assert_array_equal(score.values, np.inf)
+
+
 @pytest.mark.parametrize("name", ["distance_attack", "top_k_attack"])
 def test_nothing_is_attacked_where_all_are_categories(name):
     x = np.array([["u", "p"], ["v", "q"]], object)
