@@ -133,9 +133,12 @@ def _evaluated(part: Module) -> Callable[[], object]:
         part.eval()
 
     def back() -> None:
-        if trained and type(part).train is not torch.nn.Module.train:
-            part.train()  # what its own `eval` did beside, as merging weights, is undone
-        part.training = trained
+        try:
+            own = type(part).train is not torch.nn.Module.train
+            if own and (trained or part.training):  # which what holds it has put it in
+                part.train(trained)  # what it does beside, as merging weights, is undone
+        finally:
+            part.training = trained
 
     return back
 
