@@ -214,6 +214,19 @@ def test_what_a_module_does_to_be_evaluated_is_undone() -> None:
     torch.testing.assert_close(net[0].weight, before)
 
 
+def test_a_module_is_put_in_eval_mode_once() -> None:
+    class Added(torch.nn.Linear):
+        def train(self, mode: bool = True):
+            self.weight.data += -1 if mode else 1
+            return super().train(mode)
+
+    net = torch.nn.Sequential(torch.nn.Sequential(Added(3, 2)))
+    before = net[0][0].weight.detach().clone()
+    e = xai.explain(net, torch.ones(1, 3), "gradient", target=0)
+    torch.testing.assert_close(torch.tensor(e.values), before[:1] + 1, check_dtype=False)
+    torch.testing.assert_close(net[0][0].weight, before)
+
+
 def test_a_part_that_was_evaluated_stays_what_it_was_as_its_network_is_trained_again() -> None:
     class Whole(torch.nn.Sequential):
         def train(self, mode: bool = True):

@@ -112,11 +112,13 @@ class TorchModel:
         import torch
 
         module = self.module
+        parts = list(module.modules())[::-1]  # what holds them is put back first
         parameters = list(module.parameters())
         images = [p for p in parameters if self.channels_last and p.ndim == 4]
         here = all(p.device.type == "cpu" for p in parameters) and torch.get_num_threads() > 1
         with (
-            held(_evaluated, reversed(list(module.modules()))),  # parts before what holds them
+            held(_remembered, parts),
+            held(_evaluated, [module]),
             held(_frozen, parameters),
             held(_with_channels_last, images),
             one_thread_of_blas() if here else nullcontext(),
@@ -124,13 +126,11 @@ class TorchModel:
             yield
 
 
-def _evaluated(part: Module) -> Callable[[], object]:
-    """Put a module in eval mode."""
+def _remembered(part: Module) -> Callable[[], object]:
+    """Note whether a module is trained, which is put back."""
     import torch
 
     trained = part.training
-    if trained:
-        part.eval()
 
     def back() -> None:
         try:
@@ -141,6 +141,13 @@ def _evaluated(part: Module) -> Callable[[], object]:
             part.training = trained
 
     return back
+
+
+def _evaluated(module: Module) -> Callable[[], object]:
+    """Put a module in eval mode, and all that it holds: in one call, which may do more."""
+    if any(part.training for part in module.modules()):
+        module.eval()
+    return lambda: None
 
 
 def _frozen(parameter: Parameter) -> Callable[[], object]:
