@@ -752,6 +752,25 @@ def test_arrays_of_any_layout_become_tensors(torch, network, rows, kind):
     np.testing.assert_array_equal(found.values, expected.values)
 
 
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("kind", LAID_OUT)
+@pytest.mark.parametrize("inside", ["a layer", "concepts"])
+def test_baselines_of_any_layout_stand_for_what_is_inside(torch, kind, inside):
+    torch.manual_seed(0)
+    nn, x = torch.nn, torch.rand(2, 1, 6, 6)
+    net = nn.Sequential(nn.Conv2d(1, 3, 3), nn.ReLU(), nn.Flatten(), nn.Linear(48, 2))
+    players = xai.players.Units("1")
+    if inside == "concepts":
+        bank = xai.concepts.fit(net, torch.rand(6, 1, 6, 6), layer="1", n_concepts=3)
+        players = xai.players.Concepts(bank)
+    baseline = np.random.default_rng(0).random((2, 3, 4, 4)).astype(np.float32)
+    expected, found = (
+        xai.explain(net, x, "occlusion", players=players, removal=Baseline(given)).values
+        for given in (baseline, LAID_OUT[kind](baseline))
+    )
+    np.testing.assert_array_equal(found, expected)
+
+
 def test_a_module_is_explained_by_its_logits_in_eval_mode(torch, network, rows, oracle):
     x, data = rows
     explanation = xai.explain(network, x, "exact_shapley", data=data, target="all")

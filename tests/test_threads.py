@@ -192,18 +192,19 @@ def test_sessions_of_a_module_may_overlap() -> None:
     assert state(net) == before
 
 
+class Merging(torch.nn.Linear):
+    """Adds what it learns to its weights for as long as it is evaluated, as LoRA does."""
+
+    merged = False
+
+    def train(self, mode: bool = True):
+        if self.merged is mode:
+            self.weight.data += -1 if mode else 1
+            self.merged = not mode
+        return super().train(mode)
+
+
 def test_what_a_module_does_to_be_evaluated_is_undone() -> None:
-    class Merging(torch.nn.Linear):
-        """Adds what it learns to its weights for as long as it is evaluated, as LoRA does."""
-
-        merged = False
-
-        def train(self, mode: bool = True):
-            if self.merged is mode:
-                self.weight.data += -1 if mode else 1
-                self.merged = not mode
-            return super().train(mode)
-
     net = torch.nn.Sequential(Merging(3, 2), torch.nn.Dropout())
     net[1].eval()
     before = net[0].weight.detach().clone()
@@ -211,6 +212,46 @@ def test_what_a_module_does_to_be_evaluated_is_undone() -> None:
     assert net.training and net[0].training and not net[1].training
     assert not net[0].merged
     torch.testing.assert_close(net[0].weight, before)
+
+
+def test_a_module_is_put_in_eval_mode_once() -> None:
+    class Added(torch.nn.Linear):
+        def train(self, mode: bool = True):
+            self.weight.data += -1 if mode else 1
+            return super().train(mode)
+
+    net = torch.nn.Sequential(torch.nn.Sequential(Added(3, 2)))
+    before = net[0][0].weight.detach().clone()
+    e = xai.explain(net, torch.ones(1, 3), "gradient", target=0)
+    torch.testing.assert_close(torch.tensor(e.values), before[:1] + 1, check_dtype=False)
+    torch.testing.assert_close(net[0][0].weight, before)
+
+
+def test_a_part_that_was_evaluated_stays_what_it_was_as_its_network_is_trained_again() -> None:
+    class Whole(torch.nn.Sequential):
+        def train(self, mode: bool = True):
+            return super().train(mode)
+
+    net = Whole(Merging(3, 2), torch.nn.Dropout())
+    net[0].eval()
+    before = net[0].weight.detach().clone()
+    xai.explain(net, torch.ones(4, 3), removal="baseline")
+    assert net.training and net[0].merged and not net[0].training
+    torch.testing.assert_close(net[0].weight, before)
+
+
+def test_all_is_put_back_where_a_part_will_not_be() -> None:
+    class Stubborn(torch.nn.Linear):
+        def train(self, mode: bool = True):
+            if mode:
+                raise RuntimeError("no more training")
+            return super().train(mode)
+
+    net = torch.nn.Sequential(torch.nn.Linear(3, 3), Stubborn(3, 2), torch.nn.Dropout())
+    before = state(net)
+    with pytest.raises(RuntimeError, match="no more training"):
+        xai.explain(net, torch.ones(4, 3), removal="baseline")
+    assert state(net) == before
 
 
 def test_other_threads_run_the_module_itself_while_a_layer_is_replayed() -> None:

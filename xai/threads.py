@@ -8,7 +8,7 @@ of a narrow one took nine times as long on two cores.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from functools import cache
 from threading import Lock
 from typing import Any, TypeVar
@@ -44,11 +44,11 @@ def held(change: Change[T], things: Iterable[T]) -> Iterator[None]:
                 keys.append(key)
         yield
     finally:
-        with _lock:
-            for key in reversed(keys):
+        with _lock, ExitStack() as backs:  # in reverse, and each whether or not another fails
+            for key in keys:
                 _held[key][0] -= 1
                 if not _held[key][0]:
-                    _held.pop(key)[1]()
+                    backs.callback(_held.pop(key)[1])
 
 
 def one_thread_of_blas() -> AbstractContextManager[None]:

@@ -112,11 +112,13 @@ class TorchModel:
         import torch
 
         module = self.module
+        parts = list(module.modules())[::-1]  # what holds them is put back first
         parameters = list(module.parameters())
         images = [p for p in parameters if self.channels_last and p.ndim == 4]
         here = all(p.device.type == "cpu" for p in parameters) and torch.get_num_threads() > 1
         with (
-            held(_evaluated, reversed(list(module.modules()))),  # parts before what holds them
+            held(_remembered, parts),
+            held(_evaluated, [module]),
             held(_frozen, parameters),
             held(_with_channels_last, images),
             one_thread_of_blas() if here else nullcontext(),
@@ -124,20 +126,28 @@ class TorchModel:
             yield
 
 
-def _evaluated(part: Module) -> Callable[[], object]:
-    """Put a module in eval mode."""
+def _remembered(part: Module) -> Callable[[], object]:
+    """Note whether a module is trained, which is put back."""
     import torch
 
     trained = part.training
-    if trained:
-        part.eval()
 
     def back() -> None:
-        if trained and type(part).train is not torch.nn.Module.train:
-            part.train()  # what its own `eval` did beside, as merging weights, is undone
-        part.training = trained
+        try:
+            own = type(part).train is not torch.nn.Module.train
+            if own and (trained or part.training):  # which what holds it has put it in
+                part.train(trained)  # what it does beside, as merging weights, is undone
+        finally:
+            part.training = trained
 
     return back
+
+
+def _evaluated(module: Module) -> Callable[[], object]:
+    """Put a module in eval mode, and all that it holds: in one call, which may do more."""
+    if any(part.training for part in module.modules()):
+        module.eval()
+    return lambda: None
 
 
 def _frozen(parameter: Parameter) -> Callable[[], object]:
