@@ -413,8 +413,9 @@ def test_methods_of_a_table_are_compared_in_dots_with_intervals() -> None:
     left, right = (container.lines[0].get_xdata() for container in own.containers)
     np.testing.assert_allclose(left, right)
     assert np.abs(left).max() == 1
-    with pytest.raises(ValueError, match="one row at a time"):
-        xai.plots.compare([made()], rows=[0, 1])
+    for rows in ([0, 1], slice(0, 2), None):
+        with pytest.raises(ValueError, match="one row at a time"):
+            xai.plots.compare([made()], rows=rows)
 
 
 # ------------------------------------------------------------------------------------- curves

@@ -628,8 +628,11 @@ def test_a_series_of_limits_or_of_deviations_goes_by_name():
         values(Uniform(low[other], high[other])), values(Uniform(low.to_numpy(), high.to_numpy()))
     )
     np.testing.assert_array_equal(values(Noise(sigma[other])), values(Noise(sigma.to_numpy())))
-    for removal in (Uniform(low, high.rename({"c": "d"})), Noise(sigma[["a"]])):
-        with pytest.raises(ValueError, match=r"for each column of x: \['a', 'b', 'c'\]"):
+    for removal, told in (
+        (Uniform(low, high.rename({"c": "d"})), r"high=…\) lacks \['c'\] and has .* \['d'\]"),
+        (Noise(sigma[["a"]]), r"Noise\(sigma=…\) lacks \['b', 'c'\], by the columns of x"),
+    ):
+        with pytest.raises(ValueError, match=told):
             values(removal)
 
 

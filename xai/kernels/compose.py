@@ -17,11 +17,11 @@ from xai.kernels.compiled import compiled
 def ends(table: NDArray[Any], full: NDArray[np.bool_], empty: NDArray[np.bool_]) -> None:
     """Which coalitions (c, d), or soft ones, keep everything and which nothing: (c,), written."""
     for c in range(table.shape[0]):
-        all_kept = none_kept = True
-        for i in range(table.shape[1]):
-            all_kept &= table[c, i] == 1
-            none_kept &= table[c, i] == 0
-        full[c], empty[c] = all_kept, none_kept
+        first, i = table[c, 0], 1
+        while i < table.shape[1] and table[c, i] == first:
+            i += 1
+        full[c] = i == table.shape[1] and first == 1
+        empty[c] = i == table.shape[1] and first == 0
 
 
 @compiled()

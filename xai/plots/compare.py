@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from xai.inputs import is_whole
 from xai.plots.choose import is_picture
 from xai.plots.series import methods
 from xai.plots.side_by_side import maps, named
@@ -64,9 +65,9 @@ def compare(
     ['shapley', 'occlusion']
     """
     found = named(explanations)
-    lines = np.atleast_1d(rows).tolist()
     if all(is_picture(one) for one in found.values()):
+        lines = np.atleast_1d(rows).tolist()
         return maps(found, lines, output, shared=bool(shared), **options)
-    if np.ndim(rows):
+    if not is_whole(rows):
         raise ValueError("tables are compared one row at a time: pass rows=an index")
-    return methods(found, lines[0], output, shared=shared is not False, **options)
+    return methods(found, rows, output, shared=shared is not False, **options)

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xai.archive import as_array
-from xai.inputs import Block, Inputs, is_tensor
+from xai.inputs import Block, Inputs, is_tensor, matched
 
 Indices: TypeAlias = NDArray[np.intp]
 Source: TypeAlias = Callable[[Indices, Indices], "tuple[Block, Indices]"]
@@ -136,20 +136,18 @@ class Context:
 
     def row(self, given: Any, removal: str, option: str) -> NDArray[np.float64]:
         """A user's numbers for the elements of a row, (*shape); those of a Series go by name."""
-        names, told = self.inputs.names, f"{removal}({option}={given!r})"
+        names, what = self.inputs.names, f"{removal}({option}="
+        if names and nw.dependencies.is_into_series(given) and hasattr(given, "index"):
+            row = given.to_frame().T.rename(columns=str)
+            given = matched(row, names, f"{what}…)", "x").iloc[0]
         try:
             plain = given if isinstance(given, list | tuple) else as_array(given)
-            row = np.broadcast_to(np.asarray(plain, np.float64), self.inputs.shape)
+            return np.broadcast_to(np.asarray(plain, np.float64), self.inputs.shape)
         except (TypeError, ValueError) as error:
             raise ValueError(
-                f"{told}: expected a number, or a row of numbers of shape {self.inputs.shape}"
+                f"{what}{given!r}): expected a number, or a row of numbers of shape "
+                f"{self.inputs.shape}"
             ) from error
-        if names is None or not (nw.dependencies.is_into_series(given) and hasattr(given, "index")):
-            return row
-        labels = [str(label) for label in given.index]
-        if sorted(labels) != sorted(names):
-            raise ValueError(f"{told}: expected a number for each column of x: {names}")
-        return row[[labels.index(name) for name in names]]
 
     def place(self, element: np.intp) -> str:
         """What messages call an element of a row: a table's column by its name."""

@@ -202,8 +202,8 @@ def two_stage(
     fitted = np.where(scale > 0, var_t[:, None], 0.0) / safe
     residual = residual * (count - 1) / np.maximum(count - 1 - fitted, 1e-12)
     slope = residual * (fitted * gap[:, None] ** 2 / safe) / spare
-    # and where draws visited are too much alike to fit one, the gap may be anybody's
-    slope += ((1 - fitted) * gap[:, None]) ** 2 * share * (1 - share)
+    # and as far as draws visited are too much alike to tell one, the gap may be anybody's
+    slope += ((1 - fitted) ** 2 * gap[:, None]) ** 2 * share * (1 - share)
     if draws.sampled:
         extra = c**2 * var_t[:, None] / draws.size  # the known mean is one of a sample, too
         return values, np.sqrt(residual / count + slope + extra)
