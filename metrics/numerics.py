@@ -77,11 +77,11 @@ def levels(a: Floats, size: Floats | None = None) -> NDArray[np.intp]:
     array([1, 2, 1, 0])
     """
     size = sizes(a) if size is None else size
-    order = np.argsort(a, axis=0)
+    ascending = np.argsort(a, axis=0)
     with np.errstate(invalid="ignore"):  # inf − inf: equal
-        apart = np.diff(np.take_along_axis(a, order, axis=0), axis=0) > FLAT * size
+        apart = np.diff(np.take_along_axis(a, ascending, axis=0), axis=0) > FLAT * size
     out = np.zeros(a.shape, np.intp)
-    np.put_along_axis(out, order[1:], np.cumsum(apart, axis=0), axis=0)
+    np.put_along_axis(out, ascending[1:], np.cumsum(apart, axis=0), axis=0)
     return out
 
 

@@ -171,7 +171,7 @@ def copies(case: Case, radius: Any, samples: int, explain: Explain | None) -> Co
         u = box(inputs, radius, samples, case.scene.seed)
         index = np.repeat(np.arange(n), samples)
         x = moved(inputs, index, np.tile(u, (n, *[1] * len(inputs.shape))))
-        step = steps(inputs, index, x).reshape(n, samples)
+        step = distances_gone(inputs, index, x).reshape(n, samples)
         refuse_still(u.any() & (step == 0).all(axis=1), f"radius={radius!r}")
         a = explained(case, x, index, explain)
         distance = lengths(a - case.flat[index]).reshape(n, samples)
@@ -245,8 +245,8 @@ def gone(inputs: Inputs, index: Indices, x: Any) -> Floats:
     return numbers(there) - numbers(inputs)[index]
 
 
-def steps(inputs: Inputs, index: Indices, x: Any) -> Floats:
-    """Euclidean length of what `gone` tells, (m,)."""
+def distances_gone(inputs: Inputs, index: Indices, x: Any) -> Floats:
+    """Euclidean length of what `gone` tells, (m,), in x's own units."""
     rows, copies = (_lines(block) for block in (inputs.block, inputs.encode(x, "x")))
     out = np.empty(len(index))
     distances(copies, rows, index, out)
@@ -289,7 +289,7 @@ def lengths(a: Floats) -> Floats:
     return np.asarray(out)
 
 
-def copied(scene: Scene, x: Any) -> Indices:
+def origins(scene: Scene, x: Any) -> Indices:
     """Which row each of its copies x (n N, …) is of, (n N,)."""
     return np.repeat(np.arange(scene.n), len(x) // scene.n)
 
@@ -297,7 +297,7 @@ def copied(scene: Scene, x: Any) -> Indices:
 def same_class(case: Case, x: Any) -> tuple[NDArray[np.bool_], NDArray[np.floating]]:
     """Whether copies (n N) are still predicted as their row is, (n, N); and their outputs."""
     scene, known = case.scene, case.scene.seen.outputs
-    out = scene.once("outputs", lambda: outputs(x, scene, copied(scene, x)), of=x)
+    out = scene.once("outputs", lambda: outputs(x, scene, origins(scene, x)), of=x)
     out = out.reshape(len(known), -1, known.shape[1])
     if known.shape[1] == 1 or not case.scene.seen.model.classifies:
         return np.ones(out.shape[:2], bool), out

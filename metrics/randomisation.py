@@ -41,6 +41,7 @@ NOTHING = 1e-200
 """Beside which every activation is large."""
 
 _generators = Lock()
+"""Torch's generators are the process's: one thread at a time seeds them, and puts them back."""
 
 
 @metric
@@ -253,10 +254,7 @@ def _own_weights(part: Any) -> None:
 
 @contextmanager
 def _seeded(seed: int) -> Iterator[None]:
-    """Torch's generators at a seed, and as they were; layers take no generator of their own.
-
-    One thread at a time: the generators are the process's.
-    """
+    """Torch's generators at a seed, and as they were; layers take no generator of their own."""
     import torch
 
     with _generators, torch.random.fork_rng(devices=range(torch.cuda.device_count())):

@@ -23,7 +23,6 @@ from xai.metrics.numerics import ratio
 from xai.metrics.perturb import (
     Copies,
     Explain,
-    copied,
     copies,
     explained,
     fixed,
@@ -32,6 +31,7 @@ from xai.metrics.perturb import (
     lengths,
     moved,
     numbers,
+    origins,
     refuse_still,
     same_class,
     takes_rows,
@@ -262,7 +262,7 @@ def relative_representation_stability(
     made = copies(case, radius, samples, explain)
     same, _ = same_class(case, made.x)
     own = representation(case, layer, case.scene.x, np.arange(case.scene.n))
-    other = representation(case, layer, made.x, copied(case.scene, made.x))
+    other = representation(case, layer, made.x, origins(case.scene, made.x))
     other = other.reshape(len(own), -1, own.shape[1])
     change = np.sqrt(((other - own[:, None]) ** 2).sum(axis=2))
     return _stability(made, same, ratio(change, lengths(own)[:, None]))

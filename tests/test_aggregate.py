@@ -371,7 +371,7 @@ def test_columns_of_a_query_are_told_by_name(rows, data):
         out = xai.aggregate(e, "ava", query=given, k=3)
         assert_array_equal(out.values, want.values)
         assert_array_equal(np.asarray(out.data), rows[:1])  # beside the names of its columns
-    with pytest.raises(ValueError, match="query has the columns"):
+    with pytest.raises(ValueError, match=r"query lacks \['c'\], by the columns"):
         xai.aggregate(e, "ava", query=turned.iloc[0][:3], k=3)
 
 

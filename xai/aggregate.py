@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 from xai.archive import as_array
 from xai.explanation import Explanation
 from xai.foreign import converted
-from xai.inputs import is_whole, on_host
+from xai.inputs import is_whole, matched, on_host, row_of_series
 from xai.least_complexity import PROCEDURES
 from xai.suggest import unknown
 
@@ -277,13 +277,10 @@ def _in_order(query: Any, explained: Any) -> Any:
     if not hasattr(explained, "columns"):
         return query
     if hasattr(query, "to_frame") and hasattr(query, "index"):
-        query = query.to_frame().T.infer_objects()
+        query = row_of_series(query, explained)
     if not hasattr(query, "columns"):
         return query
-    names = list(explained.columns)
-    if sorted(map(str, query.columns)) != sorted(map(str, names)):
-        raise ValueError(f"query has the columns {list(query.columns)}, not {names}")
-    return query[names]
+    return matched(query, list(explained.columns), "query", "the explained rows")
 
 
 def _numbers(rows: Any, what: str) -> NDArray[np.float64]:

@@ -328,7 +328,7 @@ def _read(x: Any, data: Any, accepts: Sequence[str] | None, own: list[Any], text
     if isinstance(x, np.ndarray):
         return _read_array(x, data, own)
     if nw.dependencies.is_into_series(x):
-        x = _row_of_series(x, next(filter(nw.dependencies.is_into_dataframe, rows), None))
+        x = row_of_series(x, next(filter(nw.dependencies.is_into_dataframe, rows), None))
     if nw.dependencies.is_into_dataframe(x):
         return _read_frame(x, data, accepts, own)
     return _read_array(x, data, own)
@@ -607,7 +607,7 @@ def matched(frame: Any, wanted: list[Any], what: str, of: str) -> Any:
     return frame[wanted]
 
 
-def _row_of_series(x: Any, like: Any) -> Any:
+def row_of_series(x: Any, like: Any) -> Any:
     """A Series as a table of one row; its dtypes are those of the frame `like`."""
     if not hasattr(x, "index"):
         return np.asarray(x.to_numpy())[None]
@@ -742,7 +742,7 @@ def _table_like(x: Any, rows: Any, what: str) -> list[NDArray[Any]]:
     """Further rows as x's columns: by name where they have names, else by position."""
     labels = _labels(x)
     if nw.dependencies.is_into_series(rows):
-        rows = _row_of_series(rows, x)
+        rows = row_of_series(rows, x)
     if nw.dependencies.is_into_dataframe(rows):
         return _cells(matched(rows, labels, what, "x"))
     # a list of numbers and words would become an array of words
