@@ -3,8 +3,9 @@
 ``python benchmarks/metrics.py [--turns 3] [--alone] [--json metrics.json]``: 16 images of 32 × 32
 and a small convolutional network; 500 rows of 20 columns with a small MLP, and with a random forest
 (metrics that do not explain again, without Quantus). Each line: our seconds, over those of the bare
-forwards (or explanations) of as many rows at the best batch size, just before and just after; and
-Quantus's with the same number of evaluations, over ours. Medians.
+forwards (or explanations) of as many rows at the best batch size, just before and just after; of the
+MLP, the same ratio of the metric written by hand (`by_hand.py`), where it is; and Quantus's seconds
+with the same number of evaluations, over ours. Medians.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from by_hand import BY_HAND
 from sklearn.ensemble import RandomForestClassifier
 
 import xai
@@ -241,6 +243,11 @@ def bare(p: Problem, rows: int, explained: int) -> Callable[[], None]:
     return both
 
 
+def check(ours: np.ndarray, theirs: np.ndarray) -> None:
+    """Refuse a comparison of different numbers."""
+    np.testing.assert_allclose(ours, theirs, atol=1e-5)
+
+
 def measure(p: Problem, line: Line, quantus: Any, turns: int) -> dict[str, Any]:
     """One line of the table: ours, the bare runs just before and after it, then Quantus."""
     ours(p, line)  # compiles, and fills caches
@@ -248,13 +255,21 @@ def measure(p: Problem, line: Line, quantus: Any, turns: int) -> dict[str, Any]:
     own = seconds(lambda: ours(p, line))
     rows, explained = p.rows, p.explained
     alone = bare(p, rows, explained)
-    mine, ratios, before = [], [], seconds(alone)
+    runs, ratios = [lambda: ours(p, line)], []
+    if type(p) is Problem and p.x.ndim == 2 and line.name in BY_HAND:
+        runs.append(lambda: BY_HAND[line.name](p))
+        check(ours(p, line).values, runs[1]())
+    mine, before = [], seconds(alone)
     for _ in range(min(99, max(turns, int(1 / own)))):
-        mine.append(seconds(lambda: ours(p, line)))
-        after = seconds(alone)
-        ratios.append(2 * mine[-1] / (before + after))
-        before = after
+        over = []
+        for run in runs:
+            taken, after = seconds(run), seconds(alone)
+            over.append(2 * taken / (before + after))
+            before = after
+            mine += [taken] * (run is runs[0])
+        ratios.append(over)
     own, other, failed = statistics.median(mine), None, ""
+    over_bare, *by_hand = map(statistics.median, zip(*ratios, strict=True))
     if quantus is not None and line.peer is not None:
         try:
             other = statistics.median(seconds(lambda: peer(p, line, quantus)) for _ in range(turns))
@@ -262,7 +277,8 @@ def measure(p: Problem, line: Line, quantus: Any, turns: int) -> dict[str, Any]:
             failed = f"{type(error).__name__}: {error}".splitlines()[0][:60]
     return {
         "metric": line.name, "rows": rows, "explained": explained, "seconds": own,
-        "over_bare": statistics.median(ratios) if rows + explained else None,
+        "over_bare": over_bare if rows + explained else None,
+        "by_hand_over_bare": by_hand[0] if by_hand else None,
         "quantus": other, "quantus_over_ours": None if other is None else other / own,
         "quantus_failed": failed,
     }  # fmt: skip
@@ -288,15 +304,16 @@ def main() -> None:
     for name, make in problems.items():
         p = make()
         print(f"\n{name}\n{'metric':34}{'rows':>8}{'explained':>10}{'seconds':>9}{'over bare':>10}"
-              f"{'Quantus':>9}{'over ours':>10}")  # fmt: skip
+              f"{'by hand':>9}{'Quantus':>9}{'over ours':>10}")  # fmt: skip
         found[name] = []
         for line in lines(p):
             got = measure(p, line, quantus, given.turns)
             found[name].append(got)
-            cells = [got["over_bare"], got["quantus"], got["quantus_over_ours"]]
+            cells = [got[key] for key in
+                     ("over_bare", "by_hand_over_bare", "quantus", "quantus_over_ours")]  # fmt: skip
             shown = "".join(
                 f"{'' if c is None else f'{c:.2f}':>{w}}"
-                for c, w in zip(cells, (10, 9, 10), strict=True)
+                for c, w in zip(cells, (10, 9, 9, 10), strict=True)
             )
             print(f"{line.name:34}{got['rows']:>8}{got['explained']:>10}{got['seconds']:>9.3f}"
                   f"{shown}  {got['quantus_failed']}", flush=True)  # fmt: skip

@@ -387,6 +387,8 @@ class Case:
 
 def padded(parts: list[tuple[Indices, NDArray[Any]]], n: int) -> Floats:
     """Results of some rows each as one array of n rows; NaN where others have more of them."""
+    if len(parts) == 1:  # of all rows
+        return np.asarray(parts[0][1], np.float64)
     shapes = {part.shape[1:] for _, part in parts}
     shape = shapes.pop() if len(shapes) == 1 else np.max(list(shapes), axis=0).tolist()
     out = np.full((n, *shape), np.nan)

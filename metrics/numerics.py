@@ -104,9 +104,10 @@ def trapezoid(curve: Floats) -> Floats:
     >>> trapezoid(np.array([[1.0, 0.5, 0.0], [1.0, 0.0, np.nan], [np.nan, np.nan, np.nan]]))
     array([0.5, 0.5, nan])
     """
+    area = curve.sum(axis=1) - (curve[:, 0] + curve[:, -1]) / 2
+    if not np.isnan(area).any():
+        return np.asarray(area / (curve.shape[1] - 1))
     steps = (curve[:, 1:] + curve[:, :-1]) / 2
-    if not np.isnan(steps).any():
-        return np.asarray(steps.mean(axis=1))
     return ratio(np.nansum(steps, axis=1), (~np.isnan(steps)).sum(axis=1))
 
 

@@ -119,7 +119,7 @@ def all_along(case: Case, *wanted: tuple[str, Callable[[int], Sizes]]) -> list[F
             values = evaluate(case.scene, place, rank, missing)
             held.update(zip(missing, values, strict=True))
         for way, part in zip(ways, parts, strict=True):
-            part.append((rows, np.stack([held[step] for step in way], axis=1)))
+            part.append((rows, np.array([held[step] for step in way]).T))
     return [padded(part, case.scene.n) for part in parts]
 
 
@@ -142,11 +142,10 @@ def _evaluate(scene: Scene, place: int, rank: NDArray[np.int32], steps: list[Ste
     out = np.empty((len(steps), game.n_rows))
     for rows, part in pieces(game, len(steps)):
         # step by step: all rows' places lie side by side
-        kept = rank[rows] < sizes[part, None, None]
-        kept ^= removed[part, None, None]
-        each = np.tile(rows, len(kept))
-        values = game.value(each, kept.reshape(-1, game.n_players))
-        out[part, rows] = values[:, 0].reshape(len(kept), -1)
+        own = slice(rows[0], rows[-1] + 1)
+        kept = (rank[own] < sizes[part, None, None]) != removed[part, None, None]
+        values = game.value(np.tile(rows, len(kept)), kept.reshape(-1, game.n_players))
+        out[part, own] = values[:, 0].reshape(len(kept), -1)
     return out
 
 

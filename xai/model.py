@@ -77,7 +77,8 @@ class Model:
         if size is None or size >= n:
             return self._read(self.call(batch, rows) if self.by_row else self.call(batch), n)
         slices = (batch[start : start + size] for start in range(0, n, size))
-        parts = [self._read(self.call(part), len(part)) for part in slices]
+        with nullcontext() if self.torch_model is None else self.torch_model.no_gradients():
+            parts = [self._read(self.call(part), len(part)) for part in slices]
         for part in parts:
             check_width(part.shape[1], parts[0].shape[1])
         return np.concatenate(parts)
@@ -248,12 +249,9 @@ def wrap(model: Any, inputs: Inputs) -> Model:
     """Find how to call `model` on rows like `inputs`, and what its outputs mean."""
     check_model(model)
     if is_module(model):
-        import torch
-
         runs = as_torch_model(model)
-        # torch switches gradients thread by thread, and so call by call
-        call, prepare = torch.no_grad()(runs.__call__), _module_inputs(runs.module, inputs)
-        return Model(call, prepare, "module", torch_model=runs, forward=runs)
+        prepare = _module_inputs(runs.module, inputs)
+        return Model(runs.quiet, prepare, "module", torch_model=runs, forward=runs)
     if not _predicts(model):
         forward = model if is_tensor(inputs.block) else None
         return Model(model, inputs.decode, "callable", forward=forward)

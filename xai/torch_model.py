@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager, nullcontext
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypeVar
 
@@ -74,6 +74,17 @@ class TorchModel:
         with torch.autocast(batch.device.type, getattr(torch, self.precision)):
             return self.chosen(self.module(batch))
 
+    def quiet(self, batch: Any) -> Any:
+        """The same without gradients."""
+        with self.no_gradients():
+            return self(batch)
+
+    def no_gradients(self) -> AbstractContextManager[object]:
+        """Gradients off, which torch switches thread by thread: so call by call, or several."""
+        import torch
+
+        return torch.no_grad() if torch.is_grad_enabled() else nullcontext()
+
     def laid_out(self, batch: Any) -> Any:
         """A batch in the memory format that the module runs in."""
         import torch
@@ -138,7 +149,8 @@ def _remembered(part: Module) -> Callable[[], object]:
             if own and (trained or part.training):  # which what holds it has put it in
                 part.train(trained)  # what it does beside, as merging weights, is undone
         finally:
-            part.training = trained
+            if part.training != trained:
+                part.training = trained
 
     return back
 

@@ -12,16 +12,26 @@ from numpy.typing import NDArray
 
 from xai.kernels.compiled import compiled
 
+AT_ONCE = 32
+"""Players of a coalition that are looked at without a branch to mispredict."""
+
 
 @compiled()
 def ends(table: NDArray[Any], full: NDArray[np.bool_], empty: NDArray[np.bool_]) -> None:
     """Which coalitions (c, d), or soft ones, keep everything and which nothing: (c,), written."""
+    d = table.shape[1]
+    few = min(d, AT_ONCE)
     for c in range(table.shape[0]):
-        first, i = table[c, 0], 1
-        while i < table.shape[1] and table[c, i] == first:
-            i += 1
-        full[c] = i == table.shape[1] and first == 1
-        empty[c] = i == table.shape[1] and first == 0
+        kept, gone = 0, 0
+        for i in range(few):
+            kept += table[c, i] == 1
+            gone += table[c, i] == 0
+        i = few
+        if kept == few or gone == few:
+            while i < d and table[c, i] == table[c, 0]:
+                i += 1
+        full[c] = i == d and kept == few
+        empty[c] = i == d and gone == few
 
 
 @compiled()
