@@ -3,9 +3,9 @@
 ``python benchmarks/metrics.py [--turns 3] [--alone] [--json metrics.json]``: 16 images of 32 × 32
 and a small convolutional network; 500 rows of 20 columns with a small MLP, and with a random forest
 (metrics that do not explain again, without Quantus). Each line: our seconds, over those of the bare
-forwards (or explanations) of as many rows at the best batch size, just before and just after; of the
-MLP, the same ratio of the metric written by hand (`by_hand.py`), where it is; and Quantus's seconds
-with the same number of evaluations, over ours. Medians.
+forwards (or explanations) of as many rows at the best batch size, just before and just after; the
+same ratio of what is written by hand for the MLP (`by_hand.py`); and Quantus's seconds with the
+same number of evaluations, over ours. Medians.
 """
 
 from __future__ import annotations
@@ -30,6 +30,7 @@ from xai import metrics
 
 BATCHES = (32, 128, 512, 2048, 8192)
 FOREST_BATCHES = (2048, 8192, 2**15, 2**17)
+CELLS = ("over_bare", "by_hand_over_bare", "quantus", "quantus_over_ours")
 PLAIN = {"abs": False, "normalise": False, "disable_warnings": True}
 
 
@@ -309,8 +310,7 @@ def main() -> None:
         for line in lines(p):
             got = measure(p, line, quantus, given.turns)
             found[name].append(got)
-            cells = [got[key] for key in
-                     ("over_bare", "by_hand_over_bare", "quantus", "quantus_over_ours")]  # fmt: skip
+            cells = [got[key] for key in CELLS]
             shown = "".join(
                 f"{'' if c is None else f'{c:.2f}':>{w}}"
                 for c, w in zip(cells, (10, 9, 9, 10), strict=True)
