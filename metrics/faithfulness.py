@@ -7,8 +7,6 @@ these kept, ``R_k`` with the k least important removed.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import numpy as np
 
 from xai.metrics import checks
@@ -16,14 +14,11 @@ from xai.metrics.case import Case, Result, metric
 from xai.metrics.numerics import ratio, trapezoid
 from xai.metrics.paths import (
     Amount,
-    Sizes,
+    Cuts,
     along,
     amounts,
     both_ends,
     changes,
-    cuts,
-    deletion_curve,
-    insertion_curve,
     steps_of,
 )
 from xai.metrics.score import Floats
@@ -52,8 +47,7 @@ def deletion(case: Case, *, steps: int | None = None) -> Result:
     >>> score.curve, score.mean()
     (array([[4., 1., 0.]]), 1.5)
     """
-    curve = deletion_curve(case, steps_of(case, steps))
-    return Result(trapezoid(curve), curve)
+    return _area(along(case, "removed", steps_of(case, steps)))
 
 
 @metric
@@ -70,7 +64,10 @@ def insertion(case: Case, *, steps: int | None = None) -> Result:
     >>> score.curve, score.mean()
     (array([[0., 3., 4.]]), 2.5)
     """
-    curve = insertion_curve(case, steps_of(case, steps))
+    return _area(along(case, "kept", steps_of(case, steps)))
+
+
+def _area(curve: Floats) -> Result:
     return Result(trapezoid(curve), curve)
 
 
@@ -115,8 +112,7 @@ def _fall(case: Case, first: str, k: Amount | None, steps: int | None) -> Result
     if k is not None:
         gone = along(case, first, lambda d: amounts(k, d))
         return Result(np.nanmean(case.scene.predictions[:, None] - gone, axis=1))
-    follow = deletion_curve if first == "removed" else insertion_curve
-    curve = follow(case, steps_of(case, steps))
+    curve = along(case, first, steps_of(case, steps))
     return Result(case.scene.predictions - np.nanmean(curve[:, 1:], axis=1), curve)
 
 
@@ -134,8 +130,7 @@ def pixel_flipping(case: Case, *, steps: int | None = None) -> Result:
     >>> pixel_flipping(f, np.ones((1, 2)), a, removal="baseline").curve
     array([[4., 1., 0.]])
     """
-    curve = deletion_curve(case, steps_of(case, steps))
-    return Result(trapezoid(curve), curve)
+    return _area(along(case, "removed", steps_of(case, steps)))
 
 
 @metric
@@ -171,15 +166,14 @@ def selectivity(case: Case, *, size: int = PATCH, steps: int | None = None) -> R
     >>> selectivity(f, x, x[..., 0], removal="baseline", size=4).mean()
     8.0
     """
-    curve = _of_patches(case, size, steps)
-    return Result(trapezoid(curve), curve)
+    return _area(_of_patches(case, size, steps))
 
 
 def _of_patches(case: Case, size: int, steps: int | None) -> Floats:
     checks.sides("size", size)
     if _of_pixels(case):
         case = case.changed(("patches", size), players=Patches(size))
-    return deletion_curve(case, steps_of(case, steps, all_players=True))
+    return along(case, "removed", steps_of(case, steps, all_players=True))
 
 
 def _of_pixels(case: Case) -> bool:
@@ -209,7 +203,7 @@ def irof(case: Case, *, segments: int = SEGMENTS, steps: int | None = None) -> R
     if _of_pixels(case):
         case = case.changed(("slic", segments), players=Superpixels(segments))
     by_mean = case.once("by mean", lambda: _by_mean(case))
-    curve = deletion_curve(by_mean, steps_of(case, steps, all_players=True))
+    curve = along(by_mean, "removed", steps_of(case, steps, all_players=True))
     relative = ratio(curve, curve[:, :1])
     return Result(1 - trapezoid(relative), relative)
 
@@ -240,8 +234,7 @@ def abpc(case: Case, *, steps: int | None = None) -> Result:
     >>> [abpc(f, np.ones((1, 2)), a, removal="baseline").mean() for a in (right, wrong)]
     [1.0, -1.0]
     """
-    K = steps_of(case, steps)
-    most, least = both_ends(case, lambda d: cuts(d, K(d)))
+    most, least = both_ends(case, steps_of(case, steps))
     gap = least - most
     return Result(np.nanmean(gap[:, 1:], axis=1), gap, {"most": most, "least": least})
 
@@ -267,12 +260,9 @@ def road(case: Case, *, steps: int | None = None) -> Result:
     """
     if case.scene.removal is None and case.scene.seen.axis is not None:
         case = case.changed("inpaint", removal=Inpaint(ROAD_NOISE), data=None)
-    K = steps_of(case, steps)
-
-    def sizes(d: int) -> Sizes:  # with nothing left there is nothing to impute from
-        return cuts(d, K(d))[1:-1] if K(d) > 1 else cuts(d, 1)[1:]
-
-    most, least = both_ends(case, sizes)
+    sizes = steps_of(case, steps)
+    # with nothing left there is nothing to impute from
+    most, least = both_ends(case, lambda d: sizes(d)[1:-1] if len(sizes(d)) > 2 else sizes(d)[1:])
     return Result(np.nanmean(least - most, axis=1) / 2, None, {"most": most, "least": least})
 
 
@@ -291,8 +281,8 @@ def monotonicity(case: Case, *, steps: int | None = None) -> Result:
     >>> monotonicity(f, np.array([[1.0, -1.0]]), np.array([[3.0, 1.0]]), removal="baseline").mean()
     0.0
     """
-    K = steps_of(case, steps)
-    curve = along(case, "removed", lambda d: d - cuts(d, K(d)))
+    sizes = steps_of(case, steps)
+    curve = along(case, "removed", lambda d: d - sizes(d))
     falls = np.diff(curve, axis=1) < -1e-9 * np.nanmax(np.abs(curve), axis=1, keepdims=True)
     return Result(~falls.any(axis=1) * 1.0, curve)
 
@@ -329,7 +319,7 @@ def pgu(case: Case, *, k: Amount = 0.25) -> Floats:
     return _prediction_gap(case, "kept", lambda d: d - amounts(k, d))
 
 
-def _prediction_gap(case: Case, first: str, sizes: Callable[[int], Sizes]) -> Floats:
+def _prediction_gap(case: Case, first: str, sizes: Cuts) -> Floats:
     """``E|f(x) − f(x′)|``, the mean over sizes; of a single draw it is read off the curve."""
     if all(game.n_draws == 1 for _, game in case.scene.games):
         gap = np.abs(case.scene.predictions[:, None] - along(case, first, sizes))

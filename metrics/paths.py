@@ -19,7 +19,8 @@ from xai.metrics.numerics import flat_places
 from xai.metrics.score import Floats
 
 Sizes: TypeAlias = NDArray[np.intp]
-Steps: TypeAlias = Callable[[int], int]
+Cuts: TypeAlias = Callable[[int], Sizes]
+"""Of d players, how many have changed at each step, (S,)."""
 Amount: TypeAlias = int | float | Sequence[int | float]
 """So many players, or a fraction of them (rounded up), or several of these."""
 
@@ -53,18 +54,18 @@ def cuts(d: int, K: int) -> Sizes:
     return (2 * np.arange(K + 1) * d + K) // (2 * K)
 
 
-def steps_of(case: Case, steps: int | None, *, all_players: bool = False) -> Steps:
-    """D -> number of steps K, never above d.
+def steps_of(case: Case, steps: int | None, *, all_players: bool = False) -> Cuts:
+    """The `cuts` of d players at so many steps, never more than d.
 
-    As given; else one player per step for tables and where `all_players`, 32 for the others.
+    None: one player per step for tables and where `all_players`, 32 steps for the others.
     """
     if steps is not None:
         checks.count("steps", steps)
     inputs = case.scene.setting.inputs
-    if steps is None and (all_players or (len(inputs.shape) == 1 and not inputs.is_text)):
-        return lambda d: d
-    most = IMAGE_STEPS if steps is None else int(steps)
-    return lambda d: min(most, d)
+    table = len(inputs.shape) == 1 and not inputs.is_text
+    most = None if all_players or table else IMAGE_STEPS
+    most = most if steps is None else int(steps)
+    return lambda d: cuts(d, d if most is None else min(most, d))
 
 
 def amounts(k: Amount, d: int, name: str = "k") -> Sizes:
@@ -93,7 +94,7 @@ def amounts(k: Amount, d: int, name: str = "k") -> Sizes:
     return np.array(out, np.intp)
 
 
-def along(case: Case, first: str, sizes: Callable[[int], Sizes]) -> Floats:
+def along(case: Case, first: str, sizes: Cuts) -> Floats:
     """Values (n, S) when the most important players are kept, or removed, first.
 
     Parameters
@@ -105,7 +106,7 @@ def along(case: Case, first: str, sizes: Callable[[int], Sizes]) -> Floats:
     return all_along(case, (first, sizes))[0]
 
 
-def all_along(case: Case, *wanted: tuple[str, Callable[[int], Sizes]]) -> list[Floats]:
+def all_along(case: Case, *wanted: tuple[str, Cuts]) -> list[Floats]:
     """The values `along` several such ways, evaluated together."""
     known = case.once("along", dict[int, dict[tuple[str, int], Floats]])
     parts: list[list[tuple[NDArray[np.intp], Floats]]] = [[] for _ in wanted]
@@ -168,17 +169,7 @@ def _told(steps: list[Step]) -> tuple[NDArray[np.int32], NDArray[np.bool_]]:
     return np.array(sizes, np.int32), np.array(removed)
 
 
-def deletion_curve(case: Case, K: Steps) -> Floats:
-    """Values as the most important players are removed, (n, K + 1)."""
-    return along(case, "removed", lambda d: cuts(d, K(d)))
-
-
-def insertion_curve(case: Case, K: Steps) -> Floats:
-    """Values as the most important players are put back, (n, K + 1)."""
-    return along(case, "kept", lambda d: cuts(d, K(d)))
-
-
-def both_ends(case: Case, sizes: Callable[[int], Sizes]) -> tuple[Floats, Floats]:
+def both_ends(case: Case, sizes: Cuts) -> tuple[Floats, Floats]:
     """Values with the most, and with the least important players removed, (n, S) each."""
     most, least = all_along(case, ("removed", sizes), ("kept", lambda d: d - sizes(d)))
     return most, least
@@ -201,7 +192,7 @@ def alone(case: Case, size: Callable[[Floats], Floats] = np.abs) -> Floats:
     return np.asarray(case.per_row(of))
 
 
-def changes(case: Case, first: str, sizes: Callable[[int], Sizes]) -> Floats:
+def changes(case: Case, first: str, sizes: Cuts) -> Floats:
     """``E|f(x) − v|`` over draws, for the values v that are met `along`: (n, S)."""
     parts = []
     for place, (own, game, a) in enumerate(case.games()):
