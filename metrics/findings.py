@@ -12,10 +12,10 @@ from scipy import sparse
 
 from xai import streams
 from xai.archive import require
-from xai.game import Game
 from xai.inputs import Block, Inputs, is_tensor, is_whole, on_host
 from xai.metrics import checks
 from xai.metrics.case import Scene
+from xai.metrics.paths import one_gone
 from xai.metrics.perturb import by_element
 from xai.metrics.proportions import clopper_pearson
 from xai.metrics.score import Floats
@@ -195,28 +195,14 @@ def changes(
         draws = streams.integers(scene.setting.seed, streams.DRAW, draws, 1, m)[:, 0]
     out = np.full((scene.n, len(players), len(draws)), np.nan)
     for rows, game in games:
-        mine = np.flatnonzero(players < game.n_players)
-        out[np.ix_(rows, mine)] = _moved(game, players[mine], draws)
-    return out, None if every else len(draws)
-
-
-def _moved(game: Game, players: Indices, draws: Indices) -> Floats:
-    """``f(x with one player taken) − f(x)`` of one game, (R, players, draws); rounding is none."""
-    S, d = len(draws), game.n_players
-    out = np.empty((game.n_rows, len(players), S))
-    full = game.value(np.arange(game.n_rows), np.ones((game.n_rows, d), bool))[:, 0]
-    for rows, count in game.blocks(S):
-        for start in range(0, len(players), count):
-            part = players[start : start + count]
-            kept = np.repeat(np.arange(d) != part[:, None], S, axis=0)
-            values = game.grid(rows, kept, np.tile(draws, len(part)))[:, :, 0]
-            values, own = values.reshape(len(rows), len(part), S), full[rows, None, None]
-            change, size = values - own, np.maximum(np.abs(values), np.abs(own))
+        mine, own = np.flatnonzero(players < game.n_players), scene.predictions[rows]
+        for some, part, values in one_gone(game, players[mine], draws):
+            change = values - own[some, None, None]
+            size = np.maximum(np.abs(values), np.abs(own[some, None, None]))
             # the same row gives other last digits in a batch of another size
-            out[rows, start : start + count] = np.where(
-                np.abs(change) > game.rounding * size, change, 0.0
-            )
-    return out
+            change[np.abs(change) <= game.rounding * size] = 0
+            out[np.ix_(rows[some], mine[part])] = change
+    return out, None if every else len(draws)
 
 
 def chosen(scene: Scene, features: Sequence[int | str] | None) -> Indices:

@@ -18,6 +18,7 @@ from xai.metrics.case import Case, Scene, padded
 from xai.metrics.numerics import flat_places
 from xai.metrics.score import Floats
 
+Places: TypeAlias = NDArray[np.intp]
 Sizes: TypeAlias = NDArray[np.intp]
 Cuts: TypeAlias = Callable[[int], Sizes]
 """Of d players, how many have changed at each step, (S,)."""
@@ -175,21 +176,26 @@ def both_ends(case: Case, sizes: Cuts) -> tuple[Floats, Floats]:
     return most, least
 
 
+def one_gone(game: Game, players: Places, draws: Places) -> Iterator[tuple[Places, slice, Floats]]:
+    """Values with one player removed at each draw: rows, which players, and (R, P, draws)."""
+    m = len(draws)
+    for rows, part in pieces(game, len(players), m):
+        some = players[part]
+        kept = np.repeat(some[:, None] != np.arange(game.n_players), m, axis=0)
+        values = game.grid(rows, kept, np.tile(draws, len(some)))[:, :, 0]
+        yield rows, part, values.reshape(len(rows), -1, m)
+
+
 def alone(case: Case, size: Callable[[Floats], Floats] = np.abs) -> Floats:
     """``E size(f(x) − f(x with one player removed))`` over draws, for every player: (n, d)."""
-
-    def of(game: Game, a: Floats) -> Floats:
-        d, m = game.n_players, game.n_draws
-        out = np.empty((game.n_rows, d))
-        full = game.value(np.arange(game.n_rows), np.ones((game.n_rows, d), bool))[:, 0]
-        for rows, part in pieces(game, d, m):
-            kept = np.repeat(np.arange(d)[part, None] != np.arange(d), m, axis=0)
-            values = game.grid(rows, kept, np.tile(np.arange(m), len(kept) // m))[:, :, 0]
-            gap = full[rows, None, None] - values.reshape(len(rows), -1, m)
-            out[rows, part] = size(gap).mean(axis=2)
-        return out
-
-    return np.asarray(case.per_row(of))
+    parts = []
+    for own, game, _ in case.games():
+        full, out = case.scene.predictions[own], np.empty((game.n_rows, game.n_players))
+        every, draws = np.arange(game.n_players), np.arange(game.n_draws)
+        for rows, part, values in one_gone(game, every, draws):
+            out[rows, part] = size(full[rows, None, None] - values).mean(axis=2)
+        parts.append((own, out))
+    return padded(parts, case.scene.n)
 
 
 def changes(case: Case, first: str, sizes: Cuts) -> Floats:
@@ -198,10 +204,8 @@ def changes(case: Case, first: str, sizes: Cuts) -> Floats:
     for place, (own, game, a) in enumerate(case.games()):
         rank = case.once(("ranks", place), partial(ranks, a))
         kept = (rank[:, None, :] < sizes(game.n_players)[:, None]) ^ (first == "removed")
-        m, count = game.n_draws, kept.shape[1]
+        full, m, count = case.scene.predictions[own], game.n_draws, kept.shape[1]
         out = np.empty((game.n_rows, count))
-        every = np.ones((game.n_rows, game.n_players), bool)
-        full = game.value(np.arange(game.n_rows), every)[:, 0]
         for rows, _ in game.blocks(count * m):
             each = np.repeat(kept[rows].reshape(-1, game.n_players), m, axis=0)
             draws = np.tile(np.arange(m), len(rows) * count)

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from xai import streams
 from xai.archive import as_array
-from xai.game import Game, ModelGame
+from xai.game import ModelGame
 from xai.known import keys_of
 from xai.metrics import checks
 from xai.metrics.case import Case, Scene, padded
@@ -83,35 +83,32 @@ def drops(scene: Scene, place: int, removed: Removed) -> Floats:
 
     Of several attributions and metrics, the first that meets a subset evaluates it.
     """
-    game, keys = scene.games[place][1], keys_of(~removed)
+    (own, game), keys = scene.games[place], keys_of(~removed)
     if not scene.shares:
         _, first, which = np.unique(keys, return_index=True, return_inverse=True)
-        return _drops(game, len(first), lambda part: ~removed[first[part]])[:, which]
-    rows, d = np.arange(game.n_rows), game.n_players
-    full = game.grid(rows, np.ones((1, d), bool), None)[:, :, 0]
+        return _drops(scene, place, len(first), lambda part: ~removed[first[part]])[:, which]
     left = scene.values(place, keys[:, None], lambda new: ~removed[new // game.n_rows])
-    return full - left.T
+    return np.asarray(scene.predictions[own, None] - left.T)
 
 
 def drops_alone(scene: Scene, place: int) -> Floats:
     """The same of every single player, (R, d)."""
-    game = scene.games[place][1]
-    if game.n_players <= FEW:  # what others ask of single players is then known
-        return drops(scene, place, np.eye(game.n_players, dtype=bool))
-    every = np.arange(game.n_players)
+    d = scene.games[place][1].n_players
+    if d <= FEW:  # what others ask of single players is then known
+        return drops(scene, place, np.eye(d, dtype=bool))
+    every = np.arange(d)
     return scene.once(
         ("drops alone", place),
-        lambda: _drops(game, game.n_players, lambda part: every[part, None] != every),
+        lambda: _drops(scene, place, d, lambda part: every[part, None] != every),
     )
 
 
-def _drops(game: Game, count: int, kept: Callable[[slice], Removed]) -> Floats:
+def _drops(scene: Scene, place: int, count: int, kept: Callable[[slice], Removed]) -> Floats:
+    own, game = scene.games[place]
     out = np.empty((game.n_rows, count))
-    every = np.ones((1, game.n_players), bool)
     for rows, part in pieces(game, count):
-        full = game.grid(rows, every, None)[:, :, 0]
-        out[rows, part] = full - game.grid(rows, kept(part), None)[:, :, 0]
-    return out
+        out[rows, part] = game.grid(rows, kept(part), None)[:, :, 0]
+    return np.asarray(scene.predictions[own, None] - out)
 
 
 def by_subset(
