@@ -19,7 +19,6 @@ from xai.metrics.numerics import pearson, ratio, spearman
 from xai.metrics.paths import Amount, alone, amounts, cuts, pieces, ranks
 from xai.metrics.score import Floats
 from xai.metrics.subsets import (
-    Fit,
     adds_noise,
     by_subset,
     displacement,
@@ -143,11 +142,10 @@ def sensitivity_n(case: Case, *, subset_size: Amount | None = None, samples: int
 
     parts = []
     for place, (rows, game, a) in enumerate(case.games()):
-        d, columns = game.n_players, {}
-        for s in np.unique(sizes(d)):
-            S = of_size(d, int(s), samples, case.scene.seed)
-            columns[int(s)] = pearson(a @ S.T.astype(float), drops(case.scene, place, S))
-        parts.append((rows, np.stack([columns[int(s)] for s in sizes(d)], axis=1)))
+        distinct, which = np.unique(sizes(game.n_players), return_inverse=True)
+        S = [of_size(game.n_players, int(s), samples, case.scene.seed) for s in distinct]
+        r = [pearson(a @ s.T.astype(float), drops(case.scene, place, s)) for s in S]
+        parts.append((rows, np.stack([r[i] for i in which], axis=1)))
     out = padded(parts, case.scene.n)
     return Result(out.mean(axis=1), None, {"correlations": out})
 
@@ -176,22 +174,24 @@ def infidelity(
     >>> infidelity(f, x, np.array([[3.0, 0.0]]), removal="baseline").mean()
     0.5
     """
-    fit = _fit(case, subset_size, samples)
-    said = fit.said
+    said, done = _said_and_done(case, subset_size, samples)
     if normalise:
-        factor = ratio(np.nansum(said * fit.done, axis=1), np.nansum(said**2, axis=1))
+        factor = ratio(np.nansum(said * done, axis=1), np.nansum(said**2, axis=1))
         said = np.where(np.isnan(factor), 0.0, factor)[:, None] * said
-    return np.asarray(np.nanmean((said - fit.done) ** 2, axis=1))
+    return np.asarray(np.nanmean((said - done) ** 2, axis=1))
 
 
-def _fit(case: Case, size: Amount | None, samples: int) -> Fit:
+def _said_and_done(case: Case, size: Amount | None, samples: int) -> tuple[Floats, Floats]:
+    """What the attribution says of perturbed inputs and what the model does there, (n, C) each.
+
+    NaN pads rows that have fewer subsets than others.
+    """
     checks.count("samples", samples, least=2)
     if adds_noise(case.scene.setting.recipe.removal):
-        return perturbed(case, samples)
-    both = by_subset(
-        case, _sized(case, size, samples), lambda said, done: np.stack([said, done], axis=1)
-    )
-    return Fit(both[:, 0], both[:, 1])
+        both = perturbed(case, samples)
+    else:
+        both = by_subset(case, _sized(case, size, samples), lambda *two: np.stack(two, axis=1))
+    return both[:, 0], both[:, 1]
 
 
 Kind = Literal["effect", "slope"]
@@ -239,10 +239,11 @@ def lfa_error(
     if kind not in ("effect", "slope"):
         raise ValueError(f"kind={kind!r}: expected 'effect' or 'slope'")
     wanted = "slope" if adds_noise(case.scene.setting.recipe.removal) else "effect"
-    fit = _fit(case if kind == wanted else _as_effect(case, wanted), subset_size, samples)
-    error = np.abs(fit.said - fit.done)
+    case = case if kind == wanted else _as_effect(case, wanted)
+    said, done = _said_and_done(case, subset_size, samples)
+    error = np.abs(said - done)
     mean = np.nanmean(error**2, axis=1)
-    r2 = 1 - ratio(mean, np.nanvar(fit.done, axis=1))
+    r2 = 1 - ratio(mean, np.nanvar(done, axis=1))
     return Result(mean, None, {"r2": r2, "worst": np.nanmax(error, axis=1)})
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from itertools import combinations
 from math import comb
 from typing import Any
@@ -126,53 +125,38 @@ def by_subset(
     return padded(parts, case.scene.n)
 
 
-@dataclass(frozen=True)
-class Fit:
-    """What a linear surrogate says of perturbed inputs, and what the model says.
-
-    Attributes
-    ----------
-    said, done : (n, C)
-        ``Iᵀa`` and ``f(x) − f(x − I)``; NaN where a row has fewer subsets than others.
-    """
-
-    said: Floats
-    done: Floats
-
-
 def adds_noise(removal: Any) -> bool:
     """Whether a removal perturbs the input itself, so that attributions are read as slopes."""
     return isinstance(removal, Noise)
 
 
-def perturbed(case: Case, samples: int) -> Fit:
-    """Every element moved by the removal's draws: ``I = x − x′``, attributions as slopes."""
+def perturbed(case: Case, samples: int) -> Floats:
+    """``Iᵀa`` and ``f(x) − f(x − I)``, (n, 2, C): all elements moved by the removal's draws I."""
     case = case.changed("elements", players="elements")
-    said = np.empty((case.scene.n, 0))
-    done = said
-    for rows, game, a in case.games():
+    parts = []
+    for own, game, a in case.games():
         assert isinstance(game, ModelGame)
         count = samples if game.endless else min(samples, game.n_draws)
-        both = [_moved(game, block, a[block], count) for block, _ in game.blocks(count)]
-        if not said.shape[1]:
-            said, done = (np.full((case.scene.n, count), np.nan) for _ in range(2))
-        said[rows], done[rows] = (np.concatenate(parts) for parts in zip(*both, strict=True))
-    return Fit(said, done)
+        out = np.empty((game.n_rows, 2, count))
+        for rows, _ in game.blocks(count):
+            out[rows] = _moved(game, rows, a[rows], count)
+        out[:, 1] = case.scene.predictions[own, None] - out[:, 1]
+        parts.append((own, out))
+    return padded(parts, case.scene.n)
 
 
-def _moved(game: ModelGame, rows: NDArray[np.intp], a: Floats, count: int) -> tuple[Floats, Floats]:
-    """``Iᵀa`` and ``f(x) − f(x − I)`` of some rows at draws 0..count − 1, (R, count) each."""
+def _moved(game: ModelGame, rows: NDArray[np.intp], a: Floats, count: int) -> Floats:
+    """``Iᵀa`` and ``f(x − I)`` of some rows at draws 0..count − 1, (R, 2, count)."""
     d, draws = game.n_players, np.tile(np.arange(count), len(rows))
     each = np.repeat(rows, count)
     values = game.sample(each, np.zeros((len(each), d), bool), draws)[:, 0]
-    full = game.value(rows, np.ones((len(rows), d), bool))[:, 0]
     said = np.empty(len(each))
     step = max(1, 2**22 // d)
     for start in range(0, len(each), step):
         part = slice(start, start + step)
         moved = displacement(game, each[part], draws[part])
         said[part] = (moved * np.repeat(a, count, axis=0)[part]).sum(axis=1)
-    return said.reshape(len(rows), count), (full[:, None] - values.reshape(len(rows), count))
+    return np.stack([said, values]).reshape(2, len(rows), count).swapaxes(0, 1)
 
 
 def displacement(game: ModelGame, rows: NDArray[np.intp], draws: NDArray[np.intp]) -> Floats:
