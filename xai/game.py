@@ -114,6 +114,12 @@ class Game(ABC):
         Whether `sample` accepts draws beyond `n_draws`.
     commutes : bool
         Whether `value` is the mean of `sample` over draws.
+    full_cost, value_cost, sample_cost : int
+        Model rows of the full coalition's value, of one `value`, and of one `sample`.
+    shares_empty : bool
+        Whether samples of the empty coalition cost nothing once the base value is known.
+    has_regressors : bool
+        Whether a linear fit regresses on something else than coalitions.
     rounding : float
         The part of a value that the model's rounding may change.
     evaluations : int
@@ -139,6 +145,11 @@ class Game(ABC):
     sampled_draws: bool = False
     endless: bool = False
     commutes: bool = True
+    full_cost: int = 1
+    value_cost: int = 1
+    sample_cost: int = 1
+    shares_empty: bool = True
+    has_regressors: bool = False
     rounding: float = 1e-12
     evaluations: int = 0
     progress: Progress | None = None
@@ -189,29 +200,9 @@ class Game(ABC):
         """Model rows of the empty coalition's value, for one explained row alone."""
 
     @property
-    def full_cost(self) -> int:
-        """Model rows of the full coalition's value."""
-        return 1
-
-    @property
-    def value_cost(self) -> int:
-        """Model rows of one `value`."""
-        return self.n_draws
-
-    @property
-    def sample_cost(self) -> int:
-        """Model rows of one `sample`."""
-        return 1
-
-    @property
     def ends_cost(self) -> int:
         """Model rows of the base value and the prediction together."""
         return self.base_cost + self.full_cost
-
-    @property
-    def shares_empty(self) -> bool:
-        """Whether samples of the empty coalition cost nothing once the base value is known."""
-        return True
 
     def ends(self, rows: Indices) -> tuple[Floats, Floats]:
         """Values of the empty and of the full coalition, (R, k) each."""
@@ -230,11 +221,6 @@ class Game(ABC):
     def regressors(self, rows: Indices, draws: Indices) -> NDArray[np.float64] | None:
         """What a linear fit regresses on instead of coalitions, (B, d); None: coalitions."""
         return None
-
-    @property
-    def has_regressors(self) -> bool:
-        """Whether a linear fit regresses on something else than coalitions."""
-        return False
 
     def blocks(self, unit: int) -> Iterator[tuple[Indices, int]]:
         """Cut the explained rows so that a block of `unit` coalitions fits memory.
@@ -256,6 +242,8 @@ class Game(ABC):
 
 class FunctionGame(Game):
     """A game given as a set function; one row, one draw."""
+
+    base_cost = 1
 
     def __init__(self, v: Callable[[Any], Any], n_players: int) -> None:
         if not is_whole(n_players) or n_players < 1:
@@ -305,11 +293,6 @@ class FunctionGame(Game):
         """Values (1, C, k)."""
         return self.value(rows, coalitions)[None]
 
-    @property
-    def base_cost(self) -> int:
-        """One evaluation."""
-        return 1
-
 
 @dataclass(eq=False)
 class ModelGame(Game):
@@ -343,20 +326,20 @@ class ModelGame(Game):
 
     def __post_init__(self) -> None:
         self._rows = np.arange(self.inputs.n) if self.subset is None else self.subset
-        self.n_rows = len(self._rows)
+        self.n_rows, self.full_cost = len(self._rows), 1 + self.paid + self.shared
         self.evaluations = self.paid * self.n_rows + self.shared + len(self.removed)
         self.n_players = int(self.partition.counts[self._rows[0]])
         self.player_names = self.partition.names
         self.pixels = None if self.model.by_row else self.partition.pixels
-        self.n_draws, self.endless = self.draws.n_draws, self.draws.endless
-        self.sampled_draws = self.endless
+        self.n_draws = self.value_cost = self.draws.n_draws
+        self.endless = self.sampled_draws = self.draws.endless
+        self.has_regressors = self.draws.regressors is not None
         self.commutes = self.values.reduce is None
         self.rounding = max(self.rounding, 8 * float(np.finfo(self.full_outputs.dtype).eps))
         self._empty = dict(self.removed)
-        everything = self.partition.covers(self._rows).all()
-        self._has_shared_empty = (
-            self.draws.key is not None and bool(everything) and self.model.alike
-        )
+        everything = bool(self.partition.covers(self._rows).all())
+        # the removal says which all-removed inputs are equal, and rows share players
+        self.shares_empty = self.draws.key is not None and everything and self.model.alike
         one = self._full(self._rows[:1])
         self._width = one.shape[1]  # of values before they are reduced
         self.n_outputs = self._reduced(self._rows[:1], one).shape[1]
@@ -540,7 +523,7 @@ class ModelGame(Game):
         if len(which) and not (table.full.any() or table.empty.any()):
             return self._model(rows, table, which, draws)[0]
         kept = table.full[which]
-        gone = table.empty[which] & self._has_shared_empty
+        gone = table.empty[which] & self.shares_empty
         full, shared, rest = map(np.flatnonzero, (kept, gone, ~(kept | gone)))
         out = np.empty((len(rows), self._width))
         if len(full):
@@ -573,7 +556,7 @@ class ModelGame(Game):
     def _means(self, rows: Indices, table: Table, which: Indices) -> Floats:
         """Outputs averaged over all draws, then reduced: (B, k)."""
         m = self.n_draws
-        if m == 1 and (self._has_shared_empty or not table.empty.any()):
+        if m == 1 and (self.shares_empty or not table.empty.any()):
             values = self._samples(rows, table, which, np.zeros_like(which))
             return self._reduced(rows, values)
         full, empty = table.full[which], table.empty[which]
@@ -647,27 +630,12 @@ class ModelGame(Game):
         return flat.reshape(r, c, flat.shape[1])
 
     @property
-    def full_cost(self) -> int:
-        """One model row, and what was paid beforehand, for it and for all."""
-        return 1 + self.paid + self.shared
-
-    @property
     def base_cost(self) -> int:
         """Distinct all-removed inputs of one row."""
-        if self.draws.key is None or not self._has_shared_empty:
+        if self.draws.key is None or not self.shares_empty:
             return self.n_draws
         row = np.zeros(self.n_draws, np.intp)
         return len(np.unique(self.draws.key(row, np.arange(self.n_draws))))
-
-    @property
-    def shares_empty(self) -> bool:
-        """Whether the removal says which all-removed inputs are equal, and rows share players."""
-        return self._has_shared_empty
-
-    @property
-    def has_regressors(self) -> bool:
-        """Whether the removal brings its own regressors."""
-        return self.draws.regressors is not None
 
     def regressors(self, rows: Indices, draws: Indices) -> NDArray[np.float64] | None:
         """The removal's own regressors per player; groups are the same when all members are."""
@@ -738,8 +706,10 @@ class DatasetGame(Game):
 
     def __post_init__(self) -> None:
         self.n_players, self.n_outputs = self.inner.n_players, self.inner.n_outputs
-        self.n_draws, self.rounding = self.inner.n_rows, self.inner.rounding
-        self.sampled_draws = True
+        self.n_draws = self.full_cost = self.inner.n_rows  # a model row for each
+        self.sample_cost = self.inner.n_draws  # a data row at every draw of the removal
+        self.value_cost = self.n_draws * self.sample_cost
+        self.rounding, self.sampled_draws = self.inner.rounding, True
         self.progress, self.player_names = self.inner.progress, self.inner.player_names
         self.pixels = self.inner.pixels
 
@@ -781,23 +751,3 @@ class DatasetGame(Game):
             found = np.unique(inner.draws.key(rows, np.tile(np.arange(m), len(rows) // m)))
             keys = np.union1d(keys, found)
         return len(keys)
-
-    @property
-    def shares_empty(self) -> bool:
-        """Always: each row's v(∅), its mean over the inner draws, is kept."""
-        return True
-
-    @property
-    def full_cost(self) -> int:
-        """One model row for each data row."""
-        return self.inner.n_rows
-
-    @property
-    def value_cost(self) -> int:
-        """Every data row at every draw of the removal."""
-        return self.inner.n_rows * self.inner.n_draws
-
-    @property
-    def sample_cost(self) -> int:
-        """One data row at every draw of the removal."""
-        return self.inner.n_draws

@@ -32,7 +32,9 @@ class SubGame(Game):
         self.n_outputs, self.n_draws = inner.n_outputs, inner.n_draws
         self.sampled_draws, self.endless = inner.sampled_draws, inner.endless
         self.commutes, self.progress = inner.commutes, inner.progress
-        self.rounding = inner.rounding
+        self.rounding, self.shares_empty = inner.rounding, inner.shares_empty
+        self.full_cost, self.value_cost = inner.full_cost, inner.value_cost
+        self.sample_cost = inner.sample_cost
         self.player_names = [inner.player_names[i] for i in self.players]
 
     @property
@@ -64,26 +66,6 @@ class SubGame(Game):
     def base_cost(self) -> int:
         """As the inner game's."""
         return self.inner.base_cost
-
-    @property
-    def full_cost(self) -> int:
-        """As the inner game's."""
-        return self.inner.full_cost
-
-    @property
-    def value_cost(self) -> int:
-        """As the inner game's."""
-        return self.inner.value_cost
-
-    @property
-    def sample_cost(self) -> int:
-        """As the inner game's."""
-        return self.inner.sample_cost
-
-    @property
-    def shares_empty(self) -> bool:
-        """As the inner game's."""
-        return self.inner.shares_empty
 
 
 Solved = tuple[Indices, Indices, Attribution]
