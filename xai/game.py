@@ -308,6 +308,10 @@ class ModelGame(Game):
         Those that all rows together have: a background's, up to the players' layer.
     removed : key -> (K,)
         Outputs with everything removed that were evaluated beforehand, all of them or none.
+
+    Attributes
+    ----------
+    explained : (n_rows,) the rows of `inputs` that are the game's
     """
 
     model: Model
@@ -325,10 +329,10 @@ class ModelGame(Game):
     shared: int = 0
 
     def __post_init__(self) -> None:
-        self._rows = np.arange(self.inputs.n) if self.subset is None else self.subset
-        self.n_rows, self.full_cost = len(self._rows), 1 + self.paid + self.shared
+        self.explained = np.arange(self.inputs.n) if self.subset is None else self.subset
+        self.n_rows, self.full_cost = len(self.explained), 1 + self.paid + self.shared
         self.evaluations = self.paid * self.n_rows + self.shared + len(self.removed)
-        self.n_players = int(self.partition.counts[self._rows[0]])
+        self.n_players = int(self.partition.counts[self.explained[0]])
         self.player_names = self.partition.names
         self.pixels = None if self.model.by_row else self.partition.pixels
         self.n_draws = self.value_cost = self.draws.n_draws
@@ -337,12 +341,12 @@ class ModelGame(Game):
         self.commutes = self.values.reduce is None
         self.rounding = max(self.rounding, 8 * float(np.finfo(self.full_outputs.dtype).eps))
         self._empty = dict(self.removed)
-        everything = bool(self.partition.covers(self._rows).all())
+        everything = bool(self.partition.covers(self.explained).all())
         # the removal says which all-removed inputs are equal, and rows share players
         self.shares_empty = self.draws.key is not None and everything and self.model.alike
-        one = self._full(self._rows[:1])
+        one = self._full(self.explained[:1])
         self._width = one.shape[1]  # of values before they are reduced
-        self.n_outputs = self._reduced(self._rows[:1], one).shape[1]
+        self.n_outputs = self._reduced(self.explained[:1], one).shape[1]
         self._base = np.empty((self.inputs.n, self.n_outputs))
         self._has_base = np.zeros(self.inputs.n, bool)
         self._batch = self.batch_size or batch_rows(
@@ -354,11 +358,6 @@ class ModelGame(Game):
         """Most rows in one model call with gradients."""
         k = int(self.full_outputs.shape[1])
         return self.batch_size or batch_rows(self.model, self.inputs, k, with_gradients=True)
-
-    @property
-    def explained(self) -> Indices:
-        """The rows of `inputs` that are the game's, (n_rows,)."""
-        return self._rows
 
     def closed_form(self) -> ClosedForm | None:
         """As `xai.exact` finds it: of tree ensembles and linear models, where values commute."""
@@ -375,9 +374,9 @@ class ModelGame(Game):
         if self.partition.atlas is not None:
             return None
         changed: Any = False
-        own = self.inputs.block[self._rows]
+        own = self.inputs.block[self.explained]
         for draw in range(self.n_draws):
-            block, places = self.draws.source(self._rows, np.full(self.n_rows, draw))
+            block, places = self.draws.source(self.explained, np.full(self.n_rows, draw))
             other = block[places]
             differs = (own != other) & ((own == own) | (other == other))  # NaN equals NaN
             changed = changed | differs  # where x lives
@@ -387,7 +386,7 @@ class ModelGame(Game):
         owner = self.partition.owner
         owner = np.broadcast_to(owner, (len(owner), *self.inputs.shape))
         nulls = np.ones((self.n_rows, max(self.n_players, int(owner.max()) + 1) + 1), bool)
-        for row, at in enumerate(self._rows):
+        for row, at in enumerate(self.explained):
             nulls[row, owner[0 if self.partition.shared else at][changed[row]]] = False
         nulls, overlap = nulls[:, :-1], self.partition.overlap
         nulls = nulls[:, : self.n_players] if overlap is None else overlap.windows(nulls)
@@ -588,11 +587,11 @@ class ModelGame(Game):
             return cast(Floats, self.gradients.value(np.asarray(rows), coalitions))
         table = self._table(coalitions)
         which = np.arange(len(table.coalitions))
-        return self._means(self._rows[np.asarray(rows)], table, which)
+        return self._means(self.explained[np.asarray(rows)], table, which)
 
     def sample(self, rows: Any, coalitions: Any, draws: Any) -> Floats:
         """Value at one draw each: (B, k)."""
-        rows, table = self._rows[np.asarray(rows)], self._table(coalitions)
+        rows, table = self.explained[np.asarray(rows)], self._table(coalitions)
         which = np.arange(len(table.coalitions))
         values = self._samples(rows, table, which, np.asarray(draws))
         return self._reduced(rows, values)
@@ -621,7 +620,7 @@ class ModelGame(Game):
         """Values of rows × coalitions: (R, C, k)."""
         r, c = len(rows), len(coalitions)
         which = np.tile(np.arange(c), r)
-        each, table = np.repeat(self._rows[np.asarray(rows)], c), self._table(coalitions)
+        each, table = np.repeat(self.explained[np.asarray(rows)], c), self._table(coalitions)
         if draws is None:
             flat = self._means(each, table, which)
         else:
@@ -641,9 +640,9 @@ class ModelGame(Game):
         """The removal's own regressors per player; groups are the same when all members are."""
         if self.draws.regressors is None:
             return None
-        columns = self.draws.regressors(self._rows[rows], draws)
+        columns = self.draws.regressors(self.explained[rows], draws)
         owner = self.partition.owner
-        owner = owner if self.partition.shared else owner[self._rows[rows]]
+        owner = owner if self.partition.shared else owner[self.explained[rows]]
         d = self.n_players
         if ((owner >= 0).sum(axis=1) == d).all():  # a column for each player
             place = np.argsort(owner, axis=1)[:, -d:]
