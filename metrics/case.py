@@ -156,13 +156,12 @@ class Scene:
         return self._setting if "_setting" in vars(self) else self._open(_untouched)
 
     def _open(self, removal: Any) -> Setting:
-        axis = {} if self.channel_axis is None else {"channel_axis": self.channel_axis}
         opened = open_setting(
             self.model, self.x, "shapley", y=self.y, data=self.data, players=self.players,
             target="predicted" if self.target is None else self.target,
             removal=removal, behavior=self.behavior, batch_size=self.batch_size,
             seed=self.seed, feature_names=self.feature_names,
-            categorical=self.categorical, options=axis,
+            categorical=self.categorical, options={"channel_axis": self.channel_axis},
         )  # fmt: skip
         setting = self.enter(opened)
         self.looked += 1
@@ -298,10 +297,10 @@ def outputs(
 
 
 def _of_others(x: Any, like: Scene) -> NDArray[np.floating]:
-    axis = {} if like.channel_axis is None else {"channel_axis": like.channel_axis}
     opened = open_setting(
         like.model, x, "shapley", removal=_untouched, target=0, batch_size=like.batch_size,
-        feature_names=like.column_names, categorical=like.categorical, options=axis,
+        feature_names=like.column_names, categorical=like.categorical,
+        options={"channel_axis": like.channel_axis},
     )  # fmt: skip
     with opened as setting:
         like.spent_elsewhere += setting.inputs.n
@@ -389,9 +388,7 @@ def padded(parts: list[tuple[Indices, NDArray[Any]]], n: int) -> Floats:
     """Results of some rows each as one array of n rows; NaN where others have more of them."""
     if len(parts) == 1:  # of all rows
         return np.asarray(parts[0][1], np.float64)
-    shapes = {part.shape[1:] for _, part in parts}
-    shape = shapes.pop() if len(shapes) == 1 else np.max(list(shapes), axis=0).tolist()
-    out = np.full((n, *shape), np.nan)
+    out = np.full((n, *map(max, *(part.shape[1:] for _, part in parts))), np.nan)
     for rows, part in parts:
         at: tuple[Any, ...] = (rows, *map(slice, part.shape[1:]))
         out[at] = part
