@@ -8,7 +8,7 @@ if they were measured a little differently, what on the way from the baseline?
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -305,11 +305,9 @@ def _recovery(
     gone = numbers(inputs) - areas.baseline
     with Scene(linear, scene.x, data=data, players="elements", seed=scene.seed,
                channel_axis=scene.channel_axis, batch_size=scene.batch_size) as other:  # fmt: skip
-        exact = Areas(
-            areas.kept, -(gone * w) @ ~areas.kept.T, areas.steps,
-            np.tile(areas.steps @ w, (scene.n, 1)), areas.shares,
-            (areas.shares - 1)[None] * (gone @ w)[:, None], areas.baseline, areas.free,
-            areas.reach,
+        exact = replace(
+            areas, gone=-(gone * w) @ ~areas.kept.T, step=np.tile(areas.steps @ w, (scene.n, 1)),
+            walked=(areas.shares - 1)[None] * (gone @ w)[:, None],
         )  # fmt: skip
         both = {name: as_surrogate(Case(other, e), areas.baseline) for name, e in made.items()}
         return {name: exact.errors(*pair)[asked][1] for name, pair in both.items()}, []
