@@ -168,7 +168,7 @@ def copies(case: Case, radius: Any, samples: int, explain: Explain | None) -> Co
     reach = within(inputs, radius)
 
     def make() -> Copies:
-        u = box(inputs, radius, samples, case.scene.seed)
+        u = box(inputs, reach, samples, case.scene.seed)
         index = np.repeat(np.arange(n), samples)
         x = moved(inputs, index, np.tile(u, (n, *[1] * len(inputs.shape))))
         step = distances_gone(inputs, index, x).reshape(n, samples)
@@ -188,9 +188,8 @@ def normals(inputs: Inputs, seed: int, samples: Indices) -> Floats:
     return np.asarray(ndtri(u + 2.0**-54)).reshape(len(samples), *inputs.shape)
 
 
-def box(inputs: Inputs, radius: Any, samples: int, seed: int) -> Floats:
+def box(inputs: Inputs, reach: Floats, samples: int, seed: int) -> Floats:
     """Uniform perturbations (N, *shape), 0 for columns of categories."""
-    reach = within(inputs, radius)
     width = int(np.prod(inputs.shape))
     u = 2 * streams.uniforms(seed, streams.MOVE, np.arange(samples), width) - 1
     return u.reshape(samples, *inputs.shape) * np.where(fixed(inputs), 0.0, reach)

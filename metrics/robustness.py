@@ -203,8 +203,7 @@ def relative_input_stability(
     1.0
     """
     made = copies(case, radius, samples, explain)
-    same, _ = same_class(case, made.x)
-    return _stability(made, same, ratio(made.moved, made.size[:, None]))
+    return _stability(case, made, ratio(made.moved, made.size[:, None]))
 
 
 @metric
@@ -229,10 +228,7 @@ def relative_output_stability(
     1.0
     """
     made = copies(case, radius, samples, explain)
-    same, out = same_class(case, made.x)
-    own = case.scene.seen.outputs
-    change = np.sqrt(((out - own[:, None]) ** 2).sum(axis=2))
-    return _stability(made, same, ratio(change, lengths(own)[:, None]))
+    return _stability(case, made, _relative(case.scene.seen.outputs, same_class(case, made.x)[1]))
 
 
 @metric
@@ -260,12 +256,14 @@ def relative_representation_stability(
     1.0
     """
     made = copies(case, radius, samples, explain)
-    same, _ = same_class(case, made.x)
     own = representation(case, layer, case.scene.x, np.arange(case.scene.n))
     other = representation(case, layer, made.x, origins(case.scene, made.x))
-    other = other.reshape(len(own), -1, own.shape[1])
-    change = np.sqrt(((other - own[:, None]) ** 2).sum(axis=2))
-    return _stability(made, same, ratio(change, lengths(own)[:, None]))
+    return _stability(case, made, _relative(own, other.reshape(len(own), -1, own.shape[1])))
+
+
+def _relative(own: Floats, other: Floats) -> Floats:
+    """Distances of copies (n, N, m) to their row's own (n, m), of whose length, (n, N)."""
+    return ratio(np.sqrt(((other - own[:, None]) ** 2).sum(axis=2)), lengths(own)[:, None])
 
 
 def representation(case: Case, layer: Any, x: Any, index: NDArray[np.intp]) -> Floats:
@@ -292,8 +290,9 @@ def representation(case: Case, layer: Any, x: Any, index: NDArray[np.intp]) -> F
     return found
 
 
-def _stability(made: Copies, same: Any, change: Floats) -> Result:
+def _stability(case: Case, made: Copies, change: Floats) -> Result:
     """Largest relative change per `change`, over copies that keep their class."""
+    same, _ = same_class(case, made.x)
     steep = ratio(ratio(made.changed, made.attributed[:, None]), change)
     return Result(_steepest(np.where(same, steep, np.nan)), None, {"kept": same.mean(axis=1)})
 
