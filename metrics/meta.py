@@ -129,9 +129,8 @@ def meta_check(
     sign = 1 if record.better == "higher" else -1
     with scene_of_all(model, x, named, common) as scene:
         own = {n: sign * scored(scene, e, explain.get(n)) for n, e in named.items()}
-        signed = record.category in SIGNED
-        flipped = {n: sign * scored(scene, replaced(e, np.negative)) if signed else None
-                   for n, e in named.items()}  # fmt: skip
+        signed = named if record.category in SIGNED else {}
+        flipped = {n: sign * scored(scene, replaced(e, np.negative)) for n, e in signed.items()}
         like = next(iter(named.values()))
         width = Case(scene, like).flat.shape[1]
         chance = []
@@ -155,8 +154,7 @@ def meta_check(
         label,
         record.better,
         {n: _better(v, np.stack(chance)) for n, v in own.items()},
-        {n: _better(own[n], np.stack([v])) if v is not None else np.nan
-         for n, v in flipped.items()},
+        {n: _better(v, flipped[n][None]) if n in flipped else np.nan for n, v in own.items()},
         {n: float(np.std(v, ddof=1)) if seeds > 1 else np.nan for n, v in means.items()},
         {(a, b): _agreement(tables[a], tables[b]) for a, b in combinations(tables, 2)},
     )  # fmt: skip

@@ -68,7 +68,7 @@ def _ranks(report: Report, ax: Any) -> Any:
     from xai.plots.style import Z95, legend_beside, legend_label, new_axes, series_style
 
     own, ax = ax is None, new_axes(ax, max(4.5, 1.5 + 0.55 * len(report.metrics)))
-    ranks = {metric: dict(found) for metric, found in report.row_ranks().items()}
+    ranks = report.row_ranks()
     names = list(next(iter(ranks.values())))
     at = np.arange(len(report.metrics))
     for place, name in enumerate(names):

@@ -96,11 +96,11 @@ class Report:
     def ranks(self) -> dict[str, dict[str, float]]:
         """Mean rank of each explanation (1 is best) by each metric, controls left out."""
         return {
-            metric: {n: float(of_rows.mean()) if len(of_rows) else np.nan for n, of_rows in found}
+            metric: {n: float(r.mean()) if len(r) else np.nan for n, r in found.items()}
             for metric, found in self.row_ranks().items()
         }
 
-    def row_ranks(self) -> dict[str, list[tuple[str, Floats]]]:
+    def row_ranks(self) -> dict[str, dict[str, Floats]]:
         """Each explanation's ranks by each metric in the rows where all have a score.
 
         Scores that differ by rounding are equal: by a part of the largest, of controls too.
@@ -110,7 +110,7 @@ class Report:
             mine, table, size = self._table(metric)
             known = ~np.isnan(table).any(axis=0)
             ranks = rankdata(levels(-table[:, known], size[known]), axis=0)
-            out[metric] = list(zip(mine, ranks, strict=True))
+            out[metric] = dict(zip(mine, ranks, strict=True))
         return out
 
     def _table(self, metric: str) -> tuple[list[str], Floats, Floats]:
