@@ -11,16 +11,12 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from xai.metrics.attributed import numbers_of
 from xai.metrics.case import Case, metric, one_output
 from xai.metrics.numerics import average_ranks, spearman
 from xai.metrics.paths import Amount, amounts, ranks
 from xai.metrics.score import Floats
-
-Agreement = Callable[[Floats, Floats, NDArray[np.int32], NDArray[np.int32], int], Any]
-"""(a, g, rank of a, rank of g, k) -> bool (n, d): the features that count as agreed."""
 
 
 @metric
@@ -36,7 +32,7 @@ def feature_agreement(case: Case, *, reference: Any, k: Amount = 0.25) -> Floats
     >>> feature_agreement(None, None, a, reference=g, k=2).mean()
     0.5
     """
-    return _agreed(case, reference, k, lambda a, g, r, s, k: (r < k) & (s < k))
+    return _agreed(case, reference, k)
 
 
 @metric
@@ -52,7 +48,7 @@ def rank_agreement(case: Case, *, reference: Any, k: Amount = 0.25) -> Floats:
     >>> rank_agreement(None, None, a, reference=g, k=2).mean()
     0.5
     """
-    return _agreed(case, reference, k, lambda a, g, r, s, k: (r < k) & (r == s))
+    return _agreed(case, reference, k, ranked=True)
 
 
 @metric
@@ -68,11 +64,7 @@ def sign_agreement(case: Case, *, reference: Any, k: Amount = 0.25) -> Floats:
     >>> sign_agreement(None, None, a, reference=g, k=2).mean()
     0.5
     """
-
-    def same(a: Floats, g: Floats, r: Any, s: Any, k: int) -> Any:
-        return (r < k) & (s < k) & (np.sign(a) == np.sign(g))
-
-    return _agreed(case, reference, k, same)
+    return _agreed(case, reference, k, signed=True)
 
 
 @metric
@@ -88,11 +80,7 @@ def signed_rank_agreement(case: Case, *, reference: Any, k: Amount = 0.25) -> Fl
     >>> signed_rank_agreement(None, None, a, reference=g, k=2).mean()
     0.5
     """
-
-    def same(a: Floats, g: Floats, r: Any, s: Any, k: int) -> Any:
-        return (r < k) & (r == s) & (np.sign(a) == np.sign(g))
-
-    return _agreed(case, reference, k, same)
+    return _agreed(case, reference, k, ranked=True, signed=True)
 
 
 @metric
@@ -136,13 +124,16 @@ def pairwise_rank_agreement(case: Case, *, reference: Any) -> Floats:
     return _by_count(case, reference, pairs)
 
 
-def _agreed(case: Case, reference: Any, k: Amount, agrees: Agreement) -> Floats:
-    """Mean over the sizes k of the share of k features that count as agreed."""
+def _agreed(
+    case: Case, reference: Any, k: Amount, *, ranked: bool = False, signed: bool = False
+) -> Floats:
+    """Mean over the sizes k of the share of the top k that both have, at one rank, of one sign."""
 
     def score(a: Floats, g: Floats) -> Floats:
         r, s = ranks(np.abs(a)), ranks(np.abs(g))
-        sizes = amounts(k, a.shape[1])
-        parts = [agrees(a, g, r, s, int(K)).sum(axis=1) / K for K in sizes]
+        last = np.maximum(r, s)  # of the two ranks
+        alike = ((r == s) | (not ranked)) & ((np.sign(a) == np.sign(g)) | (not signed))
+        parts = [(alike & (last < K)).sum(axis=1) / K for K in amounts(k, a.shape[1])]
         return np.asarray(np.mean(parts, axis=0))
 
     return _by_count(case, reference, score)
