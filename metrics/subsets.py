@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.stats import rankdata
 
 from xai import streams
 from xai.archive import as_array
@@ -60,10 +61,7 @@ def of_halves(d: int, samples: int, seed: int) -> Removed:
     if d > SIZED:
         return halves
     sizes = halves.sum(axis=1)
-    by_size = np.argsort(sizes, kind="stable")
-    place = np.empty(samples, np.intp)
-    starts = np.searchsorted(sizes[by_size], sizes[by_size])
-    place[by_size] = np.arange(samples) - starts
+    place = (rankdata(sizes, "ordinal") - rankdata(sizes, "min")).astype(np.intp)
     return streams.subsets(seed, place + sizes * SPACING, sizes, d)
 
 
