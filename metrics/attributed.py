@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from xai.metrics.case import Scene
 
 
+BY_OUTPUT = ("values", "base_values", "predictions", "std_error", "interactions", "target")
+"""What an Explanation has of each output, along its last axis."""
 NEAR = 1e-2
 """Relative differences of rows that are the same, but for their precision."""
 
@@ -168,19 +170,11 @@ def of_output(explanation: Explanation, target: Any) -> Explanation:
             f"explained: {', '.join(map(str, explanation.target[missing[0]]))}"
         )
     rows, place = np.arange(len(explanation)), found.argmax(axis=1)
-
-    def pick(array: Any) -> Any:
-        return None if array is None else array[rows, ..., place]
-
-    return replace(
-        explanation,
-        values=pick(explanation.values),
-        base_values=pick(explanation.base_values),
-        predictions=pick(explanation.predictions),
-        std_error=pick(explanation.std_error),
-        interactions=pick(explanation.interactions),
-        target=pick(explanation.target),
-    )
+    given = {name: getattr(explanation, name) for name in BY_OUTPUT}
+    picked: dict[str, Any] = {
+        name: None if array is None else array[rows, ..., place] for name, array in given.items()
+    }
+    return replace(explanation, **picked)
 
 
 def in_its_own_game(explanation: Any, scene: Scene) -> bool:
