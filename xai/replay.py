@@ -44,7 +44,11 @@ class Replay:
     kept: dict[Module, list[Any]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        self.parts = [*_before(self.module, self.layer), *_answerable(self.layer)]
+        import torch
+
+        parts = *_before(self.module, self.layer), self.layer
+        # a script's `forward` cannot be replaced
+        self.parts = [part for part in parts if not isinstance(part, torch.jit.ScriptModule)]
 
     @contextmanager
     def of(self, image: int) -> Iterator[Callable[[], None]]:
@@ -112,17 +116,9 @@ def _before(module: Module, layer: Module) -> Iterator[Module]:
             if holder or any(part is layer for part in child.modules()):
                 yield from parts(child)
             else:
-                yield from _answerable(child)
+                yield child
 
     return parts(module)
-
-
-def _answerable(part: Module) -> Iterator[Module]:
-    """The module itself, unless its `forward` cannot be replaced."""
-    import torch
-
-    if not isinstance(part, torch.jit.ScriptModule):
-        yield part
 
 
 def _copy(out: Any) -> Any:
