@@ -80,18 +80,16 @@ def composer(inputs: Inputs, partition: Partition, draws: Draws, reads: Any = No
         return lambda table: whole(pieces(table))
     if partition.atlas is not None:
         return _by_atlas(soft(inputs, partition.apart, draws), partition.atlas)
-    hard = _hard(inputs.block, partition, draws, None if inputs.columns else reads)
+    x = inputs.block
+    if draws.inputs is None and not sparse.issparse(x) and _compiles(x):
+        hard = _dense(x, partition, draws, None if inputs.columns else reads)
+    else:
+        hard = _uncompiled(x, partition, draws)
 
     def of(table: Coalitions) -> Compose:
         return hard(table) if table.dtype == bool else soft(inputs, partition, draws)(table)
 
     return of
-
-
-def _hard(x: Block, partition: Partition, draws: Draws, reads: Any) -> Composer:
-    if draws.inputs is None and not sparse.issparse(x) and _compiles(x):
-        return _dense(x, partition, draws, reads)
-    return _uncompiled(x, partition, draws)
 
 
 def _by_atlas(of: Composer, atlas: Callable[[Indices, Any], Any]) -> Composer:

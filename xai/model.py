@@ -258,7 +258,8 @@ def wrap(model: Any, inputs: Inputs) -> Model:
     prepare = _estimator_inputs(model, inputs)
     labels = getattr(model, "classes_", None)
     known: dict[str, Any] = {
-        "is_ensemble": _is_ensemble(model), "reads": _reads(model), "estimator": model,
+        "is_ensemble": hasattr(_last(model), "estimators_"),  # fitted members
+        "reads": _reads(model), "estimator": model,
     }  # fmt: skip
     if hasattr(model, "predict_proba"):
         if isinstance(labels, list):
@@ -296,11 +297,6 @@ def _last(model: Any) -> Any:
     while hasattr(model, "best_estimator_") or hasattr(model, "steps"):
         model = getattr(model, "best_estimator_", None) or model.steps[-1][1]
     return model
-
-
-def _is_ensemble(model: Any) -> bool:
-    """Whether the estimator at the end holds fitted members."""
-    return hasattr(_last(model), "estimators_")
 
 
 def is_a(estimator: Any, *names: str) -> bool:
@@ -396,7 +392,8 @@ def _module_inputs(module: Any, inputs: Inputs) -> Callable[[Block], Any]:
     if hasattr(inputs.block, "tocsr"):
         return lambda block: torch.as_tensor(block.toarray()).to(first.device, first.dtype)
 
-    codes = _takes_codes(module)
+    embeds = torch.nn.Embedding | torch.nn.EmbeddingBag  # whose integers must stay integers
+    codes = any(isinstance(part, embeds) for part in module.modules())
 
     def prepare(block: Block) -> Any:
         batch = torch.as_tensor(for_torch(block))
@@ -404,15 +401,6 @@ def _module_inputs(module: Any, inputs: Inputs) -> Callable[[Block], Any]:
         return batch.to(first.device) if own else batch.to(first.device, first.dtype)
 
     return prepare
-
-
-def _takes_codes(module: Any) -> bool:
-    """Whether a module begins with an embedding, so that integers must stay integers."""
-    import torch
-
-    return any(
-        isinstance(part, torch.nn.Embedding | torch.nn.EmbeddingBag) for part in module.modules()
-    )
 
 
 def to_model_device(model: Model, inputs: Inputs) -> Inputs:

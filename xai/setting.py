@@ -165,7 +165,10 @@ def open_setting(
         if chosen.layer is None:
             partition = chosen.encode(_named(inputs, feature_names), axis)
         else:
-            pieces = _cut(wrapped, inputs, chosen, batch_size, bar)
+            from xai import layers
+
+            onto = isinstance(chosen, ActivationMaps)
+            pieces = layers.cut(wrapped, inputs, chosen.layer, batch_size, bar, goes_on=not onto)
             if isinstance(chosen, ActivationMaps):
                 partition = chosen.over(inputs, axis, _maps(pieces))
             else:
@@ -268,16 +271,6 @@ def _check_gradients(model: Model, inputs: Inputs, recipe: Method) -> None:
         )
     if recipe.of_data_set:
         raise ValueError(f"{type(recipe.summary).__name__} explains row by row, not a data set")
-
-
-def _cut(
-    model: Model, inputs: Inputs, players: Players, batch_size: int | None, bar: Progress | None
-) -> Cut:
-    """The network in two at the players' layer."""
-    from xai import layers
-
-    onto = isinstance(players, ActivationMaps)
-    return layers.cut(model, inputs, players.layer, batch_size, bar, goes_on=not onto)
 
 
 def _maps(pieces: Cut) -> NDArray[np.floating]:
