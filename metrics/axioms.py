@@ -179,7 +179,7 @@ def input_invariance(case: Case, *, shift: Any = 1.0, explain: Explain | None = 
     inputs, n = scene.seen.inputs, scene.n
     c = np.where(fixed(inputs), 0.0, _by_column(shift, inputs.shape))
     index = np.arange(n)
-    x = moved(inputs, index, np.broadcast_to(c, (n, *inputs.shape)))
+    x = moved(inputs, index, c[None])
     model = composed(scene.model, scene.seen, before=lambda rows: _plus(rows, -c))
     a = explained(case, x, index, explain, model, **_background_moved(case, c))
     return ratio(lengths(a - case.flat), lengths(case.flat))

@@ -170,7 +170,7 @@ def copies(case: Case, radius: Any, samples: int, explain: Explain | None) -> Co
     def make() -> Copies:
         u = box(inputs, reach, samples, case.scene.seed)
         index = np.repeat(np.arange(n), samples)
-        x = moved(inputs, index, np.tile(u, (n, *[1] * len(inputs.shape))))
+        x = moved(inputs, index, u)
         step = distances_gone(inputs, index, x).reshape(n, samples)
         refuse_still(u.any() & (step == 0).all(axis=1), f"radius={radius!r}")
         a = explained(case, x, index, explain)
@@ -225,17 +225,18 @@ def fixed(inputs: Inputs) -> NDArray[np.bool_]:
 
 
 def moved(inputs: Inputs, index: Indices, by: Floats) -> Any:
-    """Rows `index` moved `by` (m, *shape), as the user passed them."""
-    block = inputs.block[index]
+    """Rows `index` moved `by` (m, *shape), as the user passed them; by fewer, again and again."""
+    block = inputs.block[index].reshape(-1, *by.shape)
     if is_tensor(block):
         import torch
 
         kind = block.dtype if block.is_floating_point() else torch.get_default_dtype()
         by = by.astype(np.float32 if kind.itemsize <= 4 else np.float64)
-        return inputs.decode(block.to(kind) + torch.from_numpy(by).to(block.device, kind))
-    if block.dtype.kind == "f":
-        return inputs.decode((block + by).astype(block.dtype))
-    return inputs.decode(block + by)
+        there = block.to(kind) + torch.from_numpy(by).to(block.device, kind)
+    else:
+        there = block + by
+        there = there.astype(block.dtype) if block.dtype.kind == "f" else there
+    return inputs.decode(there.reshape(len(index), *inputs.shape))
 
 
 def gone(inputs: Inputs, index: Indices, x: Any) -> Floats:

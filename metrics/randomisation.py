@@ -274,9 +274,8 @@ def _smoothed(case: Case, explain: Explain | None, model: Any, draws: int, noise
     index = np.repeat(np.arange(n), draws)
     free = ~fixed(inputs)
     flat = numbers(inputs)[:, free.reshape(-1)]
-    reach = (noise * np.ptp(flat, axis=1) if free.any() else np.zeros(n))[index]
-    e = np.where(free, e, 0.0)
-    by = reach.reshape(-1, *[1] * len(inputs.shape)) * np.tile(e, (n, *[1] * len(inputs.shape)))
+    reach = noise * np.ptp(flat, axis=1) if free.any() else np.zeros(n)
+    by = np.multiply.outer(reach, np.where(free, e, 0.0)).reshape(-1, *inputs.shape)
     a = explained(case, moved(inputs, index, by), index, explain, model)
     return np.asarray(a.reshape(n, draws, -1).mean(axis=1))
 

@@ -151,7 +151,7 @@ def _over_neighbours(
     if explain is not None or not takes_rows(case):  # else explained for each row anew
         pairs = np.stack([place, scene.seen.resolved.index[row, 0]])
         _, first, which = np.unique(pairs, axis=1, return_index=True, return_inverse=True)
-    z = moved(rows, place[first], np.zeros((len(first), *rows.shape)))
+    z = moved(rows, place[first], np.zeros((1, *rows.shape)))
     a = explained(case, z, row[first], explain)[which.reshape(-1)]
     distance = lengths(a - case.flat[row])
     for i, own in zip(*np.unique(row, return_index=True), strict=True):
@@ -443,7 +443,7 @@ def jacobian(case: Case, step: float, explain: Explain | None) -> Floats:
 
     def make() -> Floats:
         inputs, n = case.scene.seen.inputs, case.scene.n
-        d, one = int(np.prod(inputs.shape)), [1] * len(inputs.shape)
+        d = int(np.prod(inputs.shape))
         free = np.flatnonzero(~fixed(inputs).reshape(-1))
         J = np.empty((n, case.flat.shape[1], len(free)))
         size = max(1, COPIES // (2 * n * d))
@@ -452,7 +452,7 @@ def jacobian(case: Case, step: float, explain: Explain | None) -> Floats:
             by = np.zeros((2, len(some), d))
             by[:, np.arange(len(some)), some] = [[step], [-step]]
             index = np.repeat(np.arange(n), 2 * len(some))
-            x = moved(inputs, index, np.tile(by.reshape(-1, *inputs.shape), (n, *one)))
+            x = moved(inputs, index, by.reshape(-1, *inputs.shape))
             along = gone(inputs, index, x).reshape(n, 2, len(some), d)
             there, back = along[..., np.arange(len(some)), some].transpose(1, 0, 2)
             refuse_still((there == back).any(axis=1), f"step={step!r}")
