@@ -173,8 +173,8 @@ def copies(case: Case, radius: Any, samples: int, explain: Explain | None) -> Co
         x = moved(inputs, index, u)
         step = distances_gone(inputs, index, x).reshape(n, samples)
         refuse_still(u.any() & (step == 0).all(axis=1), f"radius={radius!r}")
-        a = explained(case, x, index, explain)
-        distance = lengths(a - case.flat[index]).reshape(n, samples)
+        gap = explained(case, x, index, explain).reshape(n, samples, -1) - case.flat[:, None]
+        distance = lengths(gap.reshape(len(index), -1)).reshape(n, samples)
         size = lengths(numbers(inputs) * ~fixed(inputs).reshape(-1))
         return Copies(step, distance, size, lengths(case.flat), x)
 

@@ -247,7 +247,6 @@ def check_model(model: Any) -> None:
 
 def wrap(model: Any, inputs: Inputs) -> Model:
     """Find how to call `model` on rows like `inputs`, and what its outputs mean."""
-    check_model(model)
     if is_module(model):
         runs = as_torch_model(model)
         prepare = _module_inputs(runs.module, inputs)
