@@ -173,7 +173,8 @@ def copies(case: Case, radius: Any, samples: int, explain: Explain | None) -> Co
         x = moved(inputs, index, u)
         step = distances_gone(inputs, index, x).reshape(n, samples)
         refuse_still(u.any() & (step == 0).all(axis=1), f"radius={radius!r}")
-        gap = explained(case, x, index, explain).reshape(n, samples, -1) - case.flat[:, None]
+        gap = explained(case, x, index, explain).reshape(n, samples, -1)
+        gap -= case.flat[:, None]
         distance = lengths(gap.reshape(len(index), -1)).reshape(n, samples)
         size = lengths(numbers(inputs) * ~fixed(inputs).reshape(-1))
         return Copies(step, distance, size, lengths(case.flat), x)
@@ -232,11 +233,13 @@ def moved(inputs: Inputs, index: Indices, by: Floats) -> Any:
 
         kind = block.dtype if block.is_floating_point() else torch.get_default_dtype()
         by = by.astype(np.float32 if kind.itemsize <= 4 else np.float64)
-        there = block.to(kind) + torch.from_numpy(by).to(block.device, kind)
+        block = block.to(kind)
+        block += torch.from_numpy(by).to(block.device, kind)
+    elif block.dtype.kind == "f":
+        block += by
     else:
-        there = block + by
-        there = there.astype(block.dtype) if block.dtype.kind == "f" else there
-    return inputs.decode(there.reshape(len(index), *inputs.shape))
+        block = block + by
+    return inputs.decode(block.reshape(len(index), *inputs.shape))
 
 
 def gone(inputs: Inputs, index: Indices, x: Any) -> Floats:
