@@ -20,6 +20,7 @@ from xai.metrics import checks
 from xai.metrics.case import Case, Result, metric, outputs
 from xai.metrics.derivative import Differentiable
 from xai.metrics.numerics import ratio
+from xai.metrics.paths import ranks
 from xai.metrics.perturb import (
     Explain,
     explained,
@@ -125,10 +126,7 @@ def top_k_attack(
     checks.count("k", k)
     if k > own.shape[1]:
         raise ValueError(f"k={k!r}: there are {own.shape[1]} players")
-    top = np.argsort(-np.abs(own), axis=1, kind="stable")[:, :k]
-
-    inside = np.zeros(own.shape, bool)
-    np.put_along_axis(inside, top, True, axis=1)
+    inside = ranks(np.abs(own)) < k
 
     def mass_lost(a: Floats, index: Indices) -> tuple[Floats, Floats]:
         a = np.nan_to_num(a)
@@ -142,8 +140,7 @@ def top_k_attack(
     _, delta = attack.run(mass_lost)
     index = np.arange(len(own))
     a = np.abs(np.nan_to_num(explained(case, attack.rows(delta, index), index, explain)))
-    there = np.argsort(-a, axis=1, kind="stable")[:, :k]
-    kept = (top[:, :, None] == there[:, None, :]).any(axis=2).mean(axis=1)
+    kept = (inside & (ranks(a) < k)).sum(axis=1) / k
     return Result(1 - kept, None, {"delta": delta})
 
 

@@ -90,12 +90,6 @@ def sizes(a: Floats) -> Floats:
     return np.asarray(np.where(np.isfinite(a), np.abs(a), 0.0).max(axis=0))
 
 
-def flat_places(order: NDArray[np.intp]) -> NDArray[np.intp]:
-    """Places (…, d) along the last axis as places in the flat array, which NumPy finds sooner."""
-    first = np.arange(0, order.size, order.shape[-1])
-    return order + first.reshape(*order.shape[:-1], 1)
-
-
 def trapezoid(curve: Floats) -> Floats:
     """Area under curves (n, K + 1) over [0, 1]; shorter ones are padded with NaN.
 

@@ -15,7 +15,6 @@ from xai.kernels.order import places
 from xai.known import keys_along
 from xai.metrics import checks
 from xai.metrics.case import Case, Scene, padded
-from xai.metrics.numerics import flat_places
 from xai.metrics.score import Floats
 
 Places: TypeAlias = NDArray[np.intp]
@@ -34,14 +33,13 @@ IMAGE_STEPS = 32
 
 def ranks(a: Floats) -> NDArray[np.int32]:
     """Each player's place in the order of importance, (n, d): descending, ties by index."""
-    if a.shape[1] <= FEW:
-        counted = np.empty(a.shape, np.int32)
-        places(a, counted)
-        return counted
-    order = np.argsort(-a, axis=1, kind="stable")
-    place = np.empty(order.size, np.int32)
-    place[flat_places(order)] = np.arange(a.shape[1])
-    return place.reshape(order.shape)
+    d, out = a.shape[1], np.empty(a.shape, np.int32)
+    if d <= FEW:
+        places(a, out)
+    else:
+        order = np.argsort(-a, axis=1, kind="stable")
+        np.put_along_axis(out, order, np.arange(d, dtype=np.int32)[None], axis=1)
+    return out
 
 
 def cuts(d: int, K: int) -> Sizes:
