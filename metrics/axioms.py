@@ -77,12 +77,11 @@ def dummy_mass(case: Case, *, tolerance: float = TOLERANCE) -> Result:
     """
     checks.not_negative("tolerance", tolerance)
     effect = case.scene.once("single effects", lambda: alone(case))
-    p, _ = shares(case.values)
+    p = shares(case.values)
     none = effect <= tolerance * np.abs(case.scene.predictions)[:, None]
     size = np.abs(case.values)
     silent = size <= tolerance * np.nanmax(size, axis=1, keepdims=True)
-    mass = np.where(none, np.nan_to_num(p), 0).sum(axis=1) + 0 * p[:, 0]
-    return Result(mass, None, {"count": (none != silent).sum(axis=1)})
+    return Result((p * none).sum(axis=1), None, {"count": (none != silent).sum(axis=1)})
 
 
 @metric

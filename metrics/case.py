@@ -430,14 +430,12 @@ def score(name: str, case: Case, core: Callable[..., Any], options: dict[str, An
     case.scene.forget()
     made = core(case, **options)
     result = made if isinstance(made, Result) else Result(made)
-    spent = case.scene.spent - before
-    scene = case.scene
-    values = np.asarray(result.values, np.float64)
+    scene, spent = case.scene, case.scene.spent - before
     return Score(
-        values, name, record.better, record.category,
+        result.values, name, record.better, record.category,
         removal=result.removal or ", ".join(scene.removals),
         output=result.output or scene.output,
-        evaluations=-(-spent // max(1, len(values))),
+        evaluations=-(-spent // max(1, len(result.values))),
         curve=result.curve, info=result.info,
     )  # fmt: skip
 

@@ -61,7 +61,9 @@ def explained(
     if explain is not None and not callable(explain):
         raise TypeError(f"explain must be a function (model, x, target) -> array, not {explain!r}")
     if explain is not None:
-        rows, m = _like(scene.x, x), len(index)
+        # an array where x was one: for modules rows are kept as tensors
+        rows = x if is_tensor(scene.x) or not is_tensor(x) else on_host(x)
+        m = len(index)
         size = scene.batch_size or batch_rows(seen.model, seen.inputs, seen.outputs.shape[1])
         size = m if isinstance(explain, RandomExplain) else size  # or batches would change it
         blocks = [slice(start, start + size) for start in range(0, max(m, 1), size)]
@@ -79,11 +81,6 @@ def explained(
             f"explanation that is scored has {case.flat.shape[1]} numbers for each"
         )
     return flat
-
-
-def _like(given: Any, x: Any) -> Any:
-    """Rows as an array where x was one: for modules they are kept as tensors."""
-    return x if is_tensor(given) or not is_tensor(x) else on_host(x)
 
 
 def _repeat(

@@ -117,7 +117,7 @@ class Report:
         """Explanations, their scores (E, n) as more is better, and the size of all scores (n,)."""
         every = [n for n in self.names if (metric, n) in self.scores]
         mine = [n for n in every if n not in self.controls]
-        sign = 1 if self[metric, self.names[0]].better == "higher" else -1
+        sign = 1 if self.better(metric) == "higher" else -1
         scores = {n: sign * self[metric, n].values for n in every}
         return mine, np.stack([scores[n] for n in mine]), sizes(np.stack([*scores.values()]))
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 
 from xai.metrics import checks
@@ -11,14 +9,13 @@ from xai.metrics.case import Case, metric
 from xai.metrics.score import Floats
 
 
-def shares(a: Floats) -> tuple[Floats, Any]:
-    """|a| as shares of its sum in each row, (n, d), NaN where all are 0; and the counts (n,)."""
-    present = ~np.isnan(a)
-    size = np.where(present, np.abs(a), 0.0)
+def shares(a: Floats) -> Floats:
+    """|a| as shares of its sum in each row, (n, d): NaN where all are 0, padding has none."""
+    size = np.where(np.isnan(a), 0.0, np.abs(a))
     largest = size.max(axis=1, keepdims=True)
     size /= np.where(largest > 0, largest, 1.0)  # so that no sum of huge ones is infinite
     total = size.sum(axis=1, keepdims=True)
-    return np.where(total > 0, size / np.where(total > 0, total, 1.0), np.nan), present.sum(axis=1)
+    return np.where(total > 0, size / np.where(total > 0, total, 1.0), np.nan)
 
 
 @metric
@@ -33,7 +30,7 @@ def complexity(case: Case) -> Floats:
     >>> complexity(None, None, np.array([[0.0, 1.0], [1.0, 1.0]])).values.round(3)
     array([0.   , 0.693])
     """
-    p, _ = shares(case.flat)
+    p = shares(case.flat)
     return np.asarray(0.0 - (p * np.log(np.where(p > 0, p, 1.0))).sum(axis=1))
 
 
@@ -49,10 +46,10 @@ def sparseness(case: Case) -> Floats:
     >>> sparseness(None, None, np.array([[0.0, 1.0], [1.0, 1.0]])).values
     array([0.5, 0. ])
     """
-    p, d = shares(case.flat)
-    ranked = np.sort(p, axis=1)  # padding counts as 0, and comes first
+    d = (~np.isnan(case.flat)).sum(axis=1)
+    p = np.sort(shares(case.flat), axis=1)  # padding comes first
     i = np.arange(1, p.shape[1] + 1) - (p.shape[1] - d)[:, None]
-    return np.asarray((np.where(i > 0, 2 * i - d[:, None] - 1, 0) * ranked).sum(axis=1) / d)
+    return np.asarray((np.where(i > 0, 2 * i - d[:, None] - 1, 0) * p).sum(axis=1) / d)
 
 
 @metric
@@ -74,7 +71,7 @@ def effective_complexity(case: Case, *, share: float = 0.9) -> Floats:
     """
     if not (checks.is_number(share) and 0 < share <= 1):
         raise ValueError(f"share={share!r}: expected a fraction in (0, 1]")
-    p, _ = shares(case.flat)
+    p = shares(case.flat)
     held = np.cumsum(-np.sort(-p, axis=1), axis=1)
     fewest = (held < share * (1 - 1e-12)).sum(axis=1) + 1.0
     return np.where(np.isnan(p).any(axis=1), np.nan, fewest)
