@@ -98,7 +98,7 @@ RECORDS: tuple[Record, ...] = (
            "max (‖Δa‖/‖a‖)/(‖Δh‖/‖h‖), h the outputs", "N ex + N", "explain",
            "Agarwal et al. 2022"),
     Record("relative_representation_stability", "robustness", _ROBUST, "lower",
-           "the same with h a layer's", "N ex + 2N", "explain, torch, layer",
+           "the same with h a layer's", "N ex + N", "explain, torch, layer",
            "Agarwal et al. 2022"),
     Record("shift_consistency", "robustness", _ROBUST, "lower",
            "‖a(½x + ½z) − ½a(x) − ½a(z)‖/‖a(x)‖", "2N ex", "explain, data", "Li et al. 2022 (DRE)"),

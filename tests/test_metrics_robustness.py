@@ -216,7 +216,9 @@ def test_representations_of_a_linear_layer():
     given = {"explain": explain, "radius": 0.01, "target": 0}
     hidden = metrics.relative_representation_stability(net, x, 2 * x, layer="0", **given)
     for name in ("relative_input_stability", "relative_output_stability"):
-        assert_allclose(getattr(metrics, name)(net, x, 2 * x, **given).values, hidden.values)
+        score = getattr(metrics, name)(net, x, 2 * x, **given)
+        assert_allclose(score.values, hidden.values)
+        assert score.evaluations + 1 == hidden.evaluations  # the row itself: copies run once
     assert_allclose(hidden.values, 1)
     assert not net[0]._forward_hooks
     with pytest.raises(TypeError, match="torch"):
