@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Container, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from itertools import chain, combinations, count
 from typing import Any
@@ -137,19 +138,21 @@ def meta_check(
         for i in range(randoms):
             attribution = replaced(like, lambda values, i=i: random_like(values, seed + i))
             chance.append(sign * scored(scene, attribution, RandomExplain(seed + i, width)))
+        tables: dict[str, Floats] = {}
+        for removal in removals:
+            again = scene_of_all(model, x, named, common | {"removal": removal})
+            # most often the first is the scene's, whose values are known
+            with nullcontext(scene) if removal is common["removal"] else again as other:
+                rows = [scored(other, e, explain.get(n)) for n, e in named.items()]
+                others = [replaced(e, np.negative) for e in named.values()]
+                others += [replaced(like, lambda values: random_like(values, seed))]
+                rows += [scored(other, e, RandomExplain(seed, width)) for e in others]
+                tables[_untaken(repr(other.setting.recipe.removal), tables)] = np.stack(rows)
     means = {n: [sign * mean(v)] for n, v in own.items()}
-    for other in range(1, seeds):
-        with scene_of_all(model, x, named, common | {"seed": seed + other}) as scene:
+    for further in range(1, seeds):
+        with scene_of_all(model, x, named, common | {"seed": seed + further}) as scene:
             for n, e in named.items():
                 means[n].append(mean(scored(scene, e, explain.get(n))))
-    tables: dict[str, Floats] = {}
-    for removal in removals:
-        with scene_of_all(model, x, named, common | {"removal": removal}) as scene:
-            rows = [scored(scene, e, explain.get(n)) for n, e in named.items()]
-            others = [replaced(e, np.negative) for e in named.values()]
-            others += [replaced(like, lambda values: random_like(values, seed))]
-            rows += [scored(scene, e, RandomExplain(seed, width)) for e in others]
-            tables[_untaken(repr(scene.setting.recipe.removal), tables)] = np.stack(rows)
     return MetaCheck(
         label,
         record.better,

@@ -176,6 +176,9 @@ def test_no_subset_is_evaluated_twice_alone_or_beside_noise(counting):
     for score in (
         lambda model: metrics.infidelity(model, x, x, removal=ZERO, samples=50),
         lambda model: metrics.meta_check(model, x, {"a": x}, "mu_fidelity", removal=ZERO, seeds=1),
+        lambda model: metrics.meta_check(
+            model, x, {"a": x}, "mu_fidelity", removals=[ZERO], seeds=1
+        ),
     ):
         model = counting(lambda x: np.sin(x).sum(axis=1))
         score(model)
