@@ -10,13 +10,14 @@ import numpy as np
 
 from xai import streams
 from xai.game import Game
+from xai.known import keys_of
 from xai.methods import Method
 from xai.metrics import checks
 from xai.metrics.attributed import in_its_own_game
-from xai.metrics.case import Case, Result, metric
+from xai.metrics.case import Case, Result, metric, padded
 from xai.metrics.models import composed
 from xai.metrics.numerics import ratio
-from xai.metrics.paths import alone, pieces
+from xai.metrics.paths import alone
 from xai.metrics.perturb import Explain, by_element, explained, fixed, lengths, moved
 from xai.metrics.score import Floats
 from xai.metrics.simplicity import shares
@@ -113,24 +114,27 @@ def symmetry_gap(case: Case, *, samples: int = 16, tolerance: float = TOLERANCE)
     checks.count("samples", samples)
     checks.not_negative("tolerance", tolerance)
 
-    def of(game: Game, a: Floats) -> Floats:
+    def of(place: int, game: Game, a: Floats) -> Floats:
         d = game.n_players
         if d > MOST_PLAYERS:
             raise ValueError(
                 f"symmetry_gap compares all pairs of players, and there are {d}: pass players= "
                 f"for at most {MOST_PLAYERS}, such as Patches(16) for images"
             )
-        S = _contexts(d, samples, case.scene.seed)
-        values = np.empty((game.n_rows, len(S) * d))
-        eye = np.eye(d, dtype=bool)
-        for rows, part in pieces(game, len(S) * d):
-            at = np.arange(len(S) * d)[part]
-            values[rows, part] = game.grid(rows, S[at // d] | eye[at % d], None)[:, :, 0]
+        S, eye = _contexts(d, samples, case.scene.seed), np.eye(d, dtype=bool)
+        keys = keys_of(S)[:, None] + np.where(S, np.uint64(0), keys_of(eye))  # of S ∪ i
+
+        def kept(new: Any) -> Any:
+            at = new // game.n_rows
+            return S[at // d] | eye[at % d]
+
+        values = case.scene.values(place, keys.reshape(-1, 1), kept).T
         met = reduce(np.logical_or, map(_outside, S)) & ~eye
         pairs = zip(values.reshape(-1, len(S), d), a, strict=True)
         return np.array([_gap(v, own, S, met, tolerance) for v, own in pairs])
 
-    return np.asarray(case.per_row(of))
+    parts = [(rows, of(place, game, a)) for place, (rows, game, a) in enumerate(case.games())]
+    return padded(parts, case.scene.n)
 
 
 def _gap(values: Floats, a: Floats, S: Any, met: Any, tolerance: float) -> float:

@@ -258,7 +258,7 @@ def road(case: Case, *, steps: int | None = None) -> Result:
     >>> road(f, x, a, steps=6).mean() > 0
     True
     """
-    if case.scene.removal is None and case.scene.seen.axis is not None:
+    if case.scene.removal is None and case.scene.setting.axis is not None:
         case = case.changed("inpaint", removal=Inpaint(ROAD_NOISE), data=None)
     sizes = steps_of(case, steps)
     # with nothing left there is nothing to impute from

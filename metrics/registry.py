@@ -85,7 +85,7 @@ RECORDS: tuple[Record, ...] = (
            "error as a surrogate in a neighbourhood; R²", "Nm + 1",
            paper="Han, Srinivas & Lakkaraju 2022"),
     Record("monotonicity_correlation", "agreement", _AGREEMENT, "higher",
-           "rank correlation of |a_i| and EΔ_i²", "dm + 2", paper="Nguyen & Martínez 2020"),
+           "rank correlation of |a_i| and EΔ_i²", "dm + 1", paper="Nguyen & Martínez 2020"),
     Record("max_sensitivity", "robustness", _ROBUST, "lower", "max ‖Δa‖/‖a‖", "N ex", "explain",
            "Yeh et al. 2019; Bhatt, Weller & Moura 2020"),
     Record("avg_sensitivity", "robustness", _ROBUST, "lower", "mean ‖Δa‖/‖a‖", "N ex", "explain",
