@@ -293,7 +293,7 @@ def monotonicity_correlation(case: Case) -> Floats:
     >>> round(monotonicity_correlation(f, np.ones((1, 3)), a, removal="baseline").mean(), 3)
     1.0
     """
-    squares = case.scene.once("single squares", lambda: alone(case, np.square))
+    squares = alone(case)[:, 1]
     out = np.full(case.scene.n, np.nan)
     for rows, game, a in case.games():
         sizes = np.sqrt(squares[rows][:, : game.n_players])  # of like order; small ones stay

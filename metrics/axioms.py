@@ -77,7 +77,7 @@ def dummy_mass(case: Case, *, tolerance: float = TOLERANCE) -> Result:
     (0.25, array([1]))
     """
     checks.not_negative("tolerance", tolerance)
-    effect = case.scene.once("single effects", lambda: alone(case))
+    effect = alone(case)[:, 0]
     p = shares(case.values)
     none = effect <= tolerance * np.abs(case.scene.predictions)[:, None]
     size = np.abs(case.values)

@@ -184,16 +184,21 @@ def one_gone(game: Game, players: Places, draws: Places) -> Iterator[tuple[Place
         yield rows, part, values.reshape(len(rows), -1, m)
 
 
-def alone(case: Case, size: Callable[[Floats], Floats] = np.abs) -> Floats:
-    """``E size(f(x) − f(x with one player removed))`` over draws, for every player: (n, d)."""
-    parts = []
-    for own, game, _ in case.games():
-        full, out = case.scene.predictions[own], np.empty((game.n_rows, game.n_players))
-        every, draws = np.arange(game.n_players), np.arange(game.n_draws)
-        for rows, part, values in one_gone(game, every, draws):
-            out[rows, part] = size(full[rows, None, None] - values).mean(axis=2)
-        parts.append((own, out))
-    return padded(parts, case.scene.n)
+def alone(case: Case) -> Floats:
+    """``E|Δ|`` and ``EΔ²`` over draws, of what every single player's removal takes: (n, 2, d)."""
+
+    def make() -> Floats:
+        parts = []
+        for own, game, _ in case.games():
+            full, out = case.scene.predictions[own], np.empty((game.n_rows, 2, game.n_players))
+            every, draws = np.arange(game.n_players), np.arange(game.n_draws)
+            for rows, part, values in one_gone(game, every, draws):
+                gap = full[rows, None, None] - values
+                out[rows, :, part] = np.stack([np.abs(gap), gap**2], axis=1).mean(axis=3)
+            parts.append((own, out))
+        return padded(parts, case.scene.n)
+
+    return case.scene.once("alone", make)
 
 
 def changes(case: Case, first: str, sizes: Cuts) -> Floats:

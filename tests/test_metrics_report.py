@@ -181,6 +181,9 @@ def test_no_subset_is_evaluated_twice_alone_or_beside_noise(counting):
         ),
         lambda model: metrics.symmetry_gap(model, x, x, removal=ZERO, samples=50),
         lambda model: metrics.monotonicity_correlation(model, x, x, removal=ZERO),
+        lambda model: metrics.evaluate(
+            model, x, {"a": x}, ["dummy_mass", "monotonicity_correlation"], removal=ZERO
+        ),
         lambda model: metrics.road(model, x, x, data=np.arange(12.0).reshape(2, 6)),
     ):
         model = counting(lambda x: np.sin(x).sum(axis=1))
