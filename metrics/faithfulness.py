@@ -280,7 +280,8 @@ def road(case: Case, *, steps: int | None = None) -> Result:
 def monotonicity(case: Case, *, steps: int | None = None) -> Result:
     """1 where no step down is made as players are put back, least important first; else 0.
 
-    Arya et al. 2019, from the baseline up. Falls below 1e-9 of the curve's size are rounding.
+    Arya et al. 2019, from the baseline up. Falls below 1e-9 of the curve's size, or what the
+    model's precision cannot tell apart, are rounding.
 
     Examples
     --------
@@ -293,7 +294,8 @@ def monotonicity(case: Case, *, steps: int | None = None) -> Result:
     """
     K = steps_of(case, steps)
     curve = along(case, "removed", lambda d: d - cuts(d, K(d)))
-    falls = np.diff(curve, axis=1) < -1e-9 * np.nanmax(np.abs(curve), axis=1, keepdims=True)
+    part = max(1e-9, case.scene.games[0][1].rounding)
+    falls = np.diff(curve, axis=1) < -part * np.nanmax(np.abs(curve), axis=1, keepdims=True)
     return Result(~falls.any(axis=1) * 1.0, curve)
 
 

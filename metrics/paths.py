@@ -185,17 +185,23 @@ def both_ends(case: Case, sizes: Callable[[int], Sizes]) -> tuple[Floats, Floats
 
 
 def alone(case: Case, size: Callable[[Floats], Floats] = np.abs) -> Floats:
-    """``E size(f(x) − f(x with one player removed))`` over draws, for every player: (n, d)."""
+    """``E size(f(x) − f(x with one player removed))`` over draws, for every player: (n, d).
+
+    What rounding may be is 0: the same row has other last digits in a batch of another size.
+    """
 
     def of(game: Game, a: Floats) -> Floats:
         d, m = game.n_players, game.n_draws
         out = np.empty((game.n_rows, d))
         full = game.value(np.arange(game.n_rows), np.ones((game.n_rows, d), bool))[:, 0]
+        largest = np.abs(full)
         for rows, part in pieces(game, d, m):
             kept = np.repeat(np.arange(d)[part, None] != np.arange(d), m, axis=0)
             values = game.grid(rows, kept, np.tile(np.arange(m), len(kept) // m))[:, :, 0]
             gap = full[rows, None, None] - values.reshape(len(rows), -1, m)
             out[rows, part] = size(gap).mean(axis=2)
+            largest[rows] = np.maximum(largest[rows], np.abs(values).max(axis=1))
+        out[out <= size(game.rounding * largest)[:, None]] = 0
         return out
 
     return np.asarray(case.per_row(of))
