@@ -250,10 +250,12 @@ def kind_of(explanation: Any) -> Kind:
     """Whether an attribution is a derivative in the inputs ("slope") or a difference of f."""
     if not isinstance(explanation, Explanation):
         return "effect"
-    derivative = (
-        explanation.summary.startswith("Gradient(") and "wrt='input'" in explanation.summary
-    )
-    return "slope" if derivative or explanation.method == "c_lime" else "effect"
+    summary = explanation.summary
+    derivative = summary.startswith("Gradient(") and "wrt='input'" in summary
+    # a fit to derivatives in the removal's noise, or of values to that noise (C-LIME)
+    to_noise = "at='removed'" in summary or "displacements=True" in explanation.removal
+    fitted = summary.startswith("LinearFit(") and to_noise
+    return "slope" if derivative or fitted else "effect"
 
 
 def _as_effect(case: Case, wanted: str) -> Case:
