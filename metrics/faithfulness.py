@@ -196,7 +196,8 @@ def irof(case: Case, *, segments: int = SEGMENTS, steps: int | None = None) -> R
     """Area over the relative curve of superpixels: ``1 − ∫ D / f(x)``.
 
     Rieger & Hansen 2020. SLIC's superpixels, about `segments` of them, ranked by their mean value
-    (needs scikit-image); a table's own players. NaN where f(x) = 0.
+    (needs scikit-image); a table's own players. NaN where f(x) = 0; where it is negative, relative
+    to its size, ``−1 − ∫ D / |f(x)|``, so that a fall is a gain there, too.
 
     Examples
     --------
@@ -210,8 +211,8 @@ def irof(case: Case, *, segments: int = SEGMENTS, steps: int | None = None) -> R
         case = case.changed(("slic", segments), players=Superpixels(segments))
     by_mean = case.once("by mean", lambda: _by_mean(case))
     curve = deletion_curve(by_mean, steps_of(case, steps, all_players=True))
-    relative = ratio(curve, curve[:, :1])
-    return Result(1 - trapezoid(relative), relative)
+    relative = ratio(curve, np.abs(curve[:, :1]))
+    return Result(relative[:, 0] - trapezoid(relative), relative)
 
 
 def _by_mean(case: Case) -> Case:

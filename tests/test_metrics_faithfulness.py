@@ -178,6 +178,18 @@ def test_irof_is_relative_and_by_mean(images):
     assert_allclose(table.curve, [[1, 6 / 9, 0, 0]])
 
 
+def test_irof_of_a_negative_prediction_rewards_the_same_order(rows):
+    """A fall from −2 to −4 is one of a prediction's size, not a relative value of 2."""
+    x, a = np.abs(rows), np.abs(rows) * W
+    f = lambda z: z @ W - 60  # noqa: E731
+    right, wrong = (metrics.irof(f, x, s * a, removal="baseline") for s in (1, -1))
+    falls = np.cumsum(-np.sort(-a, axis=1), axis=1)
+    assert_allclose(right.curve[:, 1:], (f(x)[:, None] - falls) / -f(x)[:, None])
+    area = np.trapezoid(np.c_[np.zeros(6), falls], dx=1 / 5)
+    assert_allclose(right.values, area / -f(x))
+    assert (right.values > wrong.values).all()
+
+
 def test_nothing_predicted_has_no_relative_curve(rows):
     score = metrics.irof(lambda x: np.zeros(len(x)), rows, rows, removal="baseline")
     assert score.undefined == 6
