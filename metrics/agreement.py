@@ -187,6 +187,10 @@ def infidelity(
 def _fit(case: Case, size: Amount | None, samples: int) -> Fit:
     checks.count("samples", samples, least=2)
     if adds_noise(case.scene.setting.recipe.removal):
+        if size is not None:
+            raise ValueError(
+                f"subset_size={size!r} counts removed players, and noise moves all: leave it out"
+            )
         return perturbed(case, samples)
     both = by_subset(
         case, _sized(case, size, samples), lambda said, done: np.stack([said, done], axis=1)

@@ -268,6 +268,13 @@ def test_infidelity_draws_anew_with_each_seed_and_comes_nearer_with_more():
     assert errors(2000) < 0.1
 
 
+@pytest.mark.parametrize("name", ["infidelity", "lfa_error"])
+def test_noise_has_no_subsets(rows, name):
+    slope = {"kind": "slope"} if name == "lfa_error" else {}
+    with pytest.raises(ValueError, match="subset_size=2 counts removed players, and noise moves"):
+        getattr(metrics, name)(linear, rows, rows, removal=Noise(0.5), subset_size=2, **slope)
+
+
 def test_slopes_of_players_are_shared_out_among_their_elements():
     """An array of patches, where noise moves pixels; one of pixels is taken as it is."""
     rng = np.random.default_rng(0)
