@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose
+from sklearn.linear_model import LogisticRegression
 
 import xai
 from xai import metrics
@@ -202,6 +203,42 @@ def test_an_explanations_own_players_removal_and_class_are_used(cancer):
     assert score.curve.shape == (4, 4)
     assert_allclose(score.curve[:, 0], e.predictions)
     assert_allclose(score.curve[:, -1], e.base_values)
+
+
+def test_an_explanations_options_are_part_of_its_removal_and_behavior(rows):
+    half = xai.explain(interacting, rows, "exact_shapley", removal="baseline", value=0.5)
+    for name in ("deletion", "infidelity", "faithfulness_estimate"):
+        found = getattr(metrics, name)(interacting, rows, half)
+        want = getattr(metrics, name)(interacting, rows, half, removal=Baseline(0.5))
+        assert found.removal == "Baseline(value=0.5)"
+        np.testing.assert_array_equal(found.values, want.values)
+    assert metrics.completeness_gap(interacting, rows, half).evaluations == 0  # its own game
+
+    f, x = LogisticRegression().fit(rows, [0, 1, 2] * 2), rows
+    for options in ({"output": "log_odds"}, {"behavior": "margin", "output": "logit"}):
+        e = xai.explain(f, x, "exact_shapley", data=x, **options)
+        score = metrics.deletion(f, x, e)
+        assert score.output == e.behavior != "Prediction(output='auto')"
+        assert_allclose(score.curve[:, [0, -1]], np.stack([e.predictions, e.base_values], axis=1))
+
+
+def test_a_methods_own_behavior_is_the_explanations(rows):
+    """A loss of the true label, where the predicted class' probability was scored by its parts."""
+    y = np.array([0, 1, 2] * 2)
+    f, given = LogisticRegression().fit(rows, y), {"data": rows, "y": y}
+    e = xai.explain(f, rows, "loss_shap", **given)
+    score = metrics.insertion(f, rows, e)
+    assert score.output == "PredictionLoss(loss='auto', clip=0.0)"
+    assert_allclose(score.curve[:, [0, -1]], np.stack([e.base_values, e.predictions], axis=1))
+    assert metrics.completeness_gap(f, rows, e).evaluations == 0
+    other = xai.explain(f, rows, "exact_shapley", **given)
+    both = metrics.evaluate(
+        f, rows, {"loss": e, "class": other}, ["insertion"], target=other.target
+    )
+    assert both["insertion", "loss"].output == "Prediction(output='auto')"
+    asked = xai.explain(f, rows, "exact_shapley", behavior="margin", **given)
+    with pytest.raises(ValueError, match="differ in behavior"):
+        metrics.evaluate(f, rows, {"loss": e, "margin": asked}, ["insertion"], target=other.target)
 
 
 def test_a_metric_costs_its_curve(rows, counting):
