@@ -105,6 +105,12 @@ def own_keywords(explanation: Explanation, given: dict[str, Any], x: Any) -> dic
     recipe = explanation.recipe or {}
     names = ("y", "data", "feature_names", "categorical")
     own = {name: recipe[name] for name in names if recipe.get(name) is not None}
+    known = ("unknown", repr(Method.behavior))
+    if explanation.recipe is None and "behavior" not in given and explanation.behavior not in known:
+        raise ValueError(
+            f"the explanation is of {explanation.behavior}, and holds no more of it than the name "
+            "(it was loaded, or aggregated): pass behavior="
+        )
     own["behavior"] = _own_behavior(recipe)
     if explanation.target.ndim == 1:
         own["target"] = target_of(explanation)

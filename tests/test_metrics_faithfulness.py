@@ -241,6 +241,19 @@ def test_a_methods_own_behavior_is_the_explanations(rows):
         metrics.evaluate(f, rows, {"loss": e, "margin": asked}, ["insertion"], target=other.target)
 
 
+def test_a_loaded_explanation_of_another_behavior_asks_for_it(rows, tmp_path):
+    """It has no recipe: the prediction was scored in place of what it explains."""
+    f = LogisticRegression().fit(rows, [0, 1, 2] * 2)
+    e = xai.explain(f, rows, "exact_shapley", data=rows, behavior="margin")
+    e.save(tmp_path / "e.npz")
+    loaded = xai.load(tmp_path / "e.npz")
+    with pytest.raises(ValueError, match=r"of Margin\(output='auto'\).*pass behavior="):
+        metrics.deletion(f, rows, loaded, data=rows)
+    score = metrics.deletion(f, rows, loaded, data=rows, behavior="margin")
+    np.testing.assert_array_equal(score.values, metrics.deletion(f, rows, e).values)
+    assert metrics.complexity(None, None, loaded).undefined == 0
+
+
 def test_a_metric_costs_its_curve(rows, counting):
     model = counting(linear)
     score = metrics.deletion(model, rows, rows, removal="baseline")
