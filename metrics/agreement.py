@@ -188,6 +188,10 @@ def _said_and_done(case: Case, size: Amount | None, samples: int) -> tuple[Float
     """
     checks.count("samples", samples, least=2)
     if adds_noise(case.scene.setting.recipe.removal):
+        if size is not None:
+            raise ValueError(
+                f"subset_size={size!r} counts removed players, and noise moves all: leave it out"
+            )
         both = perturbed(case, samples)
     else:
         both = by_subset(case, _sized(case, size, samples), lambda *two: np.stack(two, axis=1))
@@ -251,10 +255,12 @@ def kind_of(explanation: Any) -> Kind:
     """Whether an attribution is a derivative in the inputs ("slope") or a difference of f."""
     if not isinstance(explanation, Explanation):
         return "effect"
-    derivative = (
-        explanation.summary.startswith("Gradient(") and "wrt='input'" in explanation.summary
-    )
-    return "slope" if derivative or explanation.method == "c_lime" else "effect"
+    summary = explanation.summary
+    derivative = summary.startswith("Gradient(") and "wrt='input'" in summary
+    # a fit to derivatives in the removal's noise, or of values to that noise (C-LIME)
+    to_noise = "at='removed'" in summary or "displacements=True" in explanation.removal
+    fitted = summary.startswith("LinearFit(") and to_noise
+    return "slope" if derivative or fitted else "effect"
 
 
 def _as_effect(case: Case, wanted: str) -> Case:

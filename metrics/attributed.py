@@ -4,19 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import replace
+from dataclasses import fields, is_dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from xai.again import options_of
 from xai.archive import as_array
 from xai.explanation import Explanation
 from xai.foreign import converted
 from xai.inputs import is_tensor, on_host
-from xai.methods import Method
+from xai.methods import Method, find
 from xai.metrics.score import Floats
 from xai.players import Pixels
+from xai.recipe import part_with_options
 from xai.setting import Setting
 from xai.targets import Label, Sole, one_index
 
@@ -105,24 +107,51 @@ def own_keywords(explanation: Explanation, given: dict[str, Any], x: Any) -> dic
     recipe = explanation.recipe or {}
     names = ("y", "data", "feature_names", "categorical")
     own = {name: recipe[name] for name in names if recipe.get(name) is not None}
-    own["behavior"] = _asked(recipe, "behavior")
+    known = ("unknown", repr(Method.behavior))
+    if explanation.recipe is None and "behavior" not in given and explanation.behavior not in known:
+        raise ValueError(
+            f"the explanation is of {explanation.behavior}, and holds no more of it than the name "
+            "(it was loaded, or aggregated): pass behavior="
+        )
+    own["behavior"] = _own_behavior(recipe)
     if explanation.target.ndim == 1:
         own["target"] = target_of(explanation)
     if explanation.channel_axis is not None:
         own["channel_axis"] = explanation.channel_axis
     own["players"] = _own_players(explanation)
     if "data" not in own and "data" not in given:
-        own["removal"] = _asked(recipe, "removal")
+        own["removal"] = asked(recipe, "removal")
     return {name: value for name, value in own.items() if value is not None}
 
 
-def _asked(recipe: Mapping[str, Any], part: str) -> Any:
-    """A removal or behavior that was asked for, by itself or in a method of the user's own."""
-    method = recipe.get("method")
-    if recipe.get(part) is not None or not isinstance(method, Method):
-        return recipe.get(part)
-    own = getattr(method, part)
-    return None if own == getattr(Method, part) else own  # as where nothing is asked for
+def asked(recipe: Mapping[str, Any], part: str) -> Any:
+    """A removal or behavior that was asked for: by itself, in a Method, or by a behavior's options.
+
+    With its own options, as `explain` takes them: ``removal="baseline", value=0.5``.
+    """
+    given, method, options = recipe.get(part), recipe.get("method"), options_of(recipe)
+    if given is None and isinstance(method, Method):
+        own = getattr(method, part)
+        given = None if own == getattr(Method, part) else own  # as where nothing is asked for
+    if given is not None:
+        return part_with_options(given, part, options)
+    if part == "removal":
+        return None
+    own = _methods_behavior(recipe)
+    with_options = part_with_options(own, part, options)
+    return None if with_options is own else with_options
+
+
+def _own_behavior(recipe: Mapping[str, Any]) -> Any:
+    """The behavior that was explained; None for the prediction as it stands."""
+    given = asked(recipe, "behavior")
+    own = _methods_behavior(recipe) if given is None else given
+    return None if own == Method.behavior else own
+
+
+def _methods_behavior(recipe: Mapping[str, Any]) -> Any:
+    method = recipe.get("method", Method())
+    return find("shapley" if isinstance(method, str) and method == "auto" else method).behavior
 
 
 def check_rows(explanation: Explanation, n: int) -> None:
@@ -182,11 +211,18 @@ def in_its_own_game(explanation: Any, scene: Scene) -> bool:
     if not isinstance(explanation, Explanation) or np.isnan(explanation.base_values).any():
         return False
     recipe = explanation.recipe or {}
-    asked = {part: _asked(recipe, part) for part in ("removal", "behavior")}
-    asked |= {name: recipe.get(name) for name in ("data", "y")}
-    same = all(getattr(scene, p) is None or getattr(scene, p) is asked[p] for p in asked)
+    own = {"removal": asked(recipe, "removal"), "behavior": _own_behavior(recipe)}
+    own |= {name: recipe.get(name) for name in ("data", "y")}
+    same = all(getattr(scene, p) is None or _alike(getattr(scene, p), own[p]) for p in own)
     same &= scene.players is None or np.array_equal(scene.players, _own_players(explanation))
     return same and (scene.target is None or np.array_equal(scene.target, explanation.target))
+
+
+def _alike(a: Any, b: Any) -> bool:
+    """The same, or made of the very same settings."""
+    if a is b or type(a) is not type(b) or not is_dataclass(a):
+        return a is b
+    return all(getattr(a, f.name) is getattr(b, f.name) for f in fields(a))
 
 
 def _own_players(explanation: Explanation) -> Any:

@@ -13,7 +13,7 @@ from xai.explanation import Explanation
 from xai.foreign import converted
 from xai.inputs import read
 from xai.methods import Method
-from xai.metrics.attributed import by_place, numbers_of, own_keywords
+from xai.metrics.attributed import asked, by_place, numbers_of, own_keywords
 from xai.metrics.case import SCENE_OPTIONS, Case, Scene, one_output, score, split
 from xai.metrics.controls import RANDOM, RandomExplain, explaining, random_like, replaced
 from xai.metrics.registry import Record, find
@@ -61,7 +61,8 @@ def evaluate(
         How to explain again, where an explanation is an array.
     **common : data, removal, behavior, players, target, seed, …, as for every metric
         What is not given is the first explanation's own; where explanations have different
-        players, every element (pixel) is one.
+        players, every element (pixel) is one, and where methods explain different behaviors, but
+        were asked for none, the prediction is scored.
 
     Examples
     --------
@@ -212,9 +213,10 @@ def scene_of_all(model: Any, x: Any, named: dict[str, Any], common: dict[str, An
     for name in ("target", "behavior", "players"):
         if name in given or all(_same(k.get(name), own[0].get(name)) for k in own):
             continue
-        if name != "players":
+        told = name == "behavior" and any(asked(e.recipe or {}, name) is not None for e in ours)
+        if name == "target" or told:
             raise ValueError(f"the explanations differ in {name}: pass {name}= to score them by")
-        merged.pop("players", None)
+        merged.pop(name, None)
     scene = Scene(model, x, **(merged | given))
     scene.shares = True
     return scene

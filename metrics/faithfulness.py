@@ -190,7 +190,8 @@ def irof(case: Case, *, segments: int = SEGMENTS, steps: int | None = None) -> R
     """Area over the relative curve of superpixels: ``1 − ∫ D / f(x)``.
 
     Rieger & Hansen 2020. SLIC's superpixels, about `segments` of them, ranked by their mean value
-    (needs scikit-image); a table's own players. NaN where f(x) = 0.
+    (needs scikit-image); a table's own players. NaN where f(x) = 0; where it is negative, relative
+    to its size, ``−1 − ∫ D / |f(x)|``, so that a fall is a gain there, too.
 
     Examples
     --------
@@ -204,8 +205,8 @@ def irof(case: Case, *, segments: int = SEGMENTS, steps: int | None = None) -> R
         case = case.changed(("slic", segments), players=Superpixels(segments))
     by_mean = case.once("by mean", lambda: _by_mean(case))
     curve = along(by_mean, "removed", steps_of(case, steps, all_players=True))
-    relative = ratio(curve, curve[:, :1])
-    return Result(1 - trapezoid(relative), relative)
+    relative = ratio(curve, np.abs(curve[:, :1]))
+    return Result(relative[:, 0] - trapezoid(relative), relative)
 
 
 def _by_mean(case: Case) -> Case:
@@ -270,7 +271,8 @@ def road(case: Case, *, steps: int | None = None) -> Result:
 def monotonicity(case: Case, *, steps: int | None = None) -> Result:
     """1 where no step down is made as players are put back, least important first; else 0.
 
-    Arya et al. 2019, from the baseline up. Falls below 1e-9 of the curve's size are rounding.
+    Arya et al. 2019, from the baseline up. Falls below 1e-9 of the curve's size, or what the
+    model's precision cannot tell apart, are rounding.
 
     Examples
     --------
@@ -283,7 +285,8 @@ def monotonicity(case: Case, *, steps: int | None = None) -> Result:
     """
     sizes = steps_of(case, steps)
     curve = along(case, "removed", lambda d: d - sizes(d))
-    falls = np.diff(curve, axis=1) < -1e-9 * np.nanmax(np.abs(curve), axis=1, keepdims=True)
+    part = max(1e-9, case.scene.games[0][1].rounding)
+    falls = np.diff(curve, axis=1) < -part * np.nanmax(np.abs(curve), axis=1, keepdims=True)
     return Result(~falls.any(axis=1) * 1.0, curve)
 
 

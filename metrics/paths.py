@@ -185,16 +185,23 @@ def one_gone(game: Game, players: Places, draws: Places) -> Iterator[tuple[Place
 
 
 def alone(case: Case) -> Floats:
-    """``E|Δ|`` and ``EΔ²`` over draws, of what every single player's removal takes: (n, 2, d)."""
+    """``E|Δ|`` and ``EΔ²`` over draws, of what every single player's removal takes: (n, 2, d).
+
+    What rounding may be is 0: the same row has other last digits in a batch of another size.
+    """
 
     def make() -> Floats:
         parts = []
         for own, game, _ in case.games():
             full, out = case.scene.predictions[own], np.empty((game.n_rows, 2, game.n_players))
             every, draws = np.arange(game.n_players), np.arange(game.n_draws)
+            largest = np.abs(full)
             for rows, part, values in one_gone(game, every, draws):
                 gap = full[rows, None, None] - values
                 out[rows, :, part] = np.stack([np.abs(gap), gap**2], axis=1).mean(axis=3)
+                largest[rows] = np.maximum(largest[rows], np.abs(values).max(axis=(1, 2)))
+            least = game.rounding * largest
+            out[out <= np.stack([least, least**2], axis=1)[:, :, None]] = 0
             parts.append((own, out))
         return padded(parts, case.scene.n)
 

@@ -254,6 +254,18 @@ def test_inpainting_solves_roads_equations(images, hole):
         np.testing.assert_array_equal(got[channel][kept], x[kept])
 
 
+@pytest.mark.parametrize(("share", "most"), [(0.2, 0.01), (0.05, 0.02), (0.02, 0.03)])
+def test_inpainting_between_few_pixels(share, most):
+    """The errors that are told of pixels kept here and there; the mean over masks."""
+    rng, errors = np.random.default_rng(0), []
+    for _ in range(8):
+        x, kept = rng.random((28, 28)), np.zeros((28, 28), bool)
+        kept.ravel()[rng.permutation(784)[: int(share * 784)]] = True
+        error = harmonic.filled(x[None, None], kept[None, None])[0, 0] - filled_by_hand(x, kept)
+        errors.append(np.sqrt((error[~kept] ** 2).mean()) / np.ptp(x))
+    assert np.mean(errors) < most
+
+
 def test_more_cycles_converge_to_roads_equations(images, monkeypatch):
     kept, worst = holes()["patches"], []
     expected = np.stack([filled_by_hand(x, kept) for x in images[0]])

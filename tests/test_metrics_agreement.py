@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from itertools import combinations
 
 import numpy as np
@@ -14,6 +15,7 @@ from xai import metrics
 from xai.metrics.subsets import of_halves
 from xai.removal import Baseline, Noise
 from xai.removal.base import Context, Draws
+from xai.summary import LinearFit
 
 W = np.array([3.0, -1.0, 0.5, 2.0, -2.5, 1.5])
 
@@ -214,6 +216,30 @@ def test_surrogates_of_a_linear_model_are_perfect(rows, a):
         metrics.lfa_error(linear, rows, a, kind="effect", removal=Noise(0.5))
 
 
+def test_a_fit_to_noise_has_slopes_and_one_to_coalitions_effects():
+    """Whatever the method is called: C-LIME's that removes otherwise, LIME's by displacement."""
+    torch = pytest.importorskip("torch")
+    torch.manual_seed(0)
+    f, x, zero = torch.nn.Linear(6, 1).double(), torch.randn(5, 6).double() + 1, Baseline(0.0)
+    moved, to_gradients = Noise(0.3, displacements=True), partial(LinearFit, "uniform", None)
+    for kind, method, parts in (
+        ("slope", "c_lime", {"removal": moved}),
+        ("slope", "lime", {"removal": moved}),
+        ("slope", "lime", {"summary": to_gradients(loss="gradient", at="removed")}),
+        ("effect", "lime", {"summary": to_gradients(loss="gradient", at="path")}),
+        ("effect", "lime", {}),
+        ("effect", "c_lime", {}),
+    ):
+        e = xai.explain(f, x, method, **{"removal": zero} | parts)
+        score = metrics.lfa_error(f, x, e, removal=zero)
+        assert (score.info["r2"] > 0.999).all()
+        want = metrics.lfa_error(f, x, e, removal=zero, kind=kind)
+        np.testing.assert_array_equal(score.values, want.values)
+        if kind == "effect":
+            with pytest.raises(ValueError, match="effects have no slopes"):
+                metrics.lfa_error(f, x, e, removal=Noise(0.5))
+
+
 def test_the_worst_error_and_r2_of_a_surrogate_are_those_of_all_subsets(rows, a):
     score = metrics.lfa_error(interacting, rows, a, removal="baseline", samples=64)
     S = np.arange(64)[:, None] >> np.arange(6) & 1 == 1
@@ -240,6 +266,13 @@ def test_infidelity_draws_anew_with_each_seed_and_comes_nearer_with_more():
 
     assert errors(2000) < 0.1 * np.sqrt(200) * errors(20)
     assert errors(2000) < 0.1
+
+
+@pytest.mark.parametrize("name", ["infidelity", "lfa_error"])
+def test_noise_has_no_subsets(rows, name):
+    slope = {"kind": "slope"} if name == "lfa_error" else {}
+    with pytest.raises(ValueError, match="subset_size=2 counts removed players, and noise moves"):
+        getattr(metrics, name)(linear, rows, rows, removal=Noise(0.5), subset_size=2, **slope)
 
 
 def test_slopes_of_players_are_shared_out_among_their_elements():

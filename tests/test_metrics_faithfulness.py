@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose
+from sklearn.linear_model import LogisticRegression
 
 import xai
 from xai import metrics
@@ -178,6 +179,18 @@ def test_irof_is_relative_and_by_mean(images):
     assert_allclose(table.curve, [[1, 6 / 9, 0, 0]])
 
 
+def test_irof_of_a_negative_prediction_rewards_the_same_order(rows):
+    """A fall from −2 to −4 is one of a prediction's size, not a relative value of 2."""
+    x, a = np.abs(rows), np.abs(rows) * W
+    f = lambda z: z @ W - 60  # noqa: E731
+    right, wrong = (metrics.irof(f, x, s * a, removal="baseline") for s in (1, -1))
+    falls = np.cumsum(-np.sort(-a, axis=1), axis=1)
+    assert_allclose(right.curve[:, 1:], (f(x)[:, None] - falls) / -f(x)[:, None])
+    area = np.trapezoid(np.c_[np.zeros(6), falls], dx=1 / 5)
+    assert_allclose(right.values, area / -f(x))
+    assert (right.values > wrong.values).all()
+
+
 def test_nothing_predicted_has_no_relative_curve(rows):
     score = metrics.irof(lambda x: np.zeros(len(x)), rows, rows, removal="baseline")
     assert score.undefined == 6
@@ -190,6 +203,55 @@ def test_an_explanations_own_players_removal_and_class_are_used(cancer):
     assert score.curve.shape == (4, 4)
     assert_allclose(score.curve[:, 0], e.predictions)
     assert_allclose(score.curve[:, -1], e.base_values)
+
+
+def test_an_explanations_options_are_part_of_its_removal_and_behavior(rows):
+    half = xai.explain(interacting, rows, "exact_shapley", removal="baseline", value=0.5)
+    for name in ("deletion", "infidelity", "faithfulness_estimate"):
+        found = getattr(metrics, name)(interacting, rows, half)
+        want = getattr(metrics, name)(interacting, rows, half, removal=Baseline(0.5))
+        assert found.removal == "Baseline(value=0.5)"
+        np.testing.assert_array_equal(found.values, want.values)
+    assert metrics.completeness_gap(interacting, rows, half).evaluations == 0  # its own game
+
+    f, x = LogisticRegression().fit(rows, [0, 1, 2] * 2), rows
+    for options in ({"output": "log_odds"}, {"behavior": "margin", "output": "logit"}):
+        e = xai.explain(f, x, "exact_shapley", data=x, **options)
+        score = metrics.deletion(f, x, e)
+        assert score.output == e.behavior != "Prediction(output='auto')"
+        assert_allclose(score.curve[:, [0, -1]], np.stack([e.predictions, e.base_values], axis=1))
+
+
+def test_a_methods_own_behavior_is_the_explanations(rows):
+    """A loss of the true label, where the predicted class' probability was scored by its parts."""
+    y = np.array([0, 1, 2] * 2)
+    f, given = LogisticRegression().fit(rows, y), {"data": rows, "y": y}
+    e = xai.explain(f, rows, "loss_shap", **given)
+    score = metrics.insertion(f, rows, e)
+    assert score.output == "PredictionLoss(loss='auto', clip=0.0)"
+    assert_allclose(score.curve[:, [0, -1]], np.stack([e.base_values, e.predictions], axis=1))
+    assert metrics.completeness_gap(f, rows, e).evaluations == 0
+    other = xai.explain(f, rows, "exact_shapley", **given)
+    both = metrics.evaluate(
+        f, rows, {"loss": e, "class": other}, ["insertion"], target=other.target
+    )
+    assert both["insertion", "loss"].output == "Prediction(output='auto')"
+    asked = xai.explain(f, rows, "exact_shapley", behavior="margin", **given)
+    with pytest.raises(ValueError, match="differ in behavior"):
+        metrics.evaluate(f, rows, {"loss": e, "margin": asked}, ["insertion"], target=other.target)
+
+
+def test_a_loaded_explanation_of_another_behavior_asks_for_it(rows, tmp_path):
+    """It has no recipe: the prediction was scored in place of what it explains."""
+    f = LogisticRegression().fit(rows, [0, 1, 2] * 2)
+    e = xai.explain(f, rows, "exact_shapley", data=rows, behavior="margin")
+    e.save(tmp_path / "e.npz")
+    loaded = xai.load(tmp_path / "e.npz")
+    with pytest.raises(ValueError, match=r"of Margin\(output='auto'\).*pass behavior="):
+        metrics.deletion(f, rows, loaded, data=rows)
+    score = metrics.deletion(f, rows, loaded, data=rows, behavior="margin")
+    np.testing.assert_array_equal(score.values, metrics.deletion(f, rows, e).values)
+    assert metrics.complexity(None, None, loaded).undefined == 0
 
 
 def test_a_metric_costs_its_curve(rows, counting):

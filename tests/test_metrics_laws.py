@@ -318,6 +318,33 @@ def test_neither_batch_size_nor_other_rows_change_a_score_of_a_module(name, rows
     assert_array_equal(x, rows)
 
 
+@pytest.mark.parametrize("name", ["dummy_mass", "monotonicity", "monotonicity_correlation"])
+def test_single_precision_is_no_effect(name):
+    """Columns without weight, of which a batch of another size has other last digits."""
+    torch = pytest.importorskip("torch")
+    torch.manual_seed(0)
+    net = torch.nn.Sequential(
+        torch.nn.Linear(24, 64), torch.nn.Tanh(), torch.nn.Linear(64, 64), torch.nn.ReLU(),
+        torch.nn.Linear(64, 1),
+    )  # fmt: skip
+    x, a = 8 * torch.randn(200, 24), np.random.default_rng(0).random((200, 24))
+    with torch.no_grad():
+        net[0].weight[:, :12] = 0
+        net[4].bias -= net(x).mean()  # some predictions are near 0, what they are made of is not
+        if name == "monotonicity":
+            x = x.abs() / 8
+            for part in (net[0], net[2], net[4]):
+                part.weight.abs_()
+    want = scored(name, net.double(), x.double(), a).values
+    if name == "monotonicity":
+        assert_array_equal(want, 1)
+    if name == "dummy_mass":
+        assert_allclose(want, a[:, :12].sum(axis=1) / a.sum(axis=1))
+    for batch_size in (None, 1, 7, 16):
+        found = scored(name, net.float(), x, a, batch_size=batch_size).values
+        assert_allclose(found, want, rtol=1e-6)
+
+
 def test_what_the_laws_of_images_leave_out_works_where_no_patch_divides_the_side():
     """Pairs of pixels, derivatives by each, and rows with the same explanation."""
     x, a = np.random.default_rng(0).random((2, 2, 7, 5, 1))

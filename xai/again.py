@@ -47,11 +47,17 @@ def rows_of(
 
 def keywords_of(function: Callable[..., Any], recipe: Mapping[str, Any]) -> dict[str, Any]:
     """A recipe as keywords of a function that takes some of `explain`'s, and its options in one."""
+    wanted = signature(function).parameters
+    own = {name: value for name, value in recipe.items() if name in wanted}
+    return own | {"options": options_of(recipe)}
+
+
+def options_of(recipe: Mapping[str, Any]) -> dict[str, Any]:
+    """Those keywords of a recipe that go to the method's parts."""
     from xai.explain import explain
 
-    wanted, named = signature(function).parameters, signature(explain).parameters
-    options = {name: value for name, value in recipe.items() if name not in named}
-    return {n: value for n, value in recipe.items() if n in wanted} | {"options": options}
+    named = signature(explain).parameters
+    return {name: value for name, value in recipe.items() if name not in named}
 
 
 def _baseline(

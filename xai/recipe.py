@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import fields, is_dataclass, replace
 from typing import Any
 
@@ -145,6 +145,13 @@ def with_options(
         parts[owner] = replace(parts[owner], **{name: value})
     players = parts.pop("players")
     return replace(recipe, **parts), players
+
+
+def part_with_options(given: Any, what: str, options: Mapping[str, Any]) -> Any:
+    """A removal or behavior with the options that set it; where none does, as it was given."""
+    part = _part(given, what)
+    own = {name: options[name] for name in _settings(part) if name in options}
+    return replace(part, **own) if own else given
 
 
 def _settings(part: Any) -> list[str]:
