@@ -533,6 +533,21 @@ def test_the_top_players_are_attacked(rows):
         metrics.top_k_attack(linear, x, x, k=5, explain=own)
 
 
+@pytest.mark.parametrize("norm", ["l2", "linf"])
+def test_attributions_that_are_constant_in_pieces_are_attacked(norm):
+    """Nothing changes near x, and a jump is as far as half the radius: no slope leads there."""
+    x = np.array([[0.0, 0.0], [50.0, 50.0]])
+    f = lambda z: z.sum(axis=1)  # noqa: E731
+    jumps = lambda model, z, target: np.where(np.abs(z) > 0.15, [1.0, 3.0], [2.0, 1.0])  # noqa: E731
+    given = {"radius": 0.3, "norm": norm, "explain": jumps}
+    a = jumps(f, x, None)
+    reached = metrics.distance_attack(f, x, a, **given)
+    assert reached.values[0] > 0 and reached.values[1] == 0
+    assert_array_equal(metrics.top_k_attack(f, x, a, k=1, **given).values, [1, 0])
+    size = np.linalg.norm(reached.info["delta"], np.inf if norm == "linf" else 2, axis=1)
+    assert (size <= 0.3 + 1e-12).all()
+
+
 def test_many_columns_are_attacked_along_random_directions():
     rng = np.random.default_rng(0)
     x, w = rng.normal(size=(2, 60)), rng.normal(size=60)
