@@ -434,7 +434,8 @@ def worst_case_bound(
         bound = radius * np.minimum(np.sqrt(d) * sigma, rows)
     if distance == "cosine":
         part = ratio(bound, lengths(case.flat))
-        inside = 1 - np.sqrt(1 - np.minimum(part, 1) ** 2)
+        square = np.minimum(part, 1) ** 2
+        inside = square / (1 + np.sqrt(1 - square))  # 1 − √(1 − square), which would lose digits
         bound = np.where(np.isnan(part), np.nan, np.where(part < 1, inside, 2.0))
     return Result(bound, None, {"sigma": sigma, "differentiated": held})
 

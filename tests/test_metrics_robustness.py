@@ -595,6 +595,15 @@ def test_the_cosine_bound_is_attained_where_the_attribution_is_the_row(radius):
     assert (x[2:] * turned).sum() < 0
 
 
+@pytest.mark.parametrize("radius", [1e-3, 1e-7, 1e-12])
+def test_the_cosine_bound_of_a_small_radius_is_half_the_square_of_the_angle(radius):
+    own = lambda model, rows, target: rows  # noqa: E731
+    x = np.array([[3.0, 4.0]])
+    given = {"radius": radius, "distance": "cosine", "explain": own, "step": 1e-3}
+    bound = metrics.worst_case_bound(lambda x: x.sum(axis=1), x, x, **given)
+    assert_allclose(bound.values, (radius / 5) ** 2 / 2, rtol=1e-7)
+
+
 @pytest.mark.parametrize("norm", ["l2", "linf"])
 @pytest.mark.parametrize("attack", ["distance_attack", "top_k_attack"])
 def test_no_attack_moves_a_quadratics_attribution_beyond_the_bound(rows, norm, attack):
