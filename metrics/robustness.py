@@ -430,7 +430,7 @@ def worst_case_bound(
         rows = np.where(held, rows, np.sqrt((np.abs(J).sum(axis=2) ** 2).sum(axis=1)))
     bound = radius * sigma
     if norm == "linf":
-        d = int(np.prod(case.scene.seen.inputs.shape))
+        d = np.count_nonzero(~fixed(case.scene.seen.inputs))  # elements that δ can move
         bound = radius * np.minimum(np.sqrt(d) * sigma, rows)
     if distance == "cosine":
         part = ratio(bound, lengths(case.flat))

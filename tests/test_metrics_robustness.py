@@ -595,6 +595,19 @@ def test_the_cosine_bound_is_attained_where_the_attribution_is_the_row(radius):
     assert (x[2:] * turned).sum() < 0
 
 
+def test_columns_that_cannot_move_leave_the_bound_as_it_is():
+    """A rotation by 45°: at the corners of the square ‖Jδ‖ = √2 radius, of two columns' √d."""
+    J = np.array([[1.0, 1.0], [1.0, -1.0]]) / np.sqrt(2)
+    turned = lambda model, rows, target: np.c_[rows[:, :2] @ J, 0 * rows[:, 2:]]  # noqa: E731
+    x = np.c_[np.random.default_rng(0).normal(size=(3, 2)), np.zeros((3, 6))]
+    for rows, codes in ((x[:, :2], None), (x, range(2, 8))):
+        score = metrics.worst_case_bound(
+            lambda z: z.sum(axis=1), rows, turned(None, rows, None), explain=turned,
+            norm="linf", radius=0.5, categorical=codes,
+        )  # fmt: skip
+        assert_allclose(score.values, 0.5 * np.sqrt(2))
+
+
 @pytest.mark.parametrize("radius", [1e-3, 1e-7, 1e-12])
 def test_the_cosine_bound_of_a_small_radius_is_half_the_square_of_the_angle(radius):
     own = lambda model, rows, target: rows  # noqa: E731
