@@ -262,8 +262,9 @@ def _warnings(scene: Scene, tables: Any, asked: str) -> list[str]:
         )
     if all(found[asked][1] < 0 for found in tables.values()):
         out.append(
-            f"in the neighbourhood {asked!r} every method is worse than a constant (R² < 0): no "
-            "linear explanation holds there; ask about a smaller neighbourhood"
+            f"in the neighbourhood {asked!r} every method is worse than a constant (R² < 0): none "
+            "of them holds there; try others ('nearby' asks for slopes, as c_lime's), or a smaller "
+            "neighbourhood"
         )
     nearest = {area: _nearest({m: tables[m][area] for m in tables}) for area in QUESTIONS}
     if not set.intersection(*map(set, nearest.values())):

@@ -796,6 +796,18 @@ def test_a_model_that_does_not_change_answers_no_question(rows):
     assert not any("'absent'" in w for w in still.warnings)
 
 
+def test_that_these_methods_fail_is_not_said_of_all(rows):
+    """Effects say little of the slopes of a logistic curve, which is nearly straight nearby."""
+    model = LogisticRegression().fit(rows, rows[:, 0] * rows[:, 1] > 0)
+    given = {"data": rows, "neighbourhood": "nearby", "scale": 1e-3, "self_test": False}
+    bad = xai.choose(model, rows, explanations={"flipped": -rows}, **given)
+    (warning,) = (w for w in bad.warnings if "worse than a constant" in w)
+    assert "none of them holds there; try others" in warning
+    good = xai.choose(model, rows, methods=["c_lime"], **given)
+    assert good.r2["c_lime"]["nearby"] > 0.99
+    assert not any("worse than a constant" in w for w in good.warnings)
+
+
 def test_no_linear_explanation_holds_everywhere(rows):
     wild = lambda x: np.sin(400 * x).sum(axis=1)  # noqa: E731
     choice = xai.choose(wild, rows, data=rows, methods=["occlusion"], neighbourhood="nearby")
