@@ -360,6 +360,18 @@ def test_ava_weights_scales_and_frames(rows, data):
     )
 
 
+def test_a_query_is_told_by_the_others_where_it_has_no_weight_itself(rows, data):
+    """At distance 0 from the rows that are left out, or nearly: their distance does not count."""
+    e = xai.explain(crossed, data, "shapley", data=data[:5])
+    others = xai.explain(crossed, data[1:], "shapley", data=data[:5])
+    for query in (data[:1], data[:1] + 1e-300, data[:1] + 1e-9):
+        out = xai.aggregate(e, "ava", query=query, weights=np.arange(40) > 0)
+        assert_allclose(out.values, xai.aggregate(others, "ava", query=query).values, rtol=1e-12)
+        assert out.info["weights"][0, 0] == 0
+    with pytest.raises(ValueError, match=r"neighbours of query row 0 .* have weight 0"):
+        xai.aggregate(e, "ava", query=data[:1], k=1, weights=np.arange(40) > 0)
+
+
 def test_columns_of_a_query_are_told_by_name(rows, data):
     pandas = pytest.importorskip("pandas")
     frame = pandas.DataFrame(data, columns=list("abcd"))

@@ -325,15 +325,15 @@ def _nearest(
 
 
 def _closeness(rho: NDArray[np.float64], weight: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Shares ∝ weight/ρ; where some ρ are 0, these alone."""
-    lost = np.flatnonzero(np.isinf(rho[:, 0]))
+    """Shares ∝ weight/ρ of what has a weight; where some of these ρ are 0, these alone."""
+    rho = np.where(weight > 0, rho, np.inf)
+    nearest = rho.min(axis=1, keepdims=True)
+    lost = np.flatnonzero(np.isinf(nearest))
     if len(lost):
-        raise ValueError(f"query row {lost[0]} (0-based) is infinitely far from all neighbours")
+        if weight[lost[0]].any():
+            raise ValueError(f"query row {lost[0]} (0-based) is infinitely far from all neighbours")
+        raise ValueError(f"all neighbours of query row {lost[0]} (0-based) have weight 0")
     here = rho == 0
     # in units of the nearest, so that no quotient overflows
-    raw = weight * np.where(here, 1.0, rho[:, :1] / np.where(here, 1.0, rho))
-    total = raw.sum(axis=1, keepdims=True)
-    if (total == 0).any():
-        bad = int(np.flatnonzero(total[:, 0] == 0)[0])
-        raise ValueError(f"all neighbours of query row {bad} (0-based) have weight 0")
-    return np.asarray(raw / total)
+    raw = weight * np.where(here, 1.0, nearest / np.where(here, 1.0, rho))
+    return np.asarray(raw / raw.sum(axis=1, keepdims=True))
