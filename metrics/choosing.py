@@ -182,7 +182,7 @@ def choose(
     if data is None:
         raise TypeError("data=None: choose needs rows whose values absent features take")
     checks.positive("scale", scale)
-    checks.count("samples", samples)
+    checks.count("samples", samples, least=2)  # of one the spread is 0, whatever the model
     checks.count("copies", copies, least=0)
     if methods is not None and explanations is not None:
         raise ValueError("pass methods= or explanations=, not both")

@@ -505,8 +505,9 @@ def test_counts_of_checks_and_choices_are_positive_integers(wrong, rows, countin
     for name in ("seeds", "randoms"):
         with pytest.raises(ValueError, match=rf"{name}=.*expected a positive integer"):
             metrics.meta_check(f, rows, {"a": rows}, "abpc", data=rows, **{name: wrong})
-    with pytest.raises(ValueError, match=r"samples=.*expected a positive integer"):
-        xai.choose(f, rows, data=rows, samples=wrong)
+    for samples in (wrong, 1):  # of one perturbation no R² can be told
+        with pytest.raises(ValueError, match=r"samples=.*expected an integer of at least 2"):
+            xai.choose(f, rows, data=rows, samples=samples)
     if wrong != 1.5:
         with pytest.raises(ValueError, match=r"scale=.*expected a positive number"):
             xai.choose(f, rows, data=rows, scale=wrong)
