@@ -582,6 +582,17 @@ def test_every_surrogate_of_a_linear_model_is_perfect(rows):
     assert choice.warnings == []
 
 
+@pytest.mark.parametrize("area", ["absent", "nearby", "path"])
+def test_what_does_not_recover_a_linear_model_is_named(area, rows):
+    """Of a linear model itself the self-test finds the errors that the table has."""
+    methods = ["shapley", "mean_when_included", "lime"]
+    choice = xai.choose(linear, rows, data=rows[::-1] * 2, methods=methods, neighbourhood=area)
+    assert choice.recovery == pytest.approx({m: choice.r2[m][area] for m in methods})
+    assert choice.best == "shapley" and max(choice.recovery[m] for m in methods[1:]) < 0.9
+    assert choice.warnings[-1].startswith("mean_when_included, lime: do not even recover")
+    assert "do not even recover a linear model here" in repr(choice)
+
+
 def test_the_question_decides():
     """sin(9x) on [-1, 1]: slopes are right nearby, effects where features are absent."""
     torch = pytest.importorskip("torch")
