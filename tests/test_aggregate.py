@@ -115,6 +115,10 @@ def test_several_outputs_images_and_texts_keep_their_shape(rows, data):
         out = xai.aggregate(every, method)
         assert out.values.shape == (7, 4, 2)
         assert out.predictions.shape == (7, 2)
+        shares = out.info["weights"].reshape(7, 2, -1)  # (n, m), or of each output its own
+        parts = np.stack([e.values for e in every], axis=1)
+        assert_allclose(out.values, (shares[:, :, None] * parts).sum(axis=1), atol=1e-12)
+        assert shares.shape[2] == (1 if method == "mean" else 2)
     images = np.random.default_rng(3).normal(size=(2, 1, 5, 5))
 
     def total(x):

@@ -57,7 +57,8 @@ def aggregate(
     Returns
     -------
     Explanation
-        ``info["weights"]`` (n, m) holds the weights, for "ava" of ``info["neighbours"]`` (n, k).
+        ``info["weights"]`` (n, m) holds the weights, for "ava" of ``info["neighbours"]`` (n, k);
+        "least_complexity" has its own for each of several outputs, (n, m, outputs).
         `base_values` and `predictions` are mixed as `values` are (for "ava" they are not the
         model's at the query), `std_error` is the weighted sum: an upper bound, whatever the
         members have in common. `evaluations` are all that were spent.
