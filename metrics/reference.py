@@ -1,8 +1,9 @@
 """Do two attributions agree? Metrics against a reference, such as a true model's weights.
 
-Features are ranked by |attribution|, ties by index. `reference` is an Explanation or an array,
-(n, d), or (d,) for all rows; `k` a number of features, a fraction (rounded up), or several, which
-are averaged. All are in [0, 1] but the correlation, and an attribution agrees with itself by 1.
+Features are ranked by |attribution|, those that are equal but for rounding by index. `reference` is
+an Explanation or an array, (n, d), or (d,) for all rows; `k` a number of features, a fraction
+(rounded up), or several, which are averaged. All are in [0, 1] but the correlation, and an
+attribution agrees with itself by 1.
 """
 
 from __future__ import annotations
@@ -140,7 +141,7 @@ def _agreed(case: Case, reference: Any, k: Amount, agrees: Agreement) -> Floats:
     """Mean over the sizes k of the share of k features that count as agreed."""
 
     def score(a: Floats, g: Floats) -> Floats:
-        r, s = ranks(np.abs(a)), ranks(np.abs(g))
+        r, s = (ranks(average_ranks(np.abs(of))) for of in (a, g))
         sizes = amounts(k, a.shape[1])
         parts = [agrees(a, g, r, s, int(K)).sum(axis=1) / K for K in sizes]
         return np.asarray(np.mean(parts, axis=0))

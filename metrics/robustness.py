@@ -19,7 +19,7 @@ from xai.layers import probe_of
 from xai.metrics import checks
 from xai.metrics.case import Case, Result, metric, outputs
 from xai.metrics.derivative import Differentiable
-from xai.metrics.numerics import ratio
+from xai.metrics.numerics import average_ranks, ratio
 from xai.metrics.perturb import (
     Copies,
     Explain,
@@ -495,7 +495,8 @@ def consistency(case: Case, *, k: int = 3) -> Floats:
     a, outs = np.nan_to_num(case.flat), case.scene.seen.outputs
     if outs.shape[1] == 1:
         raise ValueError("consistency compares predicted classes; the model has one output")
-    top = np.sort(np.argsort(-np.abs(a), axis=1, kind="stable")[:, :k], axis=1)
+    order = np.argsort(-average_ranks(np.abs(a)), axis=1, kind="stable")  # equals by index
+    top = np.sort(order[:, :k], axis=1)
     seen = np.concatenate([top, np.sign(np.take_along_axis(a, top, axis=1))], axis=1)
     _, group = np.unique(seen, axis=0, return_inverse=True)
     pairs = np.stack([group.reshape(-1), outs.argmax(axis=1)], axis=1)

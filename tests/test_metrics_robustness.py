@@ -334,6 +334,9 @@ def test_consistency_counts_rows_with_the_same_explanation():
     x = np.repeat(np.arange(5.0)[:, None], 2, axis=1)
     score = metrics.consistency(lambda x: outputs[x[:, 0].astype(int)], x, a, k=1)
     assert_allclose(score.values, [0.5, 0.5, 0, np.nan, np.nan])
+    equal = np.array([[0.3, 0.1 + 0.2], [0.3, 0.3], [0.1 + 0.2, 0.3], [0.2, 0.3], [0.0, 0.3]])
+    score = metrics.consistency(lambda x: outputs[x[:, 0].astype(int)], x, equal, k=1)
+    assert_allclose(score.values, [0.5, 0.5, 0, 0, 0])
 
 
 def squares(x):
