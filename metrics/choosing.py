@@ -133,7 +133,8 @@ def choose(
         Absent features take their values; their mean is the baseline b, their spread the unit of
         `scale`.
     neighbourhood : "absent", "nearby" or "path"
-        The question; errors in the other two are reported, too.
+        The question; errors in the other two are reported, too. Features of images are pixels,
+        whose channels are absent, and change, together.
     methods : names, `Method` objects, or label -> keywords of `explain`
         None: occlusion, Shapley values, LIME, Banzhaf values; a module's gradients, too.
     explanations : name -> Explanation

@@ -15,7 +15,7 @@ import xai
 from xai import metrics
 from xai.metrics.case import Case, Scene
 from xai.metrics.controls import random_like
-from xai.metrics.neighbourhoods import as_surrogate
+from xai.metrics.neighbourhoods import areas_of, as_surrogate
 from xai.metrics.subsets import of_size
 from xai.removal import Baseline
 
@@ -634,6 +634,31 @@ def test_methods_of_another_baseline_are_no_worse_for_it(shape):
     assert np.isnan(choice.gaps["slope"]) and choice.gaps["ig"] < 1e-9
     assert choice.costs["slope"] == 2
     assert "gap" in repr(choice)
+
+
+@pytest.mark.parametrize("last", [False, True])
+def test_the_features_of_images_are_pixels(last):
+    """Of a linear model of colours: effects are exact where pixels are absent, slopes nearby."""
+    torch = pytest.importorskip("torch")
+    torch.manual_seed(0)
+    net = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(75, 1)).double()
+    x = torch.rand(8, 3, 5, 5).double()
+    f, methods = net, ["occlusion", "shapley", "gradient"]
+    if last:
+        f = lambda z: net(torch.as_tensor(z).movedim(-1, 1)).detach().numpy()  # noqa: E731
+        x, methods = x.movedim(1, -1).numpy(), methods[:2]
+    choice = xai.choose(f, x[:2], data=x[2:], methods=methods)
+    for name, areas in choice.r2.items():
+        for area in ("absent", "path") if name != "gradient" else ("nearby",):
+            assert areas[area] == pytest.approx(1)
+        assert choice.recovery[name] == pytest.approx(1)
+    assert not any("recover" in warning for warning in choice.warnings)
+    with Scene(f, x[:2], data=x[2:], players="elements") as scene:
+        areas = areas_of(scene, x[2:], 0.1, 20)
+    for part in (areas.kept, areas.steps):
+        moved = part.reshape(20, *x.shape[1:])
+        moved = moved if last else np.moveaxis(moved, 1, -1)
+        assert (moved == moved[..., :1]).all() and len(np.unique(moved[..., 0], axis=0)) == 20
 
 
 def test_choosing_hears_what_explaining_hears(rows, counting):
