@@ -364,6 +364,31 @@ def test_ava_weights_scales_and_frames(rows, data):
     )
 
 
+@pytest.mark.parametrize("distance", ["seuclidean", "S", "mahalanobis", "mahal", "cityblock"])
+def test_a_query_knows_nothing_of_other_queries(rows, data, distance):
+    """The spread that scales distances is the neighbours' own."""
+    e = xai.explain(crossed, data, "shapley", data=data[:5])
+    given = {"k": 5, "distance": distance}
+    whole = xai.aggregate(e, "ava", query=rows * 3, **given)
+    for i in range(7):
+        alone = xai.aggregate(e, "ava", query=rows[i : i + 1] * 3, **given)
+        assert_array_equal(alone.values, whole.values[i : i + 1])
+
+
+def test_mahalanobis_is_euclidean_where_neighbours_are_whitened(rows, data):
+    turned = np.random.default_rng(2).normal(size=(4, 4))
+    x, z = rows @ turned, data @ turned
+    back = np.linalg.inv(np.linalg.cholesky(np.cov(z, rowvar=False)).T)
+    e, f = (xai.explain(crossed, points, "shapley", data=z[:5]) for points in (z, z @ back))
+    one = xai.aggregate(e, "ava", query=x, k=6, distance="mahalanobis")
+    other = xai.aggregate(f, "ava", query=x @ back, k=6)
+    assert_array_equal(one.info["neighbours"], other.info["neighbours"])
+    assert_allclose(one.info["weights"], other.info["weights"])
+    flat = xai.explain(crossed, z * [1, 1, 0, 1], "shapley", data=z[:5])  # a column of no spread
+    some = xai.aggregate(flat, "ava", query=x, k=6, distance="mahalanobis").info["weights"]
+    assert np.isfinite(some).all()
+
+
 def test_a_query_is_told_by_the_others_where_it_has_no_weight_itself(rows, data):
     """At distance 0 from the rows that are left out, or nearly: their distance does not count."""
     e = xai.explain(crossed, data, "shapley", data=data[:5])

@@ -52,7 +52,8 @@ def aggregate(
         How the least complex combination is looked for: towards single members from each of
         them, or by shrinking their hull.
     distance : a metric of `scipy.spatial.distance.cdist`, or a function of two rows
-        Columns of different units want scaling first, or "seuclidean" (by the neighbours' spread).
+        Columns of different units want scaling first, or "seuclidean" or "mahalanobis" (by the
+        neighbours' spread).
 
     Returns
     -------
@@ -304,10 +305,7 @@ def _nearest(
     """Places and distances (q, k) of each row's nearest points, nearest first, ties by index."""
     from scipy.spatial.distance import cdist
 
-    spread: dict[str, Any] = {}
-    if distance == "seuclidean":
-        variance = points.var(axis=0, ddof=1)
-        spread["V"] = np.where(variance > 0, variance, 1.0)
+    spread = _spread(points, distance)
     near, rho = np.empty((len(rows), k), np.intp), np.empty((len(rows), k))
     step = max(1, 2**22 // len(points))
     for start in range(0, len(rows), step):
@@ -323,6 +321,17 @@ def _nearest(
         near[part] = np.argsort(far, axis=1, kind="stable")[:, :k]
         rho[part] = np.take_along_axis(far, near[part], axis=1)
     return near, rho
+
+
+def _spread(points: NDArray[np.float64], distance: Any) -> dict[str, Any]:
+    """What scaled distances are scaled by: of the neighbours alone, whatever else is asked."""
+    name = distance.lower() if isinstance(distance, str) else ""
+    if name in ("seuclidean", "se", "s"):
+        variance = points.var(axis=0, ddof=1)
+        return {"V": np.where(variance > 0, variance, 1.0)}
+    if name in ("mahalanobis", "mahal", "mah"):
+        return {"VI": np.linalg.pinv(np.atleast_2d(np.cov(points, rowvar=False, ddof=0)))}
+    return {}
 
 
 def _closeness(rho: NDArray[np.float64], weight: NDArray[np.float64]) -> NDArray[np.float64]:
