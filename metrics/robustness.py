@@ -217,7 +217,8 @@ def relative_output_stability(
 ) -> Result:
     """Largest relative change per relative change of the outputs h: ``(‖Δa‖/‖a‖) / (‖Δh‖/‖h‖)``.
 
-    Agarwal et al. 2022. The outputs are the model's own: a module's logits.
+    Agarwal et al. 2022. The outputs are the model's own: a module's logits. Copies that leave them
+    as they are, as many do of trees, have no ratio, and are left out.
 
     Examples
     --------
@@ -246,7 +247,7 @@ def relative_representation_stability(
 ) -> Result:
     """The same per relative change of what `layer` (a module's name, or it) gives.
 
-    Agarwal et al. 2022; torch modules.
+    Agarwal et al. 2022; torch modules. Copies that leave it as it is are left out.
 
     Examples
     --------

@@ -667,6 +667,19 @@ def test_copies_of_another_class_are_left_out_and_their_share_is_said(name):
     assert_allclose(score.values, np.where(same, change / by, 0).max(axis=1), rtol=1e-6)
 
 
+def test_copies_that_leave_the_outputs_as_they_are_have_no_ratio():
+    """A step at 1 which half the copies of the first row cross, and none of the others'."""
+    step = lambda x: 1.0 + (np.asarray(x)[:, 0] > 1)  # noqa: E731
+    own = lambda model, rows, target: rows  # noqa: E731
+    x = np.array([[1.0, 3.0], [5.0, 3.0]])
+    asked = []
+    given = {"radius": 0.2, "samples": 40, "explain": own}
+    score = metrics.relative_output_stability(lambda z: asked.append(z) or step(z), x, x, **given)
+    copies = np.array(asked[1]).reshape(2, 40, 2)[0]
+    moved = np.linalg.norm(copies - x[0], axis=1) / np.linalg.norm(x[0])
+    assert_allclose(score.values, [moved[copies[:, 0] > 1].max(), np.nan])
+
+
 @pytest.mark.parametrize("name", STABLE)
 def test_a_row_whose_every_copy_changes_class_has_no_stability(name):
     """A class for each row itself, and another for whatever is not exactly that row."""
