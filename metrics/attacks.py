@@ -3,8 +3,9 @@
 The gradient of what is attacked is torch's, where the attribution can be differentiated
 (`metrics.derivative`) and this is not 0, as it is in a network of ReLUs. Elsewhere it is taken by
 central differences of explanations: along all axes where `directions` suffice, else along random
-ones. All rows' copies are explained in one call per step. What an attack reaches is a lower bound
-of the worst case, as `worst_case_bound` is a first-order upper one.
+ones. Where these tell no way either, as between kinks, a step goes at random. All rows' copies are
+explained in one call per step. What an attack reaches is a lower bound of the worst case, as
+`worst_case_bound` is a first-order upper one.
 """
 
 from __future__ import annotations
@@ -213,6 +214,8 @@ class _Attack:
         flat = np.asarray(~g.any(axis=1))
         if flat.any():
             g = np.where(flat[:, None], self._differences(goal, delta, step), g)
+            onwards = self._noise(1, sample=1 + step * self.directions)
+            g = np.where(g.any(axis=1, keepdims=True), g, onwards)
         return np.sign(g) if self.norm == "linf" else np.nan_to_num(ratio(g, lengths(g)[:, None]))
 
     def _differences(self, goal: Goal, delta: Floats, step: int) -> Floats:

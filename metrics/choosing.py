@@ -133,7 +133,8 @@ def choose(
         Absent features take their values; their mean is the baseline b, their spread the unit of
         `scale`.
     neighbourhood : "absent", "nearby" or "path"
-        The question; errors in the other two are reported, too.
+        The question; errors in the other two are reported, too. Features of images are pixels,
+        whose channels are absent, and change, together.
     methods : names, `Method` objects, or label -> keywords of `explain`
         None: occlusion, Shapley values, LIME, Banzhaf values; a module's gradients, too.
     explanations : name -> Explanation
@@ -182,7 +183,7 @@ def choose(
     if data is None:
         raise TypeError("data=None: choose needs rows whose values absent features take")
     checks.positive("scale", scale)
-    checks.count("samples", samples)
+    checks.count("samples", samples, least=2)  # of one the spread is 0, whatever the model
     checks.count("copies", copies, least=0)
     if methods is not None and explanations is not None:
         raise ValueError("pass methods= or explanations=, not both")
@@ -262,8 +263,9 @@ def _warnings(scene: Scene, tables: Any, asked: str) -> list[str]:
         )
     if all(found[asked][1] < 0 for found in tables.values()):
         out.append(
-            f"in the neighbourhood {asked!r} every method is worse than a constant (R² < 0): no "
-            "linear explanation holds there; ask about a smaller neighbourhood"
+            f"in the neighbourhood {asked!r} every method is worse than a constant (R² < 0): none "
+            "of them holds there; try others ('nearby' asks for slopes, as c_lime's), or a smaller "
+            "neighbourhood"
         )
     nearest = {area: _nearest({m: tables[m][area] for m in tables}) for area in QUESTIONS}
     if not set.intersection(*map(set, nearest.values())):

@@ -37,7 +37,7 @@ class Areas:
     Attributes
     ----------
     kept : (C, d) bool, gone : change of f (n, C) where the others are absent
-    steps : (N, d) "nearby", step : change of f (n, N)
+    steps : (N, d) "nearby", step : change of f (n, N); both move a pixel's channels together
     shares : (P,) ξ of b + ξ(x − b), walked : change of f (n, P)
     baseline : (d,)
     free : (d,) bool, the columns that move "nearby" and on the "path": no categories
@@ -74,7 +74,8 @@ def _errors(said: Floats, done: Floats) -> tuple[float, float, float]:
 
 def areas_of(scene: Scene, data: Any, scale: float, samples: int) -> Areas:
     """Perturb the scene's rows in each neighbourhood, and evaluate the model there."""
-    inputs, n = scene.setting.inputs, scene.n
+    inputs, n, owner = scene.setting.inputs, scene.n, features_of(scene)
+    _, first, size = np.unique(owner, return_index=True, return_counts=True)
     d = int(np.prod(inputs.shape))
     background = inputs.encode(data, "data")
     background = np.asarray(on_host(background), np.float64).reshape(len(background), d)
@@ -83,12 +84,13 @@ def areas_of(scene: Scene, data: Any, scale: float, samples: int) -> Areas:
     for what, block in (("x", x), ("data", background)):
         if np.isnan(block[:, ~still]).any():
             raise ValueError(f"rows are moved by numbers, and {what} holds NaN: fill them first")
-    e = normals(inputs, scene.seed, np.arange(samples)).reshape(samples, d)
-    reach = np.where(still, 0.0, scale * background.std(axis=0))
+    e = normals(inputs, scene.seed, np.arange(samples)).reshape(samples, d)[:, first[owner]]
+    spread = np.sqrt(np.bincount(owner, background.var(axis=0)) / size)[owner]
+    reach = np.where(still, 0.0, scale * spread)
     steps = reach * e
     shares = (np.arange(samples) + 0.5) / samples
     b = background.mean(axis=0)
-    kept = ~of_halves(d, samples, scene.seed)
+    kept = ~of_halves(len(size), samples, scene.seed)[:, owner]
     absent = np.empty((n, len(kept)))
     for rows, game in scene.games:
         absent[rows] = game.grid(np.arange(len(rows)), kept, None)[:, :, 0]
@@ -100,6 +102,14 @@ def areas_of(scene: Scene, data: Any, scale: float, samples: int) -> Areas:
     walked = values_at(scene, samples, lambda rows: way[rows, None] * (shares - 1)[:, None])
     return Areas(kept, absent - own, steps, there - own, shares, walked - own, b, ~still,
                  reach.reshape(inputs.shape))  # fmt: skip
+
+
+def features_of(scene: Scene) -> Indices:
+    """Which feature each element of x is, (d,): of images a pixel, all its channels together."""
+    shape, axis = scene.seen.inputs.shape, scene.seen.axis
+    plane = tuple(1 if axis == place else size for place, size in enumerate(shape, 1))
+    owner = np.arange(np.prod(plane, dtype=np.intp)).reshape(plane)
+    return np.broadcast_to(owner, shape).reshape(-1)
 
 
 def values_at(scene: Scene, count: int, by: Callable[[Indices], Floats]) -> Floats:

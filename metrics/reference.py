@@ -1,8 +1,9 @@
 """Do two attributions agree? Metrics against a reference, such as a true model's weights.
 
-Features are ranked by |attribution|, ties by index. `reference` is an Explanation or an array,
-(n, d), or (d,) for all rows; `k` a number of features, a fraction (rounded up), or several, which
-are averaged. All are in [0, 1] but the correlation, and an attribution agrees with itself by 1.
+Features are ranked by |attribution|, those that are equal but for rounding by index. `reference` is
+an Explanation or an array, (n, d), or (d,) for all rows; `k` a number of features, a fraction
+(rounded up), or several, which are averaged. All are in [0, 1] but the correlation, and an
+attribution agrees with itself by 1.
 """
 
 from __future__ import annotations
@@ -130,7 +131,7 @@ def _agreed(
     """Mean over the sizes k of the share of the top k that both have, at one rank, of one sign."""
 
     def score(a: Floats, g: Floats) -> Floats:
-        r, s = ranks(np.abs(a)), ranks(np.abs(g))
+        r, s = (ranks(average_ranks(np.abs(of))) for of in (a, g))
         last = np.maximum(r, s)  # of the two ranks
         alike = ((r == s) | (not ranked)) & ((np.sign(a) == np.sign(g)) | (not signed))
         parts = [(alike & (last < K)).sum(axis=1) / K for K in amounts(k, a.shape[1])]

@@ -19,7 +19,7 @@ from xai.layers import probe_of
 from xai.metrics import checks
 from xai.metrics.case import Case, Result, metric, outputs
 from xai.metrics.derivative import Differentiable
-from xai.metrics.numerics import ratio
+from xai.metrics.numerics import average_ranks, ratio
 from xai.metrics.perturb import (
     Copies,
     Explain,
@@ -216,7 +216,8 @@ def relative_output_stability(
 ) -> Result:
     """Largest relative change per relative change of the outputs h: ``(‖Δa‖/‖a‖) / (‖Δh‖/‖h‖)``.
 
-    Agarwal et al. 2022. The outputs are the model's own: a module's logits.
+    Agarwal et al. 2022. The outputs are the model's own: a module's logits. Copies that leave them
+    as they are, as many do of trees, have no ratio, and are left out.
 
     Examples
     --------
@@ -242,7 +243,7 @@ def relative_representation_stability(
 ) -> Result:
     """The same per relative change of what `layer` (a module's name, or it) gives.
 
-    Agarwal et al. 2022; torch modules.
+    Agarwal et al. 2022; torch modules. Copies that leave it as it is are left out.
 
     Examples
     --------
@@ -430,11 +431,12 @@ def worst_case_bound(
         rows = np.where(held, rows, np.sqrt((np.abs(J).sum(axis=2) ** 2).sum(axis=1)))
     bound = radius * sigma
     if norm == "linf":
-        d = int(np.prod(case.scene.seen.inputs.shape))
+        d = np.count_nonzero(~fixed(case.scene.seen.inputs))  # elements that δ can move
         bound = radius * np.minimum(np.sqrt(d) * sigma, rows)
     if distance == "cosine":
         part = ratio(bound, lengths(case.flat))
-        inside = 1 - np.sqrt(1 - np.minimum(part, 1) ** 2)
+        square = np.minimum(part, 1) ** 2
+        inside = square / (1 + np.sqrt(1 - square))  # 1 − √(1 − square), which would lose digits
         bound = np.where(np.isnan(part), np.nan, np.where(part < 1, inside, 2.0))
     return Result(bound, None, {"sigma": sigma, "differentiated": held})
 
@@ -494,7 +496,8 @@ def consistency(case: Case, *, k: int = 3) -> Floats:
     a, outs = np.nan_to_num(case.flat), case.scene.seen.outputs
     if outs.shape[1] == 1:
         raise ValueError("consistency compares predicted classes; the model has one output")
-    top = np.sort(np.argsort(-np.abs(a), axis=1, kind="stable")[:, :k], axis=1)
+    order = np.argsort(-average_ranks(np.abs(a)), axis=1, kind="stable")  # equals by index
+    top = np.sort(order[:, :k], axis=1)
     seen = np.concatenate([top, np.sign(np.take_along_axis(a, top, axis=1))], axis=1)
     _, group = np.unique(seen, axis=0, return_inverse=True)
     pairs = np.stack([group.reshape(-1), outs.argmax(axis=1)], axis=1)

@@ -115,6 +115,10 @@ def test_several_outputs_images_and_texts_keep_their_shape(rows, data):
         out = xai.aggregate(every, method)
         assert out.values.shape == (7, 4, 2)
         assert out.predictions.shape == (7, 2)
+        shares = out.info["weights"].reshape(7, 2, -1)  # (n, m), or of each output its own
+        parts = np.stack([e.values for e in every], axis=1)
+        assert_allclose(out.values, (shares[:, :, None] * parts).sum(axis=1), atol=1e-12)
+        assert shares.shape[2] == (1 if method == "mean" else 2)
     images = np.random.default_rng(3).normal(size=(2, 1, 5, 5))
 
     def total(x):
@@ -358,6 +362,43 @@ def test_ava_weights_scales_and_frames(rows, data):
         xai.aggregate(e, "ava", query=rows[0], k=3).values,
         xai.aggregate(e, "ava", query=rows[:1].tolist(), k=3).values,
     )
+
+
+@pytest.mark.parametrize("distance", ["seuclidean", "S", "mahalanobis", "mahal", "cityblock"])
+def test_a_query_knows_nothing_of_other_queries(rows, data, distance):
+    """The spread that scales distances is the neighbours' own."""
+    e = xai.explain(crossed, data, "shapley", data=data[:5])
+    given = {"k": 5, "distance": distance}
+    whole = xai.aggregate(e, "ava", query=rows * 3, **given)
+    for i in range(7):
+        alone = xai.aggregate(e, "ava", query=rows[i : i + 1] * 3, **given)
+        assert_array_equal(alone.values, whole.values[i : i + 1])
+
+
+def test_mahalanobis_is_euclidean_where_neighbours_are_whitened(rows, data):
+    turned = np.random.default_rng(2).normal(size=(4, 4))
+    x, z = rows @ turned, data @ turned
+    back = np.linalg.inv(np.linalg.cholesky(np.cov(z, rowvar=False)).T)
+    e, f = (xai.explain(crossed, points, "shapley", data=z[:5]) for points in (z, z @ back))
+    one = xai.aggregate(e, "ava", query=x, k=6, distance="mahalanobis")
+    other = xai.aggregate(f, "ava", query=x @ back, k=6)
+    assert_array_equal(one.info["neighbours"], other.info["neighbours"])
+    assert_allclose(one.info["weights"], other.info["weights"])
+    flat = xai.explain(crossed, z * [1, 1, 0, 1], "shapley", data=z[:5])  # a column of no spread
+    some = xai.aggregate(flat, "ava", query=x, k=6, distance="mahalanobis").info["weights"]
+    assert np.isfinite(some).all()
+
+
+def test_a_query_is_told_by_the_others_where_it_has_no_weight_itself(rows, data):
+    """At distance 0 from the rows that are left out, or nearly: their distance does not count."""
+    e = xai.explain(crossed, data, "shapley", data=data[:5])
+    others = xai.explain(crossed, data[1:], "shapley", data=data[:5])
+    for query in (data[:1], data[:1] + 1e-300, data[:1] + 1e-9):
+        out = xai.aggregate(e, "ava", query=query, weights=np.arange(40) > 0)
+        assert_allclose(out.values, xai.aggregate(others, "ava", query=query).values, rtol=1e-12)
+        assert out.info["weights"][0, 0] == 0
+    with pytest.raises(ValueError, match=r"neighbours of query row 0 .* have weight 0"):
+        xai.aggregate(e, "ava", query=data[:1], k=1, weights=np.arange(40) > 0)
 
 
 def test_columns_of_a_query_are_told_by_name(rows, data):

@@ -250,8 +250,21 @@ def test_agreements_are_those_of_sets(rows, k):
     a, _ = rows
     g = np.random.default_rng(5).normal(size=a.shape)
     expected = np.array([sets(r, s, k) for r, s in zip(a, g, strict=True)])
+    near = a * (1 + 1e-15 * np.random.default_rng(1).integers(-1, 2, a.shape))
     for j, name in enumerate(AGREE):
         assert_allclose(agree(name, a, g, k=k), expected[:, j])
+        assert_allclose(agree(name, near, g, k=k), expected[:, j])
+
+
+@pytest.mark.parametrize("name", AGREE)
+def test_an_explanation_made_in_other_batches_agrees_with_itself(name):
+    """Players that are alike have values that are equal but for rounding."""
+    rng = np.random.default_rng(0)
+    x, data = (np.repeat(rng.normal(size=(m, 1)), 4, axis=1) for m in (30, 9))
+    f = lambda x: np.tanh(np.asarray(x) @ np.full(4, 0.7))  # noqa: E731
+    one, other = (xai.explain(f, x, "shapley", data=data, batch_size=b).values for b in (None, 1))
+    for k in (1, 2, 3, 4):
+        assert_allclose(agree(name, one, other, k=k), 1)
 
 
 def test_a_fraction_is_rounded_up_and_several_are_averaged(rows):

@@ -15,7 +15,7 @@ import xai
 from xai import metrics
 from xai.metrics.case import Case, Scene
 from xai.metrics.controls import random_like
-from xai.metrics.neighbourhoods import as_surrogate
+from xai.metrics.neighbourhoods import areas_of, as_surrogate
 from xai.metrics.subsets import of_size
 from xai.removal import Baseline
 
@@ -514,8 +514,9 @@ def test_counts_of_checks_and_choices_are_positive_integers(wrong, rows, countin
     for name in ("seeds", "randoms"):
         with pytest.raises(ValueError, match=rf"{name}=.*expected a positive integer"):
             metrics.meta_check(f, rows, {"a": rows}, "abpc", data=rows, **{name: wrong})
-    with pytest.raises(ValueError, match=r"samples=.*expected a positive integer"):
-        xai.choose(f, rows, data=rows, samples=wrong)
+    for samples in (wrong, 1):  # of one perturbation no R² can be told
+        with pytest.raises(ValueError, match=r"samples=.*expected an integer of at least 2"):
+            xai.choose(f, rows, data=rows, samples=samples)
     if wrong != 1.5:
         with pytest.raises(ValueError, match=r"scale=.*expected a positive number"):
             xai.choose(f, rows, data=rows, scale=wrong)
@@ -590,6 +591,17 @@ def test_every_surrogate_of_a_linear_model_is_perfect(rows):
     assert choice.warnings == []
 
 
+@pytest.mark.parametrize("area", ["absent", "nearby", "path"])
+def test_what_does_not_recover_a_linear_model_is_named(area, rows):
+    """Of a linear model itself the self-test finds the errors that the table has."""
+    methods = ["shapley", "mean_when_included", "lime"]
+    choice = xai.choose(linear, rows, data=rows[::-1] * 2, methods=methods, neighbourhood=area)
+    assert choice.recovery == pytest.approx({m: choice.r2[m][area] for m in methods})
+    assert choice.best == "shapley" and max(choice.recovery[m] for m in methods[1:]) < 0.9
+    assert choice.warnings[-1].startswith("mean_when_included, lime: do not even recover")
+    assert "do not even recover a linear model here" in repr(choice)
+
+
 def test_the_question_decides():
     """sin(9x) on [-1, 1]: slopes are right nearby, effects where features are absent."""
     torch = pytest.importorskip("torch")
@@ -631,6 +643,31 @@ def test_methods_of_another_baseline_are_no_worse_for_it(shape):
     assert np.isnan(choice.gaps["slope"]) and choice.gaps["ig"] < 1e-9
     assert choice.costs["slope"] == 2
     assert "gap" in repr(choice)
+
+
+@pytest.mark.parametrize("last", [False, True])
+def test_the_features_of_images_are_pixels(last):
+    """Of a linear model of colours: effects are exact where pixels are absent, slopes nearby."""
+    torch = pytest.importorskip("torch")
+    torch.manual_seed(0)
+    net = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(75, 1)).double()
+    x = torch.rand(8, 3, 5, 5).double()
+    f, methods = net, ["occlusion", "shapley", "gradient"]
+    if last:
+        f = lambda z: net(torch.as_tensor(z).movedim(-1, 1)).detach().numpy()  # noqa: E731
+        x, methods = x.movedim(1, -1).numpy(), methods[:2]
+    choice = xai.choose(f, x[:2], data=x[2:], methods=methods)
+    for name, areas in choice.r2.items():
+        for area in ("absent", "path") if name != "gradient" else ("nearby",):
+            assert areas[area] == pytest.approx(1)
+        assert choice.recovery[name] == pytest.approx(1)
+    assert not any("recover" in warning for warning in choice.warnings)
+    with Scene(f, x[:2], data=x[2:], players="elements") as scene:
+        areas = areas_of(scene, x[2:], 0.1, 20)
+    for part in (areas.kept, areas.steps):
+        moved = part.reshape(20, *x.shape[1:])
+        moved = moved if last else np.moveaxis(moved, 1, -1)
+        assert (moved == moved[..., :1]).all() and len(np.unique(moved[..., 0], axis=0)) == 20
 
 
 def test_choosing_hears_what_explaining_hears(rows, counting):
@@ -803,6 +840,18 @@ def test_a_model_that_does_not_change_answers_no_question(rows):
     assert any("does not change in the neighbourhood 'absent'" in w for w in choice.warnings)
     still = xai.choose(linear, rows[:3], data=rows[:1], methods=["occlusion"])
     assert not any("'absent'" in w for w in still.warnings)
+
+
+def test_that_these_methods_fail_is_not_said_of_all(rows):
+    """Effects say little of the slopes of a logistic curve, which is nearly straight nearby."""
+    model = LogisticRegression().fit(rows, rows[:, 0] * rows[:, 1] > 0)
+    given = {"data": rows, "neighbourhood": "nearby", "scale": 1e-3, "self_test": False}
+    bad = xai.choose(model, rows, explanations={"flipped": -rows}, **given)
+    (warning,) = (w for w in bad.warnings if "worse than a constant" in w)
+    assert "none of them holds there; try others" in warning
+    good = xai.choose(model, rows, methods=["c_lime"], **given)
+    assert good.r2["c_lime"]["nearby"] > 0.99
+    assert not any("worse than a constant" in w for w in good.warnings)
 
 
 def test_no_linear_explanation_holds_everywhere(rows):

@@ -336,6 +336,9 @@ def test_consistency_counts_rows_with_the_same_explanation():
     x = np.repeat(np.arange(5.0)[:, None], 2, axis=1)
     score = metrics.consistency(lambda x: outputs[x[:, 0].astype(int)], x, a, k=1)
     assert_allclose(score.values, [0.5, 0.5, 0, np.nan, np.nan])
+    equal = np.array([[0.3, 0.1 + 0.2], [0.3, 0.3], [0.1 + 0.2, 0.3], [0.2, 0.3], [0.0, 0.3]])
+    score = metrics.consistency(lambda x: outputs[x[:, 0].astype(int)], x, equal, k=1)
+    assert_allclose(score.values, [0.5, 0.5, 0, 0, 0])
 
 
 def squares(x):
@@ -535,6 +538,21 @@ def test_the_top_players_are_attacked(rows):
         metrics.top_k_attack(linear, x, x, k=5, explain=own)
 
 
+@pytest.mark.parametrize("norm", ["l2", "linf"])
+def test_attributions_that_are_constant_in_pieces_are_attacked(norm):
+    """Nothing changes near x, and a jump is as far as half the radius: no slope leads there."""
+    x = np.array([[0.0, 0.0], [50.0, 50.0]])
+    f = lambda z: z.sum(axis=1)  # noqa: E731
+    jumps = lambda model, z, target: np.where(np.abs(z) > 0.15, [1.0, 3.0], [2.0, 1.0])  # noqa: E731
+    given = {"radius": 0.3, "norm": norm, "explain": jumps}
+    a = jumps(f, x, None)
+    reached = metrics.distance_attack(f, x, a, **given)
+    assert reached.values[0] > 0 and reached.values[1] == 0
+    assert_array_equal(metrics.top_k_attack(f, x, a, k=1, **given).values, [1, 0])
+    size = np.linalg.norm(reached.info["delta"], np.inf if norm == "linf" else 2, axis=1)
+    assert (size <= 0.3 + 1e-12).all()
+
+
 def test_many_columns_are_attacked_along_random_directions():
     rng = np.random.default_rng(0)
     x, w = rng.normal(size=(2, 60)), rng.normal(size=60)
@@ -582,6 +600,28 @@ def test_the_cosine_bound_is_attained_where_the_attribution_is_the_row(radius):
     assert (x[2:] * turned).sum() < 0
 
 
+def test_columns_that_cannot_move_leave_the_bound_as_it_is():
+    """A rotation by 45°: at the corners of the square ‖Jδ‖ = √2 radius, of two columns' √d."""
+    J = np.array([[1.0, 1.0], [1.0, -1.0]]) / np.sqrt(2)
+    turned = lambda model, rows, target: np.c_[rows[:, :2] @ J, 0 * rows[:, 2:]]  # noqa: E731
+    x = np.c_[np.random.default_rng(0).normal(size=(3, 2)), np.zeros((3, 6))]
+    for rows, codes in ((x[:, :2], None), (x, range(2, 8))):
+        score = metrics.worst_case_bound(
+            lambda z: z.sum(axis=1), rows, turned(None, rows, None), explain=turned,
+            norm="linf", radius=0.5, categorical=codes,
+        )  # fmt: skip
+        assert_allclose(score.values, 0.5 * np.sqrt(2))
+
+
+@pytest.mark.parametrize("radius", [1e-3, 1e-7, 1e-12])
+def test_the_cosine_bound_of_a_small_radius_is_half_the_square_of_the_angle(radius):
+    own = lambda model, rows, target: rows  # noqa: E731
+    x = np.array([[3.0, 4.0]])
+    given = {"radius": radius, "distance": "cosine", "explain": own, "step": 1e-3}
+    bound = metrics.worst_case_bound(lambda x: x.sum(axis=1), x, x, **given)
+    assert_allclose(bound.values, (radius / 5) ** 2 / 2, rtol=1e-7)
+
+
 @pytest.mark.parametrize("norm", ["l2", "linf"])
 @pytest.mark.parametrize("attack", ["distance_attack", "top_k_attack"])
 def test_no_attack_moves_a_quadratics_attribution_beyond_the_bound(rows, norm, attack):
@@ -627,6 +667,19 @@ def test_copies_of_another_class_are_left_out_and_their_share_is_said(name):
     else:
         by = np.abs(copies[..., 0] - x[:, :1]) / np.abs(x[:, :1])
     assert_allclose(score.values, np.where(same, change / by, 0).max(axis=1), rtol=1e-6)
+
+
+def test_copies_that_leave_the_outputs_as_they_are_have_no_ratio():
+    """A step at 1 which half the copies of the first row cross, and none of the others'."""
+    step = lambda x: 1.0 + (np.asarray(x)[:, 0] > 1)  # noqa: E731
+    own = lambda model, rows, target: rows  # noqa: E731
+    x = np.array([[1.0, 3.0], [5.0, 3.0]])
+    asked = []
+    given = {"radius": 0.2, "samples": 40, "explain": own}
+    score = metrics.relative_output_stability(lambda z: asked.append(z) or step(z), x, x, **given)
+    copies = np.array(asked[1]).reshape(2, 40, 2)[0]
+    moved = np.linalg.norm(copies - x[0], axis=1) / np.linalg.norm(x[0])
+    assert_allclose(score.values, [moved[copies[:, 0] > 1].max(), np.nan])
 
 
 @pytest.mark.parametrize("name", STABLE)

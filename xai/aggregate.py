@@ -52,12 +52,14 @@ def aggregate(
         How the least complex combination is looked for: towards single members from each of
         them, or by shrinking their hull.
     distance : a metric of `scipy.spatial.distance.cdist`, or a function of two rows
-        Columns of different units want scaling first, or "seuclidean" (by the neighbours' spread).
+        Columns of different units want scaling first, or "seuclidean" or "mahalanobis" (by the
+        neighbours' spread).
 
     Returns
     -------
     Explanation
-        ``info["weights"]`` (n, m) holds the weights, for "ava" of ``info["neighbours"]`` (n, k).
+        ``info["weights"]`` (n, m) holds the weights, for "ava" of ``info["neighbours"]`` (n, k);
+        "least_complexity" has its own for each of several outputs, (n, m, outputs).
         `base_values` and `predictions` are mixed as `values` are (for "ava" they are not the
         model's at the query), `std_error` is the weighted sum: an upper bound, whatever the
         members have in common. `evaluations` are all that were spent.
@@ -303,10 +305,7 @@ def _nearest(
     """Places and distances (q, k) of each row's nearest points, nearest first, ties by index."""
     from scipy.spatial.distance import cdist
 
-    spread: dict[str, Any] = {}
-    if distance == "seuclidean":
-        variance = points.var(axis=0, ddof=1)
-        spread["V"] = np.where(variance > 0, variance, 1.0)
+    spread = _spread(points, distance)
     near, rho = np.empty((len(rows), k), np.intp), np.empty((len(rows), k))
     step = max(1, 2**22 // len(points))
     for start in range(0, len(rows), step):
@@ -324,16 +323,27 @@ def _nearest(
     return near, rho
 
 
+def _spread(points: NDArray[np.float64], distance: Any) -> dict[str, Any]:
+    """What scaled distances are scaled by: of the neighbours alone, whatever else is asked."""
+    name = distance.lower() if isinstance(distance, str) else ""
+    if name in ("seuclidean", "se", "s"):
+        variance = points.var(axis=0, ddof=1)
+        return {"V": np.where(variance > 0, variance, 1.0)}
+    if name in ("mahalanobis", "mahal", "mah"):
+        return {"VI": np.linalg.pinv(np.atleast_2d(np.cov(points, rowvar=False, ddof=0)))}
+    return {}
+
+
 def _closeness(rho: NDArray[np.float64], weight: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Shares ∝ weight/ρ; where some ρ are 0, these alone."""
-    lost = np.flatnonzero(np.isinf(rho[:, 0]))
+    """Shares ∝ weight/ρ of what has a weight; where some of these ρ are 0, these alone."""
+    rho = np.where(weight > 0, rho, np.inf)
+    nearest = rho.min(axis=1, keepdims=True)
+    lost = np.flatnonzero(np.isinf(nearest))
     if len(lost):
-        raise ValueError(f"query row {lost[0]} (0-based) is infinitely far from all neighbours")
+        if weight[lost[0]].any():
+            raise ValueError(f"query row {lost[0]} (0-based) is infinitely far from all neighbours")
+        raise ValueError(f"all neighbours of query row {lost[0]} (0-based) have weight 0")
     here = rho == 0
     # in units of the nearest, so that no quotient overflows
-    raw = weight * np.where(here, 1.0, rho[:, :1] / np.where(here, 1.0, rho))
-    total = raw.sum(axis=1, keepdims=True)
-    if (total == 0).any():
-        bad = int(np.flatnonzero(total[:, 0] == 0)[0])
-        raise ValueError(f"all neighbours of query row {bad} (0-based) have weight 0")
-    return np.asarray(raw / total)
+    raw = weight * np.where(here, 1.0, nearest / np.where(here, 1.0, rho))
+    return np.asarray(raw / raw.sum(axis=1, keepdims=True))
