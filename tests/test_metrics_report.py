@@ -379,15 +379,21 @@ def test_pictures(rows, two):
     plt.close("all")
 
 
+LONG = {f"deletion, all channels replaced by the mean colour of image {i}": "deletion"
+        for i in range(5)}  # fmt: skip
+AROUND = ["deletion", "insertion", "abpc", "faithfulness_correlation", "complexity",
+          "completeness_gap"]  # fmt: skip
+
+
+@pytest.mark.parametrize("asked", [[AROUND[0], *AROUND[3:]], AROUND, LONG])
 @pytest.mark.parametrize("many", [1, 12])
 @pytest.mark.parametrize("kind", ["ranks", "radar", "curves"])
-def test_nothing_of_a_picture_is_cut_off_or_below_its_legend(kind, many, rows):
+def test_nothing_of_a_picture_is_cut_off_or_below_its_legend(kind, many, asked, rows):
     import matplotlib.pyplot as plt
 
     plt.switch_backend("Agg")
     name = "A method with a long $name, at a baseline of zero, "
     every = {name + str(i): rows * (1 + i) for i in range(many)}
-    asked = ["deletion", "faithfulness_correlation", "complexity", "completeness_gap"]
     report = metrics.evaluate(bent, rows, every, asked, controls=False, data=rows)
     ax = xai.plots.curves(report) if kind == "curves" else report.plot(kind)
     figure = ax.get_figure()
@@ -414,6 +420,17 @@ def test_long_names_leave_room_for_bars(rows):
     (panel,) = (ax for ax in figure.axes if ax.get_visible())
     assert panel.get_window_extent().width > 0.4 * figure.bbox.width
     assert panel.yaxis.get_tightbbox().x0 > -1
+    plt.close("all")
+
+
+def test_long_labels_of_metrics_stay_over_their_own_panel(rows):
+    import matplotlib.pyplot as plt
+
+    plt.switch_backend("Agg")
+    figure = metrics.evaluate(bent, rows, {"rows": rows}, LONG, data=rows).plot()
+    figure.canvas.draw()
+    first, second, third = (panel.title.get_window_extent() for panel in figure.axes[:3])
+    assert first.x1 < second.x0 and second.x1 < third.x0 and third.x1 < figure.bbox.x1
     plt.close("all")
 
 
