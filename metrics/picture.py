@@ -28,7 +28,7 @@ def draw(report: Report, kind: str, ax: Any) -> Any:
 
 
 def _bars(report: Report, ax: Any) -> Any:
-    """Means and intervals, a panel for each metric; controls in grey."""
+    """Means and intervals, a panel for each metric; controls in grey, and hollow."""
     import matplotlib.pyplot as plt
 
     from xai.plots.style import NEUTRAL, one_line, series_style, wrapped
@@ -50,8 +50,9 @@ def _bars(report: Report, ax: Any) -> Any:
                 continue
             mean, (low, high) = report[metric, name].mean(), report.interval(metric, name)
             colour, marker = series_style(place)
-            colour = NEUTRAL if name in report.controls else colour
-            panel.plot(mean, place, marker, color=colour)
+            control = name in report.controls
+            colour = NEUTRAL if control else colour  # grey is one of the series' colours, too
+            panel.plot(mean, place, marker, color=colour, mfc="none" if control else colour)
             if not np.isnan(low):
                 panel.plot([low, high], [place, place], color=colour)
         # each line of panels names the explanations once, on its left

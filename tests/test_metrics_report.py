@@ -434,6 +434,18 @@ def test_long_labels_of_metrics_stay_over_their_own_panel(rows):
     plt.close("all")
 
 
+def test_a_control_looks_like_no_explanation(rows):
+    import matplotlib.pyplot as plt
+
+    plt.switch_backend("Agg")
+    every = {str(i): rows for i in range(7)}  # one more than there are colours
+    (panel,) = metrics.evaluate(bent, rows, every, ["complexity"]).plot().axes
+    points = [line for line in panel.lines if line.get_marker() not in ("None", None)]
+    *mine, random = [(line.get_color(), line.get_markerfacecolor()) for line in points]
+    assert len(mine) == 7 and random not in mine
+    plt.close("all")
+
+
 def test_arrays_are_scored_and_what_cannot_be_repeated_is_said_first(rows, counting):
     model = counting(linear)
     given = {"removal": ZERO}
