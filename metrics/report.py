@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from scipy.special import ndtr, stdtrit
 from scipy.stats import rankdata
 
 from xai import streams
@@ -74,7 +75,7 @@ class Report:
         return self.scores[metric, name]
 
     def interval(self, metric: str, name: str, level: float = 0.95) -> tuple[float, float]:
-        """Percentile bootstrap interval of the mean score, over rows."""
+        """Bootstrap interval of the mean score, over rows; of fewer than six it covers less."""
         return _interval(self[metric, name].values, level, self.seed)
 
     def beats_random(self, metric: str, name: str, level: float = 0.95) -> bool | None:
@@ -248,16 +249,20 @@ _ARROW = {"higher": "↑", "lower": "↓"}
 
 
 def _interval(values: Floats, level: float, seed: int) -> tuple[float, float]:
-    """Percentiles of the mean of resampled rows; NaN rows left out."""
+    """Percentiles of the mean of resampled rows; NaN rows left out.
+
+    As far out as Student's t would go: plain ones are too near for few rows (Hesterberg 2015).
+    """
     if not 0 < level < 1:
         raise ValueError(f"level={level!r}: expected a share such as 0.95")
     kept = values[~np.isnan(values)]
-    if len(kept) < 2:
+    n = len(kept)
+    if n < 2:
         return float("nan"), float("nan")
     means = np.empty(RESAMPLES)
-    for part in streams.parts(RESAMPLES, len(kept)):
-        samples = np.arange(RESAMPLES)[part]
-        picks = streams.integers(seed, streams.DRAW, samples, len(kept), len(kept))
+    for part in streams.parts(RESAMPLES, n):
+        picks = streams.integers(seed, streams.DRAW, np.arange(RESAMPLES)[part], n, n)
         means[part] = kept[picks].mean(axis=1)
-    low, high = np.quantile(means, [(1 - level) / 2, (1 + level) / 2])
+    tail = ndtr(np.sqrt(n / (n - 1)) * stdtrit(n - 1, (1 - level) / 2))
+    low, high = np.quantile(means, [tail, 1 - tail])
     return float(low), float(high)
