@@ -56,7 +56,8 @@ def evaluate(
         None: deletion, insertion, abpc, faithfulness_correlation, max_sensitivity (where all can
         be explained again, and x is of numbers, not sparse), complexity, completeness_gap.
     controls : bool
-        Add a random attribution, and each explanation with its signs flipped (where signs count).
+        Add a random attribution, in each row as large as the first explanation, and each
+        explanation with its signs flipped (where signs count).
     explain : name -> (model, x, target) -> array
         How to explain again, where an explanation is an array.
     **common : data, removal, behavior, players, target, seed, …, as for every metric
@@ -95,7 +96,7 @@ def evaluate(
                     continue
                 again = explain.get(name)
                 if name == RANDOM:
-                    again = RandomExplain(seed, case.flat.shape[1])
+                    again = RandomExplain(seed, next(iter(cases.values())).flat)
                 own = explaining(record, options, again)
                 scores[label, name] = score(record.name, case, core, own)
         evaluations = -(-scene.spent // scene.n) if scene.looked else 0

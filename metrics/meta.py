@@ -93,7 +93,7 @@ def meta_check(
     metric : its name, or (name, options)
     removals : two or more, to see whether they rank alike; the first serves for the rest
     seeds : how often it is repeated with other random numbers
-    randoms : random attributions to be told from
+    randoms : random attributions to be told from, in each row as large as the first explanation
     explain, **common : as for `evaluate`
 
     Raises
@@ -133,11 +133,11 @@ def meta_check(
         flipped = {n: sign * scored(scene, replaced(e, np.negative)) if signed else None
                    for n, e in named.items()}  # fmt: skip
         like = next(iter(named.values()))
-        width = Case(scene, like).flat.shape[1]
+        flat = Case(scene, like).flat
         chance = []
         for i in range(randoms):
             attribution = replaced(like, lambda values, i=i: random_like(values, seed + i))
-            chance.append(sign * scored(scene, attribution, RandomExplain(seed + i, width)))
+            chance.append(sign * scored(scene, attribution, RandomExplain(seed + i, flat)))
     means = {n: [sign * mean(v)] for n, v in own.items()}
     for other in range(1, seeds):
         with scene_of_all(model, x, named, common | {"seed": seed + other}) as scene:
@@ -149,7 +149,7 @@ def meta_check(
             rows = [scored(scene, e, explain.get(n)) for n, e in named.items()]
             others = [replaced(e, np.negative) for e in named.values()]
             others += [replaced(like, lambda values: random_like(values, seed))]
-            rows += [scored(scene, e, RandomExplain(seed, width)) for e in others]
+            rows += [scored(scene, e, RandomExplain(seed, flat)) for e in others]
             tables[_untaken(repr(scene.setting.recipe.removal), tables)] = np.stack(rows)
     return MetaCheck(
         label,

@@ -253,6 +253,27 @@ def test_controls_tell_chance_from_faith(rows):
     assert repr(again) == repr(report)
 
 
+@pytest.mark.parametrize("unit", [2.0**-12, 2.0**12])
+def test_chance_is_as_large_as_the_explanation_in_every_unit_of_the_output(unit, rows):
+    """Scores that grow with the output's unit do so for the control, too."""
+    asked = ["infidelity", "completeness_gap", "local_lipschitz", "distance_attack"]
+    plain, scaled = (
+        xai.compare(lambda z, u=u: u * bent(z), rows, ["shapley"], asked, data=rows[:4])
+        for u in (1.0, unit)
+    )
+    for metric, name in plain.scores:
+        by = unit**2 if metric == "infidelity" else unit
+        want = by * plain[metric, name].values
+        assert_allclose(scaled[metric, name].values, want, rtol=1e-9, atol=1e-12 * by)
+        assert scaled.beats_random(metric, name) == plain.beats_random(metric, name)
+    assert not plain.beats_random("infidelity", "shapley (flipped)")
+    checks = [
+        metrics.meta_check(lambda z, u=u: u * bent(z), rows, r.explanations, "local_lipschitz")
+        for u, r in ((1.0, plain), (unit, scaled))
+    ]
+    assert checks[0].above_chance == checks[1].above_chance
+
+
 def test_the_random_control_is_the_same_in_every_batch(rows):
     e = xai.explain(linear, rows, "exact_shapley", removal=ZERO)
     whole, small = (
