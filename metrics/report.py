@@ -236,6 +236,10 @@ class Report:
                 f"[] abpc, the faithfulness to read {', '.join(read_with)} with: noise, which is "
                 "never like itself, does best by these and has 0; NaN: pass data= or removal="
             )
+        for metric in read_with:
+            floor = self[metric, self.names[0]].beside("floor")  # the model's, whatever is scored
+            if floor is not None:
+                notes.append(f"floor of {metric}: {floor:.2g}; signed attributions may be below")
         return notes
 
     def __repr__(self) -> str:
