@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
 from functools import reduce
 from importlib import import_module
 from typing import Any
@@ -13,6 +14,7 @@ from xai.explanation import Explanation
 from xai.foreign import converted
 from xai.inputs import read
 from xai.methods import Method
+from xai.methods import find as find_method
 from xai.metrics.attributed import by_place, numbers_of, own_keywords
 from xai.metrics.case import SCENE_OPTIONS, Case, Scene, one_output, score, split
 from xai.metrics.controls import RANDOM, RandomExplain, explaining, random_like, replaced
@@ -98,7 +100,8 @@ def evaluate(
                 if name == RANDOM:
                     again = RandomExplain(seed, next(iter(cases.values())).flat)
                 own = explaining(record, options, again)
-                scores[label, name] = score(record.name, case, core, own)
+                with noted(f"{label} of {name!r} was to be measured"):
+                    scores[label, name] = score(record.name, case, core, own)
         evaluations = -(-scene.spent // scene.n) if scene.looked else 0
     return Report(scores, tuple(asked), (*cases, *extra), tuple(extra), evaluations, named, seed)
 
@@ -114,7 +117,10 @@ def named_explanations(explanations: Any, target: Any) -> dict[str, Any]:
     named = {str(name): one_output(value, target) for name, value in explanations.items()}
     if len(named) < len(explanations):
         raise ValueError(f"two explanations have the same name, of {list(explanations)}")
-    rows = {n: len(e if isinstance(e, Explanation) else numbers_of(e)) for n, e in named.items()}
+    rows = {}
+    for name, e in named.items():
+        with noted(f"explanations[{name!r}]"):
+            rows[name] = len(e if isinstance(e, Explanation) else numbers_of(e))
     first, *others = rows
     for name in others:
         if rows[name] != rows[first]:
@@ -272,7 +278,9 @@ def compare(
         raise ValueError(f"target={target!r}: metrics score one output; pass an index, or a name")
     if metrics is not None:
         asked_metrics(metrics, {}, {})  # before anything is spent
-    explanations = explained_by(model, x, labelled, keywords)
+    own = "removal= is the metrics' here; of a method: {label: {'method': …, 'removal': …}}"
+    with nullcontext() if removal is None else noted(own):
+        explanations = explained_by(model, x, labelled, keywords)
     shared = {n: keywords[n] for n in SHARED if keywords.get(n) is not None}
     if removal is not None:
         shared["removal"] = removal
@@ -305,13 +313,29 @@ def explained_by(
     """An Explanation for each label: a method, or a dict of `explain`'s keywords."""
     from xai.explain import explain
 
-    out = {}
-    for label, method in labelled.items():
+    asked = {}
+    for label, method in labelled.items():  # all of them, before anything is spent
         own = dict(method) if isinstance(method, Mapping) else {"method": method}
         if "method" not in own:
             raise ValueError(f"methods[{label!r}] names no method=; it has {sorted(own)}")
-        out[label] = explain(model, x, **(keywords | own))
+        if own["method"] != "auto":
+            find_method(own["method"])
+        asked[label] = own
+    out = {}
+    for label, own in asked.items():
+        with noted(f"methods[{label!r}] was to explain"):
+            out[label] = explain(model, x, **(keywords | own))
     return out
+
+
+@contextmanager
+def noted(what: str) -> Iterator[None]:
+    """Add to an error what it was of, where there are several."""
+    try:
+        yield
+    except Exception as error:
+        error.add_note(what)
+        raise
 
 
 __all__ = ["compare", "evaluate", "explained_by"]

@@ -545,6 +545,35 @@ def test_methods_are_a_list_or_a_dict(methods, rows, counting):
     assert f.rows == 0
 
 
+def test_methods_that_are_none_are_refused_before_any_explains(rows, counting):
+    f = counting(linear)
+    for methods in (["shapley", "shapely"], {"a": "shapley", "b": {"method": "shapely"}}):
+        with pytest.raises(ValueError, match="'shapely'; did you mean 'shapley'"):
+            xai.compare(f, rows, methods, ["deletion"], data=rows)
+    with pytest.raises(ValueError, match=r"methods\['b'\] names no method="):
+        xai.compare(f, rows, {"a": "shapley", "b": {"budget": 9}}, ["deletion"], data=rows)
+    assert f.rows == 0
+
+
+def test_an_error_says_which_of_several_it_is_of(rows):
+    gone = {"a": rows, "b": np.full_like(rows, np.nan)}
+    asked = ["complexity", ("roc_auc", {"mask": np.ones(3)})]
+    cases = [
+        (lambda: metrics.evaluate(bent, rows, gone, ["complexity"]), ["explanations['b']"]),
+        (lambda: metrics.evaluate(bent, rows, {"a": rows}, asked),
+         ["roc_auc of 'a' was to be measured"]),
+        (lambda: xai.compare(bent, rows, ["occlusion"], ["deletion"], removal=ZERO),
+         ["methods['occlusion'] was to explain", "removal= is the metrics' here; of a method: "
+          "{label: {'method': …, 'removal': …}}"]),
+        (lambda: xai.compare(bent, rows, ["occlusion"], ["deletion"]),
+         ["methods['occlusion'] was to explain"]),
+    ]  # fmt: skip
+    for ask, notes in cases:
+        with pytest.raises(ValueError, match=r"NaN|mask|background") as caught:
+            ask()
+        assert caught.value.__notes__ == notes
+
+
 def test_explain_has_a_function_for_each_name(rows, counting):
     f, again = counting(bent), lambda model, x, target: x
     for explain, kind in ((again, TypeError), ({"b": again}, ValueError)):
