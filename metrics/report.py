@@ -67,6 +67,8 @@ class Report:
     seed: int = 0
 
     def __getitem__(self, key: tuple[str, str]) -> Score:
+        if not (isinstance(key, tuple) and len(key) == 2):
+            raise KeyError(f"a score is report[metric, explanation], not report[{key!r}]")
         metric, name = key
         if (metric, name) not in self.scores:
             if metric not in self.metrics:
@@ -126,11 +128,16 @@ class Report:
         """Explanations that no other one is at least as good as in all of these, and better in one.
 
         `metrics`: None takes the first of faithfulness, of robustness and of simplicity. To have
-        no score is worst.
+        no score is worst. Where there are no metrics to go by, a ValueError.
         """
         if isinstance(metrics, str):
             raise TypeError(f"metrics must be a list of names, such as [{metrics!r}]")
         axes = self._axes() if metrics is None else list(metrics)
+        if not axes:
+            raise ValueError(
+                "no metric of faithfulness, robustness or simplicity to find a front in: pass "
+                f"metrics=, of {list(self.metrics)}"
+            )
         mine = [n for n in self.names if n not in self.controls]
         places = np.zeros((len(mine), len(axes)), np.intp)
         for axis, metric in enumerate(axes):

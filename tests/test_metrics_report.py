@@ -966,6 +966,22 @@ def test_comparing_costs_its_explanations_and_the_shared_scores(rows, counting):
     assert model.rows == own + 12 + 12 * (4 + 6 + 4)
 
 
+def test_without_metrics_to_go_by_there_is_no_front(rows):
+    report = metrics.evaluate(bent, rows, {"a": rows, "b": W * rows}, ["completeness_gap"],
+                              removal=ZERO)  # fmt: skip
+    for ask in (report.pareto, lambda: report.pareto([])):
+        with pytest.raises(ValueError, match=r"pass metrics=, of \['completeness_gap'\]"):
+            ask()
+    assert report.pareto(["completeness_gap"])
+
+
+@pytest.mark.parametrize("key", ["complexity", "ab", ("complexity",), 0])
+def test_a_score_is_asked_for_by_metric_and_explanation(key, rows):
+    report = metrics.evaluate(bent, rows, {"a": rows}, ["complexity"])
+    with pytest.raises(KeyError, match=r"a score is report\[metric, explanation\]"):
+        report[key]
+
+
 def test_explanations_that_are_best_in_one_of_three_ways_are_the_front():
     best = {"faithful": (0.0, 1.0, 2.0), "steady": (1.0, 0.0, 2.0), "simple": (1.0, 1.0, 0.0),
             "none": (1.0, 1.0, 2.0)}  # fmt: skip
