@@ -54,6 +54,18 @@ def explaining(record: Record, options: Mapping[str, Any], again: Any) -> dict[s
     return {**options, **given} if isinstance(again, RandomExplain) else {**given, **options}
 
 
+def flipped(explanation: Any) -> Any:
+    """The attribution with its signs flipped.
+
+    Of a layer's channels what is scored is their map, whose negative parts are cut off: that of
+    flipped channels is not its opposite.
+    """
+    e = explanation
+    if isinstance(e, Explanation) and e.activations is not None and e.channel_axis is not None:
+        return -np.asarray(e.map(), np.float64) / e.element_players.shape[e.channel_axis]
+    return replaced(e, np.negative)
+
+
 def replaced(explanation: Any, change: Any) -> Any:
     """The attribution with other numbers, ``change(values)``; an Explanation stays one."""
     if not isinstance(explanation, Explanation):

@@ -17,7 +17,14 @@ from xai.methods import Method
 from xai.methods import find as find_method
 from xai.metrics.attributed import by_place, numbers_of, own_keywords
 from xai.metrics.case import SCENE_OPTIONS, Case, Scene, one_output, score, split
-from xai.metrics.controls import RANDOM, RandomExplain, explaining, random_like, replaced
+from xai.metrics.controls import (
+    RANDOM,
+    RandomExplain,
+    explaining,
+    flipped,
+    random_like,
+    replaced,
+)
 from xai.metrics.registry import Record, find
 from xai.metrics.report import Report
 from xai.metrics.score import Score
@@ -86,7 +93,7 @@ def evaluate(
         cases = {name: Case(scene, explanation) for name, explanation in named.items()}
         extra: dict[str, Case] = {}
         if controls:
-            extra = {f"{n} (flipped)": Case(scene, replaced(c.explanation, np.negative))
+            extra = {f"{n} (flipped)": Case(scene, flipped(c.explanation))
                      for n, c in cases.items()}  # fmt: skip
             like = next(iter(named.values()))
             chance = replaced(like, lambda values: random_like(values, seed))

@@ -13,7 +13,7 @@ from scipy.stats import rankdata
 from xai.explanation import Explanation
 from xai.metrics import checks
 from xai.metrics.case import Case, Scene, score
-from xai.metrics.controls import RandomExplain, explaining, random_like, replaced
+from xai.metrics.controls import RandomExplain, explaining, flipped, random_like, replaced
 from xai.metrics.evaluation import (
     SIGNED,
     asked_metrics,
@@ -130,7 +130,7 @@ def meta_check(
     with scene_of_all(model, x, named, common) as scene:
         own = {n: sign * scored(scene, e, explain.get(n)) for n, e in named.items()}
         signed = record.category in SIGNED
-        flipped = {n: sign * scored(scene, replaced(e, np.negative)) if signed else None
+        against = {n: sign * scored(scene, flipped(e)) if signed else None
                    for n, e in named.items()}  # fmt: skip
         like = next(iter(named.values()))
         flat = Case(scene, like).flat
@@ -147,7 +147,7 @@ def meta_check(
     for removal in removals:
         with scene_of_all(model, x, named, common | {"removal": removal}) as scene:
             rows = [scored(scene, e, explain.get(n)) for n, e in named.items()]
-            others = [replaced(e, np.negative) for e in named.values()]
+            others = [flipped(e) for e in named.values()]
             others += [replaced(like, lambda values: random_like(values, seed))]
             rows += [scored(scene, e, RandomExplain(seed, flat)) for e in others]
             tables[_untaken(repr(scene.setting.recipe.removal), tables)] = np.stack(rows)
@@ -156,7 +156,7 @@ def meta_check(
         record.better,
         {n: _better(v, np.stack(chance)) for n, v in own.items()},
         {n: _better(own[n], np.stack([v])) if v is not None else np.nan
-         for n, v in flipped.items()},
+         for n, v in against.items()},
         {n: float(np.std(v, ddof=1)) if seeds > 1 else np.nan for n, v in means.items()},
         {(a, b): _agreement(tables[a], tables[b]) for a, b in combinations(tables, 2)},
     )  # fmt: skip

@@ -253,6 +253,27 @@ def test_controls_tell_chance_from_faith(rows):
     assert repr(again) == repr(report)
 
 
+@pytest.mark.parametrize("method", ["gradcam", "shapley"])
+def test_the_flipped_control_of_a_layers_channels_is_the_opposite_of_their_map(method):
+    """The map's negative parts are cut off, so that flipped channels have a map of their own."""
+    torch = pytest.importorskip("torch")
+    torch.manual_seed(0)
+    net = torch.nn.Sequential(
+        torch.nn.Conv2d(3, 5, 3), torch.nn.ReLU(), torch.nn.Flatten(), torch.nn.Linear(5 * 36, 2)
+    )
+    x = torch.rand(3, 3, 8, 8)
+    players = {} if method == "gradcam" else {"players": xai.players.Channels("1")}
+    e = xai.explain(net, x, method, **players)
+    asked = ["faithfulness_correlation", "mu_fidelity"]  # which ties of the map do not change
+    report = metrics.evaluate(net, x, e, asked, removal="baseline")
+    for metric in asked:
+        mine, against = (report[metric, e.method + which].values for which in ("", " (flipped)"))
+        assert_allclose(against, -mine, atol=1e-9)
+        assert np.abs(mine).max() > 0.01
+    check = metrics.meta_check(net, x, e, asked[0], removal="baseline", randoms=1, seeds=1)
+    assert check.above_flipped[e.method] == (report[asked[0], e.method].values > 0).mean()
+
+
 @pytest.mark.parametrize("unit", [2.0**-12, 2.0**12])
 def test_chance_is_as_large_as_the_explanation_in_every_unit_of_the_output(unit, rows):
     """Scores that grow with the output's unit do so for the control, too."""
