@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from xai import streams
 from xai.explanation import Explanation
@@ -19,32 +20,50 @@ RANDOM = "random"
 
 
 def random_like(values: Floats, seed: int) -> Floats:
-    """Uniform numbers in [−1, 1) shaped like an attribution (n, …); NaN where it is NaN.
+    """Uniform numbers shaped like an attribution (n, …), of its size: so its unit tells no chance.
 
+    Between ± each row's largest |value|, or ±1 where that is 0; NaN where the attribution is NaN.
     Each row's are its own: of the row's place and the seed.
     """
     flat = values.reshape(len(values), -1)
+    size = np.nan_to_num(np.abs(flat)).max(axis=1, keepdims=True)
     u = 2 * streams.uniforms(seed, streams.SIGN, np.arange(len(flat)), flat.shape[1]) - 1
+    u *= np.where(size > 0, size, 1.0)
     return np.where(np.isnan(flat), np.nan, u).reshape(values.shape)
 
 
 @dataclass(eq=False)
 class RandomExplain:
-    """An `explain` whose every call draws anew; of all rows at once, as it calls no model."""
+    """An `explain` whose every call draws anew: numbers `like` (n, d) those of the rows `index`.
+
+    Of all rows at once, as it calls no model.
+    """
 
     seed: int
-    width: int
+    like: Floats
     calls: int = 0
 
-    def __call__(self, model: Any, x: Any, target: Any) -> Floats:
+    def __call__(self, index: NDArray[np.intp]) -> Floats:
         self.calls += 1
-        return random_like(np.zeros((len(target), self.width)), self.seed + 7919 * self.calls)
+        return random_like(self.like[index], self.seed + 7919 * self.calls)
 
 
 def explaining(record: Record, options: Mapping[str, Any], again: Any) -> dict[str, Any]:
     """A metric's options with what explains again where they name none; noise has none but its."""
     given = {"explain": again} if "explain" in record.needs else {}
     return {**options, **given} if isinstance(again, RandomExplain) else {**given, **options}
+
+
+def flipped(explanation: Any) -> Any:
+    """The attribution with its signs flipped.
+
+    Of a layer's channels what is scored is their map, whose negative parts are cut off: that of
+    flipped channels is not its opposite.
+    """
+    e = explanation
+    if isinstance(e, Explanation) and e.activations is not None and e.channel_axis is not None:
+        return -np.asarray(e.map(), np.float64) / e.element_players.shape[e.channel_axis]
+    return replaced(e, np.negative)
 
 
 def replaced(explanation: Any, change: Any) -> Any:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
 from functools import reduce
 from importlib import import_module
 from typing import Any
@@ -13,9 +14,17 @@ from xai.explanation import Explanation
 from xai.foreign import converted
 from xai.inputs import read
 from xai.methods import Method
+from xai.methods import find as find_method
 from xai.metrics.attributed import asked, by_place, numbers_of, own_keywords
 from xai.metrics.case import SCENE_OPTIONS, Case, Scene, one_output, score, split
-from xai.metrics.controls import RANDOM, RandomExplain, explaining, random_like, replaced
+from xai.metrics.controls import (
+    RANDOM,
+    RandomExplain,
+    explaining,
+    flipped,
+    random_like,
+    replaced,
+)
 from xai.metrics.registry import Record, find
 from xai.metrics.report import Report
 from xai.metrics.score import Score
@@ -56,7 +65,8 @@ def evaluate(
         None: deletion, insertion, abpc, faithfulness_correlation, max_sensitivity (where all can
         be explained again, and x is of numbers, not sparse), complexity, completeness_gap.
     controls : bool
-        Add a random attribution, and each explanation with its signs flipped (where signs count).
+        Add a random attribution, in each row as large as the first explanation, and each
+        explanation with its signs flipped (where signs count).
     explain : name -> (model, x, target) -> array
         How to explain again, where an explanation is an array.
     **common : data, removal, behavior, players, target, seed, …, as for every metric
@@ -84,7 +94,7 @@ def evaluate(
         cases = {name: Case(scene, explanation) for name, explanation in named.items()}
         extra: dict[str, Case] = {}
         if controls:
-            extra = {f"{n} (flipped)": Case(scene, replaced(c.explanation, np.negative))
+            extra = {f"{n} (flipped)": Case(scene, flipped(c.explanation))
                      for n, c in cases.items()}  # fmt: skip
             like = next(iter(named.values()))
             chance = replaced(like, lambda values: random_like(values, seed))
@@ -96,9 +106,10 @@ def evaluate(
                     continue
                 again = explain.get(name)
                 if name == RANDOM:
-                    again = RandomExplain(seed, case.flat.shape[1])
+                    again = RandomExplain(seed, next(iter(cases.values())).flat)
                 own = explaining(record, options, again)
-                scores[label, name] = score(record.name, case, core, own)
+                with noted(f"{label} of {name!r} was to be measured"):
+                    scores[label, name] = score(record.name, case, core, own)
         evaluations = -(-scene.spent // scene.n) if scene.looked else 0
     return Report(scores, tuple(asked), (*cases, *extra), tuple(extra), evaluations, named, seed)
 
@@ -114,7 +125,10 @@ def named_explanations(explanations: Any, target: Any) -> dict[str, Any]:
     named = {str(name): one_output(value, target) for name, value in explanations.items()}
     if len(named) < len(explanations):
         raise ValueError(f"two explanations have the same name, of {list(explanations)}")
-    rows = {n: len(e if isinstance(e, Explanation) else numbers_of(e)) for n, e in named.items()}
+    rows = {}
+    for name, e in named.items():
+        with noted(f"explanations[{name!r}]"):
+            rows[name] = len(e if isinstance(e, Explanation) else numbers_of(e))
     first, *others = rows
     for name in others:
         if rows[name] != rows[first]:
@@ -273,7 +287,9 @@ def compare(
         raise ValueError(f"target={target!r}: metrics score one output; pass an index, or a name")
     if metrics is not None:
         asked_metrics(metrics, {}, {})  # before anything is spent
-    explanations = explained_by(model, x, labelled, keywords)
+    own = "removal= is the metrics' here; of a method: {label: {'method': …, 'removal': …}}"
+    with nullcontext() if removal is None else noted(own):
+        explanations = explained_by(model, x, labelled, keywords)
     shared = {n: keywords[n] for n in SHARED if keywords.get(n) is not None}
     if removal is not None:
         shared["removal"] = removal
@@ -306,13 +322,29 @@ def explained_by(
     """An Explanation for each label: a method, or a dict of `explain`'s keywords."""
     from xai.explain import explain
 
-    out = {}
-    for label, method in labelled.items():
+    asked = {}
+    for label, method in labelled.items():  # all of them, before anything is spent
         own = dict(method) if isinstance(method, Mapping) else {"method": method}
         if "method" not in own:
             raise ValueError(f"methods[{label!r}] names no method=; it has {sorted(own)}")
-        out[label] = explain(model, x, **(keywords | own))
+        if own["method"] != "auto":
+            find_method(own["method"])
+        asked[label] = own
+    out = {}
+    for label, own in asked.items():
+        with noted(f"methods[{label!r}] was to explain"):
+            out[label] = explain(model, x, **(keywords | own))
     return out
+
+
+@contextmanager
+def noted(what: str) -> Iterator[None]:
+    """Add to an error what it was of, where there are several."""
+    try:
+        yield
+    except Exception as error:
+        error.add_note(what)
+        raise
 
 
 __all__ = ["compare", "evaluate", "explained_by"]

@@ -14,7 +14,7 @@ from scipy.stats import rankdata
 from xai.explanation import Explanation
 from xai.metrics import checks
 from xai.metrics.case import Case, Scene, score
-from xai.metrics.controls import RandomExplain, explaining, random_like, replaced
+from xai.metrics.controls import RandomExplain, explaining, flipped, random_like, replaced
 from xai.metrics.evaluation import (
     SIGNED,
     asked_metrics,
@@ -94,7 +94,7 @@ def meta_check(
     metric : its name, or (name, options)
     removals : two or more, to see whether they rank alike; the first serves for the rest
     seeds : how often it is repeated with other random numbers
-    randoms : random attributions to be told from
+    randoms : random attributions to be told from, in each row as large as the first explanation
     explain, **common : as for `evaluate`
 
     Raises
@@ -131,22 +131,22 @@ def meta_check(
     with scene_of_all(model, x, named, common) as scene:
         own = {n: sign * scored(scene, e, explain.get(n)) for n, e in named.items()}
         signed = named if record.category in SIGNED else {}
-        flipped = {n: sign * scored(scene, replaced(e, np.negative)) for n, e in signed.items()}
+        against = {n: sign * scored(scene, flipped(e)) for n, e in signed.items()}
         like = next(iter(named.values()))
-        width = Case(scene, like).flat.shape[1]
+        flat = Case(scene, like).flat
         chance = []
         for i in range(randoms):
             attribution = replaced(like, lambda values, i=i: random_like(values, seed + i))
-            chance.append(sign * scored(scene, attribution, RandomExplain(seed + i, width)))
+            chance.append(sign * scored(scene, attribution, RandomExplain(seed + i, flat)))
         tables: dict[str, Floats] = {}
         for removal in removals:
             again = scene_of_all(model, x, named, common | {"removal": removal})
             # most often the first is the scene's, whose values are known
             with nullcontext(scene) if removal is common["removal"] else again as other:
                 rows = [scored(other, e, explain.get(n)) for n, e in named.items()]
-                others = [replaced(e, np.negative) for e in named.values()]
+                others = [flipped(e) for e in named.values()]
                 others += [replaced(like, lambda values: random_like(values, seed))]
-                rows += [scored(other, e, RandomExplain(seed, width)) for e in others]
+                rows += [scored(other, e, RandomExplain(seed, flat)) for e in others]
                 tables[_untaken(repr(other.setting.recipe.removal), tables)] = np.stack(rows)
     means = {n: [sign * mean(v)] for n, v in own.items()}
     for further in range(1, seeds):
@@ -157,7 +157,7 @@ def meta_check(
         label,
         record.better,
         {n: _better(v, np.stack(chance)) for n, v in own.items()},
-        {n: _better(v, flipped[n][None]) if n in flipped else np.nan for n, v in own.items()},
+        {n: _better(v, against[n][None]) if n in against else np.nan for n, v in own.items()},
         {n: float(np.std(v, ddof=1)) if seeds > 1 else np.nan for n, v in means.items()},
         {(a, b): _agreement(tables[a], tables[b]) for a, b in combinations(tables, 2)},
     )  # fmt: skip

@@ -40,7 +40,7 @@ def explained(
     case: Case,
     x: Any,
     index: Indices,
-    explain: Explain | None,
+    explain: Explain | RandomExplain | None,
     model: Any = None,
     target: Indices | None = None,
     **changed: Any,
@@ -55,6 +55,8 @@ def explained(
     changed : keywords of the recipe in place of its own
     """
     case.check_rows()
+    if isinstance(explain, RandomExplain):
+        return explain(index)
     scene, seen = case.scene, case.scene.seen
     model = scene.model if model is None else model
     target = seen.resolved.index[index, 0] if target is None else target
@@ -65,7 +67,6 @@ def explained(
         rows = x if is_tensor(scene.x) or not is_tensor(x) else on_host(x)
         m = len(index)
         size = scene.batch_size or batch_rows(seen.model, seen.inputs, seen.outputs.shape[1])
-        size = m if isinstance(explain, RandomExplain) else size  # or batches would change it
         blocks = [slice(start, start + size) for start in range(0, max(m, 1), size)]
         made = [explain(model, rows[b] if len(blocks) > 1 else rows, target[b]) for b in blocks]
     else:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -27,7 +28,7 @@ def draw(report: Report, kind: str, ax: Any) -> Any:
 
 
 def _bars(report: Report, ax: Any) -> Any:
-    """Means and intervals, a panel for each metric; controls in grey."""
+    """Means and intervals, a panel for each metric; controls in grey, and hollow."""
     import matplotlib.pyplot as plt
 
     from xai.plots.style import NEUTRAL, one_line, series_style, wrapped
@@ -49,15 +50,16 @@ def _bars(report: Report, ax: Any) -> Any:
                 continue
             mean, (low, high) = report[metric, name].mean(), report.interval(metric, name)
             colour, marker = series_style(place)
-            colour = NEUTRAL if name in report.controls else colour
-            panel.plot(mean, place, marker, color=colour)
+            control = name in report.controls
+            colour = NEUTRAL if control else colour  # grey is one of the series' colours, too
+            panel.plot(mean, place, marker, color=colour, mfc="none" if control else colour)
             if not np.isnan(low):
                 panel.plot([low, high], [place, place], color=colour)
         # each line of panels names the explanations once, on its left
         labels = names if index % columns == 0 else [""] * len(names)
         panel.set_yticks(range(len(labels)), labels, parse_math=False)
         panel.set_ylim(len(labels) - 0.5, -0.5)
-        title = f"{metric}\n{report.better(metric)} is better"
+        title = f"{one_line(metric)}\n{report.better(metric)} is better"
         panel.set_title(title, fontsize="medium", parse_math=False)
         panel.spines[["top", "right"]].set_visible(False)
     return figure
@@ -65,12 +67,13 @@ def _bars(report: Report, ax: Any) -> Any:
 
 def _ranks(report: Report, ax: Any) -> Any:
     """Mean ranks as lines over the metrics, with their 95 % intervals; 1, on top, is best."""
-    from xai.plots.style import Z95, legend_beside, legend_label, new_axes, series_style
+    from xai.plots.style import Z95, legend_beside, legend_label, new_axes, one_line, series_style
 
-    own, ax = ax is None, new_axes(ax, max(4.5, 1.5 + 0.55 * len(report.metrics)))
+    at, labels = np.arange(len(report.metrics)), [one_line(metric) for metric in report.metrics]
+    width = max(4.5, 3.5 + 0.06 * max(map(len, labels)), 1.5 + 0.55 * len(labels))
+    own, ax = ax is None, new_axes(ax, width)
     ranks = report.row_ranks()
     names = list(next(iter(ranks.values())))
-    at = np.arange(len(report.metrics))
     for place, name in enumerate(names):
         of_rows = [ranks[m].get(name, np.empty(0)) for m in report.metrics]
         mean = [r.mean() if len(r) else np.nan for r in of_rows]
@@ -80,10 +83,7 @@ def _ranks(report: Report, ax: Any) -> Any:
         ax.errorbar(
             beside, mean, error, label=legend_label(name), color=colour, marker=marker, capsize=2
         )
-    ax.set_xticks(
-        range(len(report.metrics)), report.metrics, rotation=30, ha="right",
-        rotation_mode="anchor", parse_math=False,
-    )  # fmt: skip
+    ax.set_xticks(at, labels, rotation=30, ha="right", rotation_mode="anchor", parse_math=False)
     ax.invert_yaxis()
     ax.set_ylabel("mean rank (1 is best)")
     ax.set_xlabel(f"whiskers: ±{Z95} standard errors over rows (95 %)")
@@ -93,13 +93,16 @@ def _ranks(report: Report, ax: Any) -> Any:
 
 def _radar(report: Report, ax: Any) -> Any:
     """Mean ranks on spokes, the best outside."""
-    from xai.plots.style import legend_beside, legend_label, series_style
+    from xai.plots.style import legend_beside, legend_label, one_line, series_style
 
-    own = ax is None
+    own, short = ax is None, [one_line(metric) for metric in report.metrics]
+    labels = ["\n".join(textwrap.wrap(label, 24, break_long_words=False)) for label in short]
     if ax is None:
         import matplotlib.pyplot as plt
 
-        figure = plt.figure(figsize=(6.4, 4.2), layout="constrained")
+        # inches that the labels need: the layout makes no circle smaller for them
+        beside = 2 * (0.2 + 0.07 * max(map(len, "\n".join(labels).split("\n"))))
+        figure = plt.figure(figsize=(4.2 + beside, 4.2), layout="constrained")
         ax = figure.add_subplot(projection="polar")
     ranks = report.ranks()
     angles = np.linspace(0, 2 * np.pi, len(report.metrics), endpoint=False)
@@ -110,7 +113,7 @@ def _radar(report: Report, ax: Any) -> Any:
         closed = [*reach, reach[0]]
         label = legend_label(name)
         ax.plot([*angles, angles[0]], closed, label=label, color=colour, marker=marker)
-    ax.set_xticks(angles, report.metrics, parse_math=False)
+    ax.set_xticks(angles, labels, parse_math=False)
     ax.tick_params(axis="x", pad=1)
     for label, angle in zip(ax.get_xticklabels(), angles, strict=True):  # away from the circle
         side = np.cos(angle).round(9)

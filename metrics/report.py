@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from scipy.special import ndtr, stdtrit
 from scipy.stats import rankdata
 
 from xai import streams
@@ -66,6 +67,8 @@ class Report:
     seed: int = 0
 
     def __getitem__(self, key: tuple[str, str]) -> Score:
+        if not (isinstance(key, tuple) and len(key) == 2):
+            raise KeyError(f"a score is report[metric, explanation], not report[{key!r}]")
         metric, name = key
         if (metric, name) not in self.scores:
             if metric not in self.metrics:
@@ -74,7 +77,7 @@ class Report:
         return self.scores[metric, name]
 
     def interval(self, metric: str, name: str, level: float = 0.95) -> tuple[float, float]:
-        """Percentile bootstrap interval of the mean score, over rows."""
+        """Bootstrap interval of the mean score, over rows; of fewer than six it covers less."""
         return _interval(self[metric, name].values, level, self.seed)
 
     def beats_random(self, metric: str, name: str, level: float = 0.95) -> bool | None:
@@ -125,11 +128,16 @@ class Report:
         """Explanations that no other one is at least as good as in all of these, and better in one.
 
         `metrics`: None takes the first of faithfulness, of robustness and of simplicity. To have
-        no score is worst.
+        no score is worst. Where there are no metrics to go by, a ValueError.
         """
         if isinstance(metrics, str):
             raise TypeError(f"metrics must be a list of names, such as [{metrics!r}]")
         axes = self._axes() if metrics is None else list(metrics)
+        if not axes:
+            raise ValueError(
+                "no metric of faithfulness, robustness or simplicity to find a front in: pass "
+                f"metrics=, of {list(self.metrics)}"
+            )
         mine = [n for n in self.names if n not in self.controls]
         places = np.zeros((len(mine), len(axes)), np.intp)
         for axis, metric in enumerate(axes):
@@ -235,6 +243,10 @@ class Report:
                 f"[] abpc, the faithfulness to read {', '.join(read_with)} with: noise, which is "
                 "never like itself, does best by these and has 0; NaN: pass data= or removal="
             )
+        for metric in read_with:
+            floor = self[metric, self.names[0]].beside("floor")  # the model's, whatever is scored
+            if floor is not None:
+                notes.append(f"floor of {metric}: {floor:.2g}; signed attributions may be below")
         return notes
 
     def __repr__(self) -> str:
@@ -248,16 +260,20 @@ _ARROW = {"higher": "↑", "lower": "↓"}
 
 
 def _interval(values: Floats, level: float, seed: int) -> tuple[float, float]:
-    """Percentiles of the mean of resampled rows; NaN rows left out."""
+    """Percentiles of the mean of resampled rows; NaN rows left out.
+
+    As far out as Student's t would go: plain ones are too near for few rows (Hesterberg 2015).
+    """
     if not 0 < level < 1:
         raise ValueError(f"level={level!r}: expected a share such as 0.95")
     kept = values[~np.isnan(values)]
-    if len(kept) < 2:
+    n = len(kept)
+    if n < 2:
         return float("nan"), float("nan")
     means = np.empty(RESAMPLES)
-    for part in streams.parts(RESAMPLES, len(kept)):
-        samples = np.arange(RESAMPLES)[part]
-        picks = streams.integers(seed, streams.DRAW, samples, len(kept), len(kept))
+    for part in streams.parts(RESAMPLES, n):
+        picks = streams.integers(seed, streams.DRAW, np.arange(RESAMPLES)[part], n, n)
         means[part] = kept[picks].mean(axis=1)
-    low, high = np.quantile(means, [(1 - level) / 2, (1 + level) / 2])
+    tail = ndtr(np.sqrt(n / (n - 1)) * stdtrit(n - 1, (1 - level) / 2))
+    low, high = np.quantile(means, [tail, 1 - tail])
     return float(low), float(high)

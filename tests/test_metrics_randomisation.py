@@ -52,6 +52,18 @@ def test_noise_is_like_nothing_and_so_wins(net, x):
     assert gradient.mean() > random.mean()
 
 
+def test_a_report_tells_the_floor_where_there_is_one(net):
+    x = torch.as_tensor(np.random.default_rng(2).normal(size=(9, 6)))
+    e = xai.explain(net, x, "gradient_x_input")
+    for order in ("top_down", "bottom_up"):
+        asked = {"mprt": ("parameter_randomization", {"order": order})}
+        report = metrics.evaluate(net, x, e, asked, removal="baseline")
+        floor = report["mprt", "random"].beside("floor")
+        told = "floor of mprt" if floor is None else f"floor of mprt: {floor:.2g}"
+        for shown in (repr(report), report._repr_html_()):
+            assert (told in shown) == (floor is not None) == (order == "top_down")
+
+
 def test_noise_is_best_by_randomisation_and_worst_by_the_faithfulness_beside_it(net):
     """Binder et al. 2023: both are printed together, for each explanation and for the control."""
     x = torch.as_tensor(np.random.default_rng(2).normal(size=(40, 6)))

@@ -483,6 +483,24 @@ def test_every_kind_of_page_opens_without_a_word_on_the_console(tmp_path: Path) 
         assert dom.count("<tr") > 1, name
 
 
+@pytest.mark.skipif(not CHROMIUM, reason="needs a browser")
+def test_a_page_of_scores_says_what_randomisation_is_read_with(tmp_path: Path) -> None:
+    torch = pytest.importorskip("torch")
+    torch.manual_seed(0)
+    net = torch.nn.Sequential(torch.nn.Linear(4, 6), torch.nn.ReLU(), torch.nn.Linear(6, 2))
+    x = np.random.default_rng(0).normal(size=(5, 4)).astype("float32")
+    asked = ["deletion", ("parameter_randomization", {"order": "top_down"})]
+    e = xai.explain(net, x, "gradient_x_input")
+    for some, heads in ((asked[:1], 0), (asked, 1)):
+        scored = xai.metrics.evaluate(net, x, e, some, removal="baseline")
+        dom, console = browse(scored.to_html(tmp_path / "scores.html"))
+        assert console == ""
+        for what in ("faithfulness", "floor"):
+            assert dom.count(f">{what}</button>") == heads
+            figure = scored[scored.metrics[-1], e.method].beside(what)
+            assert heads == 0 or f"<td>{figure:.3g}" in dom.replace(' title=""', "")
+
+
 def test_a_page_of_scores_has_every_line_and_the_curves(tmp_path: Path) -> None:
     x = np.random.default_rng(0).normal(size=(6, 4))
     scored = xai.metrics.evaluate(

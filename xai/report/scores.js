@@ -3,6 +3,9 @@ for (const { metric, mean, std_error } of page.lines)
   sizes[metric] = Math.max(sizes[metric] ?? 0, reach(mean ?? 0, std_error));
 const signs = new Set(page.lines.filter(({ mean }) => mean < 0).map(({ metric }) => metric));
 const value = (one) => one === null ? NaN : one;
+// What scores of randomisation are read with.
+const beside = ['faithfulness', 'floor']
+  .filter((key) => page.lines.some((line) => line[key] !== null));
 
 const lines = page.lines.map((line) => {
   const mean = value(line.mean), error = value(line.std_error);
@@ -17,9 +20,12 @@ const lines = page.lines.map((line) => {
       : line.explanation] },
     { key: mean, nodes: number(mean, error, sizes[line.metric], whole, true),
       title: `${digits(mean, 7)} ± ${digits(error)}` },
-    { key: low, nodes: [interval] }, { key: beats }, { key: line.undefined },
+    { key: low, nodes: [interval] }, { key: beats },
+    ...beside.map((key) => value(line[key])).map((key) =>
+      ({ key, nodes: [Number.isNaN(key) ? '' : digits(key)] })),
+    { key: line.undefined },
     { key: line.evaluations }, { key: line.removal }, { key: line.output },
   ] };
 });
 at('scores').append(table(['metric', 'explanation', 'mean', '95 % interval', 'better than random',
-  'undefined rows', 'model rows', 'removal', 'output'], lines));
+  ...beside, 'undefined rows', 'model rows', 'removal', 'output'], lines));
