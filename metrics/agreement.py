@@ -161,8 +161,9 @@ def infidelity(
     """``E_I[(Iᵀa − (f(x) − f(x − I)))²]``: the error of the attribution as a linear model.
 
     Yeh et al. 2019, eq. 1. I removes random subsets (each player with chance ½, or
-    `subset_size` of them), and a are effects; with ``removal=Noise(s)`` I is the noise, and a
-    are slopes. `normalise` scales a by the best factor, as the authors' code does.
+    `subset_size` of them), and a are effects, which an Explanation by derivatives is turned into,
+    ``a ⊙ (x − b)`` as in `lfa_error`; with ``removal=Noise(s)`` I is the noise, and a are slopes.
+    `normalise` scales a by the best factor, as the authors' code does.
 
     Examples
     --------
@@ -174,6 +175,9 @@ def infidelity(
     >>> infidelity(f, x, np.array([[3.0, 0.0]]), removal="baseline").mean()
     0.5
     """
+    removes = not adds_noise(case.scene.setting.recipe.removal)
+    if removes and kind_of(case.explanation) == "slope":
+        case = _as_effect(case, "effect")
     said, done = _said_and_done(case, subset_size, samples)
     if normalise:
         factor = ratio(np.nansum(said * done, axis=1), np.nansum(said**2, axis=1))

@@ -21,6 +21,7 @@ from xai.players import Pixels
 from xai.recipe import part_with_options
 from xai.setting import Setting
 from xai.targets import Label, Sole, one_index
+from xai.text import words_of
 
 if TYPE_CHECKING:
     from xai.metrics.case import Scene
@@ -229,7 +230,7 @@ def _own_players(explanation: Explanation) -> Any:
     """The explanation's players, for any batch of the same rows."""
     if explanation.spans is not None or explanation.layer:  # overlapping windows; channels
         return Pixels()
-    owner = explanation.element_players
+    owner = _owner(explanation)
     first = owner[0]
     if (owner != first).any():
         return owner
@@ -241,6 +242,14 @@ def _own_players(explanation: Explanation) -> Any:
         if whole and (plane.reshape(-1) == np.arange(plane.size)).all():
             return Pixels()
     return first
+
+
+def _owner(explanation: Explanation) -> NDArray[np.intp]:
+    """The player of each element; of some texts only, as wide as the longest of these."""
+    owner, texts = explanation.element_players, explanation.data
+    if not isinstance(texts, list):
+        return owner
+    return owner[:, : max(1, *(len(words_of(text)) for text in texts))]
 
 
 def per_player(explanation: Any, setting: Setting) -> Floats:
@@ -262,14 +271,15 @@ def per_player(explanation: Any, setting: Setting) -> Floats:
         if explanation.spans is not None or explanation.layer:
             channels = 1 if setting.axis is None else shape[setting.axis - 1]
             return _summed(np.asarray(explanation.map()) / channels, owner, counts, d)
-        if explanation.element_players.shape != owner.shape:
+        explained = _owner(explanation)
+        if explained.shape != owner.shape:
             raise ValueError(
-                f"the explanation is of rows of shape {explanation.element_players.shape[1:]}, and "
-                f"x has rows of shape {shape}: pass the x that was explained"
+                f"the explanation is of rows of shape {explained.shape[1:]}, and x has rows of "
+                f"shape {shape}: pass the x that was explained"
             )
-        if np.array_equal(explanation.element_players, owner):
+        if np.array_equal(explained, owner):
             return _padded(flat, counts, d)
-        return _summed(_shared_out(flat, explanation.element_players), owner, counts, d)
+        return _summed(_shared_out(flat, explained), owner, counts, d)
     array = numbers_of(explanation)
     if len(array) != n:
         raise ValueError(f"the attribution has {len(array)} rows, and x has {n}")

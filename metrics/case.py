@@ -337,9 +337,14 @@ class Case:
 
     @cached_property
     def flat(self) -> Floats:
-        """The attributions as they were given, (n, d); no model is needed. Padding is NaN."""
+        """The attributions as they were given, (n, d); no model is needed.
+
+        NaN where a row has fewer than others, whose places are cut off where these are not scored.
+        """
         given = numbers_of(self.explanation)
-        return given.reshape(len(given), -1)
+        flat = given.reshape(len(given), -1)
+        unused = (~np.isnan(flat[:, ::-1]).all(axis=0)).argmax()
+        return flat[:, : flat.shape[1] - unused]
 
     @cached_property
     def map(self) -> Floats:

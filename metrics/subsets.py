@@ -160,7 +160,10 @@ def _moved(game: ModelGame, rows: NDArray[np.intp], a: Floats, count: int) -> Fl
 def displacement(game: ModelGame, rows: NDArray[np.intp], draws: NDArray[np.intp]) -> Floats:
     """``x − x′`` with everything removed, flat: (B, elements)."""
     if game.draws.inputs is not None:
-        raise ValueError("the removal composes its inputs itself: it does not say how far they go")
+        raise ValueError(
+            "the removal composes its inputs itself, and does not say how far a derivative would "
+            "be followed: pass another, such as removal='baseline'"
+        )
     at = game.explained[rows]
     replacement, index = game.draws.source(at, draws)
     blocks = game.inputs.block[at], replacement[index]

@@ -199,6 +199,31 @@ def test_infidelity_equals_captums(normalise):
     assert_allclose(got.values, want.numpy(), rtol=1e-9)
 
 
+def test_infidelity_of_a_gradient_that_removes_equals_captums():
+    """``Iᵀa`` with I = x − x′ of every subset: a gradient is exact for a linear model."""
+    torch = pytest.importorskip("torch")
+    captum = pytest.importorskip("captum.metrics")
+    torch.manual_seed(0)
+    x, b = torch.randn(5, 4).double(), torch.randn(4).double()
+    S = torch.tensor(np.arange(16)[:, None] >> np.arange(4) & 1 == 1)
+
+    def perturb(inputs):
+        gone = S.repeat(len(inputs) // 16, 1) * (inputs - b)  # captum repeats each row 16 times
+        return gone, inputs - gone
+
+    line = torch.nn.Linear(4, 3).double()
+    curved = torch.nn.Sequential(line, torch.nn.Tanh(), torch.nn.Linear(3, 3).double())
+    for net in (line, curved):
+        e = xai.explain(net, x, "gradient", target=1)
+        want = captum.infidelity(net, perturb, x, torch.as_tensor(e.values), target=1,
+                                 n_perturb_samples=16).detach()  # fmt: skip
+        got = metrics.infidelity(net, x, e, removal=Baseline(b.numpy()))
+        assert_allclose(got.values, want, rtol=1e-9, atol=1e-20)
+        assert (got.values < 1e-20).all() == (net is line)
+    with pytest.raises(ValueError, match="how far a derivative would be followed"):
+        metrics.infidelity(net, x, e, removal=lambda x, kept: x * kept)
+
+
 def test_surrogates_of_a_linear_model_are_perfect(rows, a):
     effect = metrics.lfa_error(linear, rows, W * rows, removal="baseline")
     slope = metrics.lfa_error(linear, rows, np.tile(W, (5, 1)), kind="slope", removal=Noise(0.5))

@@ -580,8 +580,23 @@ def test_rows_with_differing_numbers_of_players():
 RAGGED = (
     "deletion", "insertion", "comprehensiveness", "sufficiency", "abpc", "irof", "road",
     "monotonicity", "pgi", "faithfulness_correlation", "infidelity", "sensitivity_n", "lfa_error",
-    "dummy_mass", "completeness_gap", "sparseness", "complexity",
+    "dummy_mass", "completeness_gap", "sparseness", "complexity", "max_sensitivity",
+    "local_lipschitz", "input_invariance", "linearity_gap", "worst_case_bound",
 )  # fmt: skip
+
+
+def test_a_text_of_several_is_scored_as_it_is_alone():
+    """Its explanation is as wide as the longest of them."""
+    texts = ["good film", "not a good film at all", "fun"]
+    f = lambda rows: np.array([len(set(text)) + len(text) ** 2 for text in rows])  # noqa: E731
+    e = xai.explain(f, texts, "exact_shapley")
+    for name in ("deletion", "abpc", "infidelity", "completeness_gap", "dummy_mass", "complexity",
+                 "linearity_gap"):  # fmt: skip
+        metric = getattr(metrics, name)
+        both = metric(f, texts, e)
+        for rows in ([0], [2], [0, 2]):
+            few = metric(f, [texts[i] for i in rows], e[rows])
+            assert_allclose(few.values, both.values[rows], err_msg=name, atol=1e-12)
 
 
 def test_import_stays_light():

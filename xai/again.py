@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from functools import cache
 from inspect import signature
 from typing import Any
 
@@ -54,10 +55,15 @@ def keywords_of(function: Callable[..., Any], recipe: Mapping[str, Any]) -> dict
 
 def options_of(recipe: Mapping[str, Any]) -> dict[str, Any]:
     """Those keywords of a recipe that go to the method's parts."""
+    return {name: value for name, value in recipe.items() if name not in _own_names()}
+
+
+@cache
+def _own_names() -> frozenset[str]:
+    """The keywords that are `explain`'s own."""
     from xai.explain import explain
 
-    named = signature(explain).parameters
-    return {name: value for name, value in recipe.items() if name not in named}
+    return frozenset(signature(explain).parameters)
 
 
 def _baseline(
