@@ -16,7 +16,7 @@ from xai.foreign import converted
 from xai.inputs import is_tensor, on_host
 from xai.methods import Method
 from xai.metrics.score import Floats
-from xai.players import Pixels
+from xai.players import Pixels, Tokens
 from xai.setting import Setting
 from xai.targets import Label, Sole, one_index
 
@@ -199,6 +199,8 @@ def _own_players(explanation: Explanation) -> Any:
     """The explanation's players, for any batch of the same rows."""
     if explanation.spans is not None or explanation.layer:  # overlapping windows; channels
         return Pixels()
+    if explanation.players == "Tokens()":
+        return Tokens()
     owner = explanation.element_players
     first = owner[0]
     if (owner != first).any():
@@ -232,14 +234,17 @@ def per_player(explanation: Any, setting: Setting) -> Floats:
         if explanation.spans is not None or explanation.layer:
             channels = 1 if setting.axis is None else shape[setting.axis - 1]
             return _summed(np.asarray(explanation.map()) / channels, owner, counts, d)
-        if explanation.element_players.shape != owner.shape:
+        own = explanation.element_players
+        if explanation.players == "Tokens()" and (own[:, shape[0] :] < 0).all():
+            own = own[:, : shape[0]]  # the others are of a longer text that is not among these
+        if own.shape != owner.shape:
             raise ValueError(
                 f"the explanation is of rows of shape {explanation.element_players.shape[1:]}, and "
                 f"x has rows of shape {shape}: pass the x that was explained"
             )
-        if np.array_equal(explanation.element_players, owner):
+        if np.array_equal(own, owner):
             return _padded(flat, counts, d)
-        return _summed(_shared_out(flat, explanation.element_players), owner, counts, d)
+        return _summed(_shared_out(flat, own), owner, counts, d)
     array = numbers_of(explanation)
     if len(array) != n:
         raise ValueError(f"the attribution has {len(array)} rows, and x has {n}")

@@ -73,6 +73,9 @@ def explained(
             scene.spent_elsewhere += part.total_evaluations()
     arrays = [numbers_of(part, "an attribution that explain= gave") for part in made]
     flat = np.concatenate([a.reshape(len(a), -1) for a in arrays])
+    if seen.inputs.is_text:  # the explanation has places for longer ones, which are not among these
+        behind = max(0, case.flat.shape[1] - flat.shape[1])
+        flat = np.pad(flat, ((0, 0), (0, behind)), constant_values=np.nan)
     if flat.shape != (len(index), case.flat.shape[1]):
         raise ValueError(
             f"explain= gave an attribution of shape {flat.shape} for {len(index)} rows, where the "
