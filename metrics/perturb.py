@@ -73,9 +73,9 @@ def explained(
             scene.spent_elsewhere += part.total_evaluations()
     arrays = [numbers_of(part, "an attribution that explain= gave") for part in made]
     flat = np.concatenate([a.reshape(len(a), -1) for a in arrays])
-    if seen.inputs.is_text:  # the explanation has places for longer ones, which are not among these
-        behind = max(0, case.flat.shape[1] - flat.shape[1])
-        flat = np.pad(flat, ((0, 0), (0, behind)), constant_values=np.nan)
+    behind = case.flat[index, flat.shape[1] :]
+    if np.isnan(behind).all():  # places of rows with more players, which are not among these
+        flat = np.pad(flat, ((0, 0), (0, behind.shape[1])), constant_values=np.nan)
     if flat.shape != (len(index), case.flat.shape[1]):
         raise ValueError(
             f"explain= gave an attribution of shape {flat.shape} for {len(index)} rows, where the "
@@ -123,9 +123,12 @@ def labels_of(x: Any) -> list[Any] | None:
 
 
 def _recipe_of(explanation: Explanation, index: Indices) -> dict[str, Any]:
-    """Keywords that repeat the explanation for its rows `index`."""
+    """Keywords that repeat the explanation for its rows `index`, of the same players."""
     shape = explanation.element_players.shape[1:]
-    return rows_of(explanation.recipe or {}, index, len(explanation), shape)
+    again = rows_of(explanation.recipe or {}, index, len(explanation), shape)
+    if explanation.players.startswith("Superpixels("):  # of a copy they would be others
+        again["players"] = explanation.element_players[index]
+    return again
 
 
 def takes_rows(case: Case) -> bool:
@@ -134,7 +137,7 @@ def takes_rows(case: Case) -> bool:
     if not isinstance(e, Explanation) or e.recipe is None:
         return False
     again = _recipe_of(e, np.arange(len(e)))
-    return any(again[name] is not value for name, value in e.recipe.items())
+    return any(value is not e.recipe.get(name) for name, value in again.items())
 
 
 def _by_name(recipe: dict[str, Any], layer: str) -> dict[str, Any]:
