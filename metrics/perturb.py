@@ -21,7 +21,7 @@ from xai.again import rows_of
 from xai.explanation import Explanation
 from xai.finite import named_by
 from xai.game import batch_rows
-from xai.inputs import Inputs, frame_builder, is_tensor, on_host
+from xai.inputs import Inputs, frame_builder, is_tensor, of_columns, on_host
 from xai.kernels.distance import distances
 from xai.metrics import checks
 from xai.metrics.attributed import numbers_of
@@ -204,7 +204,7 @@ def box(inputs: Inputs, radius: Any, samples: int, seed: int) -> Floats:
 
 def within(inputs: Inputs, radius: Any) -> Floats:
     """The radius of each element, (*shape); refused where it is none."""
-    reach = by_element(radius, inputs.shape)
+    reach = by_element(of_columns(radius, inputs.names, "radius="), inputs.shape)
     if not (np.isfinite(reach).all() and (reach >= 0).all() and reach.any()):
         raise ValueError(f"radius={radius!r}: expected a positive number, or one for each column")
     return reach

@@ -567,6 +567,19 @@ def test_the_top_players_are_attacked(rows):
         metrics.top_k_attack(linear, x, x, k=5, explain=own)
 
 
+def test_a_series_of_radii_goes_by_the_names_of_columns(rows):
+    pandas = pytest.importorskip("pandas")
+    x = pandas.DataFrame(rows, columns=list("abcd"))
+    f = lambda z: (np.asarray(z, np.float64) ** 2) @ W  # noqa: E731
+    e, each = xai.explain(f, x, "occlusion", data=x), np.array([0.1, 0.2, 0.3, 0.4])
+    series = pandas.Series(each, index=x.columns)
+    want = metrics.max_sensitivity(f, x, e, radius=each).values
+    turned = metrics.max_sensitivity(f, x, e, radius=series[list("dbca")])
+    assert_array_equal(turned.values, want)
+    with pytest.raises(ValueError, match=r"radius= lacks \['c'\], by the columns of x"):
+        metrics.max_sensitivity(f, x, e, radius=series[list("abd")])
+
+
 @pytest.mark.parametrize("norm", ["l2", "linf"])
 def test_attributions_that_are_constant_in_pieces_are_attacked(norm):
     """Nothing changes near x, and a jump is as far as half the radius: no slope leads there."""
