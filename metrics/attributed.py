@@ -249,7 +249,7 @@ def _owner(explanation: Explanation) -> NDArray[np.intp]:
     owner, texts = explanation.element_players, explanation.data
     if not isinstance(texts, list):
         return owner
-    return owner[:, : max(1, *(len(words_of(text)) for text in texts))]
+    return owner[:, : max([1, *(len(words_of(text)) for text in texts)])]
 
 
 def per_player(explanation: Any, setting: Setting) -> Floats:

@@ -70,7 +70,8 @@ OPTIONS = {
     "samples": """int
     How many are drawn: subsets (all of them where they are no more), or copies of each row.""",
     "radius": """number, or one for each column
-    How far copies of a row are moved at most, up and down, in x's own units.""",
+    How far copies of a row are moved at most, up and down, in x's own units; a Series by its
+    names.""",
     "mask": """bool array, or numbers, of which those other than 0 count as True
     Which features (pixels) matter: shaped like the attributions, like x, or like images without
     their channels; for every row, or one for all.""",

@@ -21,7 +21,7 @@ from xai.again import rows_of
 from xai.explanation import Explanation
 from xai.finite import named_by
 from xai.game import batch_rows
-from xai.inputs import Inputs, frame_builder, is_tensor, on_host
+from xai.inputs import Inputs, frame_builder, is_tensor, of_columns, on_host
 from xai.kernels.distance import distances
 from xai.metrics import checks
 from xai.metrics.attributed import numbers_of
@@ -76,6 +76,9 @@ def explained(
             scene.spent_elsewhere += part.total_evaluations()
     arrays = [numbers_of(part, "an attribution that explain= gave") for part in made]
     flat = np.concatenate([a.reshape(len(a), -1) for a in arrays])
+    behind = case.flat[index, flat.shape[1] :]
+    if np.isnan(behind).all():  # places of rows with more players, which are not among these
+        flat = np.pad(flat, ((0, 0), (0, behind.shape[1])), constant_values=np.nan)
     if flat.shape != (len(index), case.flat.shape[1]):
         raise ValueError(
             f"explain= gave an attribution of shape {flat.shape} for {len(index)} rows, where the "
@@ -118,9 +121,12 @@ def labels_of(x: Any) -> list[Any] | None:
 
 
 def _recipe_of(explanation: Explanation, index: Indices) -> dict[str, Any]:
-    """Keywords that repeat the explanation for its rows `index`."""
+    """Keywords that repeat the explanation for its rows `index`, of the same players."""
     shape = explanation.element_players.shape[1:]
-    return rows_of(explanation.recipe or {}, index, len(explanation), shape)
+    again = rows_of(explanation.recipe or {}, index, len(explanation), shape)
+    if explanation.players.startswith("Superpixels("):  # of a copy they would be others
+        again["players"] = explanation.element_players[index]
+    return again
 
 
 def takes_rows(case: Case) -> bool:
@@ -129,7 +135,7 @@ def takes_rows(case: Case) -> bool:
     if not isinstance(e, Explanation) or e.recipe is None:
         return False
     again = _recipe_of(e, np.arange(len(e)))
-    return any(again[name] is not value for name, value in e.recipe.items())
+    return any(value is not e.recipe.get(name) for name, value in again.items())
 
 
 def _by_name(recipe: dict[str, Any], layer: str) -> dict[str, Any]:
@@ -196,7 +202,7 @@ def box(inputs: Inputs, reach: Floats, samples: int, seed: int) -> Floats:
 
 def within(inputs: Inputs, radius: Any) -> Floats:
     """The radius of each element, (*shape); refused where it is none."""
-    reach = by_element(radius, inputs.shape)
+    reach = by_element(of_columns(radius, inputs.names, "radius="), inputs.shape)
     if not (np.isfinite(reach).all() and (reach >= 0).all() and reach.any()):
         raise ValueError(f"radius={radius!r}: expected a positive number, or one for each column")
     return reach

@@ -599,6 +599,21 @@ def test_a_text_of_several_is_scored_as_it_is_alone():
             assert_allclose(few.values, both.values[rows], err_msg=name, atol=1e-12)
 
 
+def test_some_of_several_texts_are_scored_as_they_are_among_all():
+    """A slice keeps the places of the longest of all, where its own texts have no word."""
+    texts = ["a b c", "d e", "a a b d e"]
+    f = lambda rows: np.array([[t.count("a") ** 2, len(t), t.count("e")] for t in rows]) * 1.0  # noqa: E731
+    e = xai.explain(f, texts, "shapley", removal="baseline", target=0)
+    for name in ("deletion", "infidelity", "completeness_gap", "random_logit"):
+        metric = getattr(metrics, name)
+        whole = metric(f, texts, e).values
+        for rows in ([0], [1], [2], [0, 1]):
+            own = metric(f, [texts[i] for i in rows], e[rows]).values
+            assert_allclose(own, whole[rows], err_msg=name)
+    with pytest.raises(ValueError, match="pass the x that was explained"):
+        metrics.deletion(f, ["a a b"], e[2])
+
+
 def test_import_stays_light():
     import subprocess
     import sys

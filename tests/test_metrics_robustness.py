@@ -132,6 +132,37 @@ def test_rows_of_a_recipe_take_what_is_per_row_with_them(cancer, players):
         assert_allclose(one.values, whole.values[i : i + 1])
 
 
+def test_copies_are_explained_by_the_superpixels_of_their_row():
+    """Those of a copy are others: their attributions would be compared by number alone."""
+    pytest.importorskip("skimage")
+    rng = np.random.default_rng(0)
+    x, w = rng.random((3, 12, 12, 3)), rng.normal(size=(12, 12, 3)) / 9
+    x[1, :6], x[2, :, 4:8] = 0.0, 0.5
+    f = lambda z: np.tanh((np.asarray(z) * w).sum(axis=(1, 2, 3)))  # noqa: E731
+    parts = xai.players.Superpixels(9)
+    e = xai.explain(f, x, "occlusion", players=parts)
+    assert len({*np.isnan(e.values).sum(axis=1)}) > 1
+    again = xai.explain(f, x[:1] + 0.3 * (rng.random((40, *x.shape[1:])) - 0.5), "occlusion",
+                        players=parts)  # fmt: skip
+    assert (again.element_players != e.element_players[:1]).any()
+
+    def held(i, z):
+        players = np.repeat(e.element_players[i : i + 1], len(z), axis=0)
+        return xai.explain(f, z, "occlusion", players=players).values
+
+    among = x[::-1] * 0.9
+    given = {"max_sensitivity": {"radius": 0.3}, "shift_consistency": {"among": among},
+             "avg_sensitivity": {"among": among, "radius": 100}}  # fmt: skip
+    for name, options in given.items():
+        metric = getattr(metrics, name)
+        whole = metric(f, x, e, **options).values
+        for i in range(3):
+            own = x[i : i + 1], e[i].values[:, : np.isfinite(e[i].values).sum()]
+            explain = lambda model, z, target, i=i: held(i, z)  # noqa: E731
+            assert_allclose(metric(f, *own, explain=explain, **options).values, whole[i])
+            assert_allclose(metric(f, x[i : i + 1], e[i], **options).values, whole[i])
+
+
 def test_an_array_needs_explain(rows):
     with pytest.raises(ValueError, match="explain="):
         metrics.max_sensitivity(linear, rows, rows)
@@ -536,6 +567,19 @@ def test_the_top_players_are_attacked(rows):
     assert_allclose(one.values, 0)
     with pytest.raises(ValueError, match="4 players"):
         metrics.top_k_attack(linear, x, x, k=5, explain=own)
+
+
+def test_a_series_of_radii_goes_by_the_names_of_columns(rows):
+    pandas = pytest.importorskip("pandas")
+    x = pandas.DataFrame(rows, columns=list("abcd"))
+    f = lambda z: (np.asarray(z, np.float64) ** 2) @ W  # noqa: E731
+    e, each = xai.explain(f, x, "occlusion", data=x), np.array([0.1, 0.2, 0.3, 0.4])
+    series = pandas.Series(each, index=x.columns)
+    want = metrics.max_sensitivity(f, x, e, radius=each).values
+    turned = metrics.max_sensitivity(f, x, e, radius=series[list("dbca")])
+    assert_array_equal(turned.values, want)
+    with pytest.raises(ValueError, match=r"radius= lacks \['c'\], by the columns of x"):
+        metrics.max_sensitivity(f, x, e, radius=series[list("abd")])
 
 
 @pytest.mark.parametrize("norm", ["l2", "linf"])

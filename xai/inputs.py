@@ -607,6 +607,13 @@ def matched(frame: Any, wanted: list[Any], what: str, of: str) -> Any:
     return frame[wanted]
 
 
+def of_columns(given: Any, names: list[str] | None, what: str) -> Any:
+    """A number for each column of x: a Series' by its names, others as they are."""
+    if not (names and nw.dependencies.is_into_series(given) and hasattr(given, "index")):
+        return given
+    return matched(given.to_frame().T.rename(columns=str), names, what, "x").iloc[0]
+
+
 def row_of_series(x: Any, like: Any) -> Any:
     """A Series as a table of one row; its dtypes are those of the frame `like`."""
     if not hasattr(x, "index"):

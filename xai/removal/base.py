@@ -7,12 +7,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
-import narwhals as nw
 import numpy as np
 from numpy.typing import NDArray
 
 from xai.archive import as_array
-from xai.inputs import Block, Inputs, is_tensor, matched
+from xai.inputs import Block, Inputs, is_tensor, of_columns
 
 Indices: TypeAlias = NDArray[np.intp]
 Source: TypeAlias = Callable[[Indices, Indices], "tuple[Block, Indices]"]
@@ -136,10 +135,8 @@ class Context:
 
     def row(self, given: Any, removal: str, option: str) -> NDArray[np.float64]:
         """A user's numbers for the elements of a row, (*shape); those of a Series go by name."""
-        names, what = self.inputs.names, f"{removal}({option}="
-        if names and nw.dependencies.is_into_series(given) and hasattr(given, "index"):
-            row = given.to_frame().T.rename(columns=str)
-            given = matched(row, names, f"{what}…)", "x").iloc[0]
+        what = f"{removal}({option}="
+        given = of_columns(given, self.inputs.names, f"{what}…)")
         try:
             plain = given if isinstance(given, list | tuple) else as_array(given)
             return np.broadcast_to(np.asarray(plain, np.float64), self.inputs.shape)
