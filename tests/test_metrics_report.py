@@ -222,9 +222,10 @@ def test_rows_are_explained_again_once_for_all_metrics(rows, counting):
     asked = ["max_sensitivity", "avg_sensitivity", "local_lipschitz", "relative_input_stability",
              "relative_output_stability"]  # fmt: skip
     report = metrics.evaluate(model, rows, {"a": e}, asked, controls=False)
-    # predictions; ten copies: predicted, four players removed, and their one baseline; their class
+    # predictions; ten copies: predicted, four players removed, their one baseline; their output,
+    # which is one, and so no class that relative input stability asks for
     assert model.rows == 12 + 120 * 5 + 1 + 120
-    assert [report[m, "a"].evaluations for m in asked[1:]] == [0, 0, 10, 0]
+    assert [report[m, "a"].evaluations for m in asked[1:]] == [0, 0, 0, 10]
 
 
 @pytest.mark.parametrize("ties", [False, True])
