@@ -303,9 +303,8 @@ def monotonicity_correlation(case: Case) -> Floats:
     >>> round(monotonicity_correlation(f, np.ones((1, 3)), a, removal="baseline").mean(), 3)
     1.0
     """
-    squares = alone(case)[:, 1]
-    out = np.full(case.scene.n, np.nan)
-    for rows, game, a in case.games():
-        sizes = np.sqrt(squares[rows][:, : game.n_players])  # of like order; small ones stay
-        out[rows] = spearman(np.abs(a), sizes)
-    return out
+    sizes = np.sqrt(alone(case)[:, 1])  # in the order of the squares; small ones stay
+    parts = [
+        (rows, spearman(np.abs(a), sizes[rows, : game.n_players])) for rows, game, a in case.games()
+    ]
+    return padded(parts, case.scene.n)

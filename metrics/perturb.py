@@ -6,7 +6,7 @@ its own recipe, seed included, so that a sampled one is compared under the same 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any, TypeAlias
@@ -156,6 +156,7 @@ class Copies:
     changed : (n, N) Euclidean distance of the attributions
     size, attributed : (n,) Euclidean length of x, of what can be moved, and of its attribution
     x : the copies, as the model takes them (n N, …)
+    key : of what they are to the model, whichever attribution they were made for
     """
 
     moved: Floats
@@ -163,6 +164,7 @@ class Copies:
     size: Floats
     attributed: Floats
     x: Any
+    key: Hashable
 
 
 def copies(case: Case, radius: Any, samples: int, explain: Explain | None) -> Copies:
@@ -170,6 +172,7 @@ def copies(case: Case, radius: Any, samples: int, explain: Explain | None) -> Co
     checks.count("samples", samples)
     inputs, n = case.scene.seen.inputs, case.scene.n
     reach = within(inputs, radius)
+    key = ("copies", reach.tobytes(), int(samples))
 
     def make() -> Copies:
         u = box(inputs, reach, samples, case.scene.seed)
@@ -181,9 +184,8 @@ def copies(case: Case, radius: Any, samples: int, explain: Explain | None) -> Co
         gap -= case.flat[:, None]
         distance = lengths(gap.reshape(len(index), -1)).reshape(n, samples)
         size = lengths(numbers(inputs) * ~fixed(inputs).reshape(-1))
-        return Copies(step, distance, size, lengths(case.flat), x)
+        return Copies(step, distance, size, lengths(case.flat), x, key)
 
-    key = ("copies", reach.tobytes(), int(samples))
     return case.once(key, make, of=explain)
 
 
@@ -301,11 +303,16 @@ def origins(scene: Scene, x: Any) -> Indices:
     return np.repeat(np.arange(scene.n), len(x) // scene.n)
 
 
-def same_class(case: Case, x: Any) -> tuple[NDArray[np.bool_], NDArray[np.floating]]:
-    """Whether copies (n N) are still predicted as their row is, (n, N); and their outputs."""
-    scene, known = case.scene, case.scene.seen.outputs
-    out = scene.once("outputs", lambda: outputs(x, scene, origins(scene, x)), of=x)
-    out = out.reshape(len(known), -1, known.shape[1])
-    if known.shape[1] == 1 or not case.scene.seen.model.classifies:
-        return np.ones(out.shape[:2], bool), out
-    return out.argmax(axis=2) == known.argmax(axis=1)[:, None], out
+def outputs_of(case: Case, made: Copies) -> NDArray[np.floating]:
+    """The model's outputs on copies, (n, N, K)."""
+    scene, x = case.scene, made.x
+    out = scene.once(made.key, lambda: outputs(x, scene, origins(scene, x)))
+    return out.reshape(*made.moved.shape, -1)
+
+
+def same_class(case: Case, made: Copies) -> NDArray[np.bool_]:
+    """Whether copies are still predicted as their row is, (n, N)."""
+    own = case.scene.seen.outputs
+    if own.shape[1] == 1 or not case.scene.seen.model.classifies:
+        return np.ones(made.moved.shape, bool)
+    return np.asarray(outputs_of(case, made).argmax(axis=2) == own.argmax(axis=1)[:, None])

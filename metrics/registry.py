@@ -123,7 +123,7 @@ RECORDS: tuple[Record, ...] = (
     Record("dummy_mass", "axioms", _AXIOM, "lower", "share of |a| on players without effect",
            "dm + 1", paper="Nguyen & Martínez 2020"),
     Record("symmetry_gap", "axioms", _AXIOM, "lower",
-           "|a_i − a_j| of symmetric players, relative", "16 dm", paper="Shapley 1953"),
+           "|a_i − a_j| of symmetric players, relative", "9 dm + 15m", paper="Shapley 1953"),
     Record("input_invariance", "axioms", _AXIOM, "lower",
            "change of a where x and model shift together", "1 ex", "explain",
            "Kindermans et al. 2019"),

@@ -32,6 +32,7 @@ from xai.metrics.perturb import (
     moved,
     numbers,
     origins,
+    outputs_of,
     refuse_still,
     same_class,
     takes_rows,
@@ -229,7 +230,7 @@ def relative_output_stability(
     1.0
     """
     made = copies(case, radius, samples, explain)
-    return _stability(case, made, _relative(case.scene.seen.outputs, same_class(case, made.x)[1]))
+    return _stability(case, made, _relative(case.scene.seen.outputs, outputs_of(case, made)))
 
 
 @metric
@@ -257,8 +258,9 @@ def relative_representation_stability(
     1.0
     """
     made = copies(case, radius, samples, explain)
-    own = representation(case, layer, case.scene.x, np.arange(case.scene.n))
-    other = representation(case, layer, made.x, origins(case.scene, made.x))
+    own, _ = representation(case, layer, case.scene.x, np.arange(case.scene.n))
+    other, given = representation(case, layer, made.x, origins(case.scene, made.x))
+    case.scene.once(made.key, lambda: given)  # which `same_class` asks for
     return _stability(case, made, _relative(own, other.reshape(len(own), -1, own.shape[1])))
 
 
@@ -267,8 +269,13 @@ def _relative(own: Floats, other: Floats) -> Floats:
     return ratio(np.sqrt(((other - own[:, None]) ** 2).sum(axis=2)), lengths(own)[:, None])
 
 
-def representation(case: Case, layer: Any, x: Any, index: NDArray[np.intp]) -> Floats:
-    """What a layer gives for rows x (m, features), of `index`, when it is called last in a pass."""
+def representation(
+    case: Case, layer: Any, x: Any, index: NDArray[np.intp]
+) -> tuple[Floats, Floats]:
+    """What a layer gives for rows x (m, features), of `index`, when it is called last in a pass.
+
+    And what the model gives for them, (m, K).
+    """
     model, parts, own = case.scene.seen.model, list[Floats](), threading.get_ident()
     if model.module is None:
         raise TypeError("a representation is a layer's of a torch module; the model is none")
@@ -282,19 +289,18 @@ def representation(case: Case, layer: Any, x: Any, index: NDArray[np.intp]) -> F
 
     with probe.watching() as seen, model.module.register_forward_hook(keep):
         given = outputs(x, case.scene, index)
-    case.scene.once("outputs", lambda: given, of=x)  # which `same_class` asks for
     found = np.concatenate(parts)
     if len(found) != len(index):
         raise ValueError(
             f"layer {probe.name!r} gives {len(found)} rows for {len(index)}: choose a layer that "
             "keeps the batch"
         )
-    return found
+    return found, given
 
 
 def _stability(case: Case, made: Copies, change: Floats) -> Result:
     """Largest relative change per `change`, over copies that keep their class."""
-    same, _ = same_class(case, made.x)
+    same = same_class(case, made)
     steep = ratio(ratio(made.changed, made.attributed[:, None]), change)
     return Result(_steepest(np.where(same, steep, np.nan)), None, {"kept": same.mean(axis=1)})
 

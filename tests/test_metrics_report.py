@@ -170,8 +170,8 @@ def test_random_halves_are_subsets_that_sizes_have_met(counting):
     assert spent[1] == spent[0]
 
 
-def test_no_subset_is_evaluated_twice_alone_or_beside_noise(counting):
-    """Random halves of six players repeat; meta_check's random attributions meet the same ones."""
+def test_no_input_is_evaluated_twice_alone_or_beside_others(counting):
+    """Random halves of six players repeat, noise meets what others have, copies are all alike."""
     x = np.random.default_rng(0).normal(size=(3, 6))
     for score in (
         lambda model: metrics.infidelity(model, x, x, removal=ZERO, samples=50),
@@ -183,6 +183,13 @@ def test_no_subset_is_evaluated_twice_alone_or_beside_noise(counting):
         lambda model: metrics.monotonicity_correlation(model, x, x, removal=ZERO),
         lambda model: metrics.evaluate(
             model, x, {"a": x}, ["dummy_mass", "monotonicity_correlation"], removal=ZERO
+        ),
+        lambda model: metrics.evaluate(
+            model,
+            x,
+            {"a": x, "b": x**2},
+            ["relative_output_stability"],
+            explain={"a": lambda _, rows, __: rows, "b": lambda _, rows, __: rows**2},
         ),
         lambda model: metrics.road(model, x, x, data=np.arange(12.0).reshape(2, 6)),
     ):
@@ -215,9 +222,10 @@ def test_rows_are_explained_again_once_for_all_metrics(rows, counting):
     asked = ["max_sensitivity", "avg_sensitivity", "local_lipschitz", "relative_input_stability",
              "relative_output_stability"]  # fmt: skip
     report = metrics.evaluate(model, rows, {"a": e}, asked, controls=False)
-    # predictions; ten copies: predicted, four players removed, and their one baseline; their class
+    # predictions; ten copies: predicted, four players removed, their one baseline; their output,
+    # which is one, and so no class that relative input stability asks for
     assert model.rows == 12 + 120 * 5 + 1 + 120
-    assert [report[m, "a"].evaluations for m in asked[1:]] == [0, 0, 10, 0]
+    assert [report[m, "a"].evaluations for m in asked[1:]] == [0, 0, 0, 10]
 
 
 @pytest.mark.parametrize("ties", [False, True])
