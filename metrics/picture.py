@@ -104,6 +104,8 @@ def _radar(report: Report, ax: Any) -> Any:
         beside = 2 * (0.2 + 0.07 * max(map(len, "\n".join(labels).split("\n"))))
         figure = plt.figure(figsize=(4.2 + beside, 4.2), layout="constrained")
         ax = figure.add_subplot(projection="polar")
+    elif ax.name != "polar":
+        raise ValueError('kind="radar" needs axes with projection="polar"')
     ranks = report.ranks()
     angles = np.linspace(0, 2 * np.pi, len(report.metrics), endpoint=False)
     names = list(next(iter(ranks.values())))

@@ -424,6 +424,10 @@ def test_pictures(rows, two):
     assert len(report.plot("radar").lines) == 2
     with pytest.raises(ValueError, match="kind"):
         report.plot("bar chart")
+    with pytest.raises(ValueError, match='needs axes with projection="polar"'):
+        report.plot("radar", ax=plt.figure().add_subplot())
+    round_axes = plt.figure().add_subplot(projection="polar")
+    assert report.plot("radar", ax=round_axes) is round_axes
     empty = metrics.evaluate(bent, rows, two, [])
     for kind in ("bars", "ranks", "radar"):
         with pytest.raises(ValueError, match="no metrics"):
