@@ -71,7 +71,7 @@ def evaluate(
         How to explain again, where an explanation is an array.
     **common : data, removal, behavior, players, target, seed, …, as for every metric
         What is not given is the first explanation's own; where explanations have different
-        players, every element (pixel) is one.
+        players, every element (pixel) is one, but to simplicity, which is of each one's own.
 
     Examples
     --------

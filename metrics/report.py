@@ -234,7 +234,11 @@ class Report:
         said += [f"output: {'; '.join(outputs)}"] if outputs else []
         notes = [", ".join([*said, f"{self.evaluations} model rows per explained row"])]
         if RANDOM in self.names:
-            notes.append("* better than the random control (95 % bootstrap interval over rows)")
+            few = any(1 < len(s) - s.undefined < 6 for s in self.scores.values())
+            less = "; of fewer than six it covers less" * few
+            notes.append(
+                f"* better than the random control (95 % bootstrap interval over rows{less})"
+            )
         read_with = [m for m in self.metrics if any(
             s.beside("faithfulness") is not None for (name, _), s in self.scores.items()
             if name == m)]  # fmt: skip

@@ -321,6 +321,15 @@ def test_intervals_cover_the_mean():
     assert 4 <= missed <= 35
 
 
+@pytest.mark.parametrize(("n", "few"), [(1, False), (2, True), (5, True), (6, False)])
+def test_a_table_of_fewer_rows_than_an_interval_needs_says_so(n, few, rows):
+    """Both of two rows are better by chance alone in a quarter of tables."""
+    report = metrics.evaluate(bent, rows[:n], {"a": rows[:n]}, ["complexity"])
+    assert ("of fewer than six it covers less" in repr(report)) == few
+    zero = metrics.evaluate(bent, rows[:n], {"a": rows[:n], "b": 0 * rows[:n]}, ["complexity"])
+    assert ("of fewer than six it covers less" in repr(zero)) == few
+
+
 @pytest.mark.parametrize("n", [6, 8, 10])
 def test_intervals_of_few_rows_cover_as_often_as_of_many(n):
     """Plain percentiles miss 14, 11 and 8 % of these means."""
