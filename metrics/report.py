@@ -106,14 +106,18 @@ class Report:
     def row_ranks(self) -> dict[str, list[tuple[str, Floats]]]:
         """Each explanation's ranks by each metric in the rows where all have a score.
 
-        Scores that differ by rounding are equal: by a part of the largest, of controls too.
+        One without a score in any row has no rank, and is not waited for. Scores that differ by
+        rounding are equal: by a part of the largest, of controls too.
         """
         out = {}
         for metric in self.metrics:
             mine, table, size = self._table(metric)
-            known = ~np.isnan(table).any(axis=0)
-            ranks = rankdata(levels(-table[:, known], size[known]), axis=0)
-            out[metric] = list(zip(mine, ranks, strict=True))
+            scored = np.flatnonzero(~np.isnan(table).all(axis=1))
+            known = ~np.isnan(table[scored]).any(axis=0)
+            found = rankdata(levels(-table[scored][:, known], size[known]), axis=0)
+            ranks: dict[str, Floats] = dict.fromkeys(mine, np.empty(0))
+            ranks |= {mine[i]: of_rows for i, of_rows in zip(scored, found, strict=True)}
+            out[metric] = list(ranks.items())
         return out
 
     def _table(self, metric: str) -> tuple[list[str], Floats, Floats]:

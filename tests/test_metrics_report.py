@@ -400,6 +400,18 @@ def test_scores_that_differ_by_rounding_have_equal_ranks(rows):
         )  # fmt: skip
 
 
+def test_an_explanation_without_any_score_takes_no_ranks_from_others():
+    none, some = np.full(3, np.nan), np.array([2.0, 1, np.nan])
+    given = {"a": np.array([1.0, 2, 0]), "b": none, "c": some}
+    scores = {("deletion", n): metrics.Score(v, "deletion", "lower", "") for n, v in given.items()}
+    report = metrics.Report(scores, ("deletion",), tuple(given))
+    assert report.ranks()["deletion"] == pytest.approx(
+        {"a": 1.5, "b": np.nan, "c": 1.5}, nan_ok=True
+    )
+    alone = {key: score for key, score in scores.items() if key[1] == "b"}
+    assert np.isnan(metrics.Report(alone, ("deletion",), ("b",)).ranks()["deletion"]["b"])
+
+
 def test_groups_that_fare_alike_have_no_gap():
     score = metrics.Score(np.array([1.0, 2, 2, 1, 5]), "deletion", "lower", "")
     gone = metrics.Score(np.array([1.0, np.nan]), "deletion", "lower", "")
@@ -496,6 +508,17 @@ def test_long_labels_of_metrics_stay_over_their_own_panel(rows):
     figure.canvas.draw()
     first, second, third = (panel.title.get_window_extent() for panel in figure.axes[:3])
     assert first.x1 < second.x0 and second.x1 < third.x0 and third.x1 < figure.bbox.x1
+    plt.close("all")
+
+
+def test_ranks_of_many_stay_with_their_metric(rows):
+    import matplotlib.pyplot as plt
+
+    plt.switch_backend("Agg")
+    every = {str(i): rows**2 + i for i in range(30)}
+    report = metrics.evaluate(bent, rows, every, ["complexity", "sparseness"], controls=False)
+    at = np.array([one[0].get_xdata() for one in report.plot("ranks").containers])
+    assert (np.abs(at - [0, 1]) < 0.5).all() and (np.diff(at[:, 0]) > 0).all()
     plt.close("all")
 
 
