@@ -71,8 +71,8 @@ def evaluate(
         How to explain again, where an explanation is an array.
     **common : data, removal, behavior, players, target, seed, …, as for every metric
         What is not given is the first explanation's own; where explanations have different
-        players, every element (pixel) is one, and where methods explain different behaviors, but
-        were asked for none, the prediction is scored.
+        players, every element (pixel) is one, but to simplicity, which is of each one's own; where
+        methods explain different behaviors, but were asked for none, the prediction is scored.
 
     Examples
     --------

@@ -79,7 +79,8 @@ def _ranks(report: Report, ax: Any) -> Any:
         mean = [r.mean() if len(r) else np.nan for r in of_rows]
         error = [Z95 * r.std(ddof=1) / np.sqrt(len(r)) if len(r) > 1 else 0 for r in of_rows]
         colour, marker = series_style(place)
-        beside = at + 0.06 * (place - (len(names) - 1) / 2)  # intervals beside one another
+        step = min(0.06, 0.8 / len(names))  # intervals beside one another, nearer than metrics
+        beside = at + step * (place - (len(names) - 1) / 2)
         ax.errorbar(
             beside, mean, error, label=legend_label(name), color=colour, marker=marker, capsize=2
         )
@@ -101,9 +102,11 @@ def _radar(report: Report, ax: Any) -> Any:
         import matplotlib.pyplot as plt
 
         # inches that the labels need: the layout makes no circle smaller for them
-        beside = 2 * (0.2 + 0.07 * max(map(len, "\n".join(labels).split("\n"))))
+        beside = 2 * (0.3 + 0.07 * max(map(len, "\n".join(labels).split("\n"))))
         figure = plt.figure(figsize=(4.2 + beside, 4.2), layout="constrained")
         ax = figure.add_subplot(projection="polar")
+    elif ax.name != "polar":
+        raise ValueError('kind="radar" needs axes with projection="polar"')
     ranks = report.ranks()
     angles = np.linspace(0, 2 * np.pi, len(report.metrics), endpoint=False)
     names = list(next(iter(ranks.values())))

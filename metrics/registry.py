@@ -64,8 +64,8 @@ RECORDS: tuple[Record, ...] = (
            "2(K − 1)m + 2", paper="Rong et al. 2022"),
     Record("selectivity", "faithfulness", _CURVES, "lower", "area under D over patches", "Km + 1",
            paper="Montavon, Samek & Müller 2018"),
-    Record("monotonicity", "faithfulness", _CURVES, "higher", "1 if no step back hurts, else 0",
-           "Km + 1", paper="Arya et al. 2019"),
+    Record("monotonicity", "faithfulness", _CURVES, "higher",
+           "1 if no player put back hurts, else 0", "Km + 1", paper="Arya et al. 2019"),
     Record("pgi", "faithfulness", _CURVES, "higher", "E|f(x) − f(x′)|, top k removed", "m + 1",
            paper="Agarwal et al. 2022 (OpenXAI)"),
     Record("pgu", "faithfulness", _CURVES, "lower", "E|f(x) − f(x′)|, the k least removed", "m + 1",
@@ -110,7 +110,7 @@ RECORDS: tuple[Record, ...] = (
     Record("top_k_attack", "attacks", _ROBUST, "lower", "share of the top k lost, class kept",
            "20 or 10(2d + 1) ex", "explain", "Ghorbani, Abid & Zou 2019 (IFIA)"),
     Record("consistency", "robustness", _ROBUST, "higher",
-           "same explanation, same class", "0", "several outputs",
+           "same explanation, same class", "1", "several outputs",
            "Dasgupta, Frost & Moshkovitz 2022"),
     Record("complexity", "simplicity", _SIMPLE, "lower", "entropy of |a|'s shares", "0",
            paper="Bhatt, Weller & Moura 2020"),
@@ -177,7 +177,7 @@ _COLUMNS = {
     "needs": "needs",
     "says": "says",
 }
-_NOTE = "K steps, d players, N samples, m draws, ex: explanations; paper: .paper"
+_NOTE = "K steps, d players, N samples, m draws, L layers, ex: explanations; paper: .paper"
 
 
 def names() -> Table[Record]:

@@ -106,14 +106,17 @@ class Report:
     def row_ranks(self) -> dict[str, dict[str, Floats]]:
         """Each explanation's ranks by each metric in the rows where all have a score.
 
-        Scores that differ by rounding are equal: by a part of the largest, of controls too.
+        One without a score in any row has no rank, and is not waited for. Scores that differ by
+        rounding are equal: by a part of the largest, of controls too.
         """
-        out = {}
+        out: dict[str, dict[str, Floats]] = {}
         for metric in self.metrics:
             mine, table, size = self._table(metric)
-            known = ~np.isnan(table).any(axis=0)
-            ranks = rankdata(levels(-table[:, known], size[known]), axis=0)
-            out[metric] = dict(zip(mine, ranks, strict=True))
+            scored = np.flatnonzero(~np.isnan(table).all(axis=1))
+            known = ~np.isnan(table[scored]).any(axis=0)
+            found = rankdata(levels(-table[scored][:, known], size[known]), axis=0)
+            out[metric] = dict.fromkeys(mine, np.empty(0))
+            out[metric] |= {mine[i]: of_rows for i, of_rows in zip(scored, found, strict=True)}
         return out
 
     def _table(self, metric: str) -> tuple[list[str], Floats, Floats]:
@@ -234,7 +237,11 @@ class Report:
         said += [f"output: {'; '.join(outputs)}"] if outputs else []
         notes = [", ".join([*said, f"{self.evaluations} model rows per explained row"])]
         if RANDOM in self.names:
-            notes.append("* better than the random control (95 % bootstrap interval over rows)")
+            few = any(1 < len(s) - s.undefined < 6 for s in self.scores.values())
+            less = "; of fewer than six it covers less" * few
+            notes.append(
+                f"* better than the random control (95 % bootstrap interval over rows{less})"
+            )
         read_with = [m for m in self.metrics if any(
             s.beside("faithfulness") is not None for (name, _), s in self.scores.items()
             if name == m)]  # fmt: skip

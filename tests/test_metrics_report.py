@@ -338,6 +338,15 @@ def test_intervals_cover_the_mean():
     assert 4 <= missed <= 35
 
 
+@pytest.mark.parametrize(("n", "few"), [(1, False), (2, True), (5, True), (6, False)])
+def test_a_table_of_fewer_rows_than_an_interval_needs_says_so(n, few, rows):
+    """Both of two rows are better by chance alone in a quarter of tables."""
+    report = metrics.evaluate(bent, rows[:n], {"a": rows[:n]}, ["complexity"])
+    assert ("of fewer than six it covers less" in repr(report)) == few
+    zero = metrics.evaluate(bent, rows[:n], {"a": rows[:n], "b": 0 * rows[:n]}, ["complexity"])
+    assert ("of fewer than six it covers less" in repr(zero)) == few
+
+
 @pytest.mark.parametrize("n", [6, 8, 10])
 def test_intervals_of_few_rows_cover_as_often_as_of_many(n):
     """Plain percentiles miss 14, 11 and 8 % of these means."""
@@ -408,6 +417,18 @@ def test_scores_that_differ_by_rounding_have_equal_ranks(rows):
         )  # fmt: skip
 
 
+def test_an_explanation_without_any_score_takes_no_ranks_from_others():
+    none, some = np.full(3, np.nan), np.array([2.0, 1, np.nan])
+    given = {"a": np.array([1.0, 2, 0]), "b": none, "c": some}
+    scores = {("deletion", n): metrics.Score(v, "deletion", "lower", "") for n, v in given.items()}
+    report = metrics.Report(scores, ("deletion",), tuple(given))
+    assert report.ranks()["deletion"] == pytest.approx(
+        {"a": 1.5, "b": np.nan, "c": 1.5}, nan_ok=True
+    )
+    alone = {key: score for key, score in scores.items() if key[1] == "b"}
+    assert np.isnan(metrics.Report(alone, ("deletion",), ("b",)).ranks()["deletion"]["b"])
+
+
 def test_groups_that_fare_alike_have_no_gap():
     score = metrics.Score(np.array([1.0, 2, 2, 1, 5]), "deletion", "lower", "")
     gone = metrics.Score(np.array([1.0, np.nan]), "deletion", "lower", "")
@@ -441,6 +462,10 @@ def test_pictures(rows, two):
     assert len(report.plot("radar").lines) == 2
     with pytest.raises(ValueError, match="kind"):
         report.plot("bar chart")
+    with pytest.raises(ValueError, match='needs axes with projection="polar"'):
+        report.plot("radar", ax=plt.figure().add_subplot())
+    round_axes = plt.figure().add_subplot(projection="polar")
+    assert report.plot("radar", ax=round_axes) is round_axes
     empty = metrics.evaluate(bent, rows, two, [])
     for kind in ("bars", "ranks", "radar"):
         with pytest.raises(ValueError, match="no metrics"):
@@ -500,6 +525,17 @@ def test_long_labels_of_metrics_stay_over_their_own_panel(rows):
     figure.canvas.draw()
     first, second, third = (panel.title.get_window_extent() for panel in figure.axes[:3])
     assert first.x1 < second.x0 and second.x1 < third.x0 and third.x1 < figure.bbox.x1
+    plt.close("all")
+
+
+def test_ranks_of_many_stay_with_their_metric(rows):
+    import matplotlib.pyplot as plt
+
+    plt.switch_backend("Agg")
+    every = {str(i): rows**2 + i for i in range(30)}
+    report = metrics.evaluate(bent, rows, every, ["complexity", "sparseness"], controls=False)
+    at = np.array([one[0].get_xdata() for one in report.plot("ranks").containers])
+    assert (np.abs(at - [0, 1]) < 0.5).all() and (np.diff(at[:, 0]) > 0).all()
     plt.close("all")
 
 
@@ -1226,7 +1262,8 @@ def test_a_method_of_parts_is_scored_as_parts_by_name(rows, rows_given):
     metrics.evaluate(model, rows[:3], {"a": one, "b": other}, ["deletion"])
 
 
-UNASKED = [r for r in metrics.names() if not r.needs or "scikit-image" in r.needs]
+UNASKED = [r for r in metrics.names() if not r.needs or "scikit-image" in r.needs
+           or r.name == "consistency"]  # fmt: skip
 
 
 @pytest.mark.parametrize("record", UNASKED, ids=lambda record: record.name)

@@ -435,6 +435,50 @@ def test_curves_are_means_over_rows_with_bands() -> None:
     assert "bands" not in few.get_xlabel()
 
 
+def test_curves_of_rows_with_fewer_players_reach_over_all_shares(recwarn: Any) -> None:
+    texts = ["a b", "a b b b", "b a b b b b b", "a"]
+    score = xai.metrics.deletion(
+        lambda rows: np.array([text.split().count("a") / 2.0 for text in rows]),
+        texts, np.array([[5.0, 4, 3, 2, 1, 0.5, 0.2]] * 4), removal="baseline",
+    )  # fmt: skip
+    assert np.isnan(score.curve).any()
+    axes = xai.plots.curves(score)
+    drawn, share = axes.lines[0].get_ydata(), axes.lines[0].get_xdata() / 100
+    ends = [score.curve[i, len(text.split())] for i, text in enumerate(texts)]
+    assert np.isclose(drawn[-1], np.mean(ends)) and np.isclose(drawn[0], score.curve[:, 0].mean())
+    own = [row[~np.isnan(row)] for row in score.curve]
+    middle = np.mean([np.interp(share[3], np.linspace(0, 1, len(r)), r) for r in own])
+    assert np.isclose(drawn[3], middle)
+    few = xai.plots.curves(score, rows=[0, 3])
+    assert not np.isnan(few.lines[0].get_ydata()).any()
+    assert [str(one.message) for one in recwarn if one.category is RuntimeWarning] == []
+
+
+@pytest.mark.parametrize(
+    ("metric", "labels"),
+    [
+        ("deletion", ("players removed (%)", "value of the output")),
+        ("sufficiency", ("players put back (%)", "value of the output")),
+        ("abpc", ("players removed (%)", "least minus most important first")),
+    ],
+)
+def test_curves_say_what_they_are_of(metric: str, labels: tuple[str, str]) -> None:
+    score = getattr(xai.metrics, metric)(product, X, made().values, removal="baseline")
+    axes = xai.plots.curves(score)
+    assert (axes.get_xlabel().split("\n")[0], axes.get_ylabel()) == labels
+
+
+def test_curves_of_randomisation_are_of_layers() -> None:
+    torch = pytest.importorskip("torch")
+    net = torch.nn.Sequential(torch.nn.Linear(4, 6), torch.nn.Tanh(), torch.nn.Linear(6, 2))
+    x = torch.randn(5, 4)
+    axes = xai.plots.curves(
+        xai.metrics.parameter_randomization(net, x, xai.explain(net, x, "gradient"))
+    )
+    assert list(axes.lines[0].get_xdata()) == [1, 2]
+    assert "layers drawn anew" in axes.get_xlabel() and axes.get_ylabel() == "rank correlation"
+
+
 def test_curves_of_a_report() -> None:
     report = xai.metrics.evaluate(
         product, X, {"mine": made().values}, metrics=["sparseness", "deletion"], removal="baseline"

@@ -30,6 +30,18 @@ if TYPE_CHECKING:
 RANDOM = "random"
 """Name of a report's control, which is drawn in grey."""
 
+DRAWN = "parameter_randomization"
+_VALUE, _BACK = "value of the output", "players put back (%)"
+AXES = {
+    "insertion": (_BACK, _VALUE),
+    "sufficiency": (_BACK, _VALUE),
+    "monotonicity": (_BACK, _VALUE),
+    "abpc": ("players removed (%)", "least minus most important first"),
+    "irof": ("players removed (%)", "value of the output / that of x"),
+    DRAWN: ("steps of layers drawn anew", "rank correlation"),
+}
+"""What metrics' curves are of, where that is not the value as players are removed."""
+
 
 def dot_axes(labels: Sequence[str], series: int, ax: Axes | None) -> Axes:
     """Axes with a line per label, high enough for so many dots, and room for a legend."""
@@ -139,9 +151,11 @@ def curves(
         if score.curve is None:
             raise ValueError(f"the score of {name!r}, {score.name}, has no curve")
         curve = np.asarray(score.curve if rows is None else score.curve[list(rows)], float)
-        known = (~np.isnan(curve)).sum(axis=0)
-        mean = np.nanmean(curve, axis=0)
+        curve = _over_all_steps(curve)
+        mean = curve.mean(axis=0)
         share = np.linspace(0, 100, len(mean))
+        if score.name == DRAWN:  # there is no step at which nothing is
+            share = np.arange(1.0, len(mean) + 1)
         colour, marker = series_style(place)
         colour = NEUTRAL if name == RANDOM else colour
         auc = f" ({score.mean():.3g})" if rows is None else ""
@@ -151,19 +165,34 @@ def curves(
             markevery=max(1, len(mean) // 8), label=legend_label(name + auc),
         )  # fmt: skip
         if len(curve) > 1:
-            spread = np.nanstd(curve, axis=0, ddof=1) / np.sqrt(known)
+            spread = curve.std(axis=0, ddof=1) / np.sqrt(len(curve))
             axes.fill_between(
                 share, mean - Z95 * spread, mean + Z95 * spread, color=colour, alpha=0.18, lw=0
             )
         longest = max(longest, len(curve))
     first = next(iter(found.values()))
     title(axes, [f"{first.name}: {first.better} is better"], width=60)
-    done = "put back" if first.name == "insertion" else "changed"
     band = [f"bands: ±{Z95} standard errors over rows (95 %)"] if longest > 1 else []
-    axes.set_xlabel("\n".join([f"players {done} (%)", *band]))
-    axes.set_ylabel("value of the output")
+    done, value = AXES.get(first.name, ("players removed (%)", _VALUE))
+    axes.set_xlabel("\n".join([done, *band]))
+    axes.set_ylabel(value)
+    if first.name == DRAWN:
+        axes.locator_params("x", integer=True)
     legend_beside(axes, own=ax is None)
     return axes
+
+
+def _over_all_steps(curve: Floats) -> Floats:
+    """Curves (n, K + 1), of rows with fewer steps over all of them, as their areas are taken.
+
+    Rows without a curve are left out.
+    """
+    at, found = np.linspace(0, 1, curve.shape[1]), []
+    for row in curve:
+        known = row[~np.isnan(row)]
+        if len(known):
+            found.append(np.interp(at, np.linspace(0, 1, len(known)), known))
+    return np.stack(found or [curve[0]])
 
 
 def _scores(given: Any, metric: str | None) -> dict[str, Score]:
