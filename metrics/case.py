@@ -338,14 +338,9 @@ class Case:
 
     @cached_property
     def flat(self) -> Floats:
-        """The attributions as they were given, (n, d); no model is needed.
-
-        NaN where a row has fewer than others, whose places are cut off where these are not scored.
-        """
+        """The attributions as they were given, (n, d); no model is needed. Padding is NaN."""
         given = numbers_of(self.explanation)
-        flat = given.reshape(len(given), -1)
-        unused = (~np.isnan(flat[:, ::-1]).all(axis=0)).argmax()
-        return flat[:, : flat.shape[1] - unused]
+        return given.reshape(len(given), -1)
 
     @cached_property
     def map(self) -> Floats:
