@@ -24,6 +24,7 @@ from xai.foreign import converted
 from xai.game import Game, batch_rows
 from xai.known import Keys, Known
 from xai.metrics.attributed import (
+    Named,
     by_place,
     fits,
     in_elements,
@@ -157,6 +158,11 @@ class Scene:
         return self._setting if "_setting" in vars(self) else self._open(_untouched)
 
     def _open(self, removal: Any) -> Setting:
+        if isinstance(self.behavior, Named):
+            raise ValueError(
+                f"the explanation is of {self.behavior.name}, and holds no more of it than the "
+                "name (it was loaded, or aggregated): pass behavior="
+            )
         opened = open_setting(
             self.model, self.x, "shapley", y=self.y, data=self.data, players=self.players,
             target="predicted" if self.target is None else self.target,
