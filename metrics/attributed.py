@@ -314,6 +314,13 @@ def in_elements(explanation: Any, setting: Setting) -> Floats:
     return _shared_out(per_player(explanation, setting), owner)
 
 
+def of_elements(elements: Floats, setting: Setting) -> Floats:
+    """Numbers of x's elements (n, …) summed over the setting's players, (n, d)."""
+    counts = setting.partition.counts
+    owner = np.broadcast_to(setting.partition.owner, (setting.inputs.n, *setting.inputs.shape))
+    return _summed(elements, owner, counts, int(counts.max()))
+
+
 def _padded(flat: Floats, counts: NDArray[np.intp], d: int) -> Floats:
     absent = np.arange(d) >= counts[:, None]
     out = np.where(absent, np.nan, flat[:, :d])
