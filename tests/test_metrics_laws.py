@@ -577,6 +577,16 @@ def test_rows_with_differing_numbers_of_players():
         assert np.isfinite(both.values).all()
 
 
+def test_effects_of_a_saturated_probability_are_no_rounding():
+    """Near 1 single precision tells numbers apart that differ by 2⁻²¹: these are exact."""
+    W = np.array([1, 1, 2, 0], np.float32)
+    f = lambda rows: 1 - np.float32(2.0**-21) * (np.asarray(rows, np.float32) @ W)  # noqa: E731
+    x = np.ones((2, 4), np.float32)
+    score = metrics.monotonicity_correlation(f, x, np.tile(W, (2, 1)), removal="baseline")
+    assert_allclose(score.values, 1)
+    assert_array_equal(metrics.monotonicity(f, x, np.tile(W, (2, 1)), removal="baseline").values, 0)
+
+
 RAGGED = (
     "deletion", "insertion", "comprehensiveness", "sufficiency", "abpc", "irof", "road",
     "monotonicity", "pgi", "faithfulness_correlation", "infidelity", "sensitivity_n", "lfa_error",
