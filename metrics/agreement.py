@@ -14,6 +14,7 @@ import numpy as np
 from xai.explanation import Explanation
 from xai.game import Game, ModelGame
 from xai.metrics import checks
+from xai.metrics.attributed import of_elements
 from xai.metrics.case import Case, Result, metric, padded
 from xai.metrics.numerics import pearson, ratio, spearman
 from xai.metrics.paths import Amount, alone, amounts, cuts, pieces, ranks
@@ -280,11 +281,10 @@ def _as_effect(case: Case, wanted: str) -> Case:
         effects = np.empty((case.scene.n, fine.values.shape[1]))
         for rows, game, a in fine.games():
             assert isinstance(game, ModelGame)
-            every = np.arange(game.n_rows)
-            gone = [displacement(game, every, np.full_like(every, t)) for t in range(game.n_draws)]
-            effects[rows] = a * np.mean(gone, axis=0)
-        inputs = case.scene.setting.inputs
-        return Case(case.scene, effects.reshape(inputs.n, *inputs.shape))
+            every, m = np.arange(game.n_rows), game.n_draws
+            gone = sum(displacement(game, every, np.full_like(every, t)) for t in range(m))
+            effects[rows] = a * gone / m
+        return Case(case.scene, of_elements(effects, case.scene.setting))
 
     return case.once("effects", make)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import fields, is_dataclass, replace
+from dataclasses import dataclass, fields, is_dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -108,13 +108,7 @@ def own_keywords(explanation: Explanation, given: dict[str, Any], x: Any) -> dic
     recipe = explanation.recipe or {}
     names = ("y", "data", "feature_names", "categorical")
     own = {name: recipe[name] for name in names if recipe.get(name) is not None}
-    known = ("unknown", repr(Method.behavior))
-    if explanation.recipe is None and "behavior" not in given and explanation.behavior not in known:
-        raise ValueError(
-            f"the explanation is of {explanation.behavior}, and holds no more of it than the name "
-            "(it was loaded, or aggregated): pass behavior="
-        )
-    own["behavior"] = _own_behavior(recipe)
+    own["behavior"] = _own_behavior(explanation)
     if explanation.target.ndim == 1:
         own["target"] = target_of(explanation)
     if explanation.channel_axis is not None:
@@ -143,8 +137,19 @@ def asked(recipe: Mapping[str, Any], part: str) -> Any:
     return None if with_options is own else with_options
 
 
-def _own_behavior(recipe: Mapping[str, Any]) -> Any:
+@dataclass(frozen=True)
+class Named:
+    """A behavior of which an explanation without a recipe holds the name alone."""
+
+    name: str
+
+
+def _own_behavior(explanation: Explanation) -> Any:
     """The behavior that was explained; None for the prediction as it stands."""
+    recipe = explanation.recipe
+    if recipe is None:
+        known = explanation.behavior in ("unknown", repr(Method.behavior))
+        return None if known else Named(explanation.behavior)
     given = asked(recipe, "behavior")
     own = _methods_behavior(recipe) if given is None else given
     return None if own == Method.behavior else own
@@ -212,7 +217,7 @@ def in_its_own_game(explanation: Any, scene: Scene) -> bool:
     if not isinstance(explanation, Explanation) or np.isnan(explanation.base_values).any():
         return False
     recipe = explanation.recipe or {}
-    own = {"removal": asked(recipe, "removal"), "behavior": _own_behavior(recipe)}
+    own = {"removal": asked(recipe, "removal"), "behavior": _own_behavior(explanation)}
     own |= {name: recipe.get(name) for name in ("data", "y")}
     same = all(getattr(scene, p) is None or _alike(getattr(scene, p), own[p]) for p in own)
     same &= scene.players is None or np.array_equal(scene.players, _own_players(explanation))
@@ -307,6 +312,13 @@ def in_elements(explanation: Any, setting: Setting) -> Floats:
     """An array of the setting's players shared out among their elements, (n, *shape)."""
     owner = np.broadcast_to(setting.partition.owner, (setting.inputs.n, *setting.inputs.shape))
     return _shared_out(per_player(explanation, setting), owner)
+
+
+def of_elements(elements: Floats, setting: Setting) -> Floats:
+    """Numbers of x's elements (n, …) summed over the setting's players, (n, d)."""
+    counts = setting.partition.counts
+    owner = np.broadcast_to(setting.partition.owner, (setting.inputs.n, *setting.inputs.shape))
+    return _summed(elements, owner, counts, int(counts.max()))
 
 
 def _padded(flat: Floats, counts: NDArray[np.intp], d: int) -> Floats:

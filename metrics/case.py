@@ -24,6 +24,7 @@ from xai.foreign import converted
 from xai.game import Game, batch_rows
 from xai.known import Keys, Known
 from xai.metrics.attributed import (
+    Named,
     by_place,
     fits,
     in_elements,
@@ -157,6 +158,11 @@ class Scene:
         return self._setting if "_setting" in vars(self) else self._open(_untouched)
 
     def _open(self, removal: Any) -> Setting:
+        if isinstance(self.behavior, Named):
+            raise ValueError(
+                f"the explanation is of {self.behavior.name}, and holds no more of it than the "
+                "name (it was loaded, or aggregated): pass behavior="
+            )
         opened = open_setting(
             self.model, self.x, "shapley", y=self.y, data=self.data, players=self.players,
             target="predicted" if self.target is None else self.target,
@@ -338,14 +344,9 @@ class Case:
 
     @cached_property
     def flat(self) -> Floats:
-        """The attributions as they were given, (n, d); no model is needed.
-
-        NaN where a row has fewer than others, whose places are cut off where these are not scored.
-        """
+        """The attributions as they were given, (n, d); no model is needed. Padding is NaN."""
         given = numbers_of(self.explanation)
-        flat = given.reshape(len(given), -1)
-        unused = (~np.isnan(flat[:, ::-1]).all(axis=0)).argmax()
-        return flat[:, : flat.shape[1] - unused]
+        return given.reshape(len(given), -1)
 
     @cached_property
     def map(self) -> Floats:

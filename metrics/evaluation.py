@@ -15,7 +15,7 @@ from xai.foreign import converted
 from xai.inputs import read
 from xai.methods import Method
 from xai.methods import find as find_method
-from xai.metrics.attributed import asked, by_place, numbers_of, own_keywords
+from xai.metrics.attributed import Named, asked, by_place, numbers_of, own_keywords
 from xai.metrics.case import SCENE_OPTIONS, Case, Scene, one_output, score, split
 from xai.metrics.controls import (
     RANDOM,
@@ -227,7 +227,10 @@ def scene_of_all(model: Any, x: Any, named: dict[str, Any], common: dict[str, An
     for name in ("target", "behavior", "players"):
         if name in given or all(_same(k.get(name), own[0].get(name)) for k in own):
             continue
-        told = name == "behavior" and any(asked(e.recipe or {}, name) is not None for e in ours)
+        told = name == "behavior" and any(
+            isinstance(k.get(name), Named) or asked(e.recipe or {}, name) is not None
+            for e, k in zip(ours, own, strict=True)
+        )
         if name == "target" or told:
             raise ValueError(f"the explanations differ in {name}: pass {name}= to score them by")
         merged.pop(name, None)

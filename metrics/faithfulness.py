@@ -19,6 +19,7 @@ from xai.metrics.paths import (
     amounts,
     both_ends,
     changes,
+    slack,
     steps_of,
 )
 from xai.metrics.score import Floats
@@ -285,8 +286,10 @@ def monotonicity(case: Case, *, steps: int | None = None) -> Result:
     """
     sizes = steps_of(case, steps)
     curve = along(case, "removed", lambda d: d - sizes(d))
-    part = max(1e-9, case.scene.games[0][1].rounding)
-    falls = np.diff(curve, axis=1) < -part * np.nanmax(np.abs(curve), axis=1, keepdims=True)
+    size = np.nanmax(np.abs(curve), axis=1)
+    change = np.nanmax(curve, axis=1) - np.nanmin(curve, axis=1)
+    least = np.maximum(1e-9 * size, slack(case.scene.games[0][1], change, size))
+    falls = np.diff(curve, axis=1) < -least[:, None]
     return Result(~falls.any(axis=1) * 1.0, curve)
 
 

@@ -144,7 +144,8 @@ def meta_check(
             # most often the first is the scene's, whose values are known
             with nullcontext(scene) if removal is common["removal"] else again as other:
                 rows = [scored(other, e, explain.get(n)) for n, e in named.items()]
-                others = [flipped(e) for e in named.values()]
+                others = [flipped(e) if signed else replaced(e, np.negative)
+                          for e in named.values()]  # fmt: skip
                 others += [replaced(like, lambda values: random_like(values, seed))]
                 rows += [scored(other, e, RandomExplain(seed, flat)) for e in others]
                 tables[_untaken(repr(other.setting.recipe.removal), tables)] = np.stack(rows)

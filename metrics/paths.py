@@ -200,12 +200,21 @@ def alone(case: Case) -> Floats:
                 gap = full[rows, None, None] - values
                 out[rows, :, part] = np.stack([np.abs(gap), gap**2], axis=1).mean(axis=3)
                 largest[rows] = np.maximum(largest[rows], np.abs(values).max(axis=(1, 2)))
-            least = game.rounding * largest
+            least = slack(game, out[:, 0].max(axis=1), largest)
             out[out <= np.stack([least, least**2], axis=1)[:, :, None]] = 0
             parts.append((own, out))
         return padded(parts, case.scene.n)
 
     return case.scene.once("alone", make)
+
+
+def slack(game: Game, change: Floats, value: Floats) -> Floats:
+    """How far rounding may move values, by the largest changes and the largest values.
+
+    Sums that cancel lose a part of what is changed, others their last digits alone: probabilities
+    near 1 are all as large, and their changes may be small.
+    """
+    return game.rounding * np.maximum(2 * change, value / 4)
 
 
 def changes(case: Case, first: str, sizes: Cuts) -> Floats:

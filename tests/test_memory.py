@@ -170,3 +170,15 @@ def test_a_data_sets_empty_inputs_are_counted_without_a_table_of_them():
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert peak < 32e6
+
+
+def test_effects_of_derivatives_hold_one_draw_at_a_time():
+    n, d, m, first = 50, 40, 1000, lambda z: z[:, 0]
+    x = np.random.default_rng(0).normal(size=(n + m, d))
+    options = {"kind": "slope", "data": x[n:], "batch_size": 512, "samples": 2}
+    xai.metrics.lfa_error(first, x[:1], x[:1], **options)  # imports
+    tracemalloc.start()
+    xai.metrics.lfa_error(first, x[:n], x[:n], **options)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < m * n * d * 8 / 2

@@ -220,6 +220,9 @@ def test_infidelity_of_a_gradient_that_removes_equals_captums():
         got = metrics.infidelity(net, x, e, removal=Baseline(b.numpy()))
         assert_allclose(got.values, want, rtol=1e-9, atol=1e-20)
         assert (got.values < 1e-20).all() == (net is line)
+        # x's own order is not the players'
+        again = metrics.infidelity(net, x, e, removal=Baseline(b.numpy()), players=[3, 2, 1, 0])
+        assert_allclose(again.values, want, rtol=1e-9, atol=1e-20)
     with pytest.raises(ValueError, match="how far a derivative would be followed"):
         metrics.infidelity(net, x, e, removal=lambda x, kept: x * kept)
 

@@ -577,6 +577,16 @@ def test_rows_with_differing_numbers_of_players():
         assert np.isfinite(both.values).all()
 
 
+def test_effects_of_a_saturated_probability_are_no_rounding():
+    """Near 1 single precision tells numbers apart that differ by 2⁻²¹: these are exact."""
+    W = np.array([1, 1, 2, 0], np.float32)
+    f = lambda rows: 1 - np.float32(2.0**-21) * (np.asarray(rows, np.float32) @ W)  # noqa: E731
+    x = np.ones((2, 4), np.float32)
+    score = metrics.monotonicity_correlation(f, x, np.tile(W, (2, 1)), removal="baseline")
+    assert_allclose(score.values, 1)
+    assert_array_equal(metrics.monotonicity(f, x, np.tile(W, (2, 1)), removal="baseline").values, 0)
+
+
 RAGGED = (
     "deletion", "insertion", "comprehensiveness", "sufficiency", "abpc", "irof", "road",
     "monotonicity", "pgi", "faithfulness_correlation", "infidelity", "sensitivity_n", "lfa_error",
@@ -585,31 +595,21 @@ RAGGED = (
 )  # fmt: skip
 
 
-def test_a_text_of_several_is_scored_as_it_is_alone():
-    """Its explanation is as wide as the longest of them."""
-    texts = ["good film", "not a good film at all", "fun"]
-    f = lambda rows: np.array([len(set(text)) + len(text) ** 2 for text in rows])  # noqa: E731
-    e = xai.explain(f, texts, "exact_shapley")
-    for name in ("deletion", "abpc", "infidelity", "completeness_gap", "dummy_mass", "complexity",
-                 "linearity_gap"):  # fmt: skip
-        metric = getattr(metrics, name)
-        both = metric(f, texts, e)
-        for rows in ([0], [2], [0, 2]):
-            few = metric(f, [texts[i] for i in rows], e[rows])
-            assert_allclose(few.values, both.values[rows], err_msg=name, atol=1e-12)
-
-
 def test_some_of_several_texts_are_scored_as_they_are_among_all():
     """A slice keeps the places of the longest of all, where its own texts have no word."""
     texts = ["a b c", "d e", "a a b d e"]
     f = lambda rows: np.array([[t.count("a") ** 2, len(t), t.count("e")] for t in rows]) * 1.0  # noqa: E731
     e = xai.explain(f, texts, "shapley", removal="baseline", target=0)
-    for name in ("deletion", "infidelity", "completeness_gap", "random_logit"):
-        metric = getattr(metrics, name)
-        whole = metric(f, texts, e).values
+    other = e.values**2 - np.arange(e.values.shape[1])
+    options = {"roc_auc": {"mask": other < 0}, "rank_correlation": {"reference": other}}
+    for name in ("deletion", "abpc", "infidelity", "completeness_gap", "dummy_mass", "complexity",
+                 "linearity_gap", "random_logit", *options):  # fmt: skip
+        metric, own = getattr(metrics, name), options.get(name, {})
+        whole = metric(f, texts, e, **own).values
         for rows in ([0], [1], [2], [0, 1]):
-            own = metric(f, [texts[i] for i in rows], e[rows]).values
-            assert_allclose(own, whole[rows], err_msg=name)
+            theirs = {key: of_all[rows] for key, of_all in own.items()}
+            few = metric(f, [texts[i] for i in rows], e[rows], **theirs).values
+            assert_allclose(few, whole[rows], err_msg=name, atol=1e-12)
     with pytest.raises(ValueError, match="pass the x that was explained"):
         metrics.deletion(f, ["a a b"], e[2])
 

@@ -289,6 +289,10 @@ def test_the_flipped_control_of_a_layers_channels_is_the_opposite_of_their_map(m
         assert np.abs(mine).max() > 0.01
     check = metrics.meta_check(net, x, e, asked[0], removal="baseline", randoms=1, seeds=1)
     assert check.above_flipped[e.method] == (report[asked[0], e.method].values > 0).mean()
+    # others than those of signs score the channels' own numbers
+    again = ("max_sensitivity", {"samples": 2})
+    both = metrics.meta_check(net, x, e, again, removals=["baseline", "blur"], randoms=1, seeds=1)
+    assert list(both.agreement.values()) == [1]
 
 
 @pytest.mark.parametrize("unit", [2.0**-12, 2.0**12])
