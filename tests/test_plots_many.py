@@ -460,6 +460,7 @@ def test_curves_of_rows_with_fewer_players_reach_over_all_shares(recwarn: Any) -
         ("deletion", ("players removed (%)", "value of the output")),
         ("sufficiency", ("players put back (%)", "value of the output")),
         ("abpc", ("players removed (%)", "least minus most important first")),
+        ("irof", ("players removed (%)", "value of the output / size of that of x")),
     ],
 )
 def test_curves_say_what_they_are_of(metric: str, labels: tuple[str, str]) -> None:

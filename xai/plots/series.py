@@ -37,7 +37,7 @@ AXES = {
     "sufficiency": (_BACK, _VALUE),
     "monotonicity": (_BACK, _VALUE),
     "abpc": ("players removed (%)", "least minus most important first"),
-    "irof": ("players removed (%)", "value of the output / that of x"),
+    "irof": ("players removed (%)", "value of the output / size of that of x"),
     DRAWN: ("steps of layers drawn anew", "rank correlation"),
 }
 """What metrics' curves are of, where that is not the value as players are removed."""
