@@ -294,6 +294,11 @@ def per_player(explanation: Any, setting: Setting) -> Floats:
     return _summed(spread, owner, counts, d)
 
 
+def cut(flat: Floats, d: int) -> Floats:
+    """Attributions without places behind d that all are empty: those of rows with more players."""
+    return flat[:, :d] if np.isnan(flat[:, d:]).all() else flat
+
+
 def fits(explanation: Any, setting: Setting) -> bool:
     """Whether an attribution says something of the setting's players: any Explanation does."""
     if isinstance(explanation, Explanation):

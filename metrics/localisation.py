@@ -276,9 +276,12 @@ def aligned(case: Case, mask: Any) -> tuple[Floats, Inside]:
 
 def _views(case: Case) -> Iterator[Floats]:
     """The attributions as they are, over the input's shape, and without channels."""
-    given = case.explanation
-    own = case.flat
-    yield own.reshape(np.shape(given.values if isinstance(given, Explanation) else own))
+    given, own = case.explanation, case.flat
+    shape = np.shape(given.values if isinstance(given, Explanation) else own)
+    beyond = int(np.prod(shape[1:])) - own.shape[1]  # places of rows with more players
+    if beyond:
+        yield own
+    yield np.pad(own, ((0, 0), (0, beyond)), constant_values=np.nan).reshape(shape)
     yield case.map
     yield from _without_channels(case)
 
