@@ -638,6 +638,15 @@ def test_some_of_several_texts_are_scored_as_they_are_among_all():
         metrics.deletion(f, ["a a b"], e[2])
 
 
+@pytest.mark.parametrize("others", [["d e", "a b"], ["a b", "e d"]])
+def test_other_texts_than_those_explained_are_refused(others):
+    """They were scored by the values of other words."""
+    f = lambda rows: np.array([len(text) + text.find("e") for text in rows])  # noqa: E731
+    e = xai.explain(f, ["a b", "d e"], "shapley", removal="baseline")
+    with pytest.raises(ValueError, match=r"\(0-based\) of x is not the one of the explanation"):
+        metrics.deletion(f, others, e)
+
+
 def test_import_stays_light():
     import subprocess
     import sys
