@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, fields, is_dataclass, replace
 from typing import TYPE_CHECKING, Any
@@ -73,8 +73,11 @@ def _finite(array: Floats, what: str, *, some: bool = False) -> Floats:
 
 
 def _check_same(explained: Any, x: Any) -> None:
-    """Refuse rows of numbers other than those that were explained, in whatever precision."""
+    """Refuse texts, or rows of numbers in whatever precision, that are not those explained."""
     if explained is None or hasattr(x, "tocsr") or hasattr(x, "columns"):
+        return
+    if isinstance(explained, list):
+        _refuse_others([i for i, text in enumerate(x) if str(text) != explained[i]])
         return
     if is_tensor(x) and is_tensor(explained):  # most often the very same, on a device
         alike = (x.device, x.dtype) == (explained.device, explained.dtype)
@@ -85,12 +88,15 @@ def _check_same(explained: Any, x: Any) -> None:
         return
     if own.dtype.kind in "biuf" and other.dtype.kind in "biuf":
         near = np.isclose(own, other, rtol=NEAR, atol=1e-6, equal_nan=True)
-        rows = np.flatnonzero(~near.reshape(len(near), -1).all(axis=1))
-        if len(rows):
-            raise ValueError(
-                f"row {rows[0]} (0-based) of x is not the one that was explained: pass the x that "
-                "the explanation is of"
-            )
+        _refuse_others(np.flatnonzero(~near.reshape(len(near), -1).all(axis=1)))
+
+
+def _refuse_others(rows: Sequence[int] | NDArray[np.intp]) -> None:
+    if len(rows):
+        raise ValueError(
+            f"row {rows[0]} (0-based) of x is not the one of the explanation: pass the x that was "
+            "explained"
+        )
 
 
 def own_keywords(explanation: Explanation, given: dict[str, Any], x: Any) -> dict[str, Any]:
@@ -102,8 +108,9 @@ def own_keywords(explanation: Explanation, given: dict[str, Any], x: Any) -> dic
         )
     if x is None:  # a metric of the numbers alone
         return {}
-    if len(getattr(x, "shape", ())) > 1:  # before its targets are asked of other rows
-        check_rows(explanation, int(x.shape[0]))
+    texts = isinstance(explanation.data, list) and not isinstance(x, str)
+    if texts or len(getattr(x, "shape", ())) > 1:  # before its targets are asked of other rows
+        check_rows(explanation, len(x) if texts else int(x.shape[0]))
         _check_same(explanation.data, x)
     recipe = explanation.recipe or {}
     names = ("y", "data", "feature_names", "categorical")
@@ -297,6 +304,11 @@ def per_player(explanation: Any, setting: Setting) -> Floats:
             f"{(n, *setting.partition.shape)}"
         )
     return _summed(spread, owner, counts, d)
+
+
+def cut(flat: Floats, d: int) -> Floats:
+    """Attributions without places behind d that all are empty: those of rows with more players."""
+    return flat[:, :d] if np.isnan(flat[:, d:]).all() else flat
 
 
 def fits(explanation: Any, setting: Setting) -> bool:

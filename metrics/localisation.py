@@ -267,7 +267,7 @@ def aligned(case: Case, mask: Any) -> tuple[Floats, Inside]:
             inside = np.broadcast_to(truth != 0, a.shape).reshape(flat.shape)
             absent = np.isnan(flat)
             return np.where(absent, -np.inf, flat), inside & ~absent
-    known = " or ".join(str(a.shape) for a in views)
+    known = " or ".join(map(str, dict.fromkeys(a.shape for a in views)))
     raise ValueError(
         f"a mask of shape {truth.shape} does not fit the attributions {known}: expected one of "
         "these shapes, or without the first axis for the same mask in every row"
@@ -276,9 +276,9 @@ def aligned(case: Case, mask: Any) -> tuple[Floats, Inside]:
 
 def _views(case: Case) -> Iterator[Floats]:
     """The attributions as they are, over the input's shape, and without channels."""
-    given = case.explanation
-    own = case.flat
+    given, own = case.explanation, case.flat
     yield own.reshape(np.shape(given.values if isinstance(given, Explanation) else own))
+    yield own[:, ~np.isnan(own).all(axis=0)]  # without places that only rows not among these have
     yield case.map
     yield from _without_channels(case)
 

@@ -24,7 +24,7 @@ from xai.game import batch_rows
 from xai.inputs import Inputs, frame_builder, is_tensor, of_columns, on_host
 from xai.kernels.distance import distances
 from xai.metrics import checks
-from xai.metrics.attributed import numbers_of
+from xai.metrics.attributed import cut, numbers_of
 from xai.metrics.case import Case, Scene, outputs
 from xai.metrics.controls import RandomExplain
 from xai.metrics.score import Floats
@@ -75,7 +75,7 @@ def explained(
         if isinstance(part, Explanation):
             scene.spent_elsewhere += part.total_evaluations()
     arrays = [numbers_of(part, "an attribution that explain= gave") for part in made]
-    flat = np.concatenate([a.reshape(len(a), -1) for a in arrays])
+    flat = cut(np.concatenate([a.reshape(len(a), -1) for a in arrays]), case.flat.shape[1])
     behind = case.flat[index, flat.shape[1] :]
     if np.isnan(behind).all():  # places of rows with more players, which are not among these
         flat = np.pad(flat, ((0, 0), (0, behind.shape[1])), constant_values=np.nan)

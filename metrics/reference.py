@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from xai.metrics.attributed import numbers_of
+from xai.metrics.attributed import cut, numbers_of
 from xai.metrics.case import Case, metric, one_output
 from xai.metrics.numerics import average_ranks, spearman
 from xai.metrics.paths import Amount, amounts, ranks
@@ -144,7 +144,7 @@ def _by_count(case: Case, reference: Any, score: Callable[[Floats, Floats], Floa
     """Scores (n,), rows with equally many features at a time."""
     a = case.flat
     g = numbers_of(one_output(reference, case.scene.target), "the reference")
-    g = g.reshape(len(g), -1)
+    g = cut(g.reshape(len(g), -1), a.shape[1])
     if g.shape[1] != a.shape[1] or len(g) not in (1, len(a)):
         raise ValueError(
             f"the reference has shape {g.shape}; expected {a.shape}, or one row for all"

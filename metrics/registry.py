@@ -56,7 +56,7 @@ RECORDS: tuple[Record, ...] = (
            paper="Bach et al. 2015"),
     Record("region_perturbation", "faithfulness", _CURVES, "higher",
            "mean_k f(x) − D_k over patches", "Km + 1", paper="Samek et al. 2017"),
-    Record("irof", "faithfulness", _CURVES, "higher", "1 − area under D/f(x) over superpixels",
+    Record("irof", "faithfulness", _CURVES, "higher", "(f(x) − area under D)/|f(x)|, superpixels",
            "Km + 1", "scikit-image for images", "Rieger & Hansen 2020"),
     Record("abpc", "faithfulness", _CURVES, "higher", "mean_k R_k − D_k", "(2K − 1)m + 1",
            paper="Schulz et al. 2020"),

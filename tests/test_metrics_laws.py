@@ -595,6 +595,30 @@ RAGGED = (
 )  # fmt: skip
 
 
+@pytest.mark.parametrize("rows", [[0], [2], [0, 2]])
+def test_what_is_as_wide_as_the_longest_text_fits_some_of_the_texts(rows):
+    """A mask, a reference, what explain= gives; a mask as wide as these texts, too."""
+    texts = ["good film", "not a good film at all", "fun"]
+    some = [texts[i] for i in rows]
+    f = lambda rows: np.array([len(set(text)) + len(text) ** 2 for text in rows])  # noqa: E731
+    e, other = (xai.explain(f, texts, name) for name in ("exact_shapley", "occlusion"))
+    truth = np.arange(18).reshape(3, 6) % 3 == 0
+    whole = metrics.relevance_mass(f, texts, e, mask=truth).values[rows]
+    width = max(len(text.split()) for text in some)
+    for mask in (truth[rows], truth[rows][:, :width]):
+        assert_array_equal(metrics.relevance_mass(f, some, e[rows], mask=mask).values, whole)
+    whole = metrics.pairwise_rank_agreement(f, texts, e, reference=other).values[rows]
+    few = metrics.pairwise_rank_agreement(f, some, e[rows], reference=other[rows])
+    assert_array_equal(few.values, whole)
+
+    def wide(model: Any, x: Any, target: Any) -> Any:
+        made = xai.explain(model, x, "exact_shapley", target=target).values
+        return np.pad(made, ((0, 0), (0, 6 - made.shape[1])), constant_values=np.nan)
+
+    gap = metrics.linearity_gap(f, some, e[rows], explain=wide)
+    assert_allclose(gap.values, 0, atol=1e-12)
+
+
 def test_some_of_several_texts_are_scored_as_they_are_among_all():
     """A slice keeps the places of the longest of all, where its own texts have no word."""
     texts = ["a b c", "d e", "a a b d e"]
@@ -612,6 +636,15 @@ def test_some_of_several_texts_are_scored_as_they_are_among_all():
             assert_allclose(few, whole[rows], err_msg=name, atol=1e-12)
     with pytest.raises(ValueError, match="pass the x that was explained"):
         metrics.deletion(f, ["a a b"], e[2])
+
+
+@pytest.mark.parametrize("others", [["d e", "a b"], ["a b", "e d"]])
+def test_other_texts_than_those_explained_are_refused(others):
+    """They were scored by the values of other words."""
+    f = lambda rows: np.array([len(text) + text.find("e") for text in rows])  # noqa: E731
+    e = xai.explain(f, ["a b", "d e"], "shapley", removal="baseline")
+    with pytest.raises(ValueError, match=r"\(0-based\) of x is not the one of the explanation"):
+        metrics.deletion(f, others, e)
 
 
 def test_import_stays_light():

@@ -514,6 +514,7 @@ def test_a_page_of_scores_has_every_line_and_the_curves(tmp_path: Path) -> None:
     assert [(line["metric"], line["explanation"]) for line in lines] == list(scored.scores)
     assert np.isclose(lines[0]["mean"], scored["deletion", EVIL].mean())
     assert text.count("data:image/png;base64,") == 2
+    assert "thin lines: ±1.96 of them" in text  # narrower than the intervals, of few rows
     if CHROMIUM:
         dom, console = browse(path)
         assert console == ""

@@ -17,9 +17,9 @@ if TYPE_CHECKING:
     from xai.metrics.report import Report
 
 _LEGEND = (
-    "Mean over rows ± one standard error; thin lines and intervals: 95 %. ↑: higher is better, "
-    "↓: lower is. In italics: controls. Click on headings to sort; rest on a number to read all "
-    "of it."
+    "Mean over rows ± one standard error; thin lines: ±1.96 of them; intervals: 95 %. "
+    "↑: higher is better, ↓: lower is. In italics: controls. Click on headings to sort; rest on a "
+    "number to read all of it."
 )
 
 
