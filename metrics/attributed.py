@@ -74,8 +74,13 @@ def _finite(array: Floats, what: str, *, some: bool = False) -> Floats:
 
 def _check_same(explained: Any, x: Any) -> None:
     """Refuse texts, or rows of numbers in whatever precision, that are not those explained."""
-    if explained is None or hasattr(x, "tocsr") or hasattr(x, "columns"):
+    if explained is None or hasattr(x, "tocsr"):
         return
+    if hasattr(x, "columns") and list(x.columns) != list(getattr(explained, "columns", x.columns)):
+        raise ValueError(
+            f"the columns of x are not those of the explanation, {list(explained.columns)}: pass "
+            "the x that was explained"
+        )
     if isinstance(explained, list):
         _refuse_others([i for i, text in enumerate(x) if str(text) != explained[i]])
         return

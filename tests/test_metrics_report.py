@@ -123,6 +123,20 @@ def test_an_explanation_of_other_rows_is_refused(rows, two):
         metrics.evaluate(bent, np.where(np.arange(12)[:, None] == 11, 7.0, rows), {"e": e})
 
 
+def test_an_explanation_of_other_rows_of_a_dataframe_is_refused(rows):
+    """Or of columns in another order, whose attributions were read by place."""
+    pandas = pytest.importorskip("pandas")
+    x = pandas.DataFrame(rows[:, :3], columns=["a", "b", "c"])
+    f = lambda x: x["a"] * x["b"] + x["c"]  # noqa: E731
+    e = xai.explain(f, x, "occlusion", removal=ZERO)
+    want = metrics.deletion(f, x, e).values
+    assert_allclose(metrics.deletion(f, x.astype("float32"), e).values, want, rtol=1e-5)
+    with pytest.raises(ValueError, match=r"row 0 \(0-based\) of x is not the one"):
+        metrics.deletion(f, x[::-1], e)
+    with pytest.raises(ValueError, match=r"not those of the explanation, \['a', 'b', 'c'\]"):
+        metrics.deletion(f, x[["b", "a", "c"]], e)
+
+
 def test_what_is_shared_is_evaluated_once(rows, two, counting):
     model = counting(bent)
     report = metrics.evaluate(
