@@ -137,6 +137,21 @@ def test_an_explanation_of_other_rows_of_a_dataframe_is_refused(rows):
         metrics.deletion(f, x[["b", "a", "c"]], e)
 
 
+def test_an_explanation_of_a_dataframe_with_missing_cells_is_scored():
+    """Which neither equal one another nor differ."""
+    pandas = pytest.importorskip("pandas")
+    x = pandas.DataFrame({
+        "count": pandas.array([1, None, 3, 4], dtype="Int64"),
+        "word": pandas.array(["u", pandas.NA, "v", "u"], dtype="string"),
+        "amount": [1.0, 2.0, np.nan, 4.0],
+    })  # fmt: skip
+    f = lambda x: x["count"].notna() * 2.0 + (x["word"] == "u").fillna(False) + x["amount"].notna()  # noqa: E731
+    e = xai.explain(f, x, "exact_shapley", data=x)
+    score = metrics.deletion(f, x, e)
+    assert_allclose(score.curve[:, 0], np.asarray(f(x), float))
+    assert_allclose(score.curve[:, -1], np.asarray(f(x), float).mean())
+
+
 def test_what_is_shared_is_evaluated_once(rows, two, counting):
     model = counting(bent)
     report = metrics.evaluate(
