@@ -26,6 +26,7 @@ class Record:
     cost : model rows per explained row, or explanations ("ex")
     needs : beside model, x and explanation
     paper : str
+    axes : what its curve runs over, in % of the way or step by step, and what it is of
     """
 
     name: str
@@ -36,36 +37,40 @@ class Record:
     cost: str
     needs: str = ""
     paper: str = ""
+    axes: tuple[str, str] = ("players removed (%)", "value of the output")
 
 
 _CURVES, _AGREEMENT = "faithfulness by removal", "faithfulness by agreement"
 _SIMPLE, _ROBUST, _AXIOM = "simplicity", "robustness", "axioms"
 _RANDOM = "randomisation"
+_BACK = "players put back (%)", Record.axes[1]
 _TRUTH = "ground truth"
 
 RECORDS: tuple[Record, ...] = (
     Record("deletion", "faithfulness", _CURVES, "lower", "area under D", "Km + 1",
            paper="Petsiuk, Das & Saenko 2018"),
     Record("insertion", "faithfulness", _CURVES, "higher", "area under I", "Km + 1",
-           paper="Petsiuk, Das & Saenko 2018"),
+           paper="Petsiuk, Das & Saenko 2018", axes=_BACK),
     Record("comprehensiveness", "faithfulness", _CURVES, "higher", "mean_k f(x) − D_k", "Km + 1",
            paper="DeYoung et al. 2020 (ERASER)"),
     Record("sufficiency", "faithfulness", _CURVES, "lower", "mean_k f(x) − I_k", "Km + 1",
-           paper="DeYoung et al. 2020 (ERASER)"),
+           paper="DeYoung et al. 2020 (ERASER)", axes=_BACK),
     Record("pixel_flipping", "faithfulness", _CURVES, "lower", "area under D", "Km + 1",
            paper="Bach et al. 2015"),
     Record("region_perturbation", "faithfulness", _CURVES, "higher",
            "mean_k f(x) − D_k over patches", "Km + 1", paper="Samek et al. 2017"),
     Record("irof", "faithfulness", _CURVES, "higher", "(f(x) − area under D)/|f(x)|, superpixels",
-           "Km + 1", "scikit-image for images", "Rieger & Hansen 2020"),
+           "Km + 1", "scikit-image for images", "Rieger & Hansen 2020",
+           axes=("players removed (%)", "value of the output / its size for x")),
     Record("abpc", "faithfulness", _CURVES, "higher", "mean_k R_k − D_k", "(2K − 1)m + 1",
-           paper="Schulz et al. 2020"),
+           paper="Schulz et al. 2020",
+           axes=("players removed (%)", "least minus most important first")),
     Record("road", "faithfulness", _CURVES, "higher", "mean_k (R_k − D_k)/2, imputed",
            "2(K − 1)m + 2", paper="Rong et al. 2022"),
     Record("selectivity", "faithfulness", _CURVES, "lower", "area under D over patches", "Km + 1",
            paper="Montavon, Samek & Müller 2018"),
     Record("monotonicity", "faithfulness", _CURVES, "higher",
-           "1 if no player put back hurts, else 0", "Km + 1", paper="Arya et al. 2019"),
+           "1 if no player put back hurts, else 0", "Km + 1", paper="Arya et al. 2019", axes=_BACK),
     Record("pgi", "faithfulness", _CURVES, "higher", "E|f(x) − f(x′)|, top k removed", "m + 1",
            paper="Agarwal et al. 2022 (OpenXAI)"),
     Record("pgu", "faithfulness", _CURVES, "lower", "E|f(x) − f(x′)|, the k least removed", "m + 1",
@@ -131,7 +136,8 @@ RECORDS: tuple[Record, ...] = (
            "3 ex", "explain", "Shapley 1953"),
     Record("parameter_randomization", "randomisation", _RANDOM, "lower",
            "rank correlation with attributions of models drawn anew", "L ex + 16m",
-           "explain, torch", "Adebayo et al. 2018; Binder et al. 2023"),
+           "explain, torch", "Adebayo et al. 2018; Binder et al. 2023",
+           axes=("steps of layers drawn anew", "rank correlation")),
     Record("efficient_parameter_randomization", "randomisation", _RANDOM, "higher",
            "(H(a_random) − H(a))/H(a)", "1 ex + 16m", "explain, torch", "Hedström et al. 2023"),
     Record("random_logit", "randomisation", _RANDOM, "lower",

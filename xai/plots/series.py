@@ -30,18 +30,6 @@ if TYPE_CHECKING:
 RANDOM = "random"
 """Name of a report's control, which is drawn in grey."""
 
-DRAWN = "parameter_randomization"
-_VALUE, _BACK = "value of the output", "players put back (%)"
-AXES = {
-    "insertion": (_BACK, _VALUE),
-    "sufficiency": (_BACK, _VALUE),
-    "monotonicity": (_BACK, _VALUE),
-    "abpc": ("players removed (%)", "least minus most important first"),
-    "irof": ("players removed (%)", "value of the output / its size for x"),
-    DRAWN: ("steps of layers drawn anew", "rank correlation"),
-}
-"""What metrics' curves are of, where that is not the value as players are removed."""
-
 
 def dot_axes(labels: Sequence[str], series: int, ax: Axes | None) -> Axes:
     """Axes with a line per label, high enough for so many dots, and room for a legend."""
@@ -145,7 +133,8 @@ def curves(
     found = _scores(scores, metric)
     if rows is not None and not len(rows):
         raise ValueError("rows is empty: there is nothing to draw")
-    axes = new_axes(ax, 5.0, 3.8)
+    axes, first = new_axes(ax, 5.0, 3.8), next(iter(found.values()))
+    over, value = _axes_of(first.name)
     longest = 0
     for place, (name, score) in enumerate(found.items()):
         if score.curve is None:
@@ -153,9 +142,8 @@ def curves(
         curve = np.asarray(score.curve if rows is None else score.curve[list(rows)], float)
         curve = _over_all_steps(curve)
         mean = curve.mean(axis=0)
-        share = np.linspace(0, 100, len(mean))
-        if score.name == DRAWN:  # there is no step at which nothing is
-            share = np.arange(1.0, len(mean) + 1)
+        # steps are counted from the first: there is none before it
+        share = np.linspace(0, 100, len(mean)) if "%" in over else np.arange(1.0, len(mean) + 1)
         colour, marker = series_style(place)
         colour = NEUTRAL if name == RANDOM else colour
         auc = f" ({score.mean():.3g})" if rows is None else ""
@@ -170,16 +158,21 @@ def curves(
                 share, mean - Z95 * spread, mean + Z95 * spread, color=colour, alpha=0.18, lw=0
             )
         longest = max(longest, len(curve))
-    first = next(iter(found.values()))
     title(axes, [f"{first.name}: {first.better} is better"], width=60)
     band = [f"bands: ±{Z95} standard errors over rows (95 %)"] if longest > 1 else []
-    done, value = AXES.get(first.name, ("players removed (%)", _VALUE))
-    axes.set_xlabel("\n".join([done, *band]))
+    axes.set_xlabel("\n".join([over, *band]))
     axes.set_ylabel(value)
-    if first.name == DRAWN:
+    if "%" not in over:
         axes.locator_params("x", integer=True)
     legend_beside(axes, own=ax is None)
     return axes
+
+
+def _axes_of(metric: str) -> tuple[str, str]:
+    """What a metric's curve runs over, and what it is of."""
+    from xai.metrics.registry import RECORDS, Record
+
+    return next((record.axes for record in RECORDS if record.name == metric), Record.axes)
 
 
 def _over_all_steps(curve: Floats) -> Floats:
