@@ -128,11 +128,11 @@ def own_keywords(explanation: Explanation, given: dict[str, Any], x: Any) -> dic
         own["channel_axis"] = explanation.channel_axis
     own["players"] = _own_players(explanation)
     if "data" not in own and "data" not in given:
-        own["removal"] = asked(recipe, "removal")
+        own["removal"] = asked_for(recipe, "removal")
     return {name: value for name, value in own.items() if value is not None}
 
 
-def asked(recipe: Mapping[str, Any], part: str) -> Any:
+def asked_for(recipe: Mapping[str, Any], part: str) -> Any:
     """A removal or behavior that was asked for: by itself, in a Method, or by a behavior's options.
 
     With its own options, as `explain` takes them: ``removal="baseline", value=0.5``.
@@ -163,14 +163,13 @@ def _own_behavior(explanation: Explanation) -> Any:
     if recipe is None:
         known = explanation.behavior in ("unknown", repr(Method.behavior))
         return None if known else Named(explanation.behavior)
-    given = asked(recipe, "behavior")
+    given = asked_for(recipe, "behavior")
     own = _methods_behavior(recipe) if given is None else given
     return None if own == Method.behavior else own
 
 
 def _methods_behavior(recipe: Mapping[str, Any]) -> Any:
-    method = recipe.get("method", Method())
-    return find("shapley" if isinstance(method, str) and method == "auto" else method).behavior
+    return find(recipe.get("method", "auto")).behavior
 
 
 def check_rows(explanation: Explanation, n: int) -> None:
@@ -230,7 +229,7 @@ def in_its_own_game(explanation: Any, scene: Scene) -> bool:
     if not isinstance(explanation, Explanation) or np.isnan(explanation.base_values).any():
         return False
     recipe = explanation.recipe or {}
-    own = {"removal": asked(recipe, "removal"), "behavior": _own_behavior(explanation)}
+    own = {"removal": asked_for(recipe, "removal"), "behavior": _own_behavior(explanation)}
     own |= {name: recipe.get(name) for name in ("data", "y")}
     same = all(getattr(scene, p) is None or _alike(getattr(scene, p), own[p]) for p in own)
     same &= scene.players is None or np.array_equal(scene.players, _own_players(explanation))

@@ -15,7 +15,7 @@ from xai.foreign import converted
 from xai.inputs import read
 from xai.methods import Method
 from xai.methods import find as find_method
-from xai.metrics.attributed import Named, asked, by_place, numbers_of, own_keywords
+from xai.metrics.attributed import Named, asked_for, by_place, numbers_of, own_keywords
 from xai.metrics.case import SCENE_OPTIONS, Case, Scene, one_output, score, split
 from xai.metrics.controls import (
     RANDOM,
@@ -228,7 +228,7 @@ def scene_of_all(model: Any, x: Any, named: dict[str, Any], common: dict[str, An
         if name in given or all(_same(k.get(name), own[0].get(name)) for k in own):
             continue
         told = name == "behavior" and any(
-            isinstance(k.get(name), Named) or asked(e.recipe or {}, name) is not None
+            isinstance(k.get(name), Named) or asked_for(e.recipe or {}, name) is not None
             for e, k in zip(ours, own, strict=True)
         )
         if name == "target" or told:
@@ -330,8 +330,7 @@ def explained_by(
         own = dict(method) if isinstance(method, Mapping) else {"method": method}
         if "method" not in own:
             raise ValueError(f"methods[{label!r}] names no method=; it has {sorted(own)}")
-        if own["method"] != "auto":
-            find_method(own["method"])
+        find_method(own["method"])
         asked[label] = own
     out = {}
     for label, own in asked.items():

@@ -77,7 +77,9 @@ def explained(
     arrays = [numbers_of(part, "an attribution that explain= gave") for part in made]
     flat = cut(np.concatenate([a.reshape(len(a), -1) for a in arrays]), case.flat.shape[1])
     behind = case.flat[index, flat.shape[1] :]
-    if np.isnan(behind).all():  # places of rows with more players, which are not among these
+    if (
+        behind.size and np.isnan(behind).all()
+    ):  # places of rows with more players, which are not among these
         flat = np.pad(flat, ((0, 0), (0, behind.shape[1])), constant_values=np.nan)
     if flat.shape != (len(index), case.flat.shape[1]):
         raise ValueError(

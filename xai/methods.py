@@ -283,7 +283,7 @@ def _short(part: object) -> str:
 
 
 def find(method: object) -> Method:
-    """A method by name, or as given.
+    """A method by name, or as given; "auto" is Shapley values.
 
     Raises
     ------
@@ -295,6 +295,6 @@ def find(method: object) -> Method:
     if not isinstance(method, str):
         raise TypeError(f"method must be a name or an xai.Method, not {type(method).__name__}")
     for known in _METHODS:
-        if known.name == method:
+        if known.name == ("shapley" if method == "auto" else method):
             return known
     raise ValueError(unknown("method", method, ["auto", *(m.name for m in _METHODS)]))

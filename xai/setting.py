@@ -239,7 +239,7 @@ def compose(
     options = dict(options or {})
     check_model(model)
     auto = isinstance(method, str) and method == "auto"
-    recipe = recipes.whole(find("shapley" if auto else method))
+    recipe = recipes.whole(find(method))
     axis = options.pop("channel_axis", None)
     inputs = read(
         x,
