@@ -1,11 +1,11 @@
 """What a metric costs: beside the bare model on the same rows, and beside Quantus.
 
-``python benchmarks/metrics.py [--turns 3] [--alone] [--json metrics.json]``: 16 images of 32 × 32
-and a small convolutional network; 500 rows of 20 columns with a small MLP, and with a random forest
-(metrics that do not explain again, without Quantus). Each line: our seconds, over those of the bare
-forwards (or explanations) of as many rows at the best batch size, just before and just after; the
-same ratio of what is written by hand for the MLP (`by_hand.py`); and Quantus's seconds with the
-same number of evaluations, over ours. Medians.
+``python benchmarks/metrics.py [--turns 3] [--rows 500] [--alone] [--json metrics.json]``: 16 images
+of 32 × 32 and a small convolutional network; rows of 20 columns with a small MLP, and with a random
+forest (metrics that do not explain again, without Quantus). Each line: our seconds, over those of
+the bare forwards (or explanations) of as many rows at the best batch size, just before and just
+after; the same ratio of what is written by hand for the MLP (`by_hand.py`); and Quantus's seconds
+with the same number of evaluations, over ours. Medians.
 """
 
 from __future__ import annotations
@@ -89,14 +89,14 @@ def images() -> Problem:
     return Problem(net, np.random.default_rng(0).normal(size=(16, 1, 32, 32)).astype(np.float32))
 
 
-def table() -> Problem:
-    """500 rows of 20 columns, an MLP."""
+def table(rows: int = 500) -> Problem:
+    """Rows of 20 columns, an MLP."""
     torch.manual_seed(0)
     net = torch.nn.Sequential(
         torch.nn.Linear(20, 100), torch.nn.ReLU(), torch.nn.Linear(100, 100), torch.nn.ReLU(),
         torch.nn.Linear(100, 2),
     )  # fmt: skip
-    return Problem(net, np.random.default_rng(0).normal(size=(500, 20)).astype(np.float32))
+    return Problem(net, np.random.default_rng(0).normal(size=(rows, 20)).astype(np.float32))
 
 
 class Forest(Problem):
@@ -135,9 +135,9 @@ class Forest(Problem):
         return self.predict(rows)
 
 
-def forest() -> Problem:
+def forest(rows: int = 500) -> Problem:
     """The same rows, 100 trees."""
-    return Forest(None, table().x, FOREST_BATCHES)
+    return Forest(None, table(rows).x, FOREST_BATCHES)
 
 
 @dataclass(frozen=True)
@@ -289,6 +289,7 @@ def main() -> None:
     """Measure, print, and write JSON."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--turns", type=int, default=3)
+    parser.add_argument("--rows", type=int, default=500, help="of the tables")
     parser.add_argument("--alone", action="store_true", help="leave Quantus out")
     parser.add_argument("--json")
     given = parser.parse_args()
@@ -300,8 +301,10 @@ def main() -> None:
         except ImportError:
             print("quantus is not installed: our metrics alone")
     found = {}
-    problems = {"16 images of 32 x 32": images, "500 rows of 20 columns": table,
-                "500 rows, a forest": forest}  # fmt: skip
+    n = given.rows
+    problems = {"16 images of 32 x 32": images,
+                f"{n} rows of 20 columns": functools.partial(table, n),
+                f"{n} rows, a forest": functools.partial(forest, n)}  # fmt: skip
     for name, make in problems.items():
         p = make()
         print(f"\n{name}\n{'metric':34}{'rows':>8}{'explained':>10}{'seconds':>9}{'over bare':>10}"
