@@ -17,7 +17,7 @@ from xai.metrics import checks
 from xai.metrics.attributed import of_elements
 from xai.metrics.case import Case, Result, metric, padded
 from xai.metrics.numerics import pearson, ratio, spearman
-from xai.metrics.paths import Amount, alone, amounts, cuts, pieces, ranks
+from xai.metrics.paths import Amount, alone, amounts, cuts, ranks
 from xai.metrics.score import Floats
 from xai.metrics.subsets import (
     adds_noise,
@@ -107,7 +107,7 @@ def faithfulness_estimate(case: Case, *, steps: int | None = None) -> Floats:
         place = (step + K * np.arange(n)[:, None]).ravel()
         said = np.asarray(np.bincount(place, a.ravel(), n * K), np.float64).reshape(n, K)
         left = np.empty((n, K))
-        for rows, part in pieces(game, K):
+        for rows, part in game.pieces(K):
             kept = step[rows][:, None, :] != np.arange(K)[part, None]
             each = np.repeat(rows, kept.shape[1])
             values = game.value(each, kept.reshape(-1, d))[:, 0]

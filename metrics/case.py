@@ -35,6 +35,7 @@ from xai.metrics.attributed import (
 )
 from xai.metrics.registry import find
 from xai.metrics.score import Floats, Score
+from xai.progress import Progress
 from xai.setting import Setting, check_counts, names_columns, open_setting
 from xai.streams import as_seed
 from xai.suggest import unknown
@@ -60,7 +61,7 @@ removal : how features are removed; a part or its name
     was asked to.
 behavior : which output of the model
     None: the explanation's, else `Prediction()`.
-batch_size, n_jobs, seed, feature_names, categorical, channel_axis : as for `xai.explain`
+batch_size, n_jobs, seed, progress, feature_names, categorical, channel_axis : as for `xai.explain`
 """
 OPTIONS = {
     "k": """a number of players, a fraction of them (rounded up), or several, which are averaged""",
@@ -113,9 +114,11 @@ class Scene:
     batch_size: int | None = None
     n_jobs: int | None = None
     seed: int = 0
+    progress: bool | None = None
     feature_names: Any = None
     categorical: Any = None
     channel_axis: int | None = None
+    bar: Progress = field(init=False, repr=False)
     shares: bool = field(default=False, init=False)  # among several scores: values are looked up
     spent_elsewhere: int = field(default=0, init=False)  # model rows of explanations
     looked: int = field(default=0, init=False)
@@ -125,6 +128,7 @@ class Scene:
 
     def __post_init__(self) -> None:
         self.seed = as_seed(self.seed)
+        self.bar = Progress(self.progress)
         check_counts(batch_size=self.batch_size, n_jobs=self.n_jobs)
 
     def __enter__(self) -> Scene:
@@ -169,6 +173,7 @@ class Scene:
             removal=removal, behavior=self.behavior, batch_size=self.batch_size,
             seed=self.seed, feature_names=self.feature_names,
             categorical=self.categorical, options={"channel_axis": self.channel_axis},
+            bar=self.bar,
         )  # fmt: skip
         setting = self.enter(opened)
         self.looked += 1
@@ -189,7 +194,7 @@ class Scene:
 
     @cached_property
     def _games(self) -> list[tuple[Indices, Game]]:
-        return self._setting.games(self.batch_size, self.n_jobs)
+        return self._setting.games(self.batch_size, self.n_jobs, self.bar)
 
     @property
     def n(self) -> int:
@@ -249,6 +254,7 @@ class Scene:
         keys = keys + streams.bits(0, streams.DRAW, np.arange(game.n_rows), 1)[:, 0]
 
         def evaluate(new: Indices) -> Floats:
+            self.bar.expect_more(len(new) * game.value_cost)
             out = np.empty(len(new))
             for start in range(0, len(new), game.room):
                 part = new[start : start + game.room]
@@ -264,7 +270,7 @@ class Scene:
         def make() -> Scene:
             common = {f.name: getattr(self, f.name) for f in fields(self) if f.init}
             made = self.enter(Scene(**(common | parts)))
-            made.shares = self.shares
+            made.bar, made.shares = self.bar, self.shares
             return made
 
         return self.once(("changed", key), make)
@@ -322,7 +328,12 @@ def _of_copies(x: Any, like: Scene) -> NDArray[np.floating]:
     inputs = replace(seen.inputs, block=seen.inputs.encode(x, "x"))
     size = like.batch_size or batch_rows(seen.model, inputs, seen.outputs.shape[1])
     starts = range(0, inputs.n, size)
-    out = np.concatenate([seen.model(inputs.part(s, s + size)) for s in starts])
+    like.bar.expect_more(inputs.n)
+    parts = []
+    for start in starts:
+        parts.append(seen.model(inputs.part(start, start + size)))
+        like.bar.update(len(parts[-1]))
+    out = np.concatenate(parts)
     like.spent_elsewhere += inputs.n
     refuse_predictions(out)
     return out
@@ -431,11 +442,14 @@ def scene_of(model: Any, x: Any, explanation: Any, common: dict[str, Any]) -> Sc
     return Scene(model, x, **given)
 
 
-def score(name: str, case: Case, core: Callable[..., Any], options: dict[str, Any]) -> Score:
+def score(
+    name: str, case: Case, core: Callable[..., Any], options: dict[str, Any], label: str = ""
+) -> Score:
     """Score one case; what the scene already knows is not spent again."""
     record, before = find(name), case.scene.spent
     case.scene.forget()
-    made = core(case, **options)
+    with case.scene.bar.of(label or name):
+        made = core(case, **options)
     result = made if isinstance(made, Result) else Result(made)
     scene, spent = case.scene, case.scene.spent - before
     return Score(

@@ -196,7 +196,8 @@ def choose(
     else:
         labelled, named = {}, named_explanations(explanations, keywords.get("target"))
     common = {n: keywords[n] for n in SHARED if n in keywords}
-    with scene_of_all(model, x, named, common | {"data": data, "players": "elements"}) as scene:
+    scene = scene_of_all(model, x, named, common | {"data": data, "players": "elements"})
+    with scene, scene.bar.of("choose"):
         areas = areas_of(scene, data, scale, samples)
         cases = {name: Case(scene, e) for name, e in named.items()}
         surrogates = {name: as_surrogate(c, areas.baseline) for name, c in cases.items()}

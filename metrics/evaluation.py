@@ -108,8 +108,9 @@ def evaluate(
                 if name == RANDOM:
                     again = RandomExplain(seed, next(iter(cases.values())).flat)
                 own = explaining(record, options, again)
-                with noted(f"{label} of {name!r} was to be measured"):
-                    scores[label, name] = score(record.name, case, core, own)
+                told = f"{label} of {name!r}"
+                with noted(f"{told} was to be measured"):
+                    scores[label, name] = score(record.name, case, core, own, told)
         evaluations = -(-scene.spent // scene.n) if scene.looked else 0
     return Report(scores, tuple(asked), (*cases, *extra), tuple(extra), evaluations, named, seed)
 

@@ -93,7 +93,8 @@ def areas_of(scene: Scene, data: Any, scale: float, samples: int) -> Areas:
     kept = ~of_halves(len(size), samples, scene.seed)[:, owner]
     absent = np.empty((n, len(kept)))
     for rows, game in scene.games:
-        absent[rows] = game.grid(np.arange(len(rows)), kept, None)[:, :, 0]
+        for some, part in game.pieces(len(kept)):
+            absent[rows[some], part] = game.grid(some, kept[part], None)[:, :, 0]
     own = scene.predictions[:, None]
     there = values_at(
         scene, samples, lambda rows: np.broadcast_to(steps, (len(rows), *steps.shape))
@@ -117,6 +118,7 @@ def values_at(scene: Scene, count: int, by: Callable[[Indices], Floats]) -> Floa
     inputs, n = scene.seen.inputs, scene.n
     out = np.empty((n, count))
     step = max(1, NUMBERS // (count * int(np.prod(inputs.shape))))
+    scene.bar.expect_more(n * count)
     for start in range(0, n, step):
         rows = np.arange(start, min(start + step, n))
         index = np.repeat(rows, count)
@@ -131,6 +133,7 @@ def values_at(scene: Scene, count: int, by: Callable[[Indices], Floats]) -> Floa
             found = values.output(every, other.seen.outputs)
             found = found if values.reduce is None else values.reduce(every, found)
             scene.spent_elsewhere += other.spent
+            scene.bar.update(len(index))
         out[rows] = np.asarray(found[:, 0]).reshape(len(rows), count)
     return out
 

@@ -123,14 +123,6 @@ def all_along(case: Case, *wanted: tuple[str, Cuts]) -> list[Floats]:
     return [padded(part, case.scene.n) for part in parts]
 
 
-def pieces(game: Game, count: int, draws: int = 1) -> Iterator[tuple[NDArray[np.intp], slice]]:
-    """Rows, and places among `count` coalitions, so that both together fit in memory."""
-    for rows, _ in game.blocks(count * draws):
-        step = max(1, game.room // (len(rows) * draws))
-        for start in range(0, count, step):
-            yield rows, slice(start, min(start + step, count))
-
-
 Step: TypeAlias = tuple[str, int]
 """("kept" or "removed", s): where only the first s players are, or all but these."""
 
@@ -140,7 +132,7 @@ def _evaluate(scene: Scene, place: int, rank: NDArray[np.int32], steps: list[Ste
     game = scene.games[place][1]
     sizes, removed = _told(steps)
     out = np.empty((len(steps), game.n_rows))
-    for rows, part in pieces(game, len(steps)):
+    for rows, part in game.pieces(len(steps)):
         # step by step: all rows' places lie side by side
         own = slice(rows[0], rows[-1] + 1)
         kept = (rank[own] < sizes[part, None, None]) != removed[part, None, None]
@@ -177,7 +169,7 @@ def both_ends(case: Case, sizes: Cuts) -> tuple[Floats, Floats]:
 def one_gone(game: Game, players: Places, draws: Places) -> Iterator[tuple[Places, slice, Floats]]:
     """Values with one player removed at each draw: rows, which players, and (R, P, draws)."""
     m = len(draws)
-    for rows, part in pieces(game, len(players), m):
+    for rows, part in game.pieces(len(players), m):
         some = players[part]
         kept = np.repeat(some[:, None] != np.arange(game.n_players), m, axis=0)
         values = game.grid(rows, kept, np.tile(draws, len(some)))[:, :, 0]
@@ -225,11 +217,12 @@ def changes(case: Case, first: str, sizes: Cuts) -> Floats:
         kept = (rank[:, None, :] < sizes(game.n_players)[:, None]) ^ (first == "removed")
         full, m, count = case.scene.predictions[own], game.n_draws, kept.shape[1]
         out = np.empty((game.n_rows, count))
-        for rows, _ in game.blocks(count * m):
-            each = np.repeat(kept[rows].reshape(-1, game.n_players), m, axis=0)
-            draws = np.tile(np.arange(m), len(rows) * count)
-            values = game.sample(np.repeat(rows, count * m), each, draws)[:, 0]
-            gap = full[rows, None, None] - values.reshape(len(rows), count, m)
-            out[rows] = np.abs(gap).mean(axis=2)
+        for rows, part in game.pieces(count, m):
+            some = kept[rows, part]
+            each = np.repeat(some.reshape(-1, game.n_players), m, axis=0)
+            draws = np.resize(np.arange(m), len(each))
+            values = game.sample(np.repeat(rows, some.shape[1] * m), each, draws)[:, 0]
+            gap = full[rows, None, None] - values.reshape(*some.shape[:2], m)
+            out[rows, part] = np.abs(gap).mean(axis=2)
         parts.append((own, out))
     return padded(parts, case.scene.n)

@@ -68,7 +68,11 @@ def explained(
         m = len(index)
         size = scene.batch_size or batch_rows(seen.model, seen.inputs, seen.outputs.shape[1])
         blocks = [slice(start, start + size) for start in range(0, max(m, 1), size)]
-        made = [explain(model, rows[b] if len(blocks) > 1 else rows, target[b]) for b in blocks]
+        scene.bar.expect_more(m)
+        made = []
+        for b in blocks:
+            made.append(explain(model, rows[b] if len(blocks) > 1 else rows, target[b]))
+            scene.bar.update(len(target[b]))
     else:
         made = [_repeat(case, x, index, model, target, changed)]
     for part in made:
@@ -105,7 +109,9 @@ def _repeat(
     recipe = _recipe_of(explanation, index)
     named = recipe | _by_name(recipe, explanation.layer) | changed
     with named_by(index):
-        return front_door(model, _named(case.scene.x, x), target=target, **named)
+        return front_door(
+            model, _named(case.scene.x, x), target=target, progress=case.scene.progress, **named
+        )
 
 
 def _named(given: Any, x: Any) -> Any:

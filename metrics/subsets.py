@@ -17,7 +17,7 @@ from xai.game import ModelGame
 from xai.known import keys_of
 from xai.metrics import checks
 from xai.metrics.case import Case, Scene, padded
-from xai.metrics.paths import Amount, amounts, pieces
+from xai.metrics.paths import Amount, amounts
 from xai.metrics.score import Floats
 from xai.removal import Noise
 from xai.summary.base import all_coalitions
@@ -103,7 +103,7 @@ def drops_alone(scene: Scene, place: int) -> Floats:
 def _drops(scene: Scene, place: int, count: int, kept: Callable[[slice], Removed]) -> Floats:
     own, game = scene.games[place]
     out = np.empty((game.n_rows, count))
-    for rows, part in pieces(game, count):
+    for rows, part in game.pieces(count):
         out[rows, part] = game.grid(rows, kept(part), None)[:, :, 0]
     return np.asarray(scene.predictions[own, None] - out)
 
@@ -136,17 +136,17 @@ def perturbed(case: Case, samples: int) -> Floats:
         assert isinstance(game, ModelGame)
         count = samples if game.endless else min(samples, game.n_draws)
         out = np.empty((game.n_rows, 2, count))
-        for rows, _ in game.blocks(count):
-            out[rows] = _moved(game, rows, a[rows], count)
+        for rows, part in game.pieces(count, 1):
+            out[rows, :, part] = _moved(game, rows, a[rows], np.arange(count)[part])
         out[:, 1] = case.scene.predictions[own, None] - out[:, 1]
         parts.append((own, out))
     return padded(parts, case.scene.n)
 
 
-def _moved(game: ModelGame, rows: NDArray[np.intp], a: Floats, count: int) -> Floats:
-    """``Iᵀa`` and ``f(x − I)`` of some rows at draws 0..count − 1, (R, 2, count)."""
-    d, draws = game.n_players, np.tile(np.arange(count), len(rows))
-    each = np.repeat(rows, count)
+def _moved(game: ModelGame, rows: NDArray[np.intp], a: Floats, draws: NDArray[np.intp]) -> Floats:
+    """``Iᵀa`` and ``f(x − I)`` of some rows at some draws, (R, 2, draws)."""
+    d, count = game.n_players, len(draws)
+    each, draws = np.repeat(rows, count), np.tile(draws, len(rows))
     values = game.sample(each, np.zeros((len(each), d), bool), draws)[:, 0]
     said = np.empty(len(each))
     step = max(1, 2**22 // d)

@@ -56,6 +56,7 @@ def recourse(
     batch_size: int | None = None,
     n_jobs: int | None = None,
     seed: int = 0,
+    progress: bool | None = None,
 ) -> Finding:
     """Whether moving a feature a little raises the output.
 
@@ -64,7 +65,8 @@ def recourse(
 
     Parameters
     ----------
-    model, x, target, players, behavior, categorical, batch_size, n_jobs, seed : as `xai.explain`
+    model, x, target, players, behavior, categorical, batch_size, n_jobs, seed, progress :
+        as for `xai.explain`
     step : number, (d,) numbers like ``x[0]``, or {column: number}
         How far; a Series by its names. Negative to ask about lowering. Columns that a mapping
         leaves out stay, as categories must.
@@ -92,8 +94,9 @@ def recourse(
     scene = Scene(
         model, x, target=target, players=players, removal=moved,
         behavior=behavior, categorical=categorical, batch_size=batch_size, n_jobs=n_jobs, seed=seed,
+        progress=progress,
     )  # fmt: skip
-    with scene:
+    with scene, scene.bar.of("recourse"):
         change, drawn = changes(scene, features, samples)
         finding = found("recourse", scene, change, drawn, confidence, features)
         signs = directions(scene, moved.by_element(scene.setting.inputs))
@@ -118,6 +121,7 @@ def depends_on(
     batch_size: int | None = None,
     n_jobs: int | None = None,
     seed: int = 0,
+    progress: bool | None = None,
 ) -> Finding:
     """Whether the output depends on a feature, the others as they are.
 
@@ -157,9 +161,9 @@ def depends_on(
         raise ValueError(f"rare={rare!r}: expected a probability below 1")
     scene = Scene(
         model, x, target=target, data=data, players=players, removal=removal, behavior=behavior,
-        categorical=categorical, batch_size=batch_size, n_jobs=n_jobs, seed=seed,
+        categorical=categorical, batch_size=batch_size, n_jobs=n_jobs, seed=seed, progress=progress,
     )  # fmt: skip
-    with scene:
+    with scene, scene.bar.of("depends_on"):
         change, drawn = changes(scene, features, samples)
         return found("depends_on", scene, change, drawn, confidence, features, tau, rare)
 

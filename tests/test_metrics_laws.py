@@ -18,6 +18,7 @@ from sklearn.linear_model import LogisticRegression
 import xai
 from xai import metrics
 from xai.metrics.registry import RECORDS
+from xai.progress import Progress
 from xai.removal import Baseline
 
 
@@ -177,6 +178,29 @@ def test_evaluations_are_what_a_counter_counts(name, rows, attribution, counting
     calls_model_in_explain = name in ("linearity_gap", "input_invariance")
     if not calls_model_in_explain:
         assert score.evaluations == -(-f.rows // 6)
+
+
+@pytest.mark.parametrize("name", FLAT)
+def test_what_fits_in_memory_at_once_changes_no_score(name, rows, attribution, monkeypatch):
+    background = {"data": rows[3:] + 1, "removal": None}
+    whole = scored(name, model, rows, attribution, **background)
+    monkeypatch.setattr("xai.game.BLOCK", 7)
+    parts = scored(name, model, rows, attribution, **background)
+    assert_allclose(parts.values, whole.values, rtol=1e-9, atol=1e-12)
+    assert parts.evaluations == whole.evaluations
+
+
+@pytest.mark.parametrize("name", FLAT)
+def test_a_bar_expects_what_is_spent(name, rows, attribution, monkeypatch):
+    told = []
+    monkeypatch.setattr(
+        Progress, "close", lambda bar: told.append((bar.label, bar.total, bar.done))
+    )
+    score = scored(name, model, rows, attribution)
+    ((label, total, done),) = told
+    assert label == name and 6 * score.evaluations - 6 < done + 6
+    if total is not None:  # coalitions whose values are known before are expected, too
+        assert total / 2 < done <= total
 
 
 AGAIN = [name for name in NAMES if "explain" in getattr(metrics, name).options]

@@ -68,3 +68,51 @@ def test_notebooks_without_widgets_get_a_plain_bar_and_no_warning(monkeypatch):
 def test_progress_is_a_choice_and_no_callback():
     with pytest.raises(TypeError, match="progress must be True, False or None, not 3"):
         xai.explain(lambda x: x[:, 0], [[1.0, 2.0]], "occlusion", removal="baseline", progress=3)
+
+
+def test_work_that_grows_shows_how_much_there_is(capsys):
+    work = progress.Progress(True, "work")
+    with work.of("first"):
+        work.update(10)  # before it is known how much there is
+        work.expect_more(30)
+        work.update(20)
+        assert work._bar.total == 40 and work._bar.n == 30
+    with work.of("second"):
+        work.expect_more(5)
+        work.update(5)
+    assert "second: 100%" in capsys.readouterr().err and work.done == 5
+
+
+def test_a_score_that_takes_long_shows_itself(clock, capsys):
+    def slow(x):
+        clock[0] += len(x)
+        return x.sum(axis=1)
+
+    x = np.ones((2, 6))
+    xai.metrics.deletion(slow, x, x, removal="baseline", batch_size=2)
+    assert "deletion: 100%" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("show", [True, False])
+def test_scores_of_several_say_which_is_at_work(show, capsys):
+    common = {"data": np.zeros((2, 3)), "progress": show}
+    f, x = lambda x: x.prod(axis=1), np.arange(6.0).reshape(2, 3) + 1
+    xai.compare(f, x, ["occlusion", "shapley"], ["deletion", "max_sensitivity"], **common)
+    told = capsys.readouterr().err
+    assert ("deletion of 'occlusion': 100%" in told) == show
+    assert ("shapley: 100%" in told) == show and (told == "") != show
+    xai.choose(f, x, **common)
+    assert ("choose: 100%" in capsys.readouterr().err) == show
+
+
+def test_tasks_show_their_work(capsys):
+    x = np.ones((2, 3))
+    xai.metrics.tasks.recourse(lambda x: x[:, 0], x, step=0.1, progress=True)
+    assert "recourse: 100%" in capsys.readouterr().err
+    xai.metrics.tasks.depends_on(lambda x: x[:, 0], x, data=0 * x, progress=True)
+    assert "depends_on: 100%" in capsys.readouterr().err
+
+
+def test_a_metrics_progress_is_a_choice_and_no_callback():
+    with pytest.raises(TypeError, match="progress must be True, False or None, not 'yes'"):
+        xai.metrics.deletion(lambda x: x[:, 0], [[1.0, 2.0]], [[1.0, 2.0]], progress="yes")

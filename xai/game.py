@@ -233,6 +233,19 @@ class Game(ABC):
             rows = np.arange(start, min(start + per_step, self.n_rows))
             yield rows, max(1, room // (max(1, unit) * len(rows)))
 
+    def pieces(self, count: int, draws: int | None = None) -> Iterator[tuple[Indices, slice]]:
+        """Rows, and places among `count` coalitions, so that both together fit in memory.
+
+        Each row's coalitions have so many samples; None: their values.
+        """
+        each = count * (draws or 1)
+        if self.progress is not None:
+            self.progress.expect_more(self.n_rows * each * (1 if draws else self.value_cost))
+        for rows, _ in self.blocks(each):
+            step = max(1, self.room // (len(rows) * (draws or 1)))
+            for start in range(0, count, step):
+                yield rows, slice(start, min(start + step, count))
+
     @property
     def room(self) -> int:
         """(row, coalition) pairs in one block."""

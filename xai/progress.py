@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib.util import find_spec
 from typing import Any
 
@@ -34,15 +36,28 @@ class Progress:
         `show` is something else.
     """
 
-    def __init__(self, show: bool | None, label: str) -> None:
+    def __init__(self, show: bool | None, label: str = "") -> None:
         if not (show is None or isinstance(show, bool)):
             raise TypeError(f"progress must be True, False or None, not {show!r}")
-        self.show, self.label = show, label
+        self.show = show
+        self._begin(label)
+
+    def _begin(self, label: str) -> None:
+        self.label = label
         self.total: int | None = None
         self.done = 0
         self._start: float | None = None
         self._before = 0
         self._bar: Any = None
+
+    @contextmanager
+    def of(self, label: str) -> Iterator[None]:
+        """One piece of work after another, each with a bar of its own."""
+        self._begin(label)
+        try:
+            yield
+        finally:
+            self.close()
 
     def __getstate__(self) -> dict[str, Any]:
         """Without the bar: what goes to other processes shows nothing there."""
@@ -51,6 +66,12 @@ class Progress:
     def expect(self, rows: int) -> None:
         """Announce the model rows planned in all."""
         self.total = rows
+        if self._bar is not None:
+            self._bar.total = rows
+
+    def expect_more(self, rows: int) -> None:
+        """Announce rows that follow what is done."""
+        self.expect(self.done + rows)
 
     def update(self, rows: int) -> None:
         """Report model rows just evaluated."""
