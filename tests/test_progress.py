@@ -116,3 +116,11 @@ def test_tasks_show_their_work(capsys):
 def test_a_metrics_progress_is_a_choice_and_no_callback():
     with pytest.raises(TypeError, match="progress must be True, False or None, not 'yes'"):
         xai.metrics.deletion(lambda x: x[:, 0], [[1.0, 2.0]], [[1.0, 2.0]], progress="yes")
+
+
+def test_a_bar_expects_what_a_method_spends(case, large, run, monkeypatch):
+    told = []
+    monkeypatch.setattr(progress.Progress, "close", lambda bar: told.append((bar.total, bar.done)))
+    spent = run(case, large).spent
+    assert told == [(told[0][0], spent)]
+    assert told[0][0] == pytest.approx(spent, rel=0.15)  # what is shared, or known before

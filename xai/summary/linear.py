@@ -309,7 +309,8 @@ class LinearFit(Summary):
             drawn = own_draws(game, plan.seed, samples)
             draws = samples if drawn is None else drawn
         if game.progress is not None:
-            game.progress.expect(n * count)
+            alike = game.has_regressors and game.shares_empty  # one neighbourhood serves all rows
+            game.progress.expect(count if alike else n * count)
         result = _Results(n, d, k)
         for rows, _ in game.blocks(count):
             result.base[rows], result.full[rows], v = _ends_and_first(game, rows)
