@@ -236,7 +236,9 @@ def fixed(inputs: Inputs) -> NDArray[np.bool_]:
 def moved(inputs: Inputs, index: Indices, by: Floats) -> Any:
     """Rows `index` moved `by` (m, *shape), as the user passed them; by fewer, again and again."""
     block = inputs.block[index].reshape(-1, *by.shape)
-    if is_tensor(block):
+    if not by.any():  # codes that an embedding or a table is read by stay integers
+        pass
+    elif is_tensor(block):
         import torch
 
         kind = block.dtype if block.is_floating_point() else torch.get_default_dtype()

@@ -449,6 +449,31 @@ def test_categories_stay_as_they_are(mixed):
     assert (score.values > 0).all()
 
 
+def test_tokens_that_are_not_moved_stay_integers():
+    """An embedding knows no others: of neighbours, and of columns that are named as codes."""
+    torch = pytest.importorskip("torch")
+    torch.manual_seed(0)
+
+    class Bag(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.embedding, self.head = torch.nn.Embedding(9, 4), torch.nn.Linear(4, 2)
+
+        def forward(self, tokens):
+            return self.head(self.embedding(tokens).mean(dim=1))
+
+    net, tokens = Bag(), torch.randint(0, 9, (6, 3))
+    x, data = tokens[:2], tokens[2:]
+    e = xai.explain(net, x, "exact_shapley", data=data)
+    near = metrics.max_sensitivity(net, x, e, among=data, radius=99.0)
+    for i, target in enumerate(e.target):
+        alike = data[net(data).argmax(dim=1) == int(target)]
+        a = xai.explain(net, alike, "exact_shapley", data=data, target=int(target)).values
+        assert_allclose(near.values[i], np.linalg.norm(a - e.values[i], axis=1).max(), rtol=1e-4)
+    still = metrics.max_sensitivity(net, x, e, categorical=[0, 1, 2], samples=3)
+    assert_allclose(still.values, 0, atol=1e-5)
+
+
 def test_the_length_of_a_row_counts_no_codes_of_categories(mixed):
     """Codes are those of the rows' table: a row's score is its own."""
     e = xai.explain(mixed.pipeline, mixed.x, "shapley", data=mixed.data)
