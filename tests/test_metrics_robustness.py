@@ -474,6 +474,34 @@ def test_tokens_that_are_not_moved_stay_integers():
     assert_allclose(still.values, 0, atol=1e-5)
 
 
+@pytest.mark.parametrize("kind", ["max_sensitivity", "evaluate", "choose"])
+def test_a_model_that_knows_no_fractions_is_told_by_column(kind):
+    """Numbers and truth values that are codes, which nobody has named as such."""
+    pandas = pytest.importorskip("pandas")
+    rng = np.random.default_rng(0)
+    table = pandas.DataFrame(
+        {"size": rng.normal(size=9), "month": rng.integers(1, 4, 9), "own": rng.random(9) < 0.5}
+    )
+    x, data = table[:3], table[3:]
+
+    def f(rows):
+        if not (set(rows["month"]) <= {1, 2, 3} and set(rows["own"]) <= {True, False}):
+            raise KeyError("no such month")
+        return (rows["size"] * rows["month"] + rows["own"]).to_numpy(float)
+
+    e = xai.explain(f, x, "exact_shapley", data=data)
+    ask = {
+        "max_sensitivity": lambda **given: metrics.max_sensitivity(f, x, e, **given),
+        "evaluate": lambda **given: metrics.evaluate(f, x, e, **given),
+        "choose": lambda **given: xai.choose(f, x, data=data, samples=9, **given),
+    }[kind]
+    with pytest.raises(KeyError, match="no such month") as caught:
+        ask()
+    assert "['month', 'own']" in caught.value.__notes__[0]
+    assert "categorical=" in caught.value.__notes__[0]
+    ask(categorical=["month", "own"])
+
+
 def test_the_length_of_a_row_counts_no_codes_of_categories(mixed):
     """Codes are those of the rows' table: a row's score is its own."""
     e = xai.explain(mixed.pipeline, mixed.x, "shapley", data=mixed.data)
