@@ -16,7 +16,7 @@ from xai.inputs import on_host
 from xai.metrics.agreement import kind_of
 from xai.metrics.case import Case, Scene
 from xai.metrics.numerics import ratio
-from xai.metrics.perturb import fixed, moved, normals, numbers
+from xai.metrics.perturb import fixed, fractions_told, moved, normals, numbers
 from xai.metrics.score import Floats
 from xai.metrics.subsets import of_halves
 from xai.removal import Baseline
@@ -124,7 +124,7 @@ def values_at(scene: Scene, count: int, by: Callable[[Indices], Floats]) -> Floa
         index = np.repeat(rows, count)
         x = moved(inputs, index, by(rows).reshape(len(index), *inputs.shape))
         y = None if scene.y is None else np.atleast_1d(np.asarray(on_host(scene.y)))[index]
-        with named_by(index), Scene(
+        with named_by(index), fractions_told(inputs, x), Scene(
             scene.model, x, target=scene.seen.resolved.index[index, 0], behavior=scene.behavior,
             y=y, batch_size=scene.batch_size, feature_names=scene.column_names,
             categorical=scene.categorical, channel_axis=scene.channel_axis,

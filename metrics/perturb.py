@@ -6,8 +6,8 @@ its own recipe, seed included, so that a sampled one is compared under the same 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable
-from contextlib import suppress
+from collections.abc import Callable, Hashable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from typing import Any, TypeAlias
 
@@ -70,11 +70,13 @@ def explained(
         blocks = [slice(start, start + size) for start in range(0, max(m, 1), size)]
         scene.bar.expect_more(m)
         made = []
-        for b in blocks:
-            made.append(explain(model, rows[b] if len(blocks) > 1 else rows, target[b]))
-            scene.bar.update(len(target[b]))
+        with fractions_told(seen.inputs, x):
+            for b in blocks:
+                made.append(explain(model, rows[b] if len(blocks) > 1 else rows, target[b]))
+                scene.bar.update(len(target[b]))
     else:
-        made = [_repeat(case, x, index, model, target, changed)]
+        with fractions_told(seen.inputs, x):
+            made = [_repeat(case, x, index, model, target, changed)]
     for part in made:
         if isinstance(part, Explanation):
             scene.spent_elsewhere += part.total_evaluations()
@@ -242,7 +244,9 @@ def fixed(inputs: Inputs) -> NDArray[np.bool_]:
 def moved(inputs: Inputs, index: Indices, by: Floats) -> Any:
     """Rows `index` moved `by` (m, *shape), as the user passed them; by fewer, again and again."""
     block = inputs.block[index].reshape(-1, *by.shape)
-    if is_tensor(block):
+    if not by.any():  # codes that an embedding or a table is read by stay integers
+        pass
+    elif is_tensor(block):
         import torch
 
         kind = block.dtype if block.is_floating_point() else torch.get_default_dtype()
@@ -254,6 +258,27 @@ def moved(inputs: Inputs, index: Indices, by: Floats) -> Any:
     else:
         block = block + by
     return inputs.decode(block.reshape(len(index), *inputs.shape))
+
+
+@contextmanager
+def fractions_told(inputs: Inputs, x: Any) -> Iterator[None]:
+    """Tell with an error which columns of whole numbers have fractions in the copies x of rows.
+
+    They may be codes or truth values, and the model may know no others.
+    """
+    try:
+        yield
+    except Exception as error:
+        if len(inputs.shape) == 1 and not (inputs.is_text or sparse.issparse(inputs.block)):
+            own, there = numbers(inputs), numbers(replace(inputs, block=inputs.encode(x, "x")))
+            names = inputs.names or [str(j) for j in range(own.shape[1])]
+            new = (there % 1 > 0).any(axis=0) & ~(own % 1 > 0).any(axis=0)
+            if told := [names[j] for j in np.flatnonzero(new)]:
+                error.add_note(
+                    f"x has whole numbers in the columns {told[:5]}, and its copies are moved by "
+                    "fractions: name columns of codes in categorical="
+                )
+        raise
 
 
 def gone(inputs: Inputs, index: Indices, x: Any) -> Floats:

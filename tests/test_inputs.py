@@ -339,6 +339,22 @@ def test_missing_floats_of_polars_stay_missing(dtype, where):
         np.testing.assert_allclose(values[1], [(told if where == "x" else 3.0) - mean, 0.0])
 
 
+@pytest.mark.parametrize("dtype", ["Int64", "Boolean"])
+def test_missing_integers_of_polars_stay_missing_among_fractions(dtype):
+    """They are null for `fill_null` where a replacement makes floats of the others."""
+    pl = pytest.importorskip("polars")
+    cells = pl.Series([1, None, 0], dtype=pl.Int64).cast(getattr(pl, dtype))
+    x = pl.DataFrame({"a": cells, "b": [1.0, 2.0, 3.0]})
+
+    def model(frame):
+        return frame["a"].cast(pl.Float64).fill_null(10.0).to_numpy()
+
+    gone = xai.explain(model, x, "occlusion", removal=xai.removal.Baseline([0.25, 0.0]))
+    np.testing.assert_allclose(gone.values, [[0.75, 0.0], [9.75, 0.0], [-0.25, 0.0]])
+    noisy = xai.explain(model, x, "occlusion", removal=xai.removal.Noise(0.1)).values
+    assert noisy[0, 0] != 0 and noisy[1, 0] == 0
+
+
 def missing_numbers(library, dtype):
     """Makes tables of one column, which may have missing cells."""
     if library == "pandas":

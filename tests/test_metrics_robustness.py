@@ -449,6 +449,59 @@ def test_categories_stay_as_they_are(mixed):
     assert (score.values > 0).all()
 
 
+def test_tokens_that_are_not_moved_stay_integers():
+    """An embedding knows no others: of neighbours, and of columns that are named as codes."""
+    torch = pytest.importorskip("torch")
+    torch.manual_seed(0)
+
+    class Bag(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.embedding, self.head = torch.nn.Embedding(9, 4), torch.nn.Linear(4, 2)
+
+        def forward(self, tokens):
+            return self.head(self.embedding(tokens).mean(dim=1))
+
+    net, tokens = Bag(), torch.randint(0, 9, (6, 3))
+    x, data = tokens[:2], tokens[2:]
+    e = xai.explain(net, x, "exact_shapley", data=data)
+    near = metrics.max_sensitivity(net, x, e, among=data, radius=99.0)
+    for i, target in enumerate(e.target):
+        alike = data[net(data).argmax(dim=1) == int(target)]
+        a = xai.explain(net, alike, "exact_shapley", data=data, target=int(target)).values
+        assert_allclose(near.values[i], np.linalg.norm(a - e.values[i], axis=1).max(), rtol=1e-4)
+    still = metrics.max_sensitivity(net, x, e, categorical=[0, 1, 2], samples=3)
+    assert_allclose(still.values, 0, atol=1e-5)
+
+
+@pytest.mark.parametrize("kind", ["max_sensitivity", "evaluate", "choose"])
+def test_a_model_that_knows_no_fractions_is_told_by_column(kind):
+    """Numbers and truth values that are codes, which nobody has named as such."""
+    pandas = pytest.importorskip("pandas")
+    rng = np.random.default_rng(0)
+    table = pandas.DataFrame(
+        {"size": rng.normal(size=9), "month": rng.integers(1, 4, 9), "own": rng.random(9) < 0.5}
+    )
+    x, data = table[:3], table[3:]
+
+    def f(rows):
+        if not (set(rows["month"]) <= {1, 2, 3} and set(rows["own"]) <= {True, False}):
+            raise KeyError("no such month")
+        return (rows["size"] * rows["month"] + rows["own"]).to_numpy(float)
+
+    e = xai.explain(f, x, "exact_shapley", data=data)
+    ask = {
+        "max_sensitivity": lambda **given: metrics.max_sensitivity(f, x, e, **given),
+        "evaluate": lambda **given: metrics.evaluate(f, x, e, **given),
+        "choose": lambda **given: xai.choose(f, x, data=data, samples=9, **given),
+    }[kind]
+    with pytest.raises(KeyError, match="no such month") as caught:
+        ask()
+    assert "['month', 'own']" in caught.value.__notes__[0]
+    assert "categorical=" in caught.value.__notes__[0]
+    ask(categorical=["month", "own"])
+
+
 def test_the_length_of_a_row_counts_no_codes_of_categories(mixed):
     """Codes are those of the rows' table: a row's score is its own."""
     e = xai.explain(mixed.pipeline, mixed.x, "shapley", data=mixed.data)

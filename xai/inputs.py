@@ -58,8 +58,8 @@ class Column:
     ----------
     name : what messages call it
     dtype : NumPy dtype of a column of numbers
-    nullable : makes the column of these numbers, where its dtype can tell missing ones ("Int64"):
-        they are NaN among floats, and no reason for numbers to be categories
+    nullable : (numbers, whether they are of the dtype) -> the column, where that can tell missing
+        ones ("Int64"): they are NaN among floats, and no reason for numbers to be categories
     integral : whether its numbers are (and stay) integers or booleans, but for missing ones
     """
 
@@ -73,20 +73,20 @@ class Column:
         """Values of the column's own dtype; float where a replacement of an integer is none."""
         if self.pool is not None:
             return self.pool.take(as_codes(codes, len(self.pool), f"column {self.name!r}"))
-        if not self.integral and self.dtype.kind != "f":
-            return codes
-        with np.errstate(invalid="ignore", over="ignore"):  # looked at in the next lines
-            values = codes.astype(self.dtype)
+        values, own = codes, self.integral or self.dtype.kind == "f"
+        if own:
+            with np.errstate(invalid="ignore", over="ignore"):  # looked at in the next lines
+                values = codes.astype(self.dtype)
         if self.integral:
-            known = codes[self.known(codes)]
-            if not np.array_equal(values[self.known(codes)], known):
-                return codes  # a user's removal may give an integer column fractions at any time
-            values = values if len(known) == len(codes) else codes
-        return values if self.nullable is None else self.nullable(values)
+            known = self.known(codes)
+            # a user's removal may give an integer column fractions at any time
+            own = np.array_equal(values[known], codes[known])
+            values = values if own and np.all(known) else codes
+        return values if self.nullable is None else self.nullable(values, own)
 
-    def known(self, cells: NDArray[Any]) -> NDArray[np.bool_] | slice:
+    def known(self, cells: NDArray[Any]) -> NDArray[np.bool_]:
         """Which cells must be numbers of the column's dtype: those that are not missing in it."""
-        return slice(None) if self.nullable is None else ~np.isnan(cells)
+        return np.ones(len(cells), bool) if self.nullable is None else ~np.isnan(cells)
 
     def widen(self, cells: NDArray[Any]) -> None:
         """Hold replacements as they are: in a wider dtype, where these floats cannot."""
@@ -571,8 +571,8 @@ def _numbers_of_objects(name: str, known: list[NDArray[Any]], tables: list[NDArr
     dtype = next((cells.dtype for cells in known if len(cells)), known[0].dtype)
     kind = bool if dtype.kind == "b" else int
 
-    def whole(values: NDArray[Any]) -> Any:
-        if values.dtype.kind != "f" or dtype.kind == "f":
+    def whole(values: NDArray[Any], own: bool) -> Any:
+        if not own or values.dtype.kind != "f" or dtype.kind == "f":
             return values
         return _object_array([v if v != v else kind(v) for v in values.tolist()], np.dtype(object))
 
@@ -784,7 +784,7 @@ def _numpy_dtype(series: Any) -> np.dtype[Any]:
     return dtype if dtype.kind in "biuf" else np.dtype(object)
 
 
-def _nullable(columns: list[Any]) -> Callable[[NDArray[Any]], Any] | None:
+def _nullable(columns: list[Any]) -> Callable[[NDArray[Any], bool], Any] | None:
     """What makes a column whose dtype can tell missing numbers: pandas' Int64, polars' own.
 
     The first of the columns is x's, others are of further rows.
@@ -796,10 +796,10 @@ def _nullable(columns: list[Any]) -> Callable[[NDArray[Any]], Any] | None:
         return None
     import pandas
 
-    return lambda values: pandas.array(values, dtype=series.dtype)
+    return lambda values, own: pandas.array(values, dtype=series.dtype) if own else values
 
 
-def _with_nulls(columns: list[Any]) -> Callable[[NDArray[Any]], Any] | None:
+def _with_nulls(columns: list[Any]) -> Callable[[NDArray[Any], bool], Any] | None:
     """Of a library whose dtypes all can be missing: of floats, where some are, and none is NaN."""
     series = [nw.from_native(column, series_only=True) for column in columns]
     dtype, backend = series[0].dtype, nw.get_native_namespace(columns[0])
@@ -811,11 +811,12 @@ def _with_nulls(columns: list[Any]) -> Callable[[NDArray[Any]], Any] | None:
         if nans or not any(s.is_null().any() for s in series):
             return None
 
-    def make(values: NDArray[Any]) -> Any:
+    def make(values: NDArray[Any], own: bool) -> Any:
         if not np.isnan(values).any():
             return values
-        cells = [None if value != value else kind(value) for value in values.tolist()]
-        return nw.new_series("", cells, dtype, backend=backend).to_native()
+        of, to = (kind, dtype) if own else (float, nw.Float64())
+        cells = [None if value != value else of(value) for value in values.tolist()]
+        return nw.new_series("", cells, to, backend=backend).to_native()
 
     return make
 
