@@ -887,6 +887,16 @@ def test_layers_that_cannot_be_are_refused(players, error, says):
         xai.explain(convolutions(), IMAGES, "gradcam", players=players).map()
 
 
+@pytest.mark.parametrize(
+    "method",
+    ["gradcam", "gradient", "lrp", "layer_integrated_gradients", "extremal_perturbation"],
+)
+def test_activation_maps_have_no_gradient(method):
+    players = xai.players.ActivationMaps("1")
+    with pytest.raises(ValueError, match=re.escape(f"{players} keep") + ".* no gradient"):
+        xai.explain(convolutions(), IMAGES, method, players=players)
+
+
 @pytest.mark.parametrize("method", ["deeplift", "lrp", "guided_backprop"])
 @pytest.mark.parametrize("inplace", [False, True])
 def test_propagation_through_modules_that_are_used_again(method, inplace):
