@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tracemalloc
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -489,6 +490,13 @@ def test_one_amount_for_several_outputs_of_a_regressor_is_refused():
     model = LinearRegression().fit(x, x[:, :2])
     with pytest.raises(ValueError, match=r"2 outputs.*loss=f"):
         explain(model, x[:3], PredictionLoss(), y=np.zeros(3))
+
+
+@pytest.mark.parametrize("behavior", [PredictionLoss(), DatasetLoss("squared")], ids=repr)
+def test_a_loss_of_amounts_from_a_callable_says_what_else_to_take(trees, behavior):
+    with pytest.raises(ValueError, match=r"^loss='(cross_entropy|squared)' needs .*loss='0-1'"):
+        explain(network(3)[1], trees.x, behavior, y=[0, 1, 2])
+    explain(network(3)[1], trees.x, replace(behavior, loss="0-1"), y=[0, 1, 2])
 
 
 def test_an_unknown_loss_names_the_nearest(trees):

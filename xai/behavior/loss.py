@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Literal, TypeAlias
 
 import numpy as np
@@ -138,7 +139,11 @@ def _loss(
     if view.scale == "module":
         to_scale = _probability_of_classes
     elif view.scale == "callable" and chosen != "0-1":
-        to_scale = checked_probability
+        to_scale = partial(
+            checked_probability,
+            asked=f"loss={chosen!r} needs probabilities",
+            instead="use loss='0-1', or a loss of your own, loss=f with f(y, outputs)",
+        )
     return to_scale, _class_losses(chosen, clip, _classes(view)), chosen
 
 
