@@ -312,6 +312,20 @@ def test_a_loss_of_ones_own_gives_one_number_per_row(trees):
         explain(trees.model, trees.x, PredictionLoss(lambda y, out: np.sum(out)), y=trees.y)
 
 
+@pytest.mark.parametrize("end", [lambda t: t.detach().tolist(), lambda t: t.detach().numpy()])
+def test_a_loss_of_ones_own_keeps_gradients(trees, end):
+    def loss(y, out):
+        return abs(out[:, 0] - y)
+
+    def ends(y, out):
+        return loss(y, out) if isinstance(out, np.ndarray) else end(loss(y, out))
+
+    given = {"summary": "gradient", "y": np.array([0.5, 1.0, 2.0])}
+    assert explain(network(2)[0], trees.x, PredictionLoss(loss), **given).values.any()
+    with pytest.raises(TypeError, match=r"^the loss returned a (list|ndarray); .* needs a tensor"):
+        explain(network(2)[0], trees.x, PredictionLoss(ends), **given)
+
+
 @pytest.mark.parametrize("kind", ["prediction_loss", "dataset_loss"])
 @pytest.mark.parametrize(("bad", "told"), [(np.inf, "inf"), (np.nan, "NaN")])
 def test_a_loss_of_ones_own_that_is_not_finite_names_the_row(kind, bad, told):
