@@ -751,6 +751,12 @@ def test_slopes_are_of_columns_and_not_of_groups(line, method, options):
         )
 
 
+@pytest.mark.parametrize("summary", ["gradient", xai.summary.LinearFit(loss="gradient")])
+def test_what_takes_gradients_is_told_and_not_the_method_whose_summary_it_replaces(line, summary):
+    with pytest.raises(TypeError, match=r"^(Gradient|LinearFit)\(.*\) needs gradients"):
+        xai.explain(line.model, line.x, "shapley", removal="baseline", summary=summary)
+
+
 @pytest.mark.parametrize("columns", ["ab", "a", 0])
 def test_categorical_columns_are_a_list(columns):
     pd = pytest.importorskip("pandas")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tracemalloc
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -311,6 +312,20 @@ def test_a_loss_of_ones_own_gives_one_number_per_row(trees):
         explain(trees.model, trees.x, PredictionLoss(lambda y, out: np.sum(out)), y=trees.y)
 
 
+@pytest.mark.parametrize("end", [lambda t: t.detach().tolist(), lambda t: t.detach().numpy()])
+def test_a_loss_of_ones_own_keeps_gradients(trees, end):
+    def loss(y, out):
+        return abs(out[:, 0] - y)
+
+    def ends(y, out):
+        return loss(y, out) if isinstance(out, np.ndarray) else end(loss(y, out))
+
+    given = {"summary": "gradient", "y": np.array([0.5, 1.0, 2.0])}
+    assert explain(network(2)[0], trees.x, PredictionLoss(loss), **given).values.any()
+    with pytest.raises(TypeError, match=r"^the loss returned a (list|ndarray); .* needs a tensor"):
+        explain(network(2)[0], trees.x, PredictionLoss(ends), **given)
+
+
 @pytest.mark.parametrize("kind", ["prediction_loss", "dataset_loss"])
 @pytest.mark.parametrize(("bad", "told"), [(np.inf, "inf"), (np.nan, "NaN")])
 def test_a_loss_of_ones_own_that_is_not_finite_names_the_row(kind, bad, told):
@@ -489,6 +504,13 @@ def test_one_amount_for_several_outputs_of_a_regressor_is_refused():
     model = LinearRegression().fit(x, x[:, :2])
     with pytest.raises(ValueError, match=r"2 outputs.*loss=f"):
         explain(model, x[:3], PredictionLoss(), y=np.zeros(3))
+
+
+@pytest.mark.parametrize("behavior", [PredictionLoss(), DatasetLoss("squared")], ids=repr)
+def test_a_loss_of_amounts_from_a_callable_says_what_else_to_take(trees, behavior):
+    with pytest.raises(ValueError, match=r"^loss='(cross_entropy|squared)' needs .*loss='0-1'"):
+        explain(network(3)[1], trees.x, behavior, y=[0, 1, 2])
+    explain(network(3)[1], trees.x, replace(behavior, loss="0-1"), y=[0, 1, 2])
 
 
 def test_an_unknown_loss_names_the_nearest(trees):

@@ -123,6 +123,13 @@ def test_the_least_of_an_explicit_count(counting, method, samples, removal, play
     )  # fmt: skip
 
 
+@pytest.mark.parametrize("alpha", [1, 4])
+@pytest.mark.parametrize("removal", REMOVALS)
+def test_the_least_of_a_regression_on_pairs(counting, alpha, removal):
+    """It has the pair of everything and nothing, whose values are known."""
+    check(counting, "beta_shapley", alpha=alpha, beta=alpha, removal=REMOVALS[removal])
+
+
 def test_rows_with_other_players_are_asked_before_anything_is_spent(counting):
     """The row of most players needs most, though it is not the first."""
     counted = counting(model)

@@ -11,7 +11,7 @@ import pytest
 
 import xai
 from xai.players import Channels, Units, Windows
-from xai.removal import Baseline, BlurPyramid, Function, Marginal, Noise
+from xai.removal import Baseline, BlurPyramid, Function, Marginal, Neighbourhood, Noise
 from xai.setting import open_setting
 from xai.summary import Gradient, IntegratedGradient, LinearFit
 from xai.summary.propagation import CURVES
@@ -750,6 +750,46 @@ def test_shapley_values_of_channels_are_any_other_games():
     np.testing.assert_allclose(m.values, w * (acts.mean(axis=(2, 3)) - rest), atol=1e-12)
 
 
+@pytest.mark.parametrize("statistic", ["mean", "min"])
+@pytest.mark.parametrize("players", [Channels("5"), Units("5")], ids=repr)
+def test_a_layer_without_places_has_the_backgrounds_statistics(players, statistic):
+    """Its rows are no images, whose own they would be: all explained rows' were taken together."""
+    net = convolutions()
+    given = {"players": players, "removal": Baseline(statistic), "target": 0}
+    e = xai.explain(net, IMAGES, "occlusion", data=OTHERS, **given)
+    acts, rest = (net[:6](x).detach().numpy() for x in (IMAGES, OTHERS))
+    w = net[6].weight.detach().numpy()[0]
+    np.testing.assert_allclose(e.values, w * (acts - getattr(rest, statistic)(0)), atol=1e-12)
+    with pytest.raises(ValueError, match="pass data="):
+        xai.explain(net, IMAGES, "occlusion", **given)
+
+
+@pytest.mark.parametrize("name", ["blur", "blur_pyramid", "inpaint"])
+def test_a_layer_without_places_is_no_image(name):
+    given = {"players": Units("5"), "removal": name}
+    told = rf"^{xai.removal.NAMES[name].__name__}\(.*for images .*, not for rows of shape \(4,\)"
+    with pytest.raises(ValueError, match=told):
+        xai.explain(convolutions(), IMAGES, "occlusion", **given)
+
+
+@pytest.mark.parametrize(
+    "removal",
+    [
+        Neighbourhood(), Neighbourhood(discretise=False),
+        Noise(displacements=True), Noise(0.1, displacements=True),
+    ],
+    ids=repr,
+)  # fmt: skip
+def test_a_layer_without_places_is_a_table_to_fits(removal):
+    """The same as that of a network which begins with the layer's units, as its columns."""
+    net = convolutions()
+    fit = {"summary": LinearFit("uniform", None, samples=99), "removal": removal, "target": 0}
+    inside = xai.explain(net, IMAGES, players=Units("5"), data=OTHERS, **fit)
+    acts, rest = (net[:6](x).detach() for x in (IMAGES, OTHERS))
+    alone = xai.explain(net[6:], acts, data=rest, **fit)
+    np.testing.assert_allclose(inside.values, alone.values, atol=1e-9)
+
+
 @pytest.mark.parametrize(
     "players", [xai.players.ActivationMaps("1"), xai.players.Pixels()], ids=repr
 )
@@ -845,6 +885,16 @@ def test_units_of_a_layer_sum_over_channels_in_the_map():
 def test_layers_that_cannot_be_are_refused(players, error, says):
     with pytest.raises(error, match=says):
         xai.explain(convolutions(), IMAGES, "gradcam", players=players).map()
+
+
+@pytest.mark.parametrize(
+    "method",
+    ["gradcam", "gradient", "lrp", "layer_integrated_gradients", "extremal_perturbation"],
+)
+def test_activation_maps_have_no_gradient(method):
+    players = xai.players.ActivationMaps("1")
+    with pytest.raises(ValueError, match=re.escape(f"{players} keep") + ".* no gradient"):
+        xai.explain(convolutions(), IMAGES, method, players=players)
 
 
 @pytest.mark.parametrize("method", ["deeplift", "lrp", "guided_backprop"])

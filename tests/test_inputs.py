@@ -1379,6 +1379,18 @@ def test_a_tuple_of_texts_is_a_batch_of_texts():
     assert explanation[1].data == ["bad film"]
 
 
+@pytest.mark.parametrize("players", ["elements", xai.players.Elements()])
+@pytest.mark.parametrize("budget", [None, 40])
+def test_the_elements_of_a_text_are_its_words(players, budget):
+    """And none of the places after its end, which other rows' lengths made players."""
+    texts = ["good film", "a good film and a very long one indeed"]
+    given = {"budget": budget, "summary": xai.summary.LinearFit("uniform", None)}
+    words = xai.explain(lengths, texts, **given)
+    elements = xai.explain(lengths, texts, players=players, **given)
+    np.testing.assert_array_equal(elements.values, words.values)
+    assert elements.names_of(0) == words.names_of(0) == ["good", "film", *[""] * 7]
+
+
 @pytest.mark.parametrize("kind", ["list", "array", "object array", "pandas", "polars"])
 def test_a_text_pipeline_takes_its_texts_in_any_container(kind):
     from sklearn.feature_extraction.text import TfidfVectorizer

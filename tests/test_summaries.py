@@ -438,6 +438,14 @@ def test_lasso_leaves_out_what_does_nothing():
     assert values[0] > 1 and values[1] < -1
 
 
+def test_a_lasso_leaves_the_global_random_state_alone(set_function):
+    before = np.random.get_state()  # noqa: NPY002
+    LinearFit("uniform", regularizer="lasso", alpha=0.05)(game_of(set_function(4), 4), budget=16)
+    after = np.random.get_state()  # noqa: NPY002
+    np.testing.assert_array_equal(before[1], after[1])
+    assert before[2] == after[2]
+
+
 @pytest.mark.parametrize("alpha", [1e-9, 0])
 @pytest.mark.parametrize("regularizer", ["ridge", "lasso"])
 def test_a_vanishing_penalty_is_no_penalty(set_function, oracle, regularizer, alpha):

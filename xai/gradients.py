@@ -138,7 +138,7 @@ class Gradients:
         """Gradients in the inputs (B, *shape, k), summed over each player: (B, d, k)."""
         import torch
 
-        if self.game.partition.overlap is not None or self.game.partition.atlas is not None:
+        if self.game.partition.overlap is not None:
             raise ValueError(
                 "a gradient in the inputs is summed over each player's elements, and players that "
                 "overlap share theirs: use Patches, or wrt='mask'"

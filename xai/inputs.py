@@ -190,6 +190,11 @@ class Inputs:
         )
 
 
+def no_codes(block: Block) -> NDArray[np.bool_]:
+    """`categorical` of amounts alone: False for each column of a table."""
+    return np.zeros(block.shape[1] if block.ndim == 2 else 0, bool)
+
+
 def _dtype_of_both(dtype: np.dtype[Any], values: NDArray[Any]) -> np.dtype[Any]:
     """A float dtype that holds values of this float dtype, and others, as they are."""
     wider = np.result_type(dtype, values.dtype)
@@ -353,8 +358,7 @@ def _read_tensor(x: Any) -> Inputs:
         other = torch.as_tensor(for_torch(rows), dtype=own, device=block.device).detach()
         return _check_shape(other, block, what)
 
-    columns = int(block.shape[1]) if block.ndim == 2 else 0
-    return Inputs(block, lambda b: b, encode, categorical=np.zeros(columns, bool))
+    return Inputs(block, lambda b: b, encode, categorical=no_codes(block))
 
 
 def _plain(rows: Any) -> bool:
@@ -403,8 +407,7 @@ def _read_array(x: Any, data: Any, own: list[Any]) -> Inputs:
             raise TypeError(f"{what} has dtype {other.dtype}, but x is numeric ({array.dtype})")
         return np.asarray(_check_shape(other, array, what))
 
-    columns = array.shape[1] if array.ndim == 2 else 0
-    return Inputs(array, lambda b: b, encode, categorical=np.zeros(columns, bool))
+    return Inputs(array, lambda b: b, encode, categorical=no_codes(array))
 
 
 def dense(rows: Any, what: str) -> NDArray[Any]:

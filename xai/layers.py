@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from xai.inputs import Inputs, for_torch, is_tensor, on_host
+from xai.inputs import Inputs, for_torch, is_tensor, no_codes, on_host
 from xai.model import Model
 from xai.progress import Progress
 from xai.replay import Replay
@@ -158,7 +158,7 @@ def _pieces(
 
     others: list[int] = []
     axis = channel_axis(acts, inputs.shape)
-    found = Inputs(acts, lambda block: block, encode)
+    found = Inputs(acts, lambda block: block, encode, categorical=no_codes(acts))
     maps = feature_maps(acts, axis, inputs.shape)
     if not goes_on:
         return Cut(model, found, outputs, axis, maps, probe.name)

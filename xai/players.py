@@ -39,7 +39,7 @@ __all__ = [
 
 @dataclass(frozen=True)
 class Elements(Players):
-    """Every element (column) by itself.
+    """Every element (column) by itself; of texts every word, as `Tokens` has them.
 
     Examples
     --------
@@ -51,6 +51,8 @@ class Elements(Players):
 
     def encode(self, inputs: Inputs, channel_axis: int | None) -> Partition:
         """One player for each element of a row."""
+        if inputs.is_text:
+            return Tokens().encode(inputs, channel_axis)
         size = int(np.prod(inputs.shape))
         owner = np.arange(size).reshape(1, *inputs.shape)
         names = inputs.names or [str(i) for i in range(size)]

@@ -265,9 +265,9 @@ def _check_gradients(model: Model, inputs: Inputs, recipe: Method) -> None:
     """Refuse what has no gradients before anything is evaluated."""
     if model.forward is None or not is_tensor(inputs.block):
         raise TypeError(
-            f"method {recipe.name!r} needs gradients: of a torch module, or of a function of "
-            "tensors with x a tensor. Choose a method that removes features instead, such as "
-            "'shapley' or 'occlusion'"
+            f"{recipe.summary!r} needs gradients: of a torch module, or of a function of tensors "
+            "with x a tensor. Choose a summary that takes none, such as that of 'shapley' or "
+            "'occlusion'"
         )
     if recipe.of_data_set:
         raise ValueError(f"{type(recipe.summary).__name__} explains row by row, not a data set")

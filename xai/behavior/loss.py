@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Literal, TypeAlias
 
 import numpy as np
@@ -30,7 +31,8 @@ class PredictionLoss(Behavior):
     loss : {"auto", "error", "cross_entropy", "squared", "0-1"} or callable
         "auto": cross entropy for classifiers, squared for regressors. "error": the 0-1 loss for
         classifiers, squared for regressors. "squared" is the Brier score for classifiers. A
-        callable takes (y (B,) as given, mean outputs (B, K)) and returns (B,).
+        callable takes (y (B,) as given, mean outputs (B, K)) and returns (B,): of arrays, and
+        of tensors, too, where a summary takes gradients.
     clip : float
         Smallest probability that cross entropy sees; 0 (the default) clips nothing, and a
         probability of 0 for the true class is an error that says so.
@@ -138,7 +140,11 @@ def _loss(
     if view.scale == "module":
         to_scale = _probability_of_classes
     elif view.scale == "callable" and chosen != "0-1":
-        to_scale = checked_probability
+        to_scale = partial(
+            checked_probability,
+            asked=f"loss={chosen!r} needs probabilities",
+            instead="use loss='0-1', or a loss of your own, loss=f with f(y, outputs)",
+        )
     return to_scale, _class_losses(chosen, clip, _classes(view)), chosen
 
 
@@ -255,6 +261,11 @@ def _user_loss(
 
     def score(rows: NDArray[np.intp], means: Array) -> Array:
         losses = loss(arrays.like(given[rows], means), means)
+        if is_tensor(means) and not is_tensor(losses):
+            raise TypeError(
+                f"the loss returned a {type(losses).__name__}; a summary that takes gradients "
+                "gives it tensors, and needs a tensor"
+            )
         losses = losses if is_tensor(means) else np.asarray(losses, np.float64)
         if tuple(losses.shape) != (len(rows),):
             raise ValueError(

@@ -43,13 +43,14 @@ def transform(output: str, scale: Scale) -> Callable[[Array], Array]:
     return {"probability": checked_probability, "logit": _log, "log_odds": _logit}[output]
 
 
-def checked_probability(out: Array) -> Array:
-    """A callable's outputs, which must lie in [0, 1]."""
+def checked_probability(
+    out: Array, asked: str = "probabilities were asked for", instead: str = "use output='raw'"
+) -> Array:
+    """A callable's outputs, which must lie in [0, 1]; who asked for that, and what else to do."""
     low, high = (out.min().item(), out.max().item()) if is_tensor(out) else _range(out)
     if low < 0 or high > 1:
         raise ValueError(
-            "probabilities were asked for, but the callable returned values from "
-            f"{low!r} to {high!r}; use output='raw'"
+            f"{asked}, but the callable returned values from {low!r} to {high!r}; {instead}"
         )
     return out
 

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xai.game import REST_BATCH_BYTES
-from xai.inputs import Inputs, for_torch, on_host
+from xai.inputs import Inputs, for_torch, no_codes, on_host
 from xai.layers import runs_of
 from xai.partition import Partition, Players
 from xai.regions import Channels
@@ -123,7 +123,7 @@ class Concepts(Players):
                 width=a[0].numel(),
                 compact=affine,
             ),
-            inputs=Inputs(u, lambda block: block, encode),
+            inputs=Inputs(u, lambda block: block, encode, categorical=no_codes(u)),
             activations=feature_maps(u, axis, bank.input_shape),
             paid=pieces.paid + 1,
             info={"reconstruction_error": on_host(left)},

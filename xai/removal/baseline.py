@@ -22,8 +22,8 @@ class Baseline(Removal):
     ----------
     value : number, array, "mean", "min" or "max"
         A number for every element; a row shaped like ``x[0]``, or one shaped like `x` for a
-        baseline per row; a statistic of `data` for tables, which leaves NaN out, of each image
-        itself (channel by channel) for images.
+        baseline per row; a statistic of `data` for tables and for layers without places, which
+        leaves NaN out, of each image itself (channel by channel) for images.
 
     Raises
     ------
@@ -72,7 +72,7 @@ class Baseline(Removal):
                 f"Baseline({name!r}): expected a number, an array or one of {_STATISTICS}"
             )
         context.numeric(f"Baseline({name!r})")
-        if context.channel_axis is not None:
+        if context.channel_axis is not None and len(context.inputs.shape) > 1:
             return _own_statistic(context.inputs.block, name, context.channel_axis)
         background = context.background(None, f"Baseline({name!r})")
         return context.inputs.admit(_statistic(background, name))

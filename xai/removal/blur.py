@@ -91,9 +91,9 @@ class BlurPyramid(Removal):
         """One draw: the image where it is kept, its blurs elsewhere."""
         if not is_whole(self.levels) or self.levels < 2:
             raise ValueError(f"levels must be an integer of at least 2, not {self.levels!r}")
-        strongest = Blur(self.sigma).bind(context)
         steps = 1 - np.arange(self.levels) / (self.levels - 1)
         pyramid = Pyramid(Blurs.of(context, _width(context, self) * steps))
+        strongest = Blur(self.sigma).bind(context)
         x = context.inputs.block
 
         def inputs(rows: Indices, masks: Any, draws: Indices) -> Block:
@@ -108,7 +108,7 @@ class BlurPyramid(Removal):
 def _width(context: Context, removal: Blur | BlurPyramid) -> float:
     """Sigma in pixels, for images alone."""
     sigma, shape, axis = removal.sigma, context.inputs.shape, context.channel_axis
-    if axis is None:
+    if axis is None or len(shape) != 3:
         raise ValueError(f"{removal!r} is for images (4-D batches), not for rows of shape {shape}")
     if sigma is None:
         return SIGMA * min(side for a, side in enumerate(shape, start=1) if a != axis)

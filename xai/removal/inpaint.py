@@ -53,11 +53,9 @@ class Inpaint(Removal):
 
     def bind(self, context: Context) -> Draws:
         """One draw, made from each coalition's own mask."""
-        x, axis = context.inputs.block, context.channel_axis
-        if axis is None:
-            raise ValueError(
-                f"{self} is for images (4-D batches), not for rows of shape {context.inputs.shape}"
-            )
+        x, shape, axis = context.inputs.block, context.inputs.shape, context.channel_axis
+        if axis is None or len(shape) != 3:
+            raise ValueError(f"{self} is for images (4-D batches), not for rows of shape {shape}")
         if not 0 <= self.noise < np.inf:
             raise ValueError(f"{self}: noise must be finite, and not negative")
         filler = _Filler(x, axis, self._noise(context))

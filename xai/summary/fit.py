@@ -157,5 +157,6 @@ def _lasso(gram: Floats, moment: Floats, mass: float, alpha: float) -> Floats:
     root, axes = np.sqrt(size[some]), axes[:, some]
     scale = np.sqrt(len(root) / mass)
     rows, values = scale * root[:, None] * axes.T, scale * (axes.T @ moment) / root[:, None]
-    model = Lasso(alpha=alpha, fit_intercept=False, tol=1e-10, max_iter=100_000)
+    # the seed changes nothing; without one NumPy's global generator would be drawn from
+    model = Lasso(alpha, fit_intercept=False, tol=1e-10, max_iter=100_000, random_state=0)
     return np.stack([model.fit(rows, column).coef_.copy() for column in values.T], axis=1)

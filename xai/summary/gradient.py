@@ -183,6 +183,11 @@ def as_model_game(game: Game) -> ModelGame:
     """The game, where it is of a model: set functions and data sets have no gradients here."""
     if not isinstance(game, ModelGame):
         raise TypeError("gradients need the game of a torch module, row by row")
+    if game.partition.atlas is not None:
+        raise ValueError(
+            f"{game.partition.description} keep of each pixel the largest of their maps, which has "
+            "no gradient here: use xai.players.Channels, or a summary that takes none"
+        )
     return game
 
 

@@ -327,8 +327,9 @@ def _by_pairs(
 
     widths = [len(target.known) for target in targets]
     found = sampled(
-        game, len(design.S), plan, lambda i: design.S[i], estimate, paired=True, width=sum(widths)
-    )
+        game, len(design.S), plan, lambda i: design.S[i], estimate, paired=True, spread=False,
+        width=sum(widths),
+    )  # fmt: skip
     assert found.std_error is not None
     cuts = np.cumsum(widths)[:-1]
     values, errors = (np.split(a, cuts, axis=1) for a in (found.values, found.std_error))
