@@ -261,6 +261,28 @@ def test_modules_are_asked_where_they_live(rows):
     assert module.training
 
 
+EACH = np.random.default_rng(2).integers(0, 4, (2, 6, 5, 3))
+"""Players of each row's own."""
+
+
+@pytest.mark.parametrize("players", [None, xai.players.Patches(2), EACH], ids=["", "2", "own"])
+def test_pixels_are_moved_with_all_their_channels(players):
+    images = np.random.default_rng(0).random((2, 6, 5, 3))
+    weights = np.random.default_rng(1).normal(size=images.shape[1:])
+
+    def model(x):
+        return (np.asarray(x) * weights).sum(axis=(1, 2, 3))
+
+    lowered = np.full(images.shape[1:], -0.1)
+    for step, sign in ((0.1, 1.0), (lowered, -1.0)):
+        found = tasks.recourse(model, images, step=step, players=players)
+        e = xai.explain(model, images, "occlusion", players=players, removal=Baseline(images - 1))
+        assert_array_equal(found.holds, sign * e.values.reshape(2, -1) > 0)
+        assert_array_equal(found.signs, np.full(found.holds.shape, sign))
+        verdict = tasks.judge(found, e.values.reshape(2, -1))
+        assert verdict.informedness == 1
+
+
 def test_tensors_of_half_precision_are_moved():
     torch = pytest.importorskip("torch")
     module = torch.nn.Linear(2, 1).bfloat16()
