@@ -151,7 +151,7 @@ class Moved(Removal):
             step = by_element(given, shape)
         if not np.isfinite(step).all() or (step == 0).all():
             raise ValueError(f"step={self.step!r}: expected a number other than 0, or one a column")
-        if len(shape) == 1 and (inputs.categorical & (step != 0)).any():
+        if len(inputs.categorical) and (inputs.categorical & (step != 0)).any():
             bad = names[int(np.argmax(inputs.categorical & (step != 0)))]
             raise ValueError(
                 f"recourse moves numbers, and column {bad!r} holds categories or strings: pass "

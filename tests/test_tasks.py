@@ -283,6 +283,18 @@ def test_pixels_are_moved_with_all_their_channels(players):
         assert verdict.informedness == 1
 
 
+def test_units_of_a_layer_are_moved():
+    torch = pytest.importorskip("torch")
+    torch.manual_seed(0)
+    net = torch.nn.Sequential(torch.nn.Linear(3, 5), torch.nn.Tanh(), torch.nn.Linear(5, 1))
+    net, units = net.double(), xai.players.Units("1")
+    up = net[2].weight.detach().numpy().ravel() > 0
+    way = np.array([0.1, -0.1, 0.1, -0.1, 0.1])
+    for step in (0.1, way):
+        found = tasks.recourse(net, torch.randn(4, 3).double(), step=step, players=units)
+        assert_array_equal(found.holds, np.tile(up == (np.broadcast_to(step, 5) > 0), (4, 1)))
+
+
 def test_tensors_of_half_precision_are_moved():
     torch = pytest.importorskip("torch")
     module = torch.nn.Linear(2, 1).bfloat16()
