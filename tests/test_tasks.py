@@ -185,6 +185,30 @@ def test_a_baseline_is_one_draw(rows):
 
 
 @pytest.mark.parametrize("task", ["recourse", "depends_on"])
+def test_losses_and_axes_of_channels_are_asked_about(task, rows, data):
+    """What a message says to pass can be passed: `y` of a loss, `channel_axis` of a small image."""
+    run = getattr(tasks, task)
+    given = {"step": -0.2} if task == "recourse" else {"data": data}
+    loss = {"behavior": xai.behavior.PredictionLoss("squared")}
+    with pytest.raises(ValueError, match="pass y="):
+        run(curved, rows, **given, **loss)
+    y = np.random.default_rng(2).normal(size=6)
+    beside = run(lambda x: -((curved(x) - x[:, 4]) ** 2), np.c_[rows, y], features=range(4),
+                 **{name: np.c_[v, np.zeros(len(v))] if name == "data" else [v] * 4 + [0]
+                    for name, v in given.items()})  # fmt: skip
+    found = run(curved, rows, **given, **loss, y=y)
+    assert_array_equal(found.holds, beside.holds)
+    assert_allclose(found.rate, beside.rate, atol=0.1)
+    images = rows[:2].reshape(2, 1, 1, 4)
+    mean = {"removal": Baseline(9.0)} if task == "depends_on" else given
+    first = lambda x: np.asarray(x)[:, 0, 0, 0]  # noqa: E731
+    with pytest.raises(ValueError, match="pass channel_axis="):
+        run(first, images, **mean)
+    for axis, players in ((1, 4), (-1, 1)):
+        assert run(first, images, **mean, channel_axis=axis).holds.shape == (2, players)
+
+
+@pytest.mark.parametrize("task", ["recourse", "depends_on"])
 def test_counts_batches_seeds_and_inputs(task, rows):
     wide = {"removal": Uniform(-1.0, 1.0)} if task == "depends_on" else {"step": 0.3}
     run = getattr(tasks, task)
