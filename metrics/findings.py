@@ -139,7 +139,8 @@ class Moved(Removal):
         names = inputs.names or [str(j) for j in range(shape[0])]
         given = self.step
         columns = getattr(given, "index", None) if hasattr(given, "to_dict") else None
-        if columns is not None and set(map(str, columns)) <= set(names):
+        by_place = columns is not None and list(columns) == list(range(len(columns)))
+        if columns is not None and (not by_place or set(map(str, columns)) <= set(names)):
             if not columns.is_unique:
                 raise ValueError(f"step= names a column twice, of {list(columns)}")
             given = given.to_dict()  # a Series, by name

@@ -260,6 +260,7 @@ def test_some_columns_of_a_table_with_words_are_moved_by_name():
     assert_array_equal(lowered.change, alike.change)
     frame = found.to_frame()
     assert frame["feature"].tolist() == ["debt", "age"] * 2
+    assert frame["row"].tolist() == [0, 0, 1, 1]
     assert_array_equal(frame["rate"].to_numpy().reshape(2, 2), found.rate)
     numbers = x[["age", "debt"]]
     there = lambda table: table["age"] - table["debt"] ** 3  # noqa: E731
@@ -268,6 +269,11 @@ def test_some_columns_of_a_table_with_words_are_moved_by_name():
     assert_array_equal(by_name.change, by_place.change)
     bare = tasks.recourse(curved, np.ones((1, 4)), step=pandas.Series([0.1] * 4))
     assert bare.holds[0, 0]
+    turned = pandas.DataFrame(numbers.to_numpy(), columns=[1, 0])  # names, not places
+    by_number = tasks.recourse(lambda t: t[1] - t[0] ** 3, turned, step=pandas.Series([-0.5, 10.0]))
+    assert_array_equal(by_number.change, by_place.change)
+    with pytest.raises(ValueError, match="unknown column 'debts'; did you mean 'debt'"):
+        tasks.recourse(there, numbers, step=pandas.Series({"debts": -0.5, "age": 10.0}))
     with pytest.raises(ValueError, match="names a column twice"):
         tasks.recourse(there, numbers, step=pandas.Series([-0.5, 10.0], index=["age"] * 2))
     with pytest.raises(ValueError, match="'town' holds categories"):
