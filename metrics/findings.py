@@ -139,7 +139,8 @@ class Moved(Removal):
         names = inputs.names or [str(j) for j in range(shape[0])]
         given = self.step
         columns = getattr(given, "index", None) if hasattr(given, "to_dict") else None
-        if columns is not None and set(map(str, columns)) <= set(names):
+        by_place = columns is not None and list(columns) == list(range(len(columns)))
+        if columns is not None and (not by_place or set(map(str, columns)) <= set(names)):
             if not columns.is_unique:
                 raise ValueError(f"step= names a column twice, of {list(columns)}")
             given = given.to_dict()  # a Series, by name
@@ -151,7 +152,7 @@ class Moved(Removal):
             step = by_element(given, shape)
         if not np.isfinite(step).all() or (step == 0).all():
             raise ValueError(f"step={self.step!r}: expected a number other than 0, or one a column")
-        if len(shape) == 1 and (inputs.categorical & (step != 0)).any():
+        if len(inputs.categorical) and (inputs.categorical & (step != 0)).any():
             bad = names[int(np.argmax(inputs.categorical & (step != 0)))]
             raise ValueError(
                 f"recourse moves numbers, and column {bad!r} holds categories or strings: pass "
@@ -166,7 +167,8 @@ def directions(scene: Scene, step: Floats) -> Floats:
     players, d = setting.partition, int(setting.partition.counts.max())
     if players.overlap is not None or players.atlas is not None:  # no element is of one alone
         return np.full((scene.n, d), np.sign(step.sum()))
-    owner = players.owner.reshape(len(players.owner), -1)  # one for all rows, or one for each
+    m = len(players.owner)  # one for all rows, or one for each; of pixels, for all channels
+    owner = np.broadcast_to(players.owner, (m, *step.shape)).reshape(m, -1)
     sums = [np.bincount(own[own >= 0], step.ravel()[own >= 0], d) for own in owner]
     return np.broadcast_to(np.sign(sums), (scene.n, d))
 

@@ -52,7 +52,9 @@ def recourse(
     target: Target = "predicted",
     players: Any = None,
     behavior: Any = None,
+    y: ArrayLike | None = None,
     categorical: Sequence[str | int] | None = None,
+    channel_axis: int | None = None,
     batch_size: int | None = None,
     n_jobs: int | None = None,
     seed: int = 0,
@@ -65,8 +67,7 @@ def recourse(
 
     Parameters
     ----------
-    model, x, target, players, behavior, categorical, batch_size, n_jobs, seed, progress :
-        as for `xai.explain`
+    model, x, target, players, behavior, y, categorical, channel_axis, … : as for `xai.explain`
     step : number, (d,) numbers like ``x[0]``, or {column: number}
         How far; a Series by its names. Negative to ask about lowering. Columns that a mapping
         leaves out stay, as categories must.
@@ -92,9 +93,9 @@ def recourse(
         features = list(step)
     moved = Moved(step, samples)
     scene = Scene(
-        model, x, target=target, players=players, removal=moved,
-        behavior=behavior, categorical=categorical, batch_size=batch_size, n_jobs=n_jobs, seed=seed,
-        progress=progress,
+        model, x, target=target, players=players, removal=moved, behavior=behavior, y=y,
+        categorical=categorical, channel_axis=channel_axis, batch_size=batch_size, n_jobs=n_jobs,
+        seed=seed, progress=progress,
     )  # fmt: skip
     with scene, scene.bar.of("recourse"):
         change, drawn = changes(scene, features, samples)
@@ -117,7 +118,9 @@ def depends_on(
     target: Target = "predicted",
     players: Any = None,
     behavior: Any = None,
+    y: ArrayLike | None = None,
     categorical: Sequence[str | int] | None = None,
+    channel_axis: int | None = None,
     batch_size: int | None = None,
     n_jobs: int | None = None,
     seed: int = 0,
@@ -161,7 +164,8 @@ def depends_on(
         raise ValueError(f"rare={rare!r}: expected a probability below 1")
     scene = Scene(
         model, x, target=target, data=data, players=players, removal=removal, behavior=behavior,
-        categorical=categorical, batch_size=batch_size, n_jobs=n_jobs, seed=seed, progress=progress,
+        y=y, categorical=categorical, channel_axis=channel_axis, batch_size=batch_size,
+        n_jobs=n_jobs, seed=seed, progress=progress,
     )  # fmt: skip
     with scene, scene.bar.of("depends_on"):
         change, drawn = changes(scene, features, samples)

@@ -107,6 +107,7 @@ def test_errors_are_an_upper_bound(rows, data):
     mean = xai.aggregate([*sampled, exact], weights=[1, 1, 2])
     expected = 0.25 * sampled[0].std_error + 0.25 * sampled[1].std_error
     assert_allclose(mean.std_error, expected)
+    assert exact.exact.all() and not mean.exact.any()
 
 
 def test_several_outputs_images_and_texts_keep_their_shape(rows, data):
@@ -468,6 +469,16 @@ def test_precisions_may_differ(rows, data):
         xai.aggregate([double, other])
 
 
+def test_rows_with_the_same_missing_cells_are_the_same(members):
+    first, second = members[:2]
+    gone = np.where(np.eye(7, 4) > 0, np.nan, first.data)
+    both = [dataclasses.replace(e, data=gone) for e in (first, second)]
+    assert_array_equal(xai.aggregate(both).values, xai.aggregate([first, second]).values)
+    for pair in ((both[0], second), (second, both[0])):
+        with pytest.raises(ValueError, match="other rows"):
+            xai.aggregate(pair)
+
+
 def test_channels_of_other_layers_are_other_players():
     torch = pytest.importorskip("torch")
     torch.manual_seed(0)
@@ -477,6 +488,8 @@ def test_channels_of_other_layers_are_other_players():
     first, second = (xai.explain(net, x, "gradcam", layer=name, target=0) for name in "01")
     with pytest.raises(ValueError, match="other players"):
         xai.aggregate([first, second])
+    other = xai.explain(net, x, "gradcam++", layer="0", target=0)
+    assert_allclose(xai.aggregate([first, other]).values, (first.values + other.values) / 2)
 
 
 # ------------------------------------------------------------------------------------------ shap's
@@ -500,6 +513,9 @@ def test_shaps_explanations_are_aggregated_as_ours(members, method):
         assert_array_equal(out.values, want.values)
         assert_array_equal(out.base_values, want.base_values)
         assert_array_equal(out.target, np.full(7, -1 if given is both else 0))
+    unseen = pytest.importorskip("shap").Explanation(first.values, base_values=first.base_values)
+    for given in ([unseen, second], [second, unseen]):  # of rows that are not told
+        assert_array_equal(xai.aggregate(given, method).values, want.values)
 
 
 def test_shaps_neighbours_are_averaged(rows, data):
@@ -528,6 +544,8 @@ def test_what_cannot_be_aggregated_is_refused(members, rows, data):
         (lambda: xai.aggregate([e, e[:3]]), ValueError, r"values \(3, 4\)"),
         (lambda: xai.aggregate(members, weights=[1, 2]), ValueError, "3 numbers"),
         (lambda: xai.aggregate(members, weights=[1, -1, 1]), ValueError, "none negative"),
+        (lambda: xai.aggregate(members, weights=[1, 1, np.inf]), ValueError, "3 numbers"),
+        (lambda: xai.aggregate(members, weights=[1, 1, np.nan]), ValueError, "3 numbers"),
         (lambda: xai.aggregate(members, weights=[0, 0, 0]), ValueError, "not all 0"),
         (lambda: xai.aggregate(members, k=3), ValueError, "for method='ava'"),
         (lambda: xai.aggregate(members, distance="cosine"), ValueError, "distance= is for"),
@@ -540,9 +558,16 @@ def test_what_cannot_be_aggregated_is_refused(members, rows, data):
         ),
         (lambda: xai.aggregate(members, "ava", query=rows), TypeError, "one Explanation"),
         (lambda: xai.aggregate(e, "ava"), ValueError, "needs query="),
-        (lambda: xai.aggregate(e, "ava", query=rows, k=8), ValueError, "1 to 7"),
+        *(
+            (lambda k=k: xai.aggregate(e, "ava", query=rows, k=k), ValueError, "1 to 7")
+            for k in (0, 8, 2.5, True)
+        ),
         (lambda: xai.aggregate(e, "ava", query=rows[:, :3]), ValueError, "3 columns"),
-        (lambda: xai.aggregate(e, "ava", query=rows * np.nan), ValueError, "NaN"),
+        (
+            lambda: xai.aggregate(e, "ava", query=np.where(np.eye(7, 4), np.nan, rows)),
+            ValueError,
+            "query: distances to rows with NaN",
+        ),
         (
             lambda: xai.aggregate(e, "ava", query=rows * [[0.0]], distance="cosine"),
             ValueError,
@@ -559,10 +584,20 @@ def test_what_cannot_be_aggregated_is_refused(members, rows, data):
             ValueError,
             "infinitely far",
         ),
+        (
+            lambda: xai.aggregate(
+                e, "ava", query=rows, distance=lambda x, z: np.inf, weights=np.eye(7)[2]
+            ),
+            ValueError,
+            "infinitely far",
+        ),
     ]
     for call, error, message in cases:
         with pytest.raises(error, match=message):
             call()
+    pairs = [[[0, 1], [2], [3]], [[0], [1, 2], [3]]]
+    with pytest.raises(ValueError, match="explanation 1 has other players than the first"):
+        xai.aggregate([xai.explain(crossed, rows, "shapley", data=data, players=p) for p in pairs])
     other = xai.explain(crossed, rows + 1, "shapley", data=data)
     with pytest.raises(ValueError, match="other rows"):
         xai.aggregate([e, other])
@@ -573,6 +608,10 @@ def test_what_cannot_be_aggregated_is_refused(members, rows, data):
     assert len(np.unique(mixed.target)) == 2
     with pytest.raises(ValueError, match="target=an index"):
         xai.aggregate(mixed, "ava", query=rows)
+    ids = np.array([[0, 1, 2, 2]] * 6 + [[0, 0, 1, 2]])
+    own = xai.explain(crossed, rows, "shapley", data=data, players=ids)
+    with pytest.raises(ValueError, match="different outputs or players"):
+        xai.aggregate(own, "ava", query=rows)
     whole = xai.explain(crossed, rows, "permutation_test", data=data, y=crossed(rows))
     with pytest.raises(ValueError, match="data set as a whole"):
         xai.aggregate(whole, "ava", query=rows)

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
-from scipy.stats import spearmanr
+from scipy.stats import hypergeom, spearmanr
 from sklearn.metrics import roc_auc_score
 
 import xai
@@ -114,6 +114,12 @@ def test_iou_is_that_of_sets(k):
         assert local("iou", a, mask, k=k)[i] == pytest.approx(expected)
 
 
+def test_iou_of_many_equals_is_the_hypergeometrics_mean():
+    inside, met = np.arange(4000) % 2 == 0, np.arange(1001)
+    expected = (hypergeom.pmf(met, 4000, 2000, 1000) * met / (3000 - met)).sum()
+    assert local("iou", np.zeros((1, 4000)), inside, k=1000).item() == pytest.approx(expected)
+
+
 @pytest.mark.parametrize("name", LOCAL)
 def test_a_perfect_attribution_is_best_and_the_opposite_worst(name):
     order = np.random.default_rng(2).random((12, 9)).argsort(axis=1)
@@ -141,6 +147,8 @@ def test_nothing_attributed_is_chance_or_undefined():
     for covered in (mask, [True] * 4):
         assert np.isnan(local("suppressor_mass", a, covered)[0])
     assert np.isnan(local("roc_auc", a, [True] * 4)[0])
+    beside = np.array([[0.0, 0.0, 0.0, np.nan], [1.0, 0.0, 0.0, 0.0]])
+    assert local("roc_auc", beside, [True, False, False, False])[0] == 0.5
 
 
 @pytest.mark.parametrize("name", LOCAL)
@@ -230,6 +238,11 @@ def test_every_cell_of_a_mosaic_together_holds_everything():
     a = np.random.default_rng(4).normal(size=(3, 12, 9))
     parts = [metrics.grid_pointing(None, None, a, cell=c, grid=3).values for c in range(9)]
     assert_allclose(np.sum(parts, axis=0), 1.0)
+    small = np.arange(1.0, 7.0).reshape(1, 3, 2)[:, :2]  # a mosaic of single pixels
+    parts = [metrics.grid_pointing(None, None, small, cell=c).mean() for c in range(4)]
+    assert_allclose(parts, np.arange(1, 5) / 10)
+    with pytest.raises(ValueError, match="grid=3: images have 2 × 2 pixels"):
+        metrics.grid_pointing(None, None, small, cell=0, grid=3)
 
 
 # ------------------------------------------------------------------------------------ agreement

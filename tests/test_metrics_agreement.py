@@ -12,6 +12,7 @@ from scipy.stats import chisquare, pearsonr, spearmanr
 
 import xai
 from xai import metrics
+from xai.metrics.agreement import kind_of
 from xai.metrics.subsets import of_halves
 from xai.removal import Baseline, Noise
 from xai.removal.base import Context, Draws
@@ -244,6 +245,15 @@ def test_surrogates_of_a_linear_model_are_perfect(rows, a):
         metrics.lfa_error(linear, rows, a, kind="effect", removal=Noise(0.5))
 
 
+def test_noise_is_answered_by_slopes_and_removing_by_effects_of_the_same_gradient():
+    torch = pytest.importorskip("torch")
+    torch.manual_seed(0)
+    f, x = torch.nn.Linear(6, 1).double(), torch.randn(5, 6).double() + 1
+    e = xai.explain(f, x, "gradient")
+    for removal in (Noise(0.5), Baseline(2.0)):
+        assert_allclose(metrics.infidelity(f, x, e, removal=removal).values, 0, atol=1e-20)
+
+
 def test_a_fit_to_noise_has_slopes_and_one_to_coalitions_effects():
     """Whatever the method is called: C-LIME's that removes otherwise, LIME's by displacement."""
     torch = pytest.importorskip("torch")
@@ -266,6 +276,8 @@ def test_a_fit_to_noise_has_slopes_and_one_to_coalitions_effects():
         if kind == "effect":
             with pytest.raises(ValueError, match="effects have no slopes"):
                 metrics.lfa_error(f, x, e, removal=Noise(0.5))
+    shares = xai.explain(f, x, "shapley", removal=moved)  # no fit, wherever its players are moved
+    assert kind_of(shares) == "effect"
 
 
 def test_the_worst_error_and_r2_of_a_surrogate_are_those_of_all_subsets(rows, a):
@@ -339,6 +351,15 @@ def test_monotonicity_correlation_of_squares(rows, a):
         values = interacting(changed.reshape(-1, 6)).reshape(6, 5) - interacting(x[None])
         slow.append(spearmanr(np.abs(r), (values**2).mean(axis=1))[0])
     assert_allclose(score.values, slow)
+
+
+def test_small_effects_have_ranks_beside_a_large_one():
+    """Their squares would be equal but for rounding, beside the square of the large one."""
+    w = np.array([1.0, 1e-7, 3e-7, 2e-7])
+    score = metrics.monotonicity_correlation(
+        lambda x: x @ w, np.ones((1, 4)), w[None], removal="baseline"
+    )
+    assert score.mean() == pytest.approx(1)
 
 
 def test_subsets_are_evaluated_once_for_all_rows(rows, a, counting):

@@ -134,6 +134,45 @@ def test_antisymmetric_heads_give_opposite_explanations():
         metrics.random_logit(lambda rows: rows @ w, x, x, explain=lambda *_: x)
 
 
+def test_another_class_is_each_of_the_others_and_never_its_own(x):
+    """So many classes on for every row, and as often one as another over the seeds."""
+    w, target = np.random.default_rng(1).normal(size=(4, 6)), np.array([0, 1, 2, 3, 0])
+    slope = lambda model, rows, target: asked.append(target) or w[target]  # noqa: E731
+    given, seen = {"target": target, "explain": slope, "steps": 0}, set()
+    for seed in range(20):
+        asked = []
+        score = metrics.random_logit(lambda z: z @ w.T, x.numpy(), w[target], seed=seed, **given)
+        (step,) = {*(asked[0] - target) % 4}
+        seen.add(step)
+        r = np.corrcoef(w)[target, asked[0]]
+        assert_allclose(score.values, r)
+    assert seen == {1, 2, 3}
+
+
+def test_texts_are_read_with_a_faithfulness_too():
+    f = lambda texts: np.array([[t.count("a"), t.count("b") ** 2.0] for t in texts])  # noqa: E731
+    texts = ["a b b", "b a a b"]
+    e = xai.explain(f, texts, "shapley", target=1)
+    beside = metrics.random_logit(f, texts, e, steps=2).info["faithfulness"]
+    assert_allclose(beside, metrics.abpc(f, texts, e, steps=2).values)
+    assert (beside > 0).all()
+
+
+def test_places_that_a_row_does_not_have_are_no_part_of_its_likeness():
+    torch.manual_seed(0)
+    net = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(16, 2)).double()
+    x, rng = torch.rand(2, 1, 4, 4).double(), np.random.default_rng(0)
+    ids = np.stack([np.arange(16) // 4, np.arange(16) // 2]).reshape(2, 1, 4, 4)
+    e = xai.explain(net, x, "occlusion", players=ids)
+    drawn = np.where(np.isnan(e.values), np.nan, rng.normal(size=e.values.shape))
+    score = metrics.parameter_randomization(net, x, e, explain=lambda *_: drawn, steps=0)
+    own = [spearmanr(e.values[i, :k], drawn[i, :k]).statistic for i, k in enumerate((4, 8))]
+    assert_allclose(score.values, own)
+    other = metrics.random_logit(net, x, e, explain=lambda *_: drawn, steps=0)
+    own = [np.corrcoef(e.values[i, :k], drawn[i, :k])[0, 1] for i, k in enumerate((4, 8))]
+    assert_allclose(other.values, own)
+
+
 def test_the_floor_is_the_chance_that_an_order_survives():
     """P(|w1| K > |w2|) = (2/pi) arctan K for independent Gaussian weights; Binder et al. 2023."""
     rng = np.random.default_rng(0)
@@ -183,15 +222,15 @@ def test_floors_are_of_each_rows_own_channels(convolves):
     last = (
         [torch.nn.Conv2d(4, 2, 5)] if convolves else [torch.nn.Flatten(), torch.nn.Linear(100, 2)]
     )
-    body = torch.nn.Sequential(torch.nn.Conv2d(1, 4, 3), torch.nn.ReLU())
+    body = torch.nn.Sequential(torch.nn.Conv2d(1, 4, 3), torch.nn.Tanh())
     net = torch.nn.Sequential(body, *last, torch.nn.Flatten()).double()
     x = torch.randn(3, 1, 7, 7).double()
     with torch.no_grad():
         hidden = body(x).numpy()
-    activation = np.sqrt((hidden**2).mean(axis=(2, 3))) if convolves else hidden.reshape(3, -1)
+    size = np.sqrt((hidden**2).mean(axis=(2, 3))) if convolves else np.abs(hidden).reshape(3, -1)
     given = {"order": "top_down", "explain": lambda model, rows, target: rows, "steps": 0}
     score = metrics.parameter_randomization(net, x, x, **given)
-    assert_allclose(score.info["floor"], channel_floor(activation))
+    assert_allclose(score.info["floor"], channel_floor(size))
     alone = metrics.parameter_randomization(net, x[1:2], x[1:2], **given)
     assert_allclose(alone.info["floor"], score.info["floor"][1:2])
 
@@ -218,6 +257,22 @@ def test_drawing_anew_leaves_nothing_behind(net, x):
     before = len(torch.cuda._queued_calls)
     metrics.parameter_randomization(net, x, x, explain=lambda model, rows, target: rows)
     assert len(torch.cuda._queued_calls) == before
+
+
+@pytest.mark.parametrize(
+    ("name", "wrong"),
+    [
+        ("parameter_randomization", {"smooth": -1}),
+        ("parameter_randomization", {"noise": -0.1}),
+        ("parameter_randomization", {"order": "upwards"}),
+        ("efficient_parameter_randomization", {"bins": 0}),
+        ("random_logit", {"steps": -1}),
+    ],
+)
+def test_options_that_are_none_are_refused(name, wrong, net, x):
+    ((option, value),) = wrong.items()
+    with pytest.raises(ValueError, match=f"{option}={value!r}"):
+        getattr(metrics, name)(net, x, x, explain=lambda model, rows, target: rows, **wrong)
 
 
 def test_only_modules_have_layers():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
 
 import numpy as np
@@ -89,6 +90,8 @@ def test_each_metric_states_its_own_removal_and_output(rows, two):
     for name, score in (("iou", ""), ("complexity", ""), ("max_sensitivity", "Prediction")):
         assert report[name, "occlusion"].output.startswith(score)
         assert bool(report[name, "occlusion"].output) == bool(score)
+    said = (f"removal: {removals['deletion']}; {removals['road']}", "output: Prediction(")
+    assert all(words in repr(report) for words in said)
     shared = metrics.evaluate(bent, rows, two, ["dummy_mass", "comprehensiveness"])
     assert {s.removal for s in shared.scores.values()} == {"Baseline(value=0.0)"}
 
@@ -376,6 +379,7 @@ def test_a_table_of_fewer_rows_than_an_interval_needs_says_so(n, few, rows):
     """Both of two rows are better by chance alone in a quarter of tables."""
     report = metrics.evaluate(bent, rows[:n], {"a": rows[:n]}, ["complexity"])
     assert ("of fewer than six it covers less" in repr(report)) == few
+    assert np.isfinite(report.interval("complexity", "a")).all() == (n > 1)
     zero = metrics.evaluate(bent, rows[:n], {"a": rows[:n], "b": 0 * rows[:n]}, ["complexity"])
     assert ("of fewer than six it covers less" in repr(zero)) == few
 
@@ -458,6 +462,13 @@ def test_an_explanation_without_any_score_takes_no_ranks_from_others():
     assert report.ranks()["deletion"] == pytest.approx(
         {"a": 1.5, "b": np.nan, "c": 1.5}, nan_ok=True
     )
+    apart = {
+        "a": np.array([1.0, 1, 0]),
+        "c": np.array([2.0, 2, np.nan]),
+    }  # the last row is left out
+    beside = {("deletion", n): metrics.Score(v, "deletion", "lower", "") for n, v in apart.items()}
+    report = metrics.Report(beside, ("deletion",), ("a", "c"))
+    assert report.ranks()["deletion"] == {"a": 1.0, "c": 2.0}
     alone = {key: score for key, score in scores.items() if key[1] == "b"}
     assert np.isnan(metrics.Report(alone, ("deletion",), ("b",)).ranks()["deletion"]["b"])
 
@@ -598,6 +609,15 @@ def test_arrays_are_scored_and_what_cannot_be_repeated_is_said_first(rows, count
         linear, rows, {"mine": W * rows}, ["max_sensitivity"], explain=again, **given
     )
     assert report["max_sensitivity", "mine"].mean() < 0.05
+    held = dataclasses.replace(xai.explain(linear, rows, "occlusion", removal=ZERO), recipe=None)
+    assert "max_sensitivity" not in metrics.evaluate(linear, rows, held, **given).metrics
+    with pytest.raises(ValueError, match="explain="):
+        metrics.evaluate(linear, rows, held, ["max_sensitivity"])
+    own = [("max_sensitivity", {"explain": again["mine"]})]
+    beside = metrics.evaluate(linear, rows, {"mine": W * rows}, own, **given)
+    assert_array_equal(
+        beside["max_sensitivity", "mine"].values, report["max_sensitivity", "mine"].values
+    )
     with pytest.raises(ValueError, match="control"):
         metrics.evaluate(linear, rows, {"random": rows}, **given)
     with pytest.raises(TypeError, match="list"):
@@ -611,6 +631,7 @@ def test_arrays_are_scored_and_what_cannot_be_repeated_is_said_first(rows, count
         ([None], TypeError, r"a metric is a name or a pair \(name, options\), not None"),
         ([("abpc", {}, 3)], TypeError, "a metric is a name or a pair"),
         ([("abpc", "steps")], TypeError, "a metric is a name or a pair"),
+        ([(3, {})], TypeError, "a metric is a name or a pair"),
         ([("abpc", {"stepz": 3})], TypeError, "did you mean 'steps'"),
         ([("abpc", {"seed": 3})], TypeError, "seed are for all metrics"),
         ([("iou", {"k": 1}), "abpc"], TypeError, r"needs mask=: ask for \('iou', {'mask': …}\)"),
@@ -637,9 +658,13 @@ def test_several_outputs_are_refused_before_anything_is_evaluated(target, rows, 
     with pytest.raises(ValueError, match="metrics score one output; pass an index, or a name"):
         xai.compare(f, rows, ["occlusion"], ["deletion"], data=rows, target=target)
     assert f.rows == 0
+    one = np.arange(len(rows)) % 2  # an output for each row is one output
+    report = xai.compare(f, rows, ["occlusion"], ["deletion"], data=rows, target=one)
+    alone = metrics.deletion(f, rows, report.explanations["occlusion"])
+    assert_array_equal(report["deletion", "occlusion"].values, alone.values)
 
 
-@pytest.mark.parametrize("methods", [[], "lime", [None], {}, 3, {"lime"}])
+@pytest.mark.parametrize("methods", [[], "lime", [None], ["lime", None], {}, 3, {"lime"}])
 def test_methods_are_a_list_or_a_dict(methods, rows, counting):
     f = counting(bent)
     for front in (xai.compare, xai.choose):
@@ -660,6 +685,13 @@ def test_methods_that_are_none_are_refused_before_any_explains(rows, counting):
     with pytest.raises(ValueError, match=r"methods\['b'\] names no method="):
         xai.compare(f, rows, {"a": "shapley", "b": {"budget": 9}}, ["deletion"], data=rows)
     assert f.rows == 0
+
+
+@pytest.mark.parametrize("wrong", [None, {}, [], 3, "shapley"])
+def test_explanations_are_one_or_a_dict(wrong, rows):
+    for front in (metrics.evaluate, metrics.meta_check):
+        with pytest.raises(TypeError, match="explanations must be an Explanation, or a dict"):
+            front(bent, rows, wrong, *["abpc"][: front is metrics.meta_check], data=rows)
 
 
 def test_an_error_says_which_of_several_it_is_of(rows):
@@ -776,6 +808,19 @@ def test_every_surrogate_of_a_linear_model_is_perfect(rows):
             assert r2 == pytest.approx(1)
         assert choice.recovery[method] == pytest.approx(1)
     assert choice.warnings == []
+    dummy = xai.choose(lambda x: 2 * x[:, 0], rows, data=rows[::-1] * 2, methods=["occlusion"])
+    assert dummy.recovery["occlusion"] == pytest.approx(1) and dummy.warnings == []
+
+
+def test_gaps_are_mean_completeness_gaps(rows):
+    methods = ["occlusion", "shapley"]
+    choice = xai.choose(bent, rows[:3], data=rows[3:], methods=methods, self_test=False)
+    for name, e in choice.explanations.items():
+        gap = np.abs(e.values.sum(axis=1) - (e.predictions - e.base_values))
+        assert choice.gaps[name] == pytest.approx(gap.mean(), abs=1e-12)
+    assert choice.gaps["occlusion"] > 0.1
+    arrays = {"array": bent(rows)[:, None] * rows}
+    assert np.isnan(xai.choose(bent, rows, data=rows, explanations=arrays).gaps["array"])
 
 
 @pytest.mark.parametrize("area", ["absent", "nearby", "path"])
@@ -873,6 +918,10 @@ def test_choosing_hears_what_explaining_hears(rows, counting):
     g = lambda x: np.asarray(x)[:, 0].sum(axis=(1, 2))  # noqa: E731
     axis = xai.choose(g, images, data=images, channel_axis=1, self_test=False, **given)
     assert axis.explanations["occlusion"].channel_axis == 1
+    assert axis.recovery == {}
+    pair = xai.choose(lambda x: np.c_[linear(x), bent(x)], rows, data=rows, target=1, **given)
+    alone = xai.choose(bent, rows, data=rows, **given)
+    assert pair.r2 == alone.r2 and pair.recovery == alone.recovery
     y = rows[:, 0] ** 2
     loss = given | {"behavior": xai.behavior.PredictionLoss("squared"), "data": rows}
     whole = xai.choose(linear, rows[:3], y=y[:3], **loss).errors["occlusion"]
@@ -893,6 +942,7 @@ def test_the_sensitivity_of_each_method_is_asked_for(rows, counting):
     model = counting(bent)
     plain = xai.choose(model, rows, data=rows, explanations=made, scale=0.2)
     assert plain.evaluations == choice.evaluations == -(-model.rows // 12)
+    assert isinstance(plain.evaluations, int)
     assert plain.sensitivity == {} and "sensitivity" not in repr(plain)
     still = xai.choose(bent, rows, data=rows[:1], explanations={"array": rows}, copies=2)
     assert np.isnan(still.sensitivity["array"]) and "sensitivity" in repr(still)
@@ -952,6 +1002,7 @@ def test_frames_are_tested_on_a_linear_model_and_categories_say_why_not(rows, mi
     assert choice.recovery["shapley"] == pytest.approx(1)
     worded = xai.choose(mixed.pipeline, mixed.x[:3], data=mixed.data, methods=["shapley"])
     assert worded.recovery == {} and any("no self-test" in w for w in worded.warnings)
+    assert any("some columns are categories" in w for w in worded.warnings)
 
 
 def test_what_categories_are_said_to_do_counts_where_they_move_alone():

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
+from sklearn.linear_model import LinearRegression
 
 import xai
 from xai import metrics
+from xai.removal import Baseline
 
 W = np.array([3.0, -1.0, 0.5, 2.0])
 A = np.array([[2.0, 1, 0, 0], [1, -3, 0.5, 0], [0, 0.5, 1, 0], [0, 0, 0, 0.2]])
@@ -73,6 +77,22 @@ def test_curvature_shows_in_shift_consistency(rows):
     bend = ((rows + z) / 2) ** 2 - (rows**2 + z**2) / 2
     expected = np.linalg.norm(bend, axis=1) / np.linalg.norm(rows**2, axis=1)
     assert_allclose(score.values, expected)
+
+
+@pytest.mark.parametrize("samples", [3, 10])
+def test_bends_are_averaged_over_so_many_other_rows_each_drawn_once(rows, samples):
+    """On the way to z, and at z itself: 2 explanations for each of these."""
+    among, asked = np.random.default_rng(3).normal(size=(5, 4)), []
+    squares = lambda model, x, target: asked.append(x) or x**2  # noqa: E731
+    given = {"among": among, "samples": samples, "explain": squares}
+    score = metrics.shift_consistency(linear, rows, rows**2, **given)
+    half, whole = (a.reshape(4, -1, 4) for a in asked)
+    assert half.shape == whole.shape == (4, min(samples, 5), 4)
+    assert len(np.unique(whole[0].round(9), axis=0)) == min(samples, 5)
+    gap = np.linalg.norm(whole[:, :, None] - among, axis=3).min(axis=2)
+    assert_allclose(gap, 0, atol=1e-12)
+    bend = np.linalg.norm((rows[:, None] - whole) ** 2 / 4, axis=2).mean(axis=1)
+    assert_allclose(score.values, bend / np.linalg.norm(rows**2, axis=1))
 
 
 def quadratic_gradient(model, x, target):
@@ -163,6 +183,28 @@ def test_copies_are_explained_by_the_superpixels_of_their_row():
             assert_allclose(metric(f, x[i : i + 1], e[i], **options).values, whole[i])
 
 
+CLASS = ("relative_input_stability", "relative_output_stability", "max_sensitivity",
+         "distance_attack", "top_k_attack")  # fmt: skip
+
+
+@pytest.mark.parametrize("name", CLASS)
+def test_outputs_of_a_regression_are_no_classes(name):
+    """Which of two amounts is the larger one is no prediction that another row could change."""
+    z = np.random.default_rng(0).normal(size=(20, 2))
+    two = LinearRegression().fit(z, z)
+    x = np.array([[1.0, 1.001], [2.0, 1.999]])
+    own = lambda model, rows, target: rows**2  # noqa: E731
+    given = {"explain": own, "target": 0, "radius": 0.1}
+    given |= {"among": x[:, ::-1]} if name == "max_sensitivity" else {}
+    score = getattr(metrics, name)(two, x, x**2, **given)
+    if "stability" in name:
+        assert_array_equal(score.info["kept"], 1)
+    else:
+        one = getattr(metrics, name)(lambda rows: rows[:, 0], x, x**2, **given)
+        assert_array_equal(score.values, one.values)
+        assert (score.values > 0).all()
+
+
 def test_an_array_needs_explain(rows):
     with pytest.raises(ValueError, match="explain="):
         metrics.max_sensitivity(linear, rows, rows)
@@ -171,7 +213,7 @@ def test_an_array_needs_explain(rows):
 def test_neighbours_in_the_data(rows):
     """Bhatt's mu_M and mu_A: rows within the radius, of the same class."""
     two = lambda x: np.stack([linear(x), -linear(x)], axis=1)  # noqa: E731
-    among = np.concatenate([rows + 0.1, -rows, rows + 50])
+    among = np.concatenate([rows + 0.1, rows + 0.15, -rows, rows + 50])
     given = {"among": among, "explain": times_input, "radius": 0.21}
     largest = metrics.max_sensitivity(two, rows, W * rows, **given)
     near = np.linalg.norm(rows[:, None] - among, axis=2) <= 0.21
@@ -367,6 +409,11 @@ def test_consistency_counts_rows_with_the_same_explanation():
     x = np.repeat(np.arange(5.0)[:, None], 2, axis=1)
     score = metrics.consistency(lambda x: outputs[x[:, 0].astype(int)], x, a, k=1)
     assert_allclose(score.values, [0.5, 0.5, 0, np.nan, np.nan])
+    three = np.array([[3.0, 0, 1], [3, 1, 0], [0, 3, 1], [0, 3, 1], [3, 1, 0]])
+    score = metrics.consistency(lambda x: three[x[:, 0].astype(int)], x, a, k=1)
+    assert_allclose(score.values, [0.5, 0.5, 0, np.nan, np.nan])  # who is last does not count
+    apart = metrics.consistency(lambda x: outputs[x[:, 0].astype(int)], x, -3 * a + a[::-1], k=1)
+    assert_allclose(apart.values, [0.5, 0.5, 0, np.nan, np.nan])
     equal = np.array([[0.3, 0.1 + 0.2], [0.3, 0.3], [0.1 + 0.2, 0.3], [0.2, 0.3], [0.0, 0.3]])
     score = metrics.consistency(lambda x: outputs[x[:, 0].astype(int)], x, equal, k=1)
     assert_allclose(score.values, [0.5, 0.5, 0, 0, 0])
@@ -410,6 +457,10 @@ def test_a_radius_that_xs_dtype_cannot_tell_from_none_is_refused(name):
         del given["step"]
     with pytest.raises(ValueError, match=r"row 1 \(0-based\) does not move, as x's dtype"):
         getattr(metrics, name)(*args, **given)
+    if "bound" in name:  # of which each column is moved alone
+        one = np.array([[1.0, 2, 3e3]], np.float16)
+        with pytest.raises(ValueError, match=r"row 0 \(0-based\) does not move"):
+            getattr(metrics, name)(squares, one, twice(None, one, None), **given)
     assert not asked  # before anything is explained
     wide = (squares, x.astype(np.float64), twice(None, x, None))
     assert np.isfinite(getattr(metrics, name)(*wide, explain=twice).values).all()
@@ -586,6 +637,63 @@ def test_attacks_reach_the_bound_of_quadratics_and_stay_below_it(rows, norm):
     size = np.linalg.norm(delta, axis=1) if norm == "l2" else np.abs(delta).max(axis=1)
     assert (size <= 0.3 * (1 + 1e-12)).all()
     assert_allclose(np.linalg.norm(delta @ A, axis=1), attack.values)
+    axes = metrics.distance_attack(f, rows, rows @ A, steps=20, directions=4, **given)
+    assert_array_equal(axes.info["delta"], delta)  # as many as there are do suffice
+
+
+def test_the_last_strides_refine_what_the_first_found():
+    """A peak at 0.6 of a ball of 1, that long strides pass over to and fro."""
+    wave = lambda model, rows, target: np.sin(rows * np.pi / 1.2)  # noqa: E731
+    x = np.zeros((1, 1))
+    attack = metrics.distance_attack(lambda z: z[:, 0], x, x, radius=1.0, explain=wave)
+    assert 0.99 < attack.values.item() <= 1
+
+
+@pytest.mark.parametrize("name", ["distance_attack", "top_k_attack"])
+def test_attacks_leave_categories_as_they_are(name):
+    x = np.array([[1.0, 0.0, 1.05], [2.0, 1.0, 2.05]])
+    own = lambda model, rows, target: rows**2  # noqa: E731
+    given = {"categorical": [1], "radius": 0.1, "norm": "l2", "explain": own}
+    delta = getattr(metrics, name)(lambda z: z[:, 0], x, x**2, **given).info["delta"]
+    assert_array_equal(delta[:, 1], 0)
+    if name == "distance_attack":
+        assert_allclose(np.linalg.norm(delta, axis=1), 0.1)
+
+
+@pytest.mark.parametrize("name", ["distance_attack", "top_k_attack"])
+def test_attacks_on_rows_with_players_of_their_own(name):
+    """What pads a row with few players is attacked no more than if the row were alone."""
+    x = np.random.default_rng(0).normal(size=(2, 4)) + 2
+    ids = np.array([[0, 0, 1, 1], [0, 1, 2, 3]])
+    f = lambda z: (np.asarray(z) ** 2) @ W  # noqa: E731
+    given, metric = {"removal": Baseline(0.0), "target": 0}, getattr(metrics, name)
+    options = {"radius": 0.5} | ({"k": 1} if name == "top_k_attack" else {})
+    e = xai.explain(f, x, "occlusion", players=ids, **given)
+    assert np.isnan(e.values).sum() == 2
+    whole = metric(f, x, e, **options)
+    for i in range(2):
+        alone = xai.explain(f, x[i : i + 1], "occlusion", players=ids[i : i + 1], **given)
+        score = metric(f, x[i : i + 1], alone, **options)
+        assert_allclose(whole.values[i : i + 1], score.values)
+        assert_allclose(whole.info["delta"][i : i + 1], score.info["delta"])
+
+
+@pytest.mark.parametrize("wrong", [{"norm": "l1"}, {"distance": "l2"}])
+def test_an_unknown_norm_or_distance_is_refused(rows, wrong):
+    with pytest.raises(ValueError, match=r"expected .*'l2' or 'linf'"):
+        metrics.worst_case_bound(linear, rows, rows, explain=times_input, **wrong)
+    if "norm" in wrong:
+        for name in ("distance_attack", "top_k_attack"):
+            with pytest.raises(ValueError, match="norm='l1': expected 'l2' or 'linf'"):
+                getattr(metrics, name)(linear, rows, rows, explain=times_input, **wrong)
+
+
+@pytest.mark.parametrize("name", ["distance_attack", "top_k_attack"])
+def test_an_attack_that_reaches_nothing_moves_nothing(rows, name):
+    a = gradient(None, rows, None)
+    score = getattr(metrics, name)(linear, rows, a, explain=gradient)
+    assert_array_equal(score.values, 0)
+    assert_array_equal(score.info["delta"], 0)
 
 
 def test_attacks_keep_the_class():
@@ -613,6 +721,9 @@ def test_the_top_players_are_attacked(rows):
     own = lambda model, rows, target: rows  # noqa: E731
     attack = metrics.top_k_attack(linear, x, x, k=1, radius=0.2, explain=own)
     assert_allclose(attack.values, [1, 0])
+    other = lambda model, rows, target: -rows  # noqa: E731
+    against = metrics.top_k_attack(linear, x, -x, k=1, radius=0.2, explain=other)
+    assert_array_equal(against.info["delta"], attack.info["delta"])  # |a| counts, not its sign
     pair = np.array([[1.0, 1.1], [1.0, 9.0]])
     few = metrics.top_k_attack(lambda z: z @ W[:2], pair, pair, radius=0.2, explain=own)
     assert_allclose(few.values, [1, 0])  # of two players one is attacked
@@ -695,6 +806,21 @@ def test_the_cosine_bound_is_attained_where_the_attribution_is_the_row(radius):
     assert_allclose(1 - cosine, bound[:2])
     turned = x[2:] * (1 - radius / 0.05)
     assert (x[2:] * turned).sum() < 0
+
+
+def test_what_explains_again_is_what_is_differentiated_and_attacked():
+    """Not the Explanation's own recipe, where a function is given in its place."""
+    torch = pytest.importorskip("torch")
+    torch.manual_seed(0)
+    net = torch.nn.Sequential(torch.nn.Linear(3, 5), torch.nn.Tanh(), torch.nn.Linear(5, 1))
+    net, x = net.double(), torch.randn(4, 3).double()
+    e = dataclasses.replace(xai.explain(net, x, "gradient"), values=3 * x.numpy())
+    three = lambda model, rows, target: 3 * np.asarray(rows)  # noqa: E731
+    given = {"radius": 0.1, "explain": three}
+    bound = metrics.worst_case_bound(net, x, e, **given)
+    assert_allclose(bound.values, 0.3)
+    assert not bound.info["differentiated"].any()
+    assert_allclose(metrics.distance_attack(net, x, e, **given).values, 0.3)
 
 
 def test_columns_that_cannot_move_leave_the_bound_as_it_is():

@@ -11,6 +11,9 @@ from numpy.testing import assert_allclose, assert_array_equal
 from scipy.stats import binom, binomtest
 from sklearn.dummy import DummyClassifier
 from sklearn.ensemble import HistGradientBoostingClassifier, RandomForestClassifier
+from sklearn.impute import SimpleImputer
+from sklearn.neighbors import KNeighborsRegressor
+from sklearn.pipeline import make_pipeline
 from sklearn.tree import DecisionTreeClassifier
 
 import xai
@@ -121,12 +124,29 @@ def test_rates_are_the_share_of_the_steps_that_raise():
     def tent(x):
         return 0.3 - np.abs(np.asarray(x)[:, 0] - 0.3)
 
+    seen = []
+    tasks.recourse(lambda x: seen.append(x.copy()) or tent(x), np.zeros((1, 1)), step=0.8)
+    assert len(np.unique(np.concatenate(seen))) == 1 + 200  # no step is tried twice
     found = tasks.recourse(tent, np.zeros((1, 1)), step=0.8, samples=20_000)
     assert found.low[0, 0] <= 0.75 <= found.high[0, 0]
     assert found.high[0, 0] - found.low[0, 0] < 0.02
     few = tasks.recourse(tent, np.zeros((1, 1)), step=1.2, samples=50)
     assert not few.sure[0, 0]  # the rate is ½
     assert "undecided 1" in repr(few)
+
+
+def test_a_rate_of_a_half_is_no_rise():
+    """Of two steps the shorter one lowers the output, and the longer one raises it."""
+    seen = []
+    tasks.recourse(lambda x: seen.append(x.copy()) or x[:, 0], np.zeros((1, 1)), step=1, samples=2)
+    between = np.concatenate(seen)[1:].mean()
+
+    def model(x):
+        return np.where(x[:, 0] > between, x[:, 0], -x[:, 0])
+
+    found = tasks.recourse(model, np.zeros((1, 1)), step=1, samples=2)
+    assert found.rate.item() == 0.5
+    assert not found.holds.item()
 
 
 def test_steps_may_differ_by_column_and_players_move_together(rows):
@@ -136,6 +156,12 @@ def test_steps_may_differ_by_column_and_players_move_together(rows):
     single = tasks.recourse(curved, rows, step=0.2)
     assert_allclose(both.change[:, 0], single.change[:, 0])
     assert both.features == ["0 + 2", "1", "3"]
+    asked = tasks.recourse(curved, rows, step={0: 0.2, 3: 0.4}, features=[3])
+    assert asked.features == ["3"]
+    named = tasks.recourse(curved, rows, step={0: 0.2}, players=[[0, 2], [1], [3]])
+    assert named.features == both.features  # columns that are named are no names of players
+    assert_allclose(named.change[:, 0], single.change[:, 0])
+    assert_array_equal(named.change[:, 1:], 0)
 
 
 # ------------------------------------------------------------------------------------- dependence
@@ -170,9 +196,19 @@ def test_what_is_never_seen_is_sure_only_with_enough_samples(rows):
     for samples, sure in ((50, False), (200, True)):
         found = tasks.depends_on(curved, rows, removal=wide, samples=samples, features=[2])
         assert (found.sure == sure).all()
+        assert found.undecided == (0 if sure else 6)
         assert not found.holds.any()
+        never = tasks.depends_on(
+            curved, rows, removal=wide, samples=samples, features=[2], rare=0.0
+        )
+        assert not never.sure.any()  # no sample of an endless removal rules it out
     # one witness is proof, however few the samples
     assert tasks.depends_on(curved, rows, removal=wide, samples=1, features=[0]).sure.all()
+
+
+def test_no_change_is_a_dependence_however_small_tau_is(rows, data):
+    found = tasks.depends_on(curved, rows, data=data, tau=0)
+    assert_array_equal(found.rate[:, 2], 0)
 
 
 def test_a_baseline_is_one_draw(rows):
@@ -182,6 +218,30 @@ def test_a_baseline_is_one_draw(rows):
 
 
 # ------------------------------------------------------------------------------------------- laws
+
+
+@pytest.mark.parametrize("task", ["recourse", "depends_on"])
+def test_losses_and_axes_of_channels_are_asked_about(task, rows, data):
+    """What a message says to pass can be passed: `y` of a loss, `channel_axis` of a small image."""
+    run = getattr(tasks, task)
+    given = {"step": -0.2} if task == "recourse" else {"data": data}
+    loss = {"behavior": xai.behavior.PredictionLoss("squared")}
+    with pytest.raises(ValueError, match="pass y="):
+        run(curved, rows, **given, **loss)
+    y = np.random.default_rng(2).normal(size=6)
+    beside = run(lambda x: -((curved(x) - x[:, 4]) ** 2), np.c_[rows, y], features=range(4),
+                 **{name: np.c_[v, np.zeros(len(v))] if name == "data" else [v] * 4 + [0]
+                    for name, v in given.items()})  # fmt: skip
+    found = run(curved, rows, **given, **loss, y=y)
+    assert_array_equal(found.holds, beside.holds)
+    assert_allclose(found.rate, beside.rate, atol=0.1)
+    images = rows[:2].reshape(2, 1, 1, 4)
+    mean = {"removal": Baseline(9.0)} if task == "depends_on" else given
+    first = lambda x: np.asarray(x)[:, 0, 0, 0]  # noqa: E731
+    with pytest.raises(ValueError, match="pass channel_axis="):
+        run(first, images, **mean)
+    for axis, players in ((1, 4), (-1, 1)):
+        assert run(first, images, **mean, channel_axis=axis).holds.shape == (2, players)
 
 
 @pytest.mark.parametrize("task", ["recourse", "depends_on"])
@@ -236,6 +296,7 @@ def test_some_columns_of_a_table_with_words_are_moved_by_name():
     assert_array_equal(lowered.change, alike.change)
     frame = found.to_frame()
     assert frame["feature"].tolist() == ["debt", "age"] * 2
+    assert frame["row"].tolist() == [0, 0, 1, 1]
     assert_array_equal(frame["rate"].to_numpy().reshape(2, 2), found.rate)
     numbers = x[["age", "debt"]]
     there = lambda table: table["age"] - table["debt"] ** 3  # noqa: E731
@@ -244,6 +305,11 @@ def test_some_columns_of_a_table_with_words_are_moved_by_name():
     assert_array_equal(by_name.change, by_place.change)
     bare = tasks.recourse(curved, np.ones((1, 4)), step=pandas.Series([0.1] * 4))
     assert bare.holds[0, 0]
+    turned = pandas.DataFrame(numbers.to_numpy(), columns=[1, 0])  # names, not places
+    by_number = tasks.recourse(lambda t: t[1] - t[0] ** 3, turned, step=pandas.Series([-0.5, 10.0]))
+    assert_array_equal(by_number.change, by_place.change)
+    with pytest.raises(ValueError, match="unknown column 'debts'; did you mean 'debt'"):
+        tasks.recourse(there, numbers, step=pandas.Series({"debts": -0.5, "age": 10.0}))
     with pytest.raises(ValueError, match="names a column twice"):
         tasks.recourse(there, numbers, step=pandas.Series([-0.5, 10.0], index=["age"] * 2))
     with pytest.raises(ValueError, match="'town' holds categories"):
@@ -259,6 +325,41 @@ def test_modules_are_asked_where_they_live(rows):
     found = tasks.recourse(module, x, step=0.1, target=1)
     assert_array_equal(found.holds, np.tile(module.weight[1].detach().numpy() > 0, (6, 1)))
     assert module.training
+
+
+EACH = np.random.default_rng(2).integers(0, 4, (2, 6, 5, 3))
+"""Players of each row's own, one fewer in the second."""
+EACH[1] %= 3
+
+
+@pytest.mark.parametrize("players", [None, xai.players.Patches(2), EACH], ids=["", "2", "own"])
+def test_pixels_are_moved_with_all_their_channels(players):
+    images = np.random.default_rng(0).random((2, 6, 5, 3))
+    weights = np.random.default_rng(1).normal(size=images.shape[1:])
+
+    def model(x):
+        return (np.asarray(x) * weights).sum(axis=(1, 2, 3))
+
+    lowered = np.full(images.shape[1:], -0.1)
+    for step, sign in ((0.1, 1.0), (lowered, -1.0)):
+        found = tasks.recourse(model, images, step=step, players=players)
+        e = xai.explain(model, images, "occlusion", players=players, removal=Baseline(images - 1))
+        there = ~np.isnan(e.values.reshape(2, -1))
+        assert_array_equal(found.holds, sign * e.values.reshape(2, -1) > 0)
+        assert_array_equal(found.signs, np.where(there, sign, 0))
+        assert tasks.judge(found, e).informedness == 1
+
+
+def test_units_of_a_layer_are_moved():
+    torch = pytest.importorskip("torch")
+    torch.manual_seed(0)
+    net = torch.nn.Sequential(torch.nn.Linear(3, 5), torch.nn.Tanh(), torch.nn.Linear(5, 1))
+    net, units = net.double(), xai.players.Units("1")
+    up = net[2].weight.detach().numpy().ravel() > 0
+    way = np.array([0.1, -0.1, 0.1, -0.1, 0.1])
+    for step in (0.1, way):
+        found = tasks.recourse(net, torch.randn(4, 3).double(), step=step, players=units)
+        assert_array_equal(found.holds, np.tile(up == (np.broadcast_to(step, 5) > 0), (4, 1)))
 
 
 def test_tensors_of_half_precision_are_moved():
@@ -291,7 +392,13 @@ def test_texts_of_different_lengths():
         (lambda x: tasks.recourse(curved, x, step=1, samples=2.5), TypeError, "integer"),
         (lambda x: tasks.recourse(curved, x, step=1, features=["z"]), ValueError, "column"),
         (lambda x: tasks.depends_on(curved, x), ValueError, "pass data="),
-        (lambda x: tasks.recourse(curved, x, step=1, confidence=1.5), ValueError, "confidence"),
+        *(
+            (lambda x, c=c: tasks.recourse(curved, x, step=1, confidence=c), ValueError, f"={c}")
+            for c in (0, 1, 1.5)
+        ),
+        (lambda x: tasks.depends_on(curved, x, data=x, rare="few"), ValueError, "rare='few'"),
+        (lambda x: tasks.depends_on(curved, x, data=x, rare=1), ValueError, "rare=1"),
+        (lambda x: tasks.recourse(len, ["a b"], step=1), ValueError, "recourse is not for texts"),
         (lambda x: tasks.depends_on(curved, x, data=x, confidence=95), ValueError, "confidence=95"),
         (lambda x: tasks.depends_on(curved, x, data=x, tau=np.nan), ValueError, "tau=nan"),
         (lambda x: tasks.depends_on(curved, x, data=x, tau=-1), ValueError, "tau=-1"),
@@ -302,6 +409,11 @@ def test_texts_of_different_lengths():
             "threshold=nan",
         ),
         (lambda x: tasks.recourse(curved, x, step=1, categorical=[0]), ValueError, "categories"),
+        (
+            lambda x: tasks.recourse(curved, x, step=[1, 0, 1, 0], categorical=[1, 2]),
+            ValueError,
+            "column '2' holds categories",
+        ),
         (lambda x: tasks.recourse(curved, x, step=1, target="all"), ValueError, "one output"),
     ],
 )
@@ -447,6 +559,8 @@ def test_judgements_by_hand(rows):
     assert_allclose(verdict.specificity_interval, clopper_pearson(6, 15))
     assert verdict.informedness == pytest.approx(0.4)
     assert tasks.judge(found, a, threshold=2.0).sensitivity == 0.0
+    lowered = tasks.recourse(curved, rows, step=-0.2)
+    assert tasks.judge(lowered, lowered.holds).informedness == 1.0  # told already, for the step
     perfect = tasks.judge(found, found.holds)
     assert (perfect.sensitivity, perfect.specificity) == (1.0, 1.0)
     with pytest.raises(ValueError, match="do not fit"):
@@ -534,6 +648,8 @@ def test_noise_and_shuffled_explanations_teach_nothing(lesson, shown):
     for a in (rng.normal(size=x.shape), e.values[rng.permutation(len(x))]):
         score = metrics.simulatability(opposite, x, a, target=1, shown=shown)
         assert abs(score.mean()) < 3 * float(score.info["std_error"])
+        low, high = score.info["interval"]
+        assert low < score.mean() < high
 
 
 def test_the_order_of_rows_teaches_nothing(lesson):
@@ -566,7 +682,7 @@ def test_shuffled_explanations_are_of_other_rows():
         alone, dealt, own = seen[:3]
         assert alone.shape[1] == 1
         assert (own[:, 0] == own[:, 1]).all()
-        assert (dealt[:, 0] != dealt[:, 1]).all()
+        assert (dealt[:, 0] != dealt[:, 1]).all() and np.isin(dealt[:, 1], x).all()
 
 
 def test_rows_with_players_of_their_own_teach_by_place():
@@ -583,6 +699,25 @@ def test_rows_with_players_of_their_own_teach_by_place():
     assert np.isnan(e.values).any()
     by_place = metrics.simulatability(model, x, e.map(), target=0)
     assert_array_equal(metrics.simulatability(model, x, e).values, by_place.values)
+
+
+def test_students_are_shown_one_number_for_each_player_and_stay_unfitted(lesson):
+    x, _ = lesson
+    e = xai.explain(opposite, x[:20], "shapley", players=[[0, 1], [2]], target=1, data=x[:1])
+    seen = []
+
+    class Student(DummyClassifier):
+        def fit(self, X, y):
+            seen.append(X)
+            return super().fit(X, y)
+
+    student, mimic = Student(), KNeighborsRegressor(3)
+    for shown in ("learning", "always"):
+        metrics.simulatability(
+            opposite, x[:20], e, shown=shown, folds=2, student=student, mimic=mimic
+        )
+    assert {X.shape[1] for X in seen} == {3, 3 + 2}
+    assert "n_features_in_" not in vars(mimic) and "classes_" not in vars(student)
 
 
 def test_gains_are_balanced_by_whether_the_model_is_right(lesson):
@@ -635,6 +770,13 @@ def test_students_may_be_swapped_and_lessons_refused(lesson):
         metrics.simulatability(curved, np.ones((30, 4)), np.ones((30, 4)))
     with pytest.raises(ValueError, match="always"):
         metrics.simulatability(opposite, x, e, shown="allways")
+    with pytest.raises(TypeError, match="needs x of numbers"):
+        metrics.simulatability(lambda texts: np.eye(2)[[len(t) % 2 for t in texts]],
+                               ["a b", "c dd", "e f", "g h"], np.ones((4, 2)), folds=2)  # fmt: skip
+    words = np.array([["a", 1.0], ["b", 2.0]] * 4, object)
+    with pytest.raises(TypeError, match="needs x of numbers"):
+        metrics.simulatability(lambda z: np.c_[z[:, 0] == "a", z[:, 0] == "b"] * 1.0, words,
+                               np.ones((8, 2)), folds=2)  # fmt: skip
     with pytest.raises(ValueError, match="two rows a fold"):
         metrics.simulatability(opposite, x[:6], e[range(6)])
     gone = np.where(np.arange(300)[:, None] == 7, np.nan, x)
@@ -642,10 +784,13 @@ def test_students_may_be_swapped_and_lessons_refused(lesson):
     def model(rows):
         return opposite(np.nan_to_num(rows))
 
-    with pytest.raises(ValueError, match="x holds NaN"):
-        metrics.simulatability(model, gone, x)
     trees = HistGradientBoostingClassifier(max_iter=3)
+    for given in ({}, {"student": trees}, {"mimic": trees}, {"mimic": trees, "shown": "always"}):
+        with pytest.raises(ValueError, match="x holds NaN"):
+            metrics.simulatability(model, gone, x, **given)
     metrics.simulatability(model, gone, x, student=trees, shown="always")
+    filled = make_pipeline(SimpleImputer(), KNeighborsRegressor(3))
+    metrics.simulatability(model, gone[:40], x[:40], student=trees, mimic=filled)
 
 
 @pytest.mark.parametrize(("n", "folds"), [(4, 2), (6, 2), (7, 3), (10, 5), (12, 2)])
