@@ -56,6 +56,21 @@ def numbers_of(explanation: Any, what: str = "the attribution") -> Floats:
     return _finite(array[None] if array.ndim == 1 else array, what, some=True)
 
 
+def labels_of(x: Any) -> list[Any] | None:
+    """Names of a DataFrame's columns, or of a Series' cells."""
+    labels = getattr(x, "columns", getattr(x, "index", None))
+    return None if labels is None or callable(labels) else list(labels)
+
+
+def in_columns_of(x: Any, given: Any) -> Any:
+    """Numbers for the columns of a DataFrame x in its order, where they have its names, too."""
+    own, labels = labels_of(x), labels_of(given)
+    if own is None or labels is None or not hasattr(x, "columns"):
+        return given
+    moved = labels != own and len(labels) == len(own) and set(labels) == set(own)
+    return given[own] if moved else given
+
+
 def _finite(array: Floats, what: str, *, some: bool = False) -> Floats:
     """An attribution as it is: only behind a row's last player may be NaN; `some`: not in all."""
     with np.errstate(over="ignore", invalid="ignore"):
