@@ -14,7 +14,7 @@ from xai.again import options_of
 from xai.archive import as_array
 from xai.explanation import Explanation
 from xai.foreign import converted
-from xai.inputs import is_tensor, on_host
+from xai.inputs import amounts_of, is_tensor, on_host
 from xai.methods import Method, find
 from xai.metrics.score import Floats
 from xai.players import Pixels
@@ -103,13 +103,21 @@ def _check_same(explained: Any, x: Any) -> None:
         alike = (x.device, x.dtype) == (explained.device, explained.dtype)
         if alike and x.equal(explained):
             return
-    own, other = as_array(explained), as_array(x)
+    own, other = _amounts(explained), _amounts(x)
     if own is None or other is None or own.shape != other.shape:
         return
     numbers = own.dtype.kind in "biuf" and other.dtype.kind in "biuf"  # others may be missing ones
     if numbers and not np.array_equal(own, other):
         near = np.isclose(own, other, rtol=NEAR, atol=1e-6, equal_nan=True)
         _refuse_others(np.flatnonzero(~near.reshape(len(near), -1).all(axis=1)))
+
+
+def _amounts(rows: Any) -> NDArray[Any] | None:
+    """Rows as an array; of a DataFrame the numbers, whatever stands beside them."""
+    if not hasattr(rows, "columns"):
+        return as_array(rows)
+    amounts = amounts_of(rows)
+    return np.column_stack(amounts) if amounts else None
 
 
 def _refuse_others(rows: Sequence[int] | NDArray[np.intp]) -> None:
