@@ -14,7 +14,7 @@ from xai.again import options_of
 from xai.archive import as_array
 from xai.explanation import Explanation
 from xai.foreign import converted
-from xai.inputs import is_tensor, on_host
+from xai.inputs import amounts_of, is_tensor, on_host
 from xai.methods import Method, find
 from xai.metrics.score import Floats
 from xai.players import Pixels
@@ -56,6 +56,21 @@ def numbers_of(explanation: Any, what: str = "the attribution") -> Floats:
     return _finite(array[None] if array.ndim == 1 else array, what, some=True)
 
 
+def labels_of(x: Any) -> list[Any] | None:
+    """Names of a DataFrame's columns, or of a Series' cells."""
+    labels = getattr(x, "columns", getattr(x, "index", None))
+    return None if labels is None or callable(labels) else list(labels)
+
+
+def in_columns_of(x: Any, given: Any) -> Any:
+    """Numbers for the columns of a DataFrame x in its order, where they have its names, too."""
+    own, labels = labels_of(x), labels_of(given)
+    if own is None or labels is None or not hasattr(x, "columns"):
+        return given
+    moved = labels != own and len(labels) == len(own) and set(labels) == set(own)
+    return given[own] if moved else given
+
+
 def _finite(array: Floats, what: str, *, some: bool = False) -> Floats:
     """An attribution as it is: only behind a row's last player may be NaN; `some`: not in all."""
     with np.errstate(over="ignore", invalid="ignore"):
@@ -88,13 +103,21 @@ def _check_same(explained: Any, x: Any) -> None:
         alike = (x.device, x.dtype) == (explained.device, explained.dtype)
         if alike and x.equal(explained):
             return
-    own, other = as_array(explained), as_array(x)
+    own, other = _amounts(explained), _amounts(x)
     if own is None or other is None or own.shape != other.shape:
         return
     numbers = own.dtype.kind in "biuf" and other.dtype.kind in "biuf"  # others may be missing ones
     if numbers and not np.array_equal(own, other):
         near = np.isclose(own, other, rtol=NEAR, atol=1e-6, equal_nan=True)
         _refuse_others(np.flatnonzero(~near.reshape(len(near), -1).all(axis=1)))
+
+
+def _amounts(rows: Any) -> NDArray[Any] | None:
+    """Rows as an array; of a DataFrame the numbers, whatever stands beside them."""
+    if not hasattr(rows, "columns"):
+        return as_array(rows)
+    amounts = amounts_of(rows)
+    return np.column_stack(amounts) if amounts else None
 
 
 def _refuse_others(rows: Sequence[int] | NDArray[np.intp]) -> None:

@@ -27,6 +27,7 @@ from xai.metrics.attributed import (
     Named,
     by_place,
     fits,
+    in_columns_of,
     in_elements,
     numbers_of,
     of_output,
@@ -48,6 +49,7 @@ Other Parameters
 ----------------
 model, x : as for `xai.explain`
 explanation : Explanation, shap's too, or an array shaped like x or like its players
+    The columns of a DataFrame go by name, as those of masks and references do.
 {options}target : as for `xai.explain`
     None: the explanation's, else "predicted". Of several explained outputs it names the one
     that is scored.
@@ -427,10 +429,13 @@ class Result:
     output: str = ""
 
 
-def one_output(explanation: Any, target: Any) -> Any:
-    """What is scored: shap's explanation as ours, and of several outputs the one of `target`."""
+def one_output(explanation: Any, target: Any, x: Any) -> Any:
+    """What is scored: shap's explanation as ours, and of several outputs the one of `target`.
+
+    A DataFrame's columns are those of x by name.
+    """
     ours = converted(explanation)
-    return of_output(ours, target) if isinstance(ours, Explanation) else ours
+    return of_output(ours, target) if isinstance(ours, Explanation) else in_columns_of(x, ours)
 
 
 def scene_of(model: Any, x: Any, explanation: Any, common: dict[str, Any]) -> Scene:
@@ -476,7 +481,7 @@ def metric(core: Callable[..., Any]) -> Callable[..., Score]:
         for needed in required:
             if needed not in options:
                 raise TypeError(f"{name} needs {needed}=")
-        explanation = one_output(explanation, common.get("target"))
+        explanation = one_output(explanation, common.get("target"), x)
         with scene_of(model, x, explanation, common) as scene:
             return score(name, Case(scene, explanation), core, options)
 

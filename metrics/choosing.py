@@ -194,7 +194,7 @@ def choose(
         labelled = _labelled(model, data, methods)
         named: dict[str, Any] = dict(explained_by(model, x, labelled, keywords | {"data": data}))
     else:
-        labelled, named = {}, named_explanations(explanations, keywords.get("target"))
+        labelled, named = {}, named_explanations(explanations, keywords.get("target"), x)
     common = {n: keywords[n] for n in SHARED if n in keywords}
     scene = scene_of_all(model, x, named, common | {"data": data, "players": "elements"})
     with scene, scene.bar.of("choose"):

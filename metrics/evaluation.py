@@ -83,7 +83,7 @@ def evaluate(
     >>> report.names, round(report["deletion", "shapley"].mean(), 2)
     (('shapley', 'shapley (flipped)', 'random'), 2.33)
     """
-    named = named_explanations(explanations, common.get("target"))
+    named = named_explanations(explanations, common.get("target"), x)
     explain = by_name(explain, named)
     if metrics is None:
         metrics = _default(model, x, named, explain)
@@ -115,7 +115,7 @@ def evaluate(
     return Report(scores, tuple(asked), (*cases, *extra), tuple(extra), evaluations, named, seed)
 
 
-def named_explanations(explanations: Any, target: Any) -> dict[str, Any]:
+def named_explanations(explanations: Any, target: Any, x: Any) -> dict[str, Any]:
     """Explanations by name, of one output each."""
     explanations = converted(explanations)
     if isinstance(explanations, Explanation):
@@ -123,7 +123,7 @@ def named_explanations(explanations: Any, target: Any) -> dict[str, Any]:
     if not isinstance(explanations, Mapping) or not explanations:
         raise TypeError("explanations must be an Explanation, or a dict from names to such")
     refuse_controls(explanations)
-    named = {str(name): one_output(value, target) for name, value in explanations.items()}
+    named = {str(name): one_output(value, target, x) for name, value in explanations.items()}
     if len(named) < len(explanations):
         raise ValueError(f"two explanations have the same name, of {list(explanations)}")
     rows = {}

@@ -167,8 +167,8 @@ def directions(scene: Scene, step: Floats) -> Floats:
     players, d = setting.partition, int(setting.partition.counts.max())
     if players.overlap is not None or players.atlas is not None:  # no element is of one alone
         return np.full((scene.n, d), np.sign(step.sum()))
-    m = len(players.owner)  # one for all rows, or one for each; of pixels, for all channels
-    owner = np.broadcast_to(players.owner, (m, *step.shape)).reshape(m, -1)
+    n = len(players.owner)  # one for all rows, or one for each; channels go together
+    owner = np.broadcast_to(players.owner, (n, *step.shape)).reshape(n, -1)
     sums = [np.bincount(own[own >= 0], step.ravel()[own >= 0], d) for own in owner]
     return np.broadcast_to(np.sign(sums), (scene.n, d))
 

@@ -19,6 +19,7 @@ from scipy.special import gammaln
 from xai.explanation import Explanation
 from xai.inputs import on_host
 from xai.metrics import checks
+from xai.metrics.attributed import in_columns_of
 from xai.metrics.case import Case, Result, metric
 from xai.metrics.numerics import FLAT, average_ranks, ratio
 from xai.metrics.paths import Amount, amounts
@@ -249,7 +250,7 @@ def _largest(a: Floats) -> Floats:
 
 def aligned(case: Case, mask: Any) -> tuple[Floats, Inside]:
     """Attributions and mask as (n, m) each; -inf, and not inside, where a row has no feature."""
-    truth = np.asarray(on_host(mask))
+    truth = np.asarray(on_host(in_columns_of(case.scene.x, mask)))
     if mask is None:
         raise TypeError("a mask is of booleans or numbers, not None")
     if truth.dtype.kind not in "biuf":

@@ -115,7 +115,7 @@ def meta_check(
     checks.count("randoms", randoms)
     if isinstance(removals, str) or not isinstance(removals, Sequence):
         raise TypeError(f"removals must be a list, such as [{removals!r}]")
-    named = named_explanations(explanations, common.get("target"))
+    named = named_explanations(explanations, common.get("target"), x)
     explain = by_name(explain, named)
     ((label, (record, core, options)),) = asked_metrics([metric], named, explain).items()
     seed = as_seed(common.get("seed") or 0)

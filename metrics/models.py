@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from xai.inputs import on_host
-from xai.model import is_module, wrap
+from xai.model import Model, is_module, wrap
 from xai.setting import Setting
 from xai.torch_model import TorchModel, as_torch_model
 
@@ -22,8 +22,9 @@ def composed(
 ) -> Any:
     """The model ``x -> after(model(before(x)))``: a module of a module, else a function.
 
-    `before` takes and gives rows as the model does, `after` outputs (n, K), as `explain` sees
-    them: an estimator's probabilities.
+    Of a classifier it has the classes, by which true labels are known. `before` takes and gives
+    rows as the model does, `after` outputs (n, K), as `explain` sees them: an estimator's
+    probabilities.
     """
     if is_module(model):
         return _module(model, before, after)
@@ -37,12 +38,28 @@ def composed(
             out = np.concatenate([-out, out], axis=1)
         return after(out)
 
-    return call
+    return _Classifier(call, known) if len(known.labels) else call
 
 
-def _as_fitted(known: Any, setting: Setting, x: Any) -> Any:
+class _Classifier:
+    """A function in the place of a classifier's outputs, of the same kind and classes."""
+
+    def __init__(self, call: Callable[[Any], Any], known: Model) -> None:
+        self.call, self.classes_ = call, np.asarray(known.labels)
+        if known.scale == "probability":
+            self.predict_proba = call
+        elif known.scale == "score":
+            self.decision_function = call
+        else:
+            self.predict = lambda x: self.classes_[call(x).argmax(axis=1)]
+
+    def __call__(self, x: Any) -> Any:
+        return self.call(x)
+
+
+def _as_fitted(known: Model, setting: Setting, x: Any) -> Any:
     """Rows as an estimator was fitted on them; a function takes them as they are, as texts are."""
-    if known.estimator is None or setting.inputs.is_text:
+    if known.scale == "callable" or setting.inputs.is_text:
         return x
     return known.prepare(setting.inputs.encode(x, "x"))
 

@@ -24,7 +24,7 @@ from xai.game import batch_rows
 from xai.inputs import Inputs, frame_builder, is_tensor, of_columns, on_host
 from xai.kernels.distance import distances
 from xai.metrics import checks
-from xai.metrics.attributed import cut, numbers_of
+from xai.metrics.attributed import cut, in_columns_of, labels_of, numbers_of
 from xai.metrics.case import Case, Scene, outputs
 from xai.metrics.controls import RandomExplain
 from xai.metrics.score import Floats
@@ -80,6 +80,7 @@ def explained(
     for part in made:
         if isinstance(part, Explanation):
             scene.spent_elsewhere += part.total_evaluations()
+    made = [in_columns_of(scene.x, part) for part in made]
     arrays = [numbers_of(part, "an attribution that explain= gave") for part in made]
     flat = cut(np.concatenate([a.reshape(len(a), -1) for a in arrays]), case.flat.shape[1])
     behind = case.flat[index, flat.shape[1] :]
@@ -122,12 +123,6 @@ def _named(given: Any, x: Any) -> Any:
     if labels is None or not is_tensor(x):
         return x
     return frame_builder(given, labels)(on_host(x), None)
-
-
-def labels_of(x: Any) -> list[Any] | None:
-    """Names of a DataFrame's columns, or of a Series' cells."""
-    labels = getattr(x, "columns", getattr(x, "index", None))
-    return None if labels is None or callable(labels) else list(labels)
 
 
 def _recipe_of(explanation: Explanation, index: Indices) -> dict[str, Any]:

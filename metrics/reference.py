@@ -143,7 +143,7 @@ def _agreed(
 def _by_count(case: Case, reference: Any, score: Callable[[Floats, Floats], Floats]) -> Floats:
     """Scores (n,), rows with equally many features at a time."""
     a = case.flat
-    g = numbers_of(one_output(reference, case.scene.target), "the reference")
+    g = numbers_of(one_output(reference, case.scene.target, case.scene.x), "the reference")
     g = cut(g.reshape(len(g), -1), a.shape[1])
     if g.shape[1] != a.shape[1] or len(g) not in (1, len(a)):
         raise ValueError(

@@ -17,6 +17,7 @@ from xai import streams
 from xai.inputs import Inputs, matched, on_host, read
 from xai.layers import probe_of
 from xai.metrics import checks
+from xai.metrics.attributed import labels_of
 from xai.metrics.case import Case, Result, metric, outputs
 from xai.metrics.derivative import Differentiable
 from xai.metrics.numerics import average_ranks, ratio
@@ -27,7 +28,6 @@ from xai.metrics.perturb import (
     explained,
     fixed,
     gone,
-    labels_of,
     lengths,
     moved,
     numbers,

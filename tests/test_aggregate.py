@@ -9,6 +9,7 @@ import sys
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
+from scipy.spatial.distance import cdist
 
 import xai
 from xai import metrics
@@ -415,6 +416,31 @@ def test_columns_of_a_query_are_told_by_name(rows, data):
         assert_array_equal(np.asarray(out.data), rows[:1])  # beside the names of its columns
     with pytest.raises(ValueError, match=r"query lacks \['c'\], by the columns"):
         xai.aggregate(e, "ava", query=turned.iloc[0][:3], k=3)
+
+
+@pytest.mark.parametrize("library", ["pandas", "polars"])
+def test_truth_values_and_counts_of_a_frame_are_numbers(library, rows, data):
+    """Beside amounts they make a table of objects, which was refused as no numbers."""
+    frame = pytest.importorskip(library).DataFrame
+
+    def table(x):
+        return frame({"a": x[:, 0], "b": x[:, 1] > 0, "c": x[:, 2].round().astype(int)})
+
+    def model(table):
+        return linear(
+            np.column_stack([*(np.asarray(table[c], float) for c in "abc"), 0 * table["a"]])
+        )
+
+    e = xai.explain(model, table(data), "shapley", data=table(data[:5]))
+    out = xai.aggregate(e, "ava", query=table(rows), k=3)
+    points = (
+        np.column_stack([np.asarray(table(x)[c], float) for c in "abc"]) for x in (rows, data)
+    )
+    rho = cdist(*points)
+    near = np.argsort(rho, axis=1, kind="stable")[:, :3]
+    closeness = 1 / np.take_along_axis(rho, near, axis=1)
+    share = closeness / closeness.sum(axis=1, keepdims=True)
+    assert_allclose(out.values, (share[:, :, None] * e.values[near]).sum(axis=1))
 
 
 def test_a_row_of_a_tensor_is_a_query(rows, data):

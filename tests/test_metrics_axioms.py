@@ -5,6 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose
+from sklearn.ensemble import VotingClassifier
+from sklearn.naive_bayes import GaussianNB
+from sklearn.svm import SVC
+from sklearn.tree import DecisionTreeClassifier
 
 import xai
 from xai import metrics
@@ -194,6 +198,29 @@ def test_estimators_are_mixed_as_their_probabilities(cancer):
     e = xai.explain(cancer.forest, cancer.x[:2], "exact_shapley", data=cancer.x[:5])
     assert_allclose(metrics.linearity_gap(cancer.forest, cancer.x[:2], e).values, 0, atol=1e-9)
     assert_allclose(metrics.input_invariance(cancer.forest, cancer.x[:2], e).values, 0, atol=1e-6)
+
+
+@pytest.mark.parametrize("labels", [["no", "yes"], [1, 2]])
+@pytest.mark.parametrize("kind", ["predict_proba", "decision_function", "predict"])
+def test_classifiers_are_shifted_and_mixed_with_their_labels(labels, kind):
+    """No label is the index of a class, as a function has them, though it may look like one."""
+    pandas = pytest.importorskip("pandas")
+    rng = np.random.default_rng(0)
+    rows = pandas.DataFrame(rng.normal(size=(60, 3)), columns=["a", "b", "c"])
+    y = np.array(labels)[(rows["a"] * rows["b"] > 0).to_numpy().astype(int)]
+    model = {
+        "predict_proba": GaussianNB(),
+        "decision_function": SVC(),
+        "predict": VotingClassifier([("trees", DecisionTreeClassifier(max_depth=4))]),
+    }[kind].fit(rows, y)
+    x, data, y = rows[:6].to_numpy(), rows[6:9].to_numpy(), np.full(6, labels[0])
+    behavior = xai.behavior.PredictionLoss("squared" if kind == "predict_proba" else "0-1")
+    e = xai.explain(model, x, "exact_shapley", data=data, y=y, behavior=behavior)
+    assert np.abs(e.values).max() > 0.01
+    shifted = metrics.input_invariance(model, x, e)
+    mixed = metrics.linearity_gap(model, x, e, weight=1.0)  # 1·f + 0·f²
+    for score in (shifted, mixed):  # NaN where all attributions are 0
+        assert_allclose(np.nan_to_num(score.values), 0, atol=1e-9)
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")

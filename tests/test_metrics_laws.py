@@ -260,6 +260,33 @@ def test_sklearn_models_and_frames_are_scored_as_arrays_are(name, cancer):
     assert_allclose(framed.values, want.values, rtol=1e-9)
 
 
+@pytest.mark.parametrize("library", ["pandas", "polars"])
+def test_numbers_for_columns_go_by_name(library, rows, attribution):
+    """Attributions, masks and references as DataFrames: by place they told of other columns."""
+    frame, names = pytest.importorskip(library).DataFrame, list("abcde")
+    x, a = (frame(dict(zip(names, of.T, strict=True))) for of in (rows, attribution))
+    turned = a[names[::-1]]
+    f = lambda z: model(z.to_numpy())  # noqa: E731
+    removal = {"removal": Baseline(0.0)}
+    for metric, given in {
+        "deletion": {},
+        "relevance_mass": {"mask": frame({n: [n in "ab"] * 6 for n in "ecabd"})},
+        "rank_correlation": {"reference": frame({n: a[n] ** 2 for n in "bdeca"})},
+        "avg_sensitivity": {"explain": lambda f, z, target: z[names[::-1]], "samples": 3},
+    }.items():
+        by_place = given | {n: g[names].to_numpy() for n, g in given.items() if hasattr(g, "shape")}
+        if "explain" in given:
+            by_place["explain"] = lambda f, z, target: z.to_numpy()
+        want = getattr(metrics, metric)(f, x, attribution, **by_place, **removal).values
+        found = getattr(metrics, metric)(f, x, turned, **given, **removal).values
+        assert_array_equal(found, want)
+    own, other = (metrics.evaluate(f, x, e, ["abpc"], **removal) for e in ({"a": a}, {"a": turned}))
+    assert_array_equal(own["abpc", "a"].values, other["abpc", "a"].values)
+    assert_array_equal(own["abpc", "a (flipped)"].values, other["abpc", "a (flipped)"].values)
+    again = metrics.meta_check(f, x, {"a": turned}, "abpc", **removal)
+    assert again == metrics.meta_check(f, x, {"a": attribution}, "abpc", **removal)
+
+
 @pytest.mark.parametrize("name", [n for n in NAMES if CASES[n].images])
 def test_modules_and_images_whose_side_no_patch_divides(name):
     torch = pytest.importorskip("torch")

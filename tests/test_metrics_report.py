@@ -140,6 +140,17 @@ def test_an_explanation_of_other_rows_of_a_dataframe_is_refused(rows):
         metrics.deletion(f, x[["b", "a", "c"]], e)
 
 
+def test_an_explanation_of_other_rows_of_a_mixed_dataframe_is_refused(rows):
+    """Amounts tell rows apart, whatever stands beside them."""
+    pandas = pytest.importorskip("pandas")
+    x = pandas.DataFrame({"a": rows[:, 0], "b": rows[:, 1] > 0, "word": ["u", "v"] * 6})
+    f = lambda x: x["a"] * x["b"] + (x["word"] == "u")  # noqa: E731
+    e = xai.explain(f, x, "occlusion", data=x[:3])
+    assert metrics.deletion(f, x.copy(), e).mean() == metrics.deletion(f, x, e).mean()
+    with pytest.raises(ValueError, match=r"row 0 \(0-based\) of x is not the one"):
+        metrics.deletion(f, x[::-1], e)
+
+
 def test_an_explanation_of_a_dataframe_with_missing_cells_is_scored():
     """Which neither equal one another nor differ."""
     pandas = pytest.importorskip("pandas")

@@ -164,6 +164,21 @@ def test_steps_may_differ_by_column_and_players_move_together(rows):
     assert_array_equal(named.change[:, 1:], 0)
 
 
+@pytest.mark.parametrize("players", [None, xai.players.Patches(2), xai.players.Channels()])
+@pytest.mark.parametrize("step", [0.1, -0.1])
+def test_an_images_channels_move_together_where_its_pixels_are_players(players, step):
+    images = np.random.default_rng(0).random((2, 6, 5, 3))
+    f = lambda x: x[:, :2].sum(axis=(1, 2, 3)) - x[:, 2:].sum(axis=(1, 2, 3))  # noqa: E731
+    finding = tasks.recourse(f, images, step=step, players=players, samples=9)
+    rises = np.ones((6, 5)) * np.where(np.arange(6) < 2, 1, -1)[:, None]
+    if players == xai.players.Patches(2):
+        rises = rises[::2, ::2]
+    elif players is not None:
+        rises = -np.ones(3)  # of more rows than the first two
+    assert_array_equal(finding.signs, np.sign(step))
+    assert_array_equal(finding.holds, np.tile(rises.ravel() * step > 0, (2, 1)))
+
+
 # ------------------------------------------------------------------------------------- dependence
 
 

@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 from xai.archive import as_array
 from xai.explanation import Explanation
 from xai.foreign import converted
-from xai.inputs import is_whole, matched, on_host, row_of_series
+from xai.inputs import amounts_of, is_whole, matched, on_host, row_of_series
 from xai.least_complexity import PROCEDURES
 from xai.suggest import unknown
 
@@ -288,6 +288,9 @@ def _in_order(query: Any, explained: Any) -> Any:
 def _numbers(rows: Any, what: str) -> NDArray[np.float64]:
     """Rows as numbers (n, columns)."""
     array = np.array(rows) if isinstance(rows, list | tuple) else as_array(rows)
+    if hasattr(rows, "columns"):  # of which numbers beside truth values would make objects
+        amounts = amounts_of(rows)
+        array = np.column_stack(amounts) if len(amounts) == len(rows.columns) else None
     if array is None or array.dtype.kind not in "biuf":
         raise TypeError(f"method='ava' measures distances: {what} must be rows of numbers")
     if array.size == 0:

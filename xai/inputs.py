@@ -677,6 +677,12 @@ def holds_numbers(series: Any) -> bool:
     return len(known) == 0 or dtype == nw.Boolean or abs(known.to_numpy()).max() < 2**53
 
 
+def amounts_of(frame: Any) -> list[NDArray[np.float64]]:
+    """The columns of a DataFrame that hold numbers or truth values, as floats."""
+    columns = (frame[label] for label in _labels(frame))
+    return [cells_of(c).astype(np.float64) for c in columns if holds_numbers(c)]
+
+
 def _read_frame(x: Any, data: Any, accepts: Sequence[str] | None, own: list[Any]) -> Inputs:
     labels = _labels(x)
     if accepts is not None:
