@@ -239,7 +239,8 @@ class Scene:
     def spent(self) -> int:
         """Model rows spent so far, over all rows."""
         opened = self.looked * len(self._seen.outputs) if self.looked else 0
-        played = sum(game.evaluations for _, game in self._games) if "_games" in vars(self) else 0
+        games = self._games if "_setting" in vars(self) else []  # they know what a layer has cost
+        played = sum(game.evaluations for _, game in games)
         return opened + played + self.spent_elsewhere + sum(scene.spent for scene in self._others)
 
     def once(self, key: Hashable, make: Callable[[], Made], of: object = None) -> Made:

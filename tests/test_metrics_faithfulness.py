@@ -421,3 +421,19 @@ def test_units_of_a_table_have_no_places_in_it():
     with pytest.raises(ValueError, match=r"no places in x.* players=xai\.players\.Units\("):
         metrics.deletion(net, x, e, removal="baseline")
     assert metrics.deletion(net, x, e, removal="baseline", players=players).curve.shape == (2, 5)
+
+
+def test_what_finding_a_layer_costs_is_counted(alike):
+    """Also where superpixels take the place of the players inside."""
+    pytest.importorskip("skimage")
+    (net, x), seen = alike, []
+    net[-1].register_forward_pre_hook(lambda _, given: seen.append(len(given[0])))
+    score = metrics.irof(net, x, x.numpy(), players=xai.players.Units("1"), removal="baseline")
+    assert score.evaluations == -(-sum(seen) // 2)
+
+
+def test_slopes_of_x_have_no_effects_inside_a_network(alike):
+    net, x = alike
+    e = xai.explain(net, x, "gradient", players="elements")
+    with pytest.raises(ValueError, match="leave players= out"):
+        metrics.lfa_error(net, x, e, players=xai.players.Units("1"), removal="baseline")
