@@ -275,6 +275,11 @@ def _as_effect(case: Case, wanted: str) -> Case:
             "effects have no slopes without a baseline to divide by: score a derivative, or "
             "divide the values by x − b and pass kind='slope'"
         )
+    if case.scene.setting.cut is not None:
+        raise ValueError(
+            "slopes become effects element by element of x, and players= are inside the network: "
+            "leave players= out"
+        )
 
     def make() -> Case:
         fine = case.changed("elements", players="elements")

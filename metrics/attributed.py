@@ -269,7 +269,7 @@ def _alike(a: Any, b: Any) -> bool:
 def _own_players(explanation: Explanation) -> Any:
     """The explanation's players, for any batch of the same rows."""
     if explanation.spans is not None or explanation.layer:  # overlapping windows; channels
-        return Pixels()
+        return "elements" if explanation.channel_axis is None else Pixels()
     owner = _owner(explanation)
     first = owner[0]
     if (owner != first).any():
@@ -297,7 +297,7 @@ def per_player(explanation: Any, setting: Setting) -> Floats:
 
     An attribution of other players is shared out evenly among their elements, and summed over
     the setting's players: what is attributed in all stays the same. Of windows that overlap, and
-    of a layer's channels, the map is scored.
+    of a layer's channels that are not the setting's players, the map is scored.
     """
     n, shape = setting.inputs.n, setting.inputs.shape
     counts = setting.partition.counts
@@ -308,6 +308,19 @@ def per_player(explanation: Any, setting: Setting) -> Floats:
     if isinstance(explanation, Explanation):
         check_rows(explanation, n)
         flat = numbers_of(explanation).reshape(n, -1)
+        if setting.cut is not None:
+            own = setting.partition.description
+            if (explanation.players, explanation.layer) != (own, setting.cut.name):
+                raise ValueError(
+                    f"players={own} are inside the network, and the explanation is of "
+                    f"{explanation.players}: leave players= out, or score one of these players"
+                )
+            return _padded(flat, counts, d)
+        if explanation.layer and (explanation.activations is None or setting.axis is None):
+            raise ValueError(
+                f"{explanation.players} have no places in x, whose features are removed: pass "
+                f"players=xai.players.{explanation.players}"
+            )
         if explanation.spans is not None or explanation.layer:
             channels = 1 if setting.axis is None else shape[setting.axis - 1]
             return _summed(np.asarray(explanation.map()) / channels, owner, counts, d)
@@ -325,6 +338,9 @@ def per_player(explanation: Any, setting: Setting) -> Floats:
         raise ValueError(f"the attribution has {len(array)} rows, and x has {n}")
     if array.shape[1:] in (setting.partition.shape, (d,)):
         return _padded(array.reshape(n, -1), counts, d)
+    if setting.partition.atlas is not None:
+        what = setting.partition.description
+        raise ValueError(f"attributions cannot be shared out among {what}, which overlap")
     spread = _over_elements(array, shape, setting.axis)
     if spread is None:
         raise ValueError(

@@ -151,26 +151,36 @@ class Scene:
 
     @property
     def seen(self) -> Setting:
-        """The same for metrics that remove nothing, and so need no removal."""
+        """The same for metrics that remove nothing, and so need no removal: of x itself."""
         self.used.add("output")
-        return self._seen
+        return self._untouched if self._inside else self._seen
 
     @cached_property
     def _setting(self) -> Setting:
-        return self._open(self.removal)
+        return self._open(self.removal, self.players)
+
+    @property
+    def _seen(self) -> Setting:
+        """Whichever is open."""
+        return self._setting if "_setting" in vars(self) else self._untouched
 
     @cached_property
-    def _seen(self) -> Setting:
-        return self._setting if "_setting" in vars(self) else self._open(_untouched)
+    def _untouched(self) -> Setting:
+        return self._open(_untouched, None if self._inside else self.players)
 
-    def _open(self, removal: Any) -> Setting:
+    @property
+    def _inside(self) -> bool:
+        """Whether the rows of `setting` are a layer's, because players are inside a network."""
+        return getattr(self.players, "layer", None) is not None
+
+    def _open(self, removal: Any, players: Any) -> Setting:
         if isinstance(self.behavior, Named):
             raise ValueError(
                 f"the explanation is of {self.behavior.name}, and holds no more of it than the "
                 "name (it was loaded, or aggregated): pass behavior="
             )
         opened = open_setting(
-            self.model, self.x, "shapley", y=self.y, data=self.data, players=self.players,
+            self.model, self.x, "shapley", y=self.y, data=self.data, players=players,
             target="predicted" if self.target is None else self.target,
             removal=removal, behavior=self.behavior, batch_size=self.batch_size,
             seed=self.seed, feature_names=self.feature_names,
@@ -201,7 +211,8 @@ class Scene:
     @property
     def n(self) -> int:
         """Number of explained rows."""
-        return self.seen.inputs.n
+        self.used.add("output")
+        return self._seen.inputs.n
 
     @property
     def column_names(self) -> Any:
@@ -235,7 +246,8 @@ class Scene:
     def spent(self) -> int:
         """Model rows spent so far, over all rows."""
         opened = self.looked * len(self._seen.outputs) if self.looked else 0
-        played = sum(game.evaluations for _, game in self._games) if "_games" in vars(self) else 0
+        games = self._games if "_setting" in vars(self) else []  # they know what a layer has cost
+        played = sum(game.evaluations for _, game in games)
         return opened + played + self.spent_elsewhere + sum(scene.spent for scene in self._others)
 
     def once(self, key: Hashable, make: Callable[[], Made], of: object = None) -> Made:
@@ -325,8 +337,6 @@ def _of_others(x: Any, like: Scene) -> NDArray[np.floating]:
 def _of_copies(x: Any, like: Scene) -> NDArray[np.floating]:
     """Of rows that are encoded as the scene's are: the open model runs them."""
     seen = like.seen
-    if seen.cut is not None:
-        return _of_others(x, like)
     inputs = replace(seen.inputs, block=seen.inputs.encode(x, "x"))
     size = like.batch_size or batch_rows(seen.model, inputs, seen.outputs.shape[1])
     starts = range(0, inputs.n, size)

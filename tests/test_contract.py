@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import inspect
+
 import numpy as np
 import pytest
 
@@ -531,3 +533,58 @@ def test_game_words_are_exported():
         "LinearFit",
     ):  # fmt: skip
         assert hasattr(xai.summary, name)
+
+
+def arguments(function):
+    """Names and defaults, in order; a required one has `Parameter.empty`."""
+    given = inspect.signature(function).parameters.values()
+    return {p.name: p.default for p in given if p.kind is not p.VAR_KEYWORD}
+
+
+def test_the_front_doors_arguments_are_the_contracts():
+    empty, none = inspect.Parameter.empty, dict.fromkeys(
+        ["y", "data", "players", "removal", "behavior", "summary", "budget", "tolerance",
+         "batch_size", "n_jobs"]
+    )  # fmt: skip
+    names = dict.fromkeys(["progress", "feature_names", "output_names", "categorical"])
+    expected = {"model": empty, "x": empty, "method": "auto", "target": "predicted"}
+    expected |= none | {"seed": 0} | names
+    assert list(arguments(xai.explain).items()) == list(expected.items())
+    kinds = [p.kind for p in inspect.signature(xai.explain).parameters.values()]
+    positional, keyword = inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY
+    assert kinds[:-1] == [positional] * 3 + [keyword] * (len(expected) - 3)
+    assert kinds[-1] is inspect.Parameter.VAR_KEYWORD
+
+
+@pytest.mark.parametrize(
+    ("part", "first"),
+    [
+        (xai.removal.Baseline, {"value": 0}),
+        (xai.removal.Marginal, {"data": None}),
+        (xai.removal.ProductOfMarginals, {"data": None}),
+        (xai.removal.Uniform, {"low": None, "high": None, "data": None}),
+        (xai.removal.Blur, {"sigma": None}),
+        (xai.removal.Noise, {"sigma": None}),
+        (xai.behavior.Prediction, {"output": "auto"}),
+        (xai.behavior.Contrast, {"to": None}),
+        (xai.behavior.PredictionLoss, {"loss": "auto"}),
+        (xai.behavior.DatasetLoss, {"loss": "auto"}),
+        (xai.summary.MeanWhenIncluded, {"p": 0.5}),
+        (xai.summary.IntegratedGradient, {"steps": None}),
+        (xai.players.Patches, {"size": inspect.Parameter.empty}),
+        (xai.players.Superpixels, {"n": None}),
+        (xai.players.Channels, {"layer": None}),
+        (xai.players.Concepts, {"bank": None}),
+        (
+            xai.aggregate,
+            {"explanations": inspect.Parameter.empty, "method": "mean", "query": None, "k": None,
+             "weights": None},
+        ),
+    ],
+    ids=lambda given: getattr(given, "__name__", ""),
+)  # fmt: skip
+def test_the_parts_first_arguments_are_the_contracts(part, first):
+    assert list(arguments(part).items())[: len(first)] == list(first.items())
+    assert [*arguments(xai.summary.Shapley.__call__)][:5] == [
+        "self", "game", "budget", "tolerance", "seed",
+    ]  # fmt: skip

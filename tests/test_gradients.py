@@ -750,6 +750,17 @@ def test_shapley_values_of_channels_are_any_other_games():
     np.testing.assert_allclose(m.values, w * (acts.mean(axis=(2, 3)) - rest), atol=1e-12)
 
 
+@pytest.mark.parametrize("method", ["gradient", "gradient_x_input", "smoothgrad", "gradcam"])
+def test_what_finding_a_layer_costs_is_in_the_least_budget(method):
+    def explained(budget):
+        return xai.explain(convolutions(), IMAGES, method, players=Channels("3"), budget=budget)
+
+    with pytest.raises(ValueError, match=r"at least \d+ model rows") as refusal:
+        explained(2)
+    least = int(re.search(r"at least (\d+)", str(refusal.value))[1])
+    assert explained(least).evaluations == least
+
+
 @pytest.mark.parametrize("statistic", ["mean", "min"])
 @pytest.mark.parametrize("players", [Channels("5"), Units("5")], ids=repr)
 def test_a_layer_without_places_has_the_backgrounds_statistics(players, statistic):

@@ -359,3 +359,81 @@ def test_windows_and_channels_are_scored_by_their_map(players):
     want = metrics.deletion(net, x, e.map(), target=e.target, removal="baseline")
     assert_allclose(score.values, want.values)
     assert score.curve.shape == (2, 33)
+
+
+@pytest.fixture
+def alike():
+    """A network with a layer whose output has the shape of x, and two images."""
+    torch = pytest.importorskip("torch")
+    torch.manual_seed(0)
+    net = torch.nn.Sequential(
+        torch.nn.Conv2d(2, 2, 3, padding=1), torch.nn.Tanh(), torch.nn.Flatten(),
+        torch.nn.Linear(2 * 36, 4), torch.nn.Tanh(), torch.nn.Linear(4, 2),
+    ).double()  # fmt: skip
+    return net, torch.rand(2, 2, 6, 6).double()
+
+
+@pytest.mark.parametrize("layer", [1, 4])
+@pytest.mark.parametrize("name", ["deletion", "faithfulness_correlation", "dummy_mass"])
+def test_players_inside_a_network_are_scored_as_themselves(alike, name, layer):
+    """The same as elements of the rows of a network that begins with them."""
+    (net, x), metric = alike, getattr(metrics, name)
+    players, given = xai.players.Units(str(layer)), {"removal": "baseline"}
+    e = xai.explain(net, x, "occlusion", players=players, **given)
+    given |= {"steps": 32} if name == "deletion" else {}
+    own = metric(net, x, e, players=players, **given)
+    rest, acts = net[layer + 1 :], net[: layer + 1](x).detach()
+    given |= {"target": e.target, "players": "elements"}
+    assert_allclose(own.values, metric(rest, acts, e.values, **given).values)
+
+
+@pytest.mark.parametrize("players", [xai.players.Units("1"), xai.players.ActivationMaps("1")])
+def test_other_features_are_no_players_inside_a_network(alike, players):
+    """Also where their numbers are as many."""
+    net, x = alike
+    e = xai.explain(net, x, "occlusion", players="elements", removal="baseline")
+    with pytest.raises(ValueError, match=r"players=.*'1'\) are inside .* is of Elements\(\)"):
+        metrics.deletion(net, x, e, players=players)
+
+
+def test_an_array_of_elements_is_not_shared_out_among_activation_maps(alike):
+    net, x = alike
+    with pytest.raises(ValueError, match=r"ActivationMaps\(layer='1'\), which overlap"):
+        metrics.deletion(net, x, x.numpy(), players=xai.players.ActivationMaps("1"))
+
+
+@pytest.mark.parametrize("name", ["max_sensitivity", "worst_case_bound", "consistency"])
+def test_what_removes_nothing_moves_x_and_not_a_layer(alike, name):
+    """Whose rows, of the same shape, the network takes as well."""
+    (net, x), metric, players = alike, getattr(metrics, name), xai.players.Units("1")
+    e = xai.explain(net, x, "occlusion", players=players, removal="baseline")
+    score, want = metric(net, x, e, players=players), metric(net, x, e)
+    assert_allclose(score.values, want.values)
+    assert score.evaluations == want.evaluations
+
+
+def test_units_of_a_table_have_no_places_in_it():
+    torch = pytest.importorskip("torch")
+    net = torch.nn.Sequential(torch.nn.Linear(3, 4), torch.nn.Tanh(), torch.nn.Linear(4, 2))
+    x, players = torch.rand(2, 3), xai.players.Units("1")
+    e = xai.explain(net, x, "occlusion", players=players, removal="baseline")
+    assert np.isfinite(metrics.local_lipschitz(net, x, e, removal="baseline").values).all()
+    with pytest.raises(ValueError, match=r"no places in x.* players=xai\.players\.Units\("):
+        metrics.deletion(net, x, e, removal="baseline")
+    assert metrics.deletion(net, x, e, removal="baseline", players=players).curve.shape == (2, 5)
+
+
+def test_what_finding_a_layer_costs_is_counted(alike):
+    """Also where superpixels take the place of the players inside."""
+    pytest.importorskip("skimage")
+    (net, x), seen = alike, []
+    net[-1].register_forward_pre_hook(lambda _, given: seen.append(len(given[0])))
+    score = metrics.irof(net, x, x.numpy(), players=xai.players.Units("1"), removal="baseline")
+    assert score.evaluations == -(-sum(seen) // 2)
+
+
+def test_slopes_of_x_have_no_effects_inside_a_network(alike):
+    net, x = alike
+    e = xai.explain(net, x, "gradient", players="elements")
+    with pytest.raises(ValueError, match="leave players= out"):
+        metrics.lfa_error(net, x, e, players=xai.players.Units("1"), removal="baseline")

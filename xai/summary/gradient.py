@@ -137,7 +137,7 @@ class Gradient(Summary):
     def _count(self, game: ModelGame, plan: Plan) -> tuple[int, bool]:
         """How many samples, and whether they are all there is."""
         if self.at == "kept":
-            needs("a gradient", 2, plan.budget)
+            needs("a gradient", game.full_cost + 1, plan.budget)
             return 1, True
         ends = game.ends_cost if self.at == "path" else game.full_cost
         all_draws = game.n_draws if self.at == "removed" and not game.endless else None
