@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import re
 
 import numpy as np
@@ -10,6 +11,7 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy.sparse import csr_matrix
 from scipy.stats import spearmanr
+from scipy.stats import t as student
 from sklearn.linear_model import LogisticRegression
 
 import xai
@@ -394,6 +396,17 @@ def test_intervals_of_few_rows_cover_as_often_as_of_many(n):
     assert 0.925 < np.mean(covered) < 0.975
 
 
+@pytest.mark.parametrize("n", [10, 20])
+def test_intervals_reach_as_far_as_students(n):
+    """Of normal numbers, on average; without the n − 1 of the variance they would be too wide."""
+    draws, ratios = np.random.default_rng(n).normal(size=(200, n)), []
+    for values in draws:
+        score = metrics.Score(values, "abpc", "higher", "")
+        low, high = metrics.Report({("abpc", "a"): score}, ("abpc",), ("a",)).interval("abpc", "a")
+        ratios.append((high - low) / 2 / (values.std(ddof=1) / np.sqrt(n)))
+    assert 0.97 < np.mean(ratios) / student.ppf(0.975, n - 1) < 1.01
+
+
 def test_frames_ranks_and_the_front(rows, two):
     pytest.importorskip("pandas")
     good, bad = np.ones(12), np.zeros(12)
@@ -469,6 +482,10 @@ def test_an_explanation_without_any_score_takes_no_ranks_from_others():
     beside = {("deletion", n): metrics.Score(v, "deletion", "lower", "") for n, v in apart.items()}
     report = metrics.Report(beside, ("deletion",), ("a", "c"))
     assert report.ranks()["deletion"] == {"a": 1.0, "c": 2.0}
+    assert report.pareto(["deletion"]) == ["a"]
+    fewer = {("deletion", n): metrics.Score(-v, "deletion", "lower", "") for n, v in apart.items()}
+    front = metrics.Report(fewer, ("deletion",), ("a", "c")).pareto(["deletion"])
+    assert front == ["c"]  # by the mean of the scores that there are
     alone = {key: score for key, score in scores.items() if key[1] == "b"}
     assert np.isnan(metrics.Report(alone, ("deletion",), ("b",)).ranks()["deletion"]["b"])
 
@@ -750,9 +767,9 @@ def test_counts_of_checks_and_choices_are_positive_integers(wrong, rows, countin
 
 def test_levels_are_shares(rows):
     report = metrics.evaluate(bent, rows, {"a": rows}, ["complexity"])
-    for ask in (report.interval, report.beats_random):
-        with pytest.raises(ValueError, match=r"level=95: expected a share such as 0\.95"):
-            ask("complexity", "a", level=95)
+    for ask, level in itertools.product((report.interval, report.beats_random), (0, 1, 95)):
+        with pytest.raises(ValueError, match=rf"level={level}: expected a share such as 0\.95"):
+            ask("complexity", "a", level=level)
 
 
 def test_explanations_must_be_of_the_same_class(cancer):
@@ -946,6 +963,9 @@ def test_the_sensitivity_of_each_method_is_asked_for(rows, counting):
     assert plain.sensitivity == {} and "sensitivity" not in repr(plain)
     still = xai.choose(bent, rows, data=rows[:1], explanations={"array": rows}, copies=2)
     assert np.isnan(still.sensitivity["array"]) and "sensitivity" in repr(still)
+    held = {"held": dataclasses.replace(made["banzhaf"], recipe=None)}
+    alone = xai.choose(bent, rows, data=rows, explanations=held, copies=2)
+    assert np.isnan(alone.sensitivity["held"])
 
 
 def test_explanations_are_chosen_among_by_their_own_output(rows):

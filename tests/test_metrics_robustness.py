@@ -768,6 +768,11 @@ def test_what_explains_again_is_what_is_differentiated_and_attacked():
     assert_allclose(bound.values, 0.3)
     assert not bound.info["differentiated"].any()
     assert_allclose(metrics.distance_attack(net, x, e, **given).values, 0.3)
+    e = xai.explain(net, x[:1], "gradient")
+    same = lambda model, rows, target: np.repeat(e.values, len(rows), axis=0)  # noqa: E731
+    assert metrics.worst_case_bound(net, x[:1], e).values > 0
+    assert_array_equal(metrics.worst_case_bound(net, x[:1], e, explain=same).values, 0)
+    assert_array_equal(metrics.distance_attack(net, x[:1], e, explain=same).values, 0)
 
 
 def test_columns_that_cannot_move_leave_the_bound_as_it_is():
