@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose
+from sklearn.svm import LinearSVC
 
 import xai
 from xai import metrics
@@ -197,6 +198,16 @@ def test_estimators_are_mixed_as_their_probabilities(cancer):
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_scores_of_two_classes_are_mixed_and_shifted_as_two_outputs():
+    """A decision function has one number for both: −s, and s."""
+    X = np.random.default_rng(0).normal(size=(40, 4))
+    model, x = LinearSVC().fit(X, np.where(X[:, 0] + X[:, 1] > 0, "yes", "no")), X[:6]
+    e = xai.explain(model, x, "shapley", data=X)
+    assert {*e.target} == {0, 1}
+    assert_allclose(metrics.linearity_gap(model, x, e).values, 0, atol=1e-9)
+    assert_allclose(metrics.input_invariance(model, x, e).values, 0, atol=1e-9)
+
+
 def test_scripted_modules_are_shifted_and_mixed_and_may_be_parts_of_others():
     torch = pytest.importorskip("torch")
     torch.manual_seed(0)

@@ -65,6 +65,23 @@ def test_scores_are_those_of_the_metrics_alone(rows, two):
         report["deletoin", "shapley"]
 
 
+def test_a_seed_is_that_of_all_metrics_and_controls(rows, two):
+    by = {"samples": 5, "subset_size": 2}
+    reports = {
+        seed: metrics.evaluate(bent, rows, two, [("mu_fidelity", by)], seed=seed) for seed in (0, 7)
+    }
+    for seed, report in reports.items():
+        alone = metrics.mu_fidelity(bent, rows, two["shapley"], seed=seed, **by)
+        assert_array_equal(report["mu_fidelity", "shapley"].values, alone.values)
+        chance = metrics.mu_fidelity(
+            bent, rows, random_like(two["shapley"].values, seed), removal=ZERO, seed=seed, **by
+        )
+        assert_array_equal(report["mu_fidelity", "random"].values, chance.values)
+        assert report.seed == seed
+    values = [report["mu_fidelity", "shapley"].values for report in reports.values()]
+    assert (values[0] != values[1]).any()
+
+
 @pytest.mark.parametrize("controls", [True, False])
 def test_a_misspelt_name_is_not_taken_for_one_without_a_control(rows, two, controls):
     report = metrics.evaluate(bent, rows, two, ["deletion"], controls=controls)
@@ -94,6 +111,9 @@ def test_each_metric_states_its_own_removal_and_output(rows, two):
         assert bool(report[name, "occlusion"].output) == bool(score)
     said = (f"removal: {removals['deletion']}; {removals['road']}", "output: Prediction(")
     assert all(words in repr(report) for words in said)
+    alone = report["deletion", "occlusion"]
+    assert f"removal={alone.removal}, output={alone.output}" in repr(alone)
+    assert "removal=" not in repr(report["complexity", "occlusion"])
     shared = metrics.evaluate(bent, rows, two, ["dummy_mass", "comprehensiveness"])
     assert {s.removal for s in shared.scores.values()} == {"Baseline(value=0.0)"}
 
@@ -350,6 +370,14 @@ def test_chance_is_as_large_as_the_explanation_in_every_unit_of_the_output(unit,
     assert checks[0].above_chance == checks[1].above_chance
 
 
+def test_chance_is_as_large_beside_places_that_a_row_does_not_have():
+    values = np.array([[3.0, -1.0, np.nan], [0.5, 2.0, 1.0], [0.0, 0.0, np.nan]])
+    chance = random_like(values, 3)
+    assert_array_equal(np.isnan(chance), np.isnan(values))
+    assert (np.abs(chance[:2]) <= [[3.0], [2.0]])[~np.isnan(values[:2])].all()
+    assert_array_equal(random_like(8 * values, 3)[:2], 8 * chance[:2])
+
+
 def test_the_random_control_is_the_same_in_every_batch(rows):
     e = xai.explain(linear, rows, "exact_shapley", removal=ZERO)
     whole, small = (
@@ -424,6 +452,8 @@ def test_frames_ranks_and_the_front(rows, two):
     frame = metrics.evaluate(bent, rows, two).to_frame()
     assert set(frame["explanation"]) >= {"shapley", "random"}
     assert (frame["low"] <= frame["mean"]).all() and frame["removal"].str.len().max() > 0
+    chance = {"shapley (flipped)", "occlusion (flipped)", "random"}
+    assert {*frame["explanation"][frame["control"]]} == chance
     samples = metrics.evaluate(bent, rows, two, ["deletion"]).per_sample()
     assert len(samples) == 12 * 5
 
@@ -699,6 +729,8 @@ def test_methods_that_are_none_are_refused_before_any_explains(rows, counting):
     for methods in (["shapley", "shapely"], {"a": "shapley", "b": {"method": "shapely"}}):
         with pytest.raises(ValueError, match="'shapely'; did you mean 'shapley'"):
             xai.compare(f, rows, methods, ["deletion"], data=rows)
+    with pytest.raises(ValueError, match="'abpc' is asked for twice: pass metrics as a dict"):
+        xai.compare(f, rows, ["shapley"], ["abpc", ("abpc", {"steps": 3})], data=rows)
     with pytest.raises(ValueError, match=r"methods\['b'\] names no method="):
         xai.compare(f, rows, {"a": "shapley", "b": {"budget": 9}}, ["deletion"], data=rows)
     assert f.rows == 0
@@ -816,6 +848,15 @@ def test_meta_check_finds_a_metric_that_tells_nothing(rows, two):
     assert drawn.seed_spread["shapley"] > 0
     moved = metrics.meta_check(bent, rows, two, "max_sensitivity")
     assert np.isnan(moved.above_flipped["shapley"])
+
+
+def test_rows_without_a_score_are_told_from_no_chance(rows):
+    """One feature alone is simpler than any random attribution; a row of zeros is neither."""
+    one = np.where(np.arange(4) == 1, 1.0, 0.0) * np.ones_like(rows)
+    one[3] = 0
+    check = metrics.meta_check(bent, rows, {"one": one, "none": 0 * one}, "sparseness")
+    assert check.above_chance["one"] == 1
+    assert np.isnan(check.above_chance["none"])
 
 
 def test_every_surrogate_of_a_linear_model_is_perfect(rows):
@@ -966,6 +1007,9 @@ def test_the_sensitivity_of_each_method_is_asked_for(rows, counting):
     held = {"held": dataclasses.replace(made["banzhaf"], recipe=None)}
     alone = xai.choose(bent, rows, data=rows, explanations=held, copies=2)
     assert np.isnan(alone.sensitivity["held"])
+    still = np.where(np.arange(4) == 2, 0.5, rows)  # a column without any spread
+    one = xai.choose(bent, rows, data=still, explanations=made, copies=2)
+    assert one.sensitivity["banzhaf"] > 0
 
 
 def test_explanations_are_chosen_among_by_their_own_output(rows):

@@ -583,6 +583,16 @@ def test_attributions_are_judged_by_the_way_features_were_moved(rows, step, play
     assert_array_equal(some.signs, found.signs[:, [1]])
 
 
+@pytest.mark.parametrize("step", [0.1, -0.1])
+def test_windows_that_overlap_go_one_way(step):
+    images, windows = np.ones((2, 6, 5, 1)), xai.players.Windows(2, 1)
+    found = tasks.recourse(lambda x: x.sum(axis=(1, 2, 3)), images, step=step, players=windows)
+    assert (found.holds == (step > 0)).all() and (found.signs == np.sign(step)).all()
+    verdict = tasks.judge(found, np.ones(found.holds.shape))
+    told = verdict.sensitivity if step > 0 else verdict.specificity
+    assert told == 1
+
+
 def test_one_row_may_be_told_as_a_line(rows):
     found = tasks.recourse(curved, rows[:1], step=0.2)
     for line in (found.holds[0], found.holds[0].astype(float)):
@@ -709,6 +719,7 @@ def test_students_are_shown_one_number_for_each_player_and_stay_unfitted(lesson)
     class Student(DummyClassifier):
         def fit(self, X, y):
             seen.append(X)
+            assert_array_equal(y, opposite(X).argmax(axis=1))  # what the model predicts
             return super().fit(X, y)
 
     student, mimic = Student(), KNeighborsRegressor(3)
@@ -717,6 +728,8 @@ def test_students_are_shown_one_number_for_each_player_and_stay_unfitted(lesson)
             opposite, x[:20], e, shown=shown, folds=2, student=student, mimic=mimic
         )
     assert {X.shape[1] for X in seen} == {3, 3 + 2}
+    with pytest.raises(ValueError, match="rows"):
+        metrics.simulatability(opposite, x[:20], e[range(19)])
     assert "n_features_in_" not in vars(mimic) and "classes_" not in vars(student)
 
 
@@ -777,6 +790,9 @@ def test_students_may_be_swapped_and_lessons_refused(lesson):
     with pytest.raises(TypeError, match="needs x of numbers"):
         metrics.simulatability(lambda z: np.c_[z[:, 0] == "a", z[:, 0] == "b"] * 1.0, words,
                                np.ones((8, 2)), folds=2)  # fmt: skip
+    for wrong in (1, 2.5):
+        with pytest.raises(ValueError, match=f"folds={wrong}: expected an integer of at least 2"):
+            metrics.simulatability(opposite, x, e, folds=wrong)
     with pytest.raises(ValueError, match="two rows a fold"):
         metrics.simulatability(opposite, x[:6], e[range(6)])
     gone = np.where(np.arange(300)[:, None] == 7, np.nan, x)
