@@ -362,6 +362,32 @@ def test_units_of_a_layer_are_moved():
         assert_array_equal(found.holds, np.tile(up == (np.broadcast_to(step, 5) > 0), (4, 1)))
 
 
+@pytest.mark.parametrize("kind", ["array", "frame", "tensor"])
+def test_steps_that_xs_dtype_cannot_tell_from_none_are_refused(kind):
+    """Where nothing moves nothing rises, however surely it would."""
+    x = np.array([[1.0, 1.0, 1.0], [1.0, 1e8, 1.0]], np.float32)
+    given = {
+        "array": lambda: x,
+        "frame": lambda: pytest.importorskip("pandas").DataFrame(x),
+        "tensor": lambda: pytest.importorskip("torch").as_tensor(x),
+    }[kind]()
+    rows = []
+
+    def model(z):
+        rows.append(z)
+        return np.asarray(z, np.float64).sum(axis=1)
+
+    for players, asked in ((None, [1]), (None, None), ([[0], [1], [2]], None)):
+        with pytest.raises(ValueError, match=r"step=0\.5: row 1 \(0-based\) does not move"):
+            tasks.recourse(model, given, step=0.5, players=players, features=asked)
+    assert sum(map(len, rows)) == 3 * 2  # x alone, before anything is moved
+    for options in ({"features": [0, 2]}, {"players": [[0, 1], [2]]}, {"step": [0.5, 0.0, 0.5]}):
+        found = tasks.recourse(model, given, **{"step": 0.5} | options)
+        assert_array_equal(found.holds, found.signs > 0)
+    wide = tasks.recourse(model, x.astype(np.float64), step=0.5)
+    assert wide.holds.all()
+
+
 def test_tensors_of_half_precision_are_moved():
     torch = pytest.importorskip("torch")
     module = torch.nn.Linear(2, 1).bfloat16()
