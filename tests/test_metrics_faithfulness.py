@@ -284,6 +284,13 @@ def test_road_of_affine_images():
     assert score.removal.startswith("Inpaint")
 
 
+@pytest.mark.parametrize(("fall", "rises"), [(1e-4, 1.0), (1e-2, 0.0)])
+def test_a_fall_is_rounding_beside_the_largest_value_of_the_curve(fall, rises):
+    w = np.array([-fall, 1e6])
+    score = metrics.monotonicity(lambda x: x @ w, np.ones((1, 2)), w[None], removal="baseline")
+    assert score.values == [rises]
+
+
 def test_road_is_half_the_mean_gap_within_the_curves(rows):
     """Of a linear model: what is not removed of the one end is removed of the other."""
     a = W * rows

@@ -376,6 +376,9 @@ def test_chance_is_as_large_beside_places_that_a_row_does_not_have():
     assert_array_equal(np.isnan(chance), np.isnan(values))
     assert (np.abs(chance[:2]) <= [[3.0], [2.0]])[~np.isnan(values[:2])].all()
     assert_array_equal(random_like(8 * values, 3)[:2], 8 * chance[:2])
+    assert (chance[2, :2] != 0).all()  # in no unit where nothing is attributed
+    one = np.abs(random_like(np.eye(1, 99) * 100, 0))
+    assert 90 < one.max() <= 100 and 40 < one.mean() < 60
 
 
 def test_the_random_control_is_the_same_in_every_batch(rows):
@@ -838,14 +841,22 @@ def test_meta_check_finds_a_metric_that_tells_nothing(rows, two):
     assert good.seed_spread["true"] == 0
     assert 0.5 < next(iter(good.agreement.values())) <= 1
     assert "better than a random attribution" in repr(good)
+    ((pair, r),) = good.agreement.items()
+    assert f"ranks under {pair[0]} and {pair[1]} agree by {r:.2f}" in repr(good)
     constant = lambda x: np.ones(len(x))  # noqa: E731
     blind = metrics.meta_check(constant, rows, {"a": rows}, "deletion", removal=ZERO)
     assert blind.above_chance["a"] == 0.5
     blind = metrics.meta_check(constant, rows, {"a": rows}, "mu_fidelity", removals=removals)
     assert np.isnan([blind.above_chance["a"], blind.seed_spread["a"]]).all()
     few = ("faithfulness_correlation", {"samples": 3, "subset_size": 2})
-    drawn = metrics.meta_check(bent, rows, two, few)
-    assert drawn.seed_spread["shapley"] > 0
+    for seed in (0, 5):
+        drawn = metrics.meta_check(bent, rows, two, few, seed=seed)
+        means = [
+            metrics.faithfulness_correlation(bent, rows, two["shapley"], seed=s, **few[1]).mean()
+            for s in range(seed, seed + 3)
+        ]
+        assert drawn.seed_spread["shapley"] == pytest.approx(np.std(means, ddof=1))
+        assert drawn.seed_spread["shapley"] > 0
     moved = metrics.meta_check(bent, rows, two, "max_sensitivity")
     assert np.isnan(moved.above_flipped["shapley"])
 

@@ -466,6 +466,15 @@ def test_a_radius_that_xs_dtype_cannot_tell_from_none_is_refused(name):
     assert np.isfinite(getattr(metrics, name)(*wide, explain=twice).values).all()
 
 
+def test_copies_that_stay_beside_others_that_move_have_no_slope():
+    """Of a column alone, near 10000, where single precision tells 0.001 from none half the time."""
+    x = np.full((1, 1), 1e4, np.float32)
+    args = (squares, x, twice(None, x, None))
+    given = {"radius": 1e-3, "samples": 40, "explain": twice}
+    assert_allclose(metrics.local_lipschitz(*args, **given).values, 2)
+    assert 0 < metrics.avg_sensitivity(*args, **given).values < 1e-7
+
+
 @pytest.mark.filterwarnings("ignore:overflow")
 def test_a_slope_that_doubles_do_not_hold_is_infinite():
     x = np.ones((1, 2))

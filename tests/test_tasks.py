@@ -69,14 +69,21 @@ def test_intervals_hold_the_truth_often_enough_for_every_n(p):
 
 def test_no_trials_say_nothing():
     assert_array_equal(clopper_pearson(0, 0), (0.0, 1.0))
-    with pytest.raises(ValueError, match="hits must lie"):
-        clopper_pearson(3, 2)
+    for hits in (3, -1, [1, 3], [-1, 1]):
+        with pytest.raises(ValueError, match="hits must lie"):
+            clopper_pearson(hits, 2)
+    for confidence in (0, 1, 1.5):
+        with pytest.raises(ValueError, match=f"confidence={confidence}"):
+            clopper_pearson(1, 2, confidence)
 
 
 @pytest.mark.parametrize(("p", "miss"), [(0.05, 0.05), (0.2, 0.01), (0.001, 0.5), (0.25, 0.421875)])
 def test_least_samples_are_the_least(p, miss):
     n = tasks.least_samples(p, miss)
     assert (1 - p) ** n <= miss < (1 - p) ** (n - 1)
+    for wrong in ((p, 0), (p, 1), (0, miss), (1, miss)):
+        with pytest.raises(ValueError, match="expected probabilities within"):
+            tasks.least_samples(*wrong)
 
 
 # --------------------------------------------------------------------------------------- recourse
