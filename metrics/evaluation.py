@@ -241,8 +241,8 @@ def scene_of_all(model: Any, x: Any, named: dict[str, Any], common: dict[str, An
 
 
 def _same(a: Any, b: Any) -> bool:
-    if isinstance(a, np.ndarray) or isinstance(b, np.ndarray):
-        return isinstance(a, np.ndarray) and isinstance(b, np.ndarray) and np.array_equal(a, b)
+    if isinstance(a, np.ndarray) and isinstance(b, np.ndarray):
+        return np.array_equal(a, b)
     return bool(repr(a) == repr(b))
 
 

@@ -16,7 +16,7 @@ from xai.inputs import Block, Inputs, is_tensor, is_whole, on_host
 from xai.metrics import checks
 from xai.metrics.case import Scene
 from xai.metrics.paths import one_gone
-from xai.metrics.perturb import by_element
+from xai.metrics.perturb import by_element, refuse_still
 from xai.metrics.proportions import clopper_pearson
 from xai.metrics.score import Floats
 from xai.players import column_index
@@ -149,7 +149,7 @@ class Moved(Removal):
             for column, far in given.items():
                 step[column_index(column, names)] = far if checks.is_number(far) else np.nan
         else:
-            step = by_element(given, shape)
+            step = np.array(by_element(given, shape))
         if not np.isfinite(step).all() or (step == 0).all():
             raise ValueError(f"step={self.step!r}: expected a number other than 0, or one a column")
         if len(inputs.categorical) and (inputs.categorical & (step != 0)).any():
@@ -163,14 +163,29 @@ class Moved(Removal):
 
 def directions(scene: Scene, step: Floats) -> Floats:
     """1 where the steps (*shape) of a player's elements go up together, −1 where down, (n, d)."""
+    return np.sign(_by_player(scene, step[None]))
+
+
+def refuse_lost(scene: Scene, moved: Moved, players: Indices) -> None:
+    """Refuse steps of which a row's dtype has nothing left for one of these players."""
+    own = scene.setting.inputs.block
+    step = moved.by_element(scene.setting.inputs)
+    before, after = (np.asarray(on_host(block)) for block in (own, own + _like(own, step)))
+    asked, left = (_by_player(scene, some) for some in (step[None] != 0, before != after))
+    refuse_still(((asked > 0) & (left == 0))[:, players].any(axis=1), f"step={moved.step!r}")
+
+
+def _by_player(scene: Scene, numbers: NDArray[Any]) -> Floats:
+    """Numbers of elements (n or 1, *shape) summed over each player's, (n, d)."""
     setting = scene.setting
     players, d = setting.partition, int(setting.partition.counts.max())
     if players.overlap is not None or players.atlas is not None:  # no element is of one alone
-        return np.full((scene.n, d), np.sign(step.sum()))
-    n = len(players.owner)  # one for all rows, or one for each; channels go together
-    owner = np.broadcast_to(players.owner, (n, *step.shape)).reshape(n, -1)
-    sums = [np.bincount(own[own >= 0], step.ravel()[own >= 0], d) for own in owner]
-    return np.broadcast_to(np.sign(sums), (scene.n, d))
+        return np.broadcast_to(numbers.reshape(len(numbers), -1).sum(axis=1)[:, None], (scene.n, d))
+    # one for all rows, or one for each; of pixels, for all channels
+    m, shape = max(len(players.owner), len(numbers)), numbers.shape[1:]
+    owner, each = (np.broadcast_to(a, (m, *shape)).reshape(m, -1) for a in (players.owner, numbers))
+    sums = [np.bincount(o[o >= 0], e[o >= 0], d) for o, e in zip(owner, each, strict=True)]
+    return np.broadcast_to(sums, (scene.n, d))
 
 
 def _like(x: Block, array: NDArray[Any]) -> Block:

@@ -142,7 +142,7 @@ def _over_neighbours(
         near[start : start + step] = np.sqrt((gap**2).sum(axis=2)) <= radius
     own = scene.seen.outputs
     other = outputs(rows.decode(rows.block), scene, of="among")
-    if scene.seen.model.classifies and own.shape[1] > 1:
+    if scene.seen.model.classifies:
         near &= own.argmax(axis=1)[:, None] == other.argmax(axis=1)
     row, place = np.nonzero(near)
     out = np.full(n, np.nan)

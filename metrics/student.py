@@ -146,7 +146,7 @@ class _Lesson:
             seen, to_come = a[learnt], a[asked]
             if not self.always:  # learn from explanations as good as those there will be
                 to_come = clone(self.mimic).fit(before, seen).predict(after)
-                seen = cross_val_predict(clone(self.mimic), before, seen, cv=self.folds)
+                seen = cross_val_predict(self.mimic, before, seen, cv=self.folds)
             before, after = np.c_[before, seen], np.c_[after, to_come]
         if (y[learnt] == y[learnt[0]]).all():  # what is always the same needs no learning
             return np.full(len(asked), y[learnt[0]])

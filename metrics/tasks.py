@@ -30,6 +30,7 @@ from xai.metrics.findings import (
     chosen,
     directions,
     found,
+    refuse_lost,
 )
 from xai.metrics.proportions import clopper_pearson, least_samples
 from xai.targets import Target
@@ -98,6 +99,7 @@ def recourse(
         seed=seed, progress=progress,
     )  # fmt: skip
     with scene, scene.bar.of("recourse"):
+        refuse_lost(scene, moved, chosen(scene, features))
         change, drawn = changes(scene, features, samples)
         finding = found("recourse", scene, change, drawn, confidence, features)
         signs = directions(scene, moved.by_element(scene.setting.inputs))

@@ -360,6 +360,7 @@ def test_ava_weights_scales_and_frames(rows, data):
         xai.aggregate(h, "ava", query=query, k=3).values,
         xai.aggregate(e, "ava", query=rows, k=3).values,
     )
+    assert xai.aggregate(e, "ava", query=rows[0], k=3).data.shape == (1, 4)
     assert_allclose(
         xai.aggregate(e, "ava", query=rows[0], k=3).values,
         xai.aggregate(e, "ava", query=rows[:1].tolist(), k=3).values,
@@ -414,6 +415,7 @@ def test_columns_of_a_query_are_told_by_name(rows, data):
         out = xai.aggregate(e, "ava", query=given, k=3)
         assert_array_equal(out.values, want.values)
         assert_array_equal(np.asarray(out.data), rows[:1])  # beside the names of its columns
+        assert list(out.data) == list("abcd")
     with pytest.raises(ValueError, match=r"query lacks \['c'\], by the columns"):
         xai.aggregate(e, "ava", query=turned.iloc[0][:3], k=3)
 

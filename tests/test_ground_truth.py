@@ -310,6 +310,7 @@ def test_pairwise_agreement_is_that_of_a_loop(rows):
     assert_allclose(agree("pairwise_rank_agreement", a, g), expected)
     near = a * (1 + 1e-15 * np.random.default_rng(1).integers(-1, 2, a.shape))
     assert_allclose(agree("pairwise_rank_agreement", near, g), expected)
+    assert_allclose(agree("pairwise_rank_agreement", g, near), expected)
 
 
 @pytest.mark.parametrize("name", [*AGREE, *PAIRS])

@@ -13,7 +13,7 @@ from xai.kernels import odd_process, pairs
 from xai.kernels.compose import compose_owned, compose_table
 from xai.kernels.order import places
 from xai.known import Known, keys_along, keys_of
-from xai.metrics.numerics import average_ranks
+from xai.metrics.numerics import average_ranks, levels, pearson
 from xai.metrics.paths import ranks
 from xai.removal.base import Context
 from xai.summary.process import odd_kernel
@@ -430,6 +430,38 @@ def test_places_are_those_of_a_stable_descending_sort(d):
         out = np.empty((80, d), np.int32)
         form(a, out)
         np.testing.assert_array_equal(out, expected)
+
+
+@pytest.mark.parametrize("scale", [1e-250, 1.0, 1e250])
+def test_correlations_are_numpys_of_numbers_of_any_size(scale):
+    rng = np.random.default_rng(0)
+    a, b = rng.normal(size=(2, 30, 5)) + rng.normal(size=(2, 30, 1)) * 9
+    expected = [np.corrcoef(x, y)[0, 1] for x, y in zip(a, b, strict=True)]
+    np.testing.assert_allclose(pearson(scale * a, b / scale), expected, rtol=1e-9)
+    np.testing.assert_allclose(pearson(scale * a, -3 * scale * a), -1)
+    alone = [pearson(scale * x, b[0]) for x in a]
+    np.testing.assert_array_equal(pearson(scale * a, b[0]), alone)
+    many = rng.normal(size=(2000, 3))
+    line = np.where(np.arange(2000)[:, None] % 2, 0.7, -0.7) * many + 0.3
+    assert (np.abs(pearson(many, line)) <= 1).all()  # rounding is cut off
+    wide = np.array([[0.25, 0.5, 1.0]]) * scale
+    for flat in (wide * 0, wide**0 * scale, scale + scale * 1e-13 * np.arange(3)[None]):
+        assert np.isnan(pearson(wide, flat)).all() and np.isnan(pearson(flat, wide)).all()
+    barely = scale + scale * 1e-11 * np.arange(3)[None]
+    for pair in ((barely, wide), (wide, barely)):
+        expected = np.corrcoef([0, 1, 2], [1, 2, 4])[0, 1]
+        np.testing.assert_allclose(pearson(*pair), expected, rtol=1e-4)
+
+
+def test_levels_are_dense_ranks_but_for_rounding():
+    rng = np.random.default_rng(0)
+    a = rng.choice([-np.inf, -1.0, 0.0, 2.0, np.inf], size=(6, 40))
+    a[:, 0], a[:, 1] = 0, -1e-200  # all alike
+    expected = rankdata(a, "dense", axis=0) - 1
+    near = a * (1 + 1e-15 * rng.choice([0, 1], size=a.shape))
+    for given in (a, near, 1e200 * a):
+        np.testing.assert_array_equal(levels(given), expected)
+    np.testing.assert_array_equal(levels(np.array([1.0, 2.0, 9.0]), np.array(2e12)), [0, 0, 1])
 
 
 def test_average_ranks_are_scipys_but_for_rounding_and_what_is_not_finite():

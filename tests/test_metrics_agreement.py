@@ -353,6 +353,13 @@ def test_monotonicity_correlation_of_squares(rows, a):
     assert_allclose(score.values, slow)
 
 
+def test_single_players_are_removed_one_by_one_however_many_they_are():
+    w = np.random.default_rng(0).normal(size=1100)
+    x, a = np.ones((2, 1100)), np.stack([w, np.cos(np.arange(1100))])
+    score = metrics.faithfulness_estimate(lambda z: z @ w, x, a, removal="baseline")
+    assert_allclose(score.values, [1, pearsonr(a[1], w).statistic])
+
+
 def test_small_effects_have_ranks_beside_a_large_one():
     """Their squares would be equal but for rounding, beside the square of the large one."""
     w = np.array([1.0, 1e-7, 3e-7, 2e-7])

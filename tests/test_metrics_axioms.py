@@ -7,7 +7,7 @@ import pytest
 from numpy.testing import assert_allclose
 from sklearn.ensemble import VotingClassifier
 from sklearn.naive_bayes import GaussianNB
-from sklearn.svm import SVC
+from sklearn.svm import SVC, LinearSVC
 from sklearn.tree import DecisionTreeClassifier
 
 import xai
@@ -148,6 +148,10 @@ def test_a_background_is_shifted_wherever_it_was_given(rows, part):
         assert_allclose(metrics.input_invariance(product, rows, e).values, 0, atol=1e-12)
 
 
+def product3(x):
+    return np.asarray(x, np.float64).prod(axis=1)
+
+
 @pytest.mark.parametrize("dtype", ["uint8", "int64"])
 @pytest.mark.parametrize("shift", [1.0, 0.5])
 def test_rows_of_integers_are_shifted_as_floats(dtype, shift):
@@ -159,6 +163,10 @@ def test_rows_of_integers_are_shifted_as_floats(dtype, shift):
     for x in (torch.tensor([[1.0, 2, 3], [4, 250, 6]]), torch.tensor([[1, 2, 3], [4, 250, 6]])):
         e = xai.explain(net, x, "shapley", data=data)
         assert_allclose(metrics.input_invariance(net, x, e, shift=shift).values, 0, atol=1e-4)
+    rows, background = x.numpy(), data.numpy()
+    e = xai.explain(product3, rows, "shapley", data=background)
+    score = metrics.input_invariance(product3, rows, e, shift=shift)
+    assert_allclose(score.values, 0, atol=1e-9)
 
 
 def test_sampled_contexts_find_symmetric_players():
@@ -172,6 +180,8 @@ def test_sampled_contexts_find_symmetric_players():
     assert pairs > 0
     e = xai.explain(f, x, "exact_shapley", removal=ZERO)
     assert_allclose(metrics.symmetry_gap(f, x, e, samples=200).values, 0, atol=1e-9)
+    below = metrics.symmetry_gap(lambda z: -f(z), x, -a, removal=ZERO)
+    assert_allclose(below.values, score.values)
     with pytest.raises(ValueError, match="Patches"):
         metrics.symmetry_gap(
             lambda z: z[:, 0], np.ones((1, 5000)), np.ones((1, 5000)), removal=ZERO
@@ -224,6 +234,18 @@ def test_classifiers_are_shifted_and_mixed_with_their_labels(labels, kind):
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
+@pytest.mark.parametrize("classes", [2, 3])
+def test_scores_of_classes_are_mixed_and_shifted_as_outputs(classes):
+    """A decision function has one number for both of two: −s, and s."""
+    X = np.random.default_rng(0).normal(size=(40, 4))
+    y = np.argsort(np.argsort(X[:, 0] + X[:, 1])) * classes // 40
+    model, x = LinearSVC().fit(X, y), X[:12]
+    e = xai.explain(model, x, "shapley", data=X)
+    assert {*e.target} == {*range(classes)}
+    assert_allclose(metrics.linearity_gap(model, x, e).values, 0, atol=1e-9)
+    assert_allclose(metrics.input_invariance(model, x, e).values, 0, atol=1e-9)
+
+
 def test_scripted_modules_are_shifted_and_mixed_and_may_be_parts_of_others():
     torch = pytest.importorskip("torch")
     torch.manual_seed(0)
@@ -250,6 +272,17 @@ def test_models_of_texts_are_mixed_too(kind):
     score = metrics.linearity_gap(f, kind(texts), e)
     assert_allclose(score.values, 0, atol=1e-12)
     assert metrics.linearity_gap(f.predict_proba, texts, e).undefined == 0
+
+
+@pytest.mark.parametrize(
+    ("name", "option"),
+    [("effective_complexity", {"share": s}) for s in (0, -0.5, 1.5)]
+    + [("input_invariance", {"shift": [1.0, np.nan, 1.0, 1.0]})],
+)
+def test_options_that_are_none_are_refused(name, option, rows):
+    ((key, _),) = option.items()
+    with pytest.raises(ValueError, match=f"{key}=.*expected a"):
+        getattr(metrics, name)(product, rows, rows, **option)
 
 
 def test_simplicity_of_uniform_and_of_one_feature():

@@ -284,6 +284,26 @@ def test_road_of_affine_images():
     assert score.removal.startswith("Inpaint")
 
 
+@pytest.mark.parametrize(("fall", "rises"), [(1e-4, 1.0), (1e-2, 0.0)])
+def test_a_fall_is_rounding_beside_the_largest_value_of_the_curve(fall, rises):
+    w = np.array([-fall, 1e6])
+    score = metrics.monotonicity(lambda x: x @ w, np.ones((1, 2)), w[None], removal="baseline")
+    assert score.values == [rises]
+
+
+def test_road_is_half_the_mean_gap_within_the_curves(rows):
+    """Of a linear model: what is not removed of the one end is removed of the other."""
+    a = W * rows
+    score = metrics.road(linear, rows, a, removal="baseline")
+    most, least = (np.cumsum(np.sort(s * a, axis=1), axis=1)[:, :-1] * s for s in (-1, 1))
+    assert_allclose(score.values, (most - least).mean(axis=1) / 2)
+    curves = metrics.abpc(linear, rows, a, removal="baseline").info
+    for end in ("most", "least"):
+        assert_allclose(score.info[end], curves[end][:, 1:-1])
+    whole = metrics.road(linear, rows, a, removal="baseline", steps=1)  # with nothing in between
+    assert_allclose(whole.info["most"], np.full((6, 1), 4.0))
+
+
 def test_road_of_constant_images_changes_nothing_anywhere():
     """Even at the border, and with a side that nothing divides."""
     weights = np.random.default_rng(0).normal(size=(7, 11, 1))

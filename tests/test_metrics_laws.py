@@ -557,7 +557,10 @@ def test_explain_is_a_function_and_gives_numbers(rows):
         metrics.max_sensitivity(model, rows, rows, explain=lambda model, x, target: x * np.nan)
 
 
-@pytest.mark.parametrize("radius", [0, -1.0, np.nan, np.inf, "a", [1.0, 2.0, 3.0]])
+@pytest.mark.parametrize(
+    "radius",
+    [0, -1.0, np.nan, np.inf, "a", [1.0, 2.0, 3.0], [1, 1, np.nan, 1, 1], [1, 1, -1, 1, 1]],
+)
 @pytest.mark.parametrize("name", [n for n in FLAT if "radius" in getattr(metrics, n).options])
 def test_a_radius_is_a_positive_number(name, radius, rows, attribution):
     with pytest.raises(ValueError, match=r"radius=.*expected a positive number"):

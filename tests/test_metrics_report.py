@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import re
 
 import numpy as np
@@ -10,6 +11,7 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy.sparse import csr_matrix
 from scipy.stats import spearmanr
+from scipy.stats import t as student
 from sklearn.linear_model import LogisticRegression
 
 import xai
@@ -63,6 +65,23 @@ def test_scores_are_those_of_the_metrics_alone(rows, two):
         report["deletoin", "shapley"]
 
 
+def test_a_seed_is_that_of_all_metrics_and_controls(rows, two):
+    by = {"samples": 5, "subset_size": 2}
+    reports = {
+        seed: metrics.evaluate(bent, rows, two, [("mu_fidelity", by)], seed=seed) for seed in (0, 7)
+    }
+    for seed, report in reports.items():
+        alone = metrics.mu_fidelity(bent, rows, two["shapley"], seed=seed, **by)
+        assert_array_equal(report["mu_fidelity", "shapley"].values, alone.values)
+        chance = metrics.mu_fidelity(
+            bent, rows, random_like(two["shapley"].values, seed), removal=ZERO, seed=seed, **by
+        )
+        assert_array_equal(report["mu_fidelity", "random"].values, chance.values)
+        assert report.seed == seed
+    values = [report["mu_fidelity", "shapley"].values for report in reports.values()]
+    assert (values[0] != values[1]).any()
+
+
 @pytest.mark.parametrize("controls", [True, False])
 def test_a_misspelt_name_is_not_taken_for_one_without_a_control(rows, two, controls):
     report = metrics.evaluate(bent, rows, two, ["deletion"], controls=controls)
@@ -92,6 +111,9 @@ def test_each_metric_states_its_own_removal_and_output(rows, two):
         assert bool(report[name, "occlusion"].output) == bool(score)
     said = (f"removal: {removals['deletion']}; {removals['road']}", "output: Prediction(")
     assert all(words in repr(report) for words in said)
+    alone = report["deletion", "occlusion"]
+    assert f"removal={alone.removal}, output={alone.output}" in repr(alone)
+    assert "removal=" not in repr(report["complexity", "occlusion"])
     shared = metrics.evaluate(bent, rows, two, ["dummy_mass", "comprehensiveness"])
     assert {s.removal for s in shared.scores.values()} == {"Baseline(value=0.0)"}
 
@@ -359,6 +381,17 @@ def test_chance_is_as_large_as_the_explanation_in_every_unit_of_the_output(unit,
     assert checks[0].above_chance == checks[1].above_chance
 
 
+def test_chance_is_as_large_beside_places_that_a_row_does_not_have():
+    values = np.array([[3.0, -1.0, np.nan], [0.5, 2.0, 1.0], [0.0, 0.0, np.nan]])
+    chance = random_like(values, 3)
+    assert_array_equal(np.isnan(chance), np.isnan(values))
+    assert (np.abs(chance[:2]) <= [[3.0], [2.0]])[~np.isnan(values[:2])].all()
+    assert_array_equal(random_like(8 * values, 3)[:2], 8 * chance[:2])
+    assert (chance[2, :2] != 0).all()  # in no unit where nothing is attributed
+    one = np.abs(random_like(np.eye(1, 99) * 100, 0))
+    assert 90 < one.max() <= 100 and 40 < one.mean() < 60
+
+
 def test_the_random_control_is_the_same_in_every_batch(rows):
     e = xai.explain(linear, rows, "exact_shapley", removal=ZERO)
     whole, small = (
@@ -405,6 +438,17 @@ def test_intervals_of_few_rows_cover_as_often_as_of_many(n):
     assert 0.925 < np.mean(covered) < 0.975
 
 
+@pytest.mark.parametrize("n", [10, 20])
+def test_intervals_reach_as_far_as_students(n):
+    """Of normal numbers, on average; without the n − 1 of the variance they would be too wide."""
+    draws, ratios = np.random.default_rng(n).normal(size=(200, n)), []
+    for values in draws:
+        score = metrics.Score(values, "abpc", "higher", "")
+        low, high = metrics.Report({("abpc", "a"): score}, ("abpc",), ("a",)).interval("abpc", "a")
+        ratios.append((high - low) / 2 / (values.std(ddof=1) / np.sqrt(n)))
+    assert 0.97 < np.mean(ratios) / student.ppf(0.975, n - 1) < 1.01
+
+
 def test_frames_ranks_and_the_front(rows, two):
     pytest.importorskip("pandas")
     good, bad = np.ones(12), np.zeros(12)
@@ -422,6 +466,8 @@ def test_frames_ranks_and_the_front(rows, two):
     frame = metrics.evaluate(bent, rows, two).to_frame()
     assert set(frame["explanation"]) >= {"shapley", "random"}
     assert (frame["low"] <= frame["mean"]).all() and frame["removal"].str.len().max() > 0
+    chance = {"shapley (flipped)", "occlusion (flipped)", "random"}
+    assert {*frame["explanation"][frame["control"]]} == chance
     samples = metrics.evaluate(bent, rows, two, ["deletion"]).per_sample()
     assert len(samples) == 12 * 5
 
@@ -480,6 +526,10 @@ def test_an_explanation_without_any_score_takes_no_ranks_from_others():
     beside = {("deletion", n): metrics.Score(v, "deletion", "lower", "") for n, v in apart.items()}
     report = metrics.Report(beside, ("deletion",), ("a", "c"))
     assert report.ranks()["deletion"] == {"a": 1.0, "c": 2.0}
+    assert report.pareto(["deletion"]) == ["a"]
+    fewer = {("deletion", n): metrics.Score(-v, "deletion", "lower", "") for n, v in apart.items()}
+    front = metrics.Report(fewer, ("deletion",), ("a", "c")).pareto(["deletion"])
+    assert front == ["c"]  # by the mean of the scores that there are
     alone = {key: score for key, score in scores.items() if key[1] == "b"}
     assert np.isnan(metrics.Report(alone, ("deletion",), ("b",)).ranks()["deletion"]["b"])
 
@@ -693,6 +743,8 @@ def test_methods_that_are_none_are_refused_before_any_explains(rows, counting):
     for methods in (["shapley", "shapely"], {"a": "shapley", "b": {"method": "shapely"}}):
         with pytest.raises(ValueError, match="'shapely'; did you mean 'shapley'"):
             xai.compare(f, rows, methods, ["deletion"], data=rows)
+    with pytest.raises(ValueError, match="'abpc' is asked for twice: pass metrics as a dict"):
+        xai.compare(f, rows, ["shapley"], ["abpc", ("abpc", {"steps": 3})], data=rows)
     with pytest.raises(ValueError, match=r"methods\['b'\] names no method="):
         xai.compare(f, rows, {"a": "shapley", "b": {"budget": 9}}, ["deletion"], data=rows)
     assert f.rows == 0
@@ -761,9 +813,9 @@ def test_counts_of_checks_and_choices_are_positive_integers(wrong, rows, countin
 
 def test_levels_are_shares(rows):
     report = metrics.evaluate(bent, rows, {"a": rows}, ["complexity"])
-    for ask in (report.interval, report.beats_random):
-        with pytest.raises(ValueError, match=r"level=95: expected a share such as 0\.95"):
-            ask("complexity", "a", level=95)
+    for ask, level in itertools.product((report.interval, report.beats_random), (0, 1, 95)):
+        with pytest.raises(ValueError, match=rf"level={level}: expected a share such as 0\.95"):
+            ask("complexity", "a", level=level)
 
 
 def test_explanations_must_be_of_the_same_class(cancer):
@@ -800,16 +852,33 @@ def test_meta_check_finds_a_metric_that_tells_nothing(rows, two):
     assert good.seed_spread["true"] == 0
     assert 0.5 < next(iter(good.agreement.values())) <= 1
     assert "better than a random attribution" in repr(good)
+    ((pair, r),) = good.agreement.items()
+    assert f"ranks under {pair[0]} and {pair[1]} agree by {r:.2f}" in repr(good)
     constant = lambda x: np.ones(len(x))  # noqa: E731
     blind = metrics.meta_check(constant, rows, {"a": rows}, "deletion", removal=ZERO)
     assert blind.above_chance["a"] == 0.5
     blind = metrics.meta_check(constant, rows, {"a": rows}, "mu_fidelity", removals=removals)
     assert np.isnan([blind.above_chance["a"], blind.seed_spread["a"]]).all()
     few = ("faithfulness_correlation", {"samples": 3, "subset_size": 2})
-    drawn = metrics.meta_check(bent, rows, two, few)
-    assert drawn.seed_spread["shapley"] > 0
+    for seed in (0, 5):
+        drawn = metrics.meta_check(bent, rows, two, few, seed=seed)
+        means = [
+            metrics.faithfulness_correlation(bent, rows, two["shapley"], seed=s, **few[1]).mean()
+            for s in range(seed, seed + 3)
+        ]
+        assert drawn.seed_spread["shapley"] == pytest.approx(np.std(means, ddof=1))
+        assert drawn.seed_spread["shapley"] > 0
     moved = metrics.meta_check(bent, rows, two, "max_sensitivity")
     assert np.isnan(moved.above_flipped["shapley"])
+
+
+def test_rows_without_a_score_are_told_from_no_chance(rows):
+    """One feature alone is simpler than any random attribution; a row of zeros is neither."""
+    one = np.where(np.arange(4) == 1, 1.0, 0.0) * np.ones_like(rows)
+    one[3] = 0
+    check = metrics.meta_check(bent, rows, {"one": one, "none": 0 * one}, "sparseness")
+    assert check.above_chance["one"] == 1
+    assert np.isnan(check.above_chance["none"])
 
 
 def test_every_surrogate_of_a_linear_model_is_perfect(rows):
@@ -957,6 +1026,12 @@ def test_the_sensitivity_of_each_method_is_asked_for(rows, counting):
     assert plain.sensitivity == {} and "sensitivity" not in repr(plain)
     still = xai.choose(bent, rows, data=rows[:1], explanations={"array": rows}, copies=2)
     assert np.isnan(still.sensitivity["array"]) and "sensitivity" in repr(still)
+    held = {"held": dataclasses.replace(made["banzhaf"], recipe=None)}
+    alone = xai.choose(bent, rows, data=rows, explanations=held, copies=2)
+    assert np.isnan(alone.sensitivity["held"])
+    still = np.where(np.arange(4) == 2, 0.5, rows)  # a column without any spread
+    one = xai.choose(bent, rows, data=still, explanations=made, copies=2)
+    assert one.sensitivity["banzhaf"] > 0
 
 
 def test_explanations_are_chosen_among_by_their_own_output(rows):

@@ -466,6 +466,15 @@ def test_a_radius_that_xs_dtype_cannot_tell_from_none_is_refused(name):
     assert np.isfinite(getattr(metrics, name)(*wide, explain=twice).values).all()
 
 
+def test_copies_that_stay_beside_others_that_move_have_no_slope():
+    """Of a column alone, near 10000, where single precision tells 0.001 from none half the time."""
+    x = np.full((1, 1), 1e4, np.float32)
+    args = (squares, x, twice(None, x, None))
+    given = {"radius": 1e-3, "samples": 40, "explain": twice}
+    assert_allclose(metrics.local_lipschitz(*args, **given).values, 2)
+    assert 0 < metrics.avg_sensitivity(*args, **given).values < 1e-7
+
+
 @pytest.mark.filterwarnings("ignore:overflow")
 def test_a_slope_that_doubles_do_not_hold_is_infinite():
     x = np.ones((1, 2))
@@ -658,6 +667,24 @@ def test_attacks_leave_categories_as_they_are(name):
     assert_array_equal(delta[:, 1], 0)
     if name == "distance_attack":
         assert_allclose(np.linalg.norm(delta, axis=1), 0.1)
+    torch = pytest.importorskip("torch")
+    torch.manual_seed(0)
+    net = torch.nn.Sequential(torch.nn.Linear(3, 5), torch.nn.Tanh(), torch.nn.Linear(5, 1))
+    net, rows = net.double(), torch.as_tensor(x)
+    e, given = xai.explain(net, rows, "gradient"), {"categorical": [1], "norm": "l2"}
+    delta = getattr(metrics, name)(net, rows, e, **given).info["delta"]
+    assert_array_equal(delta[:, 1], 0)
+    assert np.isfinite(delta).all() and (name == "top_k_attack" or (delta != 0).any())
+
+
+def test_neighbours_of_another_class_are_none():
+    """As near as any, and with an attribution as far as none."""
+    two = lambda x: np.stack([x[:, 0], -x[:, 0]], axis=1)  # noqa: E731
+    jumps = lambda model, x, target: np.where(x[:, :1] > 0, x, x + 100)  # noqa: E731
+    x, among = np.array([[0.05, 1.0]]), np.array([[-0.05, 1.0], [0.15, 1.0]])
+    for metric in (metrics.max_sensitivity, metrics.avg_sensitivity):
+        score = metric(two, x, x, among=among, radius=0.2, explain=jumps)
+        assert_allclose(score.values, 0.1)
 
 
 @pytest.mark.parametrize("name", ["distance_attack", "top_k_attack"])
@@ -821,6 +848,27 @@ def test_what_explains_again_is_what_is_differentiated_and_attacked():
     assert_allclose(bound.values, 0.3)
     assert not bound.info["differentiated"].any()
     assert_allclose(metrics.distance_attack(net, x, e, **given).values, 0.3)
+    e = xai.explain(net, x[:1], "gradient")
+    same = lambda model, rows, target: np.repeat(e.values, len(rows), axis=0)  # noqa: E731
+    assert metrics.worst_case_bound(net, x[:1], e).values > 0
+    assert_array_equal(metrics.worst_case_bound(net, x[:1], e, explain=same).values, 0)
+    assert_array_equal(metrics.distance_attack(net, x[:1], e, explain=same).values, 0)
+
+
+@pytest.mark.parametrize("name", ["max_sensitivity", "local_lipschitz", "worst_case_bound",
+                                  "distance_attack", "parameter_randomization"])  # fmt: skip
+@pytest.mark.parametrize("method", ["shapley", "gradient"])
+def test_modules_of_frames_are_explained_again_as_of_tensors(name, method):
+    pandas, torch = pytest.importorskip("pandas"), pytest.importorskip("torch")
+    torch.manual_seed(0)
+    net = torch.nn.Sequential(torch.nn.Linear(4, 3), torch.nn.Tanh(), torch.nn.Linear(3, 2))
+    net, x = net.double(), np.random.default_rng(0).normal(size=(3, 4))
+    scores = []
+    for rows in (pandas.DataFrame(x, columns=list("abcd")), torch.as_tensor(x)):
+        e = xai.explain(net, rows, method, **({"data": rows} if method == "shapley" else {}))
+        scores.append(getattr(metrics, name)(net, rows, e).values)
+    assert_allclose(*scores, rtol=1e-6)
+    assert (scores[0] != 0).any()
 
 
 def test_columns_that_cannot_move_leave_the_bound_as_it_is():

@@ -69,14 +69,21 @@ def test_intervals_hold_the_truth_often_enough_for_every_n(p):
 
 def test_no_trials_say_nothing():
     assert_array_equal(clopper_pearson(0, 0), (0.0, 1.0))
-    with pytest.raises(ValueError, match="hits must lie"):
-        clopper_pearson(3, 2)
+    for hits in (3, -1, [1, 3], [-1, 1]):
+        with pytest.raises(ValueError, match="hits must lie"):
+            clopper_pearson(hits, 2)
+    for confidence in (0, 1, 1.5):
+        with pytest.raises(ValueError, match=f"confidence={confidence}"):
+            clopper_pearson(1, 2, confidence)
 
 
 @pytest.mark.parametrize(("p", "miss"), [(0.05, 0.05), (0.2, 0.01), (0.001, 0.5), (0.25, 0.421875)])
 def test_least_samples_are_the_least(p, miss):
     n = tasks.least_samples(p, miss)
     assert (1 - p) ** n <= miss < (1 - p) ** (n - 1)
+    for wrong in ((p, 0), (p, 1), (0, miss), (1, miss)):
+        with pytest.raises(ValueError, match="expected probabilities within"):
+            tasks.least_samples(*wrong)
 
 
 # --------------------------------------------------------------------------------------- recourse
@@ -267,7 +274,7 @@ def test_counts_batches_seeds_and_inputs(task, rows):
     counted = Counter(curved)
     first = run(counted, rows, **wide, seed=4)
     assert counted.rows == 6 * (1 + 4 * 200)
-    assert first.evaluations == 1 + 4 * 200
+    assert first.evaluations == 1 + 4 * 200 and isinstance(first.evaluations, int)
     assert_array_equal(rows, before)
     for batch_size in (1, 7, 1000):
         other = run(curved, rows, **wide, seed=4, batch_size=batch_size)
@@ -375,6 +382,32 @@ def test_units_of_a_layer_are_moved():
     for step in (0.1, way):
         found = tasks.recourse(net, torch.randn(4, 3).double(), step=step, players=units)
         assert_array_equal(found.holds, np.tile(up == (np.broadcast_to(step, 5) > 0), (4, 1)))
+
+
+@pytest.mark.parametrize("kind", ["array", "frame", "tensor"])
+def test_steps_that_xs_dtype_cannot_tell_from_none_are_refused(kind):
+    """Where nothing moves nothing rises, however surely it would."""
+    x = np.array([[1.0, 1.0, 1.0], [1.0, 1e8, 1.0]], np.float32)
+    given = {
+        "array": lambda: x,
+        "frame": lambda: pytest.importorskip("pandas").DataFrame(x),
+        "tensor": lambda: pytest.importorskip("torch").as_tensor(x),
+    }[kind]()
+    rows = []
+
+    def model(z):
+        rows.append(z)
+        return np.asarray(z, np.float64).sum(axis=1)
+
+    for players, asked in ((None, [1]), (None, None), ([[0], [1], [2]], None)):
+        with pytest.raises(ValueError, match=r"step=0\.5: row 1 \(0-based\) does not move"):
+            tasks.recourse(model, given, step=0.5, players=players, features=asked)
+    assert sum(map(len, rows)) == 3 * 2  # x alone, before anything is moved
+    for options in ({"features": [0, 2]}, {"players": [[0, 1], [2]]}, {"step": [0.5, 0.0, 0.5]}):
+        found = tasks.recourse(model, given, **{"step": 0.5} | options)
+        assert_array_equal(found.holds, found.signs > 0)
+    wide = tasks.recourse(model, x.astype(np.float64), step=0.5)
+    assert wide.holds.all()
 
 
 def test_tensors_of_half_precision_are_moved():
@@ -598,6 +631,16 @@ def test_attributions_are_judged_by_the_way_features_were_moved(rows, step, play
     assert_array_equal(some.signs, found.signs[:, [1]])
 
 
+@pytest.mark.parametrize("step", [0.1, -0.1])
+def test_windows_that_overlap_go_one_way(step):
+    images, windows = np.ones((2, 6, 5, 1)), xai.players.Windows(2, 1)
+    found = tasks.recourse(lambda x: x.sum(axis=(1, 2, 3)), images, step=step, players=windows)
+    assert (found.holds == (step > 0)).all() and (found.signs == np.sign(step)).all()
+    verdict = tasks.judge(found, np.ones(found.holds.shape))
+    told = verdict.sensitivity if step > 0 else verdict.specificity
+    assert told == 1
+
+
 def test_one_row_may_be_told_as_a_line(rows):
     found = tasks.recourse(curved, rows[:1], step=0.2)
     for line in (found.holds[0], found.holds[0].astype(float)):
@@ -724,6 +767,7 @@ def test_students_are_shown_one_number_for_each_player_and_stay_unfitted(lesson)
     class Student(DummyClassifier):
         def fit(self, X, y):
             seen.append(X)
+            assert_array_equal(y, opposite(X).argmax(axis=1))  # what the model predicts
             return super().fit(X, y)
 
     student, mimic = Student(), KNeighborsRegressor(3)
@@ -732,6 +776,8 @@ def test_students_are_shown_one_number_for_each_player_and_stay_unfitted(lesson)
             opposite, x[:20], e, shown=shown, folds=2, student=student, mimic=mimic
         )
     assert {X.shape[1] for X in seen} == {3, 3 + 2}
+    with pytest.raises(ValueError, match="rows"):
+        metrics.simulatability(opposite, x[:20], e[range(19)])
     assert "n_features_in_" not in vars(mimic) and "classes_" not in vars(student)
 
 
@@ -792,6 +838,9 @@ def test_students_may_be_swapped_and_lessons_refused(lesson):
     with pytest.raises(TypeError, match="needs x of numbers"):
         metrics.simulatability(lambda z: np.c_[z[:, 0] == "a", z[:, 0] == "b"] * 1.0, words,
                                np.ones((8, 2)), folds=2)  # fmt: skip
+    for wrong in (1, 2.5):
+        with pytest.raises(ValueError, match=f"folds={wrong}: expected an integer of at least 2"):
+            metrics.simulatability(opposite, x, e, folds=wrong)
     with pytest.raises(ValueError, match="two rows a fold"):
         metrics.simulatability(opposite, x[:6], e[range(6)])
     gone = np.where(np.arange(300)[:, None] == 7, np.nan, x)
