@@ -292,6 +292,12 @@ def _owner(explanation: Explanation) -> NDArray[np.intp]:
     return owner[:, : max([1, *(len(words_of(text)) for text in texts)])]
 
 
+def has_places(explanation: Explanation) -> bool:
+    """Whether it has a map over x, which that of a layer's units without places has not."""
+    maps = explanation.activations is not None and explanation.channel_axis is not None
+    return maps or not explanation.layer
+
+
 def per_player(explanation: Any, setting: Setting) -> Floats:
     """Attributions (n, d) of the setting's players; NaN where a row has fewer.
 
@@ -316,7 +322,7 @@ def per_player(explanation: Any, setting: Setting) -> Floats:
                     f"{explanation.players}: leave players= out, or score one of these players"
                 )
             return _padded(flat, counts, d)
-        if explanation.layer and (explanation.activations is None or setting.axis is None):
+        if not has_places(explanation):
             raise ValueError(
                 f"{explanation.players} have no places in x, whose features are removed: pass "
                 f"players=xai.players.{explanation.players}"

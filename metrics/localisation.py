@@ -19,7 +19,7 @@ from scipy.special import gammaln
 from xai.explanation import Explanation
 from xai.inputs import on_host
 from xai.metrics import checks
-from xai.metrics.attributed import in_columns_of
+from xai.metrics.attributed import has_places, in_columns_of
 from xai.metrics.case import Case, Result, metric
 from xai.metrics.numerics import FLAT, average_ranks, ratio
 from xai.metrics.paths import Amount, amounts
@@ -276,12 +276,13 @@ def aligned(case: Case, mask: Any) -> tuple[Floats, Inside]:
 
 
 def _views(case: Case) -> Iterator[Floats]:
-    """The attributions as they are, over the input's shape, and without channels."""
+    """The attributions as they are, over the input's shape if at all, and without channels."""
     given, own = case.explanation, case.flat
     yield own.reshape(np.shape(given.values if isinstance(given, Explanation) else own))
     yield own[:, ~np.isnan(own).all(axis=0)]  # without places that only rows not among these have
-    yield case.map
-    yield from _without_channels(case)
+    if not isinstance(given, Explanation) or has_places(given):
+        yield case.map
+        yield from _without_channels(case)
 
 
 def _without_channels(case: Case) -> Iterator[Floats]:

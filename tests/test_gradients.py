@@ -750,6 +750,13 @@ def test_shapley_values_of_channels_are_any_other_games():
     np.testing.assert_allclose(m.values, w * (acts.mean(axis=(2, 3)) - rest), atol=1e-12)
 
 
+def test_a_variance_over_one_draw_needs_no_two_samples():
+    given = {"removal": Baseline(0), "target": 0}
+    with pytest.raises(ValueError, match="needs at least 2 model rows"):
+        xai.explain(convolutions(), IMAGES, "vargrad", budget=1, **given)
+    assert xai.explain(convolutions(), IMAGES, "vargrad", budget=2, **given).evaluations == 2
+
+
 @pytest.mark.parametrize("method", ["gradient", "gradient_x_input", "smoothgrad", "gradcam"])
 def test_what_finding_a_layer_costs_is_in_the_least_budget(method):
     def explained(budget):

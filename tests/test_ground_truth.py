@@ -171,6 +171,19 @@ def test_pooled_suppressor_mass_is_a_ratio_of_means(rows):
     assert float(score.info["pooled"]) == pytest.approx(pooled)
 
 
+@pytest.mark.parametrize("name", LOCAL)
+def test_units_without_places_in_x_are_masked_as_they_are(name):
+    torch = pytest.importorskip("torch")
+    torch.manual_seed(0)
+    net = torch.nn.Sequential(torch.nn.Linear(3, 4), torch.nn.Tanh(), torch.nn.Linear(4, 1))
+    players = xai.players.Units("1")
+    e = xai.explain(net, torch.rand(6, 3), "occlusion", players=players, removal="baseline")
+    mask = np.arange(24).reshape(6, 4) % 3 == 1
+    assert_array_equal(local(name, e, mask), local(name, e.values, mask))
+    with pytest.raises(ValueError, match=r"mask of shape \(9, 9\) does not fit"):
+        local(name, e, np.ones((9, 9)))
+
+
 def test_masks_of_images_come_in_every_shape():
     rng = np.random.default_rng(3)
     a = rng.normal(size=(3, 3, 8, 8))

@@ -152,7 +152,7 @@ class Gradient(Summary):
             room = ends + (rule.rows if isinstance(rule, Budget) else SAMPLES)
         if all_draws is not None and all_draws <= room - ends:
             return all_draws, True
-        needs("a gradient", ends + least, room)
+        needs("a gradient", ends + min(least, all_draws or least), room)
         count = room - ends
         return count - count % 2 if self.at == "path" else count, False
 
