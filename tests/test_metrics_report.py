@@ -1138,6 +1138,14 @@ def test_choosing_for_modules_of_frames_and_of_tensors_of_any_dtype(rows):
     assert xai.choose(net.bfloat16(), half[:3], data=half).recovery["shapley"] == pytest.approx(1)
 
 
+def test_choosing_draws_no_number_of_torchs_own(rows):
+    torch = pytest.importorskip("torch")
+    net, before = torch.nn.Linear(4, 1).double(), torch.random.get_rng_state()
+    choice = xai.choose(net, torch.as_tensor(rows[:3]), data=torch.as_tensor(rows))
+    assert torch.equal(torch.random.get_rng_state(), before)
+    assert choice.recovery["gradient_x_input"] == pytest.approx(1)
+
+
 def test_rows_with_gaps_are_not_moved(rows):
     f = lambda x: np.nan_to_num(np.asarray(x)) @ W  # noqa: E731
     gaps = rows.copy()
