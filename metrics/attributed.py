@@ -17,7 +17,7 @@ from xai.foreign import converted
 from xai.inputs import is_tensor, on_host
 from xai.methods import Method, find
 from xai.metrics.score import Floats
-from xai.players import Pixels
+from xai.players import Pixels, Units
 from xai.recipe import part_with_options
 from xai.setting import Setting
 from xai.targets import Label, Sole, one_index
@@ -245,6 +245,8 @@ def _alike(a: Any, b: Any) -> bool:
 
 def _own_players(explanation: Explanation) -> Any:
     """The explanation's players, for any batch of the same rows."""
+    if _of_units(explanation):
+        return Units(explanation.layer)
     if explanation.spans is not None or explanation.layer:  # overlapping windows; channels
         return Pixels()
     owner = _owner(explanation)
@@ -261,6 +263,12 @@ def _own_players(explanation: Explanation) -> Any:
     return first
 
 
+def _of_units(explanation: Explanation) -> bool:
+    """Whether it is of a layer's units that have no places in an image."""
+    placed = explanation.activations is not None and explanation.channel_axis is not None
+    return bool(explanation.layer) and not placed
+
+
 def _owner(explanation: Explanation) -> NDArray[np.intp]:
     """The player of each element; of some texts only, as wide as the longest of these."""
     owner, texts = explanation.element_players, explanation.data
@@ -274,7 +282,7 @@ def per_player(explanation: Any, setting: Setting) -> Floats:
 
     An attribution of other players is shared out evenly among their elements, and summed over
     the setting's players: what is attributed in all stays the same. Of windows that overlap, and
-    of a layer's channels, the map is scored.
+    of a layer's channels, the map is scored; of units without a map, the units.
     """
     n, shape = setting.inputs.n, setting.inputs.shape
     counts = setting.partition.counts
@@ -285,6 +293,9 @@ def per_player(explanation: Any, setting: Setting) -> Floats:
     if isinstance(explanation, Explanation):
         check_rows(explanation, n)
         flat = numbers_of(explanation).reshape(n, -1)
+        own = setting.cut is not None and setting.cut.name == explanation.layer
+        if own and _of_units(explanation):
+            return _padded(flat, counts, d)
         if explanation.spans is not None or explanation.layer:
             channels = 1 if setting.axis is None else shape[setting.axis - 1]
             return _summed(np.asarray(explanation.map()) / channels, owner, counts, d)

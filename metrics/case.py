@@ -151,20 +151,22 @@ class Scene:
 
     @cached_property
     def _setting(self) -> Setting:
-        return self._open(self.removal)
+        return self._open(self.removal, self.players)
 
     @cached_property
     def _seen(self) -> Setting:
-        return self._setting if "_setting" in vars(self) else self._open(_untouched)
+        if getattr(self.players, "layer", None) is not None:  # rows are x, no layer's activations
+            return self._open(_untouched, None)
+        return self._setting if "_setting" in vars(self) else self._open(_untouched, self.players)
 
-    def _open(self, removal: Any) -> Setting:
+    def _open(self, removal: Any, players: Any) -> Setting:
         if isinstance(self.behavior, Named):
             raise ValueError(
                 f"the explanation is of {self.behavior.name}, and holds no more of it than the "
                 "name (it was loaded, or aggregated): pass behavior="
             )
         opened = open_setting(
-            self.model, self.x, "shapley", y=self.y, data=self.data, players=self.players,
+            self.model, self.x, "shapley", y=self.y, data=self.data, players=players,
             target="predicted" if self.target is None else self.target,
             removal=removal, behavior=self.behavior, batch_size=self.batch_size,
             seed=self.seed, feature_names=self.feature_names,
