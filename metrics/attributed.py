@@ -17,7 +17,7 @@ from xai.foreign import converted
 from xai.inputs import amounts_of, is_tensor, on_host
 from xai.methods import Method, find
 from xai.metrics.score import Floats
-from xai.players import Pixels
+from xai.players import Pixels, Units
 from xai.recipe import part_with_options
 from xai.setting import Setting
 from xai.targets import Label, Sole, one_index
@@ -268,6 +268,8 @@ def _alike(a: Any, b: Any) -> bool:
 
 def _own_players(explanation: Explanation) -> Any:
     """The explanation's players, for any batch of the same rows."""
+    if not has_places(explanation):
+        return Units(explanation.layer)
     if explanation.spans is not None or explanation.layer:  # overlapping windows; channels
         return "elements" if explanation.channel_axis is None else Pixels()
     owner = _owner(explanation)

@@ -324,7 +324,9 @@ def _module(w: Any) -> Any:
     """The linear function as a torch module."""
     import torch
 
-    layer = torch.nn.Linear(len(w), 1, bias=False).double()
+    # without first weights, which torch's own generator would draw
+    layer = torch.nn.Linear(len(w), 1, bias=False, dtype=torch.float64, device="meta")
+    layer = layer.to_empty(device="cpu")
     with torch.no_grad():
         layer.weight[:] = torch.as_tensor(w)
     return torch.nn.Sequential(torch.nn.Flatten(), layer)

@@ -369,6 +369,34 @@ def test_neither_batch_size_nor_other_rows_change_a_score_of_a_module(name, rows
     assert_array_equal(x, rows)
 
 
+@pytest.mark.parametrize("name", [n for n in NAMES if not CASES[n].torch])
+def test_units_of_a_layer_are_the_players_of_what_follows_it(name, rows):
+    """What removes them is of the rest of the network; what moves rows moves x."""
+    torch = pytest.importorskip("torch")
+    torch.manual_seed(0)
+    net = torch.nn.Sequential(torch.nn.Linear(5, 4), torch.nn.Tanh(), torch.nn.Linear(4, 2))
+    net, x = net.double(), torch.as_tensor(rows.copy())
+    given = {"removal": Baseline(0.0), "target": np.arange(6) % 2}
+    e = xai.explain(net, x, "shapley", players=xai.players.Units("1"), **given)
+    metric, options = getattr(metrics, name), dict(CASES[name].options)
+    moves = "explain" in metric.options
+    if "among" in options:
+        options["among"] = x.numpy()[::-1].copy() + 1
+    score = metric(net, x, e, **options)
+    if moves:
+        again = lambda model, z, target: xai.explain(  # noqa: E731
+            model, z, "shapley", players=xai.players.Units("1"), **(given | {"target": target})
+        )
+        want = metric(net, x, e.values, target=e.target, explain=again, **options)
+    else:
+        with torch.no_grad():
+            hidden = net[:2](x)
+        want = metric(net[2:], hidden, e.values, **given, **options)
+    assert_allclose(score.values, want.values, rtol=1e-6, atol=1e-12)
+    if moves and name not in ("random_logit", "linearity_gap"):
+        assert (np.nan_to_num(score.values) != 0).any()
+
+
 @pytest.mark.parametrize("name", ["dummy_mass", "monotonicity", "monotonicity_correlation"])
 def test_single_precision_is_no_effect(name):
     """Columns without weight, of which a batch of another size has other last digits."""

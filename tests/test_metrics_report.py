@@ -881,6 +881,19 @@ def test_rows_without_a_score_are_told_from_no_chance(rows):
     assert np.isnan(check.above_chance["none"])
 
 
+def test_rows_in_which_an_explanation_has_no_score_agree_about_nothing(rows, two):
+    """They are left out of the mean rank correlation, with a score under another removal or not."""
+    a = {name: e.values.copy() for name, e in two.items()}
+    a["occlusion"][-1] = 1  # no correlation with a constant
+    asked = ("faithfulness_correlation", {"subset_size": 1}), {"removals": [ZERO, Baseline(0.5)]}
+    whole, fewer = (
+        metrics.meta_check(bent, rows[:n], {k: v[:n] for k, v in a.items()}, asked[0], **asked[1])
+        for n in (12, 11)
+    )
+    (r,) = whole.agreement.values()
+    assert r < 1 and [r] == pytest.approx([*fewer.agreement.values()])
+
+
 def test_every_surrogate_of_a_linear_model_is_perfect(rows):
     choice = xai.choose(linear, rows, data=rows[::-1] * 2, methods=["occlusion", "shapley"])
     for method in ("occlusion", "shapley"):
@@ -1147,6 +1160,14 @@ def test_choosing_for_modules_of_frames_and_of_tensors_of_any_dtype(rows):
         assert found.recovery["integrated_gradients"] == pytest.approx(1)
     half = torch.tensor(rows).bfloat16()
     assert xai.choose(net.bfloat16(), half[:3], data=half).recovery["shapley"] == pytest.approx(1)
+
+
+def test_choosing_draws_no_number_of_torchs_own(rows):
+    torch = pytest.importorskip("torch")
+    net, before = torch.nn.Linear(4, 1).double(), torch.random.get_rng_state()
+    choice = xai.choose(net, torch.as_tensor(rows[:3]), data=torch.as_tensor(rows))
+    assert torch.equal(torch.random.get_rng_state(), before)
+    assert choice.recovery["gradient_x_input"] == pytest.approx(1)
 
 
 def test_rows_with_gaps_are_not_moved(rows):

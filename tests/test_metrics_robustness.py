@@ -748,8 +748,9 @@ def test_the_top_players_are_attacked(rows):
     own = lambda model, rows, target: rows  # noqa: E731
     attack = metrics.top_k_attack(linear, x, x, k=1, radius=0.2, explain=own)
     assert_allclose(attack.values, [1, 0])
-    other = lambda model, rows, target: -rows  # noqa: E731
-    against = metrics.top_k_attack(linear, x, -x, k=1, radius=0.2, explain=other)
+    signs = np.array([-1.0, 1.0, 1.0, -1.0])
+    other = lambda model, rows, target: signs * rows  # noqa: E731
+    against = metrics.top_k_attack(linear, x, signs * x, k=1, radius=0.2, explain=other)
     assert_array_equal(against.info["delta"], attack.info["delta"])  # |a| counts, not its sign
     pair = np.array([[1.0, 1.1], [1.0, 9.0]])
     few = metrics.top_k_attack(lambda z: z @ W[:2], pair, pair, radius=0.2, explain=own)
