@@ -420,6 +420,21 @@ def test_columns_of_a_query_are_told_by_name(rows, data):
         xai.aggregate(e, "ava", query=turned.iloc[0][:3], k=3)
 
 
+def test_members_of_a_frame_with_missing_cells_are_of_the_same_rows():
+    """They neither equal one another nor differ, as pandas has it."""
+    pandas = pytest.importorskip("pandas")
+    x = pandas.DataFrame({
+        "count": pandas.array([1, None, 3], dtype="Int64"),
+        "word": pandas.array(["u", "v", None], dtype="string"),
+    })  # fmt: skip
+    f = lambda x: x["count"].notna() * 2.0 + (x["word"] == "u").fillna(False)  # noqa: E731
+    one, two = (xai.explain(f, x, m, data=x) for m in ("exact_shapley", "occlusion"))
+    assert_allclose(xai.aggregate([one, two]).values, (one.values + two.values) / 2)
+    other = xai.explain(f, x.fillna({"count": 2}), "occlusion", data=x)
+    with pytest.raises(ValueError, match="other rows than the first"):
+        xai.aggregate([one, other])
+
+
 @pytest.mark.parametrize("library", ["pandas", "polars"])
 def test_truth_values_and_counts_of_a_frame_are_numbers(library, rows, data):
     """Beside amounts they make a table of objects, which was refused as no numbers."""

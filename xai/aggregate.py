@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 from xai.archive import as_array
 from xai.explanation import Explanation
 from xai.foreign import converted
-from xai.inputs import amounts_of, is_whole, matched, on_host, row_of_series
+from xai.inputs import amounts_of, is_missing, is_whole, matched, on_host, row_of_series
 from xai.least_complexity import PROCEDURES
 from xai.suggest import unknown
 
@@ -149,12 +149,22 @@ def _told(members: list[Explanation]) -> list[Explanation]:
 
 
 def _same(a: NDArray[Any], b: NDArray[Any]) -> bool:
-    """Whether rows are equal, to the precision that both have; NaN equals NaN."""
+    """Whether rows are equal, to the precision that both have; what is missing equals itself."""
+    if a.shape != b.shape:
+        return False
+    if object in (a.dtype, b.dtype):
+        return all(map(_alike, a.ravel(), b.ravel()))
     if a.dtype.kind == b.dtype.kind == "f":
         coarser = min(a.dtype, b.dtype, key=lambda dtype: dtype.itemsize)
         with np.errstate(over="ignore"):
             a, b = a.astype(coarser), b.astype(coarser)
-    return a.shape == b.shape and bool(((a == b) | ((a != a) & (b != b))).all())
+    return bool(((a == b) | ((a != a) & (b != b))).all())
+
+
+def _alike(a: object, b: object) -> bool:
+    """Whether two cells are equal, of which pandas.NA would not say."""
+    missing = is_missing(a), is_missing(b)
+    return all(missing) if any(missing) else bool(a == b)
 
 
 def _by_output(e: Explanation) -> Floats:
