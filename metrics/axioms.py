@@ -220,7 +220,10 @@ def _plus(rows: Any, c: Floats) -> Any:
     if hasattr(rows, "columns"):
         raise TypeError("input_invariance shifts arrays and tensors: pass x as one, x.to_numpy()")
     rows = np.asarray(rows)
-    return (rows + c).astype(rows.dtype) if rows.dtype.kind == "f" else rows + c
+    try:
+        return (rows + c).astype(rows.dtype) if rows.dtype.kind == "f" else rows + c
+    except TypeError as error:
+        raise TypeError("input_invariance shifts numbers, and these rows hold words") from error
 
 
 @metric

@@ -260,6 +260,17 @@ def test_scripted_modules_are_shifted_and_mixed_and_may_be_parts_of_others():
             assert_allclose(shifted, want.values, rtol=1e-5)
 
 
+def test_words_are_not_shifted():
+    x = np.array([[1.0, "u"], [2.0, "v"]], object)
+    f = lambda rows: rows[:, 0].astype(float)  # noqa: E731
+    e = xai.explain(f, x, "exact_shapley", data=x)
+    with pytest.raises(TypeError, match="shifts numbers, and these rows hold words"):
+        metrics.input_invariance(f, x, e)
+    numbers = np.array([[1.0, 2], [2.0, 5]], object)
+    e = xai.explain(f, numbers, "exact_shapley", data=numbers)
+    assert_allclose(metrics.input_invariance(f, numbers, e).values, 0, atol=1e-9)
+
+
 @pytest.mark.parametrize("kind", [list, np.array])
 def test_models_of_texts_are_mixed_too(kind):
     from sklearn.feature_extraction.text import TfidfVectorizer
