@@ -302,8 +302,8 @@ def refuse_still(still: NDArray[np.bool_], by: str) -> None:
     """Refuse perturbations that are lost in rows (n,), as these are rounded to their dtype."""
     if still.any():
         raise ValueError(
-            f"{by}: row {np.flatnonzero(still)[0]} (0-based) does not move, as x's dtype has no "
-            "numbers so near: pass a larger one, or x in float64"
+            f"{by}: row {np.flatnonzero(still)[0]} (0-based) does not move, as x's dtype or the "
+            "module's has no numbers so near: pass a larger one, or both in float64"
         )
 
 

@@ -475,6 +475,19 @@ def test_copies_that_stay_beside_others_that_move_have_no_slope():
     assert 0 < metrics.avg_sensitivity(*args, **given).values < 1e-7
 
 
+def test_a_radius_that_a_modules_dtype_cannot_tell_from_none_is_refused():
+    """Whatever x is in: as x alone in float64 it was told to be, and stayed where it was."""
+    torch = pytest.importorskip("torch")
+    torch.manual_seed(0)
+    net = torch.nn.Sequential(torch.nn.Linear(3, 4), torch.nn.Tanh(), torch.nn.Linear(4, 2))
+    x, data = torch.randn(2, 3).double(), torch.zeros(1, 3).double()
+    e = xai.explain(net.bfloat16(), x, "exact_shapley", data=data)
+    with pytest.raises(ValueError, match=r"x's dtype or the module's .* or both in float64"):
+        metrics.worst_case_bound(net, x, e)
+    e = xai.explain(net.double(), x, "exact_shapley", data=data)
+    assert np.isfinite(metrics.worst_case_bound(net, x, e).values).all()
+
+
 @pytest.mark.filterwarnings("ignore:overflow")
 def test_a_slope_that_doubles_do_not_hold_is_infinite():
     x = np.ones((1, 2))
