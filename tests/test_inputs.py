@@ -1349,6 +1349,20 @@ def test_a_module_takes_columns_of_codes(torch, kind):
     assert np.isfinite(explanation.values).all()
 
 
+@pytest.mark.parametrize("kind", [list, np.array, "Index"])
+def test_codes_are_named_by_the_names_of_an_arrays_columns(kind):
+    """A DataFrame's columns, handed on with its numbers, have no truth value."""
+    kind = pytest.importorskip("pandas").Index if kind == "Index" else kind
+    x, data = np.array([[0.0, 1.0]]), np.array([[1.0, 2.0], [0.0, 5.0]])
+    f = lambda rows: rows[:, 0] * rows[:, 1]  # noqa: E731
+    named = {"feature_names": kind(["size", "code"]), "categorical": kind(["code"])}
+    e = xai.explain(f, x, "lime", data=data, **named)
+    by_place = xai.explain(f, x, "lime", data=data, categorical=[1])
+    np.testing.assert_array_equal(e.values, by_place.values)
+    assert e.feature_names == ["size", "code"]
+    assert len(xai.metrics.max_sensitivity(f, x, e, samples=2)) == 1
+
+
 # ------------------------------------------------------------------------------------------ texts
 
 

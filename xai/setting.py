@@ -309,7 +309,8 @@ def _with_categories(
         raise TypeError(f"categorical must be a list of columns, not {categorical!r}")
     if len(inputs.shape) != 1:
         raise ValueError("categorical= names columns of a table; x has more than two dimensions")
-    names = list(feature_names or inputs.names or map(str, range(inputs.shape[0])))
+    given = inputs.names if feature_names is None else feature_names  # an array has no truth value
+    names = list(map(str, range(inputs.shape[0])) if given is None else given)
     marked = inputs.categorical.copy()
     marked[[column_index(c, names) for c in categorical]] = True
     return replace(inputs, categorical=marked)
