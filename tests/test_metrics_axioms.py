@@ -233,7 +233,6 @@ def test_classifiers_are_shifted_and_mixed_with_their_labels(labels, kind):
         assert_allclose(np.nan_to_num(score.values), 0, atol=1e-9)
 
 
-@pytest.mark.filterwarnings("ignore::DeprecationWarning")
 @pytest.mark.parametrize("classes", [2, 3])
 def test_scores_of_classes_are_mixed_and_shifted_as_outputs(classes):
     """A decision function has one number for both of two: −s, and s."""
@@ -246,6 +245,7 @@ def test_scores_of_classes_are_mixed_and_shifted_as_outputs(classes):
     assert_allclose(metrics.input_invariance(model, x, e).values, 0, atol=1e-9)
 
 
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
 def test_scripted_modules_are_shifted_and_mixed_and_may_be_parts_of_others():
     torch = pytest.importorskip("torch")
     torch.manual_seed(0)
