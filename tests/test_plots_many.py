@@ -302,6 +302,13 @@ def test_the_sides_of_a_force_line_meet_at_the_prediction() -> None:
                 assert x.min() >= one.predictions[row] - 1e-9
 
 
+def test_a_force_line_of_rounding_alone_has_an_axis() -> None:
+    same = np.full(len(X), 0.7)
+    one = replace(made(), values=np.full(X.shape, 1e-18), base_values=same, predictions=same)
+    left, right = one.plot("force").get_xlim()
+    assert left < 0.7 < right < 0.7 + 1e-6
+
+
 def test_steps_of_force_and_decision_carry_their_intervals() -> None:
     one = sampled()
     axes = one.plot("force", row=1)

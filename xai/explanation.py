@@ -148,7 +148,7 @@ class Explanation:
             if isinstance(rows, tuple) or chosen.ndim != 1 or chosen.dtype.kind not in "iub":
                 raise IndexError(f"rows are an int, a slice, a list or a mask, not {rows!r}")
             rows = chosen
-        index = np.arange(len(self))[rows]
+        index = np.arange(len(self))[rows].copy()  # torch takes no steps back
 
         def pick(array: Any) -> Any:
             return None if array is None else array[index]

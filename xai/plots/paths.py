@@ -121,7 +121,8 @@ def force(
     shown = read(explanation, row, output).largest(max_display)
     check_additive(shown)
     axes = new_axes(ax, 9.0, 2.6)
-    total = float(np.abs(shown.values).sum()) or 1.0
+    # beside rounding alone, of which an axis of that length would be none
+    total = max(float(np.abs(shown.values).sum()), 1e-9 * abs(shown.prediction)) or 1.0
     labels = [
         *_side(axes, shown, np.flatnonzero(shown.values > 0), -1.0, total),
         *_side(axes, shown, np.flatnonzero(shown.values < 0), 1.0, total),

@@ -38,7 +38,7 @@ class MeanWhenIncluded(Summary):
         Number of coalitions, 1/p at least, or of masks.
     masks : SmoothGrid, optional
         Soft masks M to draw over an image's pixels, in place of coalitions: the mean is
-        ``Σ v(M) M_i / Σ M_i``.
+        ``Σ v(M) M_i / Σ M_i``, NaN of a pixel that none of a few masks keeps.
     normalise : {"sum", "expected"}
         "expected": ``Σ v(M) M_i / (N p)`` instead, as RISE's paper has it; a constant v then
         shows how often each pixel happened to be kept.
