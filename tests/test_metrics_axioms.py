@@ -92,6 +92,13 @@ def test_completeness_is_of_the_explanations_own_game():
     assert (metrics.completeness_gap(net, x, slope).values > 1e-3).all()
 
 
+@pytest.mark.parametrize("sign", [1, -1])
+def test_a_relative_gap_is_a_part_of_the_change_whichever_way_it_goes(rows, sign):
+    f = lambda x: sign * (x[:, 0] + 2)  # noqa: E731
+    score = metrics.completeness_gap(f, rows, 0 * rows, removal=ZERO, relative=True)
+    assert_allclose(score.values, 1)
+
+
 def test_completeness_is_of_the_players_and_labels_that_are_given(rows):
     """Attributions of one column add up to its own effect alone; a loss is of its labels."""
     e = xai.explain(product, rows, "exact_shapley", removal=ZERO)

@@ -289,6 +289,9 @@ def test_a_fall_is_rounding_beside_the_largest_value_of_the_curve(fall, rises):
     w = np.array([-fall, 1e6])
     score = metrics.monotonicity(lambda x: x @ w, np.ones((1, 2)), w[None], removal="baseline")
     assert score.values == [rises]
+    nothing = metrics.monotonicity(lambda x: 0 * x[:, 0], np.ones((1, 2)), w[None],
+                                   removal="baseline")  # fmt: skip
+    assert nothing.values == [1]  # where nothing changes nothing falls
 
 
 def test_road_is_half_the_mean_gap_within_the_curves(rows):

@@ -995,6 +995,15 @@ def test_the_features_of_images_are_pixels(last):
         assert (moved == moved[..., :1]).all() and len(np.unique(moved[..., 0], axis=0)) == 20
 
 
+def test_nearby_is_as_far_as_a_pixels_channels_spread_on_average():
+    images = np.random.default_rng(0).random((6, 5, 4, 3)) * [1.0, 2.0, 5.0]
+    f = lambda x: np.asarray(x).sum(axis=(1, 2, 3))  # noqa: E731
+    with Scene(f, images[:2], data=images, players="elements") as scene:
+        reach = areas_of(scene, images, 0.1, 8).reach
+    spread = np.sqrt(images.var(axis=0).mean(axis=2, keepdims=True))
+    assert_allclose(reach, np.broadcast_to(0.1 * spread, reach.shape))
+
+
 def test_choosing_hears_what_explaining_hears(rows, counting):
     """The batch size, the axis of channels, a loss's labels: all are `explain`'s keywords."""
     largest = []

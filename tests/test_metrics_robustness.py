@@ -11,6 +11,7 @@ from sklearn.linear_model import LinearRegression
 
 import xai
 from xai import metrics
+from xai.metrics.perturb import lengths
 from xai.removal import Baseline
 
 W = np.array([3.0, -1.0, 0.5, 2.0])
@@ -206,8 +207,17 @@ def test_outputs_of_a_regression_are_no_classes(name):
 
 
 def test_an_array_needs_explain(rows):
-    with pytest.raises(ValueError, match="explain="):
+    with pytest.raises(ValueError, match="the explanation is an array: pass explain="):
         metrics.max_sensitivity(linear, rows, rows)
+    e = xai.explain(linear, rows, "shapley", data=rows)
+    with pytest.raises(ValueError, match="the explanation is one without a recipe"):
+        metrics.max_sensitivity(linear, rows, dataclasses.replace(e, recipe=None))
+
+
+@pytest.mark.parametrize("scale", [1e-300, 1e-170, 1.0, 1e170, 1e300])
+def test_lengths_hold_at_every_scale_and_sign_beside_padding(scale):
+    a = np.array([[3.0, 4.0, np.nan], [-3.0, -4.0, 0.0], [0.0, 0.0, 0.0]])
+    assert_allclose(lengths(scale * a), scale * np.array([5, 5, 0]), rtol=1e-12)
 
 
 def test_neighbours_in_the_data(rows):
@@ -462,6 +472,9 @@ def test_a_radius_that_xs_dtype_cannot_tell_from_none_is_refused(name):
         with pytest.raises(ValueError, match=r"row 0 \(0-based\) does not move"):
             getattr(metrics, name)(squares, one, twice(None, one, None), **given)
     assert not asked  # before anything is explained
+    if name in ("max_sensitivity", "local_lipschitz", "relative_input_stability"):
+        with pytest.raises(ValueError, match=r"row 1 \(0-based\) does not move"):
+            getattr(metrics, name)(*args, **given, radius=[0.02, 0, 0])
     wide = (squares, x.astype(np.float64), twice(None, x, None))
     assert np.isfinite(getattr(metrics, name)(*wide, explain=twice).values).all()
 
