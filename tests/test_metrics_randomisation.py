@@ -252,6 +252,15 @@ def test_the_floor_of_a_network_that_writes_to_its_input(layer):
         assert_allclose(score.info["floor"], channel_floor(net[:3](x.clone()).abs().numpy()))
 
 
+@pytest.mark.parametrize("name", ["parameter_randomization", "efficient_parameter_randomization"])
+def test_layers_are_drawn_anew_where_gradients_are_off_around_it(net, x, name):
+    e, randomization = xai.explain(net, x, "gradient"), getattr(metrics, name)
+    want = randomization(net, x, e)
+    for around in (torch.no_grad, torch.inference_mode):
+        with around():
+            assert_array_equal(randomization(net, x, e).values, want.values)
+
+
 def test_drawing_anew_leaves_nothing_behind(net, x):
     """torch.manual_seed keeps a traceback for each call while there is no GPU."""
     before = len(torch.cuda._queued_calls)

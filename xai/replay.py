@@ -20,8 +20,13 @@ _alone = threading.RLock()
 
 
 def copied(module: Module) -> Module:
-    """A copy of a module, with nothing in it of a replay in another thread."""
-    with _alone:
+    """A copy of a module, with nothing in it of a replay in another thread.
+
+    It has gradients, also where it is copied in torch's inference mode.
+    """
+    import torch
+
+    with _alone, torch.inference_mode(False):
         return deepcopy(module)
 
 
