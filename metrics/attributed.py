@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xai.again import options_of
-from xai.archive import as_array
+from xai.archive import as_array, same_rows
 from xai.explanation import Explanation
 from xai.foreign import converted
 from xai.inputs import amounts_of, is_tensor, on_host
@@ -260,10 +260,13 @@ def in_its_own_game(explanation: Any, scene: Scene) -> bool:
 
 
 def _alike(a: Any, b: Any) -> bool:
-    """The same, or made of the very same settings."""
-    if a is b or type(a) is not type(b) or not is_dataclass(a):
+    """The same, made of the very same settings, or rows that hold the same."""
+    if a is b or type(a) is not type(b) or hasattr(a, "tocsr"):
         return a is b
-    return all(getattr(a, f.name) is getattr(b, f.name) for f in fields(a))
+    if is_dataclass(a):
+        return all(getattr(a, f.name) is getattr(b, f.name) for f in fields(a))
+    own, other = as_array(a), as_array(b)
+    return own is not None and other is not None and same_rows(own, other)
 
 
 def _own_players(explanation: Explanation) -> Any:

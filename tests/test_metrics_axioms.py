@@ -118,6 +118,24 @@ def test_completeness_is_of_the_players_and_labels_that_are_given(rows):
     assert_allclose(metrics.completeness_gap(product, rows, e, y=y + 1).values, want)
 
 
+@pytest.mark.parametrize("kind", [np.array, "pandas", "torch"])
+def test_a_background_that_is_told_again_is_no_other_one(kind):
+    """LIME's own game is of a neighbourhood, which a copy of the same rows does not change."""
+    table, data = np.random.default_rng(0).normal(size=(20, 4)), slice(5, 20)
+    if kind == "pandas":
+        table = pytest.importorskip("pandas").DataFrame(table, columns=list("abcd"))
+    if kind == "torch":
+        table = pytest.importorskip("torch").tensor(table)
+    f = lambda x: product(np.asarray(x))  # noqa: E731
+    e = xai.explain(f, table[:3], "lime", data=table[data])
+    own = metrics.completeness_gap(f, table[:3], e)
+    again = metrics.completeness_gap(f, table[:3], e, data=table[data])
+    assert_allclose(again.values, own.values)
+    assert again.removal == own.removal == e.removal and again.evaluations == 0
+    other = metrics.completeness_gap(f, table[:3], e, data=table[5:19])
+    assert other.removal != own.removal and (other.values != own.values).all()
+
+
 @pytest.mark.parametrize("method", ["integrated_gradients", "deeplift", "exact_shapley"])
 def test_complete_methods_leave_no_gap(method):
     torch = pytest.importorskip("torch")

@@ -9,10 +9,10 @@ from typing import Any, Literal, TypeAlias
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from xai.archive import as_array
+from xai.archive import as_array, same_rows
 from xai.explanation import Explanation
 from xai.foreign import converted
-from xai.inputs import amounts_of, is_missing, is_whole, matched, on_host, row_of_series
+from xai.inputs import amounts_of, is_whole, matched, on_host, row_of_series
 from xai.least_complexity import PROCEDURES
 from xai.suggest import unknown
 
@@ -134,7 +134,7 @@ def _members(explanations: Any) -> list[Explanation]:
         if not (alike and np.array_equal(e.element_players, first.element_players)):
             raise ValueError(f"explanation {i} has other players than the first")
         mine, theirs = as_array(e.data), as_array(first.data)
-        if mine is not None and theirs is not None and not _same(mine, theirs):
+        if mine is not None and theirs is not None and not same_rows(mine, theirs):
             raise ValueError(f"explanation {i} is of other rows than the first")
     return members
 
@@ -146,25 +146,6 @@ def _told(members: list[Explanation]) -> list[Explanation]:
         replace(e, target=np.zeros_like(e.target)) if sole and (e.target < 0).all() else e
         for e in members
     ]
-
-
-def _same(a: NDArray[Any], b: NDArray[Any]) -> bool:
-    """Whether rows are equal, to the precision that both have; what is missing equals itself."""
-    if a.shape != b.shape:
-        return False
-    if object in (a.dtype, b.dtype):
-        return all(map(_alike, a.ravel(), b.ravel()))
-    if a.dtype.kind == b.dtype.kind == "f":
-        coarser = min(a.dtype, b.dtype, key=lambda dtype: dtype.itemsize)
-        with np.errstate(over="ignore"):
-            a, b = a.astype(coarser), b.astype(coarser)
-    return bool(((a == b) | ((a != a) & (b != b))).all())
-
-
-def _alike(a: object, b: object) -> bool:
-    """Whether two cells are equal, of which pandas.NA would not say."""
-    missing = is_missing(a), is_missing(b)
-    return all(missing) if any(missing) else bool(a == b)
 
 
 def _by_output(e: Explanation) -> Floats:

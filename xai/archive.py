@@ -44,6 +44,25 @@ def as_array(data: Any) -> NDArray[Any] | None:
     return np.asarray(data.to_numpy() if hasattr(data, "to_numpy") else data)
 
 
+def same_rows(a: NDArray[Any], b: NDArray[Any]) -> bool:
+    """Whether rows are equal, to the precision that both have; what is missing equals itself."""
+    if a.shape != b.shape:
+        return False
+    if object in (a.dtype, b.dtype):
+        return all(map(_same_cell, a.ravel(), b.ravel()))
+    if a.dtype.kind == b.dtype.kind == "f":
+        coarser = min(a.dtype, b.dtype, key=lambda dtype: dtype.itemsize)
+        with np.errstate(over="ignore"):
+            a, b = a.astype(coarser), b.astype(coarser)
+    return bool(((a == b) | ((a != a) & (b != b))).all())
+
+
+def _same_cell(a: object, b: object) -> bool:
+    """Whether two cells are equal, of which pandas.NA would not say."""
+    missing = is_missing(a), is_missing(b)
+    return all(missing) if any(missing) else bool(a == b)
+
+
 def in_numbers(column: NDArray[Any]) -> tuple[NDArray[np.float64], list[str]]:
     """A column as floats, or as codes of its sorted categories, and these."""
     numbers = column
