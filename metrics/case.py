@@ -216,8 +216,9 @@ class Scene:
 
     @property
     def column_names(self) -> Any:
-        """`feature_names` where they are columns' names, as `categorical` may have them."""
-        return self.feature_names if names_columns(self.feature_names, self.seen.inputs) else None
+        """Columns' names, of `feature_names` or of x, as `categorical` may have them."""
+        inputs = self.seen.inputs
+        return self.feature_names if names_columns(self.feature_names, inputs) else inputs.names
 
     @property
     def removals(self) -> list[str]:

@@ -136,7 +136,8 @@ def choose(
         The question; errors in the other two are reported, too. Features of images are pixels,
         whose channels are absent, and change, together.
     methods : names, `Method` objects, or label -> keywords of `explain`
-        None: occlusion, Shapley values, LIME, Banzhaf values; a module's gradients, too.
+        None: occlusion, Shapley values, LIME, Banzhaf values; a module's gradients, too, where no
+        columns are `categorical`.
     explanations : name -> Explanation
         Made before, in place of `methods`.
     samples : int
@@ -191,7 +192,7 @@ def choose(
     if explanations is not None and unused:
         raise TypeError(f"{unused[0]}= is for methods=: explanations= are made already")
     if explanations is None:
-        labelled = _labelled(model, data, methods)
+        labelled = _labelled(model, data, methods, keywords.get("categorical"))
         named: dict[str, Any] = dict(explained_by(model, x, labelled, keywords | {"data": data}))
     else:
         labelled, named = {}, named_explanations(explanations, keywords.get("target"), x)
@@ -243,10 +244,10 @@ def _sensitivity(case: Case, reach: Any, copies: int) -> float:
     return mean(core(case, radius=reach, samples=copies))
 
 
-def _labelled(model: Any, data: Any, methods: Any) -> dict[str, Any]:
+def _labelled(model: Any, data: Any, methods: Any, categorical: Any) -> dict[str, Any]:
     if methods is None:
         own = {name: name for name in METHODS}
-        if not is_module(model):
+        if not is_module(model) or categorical is not None:  # there are no gradients in codes
             return own
         # of a frame by its columns' names
         table = hasattr(data, "columns")

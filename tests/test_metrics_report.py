@@ -1171,6 +1171,27 @@ def test_choosing_for_modules_of_frames_and_of_tensors_of_any_dtype(rows):
     assert xai.choose(net.bfloat16(), half[:3], data=half).recovery["shapley"] == pytest.approx(1)
 
 
+def test_choosing_for_a_module_of_codes(rows):
+    """Of which there are no gradients; columns of a DataFrame are named as what they are."""
+    pandas, torch = pytest.importorskip("pandas"), pytest.importorskip("torch")
+    torch.manual_seed(0)
+
+    class Net(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.embedding, self.head = torch.nn.Embedding(3, 4), torch.nn.Linear(6, 1)
+
+        def forward(self, x):
+            return self.head(torch.cat([x[:, :2], self.embedding(x[:, 2].long())], dim=1))
+
+    net, x = Net(), np.column_stack([rows[:, :2], np.arange(12) % 3])
+    want = xai.choose(net, x[:3], data=x, categorical=[2], samples=20)
+    assert list(want.errors) == ["occlusion", "shapley", "lime", "banzhaf"]
+    frame = pandas.DataFrame(x, columns=["a", "b", "code"])
+    found = xai.choose(net, frame[:3], data=frame, categorical=["code"], samples=20)
+    assert found.errors == want.errors
+
+
 def test_choosing_draws_no_number_of_torchs_own(rows):
     torch = pytest.importorskip("torch")
     net, before = torch.nn.Linear(4, 1).double(), torch.random.get_rng_state()
