@@ -325,11 +325,9 @@ def _module(w: Any) -> Any:
     """The linear function as a torch module."""
     import torch
 
-    # without first weights, which torch's own generator would draw
-    layer = torch.nn.Linear(len(w), 1, bias=False, dtype=torch.float64, device="meta")
-    layer = layer.to_empty(device="cpu")
-    with torch.no_grad():
-        layer.weight[:] = torch.as_tensor(w)
+    layer = torch.nn.Linear(len(w), 1, bias=False, device="meta")  # draws no weights
+    with torch.inference_mode(False):  # it has gradients, whoever asks
+        layer.weight = torch.nn.Parameter(torch.tensor(w)[None])
     return torch.nn.Sequential(torch.nn.Flatten(), layer)
 
 

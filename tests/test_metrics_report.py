@@ -1192,12 +1192,19 @@ def test_choosing_for_a_module_of_codes(rows):
     assert found.errors == want.errors
 
 
-def test_choosing_draws_no_number_of_torchs_own(rows):
+@pytest.mark.parametrize("around", ["no_grad", "inference_mode"])
+def test_choosing_for_a_module_leaves_torch_as_it_is(rows, around):
+    """The linear model of the self-test is made as any is: of gradients, and of random weights."""
     torch = pytest.importorskip("torch")
-    net, before = torch.nn.Linear(4, 1).double(), torch.random.get_rng_state()
-    choice = xai.choose(net, torch.as_tensor(rows[:3]), data=torch.as_tensor(rows))
-    assert torch.equal(torch.random.get_rng_state(), before)
-    assert choice.recovery["gradient_x_input"] == pytest.approx(1)
+    net = torch.nn.Sequential(torch.nn.Linear(4, 8), torch.nn.Tanh(), torch.nn.Linear(8, 1))
+    x = torch.tensor(rows).float()
+    want = xai.choose(net, x[:3], data=x, samples=20)
+    state = torch.get_rng_state()
+    with getattr(torch, around)():
+        found = xai.choose(net, x[:3], data=x, samples=20)
+    assert torch.equal(torch.get_rng_state(), state)
+    assert found.recovery == want.recovery and found.errors == want.errors
+    assert found.recovery["gradient_x_input"] == pytest.approx(1)
 
 
 def test_rows_with_gaps_are_not_moved(rows):
