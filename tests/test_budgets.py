@@ -185,3 +185,23 @@ def test_nan_with_everything_removed_says_so(members):
         Model.estimators_ = members
     with pytest.raises(ValueError, match="with every feature removed, the model returned NaN"):
         xai.explain(Model(), np.ones((3, 2)), "occlusion", removal="baseline")
+
+
+@pytest.mark.parametrize("method", ["permutation_test", "sage"])
+def test_the_least_of_a_data_set_has_what_finding_a_layer_costs(method):
+    torch, seen = pytest.importorskip("torch"), []
+    torch.manual_seed(0)
+    net = torch.nn.Sequential(
+        torch.nn.Conv2d(1, 3, 3, padding=1), torch.nn.ReLU(), torch.nn.Flatten(),
+        torch.nn.Linear(48, 2),
+    )  # fmt: skip
+    net[-1].register_forward_pre_hook(lambda _, given: seen.append(len(given[0])))
+    common = {"players": xai.players.Channels("0"), "y": Y, "removal": "baseline"}
+    x = torch.randn(4, 1, 4, 4)
+    with pytest.raises(ValueError, match="at least") as told:
+        xai.explain(net, x, method, budget=1, **common)
+    least = int(re.search(r"at least (\d+)", str(told.value))[1])
+    with pytest.raises(ValueError, match=f"at least {least} "):
+        xai.explain(net, x, method, budget=least - 1, **common)
+    seen.clear()
+    assert xai.explain(net, x, method, budget=least, **common).evaluations == sum(seen) == least

@@ -718,7 +718,9 @@ class DatasetGame(Game):
 
     def __post_init__(self) -> None:
         self.n_players, self.n_outputs = self.inner.n_players, self.inner.n_outputs
-        self.n_draws = self.full_cost = self.inner.n_rows  # a model row for each
+        self.n_draws = self.inner.n_rows
+        # of each data row its prediction, and what finding a layer has cost
+        self.full_cost = self.n_draws * (1 + self.inner.paid) + self.inner.shared
         self.sample_cost = self.inner.n_draws  # a data row at every draw of the removal
         self.value_cost = self.n_draws * self.sample_cost
         self.rounding, self.sampled_draws = self.inner.rounding, True
