@@ -113,9 +113,10 @@ def _check_same(explained: Any, x: Any) -> None:
 
 
 def _amounts(rows: Any) -> NDArray[Any] | None:
-    """Rows as an array; of a DataFrame the numbers, whatever stands beside them."""
-    if not hasattr(rows, "columns"):
-        return as_array(rows)
+    """Rows as an array; of a DataFrame of objects the numbers, whatever stands beside them."""
+    array = as_array(rows)
+    if array is None or array.dtype != object or not hasattr(rows, "columns"):
+        return array
     amounts = amounts_of(rows)
     return np.column_stack(amounts) if amounts else None
 

@@ -279,7 +279,7 @@ def _in_order(query: Any, explained: Any) -> Any:
 def _numbers(rows: Any, what: str) -> NDArray[np.float64]:
     """Rows as numbers (n, columns)."""
     array = np.array(rows) if isinstance(rows, list | tuple) else as_array(rows)
-    if hasattr(rows, "columns"):  # of which numbers beside truth values would make objects
+    if array is not None and array.dtype == object and hasattr(rows, "columns"):
         amounts = amounts_of(rows)
         array = np.column_stack(amounts) if len(amounts) == len(rows.columns) else None
     if array is None or array.dtype.kind not in "biuf":
