@@ -62,21 +62,11 @@ def explained(
     target = seen.resolved.index[index, 0] if target is None else target
     if explain is not None and not callable(explain):
         raise TypeError(f"explain must be a function (model, x, target) -> array, not {explain!r}")
-    if explain is not None:
-        # an array where x was one: for modules rows are kept as tensors
-        rows = x if is_tensor(scene.x) or not is_tensor(x) else on_host(x)
-        m = len(index)
-        size = scene.batch_size or batch_rows(seen.model, seen.inputs, seen.outputs.shape[1])
-        blocks = [slice(start, start + size) for start in range(0, max(m, 1), size)]
-        scene.bar.expect_more(m)
-        made = []
-        with fractions_told(seen.inputs, x):
-            for b in blocks:
-                made.append(explain(model, rows[b] if len(blocks) > 1 else rows, target[b]))
-                scene.bar.update(len(target[b]))
-    else:
-        with fractions_told(seen.inputs, x):
+    with fractions_told(seen.inputs, x):
+        if explain is None:
             made = [_repeat(case, x, index, model, target, changed)]
+        else:
+            made = list(_asked(scene, explain, model, x, target))
     for part in made:
         if isinstance(part, Explanation):
             scene.spent_elsewhere += part.total_evaluations()
@@ -94,6 +84,19 @@ def explained(
             f"explanation that is scored has {case.flat.shape[1]} numbers for each"
         )
     return flat
+
+
+def _asked(scene: Scene, explain: Explain, model: Any, x: Any, target: Indices) -> Iterator[Any]:
+    """What a function of the caller's gives for the rows x, part by part."""
+    # an array where x was one: for modules rows are kept as tensors
+    rows, m = x if is_tensor(scene.x) or not is_tensor(x) else on_host(x), len(target)
+    seen = scene.seen
+    size = scene.batch_size or batch_rows(seen.model, seen.inputs, seen.outputs.shape[1])
+    scene.bar.expect_more(m)
+    for start in range(0, max(m, 1), size):
+        part = slice(start, start + size)
+        yield explain(model, rows[part] if m > size else rows, target[part])
+        scene.bar.update(len(target[part]))
 
 
 def _repeat(
