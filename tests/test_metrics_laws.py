@@ -397,6 +397,24 @@ def test_units_of_a_layer_are_the_players_of_what_follows_it(name, rows):
         assert (np.nan_to_num(score.values) != 0).any()
 
 
+@pytest.mark.parametrize(
+    "name", ["deletion", "infidelity", "max_sensitivity", "random_logit", "recourse", "depends_on"]
+)
+def test_what_units_cost_is_what_the_rest_of_the_network_runs(name, rows):
+    torch = pytest.importorskip("torch")
+    net = torch.nn.Sequential(torch.nn.Linear(5, 4), torch.nn.Tanh(), torch.nn.Linear(4, 2))
+    net, x, seen = net.double(), torch.as_tensor(rows.copy()), []
+    units, zero = {"players": xai.players.Units("1")}, {"removal": Baseline(0.0)}
+    e = xai.explain(net, x, "shapley", **units, **zero)
+    net[2].register_forward_hook(lambda layer, given, out: seen.append(len(out)))
+    if name in ("recourse", "depends_on"):
+        given = {"step": 0.1, "samples": 5} if name == "recourse" else zero
+        spent = getattr(metrics.tasks, name)(net, x, **units, **given).evaluations
+    else:
+        spent = getattr(metrics, name)(net, x, e).evaluations
+    assert spent == -(-sum(seen) // 6)
+
+
 @pytest.mark.parametrize("name", ["dummy_mass", "monotonicity", "monotonicity_correlation"])
 def test_single_precision_is_no_effect(name):
     """Columns without weight, of which a batch of another size has other last digits."""
