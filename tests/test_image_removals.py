@@ -302,6 +302,21 @@ def test_what_is_removed_leaves_no_trace(torch, images, kind):
     np.testing.assert_array_equal(np.asarray(fill(same, kept)), np.asarray(fill(other, kept)))
 
 
+@pytest.mark.parametrize("size", [(9, 14), (1, 5), (20, 3)])
+def test_a_pixel_that_is_kept_alone_fills_its_image(torch, size):
+    """As arrays and as tensors: where all but one is removed, every mean is of that one."""
+    rng = np.random.default_rng(0)
+    x, kept = rng.normal(size=(6, 2, *size)) + 3, np.zeros((6, 1, *size), bool)
+    places = rng.integers(size[0] * size[1], size=6)
+    kept.reshape(6, -1)[np.arange(6), places] = True
+    own = x.reshape(6, 2, -1)[np.arange(6), :, places]
+    for filled in (
+        harmonic.filled(x, kept),
+        harmonic.filled(torch.tensor(x), torch.tensor(kept)).numpy(),
+    ):
+        np.testing.assert_allclose(filled, np.broadcast_to(own[..., None, None], x.shape))
+
+
 def test_nothing_kept_is_the_images_own_mean(torch, images):
     nothing = np.zeros((2, 1, 20, 24), bool)
     expected = np.broadcast_to(images.mean((2, 3), keepdims=True), images.shape)
