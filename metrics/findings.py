@@ -14,6 +14,7 @@ from xai import streams
 from xai.archive import require
 from xai.inputs import Block, Inputs, is_tensor, is_whole, on_host
 from xai.metrics import checks
+from xai.metrics.attributed import of_elements
 from xai.metrics.case import Scene
 from xai.metrics.paths import one_gone
 from xai.metrics.perturb import by_element, refuse_still
@@ -177,15 +178,12 @@ def refuse_lost(scene: Scene, moved: Moved, players: Indices) -> None:
 
 def _by_player(scene: Scene, numbers: NDArray[Any]) -> Floats:
     """Numbers of elements (n or 1, *shape) summed over each player's, (n, d)."""
-    setting = scene.setting
+    setting, n = scene.setting, scene.setting.inputs.n
     players, d = setting.partition, int(setting.partition.counts.max())
     if players.overlap is not None or players.atlas is not None:  # no element is of one alone
-        return np.broadcast_to(numbers.reshape(len(numbers), -1).sum(axis=1)[:, None], (scene.n, d))
-    # one for all rows, or one for each; of pixels, for all channels
-    m, shape = max(len(players.owner), len(numbers)), numbers.shape[1:]
-    owner, each = (np.broadcast_to(a, (m, *shape)).reshape(m, -1) for a in (players.owner, numbers))
-    sums = [np.bincount(o[o >= 0], e[o >= 0], d) for o, e in zip(owner, each, strict=True)]
-    return np.broadcast_to(sums, (scene.n, d))
+        return np.broadcast_to(numbers.reshape(len(numbers), -1).sum(axis=1)[:, None], (n, d))
+    every = np.broadcast_to(numbers, (n, *numbers.shape[1:]))
+    return np.nan_to_num(of_elements(every, setting))  # absent players have none
 
 
 def _like(x: Block, array: NDArray[Any]) -> Block:

@@ -74,9 +74,7 @@ def explained(
     arrays = [numbers_of(part, "an attribution that explain= gave") for part in made]
     flat = cut(np.concatenate([a.reshape(len(a), -1) for a in arrays]), case.flat.shape[1])
     behind = case.flat[index, flat.shape[1] :]
-    if (
-        behind.size and np.isnan(behind).all()
-    ):  # places of rows with more players, which are not among these
+    if behind.size and np.isnan(behind).all():  # of rows with more players, not among these
         flat = np.pad(flat, ((0, 0), (0, behind.shape[1])), constant_values=np.nan)
     if flat.shape != (len(index), case.flat.shape[1]):
         raise ValueError(
@@ -243,8 +241,8 @@ def moved(inputs: Inputs, index: Indices, by: Floats) -> Any:
     """Rows `index` moved `by` (m, *shape), as the user passed them; by fewer, again and again."""
     block = inputs.block[index].reshape(-1, *by.shape)
     if not by.any():  # codes that an embedding or a table is read by stay integers
-        pass
-    elif is_tensor(block):
+        return inputs.decode(block.reshape(len(index), *inputs.shape))
+    if is_tensor(block):
         import torch
 
         kind = block.dtype if block.is_floating_point() else torch.get_default_dtype()

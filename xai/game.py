@@ -234,9 +234,13 @@ class Game(ABC):
             yield rows, max(1, room // (max(1, unit) * len(rows)))
 
     def pieces(self, count: int, draws: int | None = None) -> Iterator[tuple[Indices, slice]]:
-        """Rows, and places among `count` coalitions, so that both together fit in memory.
+        """Cut the explained rows and `count` coalitions of each so that they fit memory together.
 
-        Each row's coalitions have so many samples; None: their values.
+        Yields rows (R,) and which of the coalitions; `progress` expects them all.
+
+        Parameters
+        ----------
+        draws : how many samples each coalition has; None: its value
         """
         each = count * (draws or 1)
         if self.progress is not None:

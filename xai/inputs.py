@@ -79,14 +79,15 @@ class Column:
                 values = codes.astype(self.dtype)
         if self.integral:
             known = self.known(codes)
+            some = codes[known]
             # a user's removal may give an integer column fractions at any time
-            own = np.array_equal(values[known], codes[known])
-            values = values if own and np.all(known) else codes
+            own = np.array_equal(values[known], some)
+            values = values if own and len(some) == len(codes) else codes
         return values if self.nullable is None else self.nullable(values, own)
 
-    def known(self, cells: NDArray[Any]) -> NDArray[np.bool_]:
+    def known(self, cells: NDArray[Any]) -> NDArray[np.bool_] | slice:
         """Which cells must be numbers of the column's dtype: those that are not missing in it."""
-        return np.ones(len(cells), bool) if self.nullable is None else ~np.isnan(cells)
+        return slice(None) if self.nullable is None else ~np.isnan(cells)
 
     def widen(self, cells: NDArray[Any]) -> None:
         """Hold replacements as they are: in a wider dtype, where these floats cannot."""
