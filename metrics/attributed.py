@@ -275,7 +275,7 @@ def _own_players(explanation: Explanation) -> Any:
     if not has_places(explanation):
         return Units(explanation.layer)
     if explanation.spans is not None or explanation.layer:  # overlapping windows; channels
-        return "elements" if explanation.channel_axis is None else Pixels()
+        return Pixels()
     owner = _owner(explanation)
     first = owner[0]
     if (owner != first).any():
