@@ -40,6 +40,7 @@ from xai.progress import Progress
 from xai.setting import Setting, check_counts, names_columns, open_setting
 from xai.streams import as_seed
 from xai.suggest import unknown
+from xai.targets import keeps_axis
 
 Indices = NDArray[np.intp]
 Made = TypeVar("Made")
@@ -123,8 +124,8 @@ class Scene:
     bar: Progress = field(init=False, repr=False)
     shares: bool = field(default=False, init=False)  # among several scores: values are looked up
     spent_elsewhere: int = field(default=0, init=False)  # model rows of explanations
-    looked: int = field(default=0, init=False)
     used: set[str] = field(default_factory=set, init=False)  # "output", "removal": by a metric
+    _opened: list[Setting] = field(default_factory=list, init=False, repr=False)
     _made: dict[Hashable, Any] = field(default_factory=dict, init=False, repr=False)
     _stack: ExitStack = field(default_factory=ExitStack, init=False, repr=False)
 
@@ -185,16 +186,16 @@ class Scene:
             removal=removal, behavior=self.behavior, batch_size=self.batch_size,
             seed=self.seed, feature_names=self.feature_names,
             categorical=self.categorical, options={"channel_axis": self.channel_axis},
-            bar=self.bar,
+            bar=self.bar, wait=not keeps_axis(self.target),
         )  # fmt: skip
         setting = self.enter(opened)
-        self.looked += 1
+        self._opened.append(setting)
         if setting.recipe.of_data_set:
             raise ValueError(
                 "a metric scores rows one by one, but the behavior is of a data set: pass "
                 "behavior=, such as 'prediction'"
             )
-        if setting.resolved.axis:
+        if keeps_axis(self.target):
             raise ValueError("a metric scores one output at a time: pass target=an index")
         return setting
 
@@ -246,7 +247,7 @@ class Scene:
     @property
     def spent(self) -> int:
         """Model rows spent so far, over all rows."""
-        opened = self.looked * len(self._seen.outputs) if self.looked else 0
+        opened = sum(s.inputs.n for s in self._opened if not s.predictions.pending)
         games = self._games if "_setting" in vars(self) else []  # they know what a layer has cost
         played = sum(game.evaluations for _, game in games)
         return opened + played + self.spent_elsewhere + sum(scene.spent for scene in self._others)

@@ -111,7 +111,7 @@ def evaluate(
                 told = f"{label} of {name!r}"
                 with noted(f"{told} was to be measured"):
                     scores[label, name] = score(record.name, case, core, own, told)
-        evaluations = -(-scene.spent // scene.n) if scene.looked else 0
+        evaluations = -(-scene.spent // scene.n) if scene.spent else 0
     return Report(scores, tuple(asked), (*cases, *extra), tuple(extra), evaluations, named, seed)
 
 

@@ -115,9 +115,9 @@ def explain(
             model, x, method, target=target, y=y, data=data, players=players, removal=removal,
             behavior=behavior, summary=summary, budget=budget, batch_size=batch_size, seed=seed,
             feature_names=feature_names, output_names=output_names, categorical=categorical,
-            options=options, option_names=_KEYWORDS, bar=bar, ends=True,
+            options=options, option_names=_KEYWORDS, bar=bar, wait=True,
         ) as setting:  # fmt: skip
-            recipe, games = setting.recipe, setting.games(batch_size, n_jobs, bar)
+            recipe, games = setting.recipe, setting.games(batch_size, n_jobs, bar, ends=True)
             rule = recipe.budget if isinstance(recipe.budget, Budget) else None
             results = _summed_up(recipe.summary, games, budget, tolerance, seed, rule)
     finally:

@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
@@ -25,6 +25,7 @@ from xai.finite import refuse_infinite
 from xai.inputs import Block, Inputs, is_tensor, is_whole, on_host
 from xai.model import Model, check_width
 from xai.partition import Partition
+from xai.predictions import BESIDE_ROWS, Predictions
 from xai.progress import Progress
 from xai.removal.base import Draws
 
@@ -253,7 +254,10 @@ class Game(ABC):
     @property
     def room(self) -> int:
         """(row, coalition) pairs in one block."""
-        by_bytes = BLOCK_BYTES // max(self.n_players, 8 * self.n_outputs, 1)
+        return self._room(self.n_outputs)
+
+    def _room(self, n_outputs: int) -> int:
+        by_bytes = BLOCK_BYTES // max(self.n_players, 8 * n_outputs, 1)
         return max(1, min(BLOCK, by_bytes))
 
 
@@ -317,14 +321,13 @@ class ModelGame(Game):
 
     Parameters
     ----------
-    full_outputs : (n, K)
-        The model's outputs on the unmasked rows, evaluated beforehand; they count.
+    predictions : Predictions
+        The model's outputs on the unmasked rows, which count, and the behavior bound to them.
+        Where nobody has asked for them yet, one output is explained.
     paid : int
         Further model rows that each row has cost beforehand.
     shared : int
         Those that all rows together have: a background's, up to the players' layer.
-    removed : key -> (K,)
-        Outputs with everything removed that were evaluated beforehand, all of them or none.
 
     Attributes
     ----------
@@ -335,40 +338,81 @@ class ModelGame(Game):
     inputs: Inputs
     partition: Partition
     draws: Draws
-    values: Values
-    full_outputs: Floats
+    predictions: Predictions
     batch_size: int | None = None
     n_jobs: int | None = None
     progress: Progress | None = None
     subset: Indices | None = None
     paid: int = 0
-    removed: Mapping[int, Floats] = field(default_factory=dict)
     shared: int = 0
 
     def __post_init__(self) -> None:
         self.explained = np.arange(self.inputs.n) if self.subset is None else self.subset
         self.n_rows, self.full_cost = len(self.explained), 1 + self.paid + self.shared
-        self.evaluations = self.paid * self.n_rows + self.shared + len(self.removed)
+        self.evaluations = self.paid * self.n_rows + self.shared
         self.n_players = int(self.partition.counts[self.explained[0]])
         self.player_names = self.partition.names
         self.pixels = None if self.model.by_row else self.partition.pixels
         self.n_draws = self.value_cost = self.draws.n_draws
         self.endless = self.sampled_draws = self.draws.endless
         self.has_regressors = self.draws.regressors is not None
-        self.commutes = self.values.reduce is None
-        self.rounding = max(self.rounding, 8 * float(np.finfo(self.full_outputs.dtype).eps))
-        self._empty = dict(self.removed)
+        self._empty: dict[int, Floats] = {}
         everything = bool(self.partition.covers(self.explained).all())
         # the removal says which all-removed inputs are equal, and rows share players
         self.shares_empty = self.draws.key is not None and everything and self.model.alike
-        one = self._full(self.explained[:1])
-        self._width = one.shape[1]  # of values before they are reduced
-        self.n_outputs = self._reduced(self.explained[:1], one).shape[1]
-        self._base = np.empty((self.inputs.n, self.n_outputs))
         self._has_base = np.zeros(self.inputs.n, bool)
-        self._batch = self.batch_size or batch_rows(
-            self.model, self.inputs, int(self.full_outputs.shape[1])
-        )
+
+    @property
+    def full_outputs(self) -> Floats:
+        """The model's outputs on the unmasked rows, (n, K)."""
+        return self.predictions.known.outputs
+
+    @property
+    def values(self) -> Values:
+        """The behavior, bound to the unmasked rows' outputs."""
+        return self.predictions.known.values
+
+    @cached_property
+    def commutes(self) -> bool:  # type: ignore[override]
+        """Whether `value` is the mean of `sample` over draws."""
+        return self.values.reduce is None
+
+    @cached_property
+    def rounding(self) -> float:  # type: ignore[override]
+        """The part of a value that the model's rounding may change."""
+        return max(Game.rounding, 8 * float(np.finfo(self.full_outputs.dtype).eps))
+
+    @cached_property
+    def n_outputs(self) -> int:  # type: ignore[override]
+        """Number of explained outputs."""
+        one = self.explained[:1]
+        return int(self._reduced(one, self._full(one)).shape[1])
+
+    @cached_property
+    def _width(self) -> int:
+        """Of values before they are reduced."""
+        return int(self._full(self.explained[:1]).shape[1])
+
+    @property
+    def room(self) -> int:
+        """(row, coalition) pairs in one block."""
+        return self._room(1 if self.predictions.pending else self.n_outputs)
+
+    @cached_property
+    def _base(self) -> Floats:
+        return np.empty((self.inputs.n, self.n_outputs))
+
+    @property
+    def _batch(self) -> int:
+        """Most rows in one model call."""
+        if not self.predictions.pending:
+            return self._most
+        return self.batch_size or min(BESIDE_ROWS, batch_rows(self.model, self.inputs, 0))
+
+    @cached_property
+    def _most(self) -> int:
+        k = int(self.full_outputs.shape[1])
+        return self.batch_size or batch_rows(self.model, self.inputs, k)
 
     @cached_property
     def batch(self) -> int:
@@ -441,6 +485,8 @@ class ModelGame(Game):
         And the model's outputs (n_removed, K) on the last, with everything removed.
         """
         alone = self.n_jobs in (None, 1)
+        if not alone or len(rows) > BESIDE_ROWS:
+            _ = self.predictions.known  # before several workers, or large calls, ask
         size = self._together if alone else self._share(len(rows))
         rest = len(rows) % size
         # the smallest first: nothing else runs while the inputs of the first are made
@@ -489,7 +535,10 @@ class ModelGame(Game):
     def _call(self, block: Any, rows: Indices) -> Floats:
         """Outputs (B, K) of inputs made together, a batch in each call."""
         try:
-            out = self.model(block, rows, self._batch)
+            if self.predictions.pending:
+                out = self.predictions.beside(block, self._batch)
+            else:
+                out = self.model(block, rows, self._batch)
         except Exception as error:
             if told := self.inputs.widened(block):
                 error.add_note(told)
@@ -500,8 +549,9 @@ class ModelGame(Game):
     def _collect(
         self, results: Iterable[tuple[Floats, Floats]], batches: list[slice], total: int
     ) -> tuple[Floats, Floats]:
-        out, last = np.empty((total, self._width)), []
+        out, last = np.empty(0), []
         for batch, (values, outputs) in zip(batches, results, strict=True):
+            out = out if len(out) else np.empty((total, values.shape[1]))
             out[batch] = values
             last.append(outputs)
             self.count(len(values))
@@ -541,20 +591,32 @@ class ModelGame(Game):
         kept = table.full[which]
         gone = table.empty[which] & self.shares_empty
         full, shared, rest = map(np.flatnonzero, (kept, gone, ~(kept | gone)))
-        out = np.empty((len(rows), self._width))
-        if len(full):
-            out[full] = self._full(rows[full])
         distinct, place, new = self._all_removed(rows[shared], draws[shared])
         first = shared[new]
-        if len(rest) or len(first):
-            at = np.concatenate([rest, first])
+        at = np.concatenate([rest, first])
+        if len(at):  # before x is asked for, which may go with these
             values, outputs = self._model(rows[at], table, which[at], draws[at], len(first))
-            out[rest] = values[: len(rest)]
             self._empty.update(zip(distinct[place[new]].tolist(), outputs, strict=True))
+        out = np.empty((len(rows), self._width))
+        if len(rest):
+            out[rest] = values[: len(rest)]
+        if len(full):
+            out[full] = self._full(rows[full])
         if len(shared):
             outputs = np.stack([self._empty[key] for key in distinct.tolist()])
             out[shared] = self._output(rows[shared], outputs.take(place, axis=0))
         return out
+
+    def meet_nothing(self) -> None:
+        """Evaluate the inputs with everything removed, in one call with the predictions of x.
+
+        Where these wait for one, and rows share such inputs.
+        """
+        n, m = self.n_rows, self.n_draws
+        if self.predictions.pending and self.shares_empty and n * m <= BESIDE_ROWS:
+            rows, draws = np.divmod(np.arange(n * m), m)
+            nothing = self._table(np.zeros((1, self.n_players), bool))
+            self._samples(self.explained[rows], nothing, np.zeros_like(rows), draws)
 
     def _all_removed(self, rows: Indices, draws: Indices) -> tuple[Indices, Indices, Indices]:
         """Keys of inputs with everything removed, each one's place among them, and new ones.

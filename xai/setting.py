@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -14,11 +14,9 @@ from numpy.typing import ArrayLike, NDArray
 from xai import behavior as behaviors
 from xai import recipe as recipes
 from xai.behavior.base import Values, View
-from xai.composition import WHOLE_ONLY, composer
-from xai.finite import refuse_infinite, refuse_predictions
+from xai.composition import WHOLE_ONLY
+from xai.finite import refuse_predictions
 from xai.game import (
-    BATCH_ROWS,
-    REMOVED,
     DatasetGame,
     Game,
     ModelGame,
@@ -37,6 +35,7 @@ from xai.model import (
 )
 from xai.partition import Partition
 from xai.players import Players, as_players, column_index
+from xai.predictions import Predictions, Settled
 from xai.progress import Progress
 from xai.removal.base import Context, Draws
 from xai.suggest import unknown
@@ -62,13 +61,11 @@ class Setting:
     recipe : the triple that runs, with its options
     model, inputs : the model as the game calls it, and its rows
     axis : of an image batch's channels, or None
-    partition, draws, values : players, removal and behavior, bound to the rows
-    resolved : which outputs are explained
-    outputs : (n, K) the model's, on the unmasked rows
+    partition, draws : players and removal, bound to the rows
+    predictions : of the unmasked rows, and what they settle: `outputs`, `resolved`, `values`
     seed : int
     rows : the explained rows themselves, where `inputs` are a layer's activations of them
     cut : the network in two, where players are inside it
-    removed : outputs (K,) with everything removed, by the removal's key, as far as evaluated
     """
 
     recipe: Method
@@ -77,40 +74,66 @@ class Setting:
     axis: int | None
     partition: Partition
     draws: Draws
-    values: Values
-    resolved: Resolved
-    outputs: NDArray[np.floating]
+    predictions: Predictions
     seed: int
     rows: Inputs
     cut: Cut | None = None
-    removed: Mapping[int, NDArray[np.floating]] = field(default_factory=dict)
+
+    @property
+    def outputs(self) -> NDArray[np.floating]:
+        """The model's, on the unmasked rows, (n, K)."""
+        return self.predictions.known.outputs
+
+    @property
+    def resolved(self) -> Resolved:
+        """Which outputs are explained."""
+        return self.predictions.known.resolved
+
+    @property
+    def values(self) -> Values:
+        """The behavior, bound to the rows."""
+        return self.predictions.known.values
 
     def games(
-        self, batch_size: int | None = None, n_jobs: int | None = None, bar: Progress | None = None
+        self,
+        batch_size: int | None = None,
+        n_jobs: int | None = None,
+        bar: Progress | None = None,
+        *,
+        ends: bool = False,
     ) -> list[tuple[Indices, Game]]:
         """One game for each kind of row: number of players, and whether these own all of it.
 
         So a row's answer never depends on its neighbours.
+
+        Parameters
+        ----------
+        ends : whether all games are played, and ask for v(∅): it goes with predictions that wait
         """
         everything = np.arange(self.inputs.n)
         if self.recipe.of_data_set:
             if not self.partition.shared:
                 raise ValueError("a data-set method needs the same players in every row")
-            return [
-                (np.zeros(1, np.intp), DatasetGame(self._game(everything, batch_size, n_jobs, bar)))
-            ]
-        kinds = 2 * self.partition.counts + self.partition.covers(everything)
-        # most players first: what a budget is too small for is found before anything is spent
-        groups = [np.flatnonzero(kinds == kind) for kind in np.unique(kinds)[::-1]]
-        return [(rows, self._game(rows, batch_size, n_jobs, bar)) for rows in groups]
+            groups = [everything]
+        else:
+            kinds = 2 * self.partition.counts + self.partition.covers(everything)
+            # most players first: what a budget is too small for is found before anything is spent
+            groups = [np.flatnonzero(kinds == kind) for kind in np.unique(kinds)[::-1]]
+        games = [self._game(rows, batch_size, n_jobs, bar) for rows in groups]
+        if ends:
+            games[0].meet_nothing()
+            _ = self.predictions.known
+        if self.recipe.of_data_set:
+            return [(np.zeros(1, np.intp), DatasetGame(games[0]))]
+        return list(zip(groups, games, strict=True))
 
     def _game(
         self, rows: Indices, batch_size: int | None, n_jobs: int | None, bar: Progress | None
     ) -> ModelGame:
         paid, shared = (0, 0) if self.cut is None else (self.cut.paid, sum(self.cut.others))
         return ModelGame(
-            self.model, self.inputs, self.partition, self.draws, self.values, self.outputs,
-            batch_size, n_jobs, bar, rows, paid, self.removed, shared,
+            self.model, self.inputs, self.partition, self.draws, self.predictions,
+            batch_size, n_jobs, bar, rows, paid, shared,
         )  # fmt: skip
 
 
@@ -136,7 +159,7 @@ def open_setting(
     options: dict[str, Any] | None = None,
     option_names: Sequence[str] = (),
     bar: Progress | None = None,
-    ends: bool = False,
+    wait: bool = False,
 ) -> Iterator[Setting]:
     """Bind the parts to model and rows; inside, a module is in eval mode, and restored after.
 
@@ -146,8 +169,8 @@ def open_setting(
     options : settings of the method's parts, and ``channel_axis``
     option_names : further names that an unknown option may have meant
     bar : counts the predictions
-    ends : whether its one game is played, which asks for v(∅), too: of an ensemble, each call of
-        which has a price, that is evaluated with the predictions, where one call takes both
+    wait : whether an ensemble, each call of which has a price, is not asked for its predictions
+        before something else is: one call takes both. What is refused by them is refused then
     """
     parts = compose(
         model, x, method, data=data, players=players, removal=removal, behavior=behavior,
@@ -181,21 +204,27 @@ def open_setting(
             raise ValueError(f"{recipe.removal!r}: {WHOLE_ONLY}")
         if pieces is not None or not names_columns(feature_names, rows):
             _check_feature_names(feature_names, partition)
-        removed: Mapping[int, NDArray[np.floating]] = {}
+        known = None
         if pieces is not None:
-            outputs = pieces.outputs
-        else:
-            beside = _all_removed(wrapped, inputs, partition, draws, batch_size) if ends else None
-            wrapped, outputs, removed = _predict(wrapped, inputs, batch_size, bar, beside)
-        names = _names(wrapped, outputs.shape[1], output_names)
-        resolved = _resolve(target, outputs, wrapped, names, recipe)
-        labels = _labels(y, wrapped, inputs)
-        view = View(wrapped.scale, wrapped.labels, names, outputs, resolved.index, *labels)
-        values = recipe.behavior.bind(view)
+            known = pieces.outputs
+        elif not (wait and _goes_with_others(wrapped, inputs, draws)):
+            wrapped, known = _predict(wrapped, inputs, batch_size, bar)
+
+        def settle(outputs: NDArray[np.floating]) -> Settled:
+            names = _names(wrapped, outputs.shape[1], output_names)
+            resolved = _resolve(target, outputs, wrapped, names, recipe)
+            labels = _labels(y, wrapped, inputs)
+            view = View(wrapped.scale, wrapped.labels, names, outputs, resolved.index, *labels)
+            return Settled(outputs, resolved, recipe.behavior.bind(view))
+
+        def evaluate() -> NDArray[np.floating]:
+            return _predict(wrapped, inputs, batch_size, bar)[1]
+
+        settled = None if known is None else settle(known)
+        predictions = Predictions(wrapped, inputs, evaluate, settle, bar, settled)
         yield Setting(
-            recipe, wrapped, inputs, axis, partition, draws, values, resolved, outputs, seed,
-            rows, pieces, removed,
-        )  # fmt: skip
+            recipe, wrapped, inputs, axis, partition, draws, predictions, seed, rows, pieces
+        )
 
 
 @dataclass(frozen=True, eq=False)
@@ -354,38 +383,15 @@ def _channel_axis(inputs: Inputs, model: Model, given: int | None) -> int | None
     return fits[0]
 
 
-def _all_removed(
-    model: Model, inputs: Inputs, partition: Partition, draws: Draws, batch_size: int | None
-) -> tuple[Indices, NDArray[Any]] | None:
-    """Keys (m,) and inputs (m, …) with everything removed, where one call takes them with x.
-
-    Of ensembles alone: what a method refuses later on has then cost them, too.
-    """
-    own, n, m = inputs.block, inputs.n, draws.n_draws
-    mixes = isinstance(own, np.ndarray) and model.is_ensemble and draws.inputs is None
-    if draws.key is None or draws.endless or not mixes or n * m > BATCH_ROWS:
-        return None
-    rows, places = np.divmod(np.arange(n * m), m)
-    keys, first = np.unique(draws.key(rows, places), return_index=True)
-    fits = n + len(keys) <= (batch_size or batch_rows(model, inputs, 0))
-    if not fits or not partition.shared or not partition.covers(rows[:1]).all():
-        return None
-    nothing = np.zeros((1, int(partition.counts[0])), bool)
-    block = composer(inputs, partition, draws)(nothing)(rows[first], 0 * first, places[first])
-    return (keys, block) if block.dtype == own.dtype else None
+def _goes_with_others(model: Model, inputs: Inputs, draws: Draws) -> bool:
+    """Whether rows of x can stand beside rows that are made of it, and it pays."""
+    return model.is_ensemble and isinstance(inputs.block, np.ndarray) and draws.inputs is None
 
 
 def _predict(
-    model: Model,
-    inputs: Inputs,
-    batch_size: int | None,
-    bar: Progress | None,
-    beside: tuple[Indices, NDArray[Any]] | None,
-) -> tuple[Model, NDArray[np.floating], dict[int, NDArray[np.floating]]]:
-    """Outputs (n, K) of the unmasked rows, and the model with the width that they show.
-
-    And the outputs (K,) of the inputs `beside` them, by key; these go into the same call.
-    """
+    model: Model, inputs: Inputs, batch_size: int | None, bar: Progress | None
+) -> tuple[Model, NDArray[np.floating]]:
+    """Outputs (n, K) of the unmasked rows, and the model with the width that they show."""
     parts: list[NDArray[np.floating]] = []
     few = FIRST_ROWS  # of images and of tokens, whose layers may be far wider than they
     if len(inputs.shape) == 1 and "float" in str(inputs.block.dtype):
@@ -393,10 +399,7 @@ def _predict(
     start, size = 0, batch_size or (batch_rows(model, inputs, 0) if model.module is None else few)
     while start < inputs.n:
         block = inputs.part(start, start + size)
-        count = int(block.shape[0])
-        if beside is not None:
-            out = model(np.concatenate([block, beside[1]]))
-        elif start or model.module is None:
+        if start or model.module is None:
             out = model(block)
         else:
             out, width, reused = run_watched(model.module, partial(model, block))
@@ -404,15 +407,12 @@ def _predict(
             size = batch_size or batch_rows(model, inputs, out.shape[1])
         if parts:
             check_width(out.shape[1], parts[0].shape[1])
-        refuse_predictions(out[:count], start)
-        parts.append(out[:count])
-        start += count
+        refuse_predictions(out, start)
+        parts.append(out)
+        start += len(out)
         if bar is not None:
             bar.update(len(out))
-    others = out[count:]
-    refuse_infinite(others, np.zeros(len(others), np.intp), REMOVED)
-    keys = [] if beside is None else beside[0].tolist()
-    return model, np.concatenate(parts), dict(zip(keys, others, strict=True))
+    return model, np.concatenate(parts)
 
 
 def _names(model: Model, k: int, given: Sequence[str] | None) -> list[str]:

@@ -55,6 +55,11 @@ class Resolved:
     axis: bool
 
 
+def keeps_axis(target: Target) -> bool:
+    """Whether several outputs of each row may be asked for."""
+    return isinstance(target, Top) or (isinstance(target, str) and target == "all")
+
+
 def label_index(value: object, labels: Sequence[object]) -> int:
     """Position of a label among the model's classes, or a ValueError naming the nearest."""
     value = bool(value) if isinstance(value, np.bool_) else value
