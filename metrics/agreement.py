@@ -145,7 +145,9 @@ def sensitivity_n(case: Case, *, subset_size: Amount | None = None, samples: int
     for place, (rows, game, a) in enumerate(case.games()):
         distinct, which = np.unique(sizes(game.n_players), return_inverse=True)
         S = [of_size(game.n_players, int(s), samples, case.scene.seed) for s in distinct]
-        r = [pearson(a @ s.T.astype(float), drops(case.scene, place, s)) for s in S]
+        ends = np.cumsum([len(s) for s in S])[:-1]
+        gone = np.split(drops(case.scene, place, np.concatenate(S)), ends, axis=1)
+        r = [pearson(a @ s.T.astype(float), own) for s, own in zip(S, gone, strict=True)]
         parts.append((rows, np.stack([r[i] for i in which], axis=1)))
     out = padded(parts, case.scene.n)
     return Result(out.mean(axis=1), None, {"correlations": out})

@@ -328,7 +328,7 @@ def pgu(case: Case, *, k: Amount = 0.25) -> Floats:
 def _prediction_gap(case: Case, first: str, sizes: Cuts) -> Floats:
     """``E|f(x) − f(x′)|``, the mean over sizes; of a single draw it is read off the curve."""
     if all(game.n_draws == 1 for _, game in case.scene.games):
-        gap = np.abs(case.scene.predictions[:, None] - along(case, first, sizes))
+        gap = np.abs(along(case, first, sizes) - case.scene.predictions[:, None])
     else:
         gap = changes(case, first, sizes)
     return np.asarray(gap.mean(axis=1))

@@ -185,13 +185,13 @@ def alone(case: Case) -> Floats:
     def make() -> Floats:
         parts = []
         for own, game, _ in case.games():
-            full, out = case.scene.predictions[own], np.empty((game.n_rows, 2, game.n_players))
+            out, largest = np.empty((game.n_rows, 2, game.n_players)), np.zeros(game.n_rows)
             every, draws = np.arange(game.n_players), np.arange(game.n_draws)
-            largest = np.abs(full)
             for rows, part, values in one_gone(game, every, draws):
-                gap = full[rows, None, None] - values
+                gap = case.scene.predictions[own[rows], None, None] - values
                 out[rows, :, part] = np.stack([np.abs(gap), gap**2], axis=1).mean(axis=3)
                 largest[rows] = np.maximum(largest[rows], np.abs(values).max(axis=(1, 2)))
+            largest = np.maximum(largest, np.abs(case.scene.predictions[own]))
             least = slack(game, out[:, 0].max(axis=1), largest)
             out[out <= np.stack([least, least**2], axis=1)[:, :, None]] = 0
             parts.append((own, out))
@@ -215,14 +215,15 @@ def changes(case: Case, first: str, sizes: Cuts) -> Floats:
     for place, (own, game, a) in enumerate(case.games()):
         rank = case.once(("ranks", place), partial(ranks, a))
         kept = (rank[:, None, :] < sizes(game.n_players)[:, None]) ^ (first == "removed")
-        full, m, count = case.scene.predictions[own], game.n_draws, kept.shape[1]
+        m, count = game.n_draws, kept.shape[1]
         out = np.empty((game.n_rows, count))
         for rows, part in game.pieces(count, m):
             some = kept[rows, part]
             each = np.repeat(some.reshape(-1, game.n_players), m, axis=0)
             draws = np.resize(np.arange(m), len(each))
             values = game.sample(np.repeat(rows, some.shape[1] * m), each, draws)[:, 0]
-            gap = full[rows, None, None] - values.reshape(*some.shape[:2], m)
+            full = case.scene.predictions[own[rows], None, None]
+            gap = full - values.reshape(*some.shape[:2], m)
             out[rows, part] = np.abs(gap).mean(axis=2)
         parts.append((own, out))
     return padded(parts, case.scene.n)

@@ -36,6 +36,17 @@ TINY = 1e-140
 """Below which squares lose digits."""
 
 
+def check_repeats(case: Case, explain: Explain | RandomExplain | None) -> None:
+    """Refuse an attribution of which no recipe is known, where no function explains again."""
+    held = isinstance(case.explanation, Explanation)
+    if explain is None and not (held and case.explanation.recipe is not None):
+        kind = "one without a recipe (loaded, aggregated or shap's)" if held else "an array"
+        raise ValueError(
+            f"this metric explains again, and the explanation is {kind}: pass "
+            "explain=, a function (model, x, target) -> array"
+        )
+
+
 def explained(
     case: Case,
     x: Any,
@@ -54,6 +65,7 @@ def explained(
     model, target : in place of the scene's
     changed : keywords of the recipe in place of its own
     """
+    check_repeats(case, explain)
     case.check_rows()
     if isinstance(explain, RandomExplain):
         return explain(index)
@@ -103,13 +115,6 @@ def _repeat(
     from xai.explain import explain as front_door
 
     explanation = case.explanation
-    if not isinstance(explanation, Explanation) or explanation.recipe is None:
-        held = isinstance(explanation, Explanation)
-        kind = "one without a recipe (loaded, aggregated or shap's)" if held else "an array"
-        raise ValueError(
-            f"this metric explains again, and the explanation is {kind}: pass "
-            "explain=, a function (model, x, target) -> array"
-        )
     recipe = _recipe_of(explanation, index)
     named = recipe | _by_name(recipe, explanation.layer) | changed
     with named_by(index):

@@ -26,8 +26,9 @@ from xai.metrics.case import Case, Result, metric, outputs
 from xai.metrics.faithfulness import abpc
 from xai.metrics.models import run_alike
 from xai.metrics.numerics import FLAT, average_ranks, pearson, ratio, spearman
-from xai.metrics.perturb import Explain, explained, fixed, moved, normals, numbers
+from xai.metrics.perturb import Explain, check_repeats, explained, fixed, moved, normals, numbers
 from xai.metrics.score import Floats
+from xai.model import is_module
 from xai.replay import copied
 
 Order = Literal["top_down", "bottom_up", "independent"]
@@ -98,6 +99,8 @@ def parameter_randomization(
         raise ValueError(f"order={order!r}: expected 'bottom_up', 'top_down' or 'independent'")
     checks.count("smooth", smooth, least=0)
     checks.not_negative("noise", noise)
+    _check_module(case)
+    check_repeats(case, explain)
     beside = _beside(case, steps)
     module = module_of(case)
     names = layers(module)
@@ -139,6 +142,8 @@ def efficient_parameter_randomization(
     ((5,), 'higher')
     """
     checks.count("bins", bins)
+    _check_module(case)
+    check_repeats(case, explain)
     beside = _beside(case, steps)
     module = module_of(case)
     drawn = randomised(module, layers(module), case.scene.seed)
@@ -173,6 +178,7 @@ def random_logit(case: Case, *, steps: int = STEPS, explain: Explain | None = No
     >>> round(random_logit(f, np.array([[2.0, 1.0]]), W[:1], explain=slope).mean(), 3)
     -1.0
     """
+    check_repeats(case, explain)
     beside, scene = _beside(case, steps), case.scene
     target, k = scene.seen.resolved.index[:, 0], scene.seen.outputs.shape[1]
     if k < 2:
@@ -197,13 +203,16 @@ def _beside(case: Case, steps: int) -> dict[str, Floats]:
 
 def module_of(case: Case) -> Any:
     """The scene's torch module."""
-    module = case.scene.seen.model.module
-    if module is None:
+    return case.scene.seen.model.module
+
+
+def _check_module(case: Case) -> None:
+    """Refuse other models before anything is evaluated."""
+    if not is_module(case.scene.model):
         raise TypeError(
             "layers can be drawn anew in torch modules only, and the model is a "
             f"{type(case.scene.model).__name__}"
         )
-    return module
 
 
 def layers(module: Any) -> list[str]:

@@ -180,6 +180,44 @@ def test_evaluations_are_what_a_counter_counts(name, rows, attribution, counting
         assert score.evaluations == -(-f.rows // 6)
 
 
+UNLOOKED = ("complexity", "sparseness", "effective_complexity")
+"""Metrics of the attributions alone."""
+
+
+class Members:
+    """The same model as an ensemble: its first call takes x and what is asked for first."""
+
+    estimators_, classes_ = (1, 2), (0, 1)
+
+    def __init__(self, model):
+        self.decision_function = model
+
+
+@pytest.mark.parametrize("background", [{}, {"removal": None, "data": np.eye(5)}])
+@pytest.mark.parametrize("name", FLAT)
+def test_an_ensemble_is_called_once_less(name, background, rows, attribution, counting):
+    apart, together = counting(model), counting(model)
+    plain = scored(name, apart, rows, attribution, **background)
+    score = scored(name, Members(together), rows, attribution, **background)
+    assert_array_equal(score.values, plain.values)
+    assert (score.evaluations, together.rows) == (plain.evaluations, apart.rows)
+    assert together.calls == apart.calls - bool(score.removal)
+    few = scored(name, Members(model), rows, attribution, batch_size=7, **background)
+    assert_array_equal(few.values, score.values)
+
+
+@pytest.mark.parametrize("name", [n for n in FLAT if n not in UNLOOKED])
+def test_what_waits_for_another_call_is_refused_all_the_same(name, rows, attribution, counting):
+    for chosen, told in ((2, "target 2 is out of range"), ("third", "unknown label 'third'")):
+        f = counting(model)
+        with pytest.raises(ValueError, match=told):
+            scored(name, Members(f), rows, attribution, target=chosen)
+        assert f.calls == 1
+    broken = Members(lambda x: np.where(x[:, :1] == rows[2, 0], np.nan, model(x)))
+    with pytest.raises(ValueError, match="the model returns NaN or inf for row 2"):
+        scored(name, broken, rows, attribution)
+
+
 @pytest.mark.parametrize("name", FLAT)
 def test_what_fits_in_memory_at_once_changes_no_score(name, rows, attribution, monkeypatch):
     background = {"data": rows[3:] + 1, "removal": None}
@@ -594,6 +632,17 @@ def test_a_reference_is_called_one(rows, attribution):
         metrics.rank_correlation(
             None, None, attribution, reference=np.where(rows == rows[1, 2], np.nan, rows)
         )
+
+
+@pytest.mark.parametrize("name", AGAIN)
+def test_what_cannot_be_explained_again_costs_no_more_than_x(name, rows, attribution, counting):
+    f, torch = counting(model), CASES[name].torch
+    with pytest.raises((ValueError, TypeError), match=r"explains again, and|torch module"):
+        scored(name, f, rows, attribution, explain=None)
+    if torch:
+        with pytest.raises(TypeError, match="torch module"):
+            scored(name, f, rows, attribution)
+    assert f.rows <= len(rows)
 
 
 def test_explain_is_a_function_and_gives_numbers(rows):

@@ -511,7 +511,7 @@ class ModelGame(Game):
         results = self._parallel(lambda batch: outputs_of(batch, inputs_of(batch)), batches)
         return self._collect(results, batches, len(rows))
 
-    @cached_property
+    @property
     def _together(self) -> int:
         """Rows whose inputs are made together: a call's, or several calls' of narrow tensors."""
         here = is_tensor(self.inputs.block) and self.inputs.block.device.type == "cpu"
@@ -638,20 +638,22 @@ class ModelGame(Game):
             values = self._samples(rows, table, which, np.zeros_like(which))
             return self._reduced(rows, values)
         full, empty = table.full[which], table.empty[which]
-        out = np.empty((len(rows), self.n_outputs))
-        if full.any():
-            out[full] = self._reduced(rows[full], self._full(rows[full]))
         known = empty & self._has_base[rows]
-        out[known] = self._base[rows[known]]
         rest = np.flatnonzero(~(full | known))
-        step = max(1, BLOCK // m)
-        for start in range(0, len(rest), step):
+        step, parts = max(1, BLOCK // m), []
+        for start in range(0, len(rest), step):  # before x is asked for, which may go with these
             part = rest[start : start + step]
             draws = np.tile(np.arange(m), len(part))
             each = np.repeat(part, m)
             values = self._samples(rows[each], table, which[each], draws)
             means = mean_of_draws(values.reshape(len(part), m, -1))
-            out[part] = self._reduced(rows[part], means)
+            parts.append(self._reduced(rows[part], means))
+        out = np.empty((len(rows), self.n_outputs))
+        if parts:
+            out[rest] = np.concatenate(parts)
+        if full.any():
+            out[full] = self._reduced(rows[full], self._full(rows[full]))
+        out[known] = self._base[rows[known]]
         self._base[rows[empty]], self._has_base[rows[empty]] = out[empty], True
         return out
 

@@ -256,28 +256,30 @@ def wrap(model: Any, inputs: Inputs) -> Model:
         return Model(model, inputs.decode, "callable", forward=forward)
     prepare = _estimator_inputs(model, inputs)
     labels = getattr(model, "classes_", None)
-    known: dict[str, Any] = {
-        "is_ensemble": hasattr(_last(model), "estimators_"),  # fitted members
-        "reads": _reads(model), "estimator": model,
-    }  # fmt: skip
+    members = hasattr(_last(model), "estimators_")  # fitted
+    known: dict[str, Any] = {"is_ensemble": members, "reads": _reads(model)}
     if hasattr(model, "predict_proba"):
         if isinstance(labels, list):
             raise TypeError(
                 "the model has several outputs of several classes; pass a callable that returns "
                 "one array (n, k), for example lambda x: model.predict_proba(x)[0]"
             )
-        return Model(model.predict_proba, prepare, "probability", _labels(labels), **known)
+        return Model(
+            model.predict_proba, prepare, "probability", _labels(labels), estimator=model, **known
+        )
     if hasattr(model, "decision_function") and (labels is not None or not _is_regressor(model)):
         _refuse_pairs(model, labels)
-        return Model(model.decision_function, prepare, "score", _labels(labels), estimator=model)
+        return Model(
+            model.decision_function, prepare, "score", _labels(labels), estimator=model, **known
+        )
     if labels is not None and not _is_regressor(model):
 
         def indicate(batch: Any) -> NDArray[np.float64]:
             predicted = np.asarray(model.predict(batch))
             return np.asarray(predicted[:, None] == np.asarray(labels), np.float64)
 
-        return Model(indicate, prepare, "indicator", _labels(labels))
-    return Model(model.predict, prepare, "amount", **known)
+        return Model(indicate, prepare, "indicator", _labels(labels), **known)
+    return Model(model.predict, prepare, "amount", estimator=model, **known)
 
 
 def _refuse_pairs(model: Any, labels: Any) -> None:
