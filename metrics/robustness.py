@@ -38,6 +38,7 @@ from xai.metrics.perturb import (
     takes_rows,
 )
 from xai.metrics.score import Floats
+from xai.model import is_module
 
 RADIUS, SAMPLES = 0.02, 10
 """captum's defaults."""
@@ -257,8 +258,10 @@ def relative_representation_stability(
     >>> round(score.mean(), 3)
     1.0
     """
-    made = copies(case, radius, samples, explain)
+    if not is_module(case.scene.model):
+        raise TypeError("a representation is a layer's of a torch module; the model is none")
     own, _ = representation(case, layer, case.scene.x, np.arange(case.scene.n))
+    made = copies(case, radius, samples, explain)
     other, given = representation(case, layer, made.x, origins(case.scene, made.x))
     case.scene.once(made.key, lambda: given)  # which `same_class` asks for
     return _stability(case, made, _relative(own, other.reshape(len(own), -1, own.shape[1])))
@@ -277,8 +280,6 @@ def representation(
     And what the model gives for them, (m, K).
     """
     model, parts, own = case.scene.seen.model, list[Floats](), threading.get_ident()
-    if model.module is None:
-        raise TypeError("a representation is a layer's of a torch module; the model is none")
     probe = probe_of(model, layer)
 
     def keep(*_: Any) -> None:
