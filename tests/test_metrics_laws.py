@@ -675,12 +675,16 @@ WRONG = [
 
 
 @pytest.mark.parametrize(("name", "option", "wrong"), WRONG)
-def test_options_that_are_no_numbers_are_refused(name, option, wrong, rows, attribution):
+def test_options_that_are_no_numbers_cost_x_at_most(
+    name, option, wrong, rows, attribution, counting
+):
+    f = counting(model)
     given = {"mask": {"mask": np.arange(5) < 2}, "reference": {"reference": attribution}}
     options = given.get(next(r for r in RECORDS if r.name == name).needs, {})
     metric = partial(scored, name) if name in CASES else partial(getattr(metrics, name), **options)
     with pytest.raises(ValueError, match=rf"{option}=.*expected|{option} is empty"):
-        metric(model, rows, attribution, **{option: wrong})
+        metric(f, rows, attribution, **{option: wrong})
+    assert f.rows <= len(rows)
 
 
 def test_a_number_of_players_may_be_numpys(rows, attribution):
