@@ -934,6 +934,17 @@ def test_pythons_numbers_take_the_dtype_of_x(torch, counting):
     np.testing.assert_array_equal(explanation.values, [[1 - 0.1, 0]])
 
 
+@pytest.mark.parametrize("x", [np.ones((2, 3), int), np.ones((2, 3), np.float32)])
+def test_an_ensemble_is_given_x_in_its_own_dtype(x, counting):
+    class Members:
+        estimators_, predict = (1, 2), counting(lambda rows: rows.sum(axis=1))
+
+    data = np.full((4, 3), 0.1)
+    xai.explain(Members(), x, "occlusion", data=data)
+    xai.metrics.deletion(Members(), x, np.ones((2, 3)), data=data)
+    assert [rows.dtype for rows in Members.predict.seen if len(rows) == 2] == [x.dtype] * 2
+
+
 def test_a_model_that_refuses_the_wider_dtype_is_told_why(torch):
     layer = torch.nn.Linear(5, 2)
     x, data = torch.rand(2, 5), torch.rand(4, 5, dtype=torch.float64)

@@ -74,8 +74,8 @@ class Predictions:
 
     def beside(self, block: Any, most: int) -> Floats:
         """Outputs (B, K) of inputs (B, …): of one call with x, where `most` rows are enough."""
-        n, x = self.inputs.n, self.inputs.block
-        alike = x.dtype == block.dtype or self.model.reads == block.dtype
+        n, x, reads = self.inputs.n, self.inputs.block, self.model.reads
+        alike = block.dtype == x.dtype or (reads is not None and block.dtype == reads)
         if not alike or n + len(block) > most:
             _ = self.known
             return self.model(block)
