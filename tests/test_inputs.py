@@ -934,6 +934,17 @@ def test_pythons_numbers_take_the_dtype_of_x(torch, counting):
     np.testing.assert_array_equal(explanation.values, [[1 - 0.1, 0]])
 
 
+def test_the_wider_dtype_is_not_blamed_for_what_is_refused_of_x():
+    class Members:
+        estimators_, predict = (1, 2), staticmethod(lambda rows: rows.sum(axis=1))
+
+    x, data = np.ones((2, 3), int), np.full((4, 3), 0.1)
+    for ask, third in ((xai.explain, "occlusion"), (xai.metrics.deletion, x)):
+        with pytest.raises(ValueError, match="target 9 is out of range") as caught:
+            ask(Members(), x, third, data=data, target=9)
+        assert not getattr(caught.value, "__notes__", [])
+
+
 @pytest.mark.parametrize("x", [np.ones((2, 3), int), np.ones((2, 3), np.float32)])
 def test_an_ensemble_is_given_x_in_its_own_dtype(x, counting):
     class Members:

@@ -534,16 +534,16 @@ class ModelGame(Game):
 
     def _call(self, block: Any, rows: Indices) -> Floats:
         """Outputs (B, K) of inputs made together, a batch in each call."""
+        if self.predictions.waits_for(block, self._batch):
+            return self.predictions.beside(block)
+        width = self.full_outputs.shape[1]  # whatever is refused of x is not the block's fault
         try:
-            if self.predictions.pending:
-                out = self.predictions.beside(block, self._batch)
-            else:
-                out = self.model(block, rows, self._batch)
+            out = self.model(block, rows, self._batch)
         except Exception as error:
             if told := self.inputs.widened(block):
                 error.add_note(told)
             raise
-        check_width(out.shape[1], self.full_outputs.shape[1])
+        check_width(out.shape[1], width)
         return out
 
     def _collect(

@@ -72,13 +72,16 @@ class Predictions:
             self._settled = self.settle(self.evaluate())
         return self._settled
 
-    def beside(self, block: Any, most: int) -> Floats:
-        """Outputs (B, K) of inputs (B, …): of one call with x, where `most` rows are enough."""
-        n, x, reads = self.inputs.n, self.inputs.block, self.model.reads
-        alike = block.dtype == x.dtype or (reads is not None and block.dtype == reads)
-        if not alike or n + len(block) > most:
-            _ = self.known
-            return self.model(block)
+    def waits_for(self, block: Any, most: int) -> bool:
+        """Whether one call takes x with inputs (B, …): of a dtype, and no more than `most` rows."""
+        if not self.pending or self.inputs.n + len(block) > most:
+            return False
+        own, reads = self.inputs.block.dtype, self.model.reads
+        return bool(block.dtype == own or (reads is not None and block.dtype == reads))
+
+    def beside(self, block: Any) -> Floats:
+        """Outputs (B, K) of inputs (B, …), evaluated in one call with x."""
+        n, x = self.inputs.n, self.inputs.block
         out = self.model(np.concatenate([x.astype(block.dtype, copy=False), block]))
         refuse_predictions(out[:n])
         if self.bar is not None:
