@@ -206,6 +206,18 @@ def test_an_ensemble_is_called_once_less(name, background, rows, attribution, co
     assert_array_equal(few.values, score.values)
 
 
+def test_an_ensembles_first_call_is_as_small_as_its_classes_are_many(counting):
+    def many(x):
+        return np.broadcast_to(np.linspace(0, 1, 4000), (len(x), 4000))
+
+    x, apart, together = np.ones((20, 20)), counting(many), counting(many)
+    ensemble = Members(together)
+    ensemble.classes_ = range(4000)
+    for f in (apart, ensemble):
+        metrics.deletion(f, x, x, data=np.zeros((30, 20)))
+    assert together.largest <= apart.largest
+
+
 @pytest.mark.parametrize("name", [n for n in FLAT if n not in UNLOOKED])
 def test_what_waits_for_another_call_is_refused_all_the_same(name, rows, attribution, counting):
     for chosen, told in ((2, "target 2 is out of range"), ("third", "unknown label 'third'")):

@@ -407,7 +407,8 @@ class ModelGame(Game):
         """Most rows in one model call."""
         if not self.predictions.pending:
             return self._most
-        return self.batch_size or min(BESIDE_ROWS, batch_rows(self.model, self.inputs, 0))
+        k = len(self.model.labels)
+        return self.batch_size or min(BESIDE_ROWS, batch_rows(self.model, self.inputs, k))
 
     @cached_property
     def _most(self) -> int:

@@ -83,8 +83,9 @@ class Predictions:
         """Outputs (B, K) of inputs (B, …), evaluated in one call with x."""
         n, x = self.inputs.n, self.inputs.block
         out = self.model(np.concatenate([x.astype(block.dtype, copy=False), block]))
-        refuse_predictions(out[:n])
+        own = out[:n].copy()  # a view would hold the others as long
+        refuse_predictions(own)
         if self.bar is not None:
             self.bar.update(n)
-        self._settled = self.settle(out[:n])
+        self._settled = self.settle(own)
         return out[n:]
