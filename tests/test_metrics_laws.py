@@ -230,6 +230,17 @@ def test_what_waits_for_another_call_is_refused_all_the_same(name, rows, attribu
         scored(name, broken, rows, attribution)
 
 
+@pytest.mark.parametrize("name", ["deletion", "pgi", "sensitivity_n", "infidelity", "dummy_mass"])
+def test_infinite_values_of_x_cost_no_more_than_x(name, rows, attribution, counting):
+    odds = xai.behavior.Prediction("log_odds")
+    f = counting(lambda x: np.where((x == rows[2]).all(axis=1), 1.0, 0.5))
+    for again in (partial(scored, name, f, rows, attribution), partial(xai.explain, f, rows)):
+        f.rows = 0
+        with pytest.raises(ValueError, match="inf while explaining row 2 "):
+            again(removal=Baseline(0.0), behavior=odds)
+        assert f.rows == len(rows)
+
+
 @pytest.mark.parametrize("name", FLAT)
 def test_what_fits_in_memory_at_once_changes_no_score(name, rows, attribution, monkeypatch):
     background = {"data": rows[3:] + 1, "removal": None}

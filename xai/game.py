@@ -386,12 +386,15 @@ class ModelGame(Game):
     def n_outputs(self) -> int:  # type: ignore[override]
         """Number of explained outputs."""
         one = self.explained[:1]
-        return int(self._reduced(one, self._full(one)).shape[1])
+        return int(self._reduced(one, self._own[one]).shape[1])
 
     @cached_property
-    def _width(self) -> int:
-        """Of values before they are reduced."""
-        return int(self._full(self.explained[:1]).shape[1])
+    def _own(self) -> Floats:
+        """The behavior's outputs of x, (n, j); only of this game's rows."""
+        values = self._output(self.explained, self.full_outputs[self.explained])
+        out = np.empty((self.inputs.n, values.shape[1]), values.dtype)
+        out[self.explained] = values
+        return out
 
     @property
     def room(self) -> int:
@@ -463,9 +466,6 @@ class ModelGame(Game):
     def _table(self, coalitions: Any) -> Table:
         return Table(as_coalitions(coalitions), self._composer)
 
-    def _full(self, rows: Indices) -> Floats:
-        return self._output(rows, self.full_outputs[rows])
-
     def _output(self, rows: Indices, out: Floats) -> Floats:
         values: Floats = self.values.output(rows, out)
         refuse_infinite(values, rows, VALUES, self.values.remedy)
@@ -486,8 +486,8 @@ class ModelGame(Game):
         And the model's outputs (n_removed, K) on the last, with everything removed.
         """
         alone = self.n_jobs in (None, 1)
-        if not alone or len(rows) > BESIDE_ROWS:
-            _ = self.predictions.known  # before several workers, or large calls, ask
+        if not (alone and self.predictions.pending and len(rows) <= BESIDE_ROWS):
+            _ = self._own  # before several workers ask, and what it refuses has cost more
         size = self._together if alone else self._share(len(rows))
         rest = len(rows) % size
         # the smallest first: nothing else runs while the inputs of the first are made
@@ -598,11 +598,11 @@ class ModelGame(Game):
         if len(at):  # before x is asked for, which may go with these
             values, outputs = self._model(rows[at], table, which[at], draws[at], len(first))
             self._empty.update(zip(distinct[place[new]].tolist(), outputs, strict=True))
-        out = np.empty((len(rows), self._width))
+        out = np.empty((len(rows), self._own.shape[1]))
         if len(rest):
             out[rest] = values[: len(rest)]
         if len(full):
-            out[full] = self._full(rows[full])
+            out[full] = self._own[rows[full]]
         if len(shared):
             outputs = np.stack([self._empty[key] for key in distinct.tolist()])
             out[shared] = self._output(rows[shared], outputs.take(place, axis=0))
@@ -653,7 +653,7 @@ class ModelGame(Game):
         if parts:
             out[rest] = np.concatenate(parts)
         if full.any():
-            out[full] = self._reduced(rows[full], self._full(rows[full]))
+            out[full] = self._reduced(rows[full], self._own[rows[full]])
         out[known] = self._base[rows[known]]
         self._base[rows[empty]], self._has_base[rows[empty]] = out[empty], True
         return out
