@@ -38,6 +38,8 @@ TINY = 1e-140
 
 def check_repeats(case: Case, explain: Explain | RandomExplain | None) -> None:
     """Refuse an attribution of which no recipe is known, where no function explains again."""
+    if explain is not None and not callable(explain):
+        raise TypeError(f"explain must be a function (model, x, target) -> array, not {explain!r}")
     held = isinstance(case.explanation, Explanation)
     if explain is None and not (held and case.explanation.recipe is not None):
         kind = "one without a recipe (loaded, aggregated or shap's)" if held else "an array"
@@ -72,8 +74,6 @@ def explained(
     scene, seen = case.scene, case.scene.seen
     model = scene.model if model is None else model
     target = seen.resolved.index[index, 0] if target is None else target
-    if explain is not None and not callable(explain):
-        raise TypeError(f"explain must be a function (model, x, target) -> array, not {explain!r}")
     with fractions_told(seen.inputs, x):
         if explain is None:
             made = [_repeat(case, x, index, model, target, changed)]

@@ -24,6 +24,7 @@ from xai.metrics.numerics import average_ranks, ratio
 from xai.metrics.perturb import (
     Copies,
     Explain,
+    check_repeats,
     copies,
     explained,
     fixed,
@@ -260,6 +261,7 @@ def relative_representation_stability(
     """
     if not is_module(case.scene.model):
         raise TypeError("a representation is a layer's of a torch module; the model is none")
+    check_repeats(case, explain)
     own, _ = representation(case, layer, case.scene.x, np.arange(case.scene.n))
     made = copies(case, radius, samples, explain)
     other, given = representation(case, layer, made.x, origins(case.scene, made.x))

@@ -668,6 +668,18 @@ def test_what_cannot_be_explained_again_costs_no_more_than_x(name, rows, attribu
     assert f.rows <= len(rows)
 
 
+@pytest.mark.parametrize("explain", [None, "lime"])
+@pytest.mark.parametrize("name", AGAIN)
+def test_nor_does_what_cannot_be_explained_of_a_module(name, explain, rows, attribution):
+    torch, spent = pytest.importorskip("torch"), []
+    net = torch.nn.Sequential(torch.nn.Linear(5, 4), torch.nn.Linear(4, 2)).double()
+    net.register_forward_pre_hook(lambda _, inputs: spent.append(len(inputs[0])))
+    told = "explains again, and" if explain is None else "explain must be a function"
+    with pytest.raises((ValueError, TypeError), match=told):
+        scored(name, net, rows, attribution, explain)
+    assert sum(spent) <= len(rows)
+
+
 def test_explain_is_a_function_and_gives_numbers(rows):
     with pytest.raises(TypeError, match=r"explain must be a function .* not 'lime'"):
         metrics.max_sensitivity(model, rows, rows, explain="lime")
