@@ -171,6 +171,16 @@ def test_predictions_and_base_values_of_an_ensemble_are_one_call(cancer, countin
     np.testing.assert_array_equal(joined.values, alone.values)
 
 
+@pytest.mark.parametrize(("batch_size", "rows"), [(12, 12), (11, 2)])
+def test_a_budget_refused_costs_an_ensemble_one_call(cancer, counting, batch_size, rows):
+    forest = copy.copy(cancer.forest)
+    forest.predict_proba = model = counting(cancer.forest.predict_proba)
+    x, data = cancer.x[:2], cancer.x[20:30]
+    with pytest.raises(ValueError, match="budget=5 is too small"):
+        xai.explain(forest, x, "occlusion", data=data, budget=5, batch_size=batch_size)
+    assert (model.calls, model.rows) == (1, rows)
+
+
 @pytest.mark.parametrize("members", [None, [1, 2]])
 def test_nan_with_everything_removed_says_so(members):
     class Model:

@@ -611,11 +611,14 @@ class ModelGame(Game):
     def meet_nothing(self) -> None:
         """Evaluate the inputs with everything removed, in one call with the predictions of x.
 
-        Where these wait for one, and rows share such inputs.
+        Where these wait for one, rows share such inputs, and one call takes all.
         """
         n, m = self.n_rows, self.n_draws
-        if self.predictions.pending and self.shares_empty and n * m <= BESIDE_ROWS:
-            rows, draws = np.divmod(np.arange(n * m), m)
+        if not (self.predictions.pending and self.shares_empty and n * m <= BESIDE_ROWS):
+            return
+        rows, draws = np.divmod(np.arange(n * m), m)
+        distinct = self._all_removed(self.explained[rows], draws)[0]
+        if self.inputs.n + len(distinct) <= self._batch:
             nothing = self._table(np.zeros((1, self.n_players), bool))
             self._samples(self.explained[rows], nothing, np.zeros_like(rows), draws)
 
