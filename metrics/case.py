@@ -146,7 +146,7 @@ class Scene:
 
     @property
     def setting(self) -> Setting:
-        """Model, rows, players, removal and output, bound; the unmasked rows are predicted."""
+        """Model, rows, players, removal and output, bound; x is predicted, or waits for a call."""
         self.used.add("output")
         return self._setting
 
