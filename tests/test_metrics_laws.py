@@ -251,13 +251,14 @@ def test_what_fits_in_memory_at_once_changes_no_score(name, rows, attribution, m
     assert parts.evaluations == whole.evaluations
 
 
+@pytest.mark.parametrize("f", [model, Members(model)])
 @pytest.mark.parametrize("name", FLAT)
-def test_a_bar_expects_what_is_spent(name, rows, attribution, monkeypatch):
+def test_a_bar_expects_what_is_spent(name, f, rows, attribution, monkeypatch):
     told = []
     monkeypatch.setattr(
         Progress, "close", lambda bar: told.append((bar.label, bar.total, bar.done))
     )
-    score = scored(name, model, rows, attribution)
+    score = scored(name, f, rows, attribution)
     ((label, total, done),) = told
     assert label == name and 6 * score.evaluations - 6 < done + 6
     if total is not None:  # coalitions whose values are known before are expected, too

@@ -69,8 +69,14 @@ class Predictions:
     def known(self) -> Settled:
         """What they settle."""
         if self._settled is None:
+            self._announce()
             self._settled = self.settle(self.evaluate())
         return self._settled
+
+    def _announce(self) -> None:
+        """Have the bar expect x, too, where it expects others that were planned meanwhile."""
+        if self.bar is not None and self.bar.total is not None:
+            self.bar.expect(self.bar.total + self.inputs.n)
 
     def waits_for(self, block: Any, most: int) -> bool:
         """Whether one call takes x with inputs (B, …): of a dtype, and no more than `most` rows."""
@@ -85,6 +91,7 @@ class Predictions:
         out = self.model(np.concatenate([x.astype(block.dtype, copy=False), block]))
         own = out[:n].copy()  # a view would hold the others as long
         refuse_predictions(own)
+        self._announce()
         if self.bar is not None:
             self.bar.update(n)
         self._settled = self.settle(own)
