@@ -180,13 +180,15 @@ class Scene:
                 f"the explanation is of {self.behavior.name}, and holds no more of it than the "
                 "name (it was loaded, or aggregated): pass behavior="
             )
+        if keeps_axis(self.target):
+            raise ValueError("a metric scores one output at a time: pass target=an index")
         opened = open_setting(
             self.model, self.x, "shapley", y=self.y, data=self.data, players=players,
             target="predicted" if self.target is None else self.target,
             removal=removal, behavior=self.behavior, batch_size=self.batch_size,
             seed=self.seed, feature_names=self.feature_names,
             categorical=self.categorical, options={"channel_axis": self.channel_axis},
-            bar=self.bar, wait=not keeps_axis(self.target),
+            bar=self.bar, wait=True,
         )  # fmt: skip
         setting = self.enter(opened)
         self._opened.append(setting)
@@ -195,8 +197,6 @@ class Scene:
                 "a metric scores rows one by one, but the behavior is of a data set: pass "
                 "behavior=, such as 'prediction'"
             )
-        if keeps_axis(self.target):
-            raise ValueError("a metric scores one output at a time: pass target=an index")
         return setting
 
     @property

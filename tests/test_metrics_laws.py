@@ -230,6 +230,16 @@ def test_what_waits_for_another_call_is_refused_all_the_same(name, rows, attribu
         scored(name, broken, rows, attribution)
 
 
+@pytest.mark.parametrize("target", ["all", xai.Top(2)])
+def test_several_outputs_at_a_time_are_refused_before_anything_is_evaluated(
+    target, rows, attribution, counting
+):
+    f = counting(model)
+    with pytest.raises(ValueError, match="one output at a time: pass target=an index"):
+        scored("deletion", f, rows, attribution, target=target)
+    assert f.calls == 0
+
+
 @pytest.mark.parametrize("name", ["deletion", "pgi", "sensitivity_n", "infidelity", "dummy_mass"])
 def test_infinite_values_of_x_cost_no_more_than_x(name, rows, attribution, counting):
     odds = xai.behavior.Prediction("log_odds")
