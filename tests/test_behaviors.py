@@ -89,6 +89,17 @@ def test_a_probability_that_is_above_one_by_rounding_is_told_in_full():
         explain(lambda z: np.full(len(z), above), np.ones((1, 4)), Prediction("probability"))
 
 
+@pytest.mark.parametrize("output", ["probability", "log_odds"])
+def test_scores_and_amounts_are_no_probabilities(trees, line, output):
+    from sklearn.linear_model import RidgeClassifier
+
+    scores = RidgeClassifier().fit(trees.data, np.arange(len(trees.data)) % 3)
+    with pytest.raises(ValueError, match="needs probabilities, which this model's decision_func"):
+        explain(scores, trees.x, Prediction(output), target=0)
+    with pytest.raises(ValueError, match="needs a classifier; a regressor's is 'raw'"):
+        explain(line.model, line.x[:1], Prediction(output))
+
+
 def test_a_callables_probability_in_range_is_taken():
     def half(x):
         p = 1 / (1 + x[:, 0] ** 2)
@@ -312,6 +323,13 @@ def test_a_loss_of_ones_own_gives_one_number_per_row(trees):
         explain(trees.model, trees.x, PredictionLoss(lambda y, out: np.sum(out)), y=trees.y)
 
 
+def test_a_loss_of_ones_own_may_give_a_list(trees):
+    losses = [lambda y, out: out[:, 0] > 0.5, lambda y, out: [float(p > 0.5) for p in out[:, 0]]]
+    one, other = (explain(trees.model, trees.x, PredictionLoss(f), y=trees.y) for f in losses)
+    assert one.values.any()
+    np.testing.assert_array_equal(one.values, other.values)
+
+
 @pytest.mark.parametrize("end", [lambda t: t.detach().tolist(), lambda t: t.detach().numpy()])
 def test_a_loss_of_ones_own_keeps_gradients(trees, end):
     def loss(y, out):
@@ -504,6 +522,12 @@ def test_one_amount_for_several_outputs_of_a_regressor_is_refused():
     model = LinearRegression().fit(x, x[:, :2])
     with pytest.raises(ValueError, match=r"2 outputs.*loss=f"):
         explain(model, x[:3], PredictionLoss(), y=np.zeros(3))
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf, "much"])
+def test_amounts_are_finite_numbers(line, bad):
+    with pytest.raises(ValueError, match="y must hold finite numbers"):
+        explain(line.model, line.x[:3], PredictionLoss(), y=[0.0, bad, 1.0])
 
 
 @pytest.mark.parametrize("behavior", [PredictionLoss(), DatasetLoss("squared")], ids=repr)
