@@ -136,6 +136,14 @@ def test_a_pyramid_lies_between_its_levels(torch, images, levels, kind):
     np.testing.assert_allclose(np.moveaxis(np.asarray(got), axis, 1), expected, atol=1e-12)
 
 
+def test_a_pyramid_blurs_each_channel_by_its_own_mask(images):
+    rows, masks = np.array([1, 0]), np.random.default_rng(0).random((2, 3, 20, 24))
+    got = bound(BlurPyramid(3.0, 5), images).inputs(rows, masks, rows)
+    for c in range(3):
+        alone = bound(BlurPyramid(3.0, 5), images[:, [c]]).inputs(rows, masks[:, [c]], rows)
+        np.testing.assert_allclose(got[:, [c]], alone, rtol=1e-12)
+
+
 @pytest.mark.parametrize("dtype", ["float32", "float64", "bfloat16"])
 def test_a_pyramid_ends_exactly_at_the_image_and_at_the_strongest_blur(torch, images, dtype):
     x = torch.tensor(images).to(getattr(torch, dtype))
@@ -676,9 +684,11 @@ def test_the_removals_of_images_are_not_for_tables(name):
         (Blur(-1), ValueError, "negative"),
         (Blur(np.inf), ValueError, "finite"),
         (Blur("much"), TypeError, "number of pixels"),
+        (Blur(True), TypeError, "number of pixels"),
         (BlurPyramid(levels=1), ValueError, "at least 2"),
         (BlurPyramid(levels=2.5), ValueError, "integer"),
         (Inpaint(-0.1), ValueError, "negative"),
+        (Inpaint(np.inf), ValueError, "finite"),
     ],
 )
 def test_settings_that_cannot_be_are_refused(images, removal, error, words):

@@ -9,7 +9,16 @@ from scipy import sparse
 import xai
 from xai import streams
 from xai.inputs import read
-from xai.removal import Baseline, Marginal, Noise, Permuted, ProductOfMarginals, Uniform
+from xai.players import Units
+from xai.removal import (
+    Baseline,
+    Marginal,
+    Neighbourhood,
+    Noise,
+    Permuted,
+    ProductOfMarginals,
+    Uniform,
+)
 from xai.removal.base import Context
 
 
@@ -276,6 +285,19 @@ def test_one_draw_is_the_same_for_every_coalition(table):
     assert np.all(explanation.values[0, 1:] == 0)
 
 
+def test_integers_are_drawn_only_where_data_holds_integers():
+    x, data = np.array([[4]]), np.array([[0.5], [1.5]])
+    drawn = [Uniform().bind(Context(read(x), rows, 0)) for rows in (data, np.array([[0], [3]]))]
+    wide, whole = (d.source(np.zeros(64, int), np.arange(64))[0].ravel() for d in drawn)
+    assert len(np.unique(wide)) == 64 and wide.min() > 0.5 and wide.max() < 1.5
+    assert np.unique(whole).tolist() == [0, 1, 2, 3]
+
+
+def test_a_range_is_drawn_in_the_precision_of_x():
+    draws = Uniform(0.1, 0.3).bind(Context(read(np.ones((1, 2), np.float32)), None, 0))
+    assert draws.source(np.zeros(3, int), np.arange(3))[0].dtype == np.float32
+
+
 # ----------------------------------------------------------------------------- a user's function
 
 
@@ -288,9 +310,19 @@ def test_a_removal_of_ones_own(table, oracle):
         return np.where(kept, rows, -rows)
 
     explanation = xai.explain(cubic, x, "exact_shapley", removal=flip)
+    assert explanation.evaluations == 2**4
     for i in range(len(x)):
         v = oracle.marginal_game(cubic, x[i], -x[i : i + 1])
         np.testing.assert_allclose(explanation.values[i], oracle.shapley(v, 4), atol=1e-12)
+
+
+def test_a_removal_of_ones_own_gives_sparse_rows_of_sparse_ones():
+    def drop(rows, kept):
+        return sparse.csr_array(rows.toarray() * kept)
+
+    x = sparse.csr_array(np.array([[1.0, 0.0, -3.0]]))
+    explanation = xai.explain(lambda rows: rows.sum(axis=1), x, "occlusion", removal=drop)
+    np.testing.assert_array_equal(explanation.values, x.toarray())
 
 
 def test_a_removal_of_ones_own_may_write_to_what_it_is_given(table):
@@ -534,6 +566,15 @@ def test_noise_needs_a_deviation_of_every_column():
         xai.explain(filled, x, "c_lime", data=data)
 
 
+@pytest.mark.parametrize("how", ["noise", "neighbourhood"])
+def test_slopes_are_not_fitted_around_what_is_missing(table, how):
+    x, data = table[0].copy(), table[1]
+    x[2, 1] = np.nan
+    removal = {"noise": Noise(displacements=True), "neighbourhood": Neighbourhood(discretise=False)}
+    with pytest.raises(ValueError, match=r"fits slopes, and row 2 \(0-based\) .* in column '1'"):
+        xai.explain(cubic, x, "c_lime", data=data, removal=removal[how])
+
+
 # --------------------------------------------------------------------- a removal's own background
 
 
@@ -696,6 +737,50 @@ def test_an_infinite_range_is_refused_and_not_blamed_on_the_model(removal):
 def test_a_row_that_does_not_fit_is_told_with_its_shape(short):
     with pytest.raises(ValueError, match=rf"rows of shape \({len(short)},\), but .* shape \(3,\)"):
         xai.explain(lambda x: x[:, 0], np.ones((1, 3)), "occlusion", removal=Baseline(short))
+
+
+@pytest.mark.parametrize(
+    "removal", [Neighbourhood(), ProductOfMarginals(), Uniform(), Uniform(0, 1), Noise(1.0)]
+)
+def test_what_draws_column_by_column_needs_dense_rows(removal):
+    x = sparse.csr_array(np.eye(3))
+    with pytest.raises(TypeError, match=r"needs dense x: pass x\.toarray\(\)"):
+        xai.explain(lambda rows: rows.sum(axis=1), x, "occlusion", removal=removal, data=x)
+
+
+def test_limes_neighbourhood_is_for_tables():
+    x = np.ones((2, 4, 4))
+    with pytest.raises(ValueError, match="for tables; for images use a Baseline"):
+        xai.explain(lambda x: x[:, 0, 0], x, "lime", removal=Neighbourhood(), data=x)
+
+
+def test_a_layer_without_places_has_its_mean_over_the_background():
+    torch = pytest.importorskip("torch")
+    torch.manual_seed(0)
+    net = torch.nn.Sequential(torch.nn.Linear(4, 5), torch.nn.ReLU(), torch.nn.Linear(5, 2))
+    x, data = torch.randn(3, 4), torch.randn(9, 4)
+    e = xai.explain(
+        net, x, "occlusion", players=Units("1"), removal=Baseline("mean"), data=data, target=0
+    )
+    with torch.no_grad():
+        own, mean = net[:2](x), net[:2](data).mean(0)
+        drop = (own - mean) * net[2].weight[0]
+    np.testing.assert_allclose(e.values, drop.numpy(), atol=1e-6)
+
+
+def test_removals_of_equal_numbers_are_equal():
+    rows = np.zeros(2)
+    assert Baseline(0) == Baseline(0.0) and Baseline(rows) == Baseline(rows)
+    for other in (Baseline(1), Baseline(rows), Baseline("mean"), Noise(0), 0):
+        assert Baseline(0) != other and other != Baseline(0)
+    assert Baseline(rows) != Baseline(rows.copy())  # which may become another at any time
+
+
+def test_a_large_integer_stands_in_as_it_is():
+    torch = pytest.importorskip("torch")
+    context = Context(read(torch.tensor([[2**24 + 3, 5]])), None, 0)
+    block = Baseline(2**24 + 1).bind(context).source(np.zeros(1, int), np.zeros(1, int))[0]
+    assert block.tolist() == [[2**24 + 1, 2**24 + 1]]  # float32 would hold 2^24
 
 
 @pytest.mark.parametrize(("n", "m"), [(3, 7), (7, 3), (8, 4), (5, 5)])
