@@ -263,6 +263,12 @@ def test_targets_per_row_that_do_not_fit(trees, target):
         xai.explain(trees.model, trees.x, "shapley", data=trees.data, target=target)
 
 
+@pytest.mark.parametrize(("target", "bad"), [([0, -1, 2], -1), ([0, 3, 2], 3), ([2, 4, -1], 4)])
+def test_the_first_target_that_does_not_fit_is_named(trees, target, bad):
+    with pytest.raises(ValueError, match=f"^target {bad} is out of range"):
+        xai.explain(trees.model, trees.x, "shapley", data=trees.data, target=target)
+
+
 @pytest.mark.parametrize("target", [1.0, None, True, [0.5, 1.0, 2.0], {"a": 1}])
 def test_a_target_of_another_kind(trees, target):
     with pytest.raises((TypeError, ValueError), match="target"):

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 import xai
+from xai.players import Columns, Groups
 from xai.removal import Baseline
 from xai.summary import Shapley
 
@@ -464,6 +465,17 @@ def test_an_option_of_a_part_is_named_too(line):
         xai.explain(line.model, line.x[:1], "lime", data=line.data, regulariser="lasso")
     with pytest.raises(TypeError, match="regularizer"):
         xai.explain(line.model, line.x[:1], "shapley", data=line.data, regularizer="lasso")
+
+
+@pytest.mark.parametrize(
+    ("players", "option"), [(Groups(np.array([0, 0, 1])), "ids"), (Columns([[0, 1], 2]), "groups")]
+)
+def test_no_option_replaces_players_that_were_given(line, players, option):
+    with pytest.raises(TypeError, match=f"unknown option '{option}'"):
+        xai.explain(
+            line.model, line.x[:1], "occlusion", data=line.data, players=players,
+            **{option: getattr(players, option)},
+        )  # fmt: skip
 
 
 def test_options_reach_the_methods_parts(line):

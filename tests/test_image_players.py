@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 
 import xai
-from xai import composition
+from xai import composition, recipe
 from xai.inputs import read
+from xai.methods import find
 from xai.partition import Line, Overlap, run_products
 from xai.players import Channels, Patches, Superpixels, Windows
 from xai.removal import Baseline, Marginal
@@ -373,6 +374,14 @@ def test_patches_may_be_oblong(images):
             e.values[:, i], score(images)[:, 0] - score(gone)[:, 0], atol=1e-12
         )
     assert e.values.shape == (2, 9)
+
+
+@pytest.mark.parametrize(("shape", "side"), [((3, 36, 25), 2), ((3, 24, 60), 2), ((3, 7, 9), 1)])
+@pytest.mark.parametrize("axis", [1, -1])
+def test_patches_are_a_twelfth_of_the_shorter_side_where_none_are_given(shape, side, axis):
+    x = np.moveaxis(np.ones((1, *shape)), 1, axis)
+    _, players = recipe.composed(find("shapley"), read(x), axis % 4, *[None] * 4, auto=True)
+    assert players == Patches(side)
 
 
 @pytest.mark.parametrize("kind", ["array", "last", "tensor", "device", "function"])

@@ -362,6 +362,16 @@ def test_a_permutation_test_agrees_with_scikit_learn():
     np.testing.assert_allclose(explanation.values[0], reference, rtol=0.03, atol=0.02)
 
 
+def test_a_budget_leaves_a_count_of_permutations_as_it_is(cancer):
+    rows = {"y": cancer.y[:20], "repeats": 3}
+    given, free = (
+        xai.explain(cancer.forest, cancer.x[:20], "permutation_test", budget=b, **rows)
+        for b in (3000, None)
+    )
+    assert given.evaluations == free.evaluations == 20 * (1 + 1 + 3 * cancer.x.shape[1])
+    np.testing.assert_array_equal(given.values, free.values)
+
+
 def test_a_permutation_test_of_a_forest_is_the_rise_of_its_errors(cancer):
     """Breiman's measure: by default, though the forest gives some classes probability 0."""
     from sklearn.inspection import permutation_importance
