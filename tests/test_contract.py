@@ -383,7 +383,9 @@ def test_players_of_a_class_of_ones_own_are_as_good_as_groups(line):
         xai.explain(line.model, line.x[:2], "shapley", players=Halves(), bugdet=4, **given)
 
 
-@pytest.mark.parametrize("players", [[[0, 3], [1], [2]], [["a", "d"], ["b"], ["c"]]])
+@pytest.mark.parametrize(
+    "players", [[[0, 3], [1], [2]], [["a", "d"], ["b"], ["c"]], [("a", 3), "b", np.int64(2)]]
+)
 def test_groups_of_columns_by_index_or_name(line, players):
     pd = pytest.importorskip("pandas")
     x = line.x[:3]
