@@ -7,6 +7,7 @@ import re
 
 import numpy as np
 import pytest
+from sklearn.ensemble import RandomForestRegressor
 
 import xai
 from xai.removal import Baseline, Function, Neighbourhood, Permuted, ProductOfMarginals, Uniform
@@ -96,6 +97,18 @@ def test_the_least_of_a_data_set(counting, summary, removal, players):
         counting, "permutation_test", summary=summary, removal=removal, players=PLAYERS[players],
         y=Y,
     )  # fmt: skip
+
+
+@pytest.mark.parametrize("players", PLAYERS)
+@pytest.mark.parametrize("removal", ["marginal", "uniform", "baseline"])
+@pytest.mark.parametrize("method", ["occlusion", "include_one", "banzhaf"])
+def test_a_forest_costs_what_its_function_costs(method, removal, players):
+    """Its rows go into one call with others, and never more of them."""
+    forest = RandomForestRegressor(3, random_state=0).fit(DATA, DATA[:, 0])
+    how = {"data": DATA, "removal": REMOVALS[removal], "players": PLAYERS[players], "budget": 400}
+    one, other = (xai.explain(f, X, method, **how) for f in (forest, lambda x: forest.predict(x)))
+    assert one.evaluations == other.evaluations
+    np.testing.assert_array_equal(one.values, other.values)
 
 
 @pytest.mark.parametrize("discretise", [True, False])
