@@ -774,3 +774,10 @@ def test_categorical_columns_are_a_list(columns):
 def test_records_are_no_table():
     with pytest.raises(TypeError, match="x is a list of dicts; pass a DataFrame"):
         xai.explain(total, [{"a": 1.0}, {"a": 2.0}], "occlusion", removal=Baseline(0))
+
+
+@pytest.mark.parametrize("method", ["permutation_test", "sage"])
+def test_a_data_set_has_the_same_players_in_every_row(line, method):
+    x, players = line.x[:2], np.array([[0, 0, 1, 1], [0, 1, 1, 1]])
+    with pytest.raises(ValueError, match="a data-set method needs the same players in every row"):
+        xai.explain(line.model, x, method, data=line.data, y=np.zeros(2), players=players)
