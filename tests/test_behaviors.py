@@ -499,6 +499,19 @@ def test_class_indices_out_of_range_say_what_they_may_be(trees):
         explain(network(1)[0], trees.x, PredictionLoss("cross_entropy"), y=np.array([0.0, 1, 1]))
 
 
+def test_a_loss_of_several_amounts_asks_for_no_target(trees):
+    from sklearn.linear_model import LinearRegression
+
+    model = LinearRegression().fit(trees.data, trees.data[:, :2] ** 2)
+
+    def value(x):
+        return -(model.predict(x) ** 2).sum(axis=1)
+
+    behavior = PredictionLoss(lambda y, out: ((out - y[:, None]) ** 2).sum(axis=1))
+    explanation = explain(model, trees.x, behavior, y=np.zeros(3))
+    np.testing.assert_allclose(explanation.values, occlude(value, trees.x), atol=1e-10)
+
+
 def test_a_loss_of_ones_own_takes_labels_as_they_are(trees):
     """Amounts for a model of several outputs, words for a callable."""
     module, call = network(2)

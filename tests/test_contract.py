@@ -425,6 +425,15 @@ def test_names_come_from_the_columns_or_from_the_caller(line):
         occlude(model, line.x[:2], feature_names=["one", "two"])
 
 
+@pytest.mark.parametrize(
+    ("names", "expected"),
+    [(list("wxyz"), ["w + z", "x + y"]), (["ends", "rest"], ["ends", "rest"])],
+)
+def test_names_are_of_columns_or_of_groups_of_them(line, names, expected):
+    named = occlude(line.model, line.x[:2], players=[[0, 3], [1, 2]], feature_names=names)
+    assert list(named.feature_names) == expected
+
+
 def test_names_of_outputs_are_the_labels_or_the_callers(trees):
     explanation = occlude(trees.model, trees.x, target="all")
     assert list(explanation.output_names) == ["all", "birch", "cedar"]
