@@ -101,7 +101,7 @@ class Groups(Players):
             )
         if (ids < -1).any():
             raise ValueError("players: group ids are 0 or more, or -1 for what is never removed")
-        owner = np.full(ids.shape, -1, np.intp)
+        owner = np.empty(ids.shape, np.intp)
         counts, labels = [], []
         for i, row in enumerate(ids):
             known = np.unique(row[row >= 0])
