@@ -94,6 +94,17 @@ def test_a_background_with_an_extra_column(mixed):
         xai.explain(mixed.pipeline, mixed.x, "shapley", data=mixed.data.assign(shoe=1))
 
 
+def test_a_series_with_another_column_than_its_background(mixed):
+    row = mixed.x.iloc[0].rename({"town": "city"})
+    with pytest.raises(ValueError, match=r"data lacks \['city'\] and has the extra \['town'\]"):
+        xai.explain(mixed.pipeline.predict_proba, row, "shapley", data=mixed.data)
+
+
+def test_a_background_of_words_for_numbers(line):
+    with pytest.raises(TypeError, match=r"^data has dtype <U\d+, but x is numeric \(float64\)"):
+        explain(line, data=line.data.astype(str))
+
+
 def test_a_background_without_names_for_a_frame(mixed):
     """Columns are matched by name, never by position."""
     with pytest.raises((TypeError, ValueError), match="DataFrame"):

@@ -559,6 +559,21 @@ def test_an_object_array_of_strings_and_numbers():
     np.testing.assert_allclose(explanation.values, [[1, 2 / 3], [3, -1 / 3]], atol=1e-12)
 
 
+@pytest.mark.parametrize("library", ["pandas", "polars"])
+@pytest.mark.parametrize("big", [2**53 + 1, -(2**53) - 1])
+def test_integers_of_a_frame_that_no_float_holds_stay_what_they_are(library, big):
+    frame = pytest.importorskip(library).DataFrame({"id": [big, 5], "v": [1.0, 2.0]})
+    seen = []
+
+    def is_big(rows):
+        seen.extend(rows["id"].to_list())
+        return np.array([float(value == big) for value in rows["id"].to_list()])
+
+    explanation = xai.explain(is_big, frame[:1], "occlusion", data=frame)
+    np.testing.assert_array_equal(explanation.values, [[0.5, 0]])
+    assert set(seen) == {big, 5}
+
+
 @pytest.mark.parametrize("kind", ["array", "list"])
 def test_numbers_among_words_stay_what_they_are(counting, kind):
     """In an array of objects, and in a list, integers are neither floats nor words."""
