@@ -123,6 +123,14 @@ def test_a_background_in_the_removal_with_other_columns(line):
         explain(line, data=None, removal=Marginal(np.ones((6, 3))))
 
 
+@pytest.mark.parametrize("shape", [(3, 4, 2), (3, 5)])
+def test_a_background_in_the_removal_of_another_shape_than_a_frame(line, shape):
+    x = pytest.importorskip("pandas").DataFrame(line.x[:2])
+    told = rf"the removal has rows of shape \({shape[1]},.*but the rows of x have shape \(4,\)"
+    with pytest.raises(ValueError, match=told):
+        xai.explain(lambda rows: rows[0], x, "occlusion", removal=Marginal(np.ones(shape)))
+
+
 @pytest.mark.parametrize("data", [np.empty((0, 4)), "abc", 7])
 def test_a_background_that_is_none(line, data):
     with pytest.raises((TypeError, ValueError), match=r"data|background"):

@@ -293,6 +293,15 @@ def test_integers_are_drawn_only_where_data_holds_integers():
     assert np.unique(whole).tolist() == [0, 1, 2, 3]
 
 
+def test_a_series_of_settings_goes_by_place_where_x_has_no_names(table):
+    series = pytest.importorskip("pandas").Series
+    numbers, context = [0.1, 2.0, 0.0, 1.0], Context(read(table[0]), None, 0)
+    for kind in (Noise, lambda high: Uniform(-1, high)):
+        one, other = (kind(given).bind(context) for given in (numbers, series(numbers)))
+        drawn, again = (d.source(np.zeros(5, int), np.arange(5))[0] for d in (one, other))
+        np.testing.assert_array_equal(drawn, again)
+
+
 def test_a_range_is_drawn_in_the_precision_of_x():
     draws = Uniform(0.1, 0.3).bind(Context(read(np.ones((1, 2), np.float32)), None, 0))
     assert draws.source(np.zeros(3, int), np.arange(3))[0].dtype == np.float32
