@@ -111,6 +111,17 @@ def test_a_forest_costs_what_its_function_costs(method, removal, players):
     np.testing.assert_array_equal(one.values, other.values)
 
 
+@pytest.mark.parametrize(("own", "data", "m"), [(30, 3, 30), (30, None, 30), (None, 30, 30)])
+def test_permutations_fill_the_budget_that_their_background_leaves(own, data, m):
+    rows, n, d = np.random.default_rng(0).normal(size=(30, 4)), *X.shape
+    how = {"y": Y, "data": None if data is None else rows[:data]}
+    removal, budget = Permuted(None if own is None else rows[:own]), n + m + 5 * n * d + 3
+    free = xai.explain(model, X, "permutation_test", removal=removal, budget=budget, **how)
+    five = xai.explain(model, X, "permutation_test", removal=removal, repeats=5, **how)
+    assert free.evaluations == five.evaluations <= budget
+    np.testing.assert_array_equal(free.values, five.values)
+
+
 @pytest.mark.parametrize("discretise", [True, False])
 @pytest.mark.parametrize("samples", [None, 3, 7, 50])
 @pytest.mark.parametrize("summary", ["linear_fit", "kernel"])
