@@ -384,6 +384,16 @@ def test_patches_are_a_twelfth_of_the_shorter_side_where_none_are_given(shape, s
     assert players == Patches(side)
 
 
+@pytest.mark.parametrize("method", ["occlusion", "shapley", "sobol", "lime", "rise"])
+def test_images_are_replaced_by_those_of_data_but_where_the_paper_means_another(images, method):
+    alone, beside = (
+        recipe.composed(find(method), read(images), 1, *[None] * 3, data, auto=False)[0].removal
+        for data in (None, images)
+    )
+    assert isinstance(alone, Baseline)
+    assert beside == (alone if method in ("lime", "rise") else Marginal())
+
+
 @pytest.mark.parametrize("kind", ["array", "last", "tensor", "device", "function"])
 def test_channels_are_colours(torch, images, oracle, kind, monkeypatch):
     axis = -1 if kind == "last" else 1
