@@ -384,6 +384,11 @@ def test_a_row_of_texts_has_its_own_words():
     assert both[1].to_frame()["feature"].tolist() == ["bad", "film", ""]
 
 
+def test_groups_of_words_are_named_by_their_ids():
+    e = xai.explain(lengths, ["good old film"], "occlusion", players=np.array([0, 0, 1]))
+    assert e.feature_names == e.names_of(0) == ["0", "1"]
+
+
 def test_given_names_of_words_stay():
     both = xai.explain(lengths, ["good film", "bad film"], "shapley", feature_names=["p", "q"])
     assert both[1].feature_names == both.feature_names == ["p", "q"]

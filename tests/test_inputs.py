@@ -12,6 +12,7 @@ from sklearn.tree import DecisionTreeClassifier
 import xai
 from xai.composition import soft
 from xai.inputs import read
+from xai.model import wrap
 from xai.removal import Baseline
 from xai.removal.base import Context
 
@@ -893,6 +894,17 @@ def test_a_double_module_answers_in_float64(torch, rows):
     w = network.weight.detach().numpy()[0]
     assert explanation.values.dtype == np.float64
     np.testing.assert_allclose(explanation.values, w * (x - data.mean(axis=0)), atol=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("given", "read_as"),
+    [("float16", "float32"), ("float32", "float32"), ("int8", "float64"), ("bool", "float64")],
+)
+def test_what_a_model_returns_is_read_in_float32_at_least(given, read_as):
+    x = np.array([[0.0], [1.0]])
+    outputs = wrap(lambda rows: rows.astype(given), read(x))(x)
+    assert outputs.dtype == read_as
+    np.testing.assert_array_equal(outputs, x)
 
 
 def test_a_half_module_answers_in_float32_at_least(torch, rows):
