@@ -56,7 +56,7 @@ def test_an_empty_frame(mixed):
 @pytest.mark.parametrize("width", [3, 5])
 @pytest.mark.parametrize("method", METHODS)
 def test_x_with_another_number_of_columns_than_the_model_wants(line, method, width):
-    with pytest.raises(ValueError, match=rf"(?s){width}.*4|4.*{width}"):
+    with pytest.raises(ValueError, match=f"^x has {width} columns, but the model was fitted on 4$"):
         explain(line, x=np.ones((2, width)), data=np.ones((3, width)), method=method)
 
 
