@@ -29,6 +29,19 @@ def test_an_additive_game_is_exact(estimator):
 
 
 @pytest.mark.parametrize("estimator", ["auto", *SAMPLERS])
+def test_the_opposite_game_has_the_opposite_values(estimator):
+    def v(S):
+        return np.sin(S @ np.linspace(-2, 3, 20)) + 3.0 * S[:, 0] - S[:, :3].all(axis=1)
+
+    one, other = (
+        Shapley(estimator)(xai.Game.from_function(f, n_players=20), budget=600)
+        for f in (v, lambda S: -v(S))
+    )
+    np.testing.assert_allclose(other.values, -one.values, rtol=0, atol=1e-12)
+    np.testing.assert_allclose(other.std_error, one.std_error, rtol=1e-9)
+
+
+@pytest.mark.parametrize("estimator", ["auto", *SAMPLERS])
 @pytest.mark.parametrize("d", [20, 60, 100])
 def test_efficiency_where_many_players_interact(estimator, d):
     factor = np.exp(0.1 * np.linspace(-1, 2, d))

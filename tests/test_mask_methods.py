@@ -476,6 +476,7 @@ def test_the_bandwidth_is_the_median_distance_of_outputs():
     assert median_distance(y) == np.median(distances)
     assert median_distance(y - 100) == pytest.approx(np.median(distances))  # not of outputs
     assert median_distance(np.array([0.0] * 9 + [2.0])) == 2  # most of them equal
+    assert median_distance(np.array([0.0] * 9 + [0.25, 0.75])) == 0.5  # of the 19 others
     alike = 1 + 2.0**-52 * np.arange(9)
     assert median_distance(np.append(alike, 3.0), rounding=1e-12) == pytest.approx(2)
     many = np.random.default_rng(0).normal(size=20_000)
