@@ -275,6 +275,28 @@ def test_expected_gradients_are_the_mean_of_integrated_ones_within_their_error()
     assert 0.7 < np.std(z) < 1.7  # Student's t with 7 degrees of freedom has 1.18
 
 
+@pytest.mark.parametrize("samples", [4, 10, 18])
+def test_few_expected_gradients_have_the_error_of_as_many_pairs(samples):
+    """Of two, five or nine pairs: right on average over seeds."""
+    net, x = perceptron(), TABLE[:4]
+    exact = xai.explain(net, x, "integrated_gradients", removal="marginal", data=TABLE, steps=24)
+    found = [
+        xai.explain(net, x, "expected_gradients", data=TABLE, samples=samples, seed=seed)
+        for seed in range(60)
+    ]
+    misses = np.array([e.values for e in found]) - exact.values
+    assert 0.8 < np.sqrt(np.mean(misses**2) / np.mean([e.std_error**2 for e in found])) < 1.25
+
+
+def test_the_gradient_where_all_is_removed_is_the_mean_over_the_background():
+    net, x = perceptron(), TABLE[:2]
+    mean = Gradient("removed", "input")
+    found = xai.explain(net, x, summary=mean, removal="marginal", data=TABLE, target=0)
+    alone = xai.explain(net, TABLE, "gradient", target=0)
+    assert found.std_error is None
+    np.testing.assert_allclose(found.values, [alone.values.mean(axis=0)] * 2, rtol=1e-9)
+
+
 @pytest.mark.parametrize("method", ["smoothgrad", "squaregrad", "vargrad"])
 def test_the_errors_of_noisy_gradients_are_right(method):
     net, x = perceptron(), TABLE[:4]

@@ -481,6 +481,17 @@ def test_a_lasso_is_found_to_the_last_digits(set_function, oracle):
     np.testing.assert_allclose(found.values, model.coef_, atol=1e-8)
 
 
+@pytest.mark.parametrize("alpha", [0.02, 0.1])
+def test_the_errors_of_a_lasso_are_right(set_function, alpha):
+    d, table = 10, set_function(10, seed=1)
+    game = game_of(lambda Z: 0.5 * table(Z) + Z @ np.linspace(0, 2, d), d)
+    summary = LinearFit("uniform", regularizer="lasso", alpha=alpha)
+    exact = summary(game, budget=2**d).values
+    found = [summary(game, budget=300, seed=seed) for seed in range(60)]
+    misses = np.array([a.values for a in found]) - exact
+    assert 0.8 < np.sqrt(np.mean(misses**2) / np.mean([a.std_error**2 for a in found])) < 1.25
+
+
 @pytest.mark.parametrize("regularizer", ["ridge", "lasso", None])
 @pytest.mark.parametrize("regressors", ["coalitions", "quartiles", "distances"])
 def test_a_fit_does_not_depend_on_how_its_table_is_cut(monkeypatch, regressors, regularizer):
