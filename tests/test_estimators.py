@@ -122,6 +122,19 @@ def test_draws_alike_leave_the_gap_to_who_is_large(pairs):
     assert np.sqrt(np.mean(misses**2) / np.mean([e.std_error**2 for e in found])) < 1.4
 
 
+@pytest.mark.parametrize("budget", [200, 800])
+def test_what_one_player_does_alone_is_known_without_an_error(budget):
+    """It is all of v(N) − v(∅), whose mean over all draws is known, however few are visited."""
+    rng = np.random.default_rng(4)
+    x, data = rng.normal(size=(2, 8)), rng.normal(size=(100, 8))
+    given = {"method": "permutation_shap", "data": data, "budget": budget}
+    e = xai.explain(lambda z: np.exp(z[:, 2]), x, **given)
+    expected = np.zeros((2, 8))
+    expected[:, 2] = e.predictions - e.base_values
+    np.testing.assert_allclose(e.values, expected, rtol=0, atol=1e-12)
+    np.testing.assert_allclose(e.std_error, 0, atol=1e-7)
+
+
 def test_draws_that_tell_a_slope_leave_the_error_as_small_as_it_is():
     """A forest's errors were told half as large again where a dozen draws had told the slope."""
     x, y = load_breast_cancer(return_X_y=True)

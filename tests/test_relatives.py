@@ -342,6 +342,14 @@ def test_a_semivalue_of_an_additive_game_is_exact(name, d, budget):
     np.testing.assert_allclose(found.values, w, atol=1e-10)
 
 
+@pytest.mark.parametrize("pairs", [4, 20, 60])
+def test_few_pairs_know_a_straight_line(pairs):
+    """Too few to regress on: what all players alike add is taken off first."""
+    found = BetaShapley(4, 4)(game_of(lambda Z: 1.5 + Z.sum(axis=1), 30), budget=2 * pairs + 2)
+    np.testing.assert_allclose(found.values, 1, atol=1e-12)
+    np.testing.assert_allclose(found.std_error, 0, atol=1e-7)
+
+
 @pytest.mark.parametrize("name", SEMIVALUES)
 @pytest.mark.parametrize("budget", [30, 50, 333, 1000])
 def test_a_sampled_semivalue_keeps_its_budget_and_repeats(set_function, name, budget):
