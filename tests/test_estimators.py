@@ -160,6 +160,19 @@ def test_endless_draws_however_many(budget):
 
 
 @pytest.mark.parametrize("estimator", ["kernel", "leverage", "gp"])
+@pytest.mark.parametrize("budget", [300, 700, 1000])
+def test_regressions_on_a_set_function_evaluate_no_coalition_twice(estimator, budget):
+    seen = []
+
+    def v(S):
+        seen.extend(row.tobytes() for row in S)
+        return np.tanh(S @ np.linspace(-1, 2, 10))
+
+    found = Shapley(estimator)(xai.Game.from_function(v, n_players=10), budget=budget)
+    assert len(set(seen)) == len(seen) == found.evaluations
+
+
+@pytest.mark.parametrize("estimator", ["kernel", "leverage", "gp"])
 @pytest.mark.filterwarnings("error")
 def test_sizes_without_a_pair_leave_the_error_unknown(estimator):
     game = xai.Game.from_function(lambda S: (S @ np.linspace(0.2, 1, 10)) ** 3, n_players=10)
