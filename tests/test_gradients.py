@@ -260,6 +260,24 @@ def test_a_budget_adds_steps_until_it_is_spent():
     assert left[2] < left[1] < left[0]
 
 
+@pytest.mark.parametrize("more", [17, 40])
+def test_a_tolerance_out_of_reach_leaves_no_larger_gap(more):
+    """A few trapezoids are worse than Gauss's nodes on smooth paths: those are kept."""
+    net, x = perceptron(), 10 * TABLE[:8]
+    given = {"method": "integrated_gradients", "target": 0}
+    plain = xai.explain(net, x, steps=16, **given).info["completeness_gap"]
+    found = xai.explain(net, x, budget=18 + more, tolerance=1e-12, **given)
+    assert not found.converged.any()
+    assert np.all(np.abs(found.info["completeness_gap"]) <= np.abs(plain))
+
+
+@pytest.mark.parametrize("budget", [34, 200, 400])
+def test_paths_from_several_draws_share_a_budget(budget):
+    given = {"removal": "marginal", "data": TABLE[:3], "target": 0, "tolerance": 1e-9}
+    e = xai.explain(kinked(), 3 * TABLE[3:5], "integrated_gradients", budget=budget, **given)
+    assert budget - 3 < e.evaluations <= budget and not e.converged.any()
+
+
 def test_a_smooth_path_converges_at_once():
     explanation = xai.explain(perceptron(), TABLE[:3], "integrated_gradients", steps=20)
     np.testing.assert_allclose(explanation.info["completeness_gap"], 0, atol=1e-10)
