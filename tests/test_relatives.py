@@ -765,6 +765,7 @@ def test_batches_and_threads_change_nothing(large, counting, name, keywords, tol
         np.testing.assert_allclose(a.interactions, b.interactions, rtol=1e-9, atol=1e-12)
         alone = xai.explain(large.model, large.x[1:2], summary=SAMPLED[name], **settings)
         np.testing.assert_allclose(a.interactions[1:2], alone.interactions, rtol=1e-9, atol=1e-12)
+        np.testing.assert_allclose(a.std_error[1:2], alone.std_error, rtol=1e-7, atol=1e-12)
 
 
 @pytest.mark.parametrize("name", ["k-SII", "SII", "beta(1, 4)", "beta(4, 4)", "owen"])

@@ -240,6 +240,29 @@ def test_a_data_sets_error_is_over_its_rows_too(method, budget):
     assert 0.8 < ratio < 1.25
 
 
+@pytest.mark.parametrize("budget", [3000, 10_000])
+def test_a_data_sets_interactions_have_errors_over_its_rows_too(budget):
+    """Fewer draws of walks than pairs of data and background rows, and some visited twice."""
+    rng, d = np.random.default_rng(8), 8
+    population, background = rng.uniform(-1, 1, (3000, d)), rng.uniform(-1, 1, (2, d))
+
+    def model(x):
+        return 2 * x[:, 0] * x[:, 1] + np.abs(x[:, 2]) + x[:, 3] * x[:, 4] + x[:, 5:].prod(axis=1)
+
+    y = model(population) + rng.uniform(-1, 1, 3000)
+    given = {"method": "sage", "data": background}
+    exact = xai.explain(model, population, y=y, budget=10**7, **given).values
+    misses, errors = [], []
+    for seed in range(SEEDS):
+        some = np.random.default_rng(seed).choice(3000, 60, replace=False)
+        e = xai.explain(
+            model, population[some], y=y[some], budget=budget, seed=seed, order=2, **given
+        )
+        misses.append(e.values - exact)
+        errors.append(e.std_error)
+    assert 0.85 < np.sqrt(np.mean(np.square(misses)) / np.mean(np.square(errors))) < 1.2
+
+
 # ------------------------------------------------------------------ the error falls as B^(-1/2)
 
 
@@ -421,6 +444,7 @@ def test_a_better_budget_gives_a_smaller_error(table, removal):
 # ---------------------------------------------------------------------- nothing but rounding
 
 
+@pytest.mark.parametrize("ends", ["both far from 0", "one of them 0"])
 @pytest.mark.parametrize("budget", [230, 900, 3000])
 @pytest.mark.parametrize(
     ("method", "options"),
@@ -431,7 +455,7 @@ def test_a_better_budget_gives_a_smaller_error(table, removal):
         ("beta_shapley", {}),
     ],
 )
-def test_a_spread_of_rounding_takes_no_slope(method, options, budget):
+def test_a_spread_of_rounding_takes_no_slope(method, options, budget, ends):
     """Rows that add up to 1 are predicted alike when nothing is kept, but for the last digit.
 
     Adding columns in another order changes that digit, and may change no more of the answer.
@@ -439,13 +463,16 @@ def test_a_spread_of_rounding_takes_no_slope(method, options, budget):
     rng = np.random.default_rng(1)
     x, data = 2 * rng.dirichlet(np.ones(D), size=1), rng.dirichlet(np.ones(D), size=M)
 
-    def f(z):
-        s = sum(z.T)
+    def of_sum(s, z):
         return np.sin(5 * s) + 30 * (s - 1) * z[:, 0] * z[:, 1]
 
+    zero = of_sum(sum(x.T), x) if ends == "one of them 0" else 0.0
+
+    def f(z):
+        return of_sum(sum(z.T), z) - zero
+
     def other(z):
-        s = sum(z.T[::-1])
-        return np.sin(5 * s) + 30 * (s - 1) * z[:, 0] * z[:, 1]
+        return of_sum(sum(z.T[::-1]), z) - zero
 
     one, two = (xai.explain(g, x, method, data=data, budget=budget, **options) for g in (f, other))
     assert one.evaluations == two.evaluations
