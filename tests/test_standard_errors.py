@@ -192,6 +192,19 @@ def test_set_functions(set_function, summary, budget, smooth):
     assert 0.8 < calibration(estimates, errors, exact.values) < 1.25
 
 
+@pytest.mark.parametrize("p", [0.35, 0.5, 0.8])
+def test_a_mean_is_as_certain_for_the_player_that_matters_most(set_function, p):
+    """Coalitions of a run are not independent, which tells where means are far from each other."""
+    d, table = 10, set_function(10, seed=1)
+    game = xai.Game.from_function(lambda Z: 0.5 * table(Z) + 6.0 * Z[:, 0], n_players=d)
+    summary = MeanWhenIncluded(p=p)
+    exact = summary(game, budget=2**d).values
+    found = [summary(game, budget=200, seed=seed) for seed in range(2 * SEEDS)]
+    misses = np.mean([(a.values - exact) ** 2 for a in found], axis=0)
+    ratio = np.sqrt(misses / np.mean([a.std_error**2 for a in found], axis=0))
+    assert 0.8 < ratio[0] < 1.25 and 0.8 < np.sqrt(np.mean(ratio[1:] ** 2)) < 1.25
+
+
 @pytest.mark.parametrize("summary", SUMMARIES, ids=IDS)
 @pytest.mark.parametrize("per_player", [2.5, 4, 8])
 def test_few_samples(set_function, summary, per_player):
