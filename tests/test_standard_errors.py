@@ -7,7 +7,7 @@ import pytest
 
 import xai
 from xai.removal import Marginal, Uniform
-from xai.summary import Banzhaf, LinearFit, MeanWhenIncluded, Shapley
+from xai.summary import Banzhaf, IncludeIndividual, LinearFit, MeanWhenIncluded, Shapley
 
 SEEDS = 80
 D, M = 8, 40  # 2^8 coalitions times 40 background rows: 10,240 model rows are all there are
@@ -251,6 +251,16 @@ def test_a_data_sets_error_is_over_its_rows_too(method, budget):
         errors.append(explanation.std_error[0])
     ratio = np.sqrt(np.mean(np.square(misses)) / np.mean(np.square(errors)))
     assert 0.8 < ratio < 1.25
+
+
+def test_shares_of_a_data_set_have_an_unknown_error():
+    """They are estimates, too, and no exact answer."""
+    rng = np.random.default_rng(0)
+    x, w = rng.normal(size=(30, 4)), np.array([1.0, 2.0, 0.0, -1.0])
+    shares = IncludeIndividual(softmax=True)
+    e = xai.explain(lambda z: z @ w, x, "permutation_test", y=x @ w, summary=shares)
+    np.testing.assert_allclose(e.values.sum(axis=1), 1)
+    assert np.isnan(e.std_error).all()
 
 
 @pytest.mark.parametrize("budget", [3000, 10_000])
