@@ -642,6 +642,45 @@ def test_errors_of_set_functions(set_function, name, budget, smooth):
         assert 0.75 < ratio_of(misses, errors) < 1.3
 
 
+@pytest.mark.parametrize("scale", [1e-6, -1e6])
+@pytest.mark.parametrize(
+    ("removal", "budget"), [("marginal", 400), ("marginal", 1500), ("baseline", 240)]
+)
+@pytest.mark.parametrize("name", SAMPLED)
+def test_values_and_errors_have_the_outputs_unit(table, name, removal, budget, scale):
+    x, data = table
+    given = {"summary": SAMPLED[name], "removal": removal, "data": data, "budget": budget}
+    one, other = (xai.explain(f, x, **given) for f in (rough, lambda z: scale * rough(z)))
+    assert one.ran == other.ran
+    for field in ("values", "std_error", "interactions"):
+        a, b = getattr(one, field), getattr(other, field)
+        if a is not None:
+            a = a * (abs(scale) if field == "std_error" else scale)
+            np.testing.assert_allclose(b, a, rtol=1e-6, atol=1e-9 * abs(scale), err_msg=field)
+
+
+def test_interactions_of_a_loss_take_its_means_over_draws():
+    """Walks without draws of their own: a loss is of the mean prediction."""
+    rng = np.random.default_rng(4)
+    x, data = rng.normal(size=(1, 10)) + 0.5, rng.normal(size=(3, 10))
+
+    def model(z):
+        return np.tanh(z.sum(axis=1)) + rough(z)
+
+    summary = Interactions("SII", estimator="permutation")
+    given = {"y": np.array([0.7]), "data": data, "summary": summary}
+    exact = xai.explain(model, x, "loss_shap", budget=4000, **given)
+    found = [
+        xai.explain(model, x, "loss_shap", budget=2200, seed=seed, **given) for seed in range(SEEDS)
+    ]
+    assert exact.std_error is None and found[0].ran == "walks"
+    misses = np.array([e.values - exact.values for e in found])
+    assert 0.75 < ratio_of(misses, [e.std_error for e in found]) < 1.3
+    misses = off_diagonal([e.interactions - exact.interactions for e in found])
+    errors = off_diagonal([e.info["interactions_std_error"] for e in found])
+    assert 0.75 < ratio_of(misses, errors) < 1.3
+
+
 @pytest.mark.parametrize("name", SAMPLED)
 def test_the_error_falls_as_the_root_of_the_budget(table, name):
     x, data = table
@@ -845,6 +884,17 @@ def test_exact_shapley_enumerates_with_interactions(large):
     assert e.evaluations <= 2**8 * 20
     with pytest.raises(ValueError, match="budget"):
         xai.explain(large.model, large.x, "exact_shapley", order=2, data=large.data, budget=500)
+
+
+def test_exact_interactions_enumerate_whatever_the_default():
+    w = np.linspace(-1, 2, 14)  # 2^14 coalitions; the default pays for 8,192 and some
+    found = Shapley("exact", order=2)(game_of(lambda Z: (Z @ w) ** 2, 14))
+    assert found.std_error is None and found.evaluations == 2**14
+    expected = w * w.sum() * np.eye(14) + 2 * np.outer(w, w) * (1 - np.eye(14))
+    phi = w * w.sum()
+    np.testing.assert_allclose(found.values, phi, atol=1e-10)
+    pairs = off_diagonal(2 * found.interactions)
+    np.testing.assert_allclose(pairs, off_diagonal(expected), atol=1e-10)
 
 
 @pytest.mark.parametrize(

@@ -114,6 +114,21 @@ def test_small_backgrounds(method, m, pairs):
     assert 0.8 < ratio < 1.25
 
 
+def test_all_coalitions_once_on_one_of_many_draws():
+    """As many pairs as there are, of both sizes: none is left out, and the error is of draws."""
+    rng = np.random.default_rng(5)
+    x, data = rng.normal(size=(1, 5)), rng.normal(size=(10, 5))
+
+    def f(z):
+        return np.tanh(z.sum(axis=1)) + z[:, :3].prod(axis=1) + (z[:, 3] > 0) * z[:, 0]
+
+    exact = xai.explain(f, x, "exact_shapley", data=data, budget=1000).values
+    given = {"method": "kernel_shap", "data": data, "budget": 11 + 2 * 15}
+    found = [xai.explain(f, x, seed=seed, **given) for seed in range(2 * SEEDS)]
+    misses = np.square([e.values - exact for e in found])
+    assert 0.85 < np.sqrt(np.mean(misses) / np.mean([e.std_error**2 for e in found])) < 1.15
+
+
 @pytest.mark.parametrize("game", ["additive", "rough"])
 @pytest.mark.parametrize(("m", "budget"), [(2, 384), (2, 496), (3, 460), (4, 614)])
 def test_each_coalition_once_on_one_of_few_draws(m, budget, game):
