@@ -293,6 +293,24 @@ def test_expected_gradients_are_the_mean_of_integrated_ones_within_their_error()
     assert 0.7 < np.std(z) < 1.7  # Student's t with 7 degrees of freedom has 1.18
 
 
+def test_the_errors_of_normal_gradients_are_their_closed_forms():
+    """Of x²/2 under noise the gradient is normal, N(x, σ²); 20,000 samples."""
+
+    class Half(nn.Module):
+        def forward(self, x):
+            return (x**2 / 2).sum(dim=1, keepdim=True)
+
+    x, n, s2 = np.array([[0.0, 1.0, -3.0]]), 20_000, 0.25
+    errors = {
+        "smoothgrad": np.full((1, 3), np.sqrt(s2 / n)),
+        "squaregrad": np.sqrt((4 * x**2 * s2 + 2 * s2**2) / n),
+        "vargrad": np.full((1, 3), s2 * np.sqrt(2 / n)),
+    }
+    for method, expected in errors.items():
+        e = xai.explain(Half(), x, method, sigma=0.5, samples=n)
+        np.testing.assert_allclose(e.std_error, expected, rtol=0.05, err_msg=method)
+
+
 @pytest.mark.parametrize("samples", [4, 10, 18])
 def test_few_expected_gradients_have_the_error_of_as_many_pairs(samples):
     """Of two, five or nine pairs: right on average over seeds."""
