@@ -206,6 +206,34 @@ def test_a_budget_refused_costs_an_ensemble_one_call(cancer, counting, batch_siz
 
 
 @pytest.mark.parametrize("members", [None, [1, 2]])
+def test_rows_of_other_models_with_members_are_one_call_with_those_of_x(counting, members):
+    """Though nobody knows what these models read."""
+
+    class Model:
+        predict = counted = counting(lambda x: x[:, 0] * x[:, 1])
+
+    if members:
+        Model.estimators_ = members
+    xai.explain(Model(), X, "occlusion", data=DATA, progress=False)
+    assert Model.counted.calls == (2 if members else 3)
+
+
+@pytest.mark.parametrize("members", [None, [1, 2]])
+def test_rows_of_x_stay_integers_beside_rows_that_are_none(members):
+    """No float64 is 2^53 + 1."""
+
+    class Model:
+        def predict(self, x):
+            return x[:, 0] % 2 + x[:, 1]
+
+    if members:
+        Model.estimators_ = members
+    x, data = np.array([[2**53 + 1, 1], [4, 2]]), np.array([[0.5, 1.0], [1.5, 3.0]])
+    found = xai.explain(Model(), x, "occlusion", data=data)
+    np.testing.assert_array_equal(found.predictions, [2, 2])
+
+
+@pytest.mark.parametrize("members", [None, [1, 2]])
 def test_nan_with_everything_removed_says_so(members):
     class Model:
         """Of members, an ensemble: it is evaluated with the predictions."""
