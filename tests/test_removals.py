@@ -777,6 +777,15 @@ def test_a_layer_without_places_has_its_mean_over_the_background():
     np.testing.assert_allclose(e.values, drop.numpy(), atol=1e-6)
 
 
+@pytest.mark.parametrize("statistic", ["mean", "min", "max"])
+def test_a_series_of_steps_has_the_statistic_of_each_over_the_background(statistic):
+    data = np.random.default_rng(0).normal(size=(9, 2, 3))
+    e = xai.explain(
+        lambda x: x.sum(axis=(1, 2)), data[:2], "occlusion", removal=Baseline(statistic), data=data
+    )
+    np.testing.assert_allclose(e.values, data[:2] - getattr(data, statistic)(axis=0), atol=1e-12)
+
+
 def test_removals_of_equal_numbers_are_equal():
     rows = np.zeros(2)
     assert Baseline(0) == Baseline(0.0) and Baseline(rows) == Baseline(rows)
