@@ -550,6 +550,16 @@ def test_a_loss_of_amounts_from_a_callable_says_what_else_to_take(trees, behavio
     explain(network(3)[1], trees.x, replace(behavior, loss="0-1"), y=[0, 1, 2])
 
 
+def test_the_loss_of_scores_is_refused_as_that_of_a_classifier(trees):
+    from sklearn.linear_model import RidgeClassifier
+
+    scores, y = RidgeClassifier().fit(trees.data, np.arange(len(trees.data)) % 3), [0, 1, 2]
+    with pytest.raises(ValueError, match=r"^loss='cross_entropy' needs probabilities, which d"):
+        explain(scores, trees.x, PredictionLoss(), y=y)
+    wrong = explain(scores, trees.x, PredictionLoss("error"), y=y).predictions
+    np.testing.assert_array_equal(-wrong, scores.predict(trees.x) != y)
+
+
 def test_an_unknown_loss_names_the_nearest(trees):
     with pytest.raises(ValueError, match="squared"):
         explain(trees.model, trees.x, PredictionLoss("sqared"), y=trees.y)

@@ -164,9 +164,7 @@ def _chosen(loss: str, view: View) -> str:
         return loss
     if not _classifies(view):
         return "squared"
-    if loss == "error" or view.scale == "indicator":
-        return "0-1"
-    return "squared" if view.scale == "score" else "cross_entropy"
+    return "0-1" if loss == "error" or view.scale == "indicator" else "cross_entropy"
 
 
 def _check_clip(clip: float, loss: Any) -> None:
