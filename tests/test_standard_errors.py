@@ -7,7 +7,14 @@ import pytest
 
 import xai
 from xai.removal import Marginal, Uniform
-from xai.summary import Banzhaf, IncludeIndividual, LinearFit, MeanWhenIncluded, Shapley
+from xai.summary import (
+    Banzhaf,
+    BetaShapley,
+    IncludeIndividual,
+    LinearFit,
+    MeanWhenIncluded,
+    Shapley,
+)
 
 SEEDS = 80
 D, M = 8, 40  # 2^8 coalitions times 40 background rows: 10,240 model rows are all there are
@@ -278,8 +285,12 @@ def test_shares_of_a_data_set_have_an_unknown_error():
     assert np.isnan(e.std_error).all()
 
 
-@pytest.mark.parametrize("budget", [3000, 10_000])
-def test_a_data_sets_interactions_have_errors_over_its_rows_too(budget):
+@pytest.mark.parametrize(
+    ("summary", "budget"),
+    [(Shapley(order=2), 3000), (Shapley(order=2), 10_000), (BetaShapley(1, 4), 10_000)],
+    ids=["order 2, few", "order 2", "beta(1, 4)"],
+)
+def test_relatives_of_a_data_set_have_errors_over_its_rows_too(summary, budget):
     """Fewer draws of walks than pairs of data and background rows, and some visited twice."""
     rng, d = np.random.default_rng(8), 8
     population, background = rng.uniform(-1, 1, (3000, d)), rng.uniform(-1, 1, (2, d))
@@ -288,14 +299,12 @@ def test_a_data_sets_interactions_have_errors_over_its_rows_too(budget):
         return 2 * x[:, 0] * x[:, 1] + np.abs(x[:, 2]) + x[:, 3] * x[:, 4] + x[:, 5:].prod(axis=1)
 
     y = model(population) + rng.uniform(-1, 1, 3000)
-    given = {"method": "sage", "data": background}
+    given = {"method": "sage", "data": background, "summary": summary}
     exact = xai.explain(model, population, y=y, budget=10**7, **given).values
     misses, errors = [], []
     for seed in range(SEEDS):
         some = np.random.default_rng(seed).choice(3000, 60, replace=False)
-        e = xai.explain(
-            model, population[some], y=y[some], budget=budget, seed=seed, order=2, **given
-        )
+        e = xai.explain(model, population[some], y=y[some], budget=budget, seed=seed, **given)
         misses.append(e.values - exact)
         errors.append(e.std_error)
     assert 0.85 < np.sqrt(np.mean(np.square(misses)) / np.mean(np.square(errors))) < 1.2
