@@ -472,6 +472,10 @@ def test_average_ranks_are_scipys_but_for_rounding_and_what_is_not_finite():
     close = a * (1 + 1e-15 * rng.choice([0, 1], size=a.shape))
     assert (rankdata(close, axis=1) != rankdata(a, axis=1)).any()
     np.testing.assert_array_equal(average_ranks(close), rankdata(a, axis=1))
+    np.testing.assert_array_equal(average_ranks(np.zeros((1, 4))), [[2.5] * 4])
+    from_0 = np.array([[0.0, 1.0, 1 + 2**-52, 1e-17]])  # the largest says what rounding is
+    np.testing.assert_array_equal(average_ranks(from_0), [[1.5, 3.5, 3.5, 1.5]])
+    np.testing.assert_array_equal(average_ranks(-from_0), [[3.5, 1.5, 1.5, 3.5]])
     for bad in (np.nan, np.inf, -np.inf):
         worse = a.copy()
         worse[3, 4] = bad
