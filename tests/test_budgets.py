@@ -78,6 +78,22 @@ def test_the_least_that_is_named_works(case, counting, removal, players):
     )  # fmt: skip
 
 
+@pytest.mark.parametrize("players", ["one apart", "two apart"])
+@pytest.mark.parametrize("removal", ["marginal", "uniform"])
+@pytest.mark.parametrize("method", ["occlusion", "include_one"])
+def test_the_least_of_one_player_at_a_time_is_what_it_spends(method, removal, players):
+    """Rows share nothing: the value of nobody, draw by draw, only where it is asked for."""
+
+    def explain(budget):
+        return xai.explain(
+            model, X, method, data=DATA, removal=REMOVALS[removal], players=PLAYERS[players],
+            budget=budget,
+        )  # fmt: skip
+
+    enough = least(explain)
+    assert explain(enough).evaluations == enough
+
+
 @pytest.mark.parametrize("players", ["columns", "one apart", "two apart", "by row"])
 @pytest.mark.parametrize("removal", ["marginal", "uniform", "function"])
 @pytest.mark.parametrize("behavior", ["margin", "prediction_loss"])
