@@ -248,6 +248,11 @@ def relative_representation_stability(
 
     Agarwal et al. 2022; torch modules. Copies that leave it as it is are left out.
 
+    Raises
+    ------
+    TypeError
+        The model is no torch module.
+
     Examples
     --------
     >>> import torch
