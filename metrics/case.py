@@ -126,6 +126,7 @@ class Scene:
     spent_elsewhere: int = field(default=0, init=False)  # model rows of explanations
     used: set[str] = field(default_factory=set, init=False)  # "output", "removal": by a metric
     _opened: list[Setting] = field(default_factory=list, init=False, repr=False)
+    _kin: list[Setting] = field(default_factory=list, init=False, repr=False)  # other scenes', too
     _made: dict[Hashable, Any] = field(default_factory=dict, init=False, repr=False)
     _stack: ExitStack = field(default_factory=ExitStack, init=False, repr=False)
 
@@ -182,16 +183,19 @@ class Scene:
             )
         if keeps_axis(self.target):
             raise ValueError("a metric scores one output at a time: pass target=an index")
+        like = next((s for s in self._kin if s.cut is None and not s.predictions.pending), None)
         opened = open_setting(
             self.model, self.x, "shapley", y=self.y, data=self.data, players=players,
             target="predicted" if self.target is None else self.target,
             removal=removal, behavior=self.behavior, batch_size=self.batch_size,
             seed=self.seed, feature_names=self.feature_names,
             categorical=self.categorical, options={"channel_axis": self.channel_axis},
-            bar=self.bar, wait=True,
+            bar=self.bar, wait=True, like=like,
         )  # fmt: skip
         setting = self.enter(opened)
-        self._opened.append(setting)
+        if like is None or setting.cut is not None:
+            self._opened.append(setting)
+            self._kin.append(setting)
         if setting.recipe.of_data_set:
             raise ValueError(
                 "a metric scores rows one by one, but the behavior is of a data set: pass "
@@ -286,7 +290,7 @@ class Scene:
         def make() -> Scene:
             common = {f.name: getattr(self, f.name) for f in fields(self) if f.init}
             made = self.enter(Scene(**(common | parts)))
-            made.bar, made.shares = self.bar, self.shares
+            made.bar, made.shares, made._kin = self.bar, self.shares, self._kin
             return made
 
         return self.once(("changed", key), make)

@@ -180,6 +180,30 @@ def test_evaluations_are_what_a_counter_counts(name, rows, attribution, counting
         assert score.evaluations == -(-f.rows // 6)
 
 
+@pytest.mark.parametrize("name", FLAT)
+def test_x_is_predicted_once(name, rows, attribution):
+    met = []
+    scored(name, lambda x: met.append(np.array(x)) or model(x), rows, attribution)
+    own = (np.concatenate([*met, rows]) == rows[1]).all(axis=1).sum() - 1
+    assert own <= (2 if name in ("linearity_gap", "input_invariance") else 1)  # of other models
+
+
+@pytest.mark.parametrize(
+    ("name", "removal"),
+    [("deletion", "blur"), ("region_perturbation", "baseline"), ("selectivity", "blur"),
+     ("irof", "baseline"), ("road", None), ("infidelity", xai.removal.Noise(0.1))],
+)  # fmt: skip
+def test_images_are_predicted_once_whatever_their_players_become(name, removal):
+    torch, met = pytest.importorskip("torch"), []
+    net = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(3 * 64, 2))
+    net.register_forward_pre_hook(lambda _, given: met.append(given[0].clone()))
+    x = torch.rand(2, 3, 8, 8)
+    score = getattr(metrics, name)(net, x, x.mean(dim=1), removal=removal)
+    rows = torch.cat(met)
+    assert [(rows == one).flatten(1).all(dim=1).sum() for one in x] == [1, 1]
+    assert score.evaluations == -(-len(rows) // 2)
+
+
 UNLOOKED = ("complexity", "sparseness", "effective_complexity")
 """Metrics of the attributions alone."""
 

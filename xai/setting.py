@@ -160,6 +160,7 @@ def open_setting(
     option_names: Sequence[str] = (),
     bar: Progress | None = None,
     wait: bool = False,
+    like: Setting | None = None,
 ) -> Iterator[Setting]:
     """Bind the parts to model and rows; inside, a module is in eval mode, and restored after.
 
@@ -171,6 +172,7 @@ def open_setting(
     bar : counts the predictions
     wait : whether an ensemble, each call of which has a price, is not asked for its predictions
         before something else is: one call takes both. What is refused by them is refused then
+    like : another of the same model, rows and behavior, from which their predictions are taken
     """
     parts = compose(
         model, x, method, data=data, players=players, removal=removal, behavior=behavior,
@@ -207,6 +209,9 @@ def open_setting(
         known = None
         if pieces is not None:
             known = pieces.outputs
+        elif like is not None:
+            known = like.outputs
+            wrapped = replace(wrapped, width=like.model.width, reused=like.model.reused)
         elif not (wait and _goes_with_others(wrapped, inputs, draws)):
             wrapped, known = _predict(wrapped, inputs, batch_size, bar)
 
