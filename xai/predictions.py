@@ -51,6 +51,7 @@ class Predictions:
     evaluate : () -> (n, K), of x alone
     settle : what follows from these
     bar : counts the rows of x
+    settled : what follows, where x is predicted already
     """
 
     model: Model
@@ -58,20 +59,20 @@ class Predictions:
     evaluate: Callable[[], Floats]
     settle: Callable[[Floats], Settled]
     bar: Progress | None = None
-    _settled: Settled | None = None
+    settled: Settled | None = None
 
     @property
     def pending(self) -> bool:
         """Whether nobody has asked yet."""
-        return self._settled is None
+        return self.settled is None
 
     @property
     def known(self) -> Settled:
         """What they settle."""
-        if self._settled is None:
+        if self.settled is None:
             self._announce()
-            self._settled = self.settle(self.evaluate())
-        return self._settled
+            self.settled = self.settle(self.evaluate())
+        return self.settled
 
     def _announce(self) -> None:
         """Have the bar expect x, too, where it expects others that were planned meanwhile."""
@@ -94,5 +95,5 @@ class Predictions:
         self._announce()
         if self.bar is not None:
             self.bar.update(n)
-        self._settled = self.settle(own)
+        self.settled = self.settle(own)
         return out[n:]
