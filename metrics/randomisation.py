@@ -202,7 +202,7 @@ def _beside(case: Case, steps: int) -> dict[str, Floats]:
 
 
 def module_of(case: Case) -> Any:
-    """The scene's torch module."""
+    """The scene's torch module, in the mode in which it is evaluated: so are copies of it."""
     return case.scene.seen.model.module
 
 

@@ -486,3 +486,18 @@ def test_weights_that_are_computed_of_others_are_drawn_anew_as_plain_ones(net, x
     after = net.state_dict()
     assert list(after) == list(before)
     assert all(torch.equal(after[name], value) for name, value in before.items())
+
+
+@pytest.mark.parametrize("steps", [0, 2])
+@pytest.mark.parametrize("name", ["parameter_randomization", "efficient_parameter_randomization"])
+def test_copies_are_in_eval_mode_and_the_module_is_in_its_own_again(name, steps):
+    net = torch.nn.Sequential(torch.nn.Linear(4, 3), torch.nn.Dropout(), torch.nn.Linear(3, 2))
+    x, trained = np.eye(4, dtype=np.float32), []
+
+    def explain(model, rows, target):
+        trained.extend(part.training for part in model.modules())
+        return rows
+
+    getattr(metrics, name)(net, x, x, removal="baseline", explain=explain, steps=steps)
+    assert trained and not any(trained)
+    assert all(part.training for part in net.modules())

@@ -415,6 +415,7 @@ class ModelGame(Game):
 
     @cached_property
     def _most(self) -> int:
+        """The same once it is known how many outputs a row has."""
         k = int(self.full_outputs.shape[1])
         return self.batch_size or batch_rows(self.model, self.inputs, k)
 
@@ -508,9 +509,9 @@ class ModelGame(Game):
         if alone:
             # a user's function of rows and masks is called in this thread, as the model is
             blocks = (map if self.draws.inputs else self.ahead)(inputs_of, batches)
-            return self._collect(map(outputs_of, batches, blocks), batches, len(rows))
+            return self._collect(map(outputs_of, batches, blocks))
         results = self._parallel(lambda batch: outputs_of(batch, inputs_of(batch)), batches)
-        return self._collect(results, batches, len(rows))
+        return self._collect(results)
 
     @property
     def _together(self) -> int:
@@ -547,16 +548,13 @@ class ModelGame(Game):
         check_width(out.shape[1], width)
         return out
 
-    def _collect(
-        self, results: Iterable[tuple[Floats, Floats]], batches: list[slice], total: int
-    ) -> tuple[Floats, Floats]:
-        out, last = np.empty(0), []
-        for batch, (values, outputs) in zip(batches, results, strict=True):
-            out = out if len(out) else np.empty((total, values.shape[1]))
-            out[batch] = values
+    def _collect(self, results: Iterable[tuple[Floats, Floats]]) -> tuple[Floats, Floats]:
+        found, last = [], []
+        for values, outputs in results:
+            found.append(values)
             last.append(outputs)
             self.count(len(values))
-        return out, np.concatenate(last)
+        return np.concatenate(found, dtype=np.float64), np.concatenate(last)
 
     def _share(self, total: int) -> int:
         """Rows of one call of several workers: none is idle because another's call is large."""
@@ -617,10 +615,10 @@ class ModelGame(Game):
         if not (self.predictions.pending and self.shares_empty and n * m <= BESIDE_ROWS):
             return
         rows, draws = np.divmod(np.arange(n * m), m)
-        distinct = self._all_removed(self.explained[rows], draws)[0]
-        if self.inputs.n + len(distinct) <= self._batch:
+        _, _, new = self._all_removed(self.explained[rows], draws)
+        if self.inputs.n + len(new) <= self._batch:
             nothing = self._table(np.zeros((1, self.n_players), bool))
-            self._samples(self.explained[rows], nothing, np.zeros_like(rows), draws)
+            self._samples(self.explained[rows[new]], nothing, np.zeros_like(new), draws[new])
 
     def _all_removed(self, rows: Indices, draws: Indices) -> tuple[Indices, Indices, Indices]:
         """Keys of inputs with everything removed, each one's place among them, and new ones.
