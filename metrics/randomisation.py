@@ -38,8 +38,6 @@ STEPS = 8
 """Of the curves whose gap is printed beside: 16 model rows for each row and draw."""
 CHANNELS = 48
 """Of which pairs are looked at for the floor."""
-NOTHING = 1e-200
-"""Beside which every activation is large."""
 
 _generators = Lock()
 """Torch's generators are the process's: one thread at a time seeds them, and puts them back."""
@@ -329,11 +327,12 @@ def _floor(case: Case, last: str) -> Floats:
     def keep(_: Any, inputs: Any) -> None:
         if get_ident() != own:  # the module may run in other threads, too
             return
-        a = inputs[0].detach().double()
+        a = inputs[0].detach()
+        dtype = torch.promote_types(a.dtype, torch.float32)
         if a.ndim > 2:  # a channel's size over its places
-            a = a.movedim(1, -1) if convolves else a
+            a = (a.movedim(1, -1) if convolves else a).double()
             a = a.square().reshape(len(a), -1, a.shape[-1]).mean(1).sqrt()
-        kept.append(a.abs().cpu().numpy())
+        kept.append(a.to(dtype).abs().cpu().numpy())
 
     with part.register_forward_pre_hook(keep):
         outputs(case.scene.x, case.scene, np.arange(case.scene.n))
@@ -358,7 +357,8 @@ def channel_floor(activation: Floats) -> Floats:
     if C > CHANNELS:  # each stands for channels like it, which are 0 ahead of one another
         ranked = ranked[((np.arange(CHANNELS) + 0.5) * C / CHANNELS).astype(np.intp)]
         pairs *= CHANNELS**2 / C**2
-    ranked = ranked + NOTHING  # dead channels are like one another, and others far ahead of them
+    # dead channels are like one another, and others far ahead of them
+    ranked = ranked + np.finfo(ranked.dtype).tiny
     angles = np.zeros(ranked.shape[1:])
     for step in range(1, len(ranked)):
         share = ranked[:-step] / ranked[step:]
