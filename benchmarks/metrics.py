@@ -1,11 +1,11 @@
 """What a metric costs: beside the bare model on the same rows, and beside Quantus.
 
 ``python benchmarks/metrics.py [--turns 3] [--rows 500] [--alone] [--json metrics.json]``: 16 images
-of 32 × 32 and a small convolutional network; rows of 20 columns with a small MLP, and with a random
-forest (metrics that do not explain again, without Quantus). Each line: our seconds, over those of
-the bare forwards (or explanations) of as many rows at the best batch size, just before and just
-after; the same ratio of what is written by hand for the MLP (`by_hand.py`); and Quantus's seconds
-with the same number of evaluations, over ours. Medians.
+of 32 × 32 and a small convolutional network; rows of 20 columns with two MLPs, of 100 and of 256
+units a layer, and with a random forest (metrics that do not explain again, without Quantus). Each
+line: our seconds, over those of the bare forwards (or explanations) of as many rows at the best
+batch size, just before and just after; the same ratio of what is written by hand for an MLP
+(`by_hand.py`); and Quantus's seconds with the same number of evaluations, over ours. Medians.
 """
 
 from __future__ import annotations
@@ -29,6 +29,7 @@ import xai
 from xai import metrics
 
 BATCHES = (32, 128, 512, 2048, 8192)
+WIDE = 256
 FOREST_BATCHES = (2048, 8192, 2**15, 2**17)
 CELLS = ("over_bare", "by_hand_over_bare", "quantus", "quantus_over_ours")
 PLAIN = {"abs": False, "normalise": False, "disable_warnings": True}
@@ -89,12 +90,12 @@ def images() -> Problem:
     return Problem(net, np.random.default_rng(0).normal(size=(16, 1, 32, 32)).astype(np.float32))
 
 
-def table(rows: int = 500) -> Problem:
-    """Rows of 20 columns, an MLP."""
+def table(rows: int = 500, units: int = 100) -> Problem:
+    """Rows of 20 columns, an MLP of two layers of so many units."""
     torch.manual_seed(0)
     net = torch.nn.Sequential(
-        torch.nn.Linear(20, 100), torch.nn.ReLU(), torch.nn.Linear(100, 100), torch.nn.ReLU(),
-        torch.nn.Linear(100, 2),
+        torch.nn.Linear(20, units), torch.nn.ReLU(), torch.nn.Linear(units, units),
+        torch.nn.ReLU(), torch.nn.Linear(units, 2),
     )  # fmt: skip
     return Problem(net, np.random.default_rng(0).normal(size=(rows, 20)).astype(np.float32))
 
@@ -304,6 +305,7 @@ def main() -> None:
     n = given.rows
     problems = {"16 images of 32 x 32": images,
                 f"{n} rows of 20 columns": functools.partial(table, n),
+                f"{n} rows, an MLP of {WIDE} units a layer": functools.partial(table, n, WIDE),
                 f"{n} rows, a forest": functools.partial(forest, n)}  # fmt: skip
     for name, make in problems.items():
         p = make()
