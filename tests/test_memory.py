@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import platform
 import subprocess
 import sys
 import tracemalloc
@@ -182,3 +183,37 @@ def test_effects_of_derivatives_hold_one_draw_at_a_time():
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert peak < m * n * d * 8 / 2
+
+
+CONVOLUTION = """
+import resource
+
+import torch
+import xai
+
+
+def faults():
+    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+
+
+net = torch.nn.Sequential(
+    torch.nn.Conv1d(1, 16, 5), torch.nn.ReLU(), torch.nn.Conv1d(16, 16, 5), torch.nn.Flatten(),
+    torch.nn.Linear(16 * 120, 2),
+)
+x = torch.randn(2, 1, 128)
+run = lambda: xai.explain(net, x, removal=xai.removal.Baseline(0.0), budget=2000)
+run(), run()
+before = faults()
+run()
+print(faults() - before)
+"""
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="of glibc's allocator")
+def test_memory_of_a_layers_outputs_stays_with_the_process():
+    """Given back to the system it comes anew, page by page: 10,000 and more of 4 kB."""
+    done = subprocess.run(
+        [sys.executable, "-c", CONVOLUTION], capture_output=True, text=True, timeout=300
+    )
+    assert done.returncode == 0, done.stderr
+    assert int(done.stdout) < 1000

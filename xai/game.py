@@ -45,7 +45,7 @@ BATCH_ROWS = 2**14
 """Most rows in one model call, where `batch_size` is not given; more spill a network's cache."""
 ENSEMBLE_BATCH_ROWS = 2**18
 """The same for ensembles, which pay once per call for each member."""
-TENSOR_BATCHES = (2**19, 2**12), (2**20, 2**10), (2**22, 2**8), (2**26, 2**4)
+TENSOR_BATCHES = (2**19, 2**12), (2**22, 2**10), (2**26, 2**4)
 """The same for tensors, bytes of the widest layer's output and rows: the one that has most rows.
 
 What spills the cache is slow; where few rows do, each call has a price, too.
