@@ -107,6 +107,11 @@ TREES = {
         "two",
         LOG_ODDS,
     ),
+    "boosting, exponential, logit": (
+        ensemble.GradientBoostingClassifier(loss="exponential", n_estimators=9, random_state=0),
+        "two",
+        LOGIT_CONTRAST,
+    ),
     "boosting, init zero": (
         ensemble.GradientBoostingClassifier(init="zero", n_estimators=9, random_state=0),
         "two",
@@ -190,14 +195,16 @@ def test_missing_values(rows, model):
 
 def test_categories_of_histograms(rows):
     rng = np.random.default_rng(1)
-    X = rows.X.copy()
-    X[:, 1], X[:, 3] = rng.integers(0, 12, 90), rng.integers(0, 40, 90)
+    X = np.repeat(rows.X, 5, axis=0)  # of ten rows a category or more: less is not split
+    X[:, 1], X[:, 3] = rng.integers(0, 12, 450), rng.integers(0, 40, 450)
     y = np.isin(X[:, 1], [1, 4, 7]) * 2.0 + (X[:, 3] % 3) + X[:, 0]
     X[::9, 3] = np.nan
     model = ensemble.HistGradientBoostingRegressor(
         max_iter=20, min_samples_leaf=3, categorical_features=[1, 3]
     ).fit(X, y)
-    x, data = X[:4].copy(), X[8:20].copy()
+    sets = [p.raw_left_cat_bitsets for stage in model._predictors for p in stage]
+    assert len(np.unique(np.concatenate(sets), axis=0)) > 20
+    x, data = X[:20:5].copy(), X[50:110:5].copy()
     x[1, 1] = 77.0  # never seen: goes where missing values go
     check(model, x, data, "trees")
     ids = np.array([0, 1, 0, 1, 2])
@@ -454,7 +461,8 @@ def test_backgrounds_of_every_length(rows, m):
     """Each background row counts once: the values are the mean of the rows' own."""
     model = ensemble.RandomForestRegressor(3, random_state=0).fit(rows.X, rows.amount)
     data = np.random.default_rng(m).normal(size=(m, 5))
-    found = xai.explain(model, rows.x[:1], data=data).values
+    found = xai.explain(model, rows.x[:1], data=data)
+    assert found.ran == "closed form for trees"
     several = [
         xai.explain(
             model, np.repeat(rows.x[:1], len(part), axis=0), removal=xai.removal.Baseline(part)
@@ -464,7 +472,7 @@ def test_backgrounds_of_every_length(rows, m):
         for part in np.array_split(data, -(-m // 500))
     ]
     each = np.concatenate([e.values for e in several])
-    np.testing.assert_allclose(found[0], each.mean(axis=0), rtol=0, atol=1e-12)
+    np.testing.assert_allclose(found.values[0], each.mean(axis=0), rtol=0, atol=1e-12)
 
 
 @pytest.mark.parametrize("keywords", [{"n_jobs": 2}, {"n_jobs": -1, "batch_size": 3}])
