@@ -9,7 +9,7 @@ from scipy.stats import rankdata
 import xai
 from xai import composition, streams
 from xai.inputs import read
-from xai.kernels import odd_process, pairs
+from xai.kernels import masks, odd_process, pairs
 from xai.kernels.compose import compose_owned, compose_table
 from xai.kernels.order import places
 from xai.known import Known, keys_along, keys_of
@@ -335,6 +335,18 @@ def mean_by_slot(values, slots):
     return np.array(
         [[v[s == g].mean(axis=0) for g in (0, 1)] for v, s in zip(values, slots, strict=True)]
     )
+
+
+def test_moments_of_masks():
+    """Of masks of more pixels than one tile, in double precision, added to what is there."""
+    rng = np.random.default_rng(0)
+    M, f = rng.random((4, 2 * masks.TILE + 3), np.float32), rng.normal(size=(2, 4))
+    sums, products = np.ones((2, M.shape[1])), np.ones((2, 3, M.shape[1]))
+    masks.add_moments(M, f, sums, products)
+    M = M.astype(np.float64)
+    expected = np.stack([f @ M, f @ M**2, f**2 @ M**2], axis=1)
+    np.testing.assert_allclose(sums, 1 + np.stack([M.sum(axis=0), (M**2).sum(axis=0)]), rtol=1e-13)
+    np.testing.assert_allclose(products, 1 + expected, rtol=1e-13, atol=1e-13)
 
 
 @pytest.mark.parametrize("kernel", [pairs.slot_means, pairs.slot_means.py_func])

@@ -32,7 +32,6 @@ def interpolate(
     """
     wide, line = across.shape[1], np.empty(nodes.shape[2], np.float32)
     behind, part = np.empty(wide, np.intp), np.empty(wide, np.float32)
-    one = np.float32(1)
     for c in range(len(nodes)):
         for j in range(wide):
             behind[j] = int(across[c, j])
@@ -44,8 +43,7 @@ def interpolate(
                 line[b] = nodes[c, a, b] + share * (nodes[c, a + 1, b] - nodes[c, a, b])
             for j in range(wide):
                 b = behind[j]
-                value = line[b] + part[j] * (line[b + 1] - line[b])
-                out[c, i * wide + j] = min(value, one)  # above by rounding alone
+                out[c, i * wide + j] = line[b] + part[j] * (line[b + 1] - line[b])
 
 
 @compiled()
