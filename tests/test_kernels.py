@@ -427,6 +427,7 @@ def test_a_coalition_has_one_key_however_it_is_met():
         S = np.argsort(order, axis=1) < s
         np.testing.assert_array_equal(keys_of(S, seed=3), sums[:, s])
         np.testing.assert_array_equal(keys_of(~S, seed=3), sums[:, -1] - sums[:, s])
+    assert len(np.unique(keys_of(np.eye(300, dtype=bool)))) == 300
 
 
 @pytest.mark.parametrize("d", [1, 2, 7, 64, 65])
@@ -480,11 +481,14 @@ def test_average_ranks_are_scipys_but_for_rounding_and_what_is_not_finite():
     rng = np.random.default_rng(0)
     a = rng.choice([0.5, 1.0, 2.0, 3.0], size=(50, 9))
     np.testing.assert_array_equal(average_ranks(a), rankdata(a, axis=1))
-    np.testing.assert_array_equal(average_ranks(a * 1e300), rankdata(a, axis=1))
+    for scale in (1e-300, 1e300):
+        np.testing.assert_array_equal(average_ranks(a * scale), rankdata(a, axis=1))
     close = a * (1 + 1e-15 * rng.choice([0, 1], size=a.shape))
     assert (rankdata(close, axis=1) != rankdata(a, axis=1)).any()
     np.testing.assert_array_equal(average_ranks(close), rankdata(a, axis=1))
-    np.testing.assert_array_equal(average_ranks(np.zeros((1, 4))), [[2.5] * 4])
+    chain = 1 + 6e-13 * np.arange(4)  # each an equal of the next, if not of the last
+    for alike in (np.zeros((1, 4)), chain[None]):
+        np.testing.assert_array_equal(average_ranks(alike), [[2.5] * 4])
     from_0 = np.array([[0.0, 1.0, 1 + 2**-52, 1e-17]])  # the largest says what rounding is
     np.testing.assert_array_equal(average_ranks(from_0), [[1.5, 3.5, 3.5, 1.5]])
     np.testing.assert_array_equal(average_ranks(-from_0), [[3.5, 1.5, 1.5, 3.5]])
