@@ -36,9 +36,11 @@ def test_every_run_fills_its_cells(pairs):
             np.testing.assert_array_equal(cells, np.repeat(np.arange(size)[:, None], 5, axis=1))
 
 
-def test_signs_are_orthogonal_between_players():
-    signs = np.where(strata._signs(1, 32, 30), 1, -1)
+@pytest.mark.parametrize("seed", range(4))
+def test_signs_are_balanced_and_orthogonal_between_players(seed):
+    signs = np.where(strata._signs(seed, 32, 30), 1, -1)
     np.testing.assert_array_equal(signs.T @ signs, 32 * np.eye(30))
+    assert not signs.sum(axis=0).any()
 
 
 @pytest.mark.parametrize(("pairs", "draws"), [(1, 5), (2, 1), (4, 9), (30, 20), (47, 40), (200, 9)])
