@@ -64,8 +64,9 @@ def _signs(seed: int, pairs: int, d: int) -> NDArray[np.bool_]:
 def even_slots(pairs: int, draws: int) -> NDArray[np.intp]:
     """A slot (pairs,) of 0, 1, … for each pair, all used alike, one after the other.
 
-    Below two pairs for each draw, some (one in eight, or what is left over) are second ones in
-    their slot: the noise within draws is then known, at little cost to their number.
+    Below two pairs for each draw, some (one in eight, of few pairs a third up to 16 or half up to
+    4, or what is left over) are second ones in their slot: the noise within draws is then known, at
+    little cost to their number.
     """
     slots = draws
     if pairs < 2 * draws:
