@@ -14,6 +14,7 @@ from xai.players import Channels, Units, Windows
 from xai.removal import Baseline, BlurPyramid, Function, Marginal, Neighbourhood, Noise
 from xai.setting import open_setting
 from xai.summary import Gradient, IntegratedGradient, LinearFit
+from xai.summary.moments import Moments
 from xai.summary.propagation import CURVES
 
 torch = pytest.importorskip("torch")
@@ -309,6 +310,40 @@ def test_the_errors_of_normal_gradients_are_their_closed_forms():
     for method, expected in errors.items():
         e = xai.explain(Half(), x, method, sigma=0.5, samples=n)
         np.testing.assert_allclose(e.std_error, expected, rtol=0.05, err_msg=method)
+
+
+@pytest.mark.parametrize("exact", [True, False])
+def test_moments_are_numpys(exact):
+    """Of six derivatives, of all there is and of a sample; rows take turns."""
+    g = np.random.default_rng(0).normal(size=(6, 2, 3, 1)) + 7
+    b = 0 if exact else 1
+    fourth = np.mean((g - g.mean(axis=0)) ** 4, axis=0)
+    expected = {
+        "mean": (g.mean(axis=0), g.std(axis=0, ddof=b) / np.sqrt(6)),
+        "square": ((g**2).mean(axis=0), (g**2).std(axis=0, ddof=1) / np.sqrt(6)),
+        "variance": (g.var(axis=0, ddof=b), np.sqrt((fourth - g.var(axis=0) ** 2 * 3 / 5) / 6)),
+    }
+    for moment, wanted in expected.items():
+        moments = Moments(2, powers=4, moment=moment, exact=exact)
+        for some in (slice(0, 1), slice(1, 4), slice(4, 6)):
+            at, part = np.repeat([0, 1], some.stop - some.start), g[some].swapaxes(0, 1)
+            moments.add(at, torch.tensor(part.reshape(-1, 3, 1)), np.arange(len(at)))
+        for found, known in zip(moments.result(), wanted, strict=True):
+            np.testing.assert_allclose(found, known, rtol=1e-9, err_msg=moment)
+
+
+@pytest.mark.parametrize("samples", [2, 6, 40])
+def test_pairs_on_a_path_are_exact_where_gradients_are_linear(samples):
+    """A point t and its mirror 1 − t on one draw: their mean is that of the ends."""
+
+    def model(x):
+        return (x**2 / 2).sum(dim=1, keepdim=True) + x[:, :1] * x[:, 1:2]
+
+    x, b = torch.tensor(TABLE[:2]), torch.tensor(TABLE[9:10])
+    e = xai.explain(model, x, "expected_gradients", data=b, samples=samples)
+    middle = ((x + b) / 2).requires_grad_()
+    slope = torch.autograd.grad(model(middle).sum(), middle)[0]
+    np.testing.assert_allclose(e.values, (x - b) * slope, rtol=0, atol=1e-12)
 
 
 @pytest.mark.parametrize("samples", [4, 10, 18])
