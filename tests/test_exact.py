@@ -668,6 +668,49 @@ def test_a_model_is_held_against_its_trees_at_every_background_row(rows):
         np.testing.assert_allclose(found.values, oracle.values, rtol=0, atol=1e-9)
 
 
+class Clipped(ensemble.RandomForestRegressor):
+    """A forest whose first amount of two is cut off on both sides."""
+
+    def predict(self, X):
+        out = super().predict(X)
+        out[:, 0] = np.clip(out[:, 0], 0.4, 1.1)
+        return out
+
+
+class Rounded(ensemble.RandomForestRegressor):
+    """A forest whose first amount of two is rounded."""
+
+    def predict(self, X):
+        out = super().predict(X)
+        out[:, 0] = out[:, 0].round(4)
+        return out
+
+
+@pytest.mark.parametrize("last", [4, -1], ids=["all removed", "one column stays"])
+@pytest.mark.parametrize("make", [Clipped, Rounded])
+def test_a_model_is_held_against_its_trees_where_each_row_has_a_baseline(rows, make, last):
+    """In every output: x lies where the trees are right, what replaces it on either side."""
+    model = make(10, random_state=0).fit(rows.X, rows.amounts)
+    first = ensemble.RandomForestRegressor.predict(model, rows.X)[:, 0]
+    inside = (first > 0.4) & (first < 1.1)
+    given = {"method": "exact_shapley", "target": "all", "players": np.array([0, 1, 2, 3, last])}
+    given["removal"] = xai.removal.Baseline(rows.X[[first.argmin(), first.argmax()] * 2])
+    found = xai.explain(model, rows.X[inside][:4], **given)
+    oracle = xai.explain(model.predict, rows.X[inside][:4], **given)
+    assert set(found.runs) == {"enumeration"}
+    np.testing.assert_array_equal(found.values, oracle.values)
+
+
+@pytest.mark.parametrize("target", [[0, 1, 1, 0], [1, 0, 0, 1]])
+def test_each_row_is_held_against_its_own_output(rows, target):
+    model = Clipped(10, random_state=0).fit(rows.X, rows.amounts)
+    first = ensemble.RandomForestRegressor.predict(model, rows.X)[:, 0]
+    x = rows.X[(first > 0.4) & (first < 1.1)][:4]
+    found = xai.explain(model, x, "exact_shapley", data=rows.data, target=target)
+    closed = np.char.startswith(found.runs, "closed form")
+    np.testing.assert_array_equal(closed, np.array(target) == 1)
+
+
 class Capped(ensemble.RandomForestRegressor):
     """A forest whose largest amounts are cut off."""
 
