@@ -11,7 +11,7 @@ from xai.summary import ExtremalSubset, MinimalSubset, PenalizedSubset
 
 torch = pytest.importorskip("torch")
 
-from xai.kernels.surfaces import Interpolated, MaxConvolution  # noqa: E402 — needs torch
+from xai.kernels.surfaces import Interpolated, MaxConvolution, Plain  # noqa: E402 — needs torch
 from xai.summary.extremal import closest  # noqa: E402
 from xai.summary.penalized import roughness  # noqa: E402
 
@@ -85,7 +85,7 @@ def test_equal_parameters_give_an_equal_mask_up_to_every_border(shape, step, sig
 
 def test_max_convolution_as_the_paper_has_it():
     """M(u) = smax_i k(|u − s·i| / σ) p_i at the grid's points, here away from the border."""
-    step, sigma, side = 2.0, 6.0, 29
+    step, sigma, side = 2.0, 5.0, 29
     surface = MaxConvolution.of((side, side), step, sigma, torch.zeros((), dtype=torch.float64))
     p = np.random.default_rng(0).random(surface.grid)
     mask = surface.masks(torch.tensor(p).reshape(1, -1)).reshape(side, side).numpy()
@@ -109,6 +109,18 @@ def test_between_grid_points_masks_are_linear():
     ramp = np.add.outer(np.arange(3.0), 10 * np.arange(2.0)) * 4
     mask = surface.masks(torch.tensor(ramp).reshape(1, -1)).reshape(9, 5).numpy()
     np.testing.assert_allclose(mask, np.add.outer(np.arange(9.0), 10 * np.arange(5.0)), atol=1e-12)
+
+
+@pytest.mark.parametrize("step", [1.0, 2.5, 3.0, 7.0, 40.0])
+def test_pixels_are_weighted_means_of_the_grid_points_around_them(step):
+    """Points reach both ends, however many steps an image is long: none is extrapolated."""
+    down = Interpolated.of((31, 1), step, torch.zeros((), dtype=torch.float64)).down.numpy()
+    points = (np.arange(down.shape[1]) - (down.shape[1] - 1) / 2) * step + 15
+    assert (down >= 0).all()
+    np.testing.assert_allclose(down.sum(axis=1), 1, rtol=1e-12)
+    np.testing.assert_allclose(down @ points, np.arange(31), atol=1e-12)
+    away = (down * np.abs(points - np.arange(31)[:, None])).sum(axis=1)
+    assert away.max() <= step / 2 + 1e-12
 
 
 def test_the_nearest_binary_mask_is_the_sorted_reference():
@@ -237,10 +249,11 @@ def test_a_constant_model_prefers_no_pixel():
 @pytest.mark.parametrize("shape", [(12, 12), (31, 17), (5, 1)])
 def test_shares_are_the_derivatives_of_the_mean_mask(shape, level):
     like = torch.zeros((), dtype=torch.float64)
-    for surface in (Interpolated.of(shape, 3.0, like), MaxConvolution.of(shape, 3.0, 8.0, like)):
+    smooth = Interpolated.of(shape, 3.0, like), MaxConvolution.of(shape, 3.0, 8.0, like)
+    for surface in (Plain(shape), *smooth):
         p = torch.full((1, int(np.prod(surface.grid))), level, dtype=torch.float64)
         (expected,) = torch.autograd.grad(surface.masks(p.requires_grad_()).mean(), p)
-        shares = surface.shares(torch.tensor([level], dtype=torch.float64))
+        shares = surface.shares(torch.tensor([level], dtype=torch.float64)).expand_as(expected)
         np.testing.assert_allclose(shares, expected, atol=1e-15)
         assert (shares > 0).all()
 
