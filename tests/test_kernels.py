@@ -10,7 +10,7 @@ import xai
 from xai import composition, streams
 from xai.inputs import read
 from xai.kernels import masks, odd_process, pairs
-from xai.kernels.compose import compose_owned, compose_table
+from xai.kernels.compose import compose_owned, compose_table, ends
 from xai.kernels.order import places
 from xai.known import Known, keys_along, keys_of
 from xai.metrics.numerics import average_ranks, levels, pearson
@@ -58,6 +58,19 @@ def test_compose_owned(form, lines, problem):
     own = owner[rows] if lines > 1 else np.repeat(owner, 20, axis=0)
     kept = np.tile((own < 0) | np.take_along_axis(table[which], np.maximum(own, 0), 1), 3)
     np.testing.assert_array_equal(out, np.where(kept, x[rows], replacement[places]))
+
+
+@pytest.mark.parametrize("d", [1, 5, 32, 33, 70])
+def test_ends_keep_everything_or_nothing(d):
+    """Of soft coalitions too: one that keeps more than half of every player is no end."""
+    own = np.eye(d, dtype=bool)
+    table = np.concatenate([*(np.where(own, a, b) for a in (0, 0.7, 1) for b in (0, 0.7, 1))])
+    for some in (table, table[(table != 0.7).all(axis=1)].astype(bool)):
+        for form in (ends, ends.py_func):
+            full, empty = np.empty((2, len(some)), bool)
+            form(some, full, empty)
+            np.testing.assert_array_equal(full, (some == 1).all(axis=1))
+            np.testing.assert_array_equal(empty, (some == 0).all(axis=1))
 
 
 # ------------------------------------------------------------------------------ players by kind
