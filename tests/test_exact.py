@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from types import SimpleNamespace
 from typing import Any
 
@@ -18,6 +19,8 @@ from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import Pipeline, make_pipeline
 
 import xai
+from xai.exact import linear
+from xai.exact.base import Part
 from xai.kernels import tree_shapley as kernel
 
 LOG_ODDS = xai.behavior.Prediction("log_odds")
@@ -338,6 +341,20 @@ def test_the_formula_of_a_linear_model(line):
     np.testing.assert_allclose(found.values, expected, rtol=0, atol=1e-12)
 
 
+@pytest.mark.parametrize("kind", [np.asarray, sparse.csr_array])
+@pytest.mark.parametrize("shared", [True, False])
+def test_means_of_replacement_rows(rows, kind, shared):
+    """Over all draws, be they each row's own."""
+    index = np.array([[0, 3, 5, 5], [2, 7, 1, 0], [9, 9, 9, 4]])
+    index = index[:1].repeat(3, axis=0) if shared else index
+    places, weights = np.zeros((3, 1, 1), np.intp), np.ones((3, 1, 1))
+    owner, x, data = np.arange(5)[None], kind(rows.X[:3]), kind(rows.data)
+    part = Part(x, data, index, owner, places, weights, n_players=5)
+    expected = np.broadcast_to(rows.data[index].mean(axis=1), (3, 5))
+    found = np.broadcast_to(linear._means(part), (3, 5))
+    np.testing.assert_allclose(found, expected, rtol=0, atol=1e-15)
+
+
 COLUMNS = {
     "standard": preprocessing.StandardScaler(),
     "min-max": preprocessing.MinMaxScaler(),
@@ -362,6 +379,16 @@ def test_steps_that_keep_columns_apart(rows, name):
     check(model, rows.x, rows.data, "a linear model", behavior=LOG_ODDS)
 
 
+@pytest.mark.parametrize("keep", [True, False])
+@pytest.mark.filterwarnings("ignore:Skipping features without any observed values")
+def test_an_imputer_may_leave_out_what_was_empty(rows, keep):
+    X = rows.X.copy()
+    X[:, 1], X[::3, 3] = np.nan, np.nan
+    imputer = SimpleImputer(keep_empty_features=keep)
+    model = make_pipeline(imputer, linear_model.Ridge()).fit(X, rows.amount)
+    check(model, X[:4], X[10:22], "a linear model")
+
+
 def test_a_table_of_numbers_words_and_gaps():
     pd = pytest.importorskip("pandas")
     rng = np.random.default_rng(5)
@@ -377,7 +404,14 @@ def test_a_table_of_numbers_words_and_gaps():
     y = (frame["age"] / 60 + (frame["town"] == "Ulm") + (frame["grade"] == "top") > 1.4).to_numpy()
     columns = ColumnTransformer(
         [
-            ("word", preprocessing.OneHotEncoder(drop="first", min_frequency=2), ["town"]),
+            (
+                "word",
+                make_pipeline(
+                    SimpleImputer(strategy="most_frequent"),
+                    preprocessing.OneHotEncoder(drop="first", min_frequency=2),
+                ),
+                ["town"],
+            ),
             (
                 "number",
                 make_pipeline(SimpleImputer(), preprocessing.StandardScaler()),
@@ -407,9 +441,10 @@ def test_sparse_rows(rows):
     X = np.where(np.abs(rows.X) < 0.6, 0.0, rows.X)
     for model, kind in [
         (linear_model.Ridge(), "a linear model"),
+        (svm.SVR(kernel="linear"), "a linear model"),  # its coefficients are sparse, too
         (ensemble.RandomForestRegressor(5, random_state=0), "trees"),
     ]:
-        model.fit(X, rows.amount)
+        model.fit(sparse.csr_array(X), rows.amount)
         x, data = sparse.csr_array(X[:4]), sparse.csr_array(X[10:22])
         found = xai.explain(model, x, data=data)
         dense = xai.explain(model, X[:4], data=X[10:22])
@@ -557,6 +592,11 @@ def test_permutation_walks_stay_walks(rows):
     assert np.all(np.abs(walked.values - exact.values) <= 6 * largest)
 
 
+def sums_along(X):
+    """Every column with those before it."""
+    return np.cumsum(X, axis=1)
+
+
 REFUSED = {
     "boosting's probability": (ensemble.GradientBoostingClassifier(n_estimators=3), "two", {}),
     "histograms' probability": (ensemble.HistGradientBoostingClassifier(max_iter=3), "two", {}),
@@ -596,6 +636,21 @@ REFUSED = {
     "mixed columns": (make_pipeline(PCA(3), linear_model.Ridge()), "amount", {}),
     "mixed columns inside": (
         make_pipeline(ColumnTransformer([("p", PCA(2), [0, 1])]), linear_model.Ridge()),
+        "amount",
+        {},
+    ),
+    "mixed by a function": (
+        make_pipeline(preprocessing.FunctionTransformer(sums_along), linear_model.Ridge()),
+        "amount",
+        {},
+    ),
+    "mixed by a partial function": (
+        make_pipeline(
+            ColumnTransformer(
+                [("f", preprocessing.FunctionTransformer(partial(np.cumsum, axis=1)), [0, 3])]
+            ),
+            linear_model.Ridge(),
+        ),
         "amount",
         {},
     ),
