@@ -10,7 +10,7 @@ import xai
 from xai import composition, streams
 from xai.inputs import read
 from xai.kernels import masks, odd_process, pairs
-from xai.kernels.compose import compose_owned, compose_table, ends
+from xai.kernels.compose import blend_levels, compose_owned, compose_table, ends
 from xai.kernels.order import places
 from xai.known import Known, keys_along, keys_of
 from xai.metrics.numerics import average_ranks, levels, pearson
@@ -58,6 +58,25 @@ def test_compose_owned(form, lines, problem):
     own = owner[rows] if lines > 1 else np.repeat(owner, 20, axis=0)
     kept = np.tile((own < 0) | np.take_along_axis(table[which], np.maximum(own, 0), 1), 3)
     np.testing.assert_array_equal(out, np.where(kept, x[rows], replacement[places]))
+
+
+@pytest.mark.parametrize("form", [blend_levels, blend_levels.py_func])
+def test_levels_are_met_exactly_and_blended_between(form):
+    rng = np.random.default_rng(0)
+    levels, soft = rng.normal(size=(3, 2, 4, 5)), rng.random((6, 2, 5))
+    soft[:3], soft[3, 1, 2] = np.array([0, 0.5, 1])[:, None, None], np.nan
+    out, slope = np.empty((2, 6, 2, 4, 5))
+    form(levels, soft, out, slope)
+    np.testing.assert_array_equal(out[:3], levels)
+    place = 2 * soft[:, :, None]
+    expected = np.where(
+        place < 1,
+        (1 - place) * levels[0] + place * levels[1],
+        (2 - place) * levels[1] + (place - 1) * levels[2],
+    )
+    np.testing.assert_allclose(out, expected, rtol=0, atol=1e-15)
+    steps = np.where(place[4:] < 1, levels[1] - levels[0], levels[2] - levels[1])
+    np.testing.assert_array_equal(slope[4:], 2 * steps)
 
 
 @pytest.mark.parametrize("d", [1, 5, 32, 33, 70])
