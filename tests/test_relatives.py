@@ -22,6 +22,7 @@ from xai.summary import (
     Semivalue,
     Shapley,
 )
+from xai.summary.stretches import Stretches, visited
 
 NESTED = [[0, 1], [2, [3, 4]], 5]
 SEEDS = 80
@@ -362,6 +363,17 @@ def test_a_sampled_semivalue_keeps_its_budget_and_repeats(set_function, name, bu
         assert one.evaluations >= 0.9 * budget
     np.testing.assert_array_equal(one.values, again.values)
     assert not np.allclose(one.values, other.values)
+
+
+@pytest.mark.parametrize("pairs", [1, 5, 300])
+def test_every_size_has_its_mass_over_all_stretches(pairs):
+    """However few walks visit it: those of a tiny mass are visited rarely, and weigh the more."""
+    mass = np.array([0.9, 0.09, 0.0, 0.009, 0.001])
+    game = game_of(lambda S: S.sum(axis=1), 5)
+    stretches = Stretches(game, mass, pairs, seed=3, tolerance=None)
+    visits = visited(mass, np.arange(pairs), 3).sum(axis=0)
+    assert visits.max() == pairs and (pairs < 300 or visits[4] < pairs / 2)
+    np.testing.assert_allclose(visits * stretches._weights(), pairs * mass, rtol=1e-12)
 
 
 @pytest.mark.parametrize("tolerance", [None, 0.01])

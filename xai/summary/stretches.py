@@ -149,7 +149,7 @@ class Stretches:
             own_weight = np.take_along_axis(weights, position, axis=1)
             step = np.take_along_axis(np.diff(walk, axis=2), position[None, :, :, None], axis=2)
             # a gain between two points of which one was passed over has no weight
-            gains += np.where(own_weight[None, :, :, None] > 0, step, 0.0) * own_weight[..., None]
+            gains += step * own_weight[..., None]
             total += own_weight
         t = np.zeros_like(low)
         if spreads(game) and not game.endless and game.shares_empty:
