@@ -11,6 +11,7 @@ from xai import composition, streams
 from xai.inputs import read
 from xai.kernels import masks, odd_process, pairs
 from xai.kernels.compose import blend_levels, compose_owned, compose_table, ends
+from xai.kernels.distance import distances
 from xai.kernels.order import places
 from xai.known import Known, keys_along, keys_of
 from xai.metrics.numerics import average_ranks, levels, pearson
@@ -367,6 +368,17 @@ def mean_by_slot(values, slots):
     return np.array(
         [[v[s == g].mean(axis=0) for g in (0, 1)] for v, s in zip(values, slots, strict=True)]
     )
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("form", [distances, distances.py_func])
+def test_distances_are_those_of_numbers_in_double_precision(form, dtype):
+    rng = np.random.default_rng(0)
+    copies, rows = (rng.normal(size=(n, 7)).astype(dtype) for n in (9, 3))
+    index, out = np.arange(9) % 3, np.empty(9)
+    form(copies, rows, index, out)
+    expected = np.linalg.norm(copies.astype(np.float64) - rows.astype(np.float64)[index], axis=1)
+    np.testing.assert_allclose(out, expected, rtol=1e-14)
 
 
 def test_moments_of_masks():
