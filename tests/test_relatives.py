@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 import re
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -22,7 +23,7 @@ from xai.summary import (
     Semivalue,
     Shapley,
 )
-from xai.summary.stretches import Stretches, visited
+from xai.summary.stretches import Stretches, draws_of, visited
 
 NESTED = [[0, 1], [2, [3, 4]], 5]
 SEEDS = 80
@@ -374,6 +375,17 @@ def test_every_size_has_its_mass_over_all_stretches(pairs):
     visits = visited(mass, np.arange(pairs), 3).sum(axis=0)
     assert visits.max() == pairs and (pairs < 300 or visits[4] < pairs / 2)
     np.testing.assert_allclose(visits * stretches._weights(), pairs * mass, rtol=1e-12)
+
+
+def test_two_pairs_of_stretches_share_a_draw_and_all_draws_take_turns():
+    """In every cycle once, in an order of its own, whatever that of the background."""
+    game = SimpleNamespace(commutes=True, endless=False, n_draws=6)
+    found = np.array([draws_of(game, np.arange(36), seed) for seed in range(20)])
+    cycles = found.reshape(20, 3, 6, 2)
+    np.testing.assert_array_equal(cycles[..., 0], cycles[..., 1])
+    whole = np.tile(np.arange(6), (20, 3, 1))
+    np.testing.assert_array_equal(np.sort(cycles[..., 0], axis=2), whole)
+    assert len(np.unique(cycles[..., 0].reshape(60, 6), axis=0)) > 50
 
 
 def test_what_is_known_of_all_draws_is_regressed_out_of_stretches():
