@@ -346,6 +346,21 @@ def test_pairs_on_a_path_are_exact_where_gradients_are_linear(samples):
     np.testing.assert_allclose(e.values, (x - b) * slope, rtol=0, atol=1e-12)
 
 
+@pytest.mark.parametrize("method", ["integrated_gradients", "expected_gradients"])
+def test_what_no_player_owns_stays_on_the_whole_path(method):
+    """Of x_0 x_2 + x_1; which columns these are differs from row to row."""
+
+    def model(x):
+        return x[:, :1] * x[:, 2:] + x[:, 1:2]
+
+    x = torch.tensor([[2.0, 3.0, 5.0], [2.0, 3.0, 5.0]], dtype=torch.float64)
+    players = np.array([[0, 1, -1], [0, -1, 1]])
+    e = xai.explain(model, x, method, data=0 * x[:1], removal="marginal", players=players)
+    np.testing.assert_allclose(e.values, [[10, 3], [5, 5]], rtol=1e-12)
+    shared = xai.explain(model, x, method, data=0 * x[:1], removal="marginal", players=players[0])
+    np.testing.assert_allclose(shared.values, [[10, 3]] * 2, rtol=1e-12)
+
+
 @pytest.mark.parametrize("samples", [4, 10, 18])
 def test_few_expected_gradients_have_the_error_of_as_many_pairs(samples):
     """Of two, five or nine pairs: right on average over seeds."""
