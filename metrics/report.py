@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from html import escape
 from os import PathLike
 from pathlib import Path
@@ -78,7 +79,7 @@ class Report:
 
     def interval(self, metric: str, name: str, level: float = 0.95) -> tuple[float, float]:
         """Bootstrap interval of the mean score, over rows; of fewer than six it covers less."""
-        return _interval(self[metric, name].values, level, self.seed)
+        return _percentiles(self[metric, name].values, self._means[metric, name, None], level)
 
     def beats_random(self, metric: str, name: str, level: float = 0.95) -> bool | None:
         """Whether the score is better than the random control's, row by row, beyond chance.
@@ -88,8 +89,21 @@ class Report:
         _ = self[metric, name]  # one that was not scored is refused, with the control or without
         if (metric, RANDOM) not in self.scores or name == RANDOM:
             return None
-        low, _ = _interval(self._gain(metric, name, RANDOM), level, self.seed)
+        gain = self._gain(metric, name, RANDOM)
+        low, _ = _percentiles(gain, self._means[metric, name, RANDOM], level)
         return bool(low > 0)
+
+    @cached_property
+    def _means(self) -> dict[tuple[str, str, str | None], Floats]:
+        """Of each score, and of each gain over the random control: means of resampled rows."""
+        series: dict[tuple[str, str, str | None], Floats]
+        series = {(m, n, None): score.values for (m, n), score in self.scores.items()}
+        series |= {
+            (m, n, RANDOM): self._gain(m, n, RANDOM)
+            for m, n in self.scores
+            if n != RANDOM and (m, RANDOM) in self.scores
+        }
+        return dict(zip(series, _resampled([*series.values()], self.seed), strict=True))
 
     def _gain(self, metric: str, name: str, other: str) -> Floats:
         """How much better one is than another, row by row."""
@@ -266,21 +280,37 @@ class Report:
 _ARROW = {"higher": "↑", "lower": "↓"}
 
 
-def _interval(values: Floats, level: float, seed: int) -> tuple[float, float]:
-    """Percentiles of the mean of resampled rows; NaN rows left out.
+@np.errstate(invalid="ignore")  # of infinite scores
+def _resampled(series: Sequence[Floats], seed: int) -> list[Floats]:
+    """Means of resampled rows, (RESAMPLES,) of each series; NaN rows left out.
+
+    Series of as many rows are resampled alike, and so together.
+    """
+    kept = [values[~np.isnan(values)] for values in series]
+    counts = np.array([len(values) for values in kept])
+    means = np.full((len(kept), RESAMPLES), np.nan)
+    for n in np.unique(counts[counts > 0]):
+        own = np.flatnonzero(counts == n)
+        table = np.stack([kept[i] for i in own], axis=1)
+        first = table[0]
+        rise = table - first  # of equal rows the mean is exact
+        for part in streams.parts(RESAMPLES, n):
+            picks = streams.integers(seed, streams.DRAW, np.arange(RESAMPLES)[part], n, n)
+            times = np.stack([np.bincount(rows, minlength=n) for rows in picks])
+            means[own, part] = (first + times @ rise / n).T
+    return list(means)
+
+
+def _percentiles(values: Floats, means: Floats, level: float) -> tuple[float, float]:
+    """Percentiles of the mean of resampled rows.
 
     As far out as Student's t would go: plain ones are too near for few rows (Hesterberg 2015).
     """
     if not 0 < level < 1:
         raise ValueError(f"level={level!r}: expected a share such as 0.95")
-    kept = values[~np.isnan(values)]
-    n = len(kept)
+    n = np.count_nonzero(~np.isnan(values))
     if n < 2:
         return float("nan"), float("nan")
-    means = np.empty(RESAMPLES)
-    for part in streams.parts(RESAMPLES, n):
-        picks = streams.integers(seed, streams.DRAW, np.arange(RESAMPLES)[part], n, n)
-        means[part] = kept[picks].mean(axis=1)
     tail = ndtr(np.sqrt(n / (n - 1)) * stdtrit(n - 1, (1 - level) / 2))
     low, high = np.quantile(means, [tail, 1 - tail])
     return float(low), float(high)

@@ -15,7 +15,7 @@ from scipy.stats import t as student
 from sklearn.linear_model import LogisticRegression
 
 import xai
-from xai import metrics
+from xai import metrics, streams
 from xai.metrics.case import Case, Scene
 from xai.metrics.controls import random_like
 from xai.metrics.neighbourhoods import areas_of, as_surrogate
@@ -816,6 +816,26 @@ def test_counts_of_checks_and_choices_are_positive_integers(wrong, rows, countin
         with pytest.raises(TypeError, match=rf"removals must be a list, such as \[{named}\]"):
             metrics.meta_check(f, rows, {"a": rows}, "abpc", data=rows, removals=one)
     assert f.rows == 0
+
+
+def test_scores_of_as_many_rows_are_resampled_together_and_once(monkeypatch):
+    draws, drawn = np.random.default_rng(0).normal(size=(3, 50)), []
+    draws[1, 7], names = np.nan, ("a", "b", "random")
+    scores = {("abpc", e): metrics.Score(v, "abpc", "higher", "")
+              for e, v in zip(names, draws, strict=True)}  # fmt: skip
+    report = metrics.Report(scores, ("abpc",), names, ("random",))
+    kept = [values[~np.isnan(values)] for values in (*draws, draws[0] - draws[2])]
+    picks = [streams.integers(0, streams.DRAW, np.arange(1000), len(v), len(v)) for v in kept]
+    means = [v[own].mean(axis=1) for v, own in zip(kept, picks, strict=True)]
+    integers = streams.integers
+    monkeypatch.setattr(streams, "integers", lambda *a: (drawn.append(a[3]), integers(*a))[1])
+    frame = report.to_frame()
+    assert repr(report) and report._repr_html_() and drawn == [49, 50]
+    tails = [student.cdf(np.sqrt(n / (n - 1)) * student.ppf(0.025, n - 1), np.inf)
+             for n in map(len, kept)]  # fmt: skip
+    expected = [np.quantile(m, [t, 1 - t]) for m, t in zip(means, tails, strict=True)]
+    assert_allclose(frame[["low", "high"]], expected[:3], rtol=1e-12)
+    assert report.beats_random("abpc", "a") == (expected[3][0] > 0)
 
 
 def test_levels_are_shares(rows):
