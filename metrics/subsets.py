@@ -147,13 +147,14 @@ def _moved(game: ModelGame, rows: NDArray[np.intp], a: Floats, draws: NDArray[np
     """``Iᵀa`` and ``f(x − I)`` of some rows at some draws, (R, 2, draws)."""
     d, count = game.n_players, len(draws)
     each, draws = np.repeat(rows, count), np.tile(draws, len(rows))
+    own = np.repeat(np.arange(len(rows)), count)
     values = game.sample(each, np.zeros((len(each), d), bool), draws)[:, 0]
     said = np.empty(len(each))
     step = max(1, 2**22 // d)
     for start in range(0, len(each), step):
         part = slice(start, start + step)
         moved = displacement(game, each[part], draws[part])
-        said[part] = (moved * np.repeat(a, count, axis=0)[part]).sum(axis=1)
+        said[part] = (moved * a[own[part]]).sum(axis=1)
     return np.stack([said, values]).reshape(2, len(rows), count).swapaxes(0, 1)
 
 
