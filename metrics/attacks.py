@@ -3,9 +3,9 @@
 The gradient of what is attacked is torch's, where the attribution can be differentiated
 (`metrics.derivative`) and this is not 0, as it is in a network of ReLUs. Elsewhere it is taken by
 central differences of explanations: along all axes where `directions` suffice, else along random
-ones. Where these tell no way either, as between kinks, a step goes at random. All rows' copies are
-explained in one call per step. What an attack reaches is a lower bound of the worst case, as
-`worst_case_bound` is a first-order upper one.
+ones. Where these tell no way either, as between kinks, a step goes at random. Copies of as many
+rows as fit memory are explained in one call. What an attack reaches is a lower bound of the worst
+case, as `worst_case_bound` is a first-order upper one.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from xai.metrics.perturb import (
     normals,
     refuse_still,
 )
-from xai.metrics.robustness import RADIUS
+from xai.metrics.robustness import COPIES, RADIUS
 from xai.metrics.score import Floats
 
 Norm: TypeAlias = Literal["l2", "linf"]
@@ -228,12 +228,19 @@ class _Attack:
             V = self._noise(self.directions, sample=1 + step * self.directions)
         h = self.radius * 1e-2
         both = np.concatenate([V, -V]) * h
-        index = np.repeat(np.arange(n), len(both))
-        x = self.rows((delta[:, None] + both).reshape(-1, d), index)
-        there, back = gone(self.case.scene.seen.inputs, index, x).reshape(n, 2, -1).swapaxes(0, 1)
-        refuse_still((there == back).all(axis=1), f"radius={self.radius!r}, a hundredth of it")
-        value = goal(explained(self.case, x, index, self.explain), index)[0].reshape(n, 2, len(V))
-        return np.asarray((value[:, 0] - value[:, 1]) @ V)
+        rise, still = np.empty((n, len(V))), np.zeros(n, bool)
+        size = max(1, COPIES // both.size)
+        for start in range(0, n, size):
+            own = slice(start, start + size)
+            index = np.repeat(np.arange(n)[own], len(both))
+            x = self.rows((delta[own, None] + both).reshape(-1, d), index)
+            far = gone(self.case.scene.seen.inputs, index, x).reshape(-1, 2, len(V) * d)
+            still[own] = (far[:, 0] == far[:, 1]).all(axis=1)
+            refuse_still(still, f"radius={self.radius!r}, a hundredth of it")
+            value = goal(explained(self.case, x, index, self.explain), index)[0]
+            there, back = value.reshape(-1, 2, len(V)).swapaxes(0, 1)
+            rise[own] = there - back
+        return np.asarray(rise @ V)
 
     def _inside(self, delta: Floats) -> Floats:
         """δ projected to the ball."""

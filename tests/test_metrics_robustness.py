@@ -815,6 +815,27 @@ def test_attributions_that_are_constant_in_pieces_are_attacked(norm):
     assert (size <= 0.3 + 1e-12).all()
 
 
+@pytest.mark.parametrize("attack", [metrics.distance_attack, metrics.top_k_attack])
+def test_copies_of_as_many_rows_as_fit_memory_are_attacked_at_once(attack, monkeypatch):
+    x, sizes = np.random.default_rng(0).normal(size=(7, 40)), []
+
+    def slope(model, x, target):
+        sizes.append(len(x))
+        return x * np.arange(40)
+
+    f = lambda x: (x**2 @ np.arange(40.0)) / 2  # noqa: E731
+    whole = attack(f, x, x * np.arange(40), explain=slope, radius=0.1)
+    assert max(sizes) == 7 * 64  # 32 directions, there and back
+    sizes.clear()
+    monkeypatch.setattr("xai.metrics.attacks.COPIES", 3 * 64 * 40)
+    parts = attack(f, x, x * np.arange(40), explain=slope, radius=0.1)
+    assert max(sizes) == 3 * 64
+    assert_array_equal(parts.values, whole.values)
+    x[5] = 1e20
+    with pytest.raises(ValueError, match=r"row 5 \(0-based\) does not move"):
+        attack(f, x, x * np.arange(40), explain=slope, radius=0.1)
+
+
 def test_many_columns_are_attacked_along_random_directions():
     rng = np.random.default_rng(0)
     x, w = rng.normal(size=(2, 60)), rng.normal(size=60)
