@@ -62,17 +62,18 @@ def add_moments(masks: NDArray[np.float32], values: Floats, sums: Floats, produc
     d = masks.shape[1]
     for start in range(0, d, TILE):
         stop = min(start + TILE, d)
+        m, mm = sums[0, start:stop], sums[1, start:stop]
         for c in range(len(masks)):
             M = masks[c, start:stop]
-            m, mm = sums[0, start:stop], sums[1, start:stop]
             for e in range(stop - start):
                 own = np.float64(M[e])
                 m[e] += own
                 mm[e] += own * own
-            for j in range(len(values)):
-                f = values[j, c]
-                vm, vmm = products[j, 0, start:stop], products[j, 1, start:stop]
-                vvmm = products[j, 2, start:stop]
+        for j in range(len(values)):  # outside: sums of many outputs are more than the cache
+            vm, vmm = products[j, 0, start:stop], products[j, 1, start:stop]
+            vvmm = products[j, 2, start:stop]
+            for c in range(len(masks)):
+                M, f = masks[c, start:stop], values[j, c]
                 for e in range(stop - start):
                     own = f * np.float64(M[e])
                     vm[e] += own
