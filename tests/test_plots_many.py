@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from importlib import import_module
 from itertools import pairwise
 from typing import Any
 
@@ -325,6 +326,23 @@ def test_steps_of_force_and_decision_carry_their_intervals() -> None:
     np.testing.assert_allclose(np.ptp(steps[:, :, 0], axis=1), 2 * 1.96 * 0.25)
     assert "1.96 standard errors" in axes.get_xlabel()
     assert not made().plot("force", row=1).containers
+
+
+def test_a_heatmap_of_many_rows_has_no_distances_of_all_to_all(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    rng, clustered = np.random.default_rng(0), []
+    kind = rng.permutation(np.repeat(np.arange(5), 60))
+    x = 10.0 * np.eye(5)[kind] + rng.normal(size=(300, 5))
+    explained = xai.explain(lambda x: x.sum(axis=1), x, "occlusion", removal="baseline")
+    from scipy.spatial import distance
+
+    pdist = distance.pdist
+    monkeypatch.setattr(distance, "pdist", lambda a: (clustered.append(len(a)), pdist(a))[1])
+    monkeypatch.setattr(import_module("xai.plots.heatmap"), "CLUSTERED", 40)
+    drawn = np.asarray(explained.plot("heatmap").images[0].get_array())
+    assert clustered == [40] and drawn.shape == (5, 300)
+    assert np.count_nonzero(np.diff(drawn.argmax(axis=0))) == 4  # alike beside each other
 
 
 def test_a_heatmap_of_as_many_rows_as_features_may_be_all_zero() -> None:
