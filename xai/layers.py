@@ -90,7 +90,7 @@ def cut(
     Parameters
     ----------
     layer : str or module
-        "auto": the last layer whose output has more than 1 × 1 places.
+        "auto": the last layer whose output has more than one place along each of two sides.
     goes_on : bool
         Whether the rest of the network is needed at all.
 
@@ -402,7 +402,7 @@ def _meets(
         part = twice[start : start + CHECKED]
         calls = [part[at : at + size] for at in range(0, len(part), size)]
         try:
-            out = np.concatenate([rest(acts[rows].clone(), rows) for rows in calls])
+            out = np.concatenate([rest(acts[rows], rows) for rows in calls])
         except (RuntimeError, ValueError):  # shapes that a network cannot broadcast
             if not broadcasts:
                 raise
