@@ -10,12 +10,15 @@ import numpy as np
 import pytest
 
 import xai
+from xai.inputs import read
+from xai.layers import channel_axis, feature_maps
 from xai.players import Channels, Units, Windows
 from xai.removal import Baseline, BlurPyramid, Function, Marginal, Neighbourhood, Noise
 from xai.setting import open_setting
 from xai.summary import Gradient, IntegratedGradient, LinearFit
 from xai.summary.moments import Moments
-from xai.summary.propagation import CURVES
+from xai.summary.propagation import CURVES, Propagation
+from xai.units import ActivationMaps
 
 torch = pytest.importorskip("torch")
 nn = torch.nn
@@ -243,6 +246,28 @@ def test_trapezoids_are_halved_where_their_own_gap_is_largest(keywords, target):
     )
     np.testing.assert_allclose(alone.values, near.values, atol=1e-12)
     assert alone.evaluations == near.evaluations
+
+
+class Waves(nn.Module):
+    """f' = 1 + 3 cos 26πx, whose mean 16 trapezoids give and 16 nodes of Gauss do not."""
+
+    def forward(self, x):
+        return x + 3 * torch.sin(26 * np.pi * x) / (26 * np.pi)
+
+
+@pytest.mark.parametrize("copies", [1, 3])
+def test_gaps_of_trapezoids_add_up_whatever_their_signs(copies):
+    x, ends = np.ones((1, 1)), copies + 1
+    e = xai.explain(
+        Waves(), x, "integrated_gradients", removal="marginal", data=np.zeros((copies, 1)),
+        budget=ends + copies * (16 + 17),  # no trapezoid can be halved
+    )  # fmt: skip
+    a = np.linspace(0, 1, 17)
+    slope, f = 1 + 3 * np.cos(26 * np.pi * a), Waves()(torch.tensor(a)).numpy()
+    gaps = (slope[1:] + slope[:-1]) / 32 - np.diff(f)
+    np.testing.assert_allclose(e.info["local_gap"], np.abs(gaps).sum(), rtol=1e-5)
+    np.testing.assert_allclose(e.values, 1, rtol=1e-5)
+    assert e.converged.all() and (e.info["steps"] == 17 * copies).all()
 
 
 def test_a_budget_adds_steps_until_it_is_spent():
@@ -561,6 +586,39 @@ def test_rules_go_through_networks_that_write_on_their_input(rule):
     assert torch.equal(x, IMAGES)
 
 
+@pytest.mark.parametrize("rule", ["deeplift", "lrp", "guided_backprop", "deconvnet"])
+def test_each_row_is_handed_back_from_its_own_output(rule):
+    pytest.importorskip("captum.attr")
+    net = convolutions(middle=nn.ReLU)
+    together = xai.explain(net, IMAGES, rule, target=[2, 0, 1])
+    for i, target in enumerate([2, 0, 1]):
+        alone = xai.explain(net, IMAGES[i : i + 1], rule, target=target)
+        np.testing.assert_allclose(together.values[i], alone.values[0], rtol=1e-9, atol=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("rule", "options", "error", "says"),
+    [
+        ("deeplift", {"behavior": "margin"}, ValueError, "explains an output"),
+        ("deeplift", {"removal": Marginal(OTHERS)}, ValueError, "the removal has 4 draws"),
+        ("deeplift", {"removal": Noise(0.1)}, ValueError, "compares with one baseline"),
+        ("lrp", {"players": Channels("0")}, TypeError, "goes through a whole torch module"),
+        ("guided", {}, ValueError, "did you mean 'guided_backprop'"),
+    ],
+)
+def test_what_no_rule_goes_through_is_refused(rule, options, error, says):
+    method = xai.Method(removal=Baseline(0), summary=Propagation(rule))
+    with pytest.raises(error, match=says):
+        xai.explain(convolutions(middle=nn.ReLU), IMAGES, method, **options)
+
+
+def test_lrp_refuses_a_layer_without_a_rule():
+    """Which DeepLIFT takes for a curve that it knows."""
+    pytest.importorskip("captum.attr")
+    with pytest.raises(TypeError, match="GELU"):
+        xai.explain(convolutions(middle=nn.GELU), IMAGES, "lrp")
+
+
 @pytest.mark.parametrize("rule", ["guided_backprop", "deconvnet"])
 def test_rules_for_relus_are_refused_where_there_is_none(rule):
     pytest.importorskip("captum.attr")
@@ -838,6 +896,27 @@ def test_gradients_go_through_what_is_written_on_the_layer_behind_each_image(met
         np.testing.assert_allclose(together.values[i], alone.values[0], atol=1e-12)
 
 
+@pytest.mark.parametrize("method", ["occlusion", "shapley", "gradient_x_input", "gradcam"])
+def test_a_layer_that_gives_several_tensors_is_the_first_of_them(method):
+    """Of a linear head each channel's part is known; the state, which goes on, is not replaced."""
+
+    class Recurrent(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.memory, self.head = nn.GRU(2, 5, batch_first=True), nn.Linear(5, 3)
+
+        def forward(self, x):
+            out, state = self.memory(x)
+            return self.head(out[:, -1]) + state[-1].square().sum(1, keepdim=True)
+
+    torch.manual_seed(0)
+    net, x = Recurrent().double(), torch.randn(3, 20, 2).double()
+    e = xai.explain(net, x, method, players=Channels("memory"), removal=Baseline(0), target=1)
+    last, w = net.memory(x)[0][:, -1].detach().numpy(), net.head.weight[1].detach().numpy()
+    expected = np.tile(w / 20, (3, 1)) if method == "gradcam" else last * w
+    np.testing.assert_allclose(e.values, expected, atol=1e-12)
+
+
 def test_a_layer_that_is_used_again_is_its_last_use():
     torch.manual_seed(1)
     net = Residual("add").double()
@@ -944,6 +1023,23 @@ def test_score_cam_is_its_loop():
         np.testing.assert_allclose(explanation.values[n], shares, rtol=1e-6)
 
 
+def test_activation_maps_of_a_coalition_are_the_largest_of_its_maps():
+    rng, x = np.random.default_rng(0), np.zeros((2, 1, 6, 8))
+    maps = rng.random((2, 3, 3, 4))
+    maps[1, 2] = 0.4  # without contrast
+
+    def unit(a):
+        return (a - a.min()) / max(np.ptp(a), 1e-9)
+
+    rows, S = np.array([0, 1, 0, 1]), np.array([[1, 1, 1], [0, 0, 0], [0, 1, 1], [0.5, 0.25, 0.7]])
+    found = ActivationMaps("1").over(read(x), 1, maps).atlas(rows, S).reshape(4, 6, 8)
+    assert (found[0] == 1).all() and (found[1] == 0).all()
+    for i in (2, 3):
+        kept = np.max([w * unit(m) for w, m in zip(S[i], maps[rows[i]], strict=True)], axis=0)
+        large = nn.functional.interpolate(torch.tensor(kept)[None, None], (6, 8), mode="bilinear")
+        np.testing.assert_allclose(found[i], S[i].max() * unit(large.numpy()[0, 0]), atol=1e-6)
+
+
 def test_a_map_without_contrast_masks_everything():
     net = convolutions()
     with torch.no_grad():
@@ -989,8 +1085,41 @@ def test_tokens_are_laid_over_the_image(extra):
         torch.backends.mha.set_fastpath_enabled(fast)
     (g,) = torch.autograd.grad(out[np.arange(3), e.target].sum(), seen[0])
     np.testing.assert_allclose(e.values, g.mean(1).detach(), atol=1e-12)
+    places = seen[0].detach()[:, extra:].transpose(1, 2).reshape(3, 8, 4, 4)
+    np.testing.assert_allclose(e.activations, places, atol=1e-12)
     with pytest.raises(ValueError, match="name one"):
         xai.explain(net, IMAGES, "gradcam")
+
+
+@pytest.mark.parametrize(
+    ("tokens", "image", "grid"),
+    [
+        (16, (3, 8, 8), (4, 4)), (17, (3, 8, 8), (4, 4)), (8, (3, 16, 32), (2, 4)),
+        (8, (3, 32, 16), (4, 2)), (12 + 8, (3, 12, 16), (3, 4)), (12 + 9, (3, 12, 16), None),
+        (2, (3, 16, 32), None), (3, (3, 8, 8), None), (16, (20, 5), None),
+    ],
+)  # fmt: skip
+def test_tokens_are_places_where_an_image_has_so_many_in_its_proportions(tokens, image, grid):
+    acts = np.arange(2 * tokens * 5.0).reshape(2, tokens, 5)
+    maps = feature_maps(acts, 2, image)
+    if grid is None:
+        assert maps is None
+    else:
+        last = acts[:, tokens - grid[0] * grid[1] :].reshape(2, *grid, 5)
+        np.testing.assert_array_equal(maps, np.moveaxis(last, -1, 1))
+
+
+@pytest.mark.parametrize(
+    ("acts", "row", "axis"),
+    [
+        ((5, 4, 6), (3, 8, 12), 1), ((4, 6, 5), (3, 8, 12), 3), ((6, 4, 6), (3, 8, 12), 1),
+        ((4, 6, 6), (3, 8, 12), 3), ((4, 4, 4), (3, 8, 8), 1), ((5, 4, 7), (3, 8, 12), 1),
+        ((5, 19), (2, 20), 1), ((19, 5), (20, 2), 2), ((20, 20), (20, 2), 2),
+        ((16, 7), (3, 8, 8), 2), ((7,), (3, 8, 8), 1), ((4, 6, 5), (30,), 1),
+    ],
+)  # fmt: skip
+def test_channels_are_what_is_neither_a_place_nor_a_time(acts, row, axis):
+    assert channel_axis(torch.zeros(1, *acts), row) == axis
 
 
 def test_units_of_a_layer_sum_over_channels_in_the_map():
@@ -1011,6 +1140,20 @@ def test_units_of_a_layer_sum_over_channels_in_the_map():
 def test_layers_that_cannot_be_are_refused(players, error, says):
     with pytest.raises(error, match=says):
         xai.explain(convolutions(), IMAGES, "gradcam", players=players).map()
+
+
+def test_a_layer_that_does_not_keep_the_batch_is_refused():
+    net = nn.Sequential(nn.Flatten(0, 1), nn.Unflatten(0, (-1, 2)), convolutions())
+    with pytest.raises(ValueError, match="'0' gives 6 rows for 3 explained ones"):
+        xai.explain(net, IMAGES, "occlusion", players=Channels("0"))
+
+
+def test_of_itself_a_layer_is_the_last_that_has_places_along_both_sides():
+    net = convolutions()
+    net.insert(4, nn.AdaptiveAvgPool2d((1, 4)))
+    own, last = (xai.explain(net, IMAGES, "gradcam", layer=name) for name in ("auto", "3"))
+    np.testing.assert_array_equal(own.values, last.values)
+    assert own.layer == "3"
 
 
 @pytest.mark.parametrize(
