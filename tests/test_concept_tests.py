@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import itertools
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -11,8 +12,8 @@ import pytest
 import xai
 from xai.concepts import ace, fit, tcav
 from xai.concepts.crops import opened
-from xai.concepts.directions import direction, from_activations, permutation_p_value
-from xai.concepts.segments import box, segment_rows, segmented
+from xai.concepts.directions import Tcav, direction, from_activations, permutation_p_value
+from xai.concepts.segments import _clusters, _crops, box, segment_rows, segmented
 from xai.regions import Superpixels
 
 torch = pytest.importorskip("torch")
@@ -142,11 +143,70 @@ def test_channels_in_which_nothing_varies_change_nothing():
 
 
 def test_too_few_examples_are_refused():
-    a = np.zeros((10, 3))
+    a = np.random.default_rng(0).random((10, 3))
     with pytest.raises(ValueError, match="runs"):
         from_activations(a, a, a, runs=1, size=5, seed=0)
-    with pytest.raises(ValueError, match="at least"):
-        from_activations(a[:1], a, a, runs=3, size=5, seed=0)
+    for concept, random, size in ((a[:1], a, 5), (a, a[:3], 5), (a, a, 1)):
+        with pytest.raises(ValueError, match="at least"):
+            from_activations(concept, random, a, runs=3, size=size, seed=0)
+    assert from_activations(a[:2], a[:4], a, runs=2, size=2, seed=0).scores.shape == (2,)
+
+
+def test_random_sets_and_swaps_are_the_seeds_own():
+    rng = np.random.default_rng(0)
+    shown, random, slopes = rng.random((12, 4)), rng.random((30, 4)), rng.normal(size=(9, 4))
+    one, same, other = (
+        from_activations(shown, random, slopes, runs=3, size=8, seed=seed) for seed in (0, 0, 1)
+    )
+    np.testing.assert_array_equal(one.vectors, same.vectors)
+    assert one.p_value == same.p_value != other.p_value
+    assert not np.allclose(one.vectors, other.vectors)
+
+
+def test_concept_and_control_meet_the_same_random_set_and_sets_are_apart(monkeypatch):
+    met = []
+    monkeypatch.setattr(
+        "xai.concepts.directions.direction", lambda *sets: met.append(sets) or (np.ones(1), 1.0)
+    )
+    shown, random = np.arange(50.0)[:, None], np.arange(100.0, 130.0)[:, None]
+    from_activations(shown, random, np.ones((2, 1)), runs=4, size=20, seed=0)
+    for (own, other), (instead, same) in zip(met[::2], met[1::2], strict=True):
+        np.testing.assert_array_equal(other, same)
+        assert len({*own.ravel()}) == 20 and own.max() < 50
+        assert len(other) == len(instead) == 15  # half of the random ones
+        np.testing.assert_array_equal(np.sort(np.append(other, instead)), random[:, 0])
+    for i in (0, 1):  # every run has draws of its own
+        assert len({tuple(sorted(sets[i].ravel())) for sets in met[::2]}) == 4
+
+
+def test_a_score_is_a_mean_over_random_sets_with_its_standard_error():
+    scores = np.array([0.2, 0.5, 0.9])
+    found = Tcav(scores, scores, 0.01, np.eye(3), np.ones(3))
+    assert found.std_error == pytest.approx(np.std(scores, ddof=1) / np.sqrt(3))
+    assert found.significant() and not replace(found, p_value=0.011).significant()
+
+
+@pytest.mark.parametrize("place", ["concept", "random"])
+def test_nan_in_examples_names_the_image(place):
+    sets = {"concept": coloured(0, 6), "random": coloured(None, 8)}
+    sets[place][5, 0] = torch.nan
+    with pytest.raises(ValueError, match=r"NaN or inf for image 5 \(0-based\)"):
+        tcav(linear_net([[2.0, -2.0, 0.0]] * 2), coloured(None, 4), **sets, layer="0", target=0)
+
+
+class Root(nn.Module):
+    def forward(self, x):
+        return x.sqrt()
+
+
+@pytest.mark.parametrize("place", ["images", "random"])
+def test_nan_in_segments_names_the_image(place):
+    net, sets = linear_net([[2.0, -2.0, 0.0]] * 2), {"images": squares(4), "random": squares(4)}
+    net[0] = Root()
+    sets = {name: images.abs() for name, images in sets.items()}
+    sets[place][2] *= -1
+    with pytest.raises(ValueError, match=r"'0' gives NaN or inf for image 2 \(0-based\)"):
+        ace(net, **sets, layer="0", target=0, n_concepts=2, segments=(6,), runs=2, size=4)
 
 
 # ---------------------------------------------------------------------------------------- ACE
@@ -184,6 +244,27 @@ def test_segments_like_coarser_ones_are_left_out():
         both = own[:coarse] @ own[coarse:].T
         union = own[:coarse].sum(1)[:, None] + own[coarse:].sum(1) - both
         assert (both <= 0.5 * union).all() and len(own) > coarse
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """Segments (2000 pixels in all) as they are told, level by level."""
+
+    n: int = 0
+
+    def encode(self, inputs, axis):
+        coarse, fine = (np.zeros((1, 1, 40, 50), int) for _ in range(2))
+        coarse[..., 10:20, :], coarse[..., 0, :3], coarse[..., 1, :2] = 1, 2, 3
+        fine[..., 10:15, :] = 1  # half of what was 1; the rest is most of what was 0
+        return SimpleNamespace(owner=(coarse, fine)[self.n])
+
+
+def test_segments_are_kept_from_a_thousandth_up_and_where_no_coarser_one_is_half_alike():
+    images = torch.zeros(1, 1, 40, 50)
+    _, alone = segmented(images, [0], Drawn())
+    assert sorted(alone.sum(axis=(1, 2))) == [3, 500, 1495]  # not the one of 2
+    _, both = segmented(images, [0, 1], Drawn())
+    assert both[3:].sum(axis=(1, 2)).tolist() == [250]
 
 
 def test_settings_of_slic_hold_for_every_image():
@@ -244,6 +325,40 @@ def test_ace_of_places_is_a_pass_for_each_image():
             np.testing.assert_array_equal(one.segments, other.segments)
             np.testing.assert_allclose(one.centre, other.centre, rtol=1e-12)
             assert one.q_value == other.q_value
+
+
+def test_clusters_are_kept_as_the_paper_keeps_them():
+    """Of S segments in P of n images: P > S/2; P > S/4, n/4; P > S/10, n/2. And S > 3."""
+    n, least = 20, 3
+    found = {
+        (4, 4): True, (3, 3): False, (20, 10): True, (20, 6): True, (20, 5): False,
+        (8, 4): False, (60, 11): True, (60, 10): False, (120, 12): False,
+    }  # fmt: skip
+    at, rng = np.arange(len(found)) * 100.0, np.random.default_rng(0)
+    A = np.concatenate([rng.normal(t, 1, (S, 2)) for t, (S, _) in zip(at, found, strict=True)])
+    image = np.concatenate([np.arange(S) % P for S, P in found])
+    label = np.repeat(np.arange(len(found)), [S for S, _ in found])
+    kept = _clusters(A, image, n, len(found), least, seed=0)
+    assert sorted(label[near[0]] for near, _ in kept) == np.flatnonzero([*found.values()]).tolist()
+    for near, centre in kept:
+        np.testing.assert_array_equal(np.sort(near), np.flatnonzero(label == label[near[0]]))
+        np.testing.assert_allclose(centre, A[near].mean(axis=0))
+        assert (np.diff(np.linalg.norm(A[near] - centre, axis=1)) >= 0).all()  # nearest first
+
+
+def test_a_segment_is_cut_out_on_grey_and_enlarged():
+    images, grey = squares(2)[:, :, :20, :24], torch.tensor([0.1, 0.2, 0.3]).double()
+    masks = np.zeros((3, 20, 24), bool)
+    masks[0, 3:9, 5:7] = masks[1, 10:, :4] = masks[2] = True
+    masks[0, 4, 5] = False
+    with opened(linear_net(np.eye(3)[:2]), images, "0") as network:
+        found = torch.cat([*_crops(network, np.array([0, 1, 1]), masks, grey, 2)])
+    for crop, image, mask in zip(found, images[[0, 1, 1]], masks, strict=True):
+        (top, bottom), (left, right) = box(mask)
+        shown = torch.where(torch.tensor(mask), image, grey[:, None, None])
+        part = shown[None, :, top:bottom, left:right]
+        large = nn.functional.interpolate(part, (20, 24), mode="bilinear")[0]
+        np.testing.assert_allclose(crop, large, atol=1e-12)
 
 
 def test_segments_of_a_layer_without_places_are_cut_out():

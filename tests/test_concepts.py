@@ -11,6 +11,7 @@ from scipy.optimize import nnls
 import xai
 from xai.behavior import Concept
 from xai.concepts import ConceptBank, coefficients, fit, load
+from xai.concepts.factors import factorise
 from xai.players import Channels, Concepts
 from xai.removal import Baseline
 from xai.summary import Sobol
@@ -238,6 +239,23 @@ def test_importance_takes_any_summary(problem):
         bank.importance(images, target="all")
 
 
+def test_importance_is_printed_from_what_speaks_for_the_class_to_what_speaks_against(problem):
+    _, images, _, _, _, bank = problem
+    shares = bank.importance(images[:4], target=0, designs=16)
+    against = shares.effect < 0
+    assert against.any() and not against.all()
+    ranked = sorted(range(R), key=lambda i: shares.values[i] * (1 if against[i] else -1))
+    lines = repr(shares).splitlines()[1:-1]
+    assert [line.split(":")[0] for line in lines] == [f"  concept {i}" for i in ranked]
+    assert [line.endswith("(against)") for line in lines] == list(against[ranked])
+    np.testing.assert_allclose(shares.std_error, shares.explanation.std_error.mean(axis=0))
+    signed = bank.importance(images[:4], target=0, summary="shapley")
+    assert signed.values.min() < 0 and "(against)" not in repr(signed)  # nor "±": exact
+    np.testing.assert_array_equal(signed.signed, signed.values)
+    nothing = replace(signed, values=np.zeros(R), effect=np.zeros(R))
+    assert list(nothing.order) == [*range(R)]
+
+
 def test_importance_tells_what_is_left_over_and_how_images_differ(problem):
     W, _, _, weights, _, bank = problem
     noisy = torch.tensor(np.random.default_rng(5).random((4, C, SIDE, SIDE)))
@@ -251,6 +269,12 @@ def test_importance_tells_what_is_left_over_and_how_images_differ(problem):
     parts = u.mean(axis=(1, 2)) * (W @ weights[1])
     np.testing.assert_allclose(found.spread, parts.std(axis=0, ddof=1) / 2)
     assert np.isnan(bank.importance(noisy[:1], target=1, designs=8).spread).all()
+
+
+def test_of_an_image_in_which_nothing_is_seen_nothing_is_left_over(problem):
+    _, images, _, _, _, bank = problem
+    found = bank.importance(0 * images[:1], target=0, summary="shapley")
+    assert found.reconstruction_error == found.gap == 0 and not found.values.any()
 
 
 def test_importance_is_for_the_banks_own_class(problem):
@@ -394,6 +418,37 @@ def test_crops_cover_each_image_alike(textured):
     assert bank.crops(1, 4)[0].shape == (1, 8, 8)
 
 
+def test_crops_may_be_oblong(textured):
+    net = textured[0]
+    images = torch.tensor(np.random.default_rng(0).random((3, 1, 24, 16)))
+    bank = fit(net, images, layer="3", n_concepts=2, crop=(6, 10))
+    assert bank.boxes[:3].tolist() == [[0, 0, 0, 6, 10], [0, 0, 4, 6, 10], [0, 4, 0, 6, 10]]
+    image, top, left = bank.boxes[bank.best(1, 1)[0], :3]  # 4/5 of the shorter side apart
+    crop = images[image, :, top : top + 6, left : left + 10]
+    np.testing.assert_array_equal(bank.crops(1, 1)[0], crop)
+    patches = fit(net, images, layer="3", n_concepts=2, crop="patches")
+    assert patches.boxes[0].tolist() == [0, 0, 0, 5, 5]  # 2/7 of 16
+    lines = fit(net, images, layer="3", n_concepts=2, crop=(1, 16))  # a pixel apart at least
+    assert lines.boxes[:2].tolist() == [[0, 0, 0, 1, 16], [0, 1, 0, 1, 16]]
+    with pytest.raises(ValueError, match=r"at most \(24, 16\)"):
+        fit(net, images, layer="3", n_concepts=2, crop=(16, 24))
+
+
+def test_what_makes_no_grid_of_places_is_averaged():
+    class Three(nn.Module):
+        """Three tokens of four channels."""
+
+        def forward(self, x):
+            return x.relu().reshape(len(x), 3, 4)
+
+    torch.manual_seed(0)
+    net = nn.Sequential(nn.Flatten(), nn.Linear(64, 12), Three(), nn.Flatten(), nn.Linear(12, 2))
+    images = torch.tensor(np.random.default_rng(0).random((6, 1, 8, 8)))
+    bank = fit(net.double(), images, layer="2", n_concepts=2, crop=8)
+    a = net[:3](images).mean(1).detach().numpy()
+    np.testing.assert_allclose(bank.coefficients, coefficients(a, bank.basis), atol=1e-9)
+
+
 def test_by_default_places_are_taken_apart_as_importance_does(textured):
     """Crops enlarged are another kind of image than the ones whose output is explained."""
     net, images, _ = textured
@@ -425,9 +480,33 @@ def test_inputs_and_network_are_left_as_they_were(textured):
     bank.importance(images[:4], target=0, designs=8)
     xai.explain(net, images[:2], "gradient", behavior=Concept(bank, 0))
     assert torch.equal(images, before) and net.training
+    assert not (bank.images.flags.writeable or np.shares_memory(bank.images, images.numpy()))
     assert [p.requires_grad for p in net.parameters()] == flags
     assert all(not part._forward_hooks for part in net.modules())
     assert all("forward" not in vars(part) for part in net.modules())
+
+
+def test_a_first_layer_that_writes_on_its_input_changes_nothing():
+    def net(inplace):
+        torch.manual_seed(0)
+        parts = [nn.ReLU(inplace), nn.Conv2d(1, 4, 3), nn.ReLU(inplace), nn.Flatten()]
+        return nn.Sequential(*parts, nn.Linear(4 * 36, 3)).double()
+
+    images = torch.tensor(np.random.default_rng(0).normal(size=(6, 1, 8, 8)))
+    kept, found = images.clone(), []
+    for own in (net(True), net(False)):
+        bank = fit(own, images, layer="2", n_concepts=2)
+        behind = {"players": Channels("2"), "removal": Baseline(0)}
+        found.append([
+            bank.coefficients, bank.transform(images),
+            xai.explain(own, images, "gradient", behavior=Concept(bank, 1)).values,
+            xai.explain(own, images, "gradcam", layer="2").values,
+            xai.explain(own, images, "occlusion", **behind).values,
+            xai.explain(own, images, "shapley", players=Concepts(bank), removal=Baseline(0)).values,
+        ])  # fmt: skip
+    for within, apart in zip(*found, strict=True):
+        np.testing.assert_array_equal(within, apart)
+    assert torch.equal(images, kept)
 
 
 class Pickled:
@@ -469,6 +548,48 @@ def test_every_factorisation_keeps_the_networks_output(textured, factors):
     np.testing.assert_allclose(np.linalg.norm(bank.basis, axis=1), 1)
 
 
+@pytest.mark.parametrize("factors", ["nmf", "semi_nmf", "kmeans", "pca"])
+def test_what_a_bank_holds_of_its_places_is_what_it_finds_there_again(textured, factors):
+    net, images, _ = textured
+    bank = fit(net, images[:6], layer="3", n_concepts=3, factors=factors)
+    found = bank.transform(batch_size=4).reshape(-1, 3)
+    np.testing.assert_allclose(found, bank.coefficients, atol=1e-9)
+    u, a = bank.coefficients, net[:4](images[:6]).detach().movedim(1, -1).reshape(-1, 8).numpy()
+    left = np.linalg.norm(a - bank.offset - u @ bank.basis) / np.linalg.norm(a)
+    assert bank.error == pytest.approx(left)
+
+
+@pytest.mark.parametrize(
+    ("factors", "most"), [("nmf", 6), ("semi_nmf", 6), ("kmeans", 6), ("pca", 3)]
+)
+def test_there_may_be_more_concepts_than_channels_but_in_pca(factors, most):
+    A = np.random.default_rng(0).random((6, 3))
+    W, offset, _, _ = factorise(A, most, factors, 0)
+    assert W.shape == (most, 3) and offset.shape == (3,)
+    for r in (0, most + 1):
+        with pytest.raises(ValueError, match=f"expected 1 to {most} for 6 crops"):
+            factorise(A, r, factors, 0)
+
+
+def test_of_activations_that_are_0_concepts_are_0():
+    W, _, _, converged = factorise(np.zeros((6, 3)), 2, "nmf", 0)
+    assert converged and not W.any()
+
+
+def test_semi_nmf_ends_where_neither_factor_can_do_better():
+    A = np.random.default_rng(0).normal(size=(20, 4))
+    W, _, _, converged = factorise(A, 3, "semi_nmf", 0)
+
+    def left(W):
+        U = coefficients(A, W)
+        return U, np.linalg.norm(A - U @ W)
+
+    U, error = left(W)
+    better = np.linalg.lstsq(U, A, rcond=None)[0]
+    assert converged and left(better)[1] == pytest.approx(error, rel=1e-4)
+    assert error < 0.95 * left(factorise(A, 3, "kmeans", 0)[0])[1]
+
+
 def test_negative_activations_are_said_aloud(textured):
     net, images, _ = textured
     with pytest.warns(UserWarning, match="semi-NMF"):
@@ -480,10 +601,12 @@ def test_negative_activations_are_said_aloud(textured):
 
 def test_refining_looks_at_the_crops_that_have_most(textured):
     _, images, bank = textured
-    finer = bank.refine(1, layer="1", n_concepts=2, percentile=80)
+    finer = replace(bank, target=2).refine(1, layer="1", n_concepts=2, percentile=80)
+    assert finer.target == 2
     u = bank.coefficients[:, 1]
     np.testing.assert_array_equal(finer.boxes, bank.boxes[u > np.percentile(u, 80)])
     assert finer.layer == "1" and finer.basis.shape == (2, 5)
+    assert finer.crops(0, 1)[0].shape == (1, 8, 8)
     assert finer.importance(images[:3], target=0, designs=8).values.shape == (2,)
 
 
