@@ -506,6 +506,31 @@ def test_superpixels_that_differ_in_number_pad_with_nan(photographs):
         np.testing.assert_allclose(alone.values[0], e.values[i, : counts[i]], atol=1e-12)
 
 
+@pytest.mark.parametrize(
+    "told",
+    [
+        {"n": 50, "compactness": 20.0, "sigma": 1.0},
+        {"method": "quickshift", "kernel_size": 4.0, "max_dist": 200.0, "ratio": 0.2},
+    ],
+)
+def test_superpixels_are_told_what_is_written_where_nothing_is_given(photographs, told):
+    usual = Superpixels(method=told.get("method", "slic"))
+    own, given = (encoded(players, photographs).owner for players in (usual, Superpixels(**told)))
+    np.testing.assert_array_equal(own, given)
+    assert repr(usual) in ("Superpixels()", "Superpixels(method='quickshift')")
+
+
+@pytest.mark.parametrize("name", ["n", "compactness", "sigma"])
+def test_settings_of_superpixels_are_positive_but_for_no_blur_at_all(photographs, name):
+    with pytest.raises(ValueError, match=f"{name}=-1"):
+        encoded(Superpixels(**{name: -1}), photographs)
+    if name == "sigma":
+        assert encoded(Superpixels(sigma=0), photographs).counts.min() > 5
+    else:
+        with pytest.raises(ValueError, match=f"{name}=0"):
+            encoded(Superpixels(**{name: 0}), photographs)
+
+
 def test_superpixels_refuse_nan_by_row():
     x = np.ones((2, 3, 8, 8))
     x[1, 0, 0, 0] = np.nan

@@ -13,6 +13,7 @@ torch = pytest.importorskip("torch")
 
 from xai.kernels.surfaces import Interpolated, MaxConvolution, Plain  # noqa: E402 — needs torch
 from xai.summary.extremal import closest  # noqa: E402
+from xai.summary.learned import Adam, Momentum  # noqa: E402
 from xai.summary.penalized import roughness  # noqa: E402
 
 FADE = Baseline(0.0)
@@ -256,6 +257,59 @@ def test_shares_are_the_derivatives_of_the_mean_mask(shape, level):
         shares = surface.shares(torch.tensor([level], dtype=torch.float64)).expand_as(expected)
         np.testing.assert_allclose(shares, expected, atol=1e-15)
         assert (shares > 0).all()
+
+
+# ------------------------------------------------------------------------------------ the descent
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_the_descent_is_its_formula(variant):
+    """λ (mean((m − r)²) + μ (mean(m) − a)²) less the reward in its unit, against a plain loop."""
+    torch.manual_seed(0)
+    net = torch.nn.Sequential(torch.nn.Linear(9, 6), torch.nn.Tanh(), torch.nn.Linear(6, 1))
+    net, x = net.double(), torch.randn(1, 9).double()
+    e = extremal(net, x, area=(1 / 3, 2 / 3), variant=variant, iterations=20)
+
+    def reward(m):
+        keeps, leaves = net(m * x).sum(), net((1 - m) * x).sum()
+        return {"preserve": keeps, "delete": -leaves, "dual": keeps - leaves}[variant]
+
+    for j, count in enumerate((3, 6)):
+        m, velocity = torch.ones(9, dtype=torch.float64), torch.zeros(9, dtype=torch.float64)
+        (slope,) = torch.autograd.grad(reward(m.requires_grad_()), m)
+        unit = max(slope.abs().sum().item(), abs(e.predictions - e.base_values).item())
+        for done in np.arange(20) / 20:
+            m = m.detach().requires_grad_()
+            r = closest(m.detach()[None], np.array([count]))[0]
+            off = (m - r).square().mean() + 20 * done**2 * (m.mean() - count / 9) ** 2
+            (gradient,) = torch.autograd.grad(300**done * off - reward(m) / unit, m)
+            velocity = 0.9 * velocity + 0.1 * 9 * gradient  # a step of the mean mask, not of each
+            m = (m - 0.002 * velocity).clamp(0, 1)
+        np.testing.assert_allclose(e.info["masks"][0, j], m.detach(), rtol=1e-9)
+
+
+def test_adam_is_torchs_and_momentum_is_a_mean_of_gradients():
+    gradients = torch.tensor(np.random.default_rng(0).normal(size=(12, 2, 3)))
+    p = torch.zeros(2, 3, dtype=torch.float64)
+    adam, momentum, every = Adam.of(p, 0.05), Momentum.of(p, 0.05), torch.arange(2)
+    theirs = p.clone().requires_grad_()
+    optimizer = torch.optim.Adam([theirs], lr=0.05)
+    for n, theirs.grad in enumerate(gradients, start=1):
+        optimizer.step()
+        p = p + adam.step(theirs.grad, every)
+        np.testing.assert_allclose(p, theirs.detach(), rtol=1e-12)
+        weights = 0.1 * 0.9 ** torch.arange(n - 1, -1, -1, dtype=torch.float64)
+        expected = -0.05 * torch.tensordot(weights, gradients[:n], dims=1)
+        np.testing.assert_allclose(momentum.step(theirs.grad, every), expected, rtol=1e-9)
+
+
+@pytest.mark.parametrize("sides", [(96, 64), (64, 96)])
+def test_step_and_smoothing_are_those_of_the_shorter_side(sides):
+    """7 and 21 pixels of 224."""
+    model, x = Linear(np.ones((1, *sides, 1))), torch.rand(1, 1, *sides).double()
+    usual = extremal(model, x, area=0.2, iterations=2)
+    told = extremal(model, x, area=0.2, iterations=2, step=2.0, smoothing=6.0)
+    np.testing.assert_array_equal(usual.values, told.values)
 
 
 # --------------------------------------------------------------------------- batches and rewards

@@ -338,6 +338,28 @@ def test_sobol_is_the_same_in_every_unit(unit):
     np.testing.assert_allclose(other.std_error, one.std_error, rtol=1e-6)
 
 
+def test_total_indices_and_slopes_are_their_formulas():
+    """Jansen's, with the variance of a sample; slopes are regressions through the origin."""
+
+    def f(m):
+        return m[:, 0] * m[:, 1] + m.sum(axis=1) ** 2
+
+    A, B = joint_designs(0, 22, 3, 4)
+    found = Sobol(designs=22)(soft_game(f, 3))
+    for i in range(3):
+        C = np.where(np.arange(3) == i, B, A)
+        change, step = f(A) - f(C), (A - B)[:, i]
+        expected = (change**2).mean() / (2 * f(A).var(ddof=1))
+        np.testing.assert_allclose(found.values[i], expected, rtol=1e-12)
+        slope = change @ step / (step @ step)
+        np.testing.assert_allclose(found.info["slope"][0, i], slope, rtol=1e-9)
+
+
+def test_more_players_than_the_sequence_has_dimensions_are_refused():
+    with pytest.raises(ValueError, match="10601 players; at most 10600: group them"):
+        Sobol()(soft_game(lambda m: m[:, 0], 10_601))
+
+
 @pytest.mark.parametrize("designs", [4, 50, 64])
 def test_sobol_spends_designs_times_d_plus_one(designs):
     found = Sobol(designs=designs)(soft_game(lambda m: m.prod(axis=1), 6))
@@ -454,6 +476,30 @@ def test_sampled_hsic_tends_to_that_of_all_coalitions(monkeypatch):
     assert np.abs(gap).max() < 4.5  # no bias, of dummies neither, once the bandwidth is known
     misses = np.sqrt(((values - values.mean(axis=0)) ** 2).mean() / (errors**2).mean())
     assert 0.7 < misses < 1.3
+
+
+def test_sampled_hsic_compares_designs_of_different_scrambles_alone():
+    """And its error is the jackknife's over scrambles."""
+
+    def f(S):
+        return np.tanh(S @ np.linspace(-1.0, 2.0, 8)) + S[:, 0] * S[:, 5]
+
+    found = HSIC(designs=64)(soft_game(f, 8))
+    S = two_levels(0, 32, 8, 4)
+    scrambles = [np.concatenate([S[r::4], ~S[r::4]]) for r in range(4)]
+    width = median_distance(f(np.concatenate(scrambles)))
+
+    def mean_over(chosen):
+        total = []
+        for one, other in itertools.permutations([scrambles[r] for r in chosen], 2):
+            L = np.exp(-((f(one)[:, None] - f(other)) ** 2) / (2 * width**2))
+            total.append(np.einsum("ai,ab,bi->i", 2.0 * one - 1, L, 2.0 * other - 1) / (2 * L.size))
+        return np.mean(total, axis=0)
+
+    np.testing.assert_allclose(found.values, mean_over(range(4)), rtol=1e-9)
+    without = np.array([mean_over({*range(4)} - {r}) for r in range(4)])
+    spread = 3 / 4 * ((without - without.mean(axis=0)) ** 2).sum(axis=0)
+    np.testing.assert_allclose(found.std_error, np.sqrt(spread), rtol=1e-9)
 
 
 @pytest.mark.parametrize("digits", [0, 1])
