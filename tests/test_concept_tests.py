@@ -152,7 +152,8 @@ def test_too_few_examples_are_refused():
     assert from_activations(a[:2], a[:4], a, runs=2, size=2, seed=0).scores.shape == (2,)
 
 
-def test_random_sets_and_swaps_are_the_seeds_own():
+def test_random_sets_and_swaps_are_the_seeds_own(monkeypatch):
+    monkeypatch.setattr("xai.concepts.directions.RESAMPLES", 999)
     rng = np.random.default_rng(0)
     shown, random, slopes = rng.random((12, 4)), rng.random((30, 4)), rng.normal(size=(9, 4))
     one, same, other = (
@@ -160,6 +161,9 @@ def test_random_sets_and_swaps_are_the_seeds_own():
     )
     np.testing.assert_array_equal(one.vectors, same.vectors)
     assert one.p_value == same.p_value != other.p_value
+    slope = slopes.mean(axis=0)
+    assert one.effect == pytest.approx(slope @ (shown.mean(axis=0) - random.mean(axis=0)))
+    assert one.p_value == permutation_p_value(shown, random, slope, seed=0)
     assert not np.allclose(one.vectors, other.vectors)
 
 
@@ -389,6 +393,9 @@ def test_maps_of_ace_are_1_at_a_centre_and_0_at_what_is_common():
         runs=3, size=5, level=1.0,
     )  # fmt: skip
     assert found.crop == "places" and len(found.concepts) > 1 and not found.rejected
+    others = segmented(squares(8, seed=1), (6, 12), Superpixels())
+    common = rows_of(net, squares(8, seed=1), *others).mean(axis=0)
+    np.testing.assert_allclose(found.elsewhere, common, rtol=1e-12)
     a = net[0](images).detach().numpy()
     maps = found.transform()
     assert maps.shape == (6, *a.shape[2:], len(found.concepts))

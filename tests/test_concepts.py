@@ -282,6 +282,7 @@ def test_importance_is_for_the_banks_own_class(problem):
     own = replace(bank, target=2).importance(images[:4], summary="shapley")
     given = bank.importance(images[:4], target=2, summary="shapley")
     np.testing.assert_array_equal(own.values, given.values)
+    assert replace(bank, seed=5).importance(images[:1], target=0, designs=8).explanation.seed == 5
     predicted = bank.importance(images[:4], summary="shapley")
     assert (own.explanation.target == 2).all() and (predicted.explanation.target != 2).any()
 
@@ -421,10 +422,10 @@ def test_crops_cover_each_image_alike(textured):
 def test_crops_may_be_oblong(textured):
     net = textured[0]
     images = torch.tensor(np.random.default_rng(0).random((3, 1, 24, 16)))
-    bank = fit(net, images, layer="3", n_concepts=2, crop=(6, 10))
-    assert bank.boxes[:3].tolist() == [[0, 0, 0, 6, 10], [0, 0, 4, 6, 10], [0, 4, 0, 6, 10]]
+    bank = fit(net, images, layer="3", n_concepts=2, crop=(10, 6))
+    assert bank.boxes[2:4].tolist() == [[0, 0, 8, 10, 6], [0, 4, 0, 10, 6]]
     image, top, left = bank.boxes[bank.best(1, 1)[0], :3]  # 4/5 of the shorter side apart
-    crop = images[image, :, top : top + 6, left : left + 10]
+    crop = images[image, :, top : top + 10, left : left + 6]
     np.testing.assert_array_equal(bank.crops(1, 1)[0], crop)
     patches = fit(net, images, layer="3", n_concepts=2, crop="patches")
     assert patches.boxes[0].tolist() == [0, 0, 0, 5, 5]  # 2/7 of 16
@@ -486,7 +487,8 @@ def test_inputs_and_network_are_left_as_they_were(textured):
     assert all("forward" not in vars(part) for part in net.modules())
 
 
-def test_a_first_layer_that_writes_on_its_input_changes_nothing():
+@pytest.mark.parametrize("layer", ["1", "2"])  # before what writes on it, and that itself
+def test_layers_that_write_on_their_input_change_nothing(layer):
     def net(inplace):
         torch.manual_seed(0)
         parts = [nn.ReLU(inplace), nn.Conv2d(1, 4, 3), nn.ReLU(inplace), nn.Flatten()]
@@ -495,12 +497,12 @@ def test_a_first_layer_that_writes_on_its_input_changes_nothing():
     images = torch.tensor(np.random.default_rng(0).normal(size=(6, 1, 8, 8)))
     kept, found = images.clone(), []
     for own in (net(True), net(False)):
-        bank = fit(own, images, layer="2", n_concepts=2)
-        behind = {"players": Channels("2"), "removal": Baseline(0)}
+        bank = fit(own, images, layer=layer, n_concepts=2, factors="pca")
+        behind = {"players": Channels(layer), "removal": Baseline(0)}
         found.append([
             bank.coefficients, bank.transform(images),
             xai.explain(own, images, "gradient", behavior=Concept(bank, 1)).values,
-            xai.explain(own, images, "gradcam", layer="2").values,
+            xai.explain(own, images, "gradcam", layer=layer).values,
             xai.explain(own, images, "occlusion", **behind).values,
             xai.explain(own, images, "shapley", players=Concepts(bank), removal=Baseline(0)).values,
         ])  # fmt: skip
@@ -523,6 +525,7 @@ def test_a_bank_comes_back_from_its_file(textured, tmp_path):
     for name in ("basis", "offset", "coefficients", "boxes", "images"):
         np.testing.assert_array_equal(getattr(loaded, name), getattr(bank, name))
     assert repr(loaded) == repr(bank) and loaded.input_shape == (1, 16, 16)
+    assert not (loaded.basis.flags.writeable or loaded.images.flags.writeable)
     np.testing.assert_array_equal(loaded.transform(images), bank.transform(images))
     bank.save(tmp_path / "small", images=False)
     small = load(tmp_path / "small")
@@ -557,6 +560,8 @@ def test_what_a_bank_holds_of_its_places_is_what_it_finds_there_again(textured, 
     u, a = bank.coefficients, net[:4](images[:6]).detach().movedim(1, -1).reshape(-1, 8).numpy()
     left = np.linalg.norm(a - bank.offset - u @ bank.basis) / np.linalg.norm(a)
     assert bank.error == pytest.approx(left)
+    for i in range(3):  # most first, ties as they come
+        assert bank.best(i, 20).tolist() == sorted(range(len(u)), key=lambda j: -u[j, i])[:20]
 
 
 @pytest.mark.parametrize(
@@ -617,8 +622,17 @@ def test_refining_needs_as_many_crops_as_concepts(textured):
     alone = fit(net, images[:1], layer="3", n_concepts=1, crop=16)
     with pytest.raises(ValueError, match="0 of 1 crops"):
         alone.refine(0, layer="1", n_concepts=1)
-    with pytest.raises(ValueError, match="percentile='most'"):
-        bank.refine(1, layer="1", percentile="most")
+    for percentile in ("most", 100, -1):
+        with pytest.raises(
+            ValueError, match=f"percentile={percentile!r}: expected a number from 0"
+        ):
+            bank.refine(1, layer="1", percentile=percentile)
+    with pytest.raises(ValueError, match="expected an index from 0 to 2"):
+        bank.best(3)
+    u = np.sort(bank.coefficients[:, 1])
+    assert u[-3] < u[-2]
+    two = bank.refine(1, layer="1", n_concepts=2, percentile=100 * (len(u) - 2.5) / (len(u) - 1))
+    assert len(two.boxes) == 2
 
 
 @pytest.mark.parametrize("crop", [8, "places"])

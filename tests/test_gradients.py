@@ -14,6 +14,7 @@ from xai.inputs import read
 from xai.layers import channel_axis, feature_maps
 from xai.players import Channels, Units, Windows
 from xai.removal import Baseline, BlurPyramid, Function, Marginal, Neighbourhood, Noise
+from xai.resize import resize
 from xai.setting import open_setting
 from xai.summary import Gradient, IntegratedGradient, LinearFit
 from xai.summary.moments import Moments
@@ -1023,6 +1024,16 @@ def test_score_cam_is_its_loop():
         np.testing.assert_allclose(explanation.values[n], shares, rtol=1e-6)
 
 
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("to", [(3, 4), (1, 1), (7, 9), (2, 20)])
+def test_maps_are_resized_as_torch_does_and_keep_their_dtype(to, dtype):
+    maps = np.random.default_rng(0).random((2, 3, 3, 4)).astype(dtype)
+    theirs = nn.functional.interpolate(torch.tensor(maps), to, mode="bilinear")
+    found = resize(maps, *to)
+    assert found.dtype == dtype
+    np.testing.assert_allclose(found, theirs, rtol=1e-5)
+
+
 def test_activation_maps_of_a_coalition_are_the_largest_of_its_maps():
     rng, x = np.random.default_rng(0), np.zeros((2, 1, 6, 8))
     maps = rng.random((2, 3, 3, 4))
@@ -1097,6 +1108,7 @@ def test_tokens_are_laid_over_the_image(extra):
         (16, (3, 8, 8), (4, 4)), (17, (3, 8, 8), (4, 4)), (8, (3, 16, 32), (2, 4)),
         (8, (3, 32, 16), (4, 2)), (12 + 8, (3, 12, 16), (3, 4)), (12 + 9, (3, 12, 16), None),
         (2, (3, 16, 32), None), (3, (3, 8, 8), None), (16, (20, 5), None),
+        (16, (3, 1, 100), None), (100, (3, 1, 100), (1, 100)),
     ],
 )  # fmt: skip
 def test_tokens_are_places_where_an_image_has_so_many_in_its_proportions(tokens, image, grid):
@@ -1113,7 +1125,7 @@ def test_tokens_are_places_where_an_image_has_so_many_in_its_proportions(tokens,
     ("acts", "row", "axis"),
     [
         ((5, 4, 6), (3, 8, 12), 1), ((4, 6, 5), (3, 8, 12), 3), ((6, 4, 6), (3, 8, 12), 1),
-        ((4, 6, 6), (3, 8, 12), 3), ((4, 4, 4), (3, 8, 8), 1), ((5, 4, 7), (3, 8, 12), 1),
+        ((4, 6, 6), (3, 8, 12), 3), ((4, 4, 4), (3, 8, 8), 1), ((6, 10, 5), (3, 8, 12), 3),
         ((5, 19), (2, 20), 1), ((19, 5), (20, 2), 2), ((20, 20), (20, 2), 2),
         ((16, 7), (3, 8, 8), 2), ((7,), (3, 8, 8), 1), ((4, 6, 5), (30,), 1),
     ],
@@ -1146,6 +1158,15 @@ def test_a_layer_that_does_not_keep_the_batch_is_refused():
     net = nn.Sequential(nn.Flatten(0, 1), nn.Unflatten(0, (-1, 2)), convolutions())
     with pytest.raises(ValueError, match="'0' gives 6 rows for 3 explained ones"):
         xai.explain(net, IMAGES, "occlusion", players=Channels("0"))
+
+
+def test_what_writes_on_a_layers_maps_changes_none_of_what_was_seen():
+    torch.manual_seed(0)
+    parts = [nn.Identity(), nn.Conv2d(2, 4, 3), nn.Flatten(), nn.ReLU(inplace=True)]
+    net = nn.Sequential(*parts, nn.Linear(144, 3)).double()
+    for layer in ("auto", "1"):
+        e = xai.explain(net, IMAGES, "gradcam", layer=layer)
+        np.testing.assert_array_equal(e.activations, net[1](IMAGES).detach())
 
 
 def test_of_itself_a_layer_is_the_last_that_has_places_along_both_sides():

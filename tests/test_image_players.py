@@ -520,6 +520,13 @@ def test_superpixels_are_told_what_is_written_where_nothing_is_given(photographs
     assert repr(usual) in ("Superpixels()", "Superpixels(method='quickshift')")
 
 
+@pytest.mark.parametrize("method", ["slic", "quickshift"])
+def test_superpixels_of_one_channel_are_those_of_three_equal_ones(photographs, method):
+    one, players = photographs[:, :1], Superpixels(method=method)
+    three = encoded(players, one.repeat(3, axis=1)).owner
+    np.testing.assert_array_equal(encoded(players, one).owner, three)
+
+
 @pytest.mark.parametrize("name", ["n", "compactness", "sigma"])
 def test_settings_of_superpixels_are_positive_but_for_no_blur_at_all(photographs, name):
     with pytest.raises(ValueError, match=f"{name}=-1"):

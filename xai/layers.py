@@ -75,7 +75,7 @@ def cut(
     batch_size: int | None,
     bar: Progress | None,
     *,
-    goes_on: bool = True,
+    goes_on: bool,
 ) -> Cut:
     """Run the rows through the network, keep the layer's output, and find how to go on from it.
 
