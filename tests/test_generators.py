@@ -9,6 +9,7 @@ from importlib import import_module
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
+from scipy.spatial.distance import cdist
 from scipy.special import expit
 from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 from sklearn.linear_model import LogisticRegression
@@ -85,13 +86,20 @@ def test_seeds_repeat_and_no_global_state_is_touched(name):
     [
         ("suppressor2d", {"n": 0}, "n must be at least 1"),
         ("suppressor2d", {"s1": 0.0}, "must be positive"),
+        ("suppressor2d", {"s2": -1.0}, "must be positive"),
         ("suppressor2d", {"c": 1.0}, "within"),
-        ("clustered", {"clusters": 0}, "at least 1"),
+        ("suppressor2d", {"c": -1.0}, "within"),
+        ("clustered", {"clusters": 0}, "clusters must be at least 1"),
+        ("clustered", {"features": 0}, "features must be at least 1"),
         ("tetrominoes", {"scenario": "liner"}, "linear"),
         ("tetrominoes", {"background": "photos"}, "photographs"),
         ("tetrominoes", {"size": 12}, "multiple of 8"),
         ("tetrominoes", {"size": 512, "background": "photographs"}, "427 pixels high"),
+        ("tetrominoes", {"size": 0}, "size must be at least 8"),
         ("tetrominoes", {"signal": 1.0}, "within"),
+        ("tetrominoes", {"signal": 0.0}, "within"),
+        ("textures", {"noise": np.nan}, "negative"),
+        ("shapes", {"cells": 0}, "cells must be at least 1"),
         ("textures", {"size": 30}, "multiple of cells"),
         ("textures", {"noise": -1.0}, "negative"),
         ("shapes", {"size": 30}, "multiple of cells"),
@@ -240,6 +248,10 @@ def test_clusters_are_as_the_paper_makes_them():
     assert ((centres % 5 == 0) & (centres >= 0)).all()
     assert ((centres > 0).sum(axis=1) == 1).all()
     assert len(np.unique(centres, axis=0)) == 100
+    assert_array_equal(cluster, cdist(data.data, centres).argmin(axis=1))
+    assert len(np.unique(cluster)) == 100
+    assert abs(data.info["masks"].mean() - 0.5) < 0.05
+    assert -1 < data.info["weights"].min() < -0.5 < 0.5 < data.info["weights"].max() < 1
     close((data.data - centres[cluster]).std(axis=0), 1.0, 0.05)
     assert abs(data.target.mean() - 0.5) < 0.01
     assert_array_equal(data.truth, (data.info["masks"] * data.info["weights"])[cluster])
@@ -300,6 +312,38 @@ def test_difference_of_classes_is_the_truth(size):
     per_pixel = size * 0.5 / np.sqrt(inside.sum() / 2)
     assert_allclose(np.abs(pattern[0][inside]), per_pixel, atol=0.12)
     assert_allclose(pattern[0][~inside], 0, atol=0.12)
+
+
+@pytest.mark.parametrize(
+    ("scenario", "alpha"), [("linear", 0.2), ("multiplicative", 0.6), ("rigid", 0.3), ("xor", 0.2)]
+)
+def test_images_are_mixed_of_a_pattern_and_noise_of_length_1(scenario, alpha):
+    data = datasets.tetrominoes(60, scenario=scenario, size=16)
+    x, inside = data.data[:, 0] / 16, data.truth
+    if scenario == "multiplicative":
+        fixed = datasets.tetrominoes(60, scenario="linear", size=16, signal=0.999).data[:, 0] > 1
+        noise = [np.where(fixed, x / (1 - alpha), x)]
+    else:
+        shapes = [inside]
+        if scenario in ("linear", "xor"):
+            T, L = (np.arange(16)[:, None] < 8) & inside, (np.arange(16)[:, None] >= 8) & inside
+            shapes = [T + 0.0, L + 0.0] if scenario == "linear" else [T + L + 0.0, T - 1.0 * L]
+        both = [s * a for a in shapes for s in (1, -1)]
+        noise = [(x - alpha * a / np.sqrt((a**2).sum((1, 2), keepdims=True))) / (1 - alpha)
+                 for a in both]  # fmt: skip
+    lengths = np.sqrt((np.array(noise) ** 2).sum(axis=(2, 3)))
+    found = np.isclose(lengths, 1, rtol=1e-9)
+    assert found.any(axis=0).all()
+    if scenario in ("linear", "xor"):
+        which = found.argmax(axis=0)  # T and L, or of equal and of opposite signs
+        assert_array_equal(which // 2, data.target)
+        assert len(set(which % 2)) == (1 if scenario == "linear" else 2)
+
+
+def test_rigid_shapes_are_turned_by_every_quarter():
+    truth = datasets.tetrominoes(200, scenario="rigid").truth
+    boxes = [image[np.ix_(image.any(axis=1), image.any(axis=0))] for image in truth]
+    assert len({(box.shape, box.tobytes()) for box in boxes}) == 8  # of a T and of an L
 
 
 def test_rigid_shapes_are_where_the_truth_says():
