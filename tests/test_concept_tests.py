@@ -113,6 +113,8 @@ def test_what_is_tested_is_the_sensitivity_along_the_ridge_normal(channels):
 def test_what_moves_no_class_is_not_significant():
     a = np.random.default_rng(0).random((20, 3))
     assert permutation_p_value(a + np.eye(3)[0], a, np.zeros(3), seed=0) == 1
+    still = from_activations(a + np.eye(3)[0], a, np.zeros((5, 3)), runs=2, size=9, seed=0)
+    assert still.mean == still.random_scores.max() == 0  # it rises along no direction
     flat = np.ones((20, 3))
     assert permutation_p_value(flat, flat, np.ones(3), seed=0) == 1
 

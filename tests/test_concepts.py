@@ -627,8 +627,9 @@ def test_refining_needs_as_many_crops_as_concepts(textured):
             ValueError, match=f"percentile={percentile!r}: expected a number from 0"
         ):
             bank.refine(1, layer="1", percentile=percentile)
-    with pytest.raises(ValueError, match="expected an index from 0 to 2"):
-        bank.best(3)
+    for concept in (3, -1):
+        with pytest.raises(ValueError, match=f"concept {concept}: expected an index from 0 to 2"):
+            bank.best(concept)
     u = np.sort(bank.coefficients[:, 1])
     assert u[-3] < u[-2]
     two = bank.refine(1, layer="1", n_concepts=2, percentile=100 * (len(u) - 2.5) / (len(u) - 1))
