@@ -341,6 +341,20 @@ def test_ava_is_less_sensitive_than_its_members(rows, data):
     assert change.mean() < np.linalg.norm(own[:7] - own[7:], axis=1).mean()
 
 
+def test_an_aggregate_is_exact_where_all_that_it_is_made_of_is(rows, data):
+    e = xai.explain(linear, rows, "shapley", data=data)
+    some = dataclasses.replace(e, exact=np.arange(7) % 3 > 0)
+    assert e.exact.all()
+    assert_array_equal(xai.aggregate([e, some]).exact, some.exact)
+    alone = xai.aggregate(some, "ava", query=rows, k=1)
+    assert_array_equal(alone.exact, some.exact)
+    two = xai.aggregate(some, "ava", query=rows, k=2)
+    assert_array_equal(two.exact, some.exact[two.info["neighbours"]].all(axis=1))
+    assert alone.exact.sum() > two.exact.sum() > 0
+    few = xai.aggregate(some, "ava", query=rows[:3], k=1)  # spent on few rows, rounded up
+    assert few.evaluations == -(-e.total_evaluations() // 3) > e.total_evaluations() / 3
+
+
 def test_ava_weights_scales_and_frames(rows, data):
     pandas = pytest.importorskip("pandas")
     e = xai.explain(linear, data, "shapley", data=data)

@@ -410,7 +410,7 @@ def saved(data, path):
     return xai.load(path).data
 
 
-@pytest.mark.parametrize("index", [[10, 20], ["p", "q"], "dates", "pairs", None])
+@pytest.mark.parametrize("index", [[10, 20], ["p", "q"], "dates", "pairs", "steps", None])
 def test_a_frame_comes_back_with_its_dtypes_and_index(index, tmp_path):
     pd = pytest.importorskip("pandas")
     frame = pd.DataFrame(
@@ -432,6 +432,8 @@ def test_a_frame_comes_back_with_its_dtypes_and_index(index, tmp_path):
         frame.index = pd.Index(pd.to_datetime(["2020-01-01", "2021-01-01"]), name="when")
     elif index == "pairs":
         frame.index = pd.MultiIndex.from_tuples([("a", 1), ("b", 2)], names=["x", None])
+    elif index == "steps":
+        frame.index = pd.RangeIndex(7, 1, -3, name="id")
     elif index is not None:
         frame.index = pd.Index(index, name="id")
     pd.testing.assert_frame_equal(saved(frame, tmp_path / "one"), frame, check_index_type=True)
@@ -462,7 +464,8 @@ def test_polars_dates_beside_numbers_are_told_as_dates(sizes):
 
 
 def test_objects_come_back_with_their_types(tmp_path):
-    array = np.array([["a", 1.5, None], [True, np.float32(2), 3]], object)
+    day, ago = np.datetime64("2020-01-01"), np.timedelta64(3, "D")
+    array = np.array([["a", 1.5, None], [True, np.float32(2), 3], [day, ago, ("b", 4)]], object)
     back = saved(array, tmp_path / "one")
     assert back.tolist() == array.tolist()
     assert [type(cell) for cell in back.ravel()] == [type(cell) for cell in array.ravel()]

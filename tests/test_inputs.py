@@ -15,6 +15,7 @@ from xai.inputs import read
 from xai.model import wrap
 from xai.removal import Baseline
 from xai.removal.base import Context
+from xai.text import read_text, tokens_of, words_of
 
 # --------------------------------------------------------------------------------- NumPy arrays
 
@@ -1418,6 +1419,20 @@ def test_codes_are_named_by_the_names_of_an_arrays_columns(kind):
 def lengths(texts):
     assert isinstance(texts, list)
     return np.array([float(len(text)) for text in texts])
+
+
+@pytest.mark.parametrize("text", ["", " ", "\n\t", "good", "  a good\nfilm \n", "bon\u00a0– film"])
+def test_words_with_their_spaces_are_the_text(text):
+    assert "".join(tokens_of(text)) == text
+    assert words_of(text) == (text.split() or [""] * (text != ""))
+    block = read_text([text, "a longer one than that is"])
+    assert block.decode(block.block)[0] == text
+
+
+@pytest.mark.parametrize("texts", [[""], ["", ""], ["", "good"]])
+def test_an_empty_text_is_refused(texts):
+    with pytest.raises(ValueError, match="row 0 is an empty text: nothing to remove"):
+        xai.explain(lengths, texts, "occlusion")
 
 
 def test_space_before_the_first_word_is_no_word():

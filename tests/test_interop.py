@@ -193,6 +193,23 @@ def test_images_are_shared_out_among_pixels_and_keep_their_sums(shape, axis, pla
         shap.plots.image(s[0], show=False)
 
 
+def test_what_is_never_removed_has_no_share_of_a_picture():
+    model, x, common = images((3, 8, 8), 1)
+    owners = np.arange(192).reshape(3, 8, 8) // 48 - 1
+    e = xai.explain(model, x, "occlusion", target=0, players=owners, **common)
+    shares = np.where(owners < 0, 0.0, e.values[:, owners] / 48)
+    assert_allclose(e.to_shap().values, np.moveaxis(shares, 1, 3), atol=1e-12)
+
+
+def test_truth_values_are_numbers_and_need_no_words():
+    x = np.eye(3, 2, dtype=bool)
+    s = xai.explain(
+        lambda x: x[:, 0] * 1.0, x, "occlusion", removal=xai.removal.Baseline(0)
+    ).to_shap()
+    assert_array_equal(s.data, x * 1.0)
+    assert s.data.dtype == float and s.display_data is None
+
+
 def test_windows_that_overlap_and_channels_of_a_network_come_as_their_map():
     model, x, common = images((8, 8, 3), -1)
     e = xai.explain(model, x, "occlusion", target=0, players=Windows(4, stride=2), **common)
@@ -232,6 +249,7 @@ def test_texts_reach_shaps_plots_word_for_word():
     e = xai.explain(word_model, texts, "occlusion", removal="baseline")
     s = e.to_shap()
     assert ["".join(words) for words in s.data] == texts
+    assert s.feature_names == [["a", "bb", "", ""], ["a", "bb", "ccc", "<dddd>"]]
     assert_array_equal(s.values, np.nan_to_num(e.values))
     page = shap.plots.text(s, display=False)
     assert "&lt;dddd&gt;" in page
@@ -348,6 +366,17 @@ def test_images_of_shaps(theirs):
     for kind in ("masks", "concepts"):
         with pytest.raises(ValueError, match=r"learned no masks|explanations of concepts"):
             plots.plot(found[..., 1], kind)
+
+
+@pytest.mark.parametrize(
+    ("shape", "axis"),
+    [((3, 8, 9), 1), ((8, 9, 3), 3), ((8, 9, 4), 3), ((1, 8, 8), 1), ((3, 8, 3), None),
+     ((8, 9, 5), None), ((8, 3), None)],
+)  # fmt: skip
+def test_channels_of_shaps_images_are_where_they_are_plain(shape, axis):
+    values = np.ones((2, *shape))
+    found = from_shap(shap.Explanation(values, np.zeros(2), values))
+    assert found.channel_axis == axis and found.values.shape == values.shape
 
 
 def test_interaction_values_of_shaps_are_interactions(iris, theirs):
