@@ -341,6 +341,20 @@ def test_ava_is_less_sensitive_than_its_members(rows, data):
     assert change.mean() < np.linalg.norm(own[:7] - own[7:], axis=1).mean()
 
 
+def test_what_pads_a_short_text_has_no_part_in_a_mixture():
+    def score(texts):
+        return np.array([len(t) ** 0.5 + ("bad" in t) * len(t.split()) for t in texts])
+
+    texts, methods = ["very bad", "not at all as bad as they say"], ("shapley", "occlusion")
+    both, alone = (
+        xai.aggregate([xai.explain(score, x, m) for m in methods], "least_complexity")
+        for x in (texts, texts[:1])
+    )
+    assert np.isnan(both.values[0, 2:]).all()
+    assert_allclose(both.info["weights"][:1], alone.info["weights"], atol=1e-9)
+    assert_allclose(both.values[:1, :2], alone.values, atol=1e-9)
+
+
 def test_an_aggregate_is_exact_where_all_that_it_is_made_of_is(rows, data):
     e = xai.explain(linear, rows, "shapley", data=data)
     some = dataclasses.replace(e, exact=np.arange(7) % 3 > 0)
