@@ -369,6 +369,17 @@ def test_an_aggregate_is_exact_where_all_that_it_is_made_of_is(rows, data):
     assert few.evaluations == -(-e.total_evaluations() // 3) > e.total_evaluations() / 3
 
 
+def test_a_column_of_one_number_tells_no_neighbours_apart(rows, data):
+    e, flat = xai.explain(linear, data, "shapley", data=data), [1, 1, 0, 1]
+
+    def weights(columns):
+        part = dataclasses.replace(e, data=(data * flat)[:, columns])
+        query = (rows * flat)[:, columns]
+        return xai.aggregate(part, "ava", query=query, k=4, distance="seuclidean").info["weights"]
+
+    assert_allclose(weights([0, 1, 2, 3]), weights([0, 1, 3]))
+
+
 def test_ava_weights_scales_and_frames(rows, data):
     pandas = pytest.importorskip("pandas")
     e = xai.explain(linear, data, "shapley", data=data)

@@ -475,9 +475,12 @@ def test_objects_come_back_with_their_types(tmp_path):
 def test_sparse_rows_keep_dtype_and_class(kind, tmp_path):
     from scipy import sparse
 
-    data = getattr(sparse, kind)(np.eye(2, dtype=np.int32))
+    data = getattr(sparse, kind)(
+        np.eye(3, 5, dtype=np.int32) * [[0], [7], [0]]
+    )  # empty at its ends
     back = saved(data, tmp_path / "one")
     assert type(back) is type(data) and back.dtype == data.dtype
+    np.testing.assert_array_equal(back.toarray(), data.toarray())
 
 
 def test_a_half_tensor_comes_back_as_an_array(tmp_path):
@@ -493,6 +496,8 @@ def test_what_would_not_come_back_is_refused_by_name(tmp_path):
     for data in (months, sets):
         with pytest.raises(TypeError, match=r"'month'.*data=None"):
             saved(data, tmp_path / "one")
+    with pytest.raises(TypeError, match=r"the explained rows.*data=None"):
+        saved(np.array([[np.longdouble(1.5)]], object), tmp_path / "one")
     assert saved(np.eye(1), tmp_path / "one") is not None
 
 
