@@ -369,6 +369,12 @@ def test_an_aggregate_is_exact_where_all_that_it_is_made_of_is(rows, data):
     assert few.evaluations == -(-e.total_evaluations() // 3) > e.total_evaluations() / 3
 
 
+def test_neighbours_as_near_as_one_another_come_in_their_order(rows, data):
+    e = xai.explain(linear, np.repeat(rows[:2], 20, axis=0), "shapley", data=data)
+    near = xai.aggregate(e, "ava", query=rows[[1, 0]], k=25).info["neighbours"]
+    assert near.tolist() == [[*range(20, 40), *range(5)], [*range(25)]]
+
+
 def test_a_column_of_one_number_tells_no_neighbours_apart(rows, data):
     e, flat = xai.explain(linear, data, "shapley", data=data), [1, 1, 0, 1]
 

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 import xai
+from xai.archive import in_numbers
 from xai.removal import Baseline
 
 ARRAYS = ("values", "base_values", "predictions", "std_error", "converged", "data", "target")
@@ -487,6 +488,15 @@ def test_a_half_tensor_comes_back_as_an_array(tmp_path):
     torch = pytest.importorskip("torch")
     back = saved(torch.full((1, 2), 0.5, dtype=torch.bfloat16), tmp_path / "one")
     np.testing.assert_array_equal(back, [[0.5, 0.5]])
+
+
+def test_what_is_missing_is_no_category_and_categories_have_one_line():
+    pd = pytest.importorskip("pandas")
+    numbers, none = in_numbers(np.array([1, None, pd.NA, 2.5], object))
+    np.testing.assert_array_equal(numbers, [1, np.nan, np.nan, 2.5])
+    assert none == []
+    codes, kinds = in_numbers(np.array(["b\n c", "a", "b\n c"], object))
+    assert codes.tolist() == [1, 0, 1] and kinds == ["a", "b c"]
 
 
 def test_what_would_not_come_back_is_refused_by_name(tmp_path):
