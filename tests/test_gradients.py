@@ -271,6 +271,20 @@ def test_gaps_of_trapezoids_add_up_whatever_their_signs(copies):
     assert e.converged.all() and (e.info["steps"] == 17 * copies).all()
 
 
+def test_a_path_back_to_where_it_began_is_complete_to_rounding():
+    """A part of no change is no measure: of the values themselves a small part is."""
+
+    class Arch(nn.Module):
+        def forward(self, x):
+            return 100 + x * (1 - x)
+
+    x, zero = np.ones((1, 1), np.float32), Baseline(0)
+    e = xai.explain(Arch(), x, "integrated_gradients", removal=zero)
+    assert e.predictions == e.base_values == 100
+    assert e.converged.all() and e.info["steps"] == 16
+    np.testing.assert_allclose(e.values, 0, atol=1e-6)
+
+
 def test_a_budget_adds_steps_until_it_is_spent():
     net, x = kinked(), 3 * TABLE[3:5]
     given = {"tolerance": 1e-6, "target": 0}
@@ -385,6 +399,48 @@ def test_what_no_player_owns_stays_on_the_whole_path(method):
     np.testing.assert_allclose(e.values, [[10, 3], [5, 5]], rtol=1e-12)
     shared = xai.explain(model, x, method, data=0 * x[:1], removal="marginal", players=players[0])
     np.testing.assert_allclose(shared.values, [[10, 3]] * 2, rtol=1e-12)
+
+
+FOUR = Marginal(TABLE[:4])
+
+
+@pytest.mark.parametrize(
+    ("summary", "removal", "budget", "rows"),
+    [
+        (Gradient(), Noise(0.1), None, 1 + 64),
+        (Gradient(samples=8), Noise(0.1), 1000, 1 + 8),
+        (Gradient(), FOUR, None, 1 + 4),
+        (Gradient(samples=100), FOUR, 1 + 4, 1 + 4),  # each draw once is all there is
+        (Gradient(samples=3), FOUR, None, 1 + 3),
+        (Gradient(), FOUR, 1 + 3, 1 + 3),
+        (Gradient(at="kept"), FOUR, None, 1 + 1),
+        (Gradient(at="path"), FOUR, 5 + 9, 5 + 8),  # in pairs
+        (Gradient(at="path", samples=6), FOUR, None, 5 + 6),
+    ],
+)
+def test_a_gradient_takes_as_many_samples_as_it_is_told(summary, removal, budget, rows):
+    method = xai.Method(removal=removal, summary=summary)
+    e = xai.explain(perceptron(), TABLE[:1], method, budget=budget)
+    assert e.evaluations == rows
+    exact = summary.at == "kept" or (removal is FOUR and rows == 1 + 4)
+    assert (e.std_error is None) == exact
+    assert np.isnan(e.base_values).all() == (summary.at != "path")
+
+
+@pytest.mark.parametrize(
+    ("summary", "removal", "least"),
+    [
+        (Gradient(), Noise(0.1), 2), (Gradient(moment="variance"), Noise(0.1), 3),
+        (Gradient(moment="variance"), Marginal(TABLE[:1]), 2), (Gradient(at="kept"), FOUR, 2),
+        (Gradient(at="path"), FOUR, 7), (IntegratedGradient(), FOUR, 5 + 4),
+        (IntegratedGradient(steps=3), FOUR, 5 + 12),
+    ],
+)  # fmt: skip
+def test_the_least_of_a_gradient_is_named_and_enough(summary, removal, least):
+    method = xai.Method(removal=removal, summary=summary)
+    with pytest.raises(ValueError, match=f"at least {least}|needs {least}"):
+        xai.explain(perceptron(), TABLE[:1], method, budget=least - 1)
+    assert xai.explain(perceptron(), TABLE[:1], method, budget=least).evaluations == least
 
 
 @pytest.mark.parametrize("samples", [4, 10, 18])
