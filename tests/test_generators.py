@@ -5,6 +5,7 @@ from __future__ import annotations
 import doctest
 import inspect
 from importlib import import_module
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -18,6 +19,7 @@ from sklearn.model_selection import cross_val_score
 import xai
 from xai import datasets
 from xai.datasets.suppressor import Law
+from xai.datasets.tetromino import backgrounds
 
 MANY = 400_000
 PARAMETERS = [(0.8, 0.5, 0.8), (1.3, 2.0, -0.5)]
@@ -331,6 +333,9 @@ def test_images_are_mixed_of_a_pattern_and_noise_of_length_1(scenario, alpha):
         both = [s * a for a in shapes for s in (1, -1)]
         noise = [(x - alpha * a / np.sqrt((a**2).sum((1, 2), keepdims=True))) / (1 - alpha)
                  for a in both]  # fmt: skip
+    assert data.target_names == (
+        ("equal signs", "opposite signs") if scenario == "xor" else ("T", "L")
+    )
     lengths = np.sqrt((np.array(noise) ** 2).sum(axis=(2, 3)))
     found = np.isclose(lengths, 1, rtol=1e-9)
     assert found.any(axis=0).all()
@@ -367,6 +372,27 @@ def test_correlated_noise_is_correlated():
     assert abs(neighbours(white)) < 0.01
     assert neighbours(smooth) > 0.9
     assert neighbours(photo) > 0.8
+
+
+@pytest.mark.parametrize(("size", "sigma"), [(8, 1.0), (64, 3.0)])
+def test_correlated_noise_is_the_same_at_every_place(size, sigma):
+    """White noise that a Gaussian smooths: neighbours correlate by exp(−1/4σ²), at the edge too."""
+    noise = backgrounds("correlated", 200_000 // size**2, size, np.random.default_rng(0))
+    spread = (noise**2).mean(axis=0)
+    edge = np.r_[spread[0], spread[-1], spread[:, 0], spread[:, -1]].mean()
+    assert edge == pytest.approx(spread.mean(), rel=0.15)
+    close((noise * np.roll(noise, 1, axis=2)).mean() / spread.mean(), np.exp(-0.25 / sigma**2))
+
+
+@pytest.mark.parametrize(("size", "step"), [(64, 1), (16, 4)])
+def test_photographs_are_the_luminance_of_small_crops(size, step, monkeypatch):
+    """Of a ramp in red down and green across: a plane, without its mean."""
+    ramp = np.stack([*np.indices((80, 96)), np.zeros((80, 96))], axis=-1)
+    two = SimpleNamespace(data=np.stack([ramp, ramp + 50.0]))
+    monkeypatch.setattr("xai.datasets.real.photographs", lambda: two)
+    down, across = (np.indices((size, size)) - (size - 1) / 2) * step
+    for crop in backgrounds("photographs", 5, size, np.random.default_rng(0)):
+        assert_allclose(crop, 0.299 * down + 0.587 * across, atol=1e-9)
 
 
 # ------------------------------------------------------------------------------------- textures
@@ -407,6 +433,7 @@ def test_the_truth_is_the_pixels_of_the_classs_own_shapes():
     brightest = np.repeat(data.target, data.truth.sum(axis=(1, 2)))
     assert_array_equal(own.argmax(axis=1), brightest)  # red, green, blue
     assert (own.max(axis=1) >= 0.7).all() and (np.sort(own, axis=1)[:, :2] == 0).all()
+    assert len(np.unique(own.max(axis=1))) == 60 * 4  # each is as bright as it happens to be
     places = data.truth.reshape(60, 4, 16, 4, 16).any(axis=(2, 4))
     assert_array_equal(places, concept == data.target[:, None, None])
     background = (data.data == 0.5).all(axis=1)
