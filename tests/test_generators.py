@@ -408,6 +408,15 @@ def test_the_class_is_the_planted_texture():
     assert_array_equal(blocks.all(axis=(2, 4)), concept == data.target[:, None, None])
 
 
+@pytest.mark.parametrize("make", [datasets.textures, datasets.shapes])
+@pytest.mark.parametrize("cells", [1, 2, 3])
+def test_a_quarter_of_the_squares_and_at_least_one_are_the_classs_own(make, cells):
+    data = make(40, size=8 * cells, cells=cells)
+    own = data.info["concept"].reshape(40, -1) == data.target[:, None]
+    assert (own.sum(axis=1) == max(1, cells**2 // 4)).all()
+    assert own.any(axis=0).all()  # at any place
+
+
 def test_textures_differ_by_their_spectra():
     """The nearest mean spectrum of squares names the texture."""
     data = datasets.textures(200, size=64, cells=4, noise=0.2)
