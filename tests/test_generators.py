@@ -251,7 +251,7 @@ def test_clusters_are_as_the_paper_makes_them():
     assert ((centres > 0).sum(axis=1) == 1).all()
     assert len(np.unique(centres, axis=0)) == 100
     assert_array_equal(cluster, cdist(data.data, centres).argmin(axis=1))
-    assert len(np.unique(cluster)) == 100
+    assert np.bincount(cluster).min() > 100  # of 200 on average
     assert abs(data.info["masks"].mean() - 0.5) < 0.05
     assert -1 < data.info["weights"].min() < -0.5 < 0.5 < data.info["weights"].max() < 1
     close((data.data - centres[cluster]).std(axis=0), 1.0, 0.05)
