@@ -70,5 +70,5 @@ def _plus_plus(g: Tensor, game: ModelGame, rows: Indices) -> Tensor:
     table = gradients.owners.table(totals, g.device)
     total = masks(gradients.owners, table, at, np.arange(len(at)))[..., None]
     below = 2 * g**2 + total * g**3
-    alpha = torch.where(below == 0, torch.zeros_like(g), g**2 / torch.where(below == 0, 1, below))
+    alpha = torch.where(below == 0, 0, g**2 / below)
     return alpha * g.clamp(min=0)
