@@ -481,6 +481,7 @@ def test_inputs_and_network_are_left_as_they_were(textured):
     bank.importance(images[:4], target=0, designs=8)
     xai.explain(net, images[:2], "gradient", behavior=Concept(bank, 0))
     assert torch.equal(images, before) and net.training
+    assert not (bank.basis.flags.writeable or bank.coefficients.flags.writeable)
     assert not (bank.images.flags.writeable or np.shares_memory(bank.images, images.numpy()))
     assert [p.requires_grad for p in net.parameters()] == flags
     assert all(not part._forward_hooks for part in net.modules())

@@ -12,7 +12,7 @@ from xai import composition, recipe
 from xai.inputs import read
 from xai.methods import find
 from xai.partition import Line, Overlap, run_products
-from xai.players import Channels, Patches, Superpixels, Windows
+from xai.players import Channels, Grid, Patches, Superpixels, Windows
 from xai.removal import Baseline, Marginal
 from xai.removal.base import Context
 
@@ -337,12 +337,15 @@ def test_a_picture_of_windows_is_their_map(images):
         (Windows(True), TypeError, "number of pixels"),
         (Patches((2, 0)), ValueError, "at least 1"),
         (Patches("4"), TypeError, "number of pixels"),
+        (Grid(0), ValueError, "at least 1"),
+        (Grid(2.5), TypeError, "number of cells"),
         (Channels("conv1"), TypeError, "torch module"),
         (Superpixels(method="felzenszwalb"), ValueError, "slic"),
         (Superpixels(30, method="quickshift"), ValueError, "n=30.*not for.*quickshift"),
         (Superpixels(ratio=0.5), ValueError, "ratio=0.5.*not for.*slic"),
         (Superpixels(0), ValueError, "positive"),
         (Superpixels(compactness=-1.0), ValueError, "positive"),
+        (Superpixels(sigma=-1.0), ValueError, "positive"),
     ],
 )
 def test_players_that_cannot_be_are_refused_before_the_model_is_called(players, error, words):
@@ -360,6 +363,17 @@ def test_tables_have_no_regions(players):
 
 
 # -------------------------------------------------------------------------------- patches, channels
+
+
+@pytest.mark.parametrize("cells", [1, 2, 4, 6, 7, 20])
+def test_a_grid_has_as_many_cells_along_each_side_as_fit(cells):
+    owner = encoded(Grid(cells), np.zeros((1, 3, 5, 7))).owner[0, 0]
+    down, across = min(cells, 5), min(cells, 7)
+    first, last = owner[:, 0] // across, owner[0]
+    for line, count in ((first, down), (last, across)):
+        sizes = np.bincount(line)
+        assert len(sizes) == count and np.ptp(sizes) <= 1 and (np.diff(line) >= 0).all()
+    np.testing.assert_array_equal(owner, first[:, None] * across + last)
 
 
 def test_patches_may_be_oblong(images):
@@ -527,15 +541,8 @@ def test_superpixels_of_one_channel_are_those_of_three_equal_ones(photographs, m
     np.testing.assert_array_equal(encoded(players, one).owner, three)
 
 
-@pytest.mark.parametrize("name", ["n", "compactness", "sigma"])
-def test_settings_of_superpixels_are_positive_but_for_no_blur_at_all(photographs, name):
-    with pytest.raises(ValueError, match=f"{name}=-1"):
-        encoded(Superpixels(**{name: -1}), photographs)
-    if name == "sigma":
-        assert encoded(Superpixels(sigma=0), photographs).counts.min() > 5
-    else:
-        with pytest.raises(ValueError, match=f"{name}=0"):
-            encoded(Superpixels(**{name: 0}), photographs)
+def test_superpixels_may_be_found_without_a_blur(photographs):
+    assert encoded(Superpixels(sigma=0), photographs).counts.min() > 5
 
 
 def test_superpixels_refuse_nan_by_row():
