@@ -13,7 +13,7 @@ import xai
 from xai.inputs import read
 from xai.layers import channel_axis, feature_maps
 from xai.players import Channels, Units, Windows
-from xai.removal import Baseline, BlurPyramid, Function, Marginal, Neighbourhood, Noise
+from xai.removal import Baseline, BlurPyramid, Function, Marginal, Neighbourhood, Noise, Uniform
 from xai.resize import resize
 from xai.setting import open_setting
 from xai.summary import Gradient, IntegratedGradient, LinearFit
@@ -269,6 +269,19 @@ def test_gaps_of_trapezoids_add_up_whatever_their_signs(copies):
     np.testing.assert_allclose(e.info["local_gap"], np.abs(gaps).sum(), rtol=1e-5)
     np.testing.assert_allclose(e.values, 1, rtol=1e-5)
     assert e.converged.all() and (e.info["steps"] == 17 * copies).all()
+
+
+def test_a_path_is_refined_while_one_of_its_outputs_is_open():
+    """16 waves, of which 17 nodes see the crests alone, beside a straight line."""
+
+    class Both(nn.Module):
+        def forward(self, x):
+            return torch.cat([x + 3 * torch.sin(32 * np.pi * x) / (32 * np.pi), 2 * x], 1)
+
+    x = torch.ones(1, 1, dtype=torch.float64)
+    e = xai.explain(Both(), x, "integrated_gradients", removal=Baseline(0), target="all")
+    assert e.converged.all() and (e.info["steps"] > 17).all()
+    np.testing.assert_allclose(e.values, [[[1, 2]]], rtol=2e-3)
 
 
 def test_a_path_back_to_where_it_began_is_complete_to_rounding():
@@ -659,6 +672,7 @@ def test_each_row_is_handed_back_from_its_own_output(rule):
         ("deeplift", {"behavior": "margin"}, ValueError, "explains an output"),
         ("deeplift", {"removal": Marginal(OTHERS)}, ValueError, "the removal has 4 draws"),
         ("deeplift", {"removal": Noise(0.1)}, ValueError, "compares with one baseline"),
+        ("deeplift", {"removal": Uniform(-1, 1, n_draws=1)}, ValueError, "with one baseline"),
         ("lrp", {"players": Channels("0")}, TypeError, "goes through a whole torch module"),
         ("guided", {}, ValueError, "did you mean 'guided_backprop'"),
     ],

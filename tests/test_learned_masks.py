@@ -268,6 +268,7 @@ def test_the_descent_is_its_formula(variant):
     torch.manual_seed(0)
     net = torch.nn.Sequential(torch.nn.Linear(9, 6), torch.nn.Tanh(), torch.nn.Linear(6, 1))
     net, x = net.double(), torch.randn(1, 9).double()
+    net[2].bias.data.fill_(40.0)  # of no account
     e = extremal(net, x, area=(1 / 3, 2 / 3), variant=variant, iterations=20)
 
     def reward(m):
@@ -561,6 +562,13 @@ def test_a_minimal_subset_is_the_greedy_one(set_function, seed, threshold):
     np.testing.assert_array_equal(result.values, expected)
     assert result.info["kept"] == 6 - len(order)
     assert result.info["score"] == pytest.approx(value)
+
+
+def test_nobody_leaves_a_value_that_is_no_higher_than_the_threshold():
+    game = xai.Game.from_function(lambda S: 1.0 - S[:, 0] + 0 * S[:, 1], n_players=2)
+    found = MinimalSubset()(game)
+    assert found.info["kept"] == 2 and found.info["score"] == 0 and not found.values.any()
+    assert MinimalSubset(-0.5)(game).info["kept"] == 0
 
 
 def test_removal_stops_where_another_class_would_win():

@@ -384,6 +384,18 @@ def test_errors_of_sobol_are_right():
     assert 0.85 < np.sqrt((misses**2).mean() / (errors**2).mean()) < 1.15
 
 
+def test_sobol_stops_where_the_tolerance_is_met():
+    game = soft_game(lambda m: 3.0 * m[:, 0] + m[:, 1], 2)
+    found, whole = (Sobol()(game, tolerance=tolerance) for tolerance in (0.2, None))
+    assert found.evaluations < whole.evaluations and found.converged
+    assert found.std_error.max() <= 0.2 * np.ptp(found.values)
+
+
+def test_of_all_coalitions_over_some_draws_an_error_is_unknown():
+    e = xai.explain(lambda x: x.sum(axis=1), np.ones((1, 3)), "hsic", removal=Uniform(-1, 1, 5))
+    assert np.isnan(e.std_error).all() and np.isfinite(e.values).all()
+
+
 def test_a_share_is_of_the_mean_over_draws():
     """f = m_0 x_0 + (noise that each background row adds alone): the mean's variance counts."""
     x, data = np.array([[1.0, 0.0]]), np.array([[0.0, 5.0], [0.0, -5.0]])
@@ -414,6 +426,12 @@ def test_what_sobol_and_hsic_refuse(summary, budget, message):
     game = soft_game(lambda m: m.sum(axis=1) ** 2, 4)
     with pytest.raises(ValueError, match=message):
         summary(game, budget=budget)
+
+
+@pytest.mark.parametrize("summary", [Sobol(designs=8, scrambles=2), HSIC(designs=12, scrambles=3)])
+def test_the_fewest_scrambles_have_an_error(summary):
+    found = summary(soft_game(lambda m: m.sum(axis=1) ** 2 + m[:, 0], 4))
+    assert np.isfinite(found.std_error).all() and (found.std_error > 0).any()
 
 
 # ------------------------------------------------------------------------------------------ HSIC
