@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 import xai
+from xai.progress import Progress
 
 torch = pytest.importorskip("torch")
 
@@ -131,6 +132,23 @@ def test_evaluations_are_the_rows_that_the_network_saw(network_case, run, images
     explanation = run(network_case, net, x=images[:n])
     assert explanation.evaluations == -(-net[8].rows // n)
     assert network_case.budget is None or explanation.evaluations <= network_case.budget
+
+
+@pytest.mark.parametrize(
+    ("method", "options"),
+    [
+        ("gradient", {}), ("smoothgrad", {}), ("expected_gradients", {"data": True}),
+        ("integrated_gradients", {}), ("gradcam", {}), ("deeplift", {}), ("lrp", {}),
+        ("extremal_perturbation", {"iterations": 3}),
+    ],
+)  # fmt: skip
+def test_a_bar_ends_where_the_work_does(method, options, images, background, monkeypatch):
+    told = []
+    monkeypatch.setattr(Progress, "close", lambda bar: told.append((bar.total, bar.done)))
+    given = options | ({"data": background} if "data" in options else {})
+    xai.explain(network(), images, method, **given)
+    ((total, done),) = told
+    assert total == done > 0
 
 
 @pytest.mark.parametrize("method", ["gradcam", "ablation_cam", "layer_integrated_gradients"])

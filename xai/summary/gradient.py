@@ -90,7 +90,7 @@ class Gradient(Summary):
         path = self.at == "path"
         base = model.ends(np.arange(model.n_rows))[0] if path else None
         if model.progress is not None:
-            model.progress.expect(model.n_rows * count)
+            model.progress.expect_more(model.n_rows * count)
         tolerance = None if exact else plan.tolerance
         values, errors, full = empty_values(model), empty_values(model), full_values(model)
         for rows in row_blocks(model, 4):
