@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from sklearn.datasets import load_breast_cancer, load_digits, load_sample_images, load_wine
 
-from xai.datasets import breast_cancer, digits, photographs, suppressor2d, wine
+from xai.datasets import Dataset, breast_cancer, digits, photographs, suppressor2d, wine
 
 
 def test_breast_cancer_is_the_copy_of_scikit_learn() -> None:
@@ -36,6 +36,17 @@ def test_photographs_are_scikit_learns_in_unit_range() -> None:
     for ours, theirs in zip(photographs().data, load_sample_images().images, strict=True):
         np.testing.assert_array_equal(ours, theirs / 255)
     assert photographs().target_names == ("china", "flower")
+    assert photographs().labels.tolist() == ["china", "flower"]
+
+
+def test_a_dataset_holds_copies_of_what_it_is_made_of() -> None:
+    given = {"data": np.ones((3, 2)), "target": np.zeros(3, np.int64), "truth": np.ones((3, 2))}
+    dataset = Dataset(
+        feature_names=("a", "b"), target_names=("c",), description="", citation="", **given
+    )
+    for name, array in given.items():
+        array[:] = 7
+        assert (getattr(dataset, name) != 7).all()
 
 
 def test_dataset_cannot_be_changed() -> None:

@@ -34,7 +34,7 @@ Male, 7688, 0, 40, United-States, >50K.
 COMPAS = """\
 id,name,sex,age,race,juv_fel_count,decile_score,juv_misd_count,juv_other_count,priors_count,\
 days_b_screening_arrest,c_charge_degree,c_charge_desc,is_recid,decile_score,score_text,two_year_recid
-1,kept,Male,69,Other,0,1,0,0,0,-1,F,Assault,0,9,Low,0
+1,kept,Male,69,Other,0,1,0,0,0,-30,F,Assault,0,9,Low,0
 2,kept,Female,34,African-American,0,3,1,0,2,30,M,"Poss 3,4 MDMA (Ecstasy)",1,9,Low,1
 3,too late,Male,24,Caucasian,0,4,0,1,4,31,F,Grand Theft,1,9,Low,1
 4,too early,Male,24,Caucasian,0,4,0,1,4,-31,F,Grand Theft,1,9,Low,1

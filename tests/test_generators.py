@@ -244,6 +244,10 @@ def test_truth_is_the_gradient_of_the_log_odds():
         assert_allclose(slope[same], data.truth[same, j], atol=1e-4)
 
 
+def test_the_class_of_a_cluster_is_above_the_median_alone():
+    assert datasets.clustered(301, features=4, clusters=8).target.sum() == 150
+
+
 def test_clusters_are_as_the_paper_makes_them():
     data = datasets.clustered(20_000, seed=2)
     centres, cluster = data.info["centres"], data.info["cluster"]
@@ -406,6 +410,14 @@ def test_the_class_is_the_planted_texture():
     blocks = data.truth.reshape(60, 4, 8, 4, 8)
     assert (blocks.all(axis=(2, 4)) == blocks.any(axis=(2, 4))).all()
     assert_array_equal(blocks.all(axis=(2, 4)), concept == data.target[:, None, None])
+
+
+@pytest.mark.parametrize("make", [datasets.textures, datasets.shapes])
+def test_noise_is_each_images_own_and_as_large_as_told(make):
+    still, noisy = (make(20, size=32, noise=noise).data for noise in (0.0, 0.5))
+    noise = (noisy - still).reshape(20, -1)
+    close(noise.std(), 0.5)
+    assert np.abs(np.corrcoef(noise) - np.eye(20)).max() < 0.2
 
 
 @pytest.mark.parametrize("make", [datasets.textures, datasets.shapes])
