@@ -113,6 +113,12 @@ def test_what_cannot_be_is_refused(name, options, message):
         getattr(datasets, name)(**options)
 
 
+@pytest.mark.parametrize("count", [2.5, "3", True])
+def test_counts_are_whole_numbers(count):
+    with pytest.raises(TypeError, match=f"n must be an integer, not {count!r}"):
+        datasets.textures(count)
+
+
 # ---------------------------------------------------------------------------------- suppressor
 
 
