@@ -664,6 +664,8 @@ def test_each_row_is_handed_back_from_its_own_output(rule):
     for i, target in enumerate([2, 0, 1]):
         alone = xai.explain(net, IMAGES[i : i + 1], rule, target=target)
         np.testing.assert_allclose(together.values[i], alone.values[0], rtol=1e-9, atol=1e-12)
+        every = xai.explain(net, IMAGES[i : i + 1], rule, target="all")
+        np.testing.assert_allclose(every.values[0, ..., target], alone.values[0], atol=1e-12)
 
 
 @pytest.mark.parametrize(
