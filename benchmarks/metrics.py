@@ -1,10 +1,10 @@
 """What a metric costs: beside the bare model on the same rows, and beside Quantus.
 
-``python benchmarks/metrics.py [--turns 3] [--rows 500] [--alone] [--json metrics.json]``: 16 images
-of 32 × 32 and a small convolutional network; rows of 20 columns with two MLPs, of 100 and of 256
-units a layer, and with a random forest (metrics that do not explain again, without Quantus). Each
-line: our seconds, over those of the bare forwards (or explanations) of as many rows at the best
-batch size, just before and just after; the same ratio of what is written by hand for an MLP
+``python benchmarks/metrics.py [--turns 3] [--rows 500] [--only MLP] [--alone] [--json FILE]``: 16
+images of 32 × 32 and a small convolutional network; rows of 20 columns with two MLPs, of 100 and of
+256 units a layer, and with a random forest (metrics that do not explain again, without Quantus).
+Each line: our seconds, over those of the bare forwards (or explanations) of as many rows at the
+best batch size, just before and just after; the same ratio of what is written by hand for an MLP
 (`by_hand.py`); and Quantus's seconds with the same number of evaluations, over ours. Medians.
 """
 
@@ -291,6 +291,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--turns", type=int, default=3)
     parser.add_argument("--rows", type=int, default=500, help="of the tables")
+    parser.add_argument("--only", default="", help="problems whose name holds this")
     parser.add_argument("--alone", action="store_true", help="leave Quantus out")
     parser.add_argument("--json")
     given = parser.parse_args()
@@ -307,8 +308,8 @@ def main() -> None:
                 f"{n} rows of 20 columns": functools.partial(table, n),
                 f"{n} rows, an MLP of {WIDE} units a layer": functools.partial(table, n, WIDE),
                 f"{n} rows, a forest": functools.partial(forest, n)}  # fmt: skip
-    for name, make in problems.items():
-        p = make()
+    for name in (name for name in problems if given.only in name):
+        p = problems[name]()
         print(f"\n{name}\n{'metric':34}{'rows':>8}{'explained':>10}{'seconds':>9}{'over bare':>10}"
               f"{'by hand':>9}{'Quantus':>9}{'over ours':>10}")  # fmt: skip
         found[name] = []
