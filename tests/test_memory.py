@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import platform
 import subprocess
 import sys
 import tracemalloc
@@ -209,7 +208,6 @@ print(faults() - before)
 """
 
 
-@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="of glibc's allocator")
 def test_memory_of_a_layers_outputs_stays_with_the_process():
     """Given back to the system it comes anew, page by page: 10,000 and more of 4 kB."""
     pytest.importorskip("torch")
