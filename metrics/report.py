@@ -95,7 +95,7 @@ class Report:
 
     @cached_property
     def _means(self) -> dict[tuple[str, str, str | None], Floats]:
-        """Of each score, and of each gain over the random control: means of resampled rows."""
+        """Of each score, and of each gain over the random control: means of rows, (RESAMPLES,)."""
         series: dict[tuple[str, str, str | None], Floats]
         series = {(m, n, None): score.values for (m, n), score in self.scores.items()}
         series |= {
@@ -280,7 +280,6 @@ class Report:
 _ARROW = {"higher": "↑", "lower": "↓"}
 
 
-@np.errstate(invalid="ignore")  # of infinite scores
 def _resampled(series: Sequence[Floats], seed: int) -> list[Floats]:
     """Means of resampled rows, (RESAMPLES,) of each series; NaN rows left out.
 
@@ -292,15 +291,19 @@ def _resampled(series: Sequence[Floats], seed: int) -> list[Floats]:
     for n in np.unique(counts[counts > 0]):
         own = np.flatnonzero(counts == n)
         table = np.stack([kept[i] for i in own], axis=1)
-        first = table[0]
-        rise = table - first  # of equal rows the mean is exact
+        endless = np.isinf(table).any(axis=0)  # which a product with 0 would make NaN
+        first = np.where(endless, 0, table[0])
+        rise = np.where(endless, 0, table) - first  # of equal rows the mean is exact
         for part in streams.parts(RESAMPLES, n):
             picks = streams.integers(seed, streams.DRAW, np.arange(RESAMPLES)[part], n, n)
             times = np.stack([np.bincount(rows, minlength=n) for rows in picks])
             means[own, part] = (first + times @ rise / n).T
+            for i in own[endless]:
+                means[i, part] = kept[i][picks].mean(axis=1)
     return list(means)
 
 
+@np.errstate(invalid="ignore")  # between two infinite means lies NaN
 def _percentiles(values: Floats, means: Floats, level: float) -> tuple[float, float]:
     """Percentiles of the mean of resampled rows.
 

@@ -838,6 +838,19 @@ def test_scores_of_as_many_rows_are_resampled_together_and_once(monkeypatch):
     assert report.beats_random("abpc", "a") == (expected[3][0] > 0)
 
 
+def test_an_infinite_score_leaves_its_interval_one_end():
+    draws = np.random.default_rng(0).normal(size=(2, 50)) + np.array([[1], [0]])
+    low = {}
+    for first in (3.0, np.inf):
+        draws[0, 3] = first
+        scores = {("abpc", e): metrics.Score(v, "abpc", "higher", "")
+                  for e, v in zip(("a", "random"), draws, strict=True)}  # fmt: skip
+        report = metrics.Report(scores, ("abpc",), ("a", "random"), ("random",))
+        low[first], high = report.interval("abpc", "a")
+        assert report.beats_random("abpc", "a")
+    assert np.isfinite(low[np.inf]) and low[np.inf] > low[3.0] and not np.isfinite(high)
+
+
 def test_levels_are_shares(rows):
     report = metrics.evaluate(bent, rows, {"a": rows}, ["complexity"])
     for ask, level in itertools.product((report.interval, report.beats_random), (0, 1, 95)):
