@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 import xai
+from xai.known import Known
 
 SCRIPT = """
 import resource
@@ -17,6 +18,7 @@ import sys
 
 import numpy as np
 import xai
+from xai.known import Known
 
 method = sys.argv[1]
 rng = np.random.default_rng(0)
@@ -189,6 +191,7 @@ import resource
 
 import torch
 import xai
+from xai.known import Known
 
 
 def faults():
@@ -229,3 +232,27 @@ def test_noise_is_followed_without_a_copy_of_the_attributions_for_each_draw():
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert peak < 240e6, f"{peak / 1e6:.0f} MB"
+
+
+def test_known_values_are_kept_in_a_few_bytes_beside_each():
+    """A key and a value of 8 bytes each, and slots of 8 to 16; so much again while these grow."""
+    count = 2**17
+    keys = np.random.default_rng(0).integers(0, 2**64, 4 * count, np.uint64)
+    known = Known(1, 1)
+
+    def look(part):
+        found = known.look(
+            keys[part], lambda new: np.asarray(new + part.start, float)[None, :, None]
+        )
+        np.testing.assert_array_equal(found[0, :, 0], np.arange(part.start, part.stop))
+
+    look(slice(0, 8))
+    tracemalloc.start()
+    try:
+        for start in range(8, len(keys) - count, count):
+            look(slice(start, start + count))
+        held, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert held < 34 * 3 * count, f"{held / (3 * count):.0f} bytes for each"
+    assert peak < 60 * 3 * count, f"{peak / (3 * count):.0f} bytes for each"

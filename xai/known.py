@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -41,6 +42,7 @@ class Known:
 
     def __init__(self, rows: int, k: int) -> None:
         self.values: Floats = np.empty((rows, 0, k))
+        self._slots: NDArray[np.signedinteger[Any]]
         self._keys = np.empty(0, np.uint64)
         self._make_room(8)
 
@@ -48,11 +50,11 @@ class Known:
         """Values (R, C, k) of keys (C,); ``evaluate(places)`` gives those that are new."""
         from xai.kernels.known import find
 
-        known = len(self._keys)
-        if 2 * (known + len(keys)) > len(self._slots):
-            self._make_room(known + len(keys))
+        count = len(self._keys) + len(keys)
+        if 2 * count > len(self._slots):
+            self._make_room(count)
         place, first = np.empty((2, len(keys)), np.intp)
-        new = first[: find(keys, self._slots, self._places, known, place, first)]
+        new = first[: find(keys, self._slots, self._keys, place, first)]
         if len(new):
             self.values = np.concatenate([self.values, evaluate(new)], axis=1)
             self._keys = np.concatenate([self._keys, keys[new]])
@@ -60,9 +62,9 @@ class Known:
 
     def _make_room(self, count: int) -> None:
         """Twice as many slots as `count`, or more, with the keys so far."""
-        from xai.kernels.known import find
+        from xai.kernels.known import fill
 
         size = 2 ** (2 * count - 1).bit_length()
-        self._slots, self._places = np.zeros(size, np.uint64), np.full(size, -1, np.intp)
-        spare = np.empty((2, len(self._keys)), np.intp)
-        find(self._keys, self._slots, self._places, 0, *spare)
+        self._slots = np.empty(0, np.int32)  # before there are new ones: these are most of it all
+        self._slots = np.full(size, -1, np.int32 if size < 2**31 else np.intp)
+        fill(self._slots, self._keys)

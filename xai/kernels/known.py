@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
 from xai.kernels.compiled import compiled
 
+Slots = NDArray[np.signedinteger[Any]]
+
 
 @compiled()
 def find(
     keys: NDArray[np.uint64],
-    slots: NDArray[np.uint64],
-    places: NDArray[np.intp],
-    count: int,
+    slots: Slots,
+    known: NDArray[np.uint64],
     out: NDArray[np.intp],
     first: NDArray[np.intp],
 ) -> int:
@@ -22,19 +25,33 @@ def find(
     Parameters
     ----------
     keys : (C,), random bits
-    slots, places : (2^k,), keys and their places, -1 where a slot is free; written
-        At least C more than there are keys.
-    count : how many are known
+    slots : (2^k,), places of the keys that hash here, -1 where free; written
+        At least C more than there are known keys.
+    known : keys by their places
     out : (C,), written
     first : (C,), written as far as keys are new: where each of them is met first
     """
-    last, new = np.uint64(len(slots) - 1), 0
+    last, count, new = np.uint64(len(slots) - 1), len(known), 0
     for i in range(len(keys)):
         at = keys[i] & last
-        while places[at] >= 0 and slots[at] != keys[i]:
+        while slots[at] >= 0:
+            place = slots[at]
+            if (known[place] if place < count else keys[first[place - count]]) == keys[i]:
+                break
             at = (at + np.uint64(1)) & last
-        if places[at] < 0:
-            slots[at], places[at], first[new] = keys[i], count + new, i
+        if slots[at] < 0:
+            slots[at], first[new] = count + new, i
             new += 1
-        out[i] = places[at]
+        out[i] = slots[at]
     return new
+
+
+@compiled()
+def fill(slots: Slots, known: NDArray[np.uint64]) -> None:
+    """Put different keys' places in free slots."""
+    last = np.uint64(len(slots) - 1)
+    for place in range(len(known)):
+        at = known[place] & last
+        while slots[at] >= 0:
+            at = (at + np.uint64(1)) & last
+        slots[at] = place
