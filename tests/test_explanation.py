@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import zipfile
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -238,6 +239,15 @@ def test_a_file_holds_no_pickle(sampled, tmp_path):
     with np.load(tmp_path / "one", allow_pickle=False) as file:
         for name in file.files:
             assert file[name].dtype != object
+
+
+def test_what_would_need_pickle_is_refused_and_the_file_stays(sampled, tmp_path):
+    sampled.save(tmp_path / "one")
+    before = (tmp_path / "one").read_bytes()
+    told = replace(sampled, info={"why": np.array([{"of": "objects"}])})
+    with pytest.raises(TypeError, match="info/why holds objects"):
+        told.save(tmp_path / "one")
+    assert (tmp_path / "one").read_bytes() == before
 
 
 def test_every_methods_result_can_be_saved(case, large, run, tmp_path):

@@ -10,6 +10,7 @@ import datetime
 import io
 from collections.abc import Callable
 from importlib import import_module
+from os import PathLike
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -79,6 +80,21 @@ def in_numbers(column: NDArray[Any]) -> tuple[NDArray[np.float64], list[str]]:
 def category_name(value: object) -> str:
     """A category in one line."""
     return " ".join(str(value).split())
+
+
+def write(path: str | PathLike[str], arrays: dict[str, Any]) -> None:
+    """Write one npz file at that very path; what would need pickle is refused before.
+
+    Raises
+    ------
+    TypeError
+        An array holds objects.
+    """
+    for name, array in arrays.items():
+        if array.dtype.hasobject:
+            raise TypeError(f"{name} holds objects, which no file without pickle keeps")
+    with open(path, "wb") as file:
+        np.savez_compressed(file, **arrays)  # NumPy 2.1 takes allow_pickle= for one of them
 
 
 def pack(data: Any) -> tuple[Meta, Arrays]:

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xai._version import __version__
-from xai.archive import pack, require, unpack
+from xai.archive import pack, require, unpack, write
 from xai.inputs import is_whole
 from xai.resize import resize
 from xai.text import words_of
@@ -343,16 +343,13 @@ class Explanation:
         Raises
         ------
         TypeError
-            Explained rows hold something that would not come back as it is.
+            Explained rows, or `info`, hold something that would not come back as it is.
         """
         arrays = {name: getattr(self, name) for name in _ARRAYS if getattr(self, name) is not None}
         arrays |= {f"info/{key}": np.asarray(value) for key, value in self.info.items()}
         meta = {name: getattr(self, name) for name in _TEXTS}
         meta["data"], data_arrays = pack(self.data)
-        with open(path, "wb") as file:
-            np.savez_compressed(
-                file, allow_pickle=False, json=np.array(json.dumps(meta)), **arrays, **data_arrays
-            )
+        write(path, {"json": np.array(json.dumps(meta)), **arrays, **data_arrays})
 
     def plot(self, kind: str | None = None, **options: Any) -> Any:
         """Draw the right picture for the kind of data; see `xai.plots.plot`."""

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from xai.archive import write
 from xai.concepts.crops import (
     Indices,
     check_finite,
@@ -263,8 +264,7 @@ class ConceptBank:
         if images and self.images is not None:
             arrays["images"] = self.images
         meta = json.dumps({name: getattr(self, name) for name in _META})
-        with open(path, "wb") as file:
-            np.savez_compressed(file, allow_pickle=False, concepts=np.array(meta), **arrays)
+        write(path, {"concepts": np.array(meta), **arrays})
 
 
 _ARRAYS = ("basis", "offset", "coefficients", "boxes")
