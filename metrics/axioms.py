@@ -10,6 +10,7 @@ import numpy as np
 
 from xai import streams
 from xai.game import Game
+from xai.inputs import frame_builder
 from xai.known import keys_of
 from xai.methods import Method
 from xai.metrics import checks
@@ -218,7 +219,11 @@ def _plus(rows: Any, c: Floats) -> Any:
         kind = rows.dtype if rows.is_floating_point() else torch.get_default_dtype()
         return rows.to(kind) + torch.tensor(c).to(rows.device, kind)
     if hasattr(rows, "columns"):
-        raise TypeError("input_invariance shifts arrays and tensors: pass x as one, x.to_numpy()")
+        labels, moves = list(rows.columns), c.tolist()
+        columns = [
+            rows[name] + by if by else rows[name] for name, by in zip(labels, moves, strict=True)
+        ]
+        return frame_builder(rows, labels)(None, columns)
     rows = np.asarray(rows)
     try:
         return (rows + c).astype(rows.dtype) if rows.dtype.kind == "f" else rows + c

@@ -285,6 +285,27 @@ def test_scripted_modules_are_shifted_and_mixed_and_may_be_parts_of_others():
             assert_allclose(shifted, want.values, rtol=1e-5)
 
 
+@pytest.mark.parametrize("library", ["pandas", "polars"])
+@pytest.mark.parametrize("shift", [0.5, [2.0, 0.5, 1.0]])
+def test_numbers_of_a_frame_are_shifted_and_its_words_are_not(library, shift):
+    frames = pytest.importorskip(library)
+    rng, given = np.random.default_rng(0), []
+    size, count = rng.normal(size=30), rng.integers(0, 5, 30)
+    table = frames.DataFrame({"size": size, "word": ["x", "y", "y"] * 10, "count": count})
+
+    def f(rows):
+        given.extend(np.asarray(rows["word"]))
+        x = np.asarray(rows["word"]) == "x"
+        return np.asarray(rows["size"]) * np.asarray(rows["count"], float) + 2.0 * x
+
+    for removal in ("marginal", Baseline([0.25, "y", 0])):
+        data = table[5:] if removal == "marginal" else None
+        e = xai.explain(f, table[:5], "exact_shapley", data=data, removal=removal)
+        found = metrics.input_invariance(f, table[:5], e, shift=shift).values
+        assert (found < 1e-12).all() if removal == "marginal" else (found > 0.01).all()
+    assert set(given) == {"x", "y"}
+
+
 def test_words_are_not_shifted():
     x = np.array([[1.0, "u"], [2.0, "v"]], object)
     f = lambda rows: rows[:, 0].astype(float)  # noqa: E731

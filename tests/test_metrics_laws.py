@@ -347,8 +347,6 @@ def test_sklearn_models_and_frames_are_scored_as_arrays_are(name, cancer):
     explain = lambda model, x, target: np.asarray(x) * 2.0  # noqa: E731
     score = scored(name, cancer.forest, x, a, explain=explain)
     assert (score.values.shape == (3,) and np.isfinite(score.mean())) or score.undefined
-    if name == "input_invariance":
-        return  # arrays and tensors only
     frame = pandas.DataFrame(x, columns=cancer.names)
     given = {"among": frame} if name == "shift_consistency" else {}
     want = scored(name, cancer.forest, x, a, explain=explain, **(given and {"among": x}))
