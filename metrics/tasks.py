@@ -21,6 +21,7 @@ from xai.explanation import Explanation
 from xai.foreign import converted
 from xai.inputs import on_host
 from xai.metrics import checks
+from xai.metrics.attributed import labels_of
 from xai.metrics.case import Case, Scene
 from xai.metrics.findings import (
     Finding,
@@ -230,7 +231,7 @@ def judge(
     explanation : Explanation, or (n, d) array
         It predicts that raising the feature raises the output where ``a > threshold``, that
         lowering it does where ``−a > threshold``, and dependence where ``|a| > threshold``. A
-        bool array is a prediction already.
+        bool array is a prediction already. Columns go by name where the findings' have the same.
     threshold, confidence : float
 
     Raises
@@ -246,14 +247,20 @@ def judge(
     1.0
     """
     checks.number("threshold", threshold)
-    explanation = on_host(converted(explanation))
-    if not isinstance(explanation, Explanation) and np.asarray(explanation).dtype == bool:
+    explanation = converted(explanation)
+    ours = isinstance(explanation, Explanation)
+    names = explanation.feature_names if ours else labels_of(explanation)
+    place = {name: i for i, name in enumerate(names or ())}
+    explanation = on_host(explanation)
+    if not ours and np.asarray(explanation).dtype == bool:
         a = np.asarray(explanation)
         says = a[None] if a.ndim == 1 else a.reshape(len(a), -1)
     else:
         says = Case(Scene(None, None), explanation).flat
     if says.shape != finding.holds.shape:
         raise ValueError(f"attributions {says.shape} do not fit the findings {finding.holds.shape}")
+    if place.keys() == {*finding.features} and len(place) == says.shape[1]:
+        says = says[:, [place[name] for name in finding.features]]
     if says.dtype != bool:
         a = finding.signs * says if finding.task == "recourse" else np.abs(says)
         says = a > threshold

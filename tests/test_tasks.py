@@ -656,6 +656,19 @@ def test_a_judgement_without_pairs_says_so():
     assert verdict.specificity_interval == (0.0, 1.0)
 
 
+def test_attributions_with_names_are_judged_by_them(rows):
+    pandas = pytest.importorskip("pandas")
+    x = pandas.DataFrame(rows, columns=list("abcd"))
+    f = lambda z: np.asarray(z["a"]) + 2.0 * np.asarray(z["d"])  # noqa: E731
+    found = tasks.depends_on(f, x, data=x)
+    other = x[list("cabd")]
+    e = xai.explain(f, other, "exact_shapley", data=other)
+    table = pandas.DataFrame(e.values, columns=list("cabd"))
+    for given in (e, table, table.abs() > 1e-9):
+        assert tasks.judge(found, given, threshold=1e-9).informedness == 1.0
+    assert tasks.judge(found, e.values, threshold=1e-9).informedness < 1.0  # which has none
+
+
 def test_explanations_are_judged_as_they_come(data):
     weights = np.array([2.0, -1.0, 0.0, 0.5])
 
