@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from xai.explanation import Explanation
-from xai.inputs import as_texts, on_host
+from xai.inputs import as_texts, on_host, read
 from xai.metrics import checks
 from xai.metrics.axioms import completeness_gap
 from xai.metrics.case import Case, Scene
@@ -29,7 +29,7 @@ from xai.metrics.neighbourhoods import Areas, areas_of, as_surrogate
 from xai.metrics.perturb import fixed, numbers
 from xai.metrics.robustness import max_sensitivity
 from xai.metrics.score import mean
-from xai.model import is_module
+from xai.model import is_module, wrap
 from xai.records import as_lines
 from xai.removal import Baseline
 from xai.suggest import unknown
@@ -192,7 +192,7 @@ def choose(
     if explanations is not None and unused:
         raise TypeError(f"{unused[0]}= is for methods=: explanations= are made already")
     if explanations is None:
-        labelled = _labelled(model, data, methods, keywords.get("categorical"))
+        labelled = _labelled(model, x, data, methods, keywords.get("categorical"))
         named: dict[str, Any] = dict(explained_by(model, x, labelled, keywords | {"data": data}))
     else:
         labelled, named = {}, named_explanations(explanations, keywords.get("target"), x)
@@ -244,10 +244,13 @@ def _sensitivity(case: Case, reach: Any, copies: int) -> float:
     return mean(core(case, radius=reach, samples=copies))
 
 
-def _labelled(model: Any, data: Any, methods: Any, categorical: Any) -> dict[str, Any]:
+def _labelled(model: Any, x: Any, data: Any, methods: Any, categorical: Any) -> dict[str, Any]:
     if methods is None:
         own = {name: name for name in METHODS}
         if not is_module(model) or categorical is not None:  # there are no gradients in codes
+            return own
+        inputs = read(x, data)
+        if not wrap(model, inputs).prepare(inputs.block).is_floating_point():
             return own
         # of a frame by its columns' names
         table = hasattr(data, "columns")

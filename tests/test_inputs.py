@@ -1027,6 +1027,26 @@ def test_codes_of_an_embedding_may_be_an_array(torch):
     np.testing.assert_array_equal(array.values, tensor.values)
 
 
+def test_codes_of_an_embedding_have_no_gradients(torch):
+    torch.manual_seed(0)
+    module = torch.nn.Sequential(
+        torch.nn.Embedding(9, 4), torch.nn.Flatten(), torch.nn.Linear(12, 2)
+    )
+    x, data = torch.randint(0, 9, (2, 3)), torch.randint(0, 9, (5, 3))
+    for method in ("gradient_x_input", "integrated_gradients", "deeplift", "lrp"):
+        with pytest.raises(TypeError, match=r"codes that an embedding reads.*xai.players.Units"):
+            xai.explain(module, x, method)
+    of_units = xai.explain(module, x, "integrated_gradients", players=xai.players.Units("0"))
+    assert of_units.values.shape == (2, 3, 4)
+    with pytest.raises(RuntimeError, match=r"(?i)long|int") as caught:
+        xai.choose(module, x, data=data)  # which moves x, too
+    assert "categorical=" in caught.value.__notes__[-1]
+    choice = xai.choose(module, x, data=data, categorical=[0, 1, 2])
+    assert set(choice.errors) == {"occlusion", "shapley", "lime", "banzhaf"}
+    amounts = xai.explain(torch.nn.Linear(3, 2), x, "gradient_x_input")  # no codes: whole numbers
+    assert np.isfinite(amounts.values).all()
+
+
 @pytest.mark.parametrize("kind", ["complex", "sparse"])
 def test_tensors_that_hold_no_dense_real_numbers_are_refused(torch, kind):
     x = torch.ones(2, 3)

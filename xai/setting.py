@@ -182,7 +182,7 @@ def open_setting(
     recipe, inputs, axis, chosen = parts.recipe, parts.inputs, parts.axis, parts.players
     wrapped = recipe.behavior.observed(parts.model)
     if recipe.summary.differentiates:
-        _check_gradients(wrapped, inputs, recipe)
+        _check_gradients(wrapped, inputs, recipe, inside=chosen.layer is not None)
     if players is None and axis is None:
         recipes.refuse_without_layer(recipe, inputs)
     with wrapped.session():
@@ -295,13 +295,19 @@ def compose(
     return Composed(recipe, chosen, wrapped, inputs, axis)
 
 
-def _check_gradients(model: Model, inputs: Inputs, recipe: Method) -> None:
-    """Refuse what has no gradients before anything is evaluated."""
+def _check_gradients(model: Model, inputs: Inputs, recipe: Method, *, inside: bool) -> None:
+    """Refuse what has no gradients before anything is evaluated; `inside`: a layer's are taken."""
     if model.forward is None or not is_tensor(inputs.block):
         raise TypeError(
             f"{recipe.summary!r} needs gradients: of a torch module, or of a function of tensors "
             "with x a tensor. Choose a summary that takes none, such as that of 'shapley' or "
             "'occlusion'"
+        )
+    if model.module is not None and not inside and not inputs.block.is_floating_point():
+        raise TypeError(
+            f"{recipe.summary!r} needs gradients, and codes that an embedding reads have none: "
+            "explain what it makes of them, as 'integrated_gradients' does with "
+            "players=xai.players.Units('name of that layer'), or pass x as floats"
         )
     if recipe.of_data_set:
         raise ValueError(f"{type(recipe.summary).__name__} explains row by row, not a data set")
