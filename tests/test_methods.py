@@ -325,6 +325,19 @@ def test_continuous_lime_leaves_missing_background_values_out():
     np.testing.assert_allclose(explanation.values, [[2 * np.nanstd(data)]], atol=1e-6)
 
 
+def test_slopes_see_nothing_of_a_column_that_does_not_vary():
+    """All neighbours are x's equals there: what the fit misses at x is no effect of the column."""
+    data = np.random.default_rng(0).normal(size=(200, 3))
+    data[:, 1] = 5.0
+
+    def model(z):
+        return 10 * np.abs(z[:, 0] - data[0, 0]) + z[:, 2]
+
+    explanation = xai.explain(model, data[:1], "c_lime", data=data)
+    np.testing.assert_allclose(explanation.values, [[0, 0, 1]], atol=0.3)
+    assert explanation.values[0, 1] == pytest.approx(0, abs=1e-12)
+
+
 def test_lime_reports_its_fit(large, run, method_table):
     info = run(method_table["lime"], large).info
     names = {name.lower() for name in info}

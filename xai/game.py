@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 Floats = NDArray[np.floating]
 Indices = NDArray[np.intp]
+Regressors = NDArray[np.float64]
 Coalitions = NDArray[np.bool_]
 Masks = Coalitions | Floats
 """Coalitions, or soft ones: floats in [0, 1]."""
@@ -219,8 +220,11 @@ class Game(ABC):
         """Players (n, d) whose removal changes no input at any draw; None: none, or unknown."""
         return None
 
-    def regressors(self, rows: Indices, draws: Indices) -> NDArray[np.float64] | None:
-        """What a linear fit regresses on instead of coalitions, (B, d); None: coalitions."""
+    def regressors(self, rows: Indices, draws: Indices) -> tuple[Regressors, Regressors] | None:
+        """What a linear fit regresses on instead of coalitions; None: coalitions.
+
+        At a draw of each row (B, d), and at x itself (1 or B, d).
+        """
         return None
 
     def blocks(self, unit: int) -> Iterator[tuple[Indices, int]]:
@@ -719,21 +723,22 @@ class ModelGame(Game):
         row = np.zeros(self.n_draws, np.intp)
         return len(np.unique(self.draws.key(row, np.arange(self.n_draws))))
 
-    def regressors(self, rows: Indices, draws: Indices) -> NDArray[np.float64] | None:
+    def regressors(self, rows: Indices, draws: Indices) -> tuple[Regressors, Regressors] | None:
         """The removal's own regressors per player; groups are the same when all members are."""
         if self.draws.regressors is None:
             return None
-        columns = self.draws.regressors(self.explained[rows], draws)
+        columns, here = self.draws.regressors(self.explained[rows], draws)
         owner = self.partition.owner
         owner = owner if self.partition.shared else owner[self.explained[rows]]
         d = self.n_players
         if ((owner >= 0).sum(axis=1) == d).all():  # a column for each player
             place = np.argsort(owner, axis=1)[:, -d:]
-            return np.take_along_axis(columns, np.broadcast_to(place, (len(columns), d)), axis=1)
-        if not np.isin(columns, (0.0, 1.0)).all():
+            whole = np.broadcast_to(place, (len(columns), d))
+            return np.take_along_axis(columns, whole, axis=1), here[place]
+        if not here.all():
             raise ValueError("a continuous neighbourhood fits columns, not groups of them")
         same = [np.where(owner == i, columns, 1.0).all(axis=1) for i in range(d)]
-        return np.stack(same, axis=1).astype(np.float64)
+        return np.stack(same, axis=1).astype(np.float64), np.ones((1, d))
 
 
 def as_coalitions(given: Any) -> NDArray[Any]:

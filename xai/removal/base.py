@@ -14,6 +14,7 @@ from xai.archive import as_array
 from xai.inputs import Block, Inputs, is_tensor, of_columns
 
 Indices: TypeAlias = NDArray[np.intp]
+Regressors: TypeAlias = NDArray[np.float64]
 Source: TypeAlias = Callable[[Indices, Indices], "tuple[Block, Indices]"]
 """(rows, draws) -> replacement rows, and the place among them of each (row, draw)."""
 
@@ -36,8 +37,9 @@ class Draws:
         a tensor where x is one.
     soft : bool
         Whether masks in [0, 1], of which a part of each feature stays, are understood.
-    regressors : (rows, draws) -> (B, columns) float, or None
-        What a linear fit regresses on where that is not the coalition: LIME's neighbourhoods.
+    regressors : (rows, draws) -> (B, columns), (columns,) floats, or None
+        What a linear fit regresses on where that is not the coalition, in LIME's neighbourhoods:
+        at the draws, and at x itself, 1 ("the same") or 0 (no distance).
 
     Examples
     --------
@@ -54,7 +56,7 @@ class Draws:
     endless: bool = False
     key: Callable[[Indices, Indices], Indices] | None = None
     inputs: Callable[[Indices, Any, Indices], Block] | None = None
-    regressors: Callable[[Indices, Indices], NDArray[np.float64]] | None = None
+    regressors: Callable[[Indices, Indices], tuple[Regressors, Regressors]] | None = None
     soft: bool = True
 
 

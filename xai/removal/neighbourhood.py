@@ -13,7 +13,7 @@ from scipy import sparse
 from xai import streams
 from xai.archive import as_array
 from xai.inputs import Block, is_tensor
-from xai.removal.base import Context, Draws, Indices, Removal, as_floats
+from xai.removal.base import Context, Draws, Indices, Regressors, Removal, as_floats
 from xai.removal.noise import make_room
 from xai.removal.sampled import endless, independent_rows
 
@@ -82,16 +82,16 @@ class Neighbourhood(Removal):
             places = [np.searchsorted(c, rows[:, j], side="left") for j, c in enumerate(cuts)]
             return np.stack(places, axis=1)
 
-        own = bins(x)
+        own, here = bins(x), np.ones(x.shape[1])
 
         def generate(draws: Indices) -> Block:
             return independent_rows(block, context.seed, draws)
 
         drawn_bins = _once(lambda draws: bins(_array(generate(draws))))
 
-        def regressors(rows: Indices, draws: Indices) -> NDArray[np.float64]:
+        def regressors(rows: Indices, draws: Indices) -> tuple[Regressors, Regressors]:
             same: NDArray[np.bool_] = drawn_bins(draws) == own[rows]
-            return same.astype(np.float64)
+            return same.astype(np.float64), here
 
         return replace(endless(generate, self.n_draws), regressors=regressors)
 
@@ -125,11 +125,12 @@ class Neighbourhood(Removal):
                 made = made.astype(block.dtype)
             return made, np.arange(len(rows))
 
-        def regressors(rows: Indices, draws: Indices) -> NDArray[np.float64]:
+        def regressors(rows: Indices, draws: Indices) -> tuple[Regressors, Regressors]:
             made = values(rows, draws)
             own = x[rows]
             same = (made == own) | ((made != made) & (own != own))  # categories may be NaN
-            return np.asarray(np.where(categorical, same, (made - own) / scale), np.float64)
+            distances = np.where(categorical, same, (made - own) / scale)
+            return distances.astype(np.float64), categorical.astype(np.float64)
 
         if not categorical.all():
             make_room(context, np.where(categorical, 0.0, 0.5))  # codes stay what they are

@@ -12,7 +12,7 @@ from scipy import sparse
 from xai import streams
 from xai.archive import as_array
 from xai.inputs import Block, is_tensor
-from xai.removal.base import Context, Draws, Indices, Removal, as_floats, back
+from xai.removal.base import Context, Draws, Indices, Regressors, Removal, as_floats, back
 from xai.removal.sampled import positive
 
 SHARE = 0.15
@@ -78,9 +78,9 @@ class Noise(Removal):
             noisy = own + (sigma if len(sigma) == 1 else sigma[rows]) * noise
             return back(noisy, x), np.arange(len(rows))
 
-        def regressors(rows: Indices, draws: Indices) -> NDArray[np.float64]:
+        def regressors(rows: Indices, draws: Indices) -> tuple[Regressors, Regressors]:
             moved = source(rows, draws)[0] - x[rows]
-            return np.asarray(as_array(moved), np.float64)
+            return np.asarray(as_array(moved), np.float64), np.zeros(x.shape[1])
 
         if self.displacements and x.ndim != 2:
             raise ValueError("Noise(displacements=True): slopes are fitted to tables, not images")

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xai import streams
-from xai.game import BLOCK_BYTES, Coalitions, Floats, Game, Indices, mean_of_draws
+from xai.game import BLOCK_BYTES, Coalitions, Floats, Game, Indices, Regressors, mean_of_draws
 from xai.suggest import unknown
 from xai.summary.base import (
     Attribution,
@@ -386,15 +386,15 @@ class LinearFit(Summary):
         self, game: Game, row: int, S: Coalitions, draws: Indices
     ) -> tuple[Callable[[slice], Floats], Callable[[slice, Floats], Floats]]:
         """What x itself and samples are regressed on, and how they are weighed."""
-        (count, d), here = S.shape, np.ones(S.shape[1])
+        count, d = S.shape
 
-        def samples(at: slice) -> Floats:
+        def samples(at: slice) -> tuple[Regressors, Regressors]:
             own = game.regressors(np.full(len(draws[at]), row), draws[at])
-            return S[at].astype(np.float64) if own is None else own
+            return own or (S[at].astype(np.float64), np.ones((1, d)))
 
         def z(part: slice) -> Floats:
-            own = samples(slice(max(part.start - 1, 0), part.stop - 1))
-            return own if part.start else np.concatenate([here[None], own])
+            own, _ = samples(slice(max(part.start - 1, 0), part.stop - 1))
+            return own if part.start else np.concatenate([here, own])
 
         def weigh(part: slice, own: Floats) -> Floats:
             weights = self._weights(own, ((own - here) ** 2).sum(axis=1))
@@ -404,8 +404,7 @@ class LinearFit(Summary):
         ratio = None if game.has_regressors else self._ratio(S)
         if ratio is not None:
             ratio = np.concatenate([[1.0], ratio])  # x itself is no sample
-        if game.has_regressors:  # 1: "the same"; 0 in the columns of distances from x
-            here[:] = np.isin(samples(slice(64)), (0.0, 1.0)).all(axis=0)
+        _, here = samples(slice(1))
         if not here.all() and (callable(self.kernel) or self.kernel == "cosine"):
             raise ValueError(
                 f"kernel={self.kernel!r} weighs coalitions, and a neighbourhood with "
@@ -413,7 +412,7 @@ class LinearFit(Summary):
             )
         if not callable(self.kernel):
             return z, weigh
-        every = self._weights(np.concatenate([z(part).astype(bool) for part in parts]), here)
+        every = self._weights(np.concatenate([z(part).astype(bool) for part in parts]), here[0])
         every = every if ratio is None else every * ratio
         return z, lambda part, own: every[part]
 
