@@ -522,6 +522,38 @@ def test_a_fit_does_not_depend_on_how_its_table_is_cut(monkeypatch, regressors, 
         np.testing.assert_allclose(cut.info[name], value, rtol=1e-9, atol=1e-12)
 
 
+@pytest.mark.parametrize("regularizer", ["ridge", "lasso", None])
+@pytest.mark.parametrize("discretise", [True, False])
+def test_rows_that_are_fitted_together_change_none_of_each_others_digits(discretise, regularizer):
+    rng = np.random.default_rng(5)
+    x, data = rng.normal(size=(2, 40, 6))
+    keywords = {"regularizer": regularizer} | ({"alpha": 0.02} if regularizer else {})
+
+    def explain(rows):
+        return xai.explain(
+            lambda z: np.tanh(z[:, 0]) + z[:, 1] * z[:, 2], rows, "lime", data=data, budget=300,
+            discretise=discretise, **keywords,
+        )  # fmt: skip
+
+    together, alone = explain(x), [explain(x[i : i + 1]) for i in range(0, 40, 13)]
+    for i, one in zip(range(0, 40, 13), alone, strict=True):
+        np.testing.assert_array_equal(one.values[0], together.values[i])
+        np.testing.assert_array_equal(one.std_error[0], together.std_error[i])
+        for name, value in together.info.items():
+            np.testing.assert_array_equal(one.info[name][0], value[i])
+
+
+@pytest.mark.parametrize("discretise", [True, False])
+def test_of_a_constant_nothing_is_left_to_fit(discretise):
+    """.3 is no sum of powers of 2: its weighted mean may miss it by a digit."""
+    x, data = np.random.default_rng(6).normal(size=(2, 20, 5))
+    found = xai.explain(
+        lambda z: np.full(len(z), 0.3), x, "lime", data=data, discretise=discretise
+    )  # fmt: skip
+    assert (found.values == 0).all() and (found.std_error == 0).all()
+    assert np.isnan(found.info["r2"]).all() and (found.info["intercept"] == 0.3).all()
+
+
 # ------------------------------------------------------------------------------ the parts' form
 
 

@@ -27,7 +27,7 @@ from xai.model import Model, check_width
 from xai.partition import Partition
 from xai.predictions import BESIDE_ROWS, Predictions
 from xai.progress import Progress
-from xai.removal.base import Draws
+from xai.removal.base import Draws, Regressors
 
 if TYPE_CHECKING:
     from xai.gradients import Gradients, Wrt
@@ -35,7 +35,6 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 Floats = NDArray[np.floating]
 Indices = NDArray[np.intp]
-Regressors = NDArray[np.float64]
 Coalitions = NDArray[np.bool_]
 Masks = Coalitions | Floats
 """Coalitions, or soft ones: floats in [0, 1]."""
@@ -220,10 +219,10 @@ class Game(ABC):
         """Players (n, d) whose removal changes no input at any draw; None: none, or unknown."""
         return None
 
-    def regressors(self, rows: Indices, draws: Indices) -> tuple[Regressors, Regressors] | None:
+    def regressors(self, rows: Indices, draws: Indices) -> Regressors | None:
         """What a linear fit regresses on instead of coalitions; None: coalitions.
 
-        At a draw of each row (B, d), and at x itself (1 or B, d).
+        At draws (S,) of each row, (R, d, S), and at x itself, (R or 1, d).
         """
         return None
 
@@ -723,7 +722,7 @@ class ModelGame(Game):
         row = np.zeros(self.n_draws, np.intp)
         return len(np.unique(self.draws.key(row, np.arange(self.n_draws))))
 
-    def regressors(self, rows: Indices, draws: Indices) -> tuple[Regressors, Regressors] | None:
+    def regressors(self, rows: Indices, draws: Indices) -> Regressors | None:
         """The removal's own regressors per player; groups are the same when all members are."""
         if self.draws.regressors is None:
             return None
@@ -733,12 +732,11 @@ class ModelGame(Game):
         d = self.n_players
         if ((owner >= 0).sum(axis=1) == d).all():  # a column for each player
             place = np.argsort(owner, axis=1)[:, -d:]
-            whole = np.broadcast_to(place, (len(columns), d))
-            return np.take_along_axis(columns, whole, axis=1), here[place]
+            return columns[np.arange(len(rows))[:, None], place], here[place]
         if not here.all():
             raise ValueError("a continuous neighbourhood fits columns, not groups of them")
-        same = [np.where(owner == i, columns, 1.0).all(axis=1) for i in range(d)]
-        return np.stack(same, axis=1).astype(np.float64), np.ones((1, d))
+        same = [np.where((owner == i)[..., None], columns, True).all(axis=1) for i in range(d)]
+        return np.stack(same, axis=1), np.ones((1, d), bool)
 
 
 def as_coalitions(given: Any) -> NDArray[Any]:

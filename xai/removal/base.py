@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,10 +13,12 @@ from numpy.typing import NDArray
 from xai.archive import as_array
 from xai.inputs import Block, Inputs, is_tensor, of_columns
 
+T = TypeVar("T")
 Indices: TypeAlias = NDArray[np.intp]
-Regressors: TypeAlias = NDArray[np.float64]
 Source: TypeAlias = Callable[[Indices, Indices], "tuple[Block, Indices]"]
 """(rows, draws) -> replacement rows, and the place among them of each (row, draw)."""
+Regressors: TypeAlias = tuple[NDArray[Any], NDArray[Any]]
+"""Numbers or bools (rows, columns, draws), and x's own (columns,): 1 "the same", 0 no distance."""
 
 
 @dataclass(frozen=True)
@@ -37,9 +39,8 @@ class Draws:
         a tensor where x is one.
     soft : bool
         Whether masks in [0, 1], of which a part of each feature stays, are understood.
-    regressors : (rows, draws) -> (B, columns), (columns,) floats, or None
-        What a linear fit regresses on where that is not the coalition, in LIME's neighbourhoods:
-        at the draws, and at x itself, 1 ("the same") or 0 (no distance).
+    regressors : (rows, draws) -> Regressors, or None
+        What a linear fit regresses on where that is not the coalition: LIME's neighbourhoods.
 
     Examples
     --------
@@ -56,7 +57,7 @@ class Draws:
     endless: bool = False
     key: Callable[[Indices, Indices], Indices] | None = None
     inputs: Callable[[Indices, Any, Indices], Block] | None = None
-    regressors: Callable[[Indices, Indices], tuple[Regressors, Regressors]] | None = None
+    regressors: Callable[[Indices, Indices], Regressors] | None = None
     soft: bool = True
 
 
@@ -190,6 +191,22 @@ class Removal(ABC):
 
 def _alike(a: object, b: object) -> bool:
     return a is b or (np.isscalar(a) and np.isscalar(b) and bool(a == b))
+
+
+def once(make: Callable[[Indices], T]) -> Callable[[Indices], T]:
+    """Keep what was made last: the same draws serve every explained row."""
+    latest: dict[bytes, T] = {}
+
+    def of(draws: Indices) -> T:
+        key = draws.tobytes()
+        found = latest.get(key)
+        if found is None:
+            found = make(draws)
+            latest.clear()
+            latest[key] = found
+        return found
+
+    return of
 
 
 def as_floats(block: Block) -> Block:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -13,7 +12,7 @@ from scipy import sparse
 from xai import streams
 from xai.archive import as_array
 from xai.inputs import Block, is_tensor
-from xai.removal.base import Context, Draws, Indices, Regressors, Removal, as_floats
+from xai.removal.base import Context, Draws, Indices, Regressors, Removal, as_floats, once
 from xai.removal.noise import make_room
 from xai.removal.sampled import endless, independent_rows
 
@@ -80,18 +79,17 @@ class Neighbourhood(Removal):
 
         def bins(rows: NDArray[Any]) -> NDArray[np.intp]:
             places = [np.searchsorted(c, rows[:, j], side="left") for j, c in enumerate(cuts)]
-            return np.stack(places, axis=1)
+            return np.stack(places)
 
-        own, here = bins(x), np.ones(x.shape[1])
+        own, here = bins(x).T[..., None], np.ones(x.shape[1], bool)
 
         def generate(draws: Indices) -> Block:
             return independent_rows(block, context.seed, draws)
 
-        drawn_bins = _once(lambda draws: bins(_array(generate(draws))))
+        drawn_bins = once(lambda draws: bins(_array(generate(draws))))
 
-        def regressors(rows: Indices, draws: Indices) -> tuple[Regressors, Regressors]:
-            same: NDArray[np.bool_] = drawn_bins(draws) == own[rows]
-            return same.astype(np.float64), here
+        def regressors(rows: Indices, draws: Indices) -> Regressors:
+            return drawn_bins(draws) == own[rows], here
 
         return replace(endless(generate, self.n_draws), regressors=regressors)
 
@@ -102,13 +100,13 @@ class Neighbourhood(Removal):
         scale[scale == 0] = 1.0
         columns = x.shape[1]
 
-        @_once
+        @once
         def noise(draws: Indices) -> NDArray[np.float64]:
             u = streams.uniforms(context.seed, streams.COALITION, draws, 2 * columns)
             radius = np.sqrt(-2 * np.log1p(-u[:, :columns]))
             return np.asarray(radius * np.cos(2 * np.pi * u[:, columns:]))
 
-        @_once
+        @once
         def drawn(draws: Indices) -> NDArray[Any]:
             return _array(independent_rows(block, context.seed, draws))
 
@@ -125,32 +123,15 @@ class Neighbourhood(Removal):
                 made = made.astype(block.dtype)
             return made, np.arange(len(rows))
 
-        def regressors(rows: Indices, draws: Indices) -> tuple[Regressors, Regressors]:
-            made = values(rows, draws)
-            own = x[rows]
+        def regressors(rows: Indices, draws: Indices) -> Regressors:
+            made = values(rows[:, None], draws)
+            own = x[rows, None]
             same = (made == own) | ((made != made) & (own != own))  # categories may be NaN
-            distances = np.where(categorical, same, (made - own) / scale)
-            return distances.astype(np.float64), categorical.astype(np.float64)
+            return np.where(categorical, same, (made - own) / scale).swapaxes(1, 2), categorical
 
         if not categorical.all():
             make_room(context, np.where(categorical, 0.0, 0.5))  # codes stay what they are
         return Draws(source, self.n_draws, endless=True, regressors=regressors)
-
-
-def _once(make: Callable[[Indices], NDArray[Any]]) -> Callable[[Indices], NDArray[Any]]:
-    """Keep what was made last: the same draws serve every explained row."""
-    latest: dict[bytes, NDArray[Any]] = {}
-
-    def of(draws: Indices) -> NDArray[Any]:
-        key = draws.tobytes()
-        found = latest.get(key)
-        if found is None:
-            found = make(draws)
-            latest.clear()
-            latest[key] = found
-        return found
-
-    return of
 
 
 def _array(block: Block) -> NDArray[Any]:

@@ -12,7 +12,7 @@ from scipy import sparse
 from xai import streams
 from xai.archive import as_array
 from xai.inputs import Block, is_tensor
-from xai.removal.base import Context, Draws, Indices, Regressors, Removal, as_floats, back
+from xai.removal.base import Context, Draws, Indices, Regressors, Removal, as_floats, back, once
 from xai.removal.sampled import positive
 
 SHARE = 0.15
@@ -70,17 +70,24 @@ class Noise(Removal):
         if not sigma.any():
             return Draws(lambda rows, draws: (x, rows), 1)
         make_room(context)
+        like = as_floats(x[:1])
+
+        def fresh(draws: Indices) -> Block:
+            return normals(like, context.seed, draws)
+
+        noise = once(fresh) if self.displacements else fresh  # a fit asks for the same again
 
         def source(rows: Indices, draws: Indices) -> tuple[Block, Indices]:
             distinct, place = np.unique(draws, return_inverse=True)
-            own = as_floats(x[rows])
-            noise = normals(own, context.seed, distinct)[place]
-            noisy = own + (sigma if len(sigma) == 1 else sigma[rows]) * noise
+            scale = sigma if len(sigma) == 1 else sigma[rows]
+            noisy = as_floats(x[rows]) + scale * noise(distinct)[place]
             return back(noisy, x), np.arange(len(rows))
 
-        def regressors(rows: Indices, draws: Indices) -> tuple[Regressors, Regressors]:
-            moved = source(rows, draws)[0] - x[rows]
-            return np.asarray(as_array(moved), np.float64), np.zeros(x.shape[1])
+        def regressors(rows: Indices, draws: Indices) -> Regressors:
+            each = np.repeat(rows, len(draws))
+            moved = source(each, np.tile(draws, len(rows)))[0] - x[each]
+            distances = np.asarray(as_array(moved)).reshape(len(rows), len(draws), -1)
+            return distances.swapaxes(1, 2), np.zeros(x.shape[1])
 
         if self.displacements and x.ndim != 2:
             raise ValueError("Noise(displacements=True): slopes are fitted to tables, not images")

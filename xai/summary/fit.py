@@ -1,11 +1,13 @@
-"""Weighted least squares on a long table, of which only some rows at a time are there as floats."""
+"""Weighted least squares on long tables, of which only some samples at a time are floats."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from xai import streams
 from xai.game import Floats
@@ -16,7 +18,7 @@ GROUPS = 10
 
 @dataclass(frozen=True)
 class Fit:
-    """A fit of k columns: phi, error (d, k), NaN where unknown; intercept, r2 (k,)."""
+    """Fits of k columns in T tables: phi, error (T, k, d), NaN where unknown; the rest (T, k)."""
 
     phi: Floats
     error: Floats
@@ -27,12 +29,15 @@ class Fit:
 class Regression:
     """min Σ w (v − b − z phi)² + penalty(phi), the intercept b not penalised.
 
+    Tables of one length lie side by side, to share each step's price and the draws made for it;
+    the numbers of one never depend on another's.
+
     Parameters
     ----------
-    z : slice of rows -> (B, d)
+    z : slice of samples -> (T, d, S)
         The regressors; asked for twice, where they are more than one block.
-    weigh : (slice of rows, their regressors) -> w (B,)
-    v : (C, k)
+    weigh : (slice of samples, their regressors less the first sample's) -> w (T, S)
+    v : (T, k, C)
     d : number of regressors
     regularizer, alpha : as for `LinearFit`
     errors : whether to find standard errors, too
@@ -40,7 +45,7 @@ class Regression:
 
     def __init__(
         self,
-        z: Callable[[slice], Floats],
+        z: Callable[[slice], NDArray[Any]],
         weigh: Callable[[slice, Floats], Floats],
         v: Floats,
         d: int,
@@ -51,95 +56,122 @@ class Regression:
     ) -> None:
         self.z, self.weigh, self.v, self.d = z, weigh, v, d
         self.regularizer, self.alpha, self.errors = regularizer, alpha, errors
-        self.weights = np.empty(len(v))
-        self.whole: Floats | None = None
-        groups, k = GROUPS if regularizer == "lasso" and errors else 1, v.shape[1]
-        # Σ w, Σ w z, Σ w v, Σ w z zᵀ and Σ w z vᵀ around the first rows' means, group by group
-        self.mass = np.zeros(groups)
-        self.z_sum, self.v_sum = np.zeros((groups, d)), np.zeros((groups, k))
-        self.gram, self.moment = np.zeros((groups, d, d)), np.zeros((groups, d, k))
-        self.left, self.variance = np.zeros(k), np.zeros((d, k))
+        tables, k, count = v.shape
+        self.weights = np.empty((tables, 1, count))
+        groups = GROUPS if regularizer == "lasso" and errors else 1
+        # Σ w a aᵀ and Σ w (v − v̄) aᵀ, a = (1, z − z̄) around the first samples' means, by group
+        self.gram = np.zeros((groups, tables, 1 + d, 1 + d))
+        self.moment = np.zeros((groups, tables, k, 1 + d))
+        self.left, self.spread = np.zeros((2, tables, k))
+        self.variance = np.zeros((tables, k, 1 + d))
 
-    def add(self, part: slice) -> None:
-        """Take in some rows; the first ones first."""
-        z, v = self.z(part), self.v[part]
-        self.whole = z if len(v) == len(self.v) else None
-        w = self.weights[part] = self.weigh(part, z)
+    def fit(self) -> Fit:
+        """Take in all samples, solve, and hold the samples against the fit."""
+        tables, _, count = self.v.shape
+        parts = streams.parts(count, tables * self.d)
+        for part in parts:
+            a, y = self._scaled(part, weigh=True)
+            self._add(part, a, y)
+        self._solve()
+        for part in parts:
+            if len(parts) > 1:
+                a, y = self._scaled(part)
+            self._check(a, y)
+        return self._result()
+
+    def _scaled(self, part: slice, *, weigh: bool = False) -> tuple[Floats, Floats]:
+        """√w a (T, 1 + d, S) and √w (v − v̄) (T, k, S): what is left is plain least squares."""
+        z, w = self.z(part), self.weights[..., part]
+        a = np.empty((len(z), 1 + self.d, z.shape[2]))
+        root, rest = a[:, :1], a[:, 1:]
+        rest[...] = z
         if part.start == 0:
-            self.z_mean, self.v_mean = (np.average(a, 0, w if w.any() else None) for a in (z, v))
-        z, v = z - self.z_mean, v - self.v_mean
-        group = np.arange(part.start, part.stop) % len(self.mass)
-        for g in range(len(self.mass)):
-            own = slice(None) if len(self.mass) == 1 else group == g
-            weighted = (z[own] * w[own, None]).T
-            self.mass[g] += w[own].sum()
-            self.z_sum[g] += weighted.sum(axis=1)
-            self.v_sum[g] += w[own] @ v[own]
-            self.gram[g] += weighted @ z[own]
-            self.moment[g] += weighted @ v[own]
+            self.z_first, self.v_first = rest[..., :1].copy(), self.v[..., :1]
+        rest -= self.z_first
+        y = self.v[..., part] - self.v_first
+        if weigh:
+            w[:, 0] = self.weigh(part, rest)
+            if part.start == 0:
+                share = np.where(w.any(axis=2, keepdims=True), w, 1.0)
+                share /= share.sum(axis=2, keepdims=True)
+                self.z_mean, self.v_mean = (m @ share.swapaxes(1, 2) for m in (rest, y))
+        rest -= self.z_mean
+        y -= self.v_mean
+        np.sqrt(w, out=root)
+        rest *= root
+        y *= root
+        return a, y
 
-    def solve(self) -> None:
-        """Find the coefficients once all rows are in."""
-        mass = self.mass.sum()
-        if mass == 0:
+    def _add(self, part: slice, a: Floats, y: Floats) -> None:
+        groups = len(self.gram)
+        for g in range(groups):
+            own = slice((g - part.start) % groups, None, groups)
+            left, right = (np.ascontiguousarray(m[..., own]) for m in (a, y))
+            self.gram[g] += left @ left.swapaxes(1, 2)
+            self.moment[g] += right @ left.swapaxes(1, 2)
+
+    def _solve(self) -> None:
+        """Find the coefficients once all samples are in."""
+        gram, moment = (np.asarray(sum(groups)) for groups in (self.gram, self.moment))
+        mass, z_sum, v_sum = gram[:, :1, :1], gram[:, :1, 1:], moment[..., :1]
+        if not mass.all():
             raise ValueError("every sample has weight 0: widen the kernel (width=)")
-        dz, dv = self.z_sum.sum(axis=0) / mass, self.v_sum.sum(axis=0) / mass
-        self._centre(dz, dv)
-        gram, moment = self.gram.sum(axis=0), self.moment.sum(axis=0)
-        self.error = np.full_like(moment, np.nan)
-        self.inverse = None
+        self.dz, self.dv = z_sum / mass, v_sum / mass
+        self.error, self.hat = np.full((*moment.shape[:2], self.d), np.nan), None
         if self.regularizer == "lasso" and self.alpha > 0:
-            self.phi = _lasso(gram, moment, mass, self.alpha)
-            if self.errors and len(self.v) >= 2 * GROUPS:
-                parts = zip(self.gram, self.moment, self.mass, strict=True)
-                fits = [_lasso(gram - g, moment - m, mass - w, self.alpha) for g, m, w in parts]
+            self.phi = self._lassos(gram, moment)
+            if self.errors and self.v.shape[2] >= 2 * GROUPS:
+                groups = zip(self.gram, self.moment, strict=True)
+                fits = [self._lassos(gram - g, moment - m) for g, m in groups]
                 self.error = np.sqrt((GROUPS - 1) * np.var(fits, axis=0))
             return
-        penalty = 0.0 if self.regularizer is None else self.alpha
-        self.inverse = np.linalg.pinv(gram + penalty * np.eye(self.d), hermitian=True)
-        self.phi = self.inverse @ moment
+        square, right = self._centred(gram, moment)
+        if self.regularizer is not None:
+            np.einsum("tdd->td", square)[...] += self.alpha
+        inverse = np.linalg.pinv(square, hermitian=True)
+        self.phi = right @ inverse
+        if self.errors:
+            shift = self.dz @ inverse
+            corner = 1 / mass + shift @ self.dz.swapaxes(1, 2)
+            self.hat = np.block([[corner, -shift], [-shift.swapaxes(1, 2), inverse]])
 
-    def _centre(self, dz: Floats, dv: Floats) -> None:
-        """Move the sums to the means of all rows."""
-        for g, (w, z, v) in enumerate(zip(self.mass, self.z_sum, self.v_sum, strict=True)):
-            self.gram[g] += w * np.outer(dz, dz) - np.outer(z, dz) - np.outer(dz, z)
-            self.moment[g] += w * np.outer(dz, dv) - np.outer(z, dv) - np.outer(dz, v)
-        self.z_mean, self.v_mean = self.z_mean + dz, self.v_mean + dv
+    def _centred(self, gram: Floats, moment: Floats) -> tuple[Floats, Floats]:
+        """Sums of some groups around the means of all: of z zᵀ (T, d, d) and v zᵀ (T, k, d)."""
+        z_sum, v_sum = gram[:, :1, 1:], moment[..., :1]
+        beyond = z_sum - gram[:, :1, :1] * self.dz  # 0 where the groups are all
+        square = gram[:, 1:, 1:] - z_sum.swapaxes(1, 2) * self.dz
+        square -= self.dz.swapaxes(1, 2) * beyond
+        return square, moment[..., 1:] - v_sum * self.dz - self.dv * beyond
 
-    def check(self, part: slice) -> None:
-        """Hold some rows against the fit."""
-        z = (self.z(part) if self.whole is None else self.whole) - self.z_mean
-        w, residual = self.weights[part], self.v[part] - self.v_mean - z @ self.phi
-        self.left += w @ residual**2
-        if not self.errors or self.inverse is None:
+    def _lassos(self, gram: Floats, moment: Floats) -> Floats:
+        tables = zip(*self._centred(gram, moment), gram[:, 0, 0], strict=True)
+        return np.stack([_lasso(g, m.T, mass, self.alpha).T for g, m, mass in tables])
+
+    def _check(self, a: Floats, y: Floats) -> None:
+        """Hold some samples against the fit."""
+        root, rest = a[:, :1], a[:, 1:]
+        y = y - self.dv * root
+        self.spread += (y**2).sum(axis=2)
+        squares = (y - self.phi @ rest + self.phi @ self.dz.swapaxes(1, 2) * root) ** 2
+        self.left += squares.sum(axis=2)
+        if self.hat is None:
             return
-        influence = (z * w[:, None]) @ self.inverse
-        leverage = np.einsum("cd,cd->c", influence, z) + w / self.mass.sum()
-        spare = np.maximum(1 - leverage, 1e-12)  # heteroscedasticity and leverage allowed for (HC2)
-        self.variance += (influence**2).T @ (residual**2 / spare[:, None])
+        influence = self.hat @ a
+        leverage = np.einsum("tds,tds->ts", influence, a)
+        # heteroscedasticity and leverage allowed for (HC2)
+        squares /= np.maximum(1 - leverage, 1e-12)[:, None]
+        influence *= influence
+        self.variance += squares @ influence.swapaxes(1, 2)
 
-    def result(self) -> Fit:
-        """The fit once all rows were held against it."""
-        if self.errors and self.inverse is not None and len(self.v) > self.d + 2:
-            self.error = np.sqrt(self.variance)
-        spread = self.weights @ (self.v - self.v_mean) ** 2
-        some = spread > 0
-        r2 = np.where(some, 1 - self.left / np.where(some, spread, 1), np.nan)
-        return Fit(self.phi, self.error, self.v_mean - self.z_mean @ self.phi, r2)
-
-
-def fitted(regressions: Sequence[Regression]) -> list[Fit]:
-    """Fits on tables of one length, taken through them side by side: they may share blocks."""
-    parts = streams.parts(len(regressions[0].v), regressions[0].d)
-    for part in parts:
-        for one in regressions:
-            one.add(part)
-    for one in regressions:
-        one.solve()
-    for part in parts:
-        for one in regressions:
-            one.check(part)
-    return [one.result() for one in regressions]
+    def _result(self) -> Fit:
+        """The fit once all samples were held against it."""
+        if self.hat is not None and self.v.shape[2] > self.d + 2:
+            self.error = np.sqrt(self.variance[..., 1:])
+        z_mean = self.z_first + self.z_mean + self.dz.swapaxes(1, 2)
+        v_mean = self.v_first + self.v_mean + self.dv
+        some = self.spread > 0
+        r2 = np.where(some, 1 - self.left / np.where(some, self.spread, 1), np.nan)
+        return Fit(self.phi, self.error, (v_mean - self.phi @ z_mean)[..., 0], r2)
 
 
 def _lasso(gram: Floats, moment: Floats, mass: float, alpha: float) -> Floats:

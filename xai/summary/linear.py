@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xai import streams
-from xai.game import BLOCK_BYTES, Coalitions, Floats, Game, Indices, Regressors, mean_of_draws
+from xai.game import BLOCK_BYTES, Coalitions, Floats, Game, Indices, mean_of_draws
 from xai.suggest import unknown
 from xai.summary.base import (
     Attribution,
@@ -29,7 +29,7 @@ from xai.summary.base import (
     unit_cost,
     within,
 )
-from xai.summary.fit import GROUPS, Fit, Regression, fitted
+from xai.summary.fit import GROUPS, Fit, Regression
 from xai.summary.gradient import Gradient
 from xai.summary.kernel import ShapleyKernel
 from xai.summary.pairs import log_choose
@@ -43,6 +43,8 @@ Sampling: TypeAlias = "Literal['bernoulli', 'uniform_size']"
 SAMPLINGS = ("bernoulli", "uniform_size")
 LEAST = 3
 """Fewest samples of a fit."""
+CACHED = 2**18
+"""Numbers in the tables that are fitted together: each step finds them in the cache."""
 
 
 @dataclass(frozen=True)
@@ -240,52 +242,54 @@ class LinearFit(Summary):
 
     # -- weights ------------------------------------------------------------------------------
 
-    def _weights(self, z: NDArray[Any], distance2: NDArray[np.float64]) -> Floats:
-        """Weights (B,) of regressors (B, d) at squared distances (B,) from all players kept."""
-        d = z.shape[1]
-        if callable(self.kernel):
-            weights = np.asarray(self.kernel(z.astype(bool)), np.float64)
-            if weights.shape != (len(z),):
-                raise ValueError(f"the kernel returned shape {weights.shape}; expected ({len(z)},)")
-            if not np.isfinite(weights).all() or (weights < 0).any():
-                raise ValueError("the kernel returned negative, NaN or infinite weights")
-            return weights
+    def _weights(self, distance2: NDArray[np.float64], d: int) -> Floats:
+        """Weights at squared distances from all d players kept."""
         if self.kernel == "uniform":
-            return np.ones(len(z))
+            return np.ones(distance2.shape)
         if self.kernel == "cosine":
             width = self.width or 0.25
-            distance2 = (1 - np.sqrt(z.sum(axis=1) / d)) ** 2
+            distance2 = (1 - np.sqrt(1 - distance2 / d)) ** 2
         else:
             width = (self.width or 0.75) * np.sqrt(d)
         return np.exp(-distance2 / (2 * width**2))
 
+    def _called(self, S: Coalitions) -> Floats:
+        """A user's weights (B,) of coalitions (B, d)."""
+        assert callable(self.kernel)
+        weights = np.asarray(self.kernel(np.array(S, order="C")), np.float64)
+        if weights.shape != (len(S),):
+            raise ValueError(f"the kernel returned shape {weights.shape}; expected ({len(S)},)")
+        if not np.isfinite(weights).all() or (weights < 0).any():
+            raise ValueError("the kernel returned negative, NaN or infinite weights")
+        return weights
+
     # -- all coalitions -----------------------------------------------------------------------
 
     def _enumerate(self, game: Game, plan: Plan) -> Attribution:
-        S = all_coalitions(game.n_players)
-        size = S.sum(axis=1)
-        removed = game.n_players - size
+        S, d, k = all_coalitions(game.n_players), game.n_players, game.n_outputs
         mass = np.exp(self._log_chance(S, uniform=self._by_size[0])) * self._count(game, plan)
-        weights = self._weights(S, removed.astype(np.float64)) * mass
+        removed = (d - S.sum(axis=1)).astype(np.float64)
+        weights = (self._called(S) if callable(self.kernel) else self._weights(removed, d)) * mass
         if game.progress is not None:
             game.progress.expect(game.n_rows * enumeration_cost(game))
-        d, k = game.n_players, game.n_outputs
 
-        def fit(v: Floats) -> Fit:  # v: (C, columns)
-            return fitted([self._regression(S.__getitem__, lambda at, z: weights[at], v, d)])[0]
+        def fit(v: Floats) -> Fit:  # v: (R, C, k)
+            return self._regression(
+                lambda at: S[at].T[None], lambda at, moved: weights[None, at], _columns(v), d
+            ).fit()
 
         def linear(v: Floats) -> Floats:
             if self.regularizer == "lasso":  # not linear: only the mean of v is of use
                 phi = np.full((*v.shape[:-2], d, k), np.nan)
             else:
-                phi = _by_row(fit(_columns(v.reshape(-1, len(S), k))).phi, k)
+                phi = _by_row(fit(v.reshape(-1, len(S), k)).phi, k)
                 phi = phi.reshape(*v.shape[:-2], d, k)
             return np.concatenate([phi, v], axis=-2)
 
         result = _Results(game.n_rows, d, k)
         result.base, result.full = game.ends(np.arange(game.n_rows))
         both, errors = exact(game, S, linear)
-        result.store(np.arange(game.n_rows), fit(_columns(both[:, d:])))
+        result.store(np.arange(game.n_rows), fit(both[:, d:]))
         return finish(
             game,
             result.phi,
@@ -354,27 +358,24 @@ class LinearFit(Summary):
     ) -> Iterator[tuple[Indices, Fit]]:
         """Places of rows and their fits, of values (R, C, k): of x itself, then of samples.
 
-        Rows share a fit's table where it holds coalitions. Where it does not, they are taken
-        through their tables together, so that draws which they share are made once for all.
+        Rows share a fit's table where it holds coalitions. Elsewhere as many are fitted together
+        as stay in the cache, or, where a table is cut, as share the draws of its parts.
         """
         (count, d), places = S.shape, np.arange(len(rows))
-        groups = places[:, None] if game.has_regressors else places[None]
-        held = max(d * d * (GROUPS if self.regularizer == "lasso" else 1), min(2**20, count * d))
-        step = max(1, BLOCK_BYTES // (8 * held))
-        for start in range(0, len(groups), step):
-            some = groups[start : start + step]
-            regressions = [
-                self._regression(
-                    *self._samples(game, rows[at[0]], S, draws), _columns(v[at]), d, errors=True
-                )
-                for at in some
-            ]
-            yield from zip(some, fitted(regressions), strict=True)
+        moments = d * d * (GROUPS if self.regularizer == "lasso" else 1)
+        room = CACHED if count * d < 2**20 else BLOCK_BYTES // 8
+        own = max(1, room // max(moments, min(2**20, count * d)))
+        step = own if game.has_regressors else len(rows)
+        for start in range(0, len(rows), step):
+            some = places[start : start + step]
+            z, weigh = self._table(game, rows[some], S, draws)
+            columns = _columns(v[some], len(some) if game.has_regressors else 1)
+            yield some, self._regression(z, weigh, columns, d, errors=True).fit()
 
     def _regression(
         self,
         z: Callable[[slice], NDArray[Any]],
-        weigh: Callable[[slice, NDArray[Any]], Floats],
+        weigh: Callable[[slice, Floats], Floats],
         v: Floats,
         d: int,
         *,
@@ -382,39 +383,42 @@ class LinearFit(Summary):
     ) -> Regression:
         return Regression(z, weigh, v, d, self.regularizer, self.alpha, errors=errors)
 
-    def _samples(
-        self, game: Game, row: int, S: Coalitions, draws: Indices
-    ) -> tuple[Callable[[slice], Floats], Callable[[slice, Floats], Floats]]:
+    def _table(
+        self, game: Game, rows: Indices, S: Coalitions, draws: Indices
+    ) -> tuple[Callable[[slice], NDArray[Any]], Callable[[slice, Floats], Floats]]:
         """What x itself and samples are regressed on, and how they are weighed."""
         count, d = S.shape
 
-        def samples(at: slice) -> tuple[Regressors, Regressors]:
-            own = game.regressors(np.full(len(draws[at]), row), draws[at])
-            return own or (S[at].astype(np.float64), np.ones((1, d)))
+        def z(part: slice) -> NDArray[Any]:
+            at = slice(max(part.start - 1, 0), part.stop - 1)
+            own, here = game.regressors(rows, draws[at]) or (S[at].T[None], np.ones((1, d), bool))
+            if part.start:
+                return own
+            here = np.broadcast_to(here, own.shape[:2])
+            return np.concatenate([here[..., None], own], axis=2)
 
-        def z(part: slice) -> Floats:
-            own, _ = samples(slice(max(part.start - 1, 0), part.stop - 1))
-            return own if part.start else np.concatenate([here, own])
-
-        def weigh(part: slice, own: Floats) -> Floats:
-            weights = self._weights(own, ((own - here) ** 2).sum(axis=1))
+        def weigh(part: slice, moved: Floats) -> Floats:
+            if every is not None:
+                weights = every[:, part]
+            else:
+                weights = self._weights(np.einsum("tds,tds->ts", moved, moved), d)
             return weights if ratio is None else weights * ratio[part]
 
-        parts = streams.parts(count + 1, d)
         ratio = None if game.has_regressors else self._ratio(S)
         if ratio is not None:
             ratio = np.concatenate([[1.0], ratio])  # x itself is no sample
-        _, here = samples(slice(1))
-        if not here.all() and (callable(self.kernel) or self.kernel == "cosine"):
+        every = None
+        of_coalitions = callable(self.kernel) or self.kernel == "cosine"
+        if of_coalitions and not z(slice(0, 2))[..., 0].all():
             raise ValueError(
                 f"kernel={self.kernel!r} weighs coalitions, and a neighbourhood with "
                 "discretise=False has distances from x: use kernel='exponential' or 'uniform'"
             )
-        if not callable(self.kernel):
-            return z, weigh
-        every = self._weights(np.concatenate([z(part).astype(bool) for part in parts]), here[0])
-        every = every if ratio is None else every * ratio
-        return z, lambda part, own: every[part]
+        if callable(self.kernel):
+            parts = streams.parts(count + 1, len(rows) * d)
+            tables = np.concatenate([z(part).astype(bool) for part in parts], axis=2)
+            every = np.stack([self._called(table.T) for table in tables])
+        return z, weigh
 
 
 def _ends_and_first(game: Game, rows: Indices) -> tuple[Floats, Floats, Floats]:
@@ -428,14 +432,14 @@ def _ends_and_first(game: Game, rows: Indices) -> tuple[Floats, Floats, Floats]:
     return mean_of_draws(first), full, first
 
 
-def _columns(v: Floats) -> Floats:
-    """Values (R, C, k) of several rows as columns (C, R k)."""
-    return np.moveaxis(v, 1, 0).reshape(v.shape[1], -1)
+def _columns(v: Floats, tables: int = 1) -> Floats:
+    """Values (R, C, k) of several rows as columns of tables (T, R k / T, C)."""
+    return v.swapaxes(1, 2).reshape(tables, -1, v.shape[1])
 
 
 def _by_row(columns: Floats, k: int) -> Floats:
-    """Columns (…, R k) of several rows as (R, …, k)."""
-    return np.moveaxis(columns.reshape(*columns.shape[:-1], -1, k), -2, 0)
+    """Coefficients (T, R k / T, d) of several rows as (R, d, k)."""
+    return columns.reshape(-1, k, columns.shape[2]).swapaxes(1, 2)
 
 
 class _Results:
@@ -452,7 +456,7 @@ class _Results:
     def store(self, rows: Indices, fit: Fit) -> None:
         k = self.phi.shape[2]
         self.phi[rows], self.error[rows] = _by_row(fit.phi, k), _by_row(fit.error, k)
-        self.intercept[rows], self.r2[rows] = _by_row(fit.intercept, k), _by_row(fit.r2, k)
+        self.intercept[rows], self.r2[rows] = fit.intercept.reshape(-1, k), fit.r2.reshape(-1, k)
 
     def info(self) -> dict[str, NDArray[Any]]:
         return {"intercept": self.intercept, "r2": self.r2}
