@@ -20,13 +20,14 @@ from xai.metrics.numerics import pearson, ratio, spearman
 from xai.metrics.paths import Amount, alone, amounts, cuts, ranks
 from xai.metrics.score import Floats
 from xai.metrics.subsets import (
+    Scored,
     adds_noise,
+    by_noise,
     by_subset,
     displacement,
     drops,
     drops_alone,
     of_size,
-    perturbed,
     subsets,
 )
 
@@ -142,13 +143,14 @@ def sensitivity_n(case: Case, *, subset_size: Amount | None = None, samples: int
         return np.minimum(even, max(1, d - 1))  # of all players there is one subset
 
     parts = []
-    for place, (rows, game, a) in enumerate(case.games()):
+    for place, (own, game, a) in enumerate(case.games()):
         distinct, which = np.unique(sizes(game.n_players), return_inverse=True)
         S = [of_size(game.n_players, int(s), samples, case.scene.seed) for s in distinct]
-        ends = np.cumsum([len(s) for s in S])[:-1]
-        gone = np.split(drops(case.scene, place, np.concatenate(S)), ends, axis=1)
-        r = [pearson(a @ s.T.astype(float), own) for s, own in zip(S, gone, strict=True)]
-        parts.append((rows, np.stack([r[i] for i in which], axis=1)))
+        ends, members = np.cumsum([len(s) for s in S])[:-1], [s.T.astype(float) for s in S]
+        for rows, gone in drops(case.scene, place, np.concatenate(S)):
+            each = zip(members, np.split(gone, ends, axis=1), strict=True)
+            r = [pearson(a[rows] @ some, taken) for some, taken in each]
+            parts.append((own[rows], np.stack([r[i] for i in which], axis=1)))
     out = padded(parts, case.scene.n)
     return Result(out.mean(axis=1), None, {"correlations": out})
 
@@ -181,28 +183,26 @@ def infidelity(
     removes = not adds_noise(case.scene.setting.recipe.removal)
     if removes and kind_of(case.explanation) == "slope":
         case = _as_effect(case, "effect")
-    said, done = _said_and_done(case, subset_size, samples)
-    if normalise:
-        factor = ratio(np.nansum(said * done, axis=1), np.nansum(said**2, axis=1))
-        said = np.where(np.isnan(factor), 0.0, factor)[:, None] * said
-    return np.asarray(np.nanmean((said - done) ** 2, axis=1))
+
+    def error(said: Floats, done: Floats) -> Floats:
+        if normalise:
+            factor = ratio((said * done).sum(axis=1), (said**2).sum(axis=1))
+            said = np.where(np.isnan(factor), 0.0, factor)[:, None] * said
+        return np.asarray(((said - done) ** 2).mean(axis=1))
+
+    return np.asarray(_of_changes(case, subset_size, samples, error))
 
 
-def _said_and_done(case: Case, size: Amount | None, samples: int) -> tuple[Floats, Floats]:
-    """What the attribution says of perturbed inputs and what the model does there, (n, C) each.
-
-    NaN pads rows that have fewer subsets than others.
-    """
+def _of_changes(case: Case, size: Amount | None, samples: int, score: Scored) -> Any:
+    """A score of what the attribution says of perturbed inputs and what the model does there."""
     checks.count("samples", samples, least=2)
     if adds_noise(case.scene.setting.recipe.removal):
         if size is not None:
             raise ValueError(
                 f"subset_size={size!r} counts removed players, and noise moves all: leave it out"
             )
-        both = perturbed(case, samples)
-    else:
-        both = by_subset(case, _sized(case, size, samples), lambda *two: np.stack(two, axis=1))
-    return both[:, 0], both[:, 1]
+        return by_noise(case, samples, score)
+    return by_subset(case, _sized(case, size, samples), score)
 
 
 Kind = Literal["effect", "slope"]
@@ -251,11 +251,15 @@ def lfa_error(
         raise ValueError(f"kind={kind!r}: expected 'effect' or 'slope'")
     wanted = "slope" if adds_noise(case.scene.setting.recipe.removal) else "effect"
     case = case if kind == wanted else _as_effect(case, wanted)
-    said, done = _said_and_done(case, subset_size, samples)
-    error = np.abs(said - done)
-    mean = np.nanmean(error**2, axis=1)
-    r2 = 1 - ratio(mean, np.nanvar(done, axis=1))
-    return Result(mean, None, {"r2": r2, "worst": np.nanmax(error, axis=1)})
+
+    def errors(said: Floats, done: Floats) -> Floats:
+        error = np.abs(said - done)
+        mean = (error**2).mean(axis=1)
+        r2 = 1 - ratio(mean, done.var(axis=1))
+        return np.stack([mean, r2, error.max(axis=1)], axis=1)
+
+    mean, r2, worst = _of_changes(case, subset_size, samples, errors).T
+    return Result(mean, None, {"r2": r2, "worst": worst})
 
 
 def kind_of(explanation: Any) -> Kind:

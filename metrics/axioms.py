@@ -22,6 +22,7 @@ from xai.metrics.paths import alone
 from xai.metrics.perturb import Explain, by_element, explained, fixed, lengths, moved
 from xai.metrics.score import Floats
 from xai.metrics.simplicity import shares
+from xai.metrics.subsets import shared
 from xai.summary.base import all_coalitions
 
 TOLERANCE = 1e-6
@@ -125,14 +126,15 @@ def symmetry_gap(case: Case, *, samples: int = 16, tolerance: float = TOLERANCE)
         S, eye = _contexts(d, samples, case.scene.seed), np.eye(d, dtype=bool)
         keys = keys_of(S)[:, None] + np.where(S, np.uint64(0), keys_of(eye))  # of S ∪ i
 
-        def kept(new: Any) -> Any:
-            at = new // game.n_rows
-            return S[at // d] | eye[at % d]
+        def kept(some: Any) -> Any:
+            return S[some // d] | eye[some % d]
 
-        values = case.scene.values(place, keys.reshape(-1, 1), kept).T
         met = reduce(np.logical_or, map(_outside, S)) & ~eye
-        pairs = zip(values.reshape(-1, len(S), d), a, strict=True)
-        return np.array([_gap(v, own, S, met, tolerance) for v, own in pairs])
+        out = np.empty(game.n_rows)
+        for rows, values in shared(case.scene, place, keys.reshape(-1), kept):
+            pairs = zip(values.reshape(-1, len(S), d), a[rows], strict=True)
+            out[rows] = [_gap(v, own, S, met, tolerance) for v, own in pairs]
+        return out
 
     parts = [(rows, of(place, game, a)) for place, (rows, game, a) in enumerate(case.games())]
     return padded(parts, case.scene.n)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from functools import partial
 from itertools import combinations
 from math import comb
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,8 +14,8 @@ from scipy.stats import rankdata
 
 from xai import streams
 from xai.archive import as_array
-from xai.game import ModelGame
-from xai.known import keys_of
+from xai.game import Game, ModelGame
+from xai.known import Keys, keys_of
 from xai.metrics import checks
 from xai.metrics.case import Case, Scene, padded
 from xai.metrics.paths import Amount, amounts
@@ -22,7 +23,10 @@ from xai.metrics.score import Floats
 from xai.removal import Noise
 from xai.summary.base import all_coalitions
 
+Indices = NDArray[np.intp]
 Removed = NDArray[np.bool_]
+Scored: TypeAlias = Callable[[Floats, Floats], Any]
+"""What an attribution says of C changes, and what these are, (R, C) each -> (R, …)."""
 FEW = 1024
 """Players of which a table of all against all is nothing."""
 SIZED = 64
@@ -75,51 +79,79 @@ def subsets(d: int, size: Amount | None, samples: int, seed: int) -> Removed:
     )
 
 
-def drops(scene: Scene, place: int, removed: Removed) -> Floats:
-    """``f(x) − f(x with a subset removed)`` of all rows of a game and all subsets, (R, C).
-
-    Of several attributions and metrics, the first that meets a subset evaluates it.
-    """
-    (own, game), keys = scene.games[place], keys_of(~removed)
-    if not scene.shares:
-        _, first, which = np.unique(keys, return_index=True, return_inverse=True)
-        return _drops(scene, place, len(first), lambda part: ~removed[first[part]])[:, which]
-    left = scene.values(place, keys[:, None], lambda new: ~removed[new // game.n_rows])
-    return np.asarray(scene.predictions[own, None] - left.T)
+def drops(scene: Scene, place: int, removed: Removed) -> Iterator[tuple[Indices, Floats]]:
+    """Rows of a game, and ``f(x) − f(x with a subset removed)`` of all subsets, (R, C)."""
+    own = scene.games[place][0]
+    for rows, left in shared(scene, place, keys_of(~removed), lambda some: ~removed[some]):
+        yield rows, scene.predictions[own[rows], None] - left
 
 
 def drops_alone(scene: Scene, place: int) -> Floats:
-    """The same of every single player, (R, d)."""
-    d = scene.games[place][1].n_players
-    if d <= FEW:  # what others ask of single players is then known
-        return drops(scene, place, np.eye(d, dtype=bool))
-    every = np.arange(d)
-    return scene.once(
-        ("drops alone", place),
-        lambda: _drops(scene, place, d, lambda part: every[part, None] != every),
-    )
-
-
-def _drops(scene: Scene, place: int, count: int, kept: Callable[[slice], Removed]) -> Floats:
+    """The same of every single player and all rows, (n, d)."""
     own, game = scene.games[place]
-    out = np.empty((game.n_rows, count))
-    for rows, part in game.pieces(count):
-        out[rows, part] = game.grid(rows, kept(part), None)[:, :, 0]
-    return np.asarray(scene.predictions[own, None] - out)
+    d = game.n_players
+    if d <= FEW:  # what others ask of single players is then known
+        return np.concatenate([gone for _, gone in drops(scene, place, np.eye(d, dtype=bool))])
+    every = np.arange(d)
+
+    def make() -> Floats:
+        left = _left(game, d, lambda part: every[part, None] != every)
+        return np.concatenate([scene.predictions[own[rows], None] - v for rows, v in left])
+
+    return scene.once(("drops alone", place), make)
 
 
-def by_subset(
-    case: Case, removed: Callable[[int], Removed], score: Callable[[Floats, Floats], Any]
-) -> Any:
-    """``score(Σ_{i∈S} a_i, f(x) − f(x∖S))``, both (R, C), as an array of n rows.
+def shared(
+    scene: Scene, place: int, keys: Keys, kept: Callable[[Indices], Removed]
+) -> Iterator[tuple[Indices, Floats]]:
+    """Rows of a game, some at a time, and their values (R, C) of coalitions that all rows share.
 
-    NaN pads results of rows that have fewer subsets than others.
+    Of several attributions and metrics, the first that meets a coalition evaluates it.
+
+    Parameters
+    ----------
+    keys : (C,) as `xai.known` makes them
+    kept : places (B,) among them -> coalitions (B, d)
     """
+    game = scene.games[place][1]
+    if scene.shares:
+        n = game.n_rows
+        known = scene.values(place, keys[:, None], lambda new: kept(new // n))
+        for part in streams.parts(n, len(keys)):
+            yield np.arange(n)[part], known[:, part].T.copy()
+        return
+    _, first, which = np.unique(keys, return_index=True, return_inverse=True)
+    for rows, left in _left(game, len(first), lambda part: kept(first[part])):
+        yield rows, left.take(which, axis=1)
+
+
+def _left(
+    game: Game, count: int, kept: Callable[[slice], Removed]
+) -> Iterator[tuple[Indices, Floats]]:
+    """Rows, some at a time, and their values of so many coalitions, (R, count)."""
+    return _gathered(game, count, lambda rows, part: game.grid(rows, kept(part), None)[:, :, 0])
+
+
+def _gathered(
+    game: Game, count: int, find: Callable[[Indices, slice], Floats], draws: int | None = None
+) -> Iterator[tuple[Indices, Floats]]:
+    """Rows, some at a time, and what is found of them in pieces, (…, count)."""
+    found = []
+    for rows, part in game.pieces(count, draws):
+        found.append(find(rows, part))
+        if part.stop == count:
+            yield rows, np.concatenate(found, axis=-1)
+            found.clear()
+
+
+def by_subset(case: Case, removed: Callable[[int], Removed], score: Scored) -> Any:
+    """``score(Σ_{i∈S} a_i, f(x) − f(x∖S))`` as an array of n rows, of some rows at a time."""
     parts = []
-    for place, (rows, game, a) in enumerate(case.games()):
+    for place, (own, game, a) in enumerate(case.games()):
         S = removed(game.n_players)
-        said = a @ S.T.astype(np.float64)
-        parts.append((rows, np.asarray(score(said, drops(case.scene, place, S)))))
+        members = S.T.astype(np.float64)
+        for rows, gone in drops(case.scene, place, S):
+            parts.append((own[rows], np.asarray(score(a[rows] @ members, gone))))
     return padded(parts, case.scene.n)
 
 
@@ -128,37 +160,33 @@ def adds_noise(removal: Any) -> bool:
     return isinstance(removal, Noise)
 
 
-def perturbed(case: Case, samples: int) -> Floats:
-    """``Iᵀa`` and ``f(x) − f(x − I)``, (n, 2, C): all elements moved by the removal's draws I."""
+def by_noise(case: Case, samples: int, score: Scored) -> Any:
+    """``score(Iᵀa, f(x) − f(x − I))``: all elements are moved by the removal's draws I."""
     case = case.changed("elements", players="elements")
     parts = []
     for own, game, a in case.games():
         assert isinstance(game, ModelGame)
         count = samples if game.endless else min(samples, game.n_draws)
-        out = np.empty((game.n_rows, 2, count))
-        for rows, part in game.pieces(count, 1):
-            out[rows, :, part] = _moved(game, rows, a[rows], np.arange(count)[part])
-        out[:, 1] = case.scene.predictions[own, None] - out[:, 1]
-        parts.append((own, out))
+        move = partial(_moved, game, a, np.arange(count))
+        for rows, both in _gathered(game, count, move, 1):
+            gone = case.scene.predictions[own[rows], None] - both[:, 1]
+            parts.append((own[rows], np.asarray(score(both[:, 0], gone))))
     return padded(parts, case.scene.n)
 
 
-def _moved(game: ModelGame, rows: NDArray[np.intp], a: Floats, draws: NDArray[np.intp]) -> Floats:
-    """``Iᵀa`` and ``f(x − I)`` of some rows at some draws, (R, 2, draws)."""
-    d, count = game.n_players, len(draws)
-    each, draws = np.repeat(rows, count), np.tile(draws, len(rows))
-    own = np.repeat(np.arange(len(rows)), count)
+def _moved(game: ModelGame, a: Floats, draws: Indices, rows: Indices, some: slice) -> Floats:
+    """``Iᵀa`` and ``f(x − I)`` of some rows at some of the draws, (R, 2, draws)."""
+    d, count = game.n_players, len(draws[some])
+    each, draws = np.repeat(rows, count), np.tile(draws[some], len(rows))
     values = game.sample(each, np.zeros((len(each), d), bool), draws)[:, 0]
     said = np.empty(len(each))
-    step = max(1, 2**22 // d)
-    for start in range(0, len(each), step):
-        part = slice(start, start + step)
+    for part in streams.parts(len(each), d):
         moved = displacement(game, each[part], draws[part])
-        said[part] = (moved * a[own[part]]).sum(axis=1)
+        said[part] = (moved * a[each[part]]).sum(axis=1)
     return np.stack([said, values]).reshape(2, len(rows), count).swapaxes(0, 1)
 
 
-def displacement(game: ModelGame, rows: NDArray[np.intp], draws: NDArray[np.intp]) -> Floats:
+def displacement(game: ModelGame, rows: Indices, draws: Indices) -> Floats:
     """``x − x′`` with everything removed, flat: (B, elements)."""
     if game.draws.inputs is not None:
         raise ValueError(

@@ -256,3 +256,27 @@ def test_known_values_are_kept_in_a_few_bytes_beside_each():
         tracemalloc.stop()
     assert held < 34 * 3 * count, f"{held / (3 * count):.0f} bytes for each"
     assert peak < 60 * 3 * count, f"{peak / (3 * count):.0f} bytes for each"
+
+
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [("faithfulness_correlation", {"subset_size": 5}), ("mu_fidelity", {"subset_size": 5}),
+     ("sensitivity_n", {"subset_size": [4, 5], "samples": 100}), ("infidelity", {}),
+     ("infidelity", {"removal": xai.removal.Noise(0.1)}), ("lfa_error", {}),
+     ("symmetry_gap", {"samples": 20})],
+)  # fmt: skip
+def test_a_metric_of_subsets_holds_no_table_of_rows_and_subsets(name, options, monkeypatch):
+    """2,000 rows and 200 subsets or more: a number for each pair takes 3.2 MB."""
+    monkeypatch.setattr("xai.game.BLOCK", 2**11)
+    x = np.random.default_rng(0).normal(size=(2000, 10))
+    model = lambda rows: rows[:, 0] * rows[:, 1]  # noqa: E731
+    given = {"removal": "baseline", **options}
+    metric = getattr(xai.metrics, name)
+    metric(model, x[:5], x[:5], **given)  # imports, compiles
+    tracemalloc.start()
+    score = metric(model, x, x, **given)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    alone = metric(model, x[-5:], x[-5:], **given)
+    np.testing.assert_allclose(score.values[-5:], alone.values, rtol=1e-12)
+    assert peak < 3.2e6, f"{peak / 1e6:.0f} MB"
