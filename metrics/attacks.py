@@ -23,6 +23,7 @@ from xai.metrics.derivative import Differentiable
 from xai.metrics.numerics import ratio
 from xai.metrics.paths import ranks
 from xai.metrics.perturb import (
+    COPIES,
     Explain,
     explained,
     fixed,
@@ -32,7 +33,7 @@ from xai.metrics.perturb import (
     normals,
     refuse_still,
 )
-from xai.metrics.robustness import COPIES, RADIUS
+from xai.metrics.robustness import RADIUS
 from xai.metrics.score import Floats
 
 Norm: TypeAlias = Literal["l2", "linf"]
@@ -228,15 +229,15 @@ class _Attack:
             V = self._noise(self.directions, sample=1 + step * self.directions)
         h = self.radius * 1e-2
         both = np.concatenate([V, -V]) * h
-        rise, still = np.empty((n, len(V))), np.zeros(n, bool)
+        rise = np.empty((n, len(V)))
         size = max(1, COPIES // both.size)
         for start in range(0, n, size):
             own = slice(start, start + size)
             index = np.repeat(np.arange(n)[own], len(both))
             x = self.rows((delta[own, None] + both).reshape(-1, d), index)
             far = gone(self.case.scene.seen.inputs, index, x).reshape(-1, 2, len(V) * d)
-            still[own] = (far[:, 0] == far[:, 1]).all(axis=1)
-            refuse_still(still, f"radius={self.radius!r}, a hundredth of it")
+            still = (far[:, 0] == far[:, 1]).all(axis=1)
+            refuse_still(np.arange(n)[own][still], f"radius={self.radius!r}, a hundredth of it")
             value = goal(explained(self.case, x, index, self.explain), index)[0]
             there, back = value.reshape(-1, 2, len(V)).swapaxes(0, 1)
             rise[own] = there - back

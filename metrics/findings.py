@@ -173,7 +173,8 @@ def refuse_lost(scene: Scene, moved: Moved, players: Indices) -> None:
     step = moved.by_element(scene.setting.inputs)
     before, after = (np.asarray(on_host(block)) for block in (own, own + _like(own, step)))
     asked, left = (_by_player(scene, some) for some in (step[None] != 0, before != after))
-    refuse_still(((asked > 0) & (left == 0))[:, players].any(axis=1), f"step={moved.step!r}")
+    still = ((asked > 0) & (left == 0))[:, players].any(axis=1)
+    refuse_still(np.flatnonzero(still), f"step={moved.step!r}")
 
 
 def _by_player(scene: Scene, numbers: NDArray[Any]) -> Floats:

@@ -1,4 +1,4 @@
-"""Perturbed inputs, explained again: all copies of all rows in one call of `explain`.
+"""Perturbed inputs, explained again: copies of as many rows as fit memory in one call of `explain`.
 
 The perturbations are the same for every row and depend on the seed alone. An explanation repeats
 its own recipe, seed included, so that a sampled one is compared under the same coalitions.
@@ -6,7 +6,8 @@ its own recipe, seed included, so that a sampled one is compared under the same 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterator
+import math
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from typing import Any, TypeAlias
@@ -27,11 +28,14 @@ from xai.metrics import checks
 from xai.metrics.attributed import cut, in_columns_of, labels_of, numbers_of
 from xai.metrics.case import Case, Scene, outputs
 from xai.metrics.controls import RandomExplain
+from xai.metrics.numerics import ratio
 from xai.metrics.score import Floats
 
 Explain: TypeAlias = Callable[[Any, Any, NDArray[np.intp]], Any]
 """(model, rows, target (m,)) -> an array like the rows or their players, or an Explanation."""
 Indices: TypeAlias = NDArray[np.intp]
+COPIES = 2**22
+"""Numbers of the copies of rows that are held at once."""
 TINY = 1e-140
 """Below which squares lose digits."""
 
@@ -157,6 +161,37 @@ def _by_name(recipe: dict[str, Any], layer: str) -> dict[str, Any]:
     return named
 
 
+def together(inputs: Inputs, count: int, width: int = 1) -> Iterator[Indices]:
+    """The explained rows, so many at a time that `count` copies of each fit memory.
+
+    Parameters
+    ----------
+    width : numbers of what is made of a copy, where these may be more than its own
+    """
+    step = max(1, COPIES // max(1, count * max(width, math.prod(inputs.shape))))
+    return (np.arange(at, min(at + step, inputs.n)) for at in range(0, inputs.n, step))
+
+
+def of_copies(
+    inputs: Inputs,
+    u: Floats,
+    look: Callable[[Indices, Any], Sequence[NDArray[Any]]],
+    width: int = 1,
+) -> list[NDArray[Any]]:
+    """What ``look(index, x)`` tells of copies x of the rows `index`, (n, N) each.
+
+    Parameters
+    ----------
+    u : (N, *shape) by which each row is moved
+    width : as for `together`
+    """
+    found = []
+    for rows in together(inputs, len(u), width):
+        index = np.repeat(rows, len(u))
+        found.append(look(index, moved(inputs, index, u)))
+    return [np.concatenate(part).reshape(inputs.n, len(u)) for part in zip(*found, strict=True)]
+
+
 @dataclass(frozen=True)
 class Copies:
     """Perturbed copies of all rows, and their attributions.
@@ -166,38 +201,41 @@ class Copies:
     moved : (n, N) Euclidean length of each perturbation, as the copies' dtype has it
     changed : (n, N) Euclidean distance of the attributions
     size, attributed : (n,) Euclidean length of x, of what can be moved, and of its attribution
-    x : the copies, as the model takes them (n N, …)
-    key : of what they are to the model, whichever attribution they were made for
     """
 
     moved: Floats
     changed: Floats
     size: Floats
     attributed: Floats
-    x: Any
-    key: Hashable
 
 
 def copies(case: Case, radius: Any, samples: int, explain: Explain | None) -> Copies:
-    """N copies of each row, moved uniformly within ``‖u‖∞ ≤ radius``, explained at once."""
-    checks.count("samples", samples)
-    inputs, n = case.scene.seen.inputs, case.scene.n
-    reach = within(inputs, radius)
-    key = ("copies", reach.tobytes(), int(samples))
+    """N copies of each row, moved uniformly within ``‖u‖∞ ≤ radius``, and explained."""
+    inputs = case.scene.seen.inputs
+    key, u = perturbations(case.scene, radius, samples)
+
+    def look(index: Indices, x: Any) -> tuple[Floats, Floats]:
+        step = distances_gone(inputs, index, x)
+        still = u.any() & (step.reshape(-1, samples) == 0).all(axis=1)
+        refuse_still(index[::samples][still], f"radius={radius!r}")
+        gap = explained(case, x, index, explain)
+        gap -= case.flat[index]
+        return step, lengths(gap)
 
     def make() -> Copies:
-        u = box(inputs, reach, samples, case.scene.seed)
-        index = np.repeat(np.arange(n), samples)
-        x = moved(inputs, index, u)
-        step = distances_gone(inputs, index, x).reshape(n, samples)
-        refuse_still(u.any() & (step == 0).all(axis=1), f"radius={radius!r}")
-        gap = explained(case, x, index, explain).reshape(n, samples, -1)
-        gap -= case.flat[:, None]
-        distance = lengths(gap.reshape(len(index), -1)).reshape(n, samples)
+        step, distance = of_copies(inputs, u, look)
         size = lengths(numbers(inputs) * ~fixed(inputs).reshape(-1))
-        return Copies(step, distance, size, lengths(case.flat), x, key)
+        return Copies(step, distance, size, lengths(case.flat))
 
     return case.once(key, make, of=explain)
+
+
+def perturbations(scene: Scene, radius: Any, samples: int) -> tuple[Hashable, Floats]:
+    """By which all rows are moved, (N, *shape), and the key of what is known of such copies."""
+    checks.count("samples", samples)
+    inputs = scene.seen.inputs
+    reach = within(inputs, radius)
+    return ("copies", reach.tobytes(), int(samples)), box(inputs, reach, samples, scene.seed)
 
 
 def normals(inputs: Inputs, seed: int, samples: Indices) -> Floats:
@@ -304,12 +342,12 @@ def _lines(block: Any) -> NDArray[Any]:
     return array.astype(array.dtype if known else np.float64, copy=False).reshape(len(array), -1)
 
 
-def refuse_still(still: NDArray[np.bool_], by: str) -> None:
-    """Refuse perturbations that are lost in rows (n,), as these are rounded to their dtype."""
-    if still.any():
+def refuse_still(rows: Indices, by: str) -> None:
+    """Refuse perturbations that are lost in some rows, as these are rounded to their dtype."""
+    if len(rows):
         raise ValueError(
-            f"{by}: row {np.flatnonzero(still)[0]} (0-based) does not move, as x's dtype or the "
-            "module's has no numbers so near: pass a larger one, or both in float64"
+            f"{by}: row {rows[0]} (0-based) does not move, as x's dtype or the module's has no "
+            "numbers so near: pass a larger one, or both in float64"
         )
 
 
@@ -332,21 +370,32 @@ def lengths(a: Floats) -> Floats:
     return np.asarray(out)
 
 
-def origins(scene: Scene, x: Any) -> Indices:
-    """Which row each of its copies x (n N, …) is of, (n N,)."""
-    return np.repeat(np.arange(scene.n), len(x) // scene.n)
+def relative(own: Floats, other: Floats) -> Floats:
+    """Distances of numbers from a row's own (m, K), of whose length, (m,)."""
+    return ratio(np.sqrt(((other - own) ** 2).sum(axis=1)), lengths(own))
 
 
-def outputs_of(case: Case, made: Copies) -> NDArray[np.floating]:
-    """The model's outputs on copies, (n, N, K)."""
-    scene, x = case.scene, made.x
-    out = scene.once(made.key, lambda: outputs(x, scene, origins(scene, x)))
-    return out.reshape(*made.moved.shape, -1)
+def answers(scene: Scene, radius: Any, samples: int) -> list[NDArray[Any]]:
+    """How far the model's outputs on copies are from their row's own, and whether the class stays.
+
+    (n, N) each, the distances in lengths of the row's.
+    """
+    key, u = perturbations(scene, radius, samples)
+
+    def look(index: Indices, x: Any) -> tuple[Floats, NDArray[np.bool_]]:
+        return answer(scene, index, outputs(x, scene, index))
+
+    return scene.once(key, lambda: of_copies(scene.seen.inputs, u, look))
 
 
-def same_class(case: Case, made: Copies) -> NDArray[np.bool_]:
+def answer(scene: Scene, index: Indices, given: Floats) -> tuple[Floats, NDArray[np.bool_]]:
+    """The same of the outputs (m, K) on some copies, (m,) each."""
+    own = scene.seen.outputs
+    return relative(own[index], given), given.argmax(axis=1) == own.argmax(axis=1)[index]
+
+
+def same_class(scene: Scene, radius: Any, samples: int) -> NDArray[np.bool_]:
     """Whether copies are still predicted as their row is, (n, N)."""
-    own = case.scene.seen.outputs
-    if own.shape[1] == 1 or not case.scene.seen.model.classifies:
-        return np.ones(made.moved.shape, bool)
-    return np.asarray(outputs_of(case, made).argmax(axis=2) == own.argmax(axis=1)[:, None])
+    if scene.seen.outputs.shape[1] == 1 or not scene.seen.model.classifies:
+        return np.ones((scene.n, samples), bool)
+    return answers(scene, radius, samples)[1]

@@ -26,7 +26,17 @@ from xai.metrics.case import Case, Result, metric, outputs
 from xai.metrics.faithfulness import abpc
 from xai.metrics.models import run_alike
 from xai.metrics.numerics import FLAT, average_ranks, pearson, ratio, spearman
-from xai.metrics.perturb import Explain, check_repeats, explained, fixed, moved, normals, numbers
+from xai.metrics.perturb import (
+    Explain,
+    Indices,
+    check_repeats,
+    explained,
+    fixed,
+    moved,
+    normals,
+    numbers,
+    together,
+)
 from xai.metrics.score import Floats
 from xai.model import is_module
 from xai.replay import copied
@@ -278,13 +288,17 @@ def _smoothed(case: Case, explain: Explain | None, model: Any, draws: int, noise
         return explained(case, scene.x, np.arange(n), explain, model)
     inputs = scene.seen.inputs
     e = normals(inputs, scene.seed, np.arange(draws))
-    index = np.repeat(np.arange(n), draws)
     free = ~fixed(inputs)
     flat = numbers(inputs)[:, free.reshape(-1)]
     reach = noise * np.ptp(flat, axis=1) if free.any() else np.zeros(n)
-    by = np.multiply.outer(reach, np.where(free, e, 0.0)).reshape(-1, *inputs.shape)
-    a = explained(case, moved(inputs, index, by), index, explain, model)
-    return np.asarray(a.reshape(n, draws, -1).mean(axis=1))
+
+    def mean(rows: Indices) -> Floats:
+        index = np.repeat(rows, draws)
+        by = np.multiply.outer(reach[rows], np.where(free, e, 0.0)).reshape(-1, *inputs.shape)
+        a = explained(case, moved(inputs, index, by), index, explain, model)
+        return np.asarray(a.reshape(len(rows), draws, -1).mean(axis=1))
+
+    return np.concatenate([mean(rows) for rows in together(inputs, draws)])
 
 
 def _likeness_in_rank(own: Floats) -> Callable[[Floats], Floats]:

@@ -22,21 +22,28 @@ from xai.metrics.case import Case, Result, metric, outputs
 from xai.metrics.derivative import Differentiable
 from xai.metrics.numerics import average_ranks, ratio
 from xai.metrics.perturb import (
+    COPIES,
     Copies,
     Explain,
+    Indices,
+    answer,
+    answers,
     check_repeats,
     copies,
     explained,
     fixed,
+    fractions_told,
     gone,
     lengths,
     moved,
     numbers,
-    origins,
-    outputs_of,
+    of_copies,
+    perturbations,
     refuse_still,
+    relative,
     same_class,
     takes_rows,
+    together,
 )
 from xai.metrics.score import Floats
 from xai.model import is_module
@@ -45,8 +52,6 @@ RADIUS, SAMPLES = 0.02, 10
 """captum's defaults."""
 STEP = 1e-3
 """Of differences, where torch cannot differentiate."""
-COPIES = 2**24
-"""Numbers of the copies that are explained in one call, and of the gaps to neighbours."""
 MOST_PLAYERS = 1024
 """For which ``‖|J| 1‖`` is taken by automatic differentiation, a pass for each."""
 
@@ -206,7 +211,8 @@ def relative_input_stability(
     1.0
     """
     made = copies(case, radius, samples, explain)
-    return _stability(case, made, ratio(made.moved, made.size[:, None]))
+    same = same_class(case.scene, radius, samples)
+    return _stability(made, ratio(made.moved, made.size[:, None]), same)
 
 
 @metric
@@ -232,7 +238,8 @@ def relative_output_stability(
     1.0
     """
     made = copies(case, radius, samples, explain)
-    return _stability(case, made, _relative(case.scene.seen.outputs, outputs_of(case, made)))
+    change = answers(case.scene, radius, samples)[0]
+    return _stability(made, change, same_class(case.scene, radius, samples))
 
 
 @metric
@@ -267,21 +274,23 @@ def relative_representation_stability(
     if not is_module(case.scene.model):
         raise TypeError("a representation is a layer's of a torch module; the model is none")
     check_repeats(case, explain)
-    own, _ = representation(case, layer, case.scene.x, np.arange(case.scene.n))
+    scene, inputs = case.scene, case.scene.seen.inputs
+    key, u = perturbations(scene, radius, samples)
+
+    def look(index: Indices, x: Any) -> tuple[NDArray[Any], ...]:
+        rows = index[::samples]
+        own, _ = representation(case, layer, inputs.decode(inputs.block[rows]), rows)
+        with fractions_told(inputs, x):
+            other, given = representation(case, layer, x, index)
+        return relative(np.repeat(own, samples, axis=0), other), *answer(scene, index, given)
+
+    change, *given = of_copies(inputs, u, look, scene.seen.model.width)
+    scene.once(key, lambda: given)  # which `same_class` asks for
     made = copies(case, radius, samples, explain)
-    other, given = representation(case, layer, made.x, origins(case.scene, made.x))
-    case.scene.once(made.key, lambda: given)  # which `same_class` asks for
-    return _stability(case, made, _relative(own, other.reshape(len(own), -1, own.shape[1])))
+    return _stability(made, change, same_class(scene, radius, samples))
 
 
-def _relative(own: Floats, other: Floats) -> Floats:
-    """Distances of copies (n, N, m) to their row's own (n, m), of whose length, (n, N)."""
-    return ratio(np.sqrt(((other - own[:, None]) ** 2).sum(axis=2)), lengths(own)[:, None])
-
-
-def representation(
-    case: Case, layer: Any, x: Any, index: NDArray[np.intp]
-) -> tuple[Floats, Floats]:
+def representation(case: Case, layer: Any, x: Any, index: Indices) -> tuple[Floats, Floats]:
     """What a layer gives for rows x (m, features), of `index`, when it is called last in a pass.
 
     And what the model gives for them, (m, K).
@@ -306,9 +315,8 @@ def representation(
     return found, given
 
 
-def _stability(case: Case, made: Copies, change: Floats) -> Result:
-    """Largest relative change per `change`, over copies that keep their class."""
-    same = same_class(case, made)
+def _stability(made: Copies, change: Floats, same: NDArray[np.bool_]) -> Result:
+    """Largest relative change per `change`, over copies of the same class."""
     steep = ratio(ratio(made.changed, made.attributed[:, None]), change)
     return Result(_steepest(np.where(same, steep, np.nan)), None, {"kept": same.mean(axis=1)})
 
@@ -361,15 +369,18 @@ def shift_consistency(
     free = ~fixed(inputs).reshape(-1)
     rows, x = others(case, among)
     m = min(samples, rows.n)
-    chosen = streams.cycles(scene.seed, np.arange(m), rows.n)
-    index, place = np.repeat(np.arange(scene.n), m), np.tile(chosen, scene.n)
-    way = np.where(free, numbers(rows)[place] - x[index], 0.0)
-    shape = (-1, *inputs.shape)
-    halfway = moved(inputs, index, (way / 2).reshape(shape))
-    whole = moved(inputs, index, way.reshape(shape))
-    both = [explained(case, there, index, explain) for there in (halfway, whole)]
-    bend = lengths(both[0] - (case.flat[index] + both[1]) / 2).reshape(scene.n, m)
-    return ratio(bend.mean(axis=1), lengths(case.flat))
+    z = numbers(rows)[streams.cycles(scene.seed, np.arange(m), rows.n)]
+
+    def bend(some: Indices) -> Floats:
+        index = np.repeat(some, m)
+        way = np.where(free, z - x[some, None], 0.0).reshape(-1, *inputs.shape)
+        halfway, whole = (moved(inputs, index, by) for by in (way / 2, way))
+        both = [explained(case, there, index, explain) for there in (halfway, whole)]
+        far = lengths(both[0] - (case.flat[index] + both[1]) / 2)
+        return np.asarray(far.reshape(-1, m).mean(axis=1))
+
+    bends = np.concatenate([bend(some) for some in together(inputs, m)])
+    return ratio(bends, lengths(case.flat))
 
 
 @metric
@@ -440,9 +451,8 @@ def worst_case_bound(
         if norm == "linf" and case.flat.shape[1] <= MOST_PLAYERS:
             rows = case.once("absolute", by_torch.absolute)
     if not held.all():
-        J = jacobian(case, STEP if step is None else step, explain)
-        sigma = np.where(held, sigma, np.linalg.norm(J, ord=2, axis=(1, 2)))
-        rows = np.where(held, rows, np.sqrt((np.abs(J).sum(axis=2) ** 2).sum(axis=1)))
+        differences = by_differences(case, STEP if step is None else step, explain)
+        sigma, rows = np.where(held, (sigma, rows), differences)
     bound = radius * sigma
     if norm == "linf":
         d = np.count_nonzero(~fixed(case.scene.seen.inputs))  # elements that δ can move
@@ -455,30 +465,43 @@ def worst_case_bound(
     return Result(bound, None, {"sigma": sigma, "differentiated": held})
 
 
-def jacobian(case: Case, step: float, explain: Explain | None) -> Floats:
-    """``∂a/∂x`` by central differences, (n, players, elements)."""
+def by_differences(case: Case, step: float, explain: Explain | None) -> Floats:
+    """``σ_max(J)`` and ``‖|J| 1‖₂`` of J by central differences, (2, n)."""
+    inputs = case.scene.seen.inputs
+    free = np.flatnonzero(~fixed(inputs).reshape(-1))
 
     def make() -> Floats:
-        inputs, n = case.scene.seen.inputs, case.scene.n
-        d = int(np.prod(inputs.shape))
-        free = np.flatnonzero(~fixed(inputs).reshape(-1))
-        J = np.empty((n, case.flat.shape[1], len(free)))
-        size = max(1, COPIES // (2 * n * d))
-        for start in range(0, len(free), size):
-            some = free[start : start + size]
-            by = np.zeros((2, len(some), d))
-            by[:, np.arange(len(some)), some] = [[step], [-step]]
-            index = np.repeat(np.arange(n), 2 * len(some))
-            x = moved(inputs, index, by.reshape(-1, *inputs.shape))
-            along = gone(inputs, index, x).reshape(n, 2, len(some), d)
-            there, back = along[..., np.arange(len(some)), some].transpose(1, 0, 2)
-            refuse_still((there == back).any(axis=1), f"step={step!r}")
-            a = explained(case, x, index, explain).reshape(n, 2, len(some), -1)
-            rise = (a[:, 0] - a[:, 1]).transpose(0, 2, 1)
-            J[:, :, start : start + size] = np.nan_to_num(rise / (there - back)[:, None])
-        return J
+        out = np.empty((2, inputs.n))
+        for rows in together(inputs, 2 * len(free)):
+            J = jacobian(case, rows, free, step, explain)
+            out[0, rows] = np.linalg.norm(J, ord=2, axis=(1, 2))
+            out[1, rows] = np.sqrt((np.abs(J).sum(axis=2) ** 2).sum(axis=1))
+        return out
 
-    return case.once(("jacobian", step), make, of=explain)
+    return case.once(("differences", step), make, of=explain)
+
+
+def jacobian(
+    case: Case, rows: Indices, free: Indices, step: float, explain: Explain | None
+) -> Floats:
+    """``∂a/∂x`` of some rows in the elements `free`, (R, players, free)."""
+    inputs, n = case.scene.seen.inputs, len(rows)
+    d = int(np.prod(inputs.shape))
+    J = np.empty((n, case.flat.shape[1], len(free)))
+    size = max(1, COPIES // (2 * n * d))  # of a single row's, which may be more than fit memory
+    for start in range(0, len(free), size):
+        some = free[start : start + size]
+        by = np.zeros((2, len(some), d))
+        by[:, np.arange(len(some)), some] = [[step], [-step]]
+        index = np.repeat(rows, 2 * len(some))
+        x = moved(inputs, index, by.reshape(-1, *inputs.shape))
+        along = gone(inputs, index, x).reshape(n, 2, len(some), d)
+        there, back = along[..., np.arange(len(some)), some].transpose(1, 0, 2)
+        refuse_still(rows[(there == back).any(axis=1)], f"step={step!r}")
+        a = explained(case, x, index, explain).reshape(n, 2, len(some), -1)
+        rise = (a[:, 0] - a[:, 1]).transpose(0, 2, 1)
+        J[:, :, start : start + size] = np.nan_to_num(rise / (there - back)[:, None])
+    return J
 
 
 @metric

@@ -280,3 +280,37 @@ def test_a_metric_of_subsets_holds_no_table_of_rows_and_subsets(name, options, m
     alone = metric(model, x[-5:], x[-5:], **given)
     np.testing.assert_allclose(score.values[-5:], alone.values, rtol=1e-12)
     assert peak < 3.2e6, f"{peak / 1e6:.0f} MB"
+
+
+MANY = np.random.default_rng(0).normal(size=(4000, 16))
+
+
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [("max_sensitivity", {"samples": 16}), ("local_lipschitz", {"samples": 16}),
+     ("relative_input_stability", {"samples": 16}), ("relative_output_stability", {"samples": 16}),
+     ("relative_representation_stability", {"samples": 16, "layer": "0"}),
+     ("shift_consistency", {"among": MANY[:10] + 1}), ("worst_case_bound", {}),
+     ("parameter_randomization", {"smooth": 16, "steps": 0})],
+)  # fmt: skip
+def test_copies_of_some_rows_at_a_time_are_explained(name, options, monkeypatch):
+    """4,000 rows and 16 copies or more of each, whose numbers take 8 MB; those of a layer 16."""
+    torch = pytest.importorskip("torch")
+    torch.manual_seed(0)
+    layers = torch.nn.Linear(16, 32), torch.nn.Tanh(), torch.nn.Linear(32, 2)
+    net = torch.nn.Sequential(*layers).double()
+    weighted = lambda model, rows, target: rows * np.arange(16.0)  # noqa: E731
+
+    def scored(rows):
+        a = weighted(net, rows, 0)
+        return getattr(xai.metrics, name)(net, rows, a, explain=weighted, **options).values
+
+    scored(MANY[:5])  # imports, compiles
+    whole = scored(MANY)
+    monkeypatch.setattr("xai.metrics.perturb.COPIES", 2**16)
+    tracemalloc.start()
+    parts = scored(MANY)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    np.testing.assert_array_equal(parts, whole)
+    assert peak < 8e6, f"{peak / 1e6:.0f} MB"
