@@ -8,7 +8,8 @@ Explanation's own recipe.
 from __future__ import annotations
 
 import threading
-from typing import Any, Literal
+from collections.abc import Callable
+from typing import Any, Literal, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -52,6 +53,8 @@ RADIUS, SAMPLES = 0.02, 10
 """captum's defaults."""
 STEP = 1e-3
 """Of differences, where torch cannot differentiate."""
+Attributed: TypeAlias = Callable[[Indices, Indices], Floats]
+"""(rows (m,), their neighbours (m,)) -> attributions (m, d) of the neighbours, for the rows."""
 MOST_PLAYERS = 1024
 """For which ``‖|J| 1‖`` is taken by automatic differentiation, a pass for each."""
 
@@ -137,34 +140,48 @@ def _over_neighbours(
     case: Case, among: Any, radius: Any, explain: Explain | None, summed: Any
 ) -> Floats:
     """Distances of attributions to those of the neighbours, each explained once for a class."""
-    scene, n = case.scene, case.scene.n
+    scene, inputs = case.scene, case.scene.seen.inputs
     checks.positive("radius", radius)
-    codes = fixed(scene.seen.inputs)
+    codes = fixed(inputs).reshape(-1)
     rows, x = others(case, among)
-    near, z = np.empty((n, rows.n), bool), numbers(rows)
-    step = max(1, COPIES // z.size)
-    for start in range(0, n, step):
-        gap = x[start : start + step, None] - z
-        gap = np.where(codes.reshape(-1), gap != 0, gap)
-        near[start : start + step] = np.sqrt((gap**2).sum(axis=2)) <= radius
-    own = scene.seen.outputs
-    other = outputs(rows.decode(rows.block), scene, of="among")
-    if scene.seen.model.classifies:
-        near &= own.argmax(axis=1)[:, None] == other.argmax(axis=1)
-    row, place = np.nonzero(near)
-    out = np.full(n, np.nan)
-    if len(row) == 0:
+    near, z = np.empty((scene.n, rows.n), bool), numbers(rows)
+    own, classifies = scene.seen.outputs.argmax(axis=1), scene.seen.model.classifies
+    other = outputs(rows.decode(rows.block), scene, of="among").argmax(axis=1)
+    for some in together(inputs, rows.n):
+        gap = x[some, None] - z
+        gap = np.where(codes, gap != 0, gap)
+        near[some] = np.sqrt((gap**2).sum(axis=2)) <= radius
+        if classifies:
+            near[some] &= own[some, None] == other
+    out = np.full(scene.n, np.nan)
+    if not near.any():
         return out
-    first = which = np.arange(len(row))
+
+    def attributed(row: Indices, place: Indices) -> Floats:
+        return explained(case, moved(rows, place, np.zeros((1, *rows.shape))), row, explain)
+
+    each: Attributed = attributed
     if explain is not None or not takes_rows(case):  # else explained for each row anew
-        pairs = np.stack([place, scene.seen.resolved.index[row, 0]])
-        _, first, which = np.unique(pairs, axis=1, return_index=True, return_inverse=True)
-    z = moved(rows, place[first], np.zeros((1, *rows.shape)))
-    a = explained(case, z, row[first], explain)[which.reshape(-1)]
-    distance = lengths(a - case.flat[row])
-    for i, own in zip(*np.unique(row, return_index=True), strict=True):
-        out[i] = summed(distance[own : own + near[i].sum()])
+        each = _once_for_a_class(near, scene.seen.resolved.index[:, 0], attributed)
+    for some in together(inputs, rows.n):
+        row, place = np.nonzero(near[some])
+        if len(row):
+            far = lengths(each(some[row], place) - case.flat[some[row]])
+            for i, first in zip(*np.unique(row, return_index=True), strict=True):
+                out[some[i]] = summed(far[first : first + near[some[i]].sum()])
     return out
+
+
+def _once_for_a_class(near: NDArray[np.bool_], target: Indices, given: Attributed) -> Attributed:
+    """The same, a neighbour of several rows of one target explained for the first of these."""
+    targets, own = np.unique(target, return_inverse=True)
+    first = np.full((near.shape[1], len(targets)), -1)
+    for part in reversed(streams.parts(*near.shape)):  # backwards: what is written last stays
+        row, place = (at[::-1] for at in np.nonzero(near[part]))
+        first[place, own[part][row]] = row + part.start
+    met = first >= 0
+    a, which = given(first[met], np.nonzero(met)[0]), np.cumsum(met).reshape(met.shape) - 1
+    return lambda row, place: a[which[place, own[row]]]
 
 
 @metric

@@ -290,6 +290,7 @@ MANY = np.random.default_rng(0).normal(size=(4000, 16))
     [("max_sensitivity", {"samples": 16}), ("local_lipschitz", {"samples": 16}),
      ("relative_input_stability", {"samples": 16}), ("relative_output_stability", {"samples": 16}),
      ("relative_representation_stability", {"samples": 16, "layer": "0"}),
+     ("avg_sensitivity", {"among": MANY[:60] + 1, "radius": 100.0}),
      ("shift_consistency", {"among": MANY[:10] + 1}), ("worst_case_bound", {}),
      ("parameter_randomization", {"smooth": 16, "steps": 0})],
 )  # fmt: skip

@@ -242,9 +242,11 @@ def test_neighbours_in_the_data(rows):
     assert none.undefined == 4 and "undefined (NaN) for 4" in repr(none)
 
 
+@pytest.mark.parametrize("together", [1, 2, 100])
 @pytest.mark.parametrize("per_row", [False, True])
-def test_a_neighbour_of_many_rows_is_explained_once(rows, per_row):
+def test_a_neighbour_of_many_rows_is_explained_once(rows, per_row, together, monkeypatch):
     """Where its explanation is the same for all of them: a baseline of each row's own is not."""
+    monkeypatch.setattr("xai.metrics.perturb.COPIES", together * 2 * rows.size)
     bent = lambda x: (np.asarray(x) ** 2) @ W  # noqa: E731
     among, n = np.concatenate([rows, rows + 1]), len(rows)
     removal = xai.removal.Baseline(rows / 2 if per_row else 0)
