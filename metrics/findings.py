@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -198,10 +198,12 @@ def _like(x: Block, array: NDArray[Any]) -> Block:
 
 
 def changes(
-    scene: Scene, features: Sequence[int | str] | None, samples: int
-) -> tuple[Floats, int | None]:
-    """Changes of the output (n, d, samples); and how many were drawn, None where these are all."""
-    players = chosen(scene, features)
+    scene: Scene, players: Indices, samples: int, counts: Callable[[Floats], NDArray[np.bool_]]
+) -> tuple[Floats, int, bool]:
+    """How many changes of the output count, and their mean, (2, n, d); of how many, and if of all.
+
+    NaN where a row has no such player.
+    """
     games = scene.games
     m = max(game.n_draws for _, game in games)
     endless = any(game.endless for _, game in games)
@@ -209,7 +211,7 @@ def changes(
     draws = np.arange(m if every else samples)
     if not endless and not every:  # at random, so that hits are binomial
         draws = streams.integers(scene.setting.seed, streams.DRAW, draws, 1, m)[:, 0]
-    out = np.full((scene.n, len(players), len(draws)), np.nan)
+    out = np.full((2, scene.n, len(players)), np.nan)
     for rows, game in games:
         mine, own = np.flatnonzero(players < game.n_players), scene.predictions[rows]
         for some, part, values in one_gone(game, players[mine], draws):
@@ -217,8 +219,9 @@ def changes(
             size = np.maximum(np.abs(values), np.abs(own[some, None, None]))
             # the same row gives other last digits in a batch of another size
             change[np.abs(change) <= game.rounding * size] = 0
-            out[np.ix_(rows[some], mine[part])] = change
-    return out, None if every else len(draws)
+            at: tuple[Any, ...] = (slice(None), *np.ix_(rows[some], mine[part]))
+            out[at] = counts(change).sum(axis=2), change.mean(axis=2)
+    return out, len(draws), every
 
 
 def chosen(scene: Scene, features: Sequence[int | str] | None) -> Indices:
@@ -233,18 +236,22 @@ def chosen(scene: Scene, features: Sequence[int | str] | None) -> Indices:
 def found(
     task: str,
     scene: Scene,
-    change: Floats,
-    drawn: int | None,
-    confidence: float,
     features: Sequence[int | str] | None,
+    samples: int,
+    confidence: float,
     tau: float = 0.0,
     rare: float = 0.0,
 ) -> Finding:
-    """The answers to a task, from changes (n, d, samples) of which `drawn` are a sample."""
-    S, there = change.shape[2], ~np.isnan(change[:, :, 0])
-    hits = (change > 0 if task == "recourse" else np.abs(change) > tau).sum(axis=2)
-    rate = np.where(there, hits / S, np.nan)
-    low, high = (rate, rate) if drawn is None else clopper_pearson(hits, S, confidence)
+    """The answers to a task."""
+    players = chosen(scene, features)
+
+    def counts(change: Floats) -> NDArray[np.bool_]:
+        return np.asarray(change > 0 if task == "recourse" else np.abs(change) > tau)
+
+    (hits, change), S, every = changes(scene, players, samples, counts)
+    there, rate = ~np.isnan(hits), hits / S
+    hits = np.where(there, hits, 0)
+    low, high = (rate, rate) if every else clopper_pearson(hits, S, confidence)
     low, high = np.where(there, low, np.nan), np.where(there, high, np.nan)
     if task == "recourse":
         holds, sure = rate > 0.5, (low > 0.5) | (high <= 0.5)
@@ -252,6 +259,6 @@ def found(
         holds, sure = hits > 0, (hits > 0) | (high <= rare)
     names = scene.setting.partition.names
     return Finding(
-        task, holds & there, sure & there, rate, low, high, change.mean(axis=2), S,
-        [names[i] for i in chosen(scene, features)], -(-scene.spent // scene.n),
+        task, holds & there, sure & there, rate, low, high, change, S,
+        [names[i] for i in players], -(-scene.spent // scene.n),
     )  # fmt: skip

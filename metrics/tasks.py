@@ -26,7 +26,6 @@ from xai.metrics.case import Case, Scene
 from xai.metrics.findings import (
     Finding,
     Moved,
-    changes,
     check,
     chosen,
     directions,
@@ -101,8 +100,7 @@ def recourse(
     )  # fmt: skip
     with scene, scene.bar.of("recourse"):
         refuse_lost(scene, moved, chosen(scene, features))
-        change, drawn = changes(scene, features, samples)
-        finding = found("recourse", scene, change, drawn, confidence, features)
+        finding = found("recourse", scene, features, samples, confidence)
         signs = directions(scene, moved.by_element(scene.setting.inputs))
         return replace(finding, signs=signs[:, chosen(scene, features)])
 
@@ -171,8 +169,7 @@ def depends_on(
         n_jobs=n_jobs, seed=seed, progress=progress,
     )  # fmt: skip
     with scene, scene.bar.of("depends_on"):
-        change, drawn = changes(scene, features, samples)
-        return found("depends_on", scene, change, drawn, confidence, features, tau, rare)
+        return found("depends_on", scene, features, samples, confidence, tau, rare)
 
 
 @dataclass(frozen=True)

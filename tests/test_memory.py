@@ -315,3 +315,24 @@ def test_copies_of_some_rows_at_a_time_are_explained(name, options, monkeypatch)
     tracemalloc.stop()
     np.testing.assert_array_equal(parts, whole)
     assert peak < 8e6, f"{peak / 1e6:.0f} MB"
+
+
+@pytest.mark.parametrize("task", ["recourse", "depends_on"])
+def test_findings_hold_no_table_of_rows_features_and_samples(task, monkeypatch):
+    """2,000 rows, 10 features and 50 samples: a number for each takes 8 MB."""
+    monkeypatch.setattr("xai.game.BLOCK", 2**11)
+    x = np.random.default_rng(0).normal(size=(2000, 10))
+    model = lambda rows: rows[:, 0] * rows[:, 1]  # noqa: E731
+    options = {"step": 0.5} if task == "recourse" else {"data": x[:50]}
+
+    def found(rows):
+        return getattr(xai.metrics.tasks, task)(model, rows, samples=50, **options)
+
+    alone = found(x[-5:])  # imports, compiles
+    tracemalloc.start()
+    finding = found(x)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    np.testing.assert_array_equal(finding.rate[-5:], alone.rate)
+    np.testing.assert_allclose(finding.change[-5:], alone.change, rtol=1e-12)
+    assert peak < 8e6, f"{peak / 1e6:.0f} MB"
