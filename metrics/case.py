@@ -343,7 +343,9 @@ def _of_others(x: Any, like: Scene) -> NDArray[np.floating]:
 def _of_copies(x: Any, like: Scene) -> NDArray[np.floating]:
     """Of rows that are encoded as the scene's are: the open model runs them."""
     seen = like.seen
-    inputs = replace(seen.inputs, block=seen.inputs.encode(x, "x"))
+    inputs = seen.inputs
+    if x is not like.x:
+        inputs = replace(inputs, block=inputs.encode(x, "x"))
     size = like.batch_size or batch_rows(seen.model, inputs, seen.outputs.shape[1])
     starts = range(0, inputs.n, size)
     like.bar.expect_more(inputs.n)
