@@ -214,11 +214,11 @@ def changes(case: Case, first: str, sizes: Cuts) -> Floats:
     parts = []
     for place, (own, game, a) in enumerate(case.games()):
         rank = case.once(("ranks", place), partial(ranks, a))
-        kept = (rank[:, None, :] < sizes(game.n_players)[:, None]) ^ (first == "removed")
-        m, count = game.n_draws, kept.shape[1]
+        steps, m = sizes(game.n_players), game.n_draws
+        count = len(steps)
         out = np.empty((game.n_rows, count))
         for rows, part in game.pieces(count, m):
-            some = kept[rows, part]
+            some = (rank[rows, None] < steps[part, None]) ^ (first == "removed")
             each = np.repeat(some.reshape(-1, game.n_players), m, axis=0)
             draws = np.resize(np.arange(m), len(each))
             values = game.sample(np.repeat(rows, some.shape[1] * m), each, draws)[:, 0]

@@ -336,3 +336,17 @@ def test_findings_hold_no_table_of_rows_features_and_samples(task, monkeypatch):
     np.testing.assert_array_equal(finding.rate[-5:], alone.rate)
     np.testing.assert_allclose(finding.change[-5:], alone.change, rtol=1e-12)
     assert peak < 8e6, f"{peak / 1e6:.0f} MB"
+
+
+def test_changes_at_several_sizes_hold_no_coalition_of_each_row_and_size(monkeypatch):
+    """2,000 rows, 40 sizes, 50 players: a byte for each takes 4 MB."""
+    monkeypatch.setattr("xai.game.BLOCK", 2**11)
+    x, sizes = np.random.default_rng(0).normal(size=(2000, 50)), list(range(1, 41))
+    first = lambda rows: rows[:, 0]  # noqa: E731
+    alone = xai.metrics.pgi(first, x[-5:], x[-5:], data=x[:2], k=sizes)  # imports, compiles
+    tracemalloc.start()
+    score = xai.metrics.pgi(first, x, x, data=x[:2], k=sizes)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    np.testing.assert_allclose(score.values[-5:], alone.values, rtol=1e-12)
+    assert peak < 5e6, f"{peak / 1e6:.0f} MB"
