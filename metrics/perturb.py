@@ -370,9 +370,11 @@ def lengths(a: Floats) -> Floats:
     return np.asarray(out)
 
 
-def relative(own: Floats, other: Floats) -> Floats:
-    """Distances of numbers from a row's own (m, K), of whose length, (m,)."""
-    return ratio(np.sqrt(((other - own) ** 2).sum(axis=1)), lengths(own))
+def relative(own: Floats, index: Indices, other: Floats) -> Floats:
+    """Distances of numbers (m, K) from the rows `index` of others, of whose length, (m,)."""
+    gap = other - own.take(index, axis=0)
+    gap *= gap
+    return ratio(np.sqrt(gap.sum(axis=1)), lengths(own)[index])
 
 
 def answers(scene: Scene, radius: Any, samples: int) -> list[NDArray[Any]]:
@@ -391,7 +393,7 @@ def answers(scene: Scene, radius: Any, samples: int) -> list[NDArray[Any]]:
 def answer(scene: Scene, index: Indices, given: Floats) -> tuple[Floats, NDArray[np.bool_]]:
     """The same of the outputs (m, K) on some copies, (m,) each."""
     own = scene.seen.outputs
-    return relative(own[index], given), given.argmax(axis=1) == own.argmax(axis=1)[index]
+    return relative(own, index, given), given.argmax(axis=1) == own.argmax(axis=1)[index]
 
 
 def same_class(scene: Scene, radius: Any, samples: int) -> NDArray[np.bool_]:

@@ -299,7 +299,7 @@ def relative_representation_stability(
         own, _ = representation(case, layer, inputs.decode(inputs.block[rows]), rows)
         with fractions_told(inputs, x):
             other, given = representation(case, layer, x, index)
-        return relative(np.repeat(own, samples, axis=0), other), *answer(scene, index, given)
+        return relative(own, index - rows[0], other), *answer(scene, index, given)
 
     change, *given = of_copies(inputs, u, look, scene.seen.model.width)
     scene.once(key, lambda: given)  # which `same_class` asks for
