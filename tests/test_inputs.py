@@ -1047,6 +1047,41 @@ def test_codes_of_an_embedding_have_no_gradients(torch):
     assert np.isfinite(amounts.values).all()
 
 
+@pytest.fixture
+def reader(torch):
+    """A transformer of token ids, padded with 0, that does not look at the padding."""
+    nn = torch.nn
+
+    class Reader(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.words = nn.Embedding(9, 4, padding_idx=0)
+            layer = nn.TransformerEncoderLayer(4, 2, 8, batch_first=True)
+            self.encoder, self.head = nn.TransformerEncoder(layer, 1), nn.Linear(4, 2)
+
+        def forward(self, ids):
+            read = (ids != 0)[..., None].float()
+            made = self.encoder(self.words(ids), src_key_padding_mask=ids == 0)
+            return self.head((made * read).sum(1) / read.sum(1).clamp(min=1))
+
+    torch.manual_seed(0)
+    return Reader()
+
+
+@pytest.mark.filterwarnings("ignore:The PyTorch API of nested tensors")
+def test_a_transformer_of_padded_tokens_may_run_on_nested_tensors(torch, reader):
+    """As torch's own does in eval mode, where there are no gradients."""
+    ids = torch.tensor([[1, 2, 3, 0, 0], [4, 5, 6, 7, 8]])
+    whole = xai.explain(reader, ids, "exact_shapley", data=ids)
+    np.testing.assert_allclose(
+        whole.values.sum(axis=1), whole.predictions - whole.base_values, atol=1e-6
+    )
+    filled = xai.removal.Baseline(1)  # all padding has nothing to read
+    alone = xai.explain(reader, ids[:1, :3], "occlusion", removal=filled)
+    padded = xai.explain(reader, ids[:1], "occlusion", removal=filled)
+    np.testing.assert_allclose(padded.predictions, alone.predictions, atol=1e-6)
+
+
 @pytest.mark.parametrize("kind", ["complex", "sparse"])
 def test_tensors_that_hold_no_dense_real_numbers_are_refused(torch, kind):
     x = torch.ones(2, 3)

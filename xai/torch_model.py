@@ -211,7 +211,9 @@ def run_watched(module: Module, run: Callable[[], T]) -> tuple[T, int, dict[str,
     def note(name: str, out: torch.Tensor) -> None:
         nonlocal widest
         calls[name] += 1
-        if out.ndim:
+        if out.is_nested:  # rows of their own lengths, as a padded batch of tokens in eval mode
+            widest = max(widest, *(row.numel() for row in out.unbind()))
+        elif out.ndim:
             widest = max(widest, out[:1].numel())
 
     scripted = any(isinstance(part, torch.jit.ScriptModule) for part in module.modules())
