@@ -1082,6 +1082,14 @@ def test_a_transformer_of_padded_tokens_may_run_on_nested_tensors(torch, reader)
     np.testing.assert_allclose(padded.predictions, alone.predictions, atol=1e-6)
 
 
+def test_units_behind_which_a_padding_mask_waits(torch, reader):
+    """Attention asserts that its mask has as many rows as its input: it does not broadcast."""
+    ids = torch.tensor([[1, 2, 3, 0, 0], [4, 5, 6, 7, 8]])
+    e = xai.explain(reader, ids, "integrated_gradients", players=xai.players.Units("words"))
+    assert e.values.shape == (2, 5, 4)
+    np.testing.assert_allclose(e.values.sum(axis=(1, 2)), e.predictions - e.base_values, atol=1e-3)
+
+
 @pytest.mark.parametrize("kind", ["complex", "sparse"])
 def test_tensors_that_hold_no_dense_real_numbers_are_refused(torch, kind):
     x = torch.ones(2, 3)

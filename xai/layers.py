@@ -403,7 +403,7 @@ def _meets(
         calls = [part[at : at + size] for at in range(0, len(part), size)]
         try:
             out = np.concatenate([rest(acts[rows], rows) for rows in calls])
-        except (RuntimeError, ValueError):  # shapes that a network cannot broadcast
+        except (AssertionError, RuntimeError, ValueError):  # shapes that it cannot broadcast
             if not broadcasts:
                 raise
             return False, spent
