@@ -1287,6 +1287,30 @@ def test_propagation_through_modules_that_are_used_again(method, inplace):
         np.testing.assert_allclose(again.info["completeness_gap"], 0, atol=1e-9)
 
 
+@pytest.mark.parametrize("method", ["deeplift", "lrp"])
+def test_propagation_through_modules_that_have_several_names(method):
+    """As layers that are attributes, and parts of a Sequential, too; run at one place or both."""
+
+    class Named(nn.Module):
+        def __init__(self, both):
+            super().__init__()
+            torch.manual_seed(4)
+            self.both, self.one, self.relu = both, nn.Linear(4, 4), nn.ReLU()
+            self.body = nn.Sequential(self.one, self.relu)
+            self.net = nn.Sequential(self.body, nn.Linear(4, 2))
+
+        def forward(self, x):
+            return self.net(self.relu(self.one(x)) if self.both else x)
+
+    x = torch.rand(3, 4, dtype=torch.float64, generator=torch.Generator().manual_seed(0)) - 0.5
+    for both in (False, True):
+        named = Named(both).double()
+        layers = [named.one, named.relu] * (1 + both) + [named.net[1]]
+        plain = nn.Sequential(*map(copy.deepcopy, layers))
+        ours, told = (xai.explain(m, x, method, target="all") for m in (named, plain))
+        np.testing.assert_allclose(ours.values, told.values, rtol=1e-9, atol=1e-15)
+
+
 @pytest.mark.parametrize("how", ["add", "cat"])
 def test_with_all_channels_removed_each_row_still_has_its_own_image(how):
     """What skips a layer differs from row to row, so no row's empty value is another's."""

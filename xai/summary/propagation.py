@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeAlias, cast
 
@@ -146,26 +147,47 @@ def _give_rules(network: Module) -> None:
             setattr(part, "rule", EpsilonRule())  # noqa: B010 — torch types any attribute
 
 
-def _take_turns(network: Module, layer: Module, count: int) -> None:
-    """Replace a layer that runs several times in a pass by as many copies, one for each."""
+def _set_apart(network: Module, reused: Mapping[str, int]) -> None:
+    """Give each place in a network a layer of its own: captum hooks a layer once for each.
+
+    One that runs several times in a pass is replaced by as many copies, one for each.
+    """
     import torch
 
     class Turns(torch.nn.Module):
-        def __init__(self) -> None:
+        def __init__(self, layer: Module, count: int) -> None:
             super().__init__()
             self.parts = torch.nn.ModuleList(copy.deepcopy(layer) for _ in range(count))
             self.turn = 0
 
         def forward(self, *given: Any, **named: Any) -> Any:
-            part = self.parts[self.turn % count]
+            part = self.parts[self.turn % len(self.parts)]
             self.turn += 1
             return part(*given, **named)
 
-    turns = Turns()
-    for holder in list(network.modules()):
-        for name, part in list(holder._modules.items()):  # each name of it
-            if part is layer:
-                setattr(holder, name, turns)
+    turning = {network.get_submodule(name): count for name, count in reused.items()}
+    seen: set[Module] = set()
+
+    def visit(holder: Module) -> None:
+        for name, part in list(holder._modules.items()):
+            if part is None:
+                continue
+            if part in turning:
+                own: Module = Turns(part, turning[part])
+            else:
+                own = copy.deepcopy(part) if part in seen else part
+                seen.add(own)
+                visit(own)
+            holder._modules[name] = own
+
+    visit(network)
+    turns = [part for part in network.modules() if isinstance(part, Turns)]
+
+    def rewind(*_: Any) -> None:  # a place may not see all the runs of a layer of several
+        for part in turns:
+            part.turn = 0
+
+    network.register_forward_pre_hook(rewind)
 
 
 def _name_curves(network: Module) -> None:
@@ -229,8 +251,7 @@ def _network(game: ModelGame, at: Indices) -> Module:
         if getattr(part, "inplace", False) is True:
             setattr(part, "inplace", False)  # noqa: B010 — torch types any attribute as a tensor
 
-    for name, count in game.model.reused.items():
-        _take_turns(own.module, own.module.get_submodule(name), count)
+    _set_apart(own.module, game.model.reused)
 
     class Rows(torch.nn.Module):
         def __init__(self) -> None:
