@@ -1287,6 +1287,16 @@ def test_propagation_through_modules_that_are_used_again(method, inplace):
         np.testing.assert_allclose(again.info["completeness_gap"], 0, atol=1e-9)
 
 
+@pytest.mark.parametrize("method", ["gradient", "integrated_gradients", "deeplift", "lrp"])
+def test_an_output_that_is_detached_has_no_gradients(method):
+    class Detached(nn.Sequential):
+        def forward(self, x):
+            return super().forward(x).detach()
+
+    with pytest.raises(ValueError, match="is it detached, or computed under no_grad"):
+        xai.explain(Detached(nn.Linear(3, 2)), torch.ones(2, 3), method)
+
+
 @pytest.mark.parametrize("method", ["deeplift", "lrp"])
 def test_propagation_through_modules_that_have_several_names(method):
     """As layers that are attributes, and parts of a Sequential, too; run at one place or both."""

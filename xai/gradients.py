@@ -187,11 +187,7 @@ class Gradients:
         import torch
 
         k = values.shape[1]
-        if not values.requires_grad:
-            raise ValueError(
-                "the module's output does not depend on its input by torch operations (is it "
-                "detached, or computed under no_grad?): choose a method that removes features"
-            )
+        refuse_detached(values)
         with torch.inference_mode(False), torch.enable_grad():
             sums = values.sum(0)
             parts = [
@@ -208,6 +204,15 @@ class Gradients:
         own = torch.as_tensor(at, device=gradient.device)
         parts = [self.owners.sums(g * lost, own, game.n_players) for g in gradient.unbind(-1)]
         return torch.stack(parts, dim=-1)
+
+
+def refuse_detached(values: Tensor) -> None:
+    """Refuse values that have no gradients in the module's input."""
+    if not values.requires_grad:
+        raise ValueError(
+            "the module's output does not depend on its input by torch operations (is it "
+            "detached, or computed under no_grad?): choose a method that removes features"
+        )
 
 
 def _leaf(block: Tensor) -> Tensor:

@@ -11,6 +11,7 @@ import numpy as np
 
 from xai.archive import require
 from xai.game import Game, Indices, ModelGame
+from xai.gradients import refuse_detached
 from xai.replay import copied
 from xai.suggest import unknown
 from xai.summary.base import Attribution, Budget, Plan, Summary, finish, needs
@@ -262,6 +263,8 @@ def _network(game: ModelGame, at: Indices) -> Module:
             rows = np.tile(at, len(x) // len(at))  # DeepLIFT runs x and its baselines together
             # a copy: a module that works in place on its input may not write on a leaf
             values: Tensor = game.values.output(rows, model.tensor(x.clone(), rows))
+            if torch.is_grad_enabled():
+                refuse_detached(values)
             return values
 
     return Rows().eval()
