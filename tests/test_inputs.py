@@ -1047,6 +1047,20 @@ def test_codes_of_an_embedding_have_no_gradients(torch):
     assert np.isfinite(amounts.values).all()
 
 
+@pytest.mark.parametrize(
+    ("method", "removal"),
+    [("sobol", "marginal"), ("occlusion", "noise"), ("shapley", xai.removal.Baseline("mean"))],
+)
+def test_an_embedding_that_gets_floats_says_what_to_do(torch, method, removal):
+    """Where a method keeps parts of codes, a removal makes fractions of them, or x holds floats."""
+    module = torch.nn.Sequential(torch.nn.EmbeddingBag(9, 4), torch.nn.Linear(4, 2))
+    codes = torch.tensor([[0, 1, 2], [5, 4, 7]])
+    for x in (codes, codes.float()):
+        with pytest.raises(RuntimeError, match=r"(?i)long|int") as caught:
+            xai.explain(module, x, method, data=codes, removal=removal)
+        assert "pass x as integers" in caught.value.__notes__[0]
+
+
 @pytest.fixture
 def reader(torch):
     """A transformer of token ids, padded with 0, that does not look at the padding."""

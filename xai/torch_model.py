@@ -74,10 +74,11 @@ class TorchModel:
         import torch
 
         batch = self.laid_out(batch)
-        if self.precision is None:
-            return self.chosen(self.module(batch))
-        with torch.autocast(batch.device.type, getattr(torch, self.precision)):
-            return self.chosen(self.module(batch))
+        with _codes_told(batch):
+            if self.precision is None:
+                return self.chosen(self.module(batch))
+            with torch.autocast(batch.device.type, getattr(torch, self.precision)):
+                return self.chosen(self.module(batch))
 
     def quiet(self, batch: Any) -> Any:
         """The same without gradients."""
@@ -143,6 +144,22 @@ class TorchModel:
             one_thread_of_blas() if several else nullcontext(),
         ):
             yield
+
+
+@contextmanager
+def _codes_told(batch: Any) -> Iterator[None]:
+    """Tell with torch's error of an embedding that got floats where they may come from."""
+    try:
+        yield
+    except RuntimeError as error:
+        if "'indices'" in str(error) and batch.is_floating_point():
+            error.add_note(
+                "an embedding reads integers, and the module got floats: pass x as integers, and "
+                "choose a removal and a method that keep codes whole, such as 'shapley' with data= "
+                "or removal=xai.removal.Baseline(0); or explain what the embedding makes of them, "
+                "with players=xai.players.Units('name of that layer')"
+            )
+        raise
 
 
 @cache
