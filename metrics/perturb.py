@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Hashable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, is_dataclass, replace
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -156,8 +156,10 @@ def takes_rows(case: Case) -> bool:
 def _by_name(recipe: dict[str, Any], layer: str) -> dict[str, Any]:
     """The layer of a recipe by its name, which copies of the module know it by, too."""
     named: dict[str, Any] = {"layer": layer} if recipe.get("layer") is not None else {}
-    if layer and getattr(recipe.get("players"), "layer", None) is not None:
-        named["players"] = replace(recipe["players"], layer=layer)
+    players = recipe.get("players")
+    own = is_dataclass(players) and "layer" in (field.name for field in fields(players))
+    if layer and own:  # a bank of concepts knows its layer by name
+        named["players"] = replace(players, layer=layer)
     return named
 
 

@@ -843,3 +843,18 @@ def test_read_only_images_are_as_good_as_any(textured):
     again = fit(net, locked, layer="3", n_concepts=3, crop=8, stride=8)
     np.testing.assert_array_equal(again.basis, bank.basis)
     assert again.importance(locked[:2], target=0, designs=8).values.shape == (3,)
+
+
+@pytest.mark.parametrize("name", ["max_sensitivity", "random_logit", "parameter_randomization"])
+def test_metrics_that_explain_again_keep_the_bank(problem, name):
+    _, images, _, _, net, bank = problem
+    given = {"players": Concepts(bank), "removal": Baseline(0), "method": "shapley"}
+    e = xai.explain(net, images[:3], target=0, **given)
+
+    def explain(model, x, target):
+        return xai.explain(model, x, target=target, **given)
+
+    metric = getattr(xai.metrics, name)
+    own, told = metric(net, images[:3], e), metric(net, images[:3], e, explain=explain)
+    np.testing.assert_allclose(own.values, told.values, rtol=1e-9)
+    assert np.isfinite(own.values).all()
