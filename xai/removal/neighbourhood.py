@@ -63,7 +63,11 @@ class Neighbourhood(Removal):
         if sparse.issparse(x):
             raise TypeError("LIME's neighbourhood of a table needs dense x: pass x.toarray()")
         if len(context.inputs.shape) != 1:
-            raise ValueError("LIME's neighbourhood is for tables; for images use a Baseline")
+            raise ValueError(
+                "LIME's neighbourhood is for tables, not for rows of shape "
+                f"{context.inputs.shape}: pass a removal, such as xai.removal.Marginal(data) or "
+                "xai.removal.Baseline(0)"
+            )
         block = context.background(self.data, "LIME's neighbourhood")
         categorical = context.inputs.categorical
         return (self._quartiles if self.discretise else self._normal)(context, block, categorical)

@@ -90,7 +90,10 @@ class Noise(Removal):
             return distances.swapaxes(1, 2), np.zeros(x.shape[1])
 
         if self.displacements and x.ndim != 2:
-            raise ValueError("Noise(displacements=True): slopes are fitted to tables, not images")
+            raise ValueError(
+                "Noise(displacements=True): slopes are fitted to tables, not to rows of shape "
+                f"{context.inputs.shape}"
+            )
         if self.displacements:
             context.whole("Noise(displacements=True)")
         slopes = regressors if self.displacements else None
