@@ -156,8 +156,8 @@ def takes_rows(case: Case) -> bool:
 def _by_name(recipe: dict[str, Any], layer: str) -> dict[str, Any]:
     """The layer of a recipe by its name, which copies of the module know it by, too."""
     named: dict[str, Any] = {"layer": layer} if recipe.get("layer") is not None else {}
-    players = recipe.get("players")
-    own = is_dataclass(players) and "layer" in (field.name for field in fields(players))
+    players: Any = recipe.get("players")
+    own = is_dataclass(players) and any(field.name == "layer" for field in fields(players))
     if layer and own:  # a bank of concepts knows its layer by name
         named["players"] = replace(players, layer=layer)
     return named

@@ -74,11 +74,14 @@ class TorchModel:
         import torch
 
         batch = self.laid_out(batch)
-        with _codes_told(batch):
+        try:
             if self.precision is None:
                 return self.chosen(self.module(batch))
             with torch.autocast(batch.device.type, getattr(torch, self.precision)):
                 return self.chosen(self.module(batch))
+        except RuntimeError as error:
+            _tell_of_codes(error, batch)
+            raise
 
     def quiet(self, batch: Any) -> Any:
         """The same without gradients."""
@@ -146,20 +149,15 @@ class TorchModel:
             yield
 
 
-@contextmanager
-def _codes_told(batch: Any) -> Iterator[None]:
+def _tell_of_codes(error: RuntimeError, batch: Any) -> None:
     """Tell with torch's error of an embedding that got floats where they may come from."""
-    try:
-        yield
-    except RuntimeError as error:
-        if "'indices'" in str(error) and batch.is_floating_point():
-            error.add_note(
-                "an embedding reads integers, and the module got floats: pass x as integers, and "
-                "choose a removal and a method that keep codes whole, such as 'shapley' with data= "
-                "or removal=xai.removal.Baseline(0); or explain what the embedding makes of them, "
-                "with players=xai.players.Units('name of that layer')"
-            )
-        raise
+    if "'indices'" in str(error) and batch.is_floating_point():
+        error.add_note(
+            "an embedding reads integers, and the module got floats: pass x as integers, and "
+            "choose a removal and a method that keep codes whole, such as 'shapley' with data= or "
+            "removal=xai.removal.Baseline(0); or explain what the embedding makes of them, with "
+            "players=xai.players.Units('name of that layer')"
+        )
 
 
 @cache
