@@ -1104,6 +1104,24 @@ def test_units_behind_which_a_padding_mask_waits(torch, reader):
     np.testing.assert_allclose(e.values.sum(axis=(1, 2)), e.predictions - e.base_values, atol=1e-3)
 
 
+def test_a_background_of_tensors_need_not_be_a_tensor(torch):
+    """But a list of its rows; what holds no rows of numbers is refused in words."""
+    module, rows = torch.nn.Linear(3, 2), torch.rand(4, 3)
+    want = xai.explain(module, rows, "occlusion", data=rows).values
+    for data in (list(rows), tuple(rows), rows.numpy(), rows.tolist()):
+        got = xai.explain(module, rows, "occlusion", data=data).values
+        np.testing.assert_allclose(got, want, atol=1e-7)
+    loader = torch.utils.data.DataLoader(rows, batch_size=4)
+    for data, told in [
+        (loader, "data has dtype object, but x is numeric"),
+        ([["a", "b", "c"]], "data has dtype <U1, but x is numeric"),
+        ([[1.0, 2.0, 3.0], [4.0]], "the rows of data do not have the same shape"),
+        ([rows, rows[:, 0]], "the rows of data do not have the same shape"),
+    ]:
+        with pytest.raises((TypeError, ValueError), match=told):
+            xai.explain(module, rows, "occlusion", data=data)
+
+
 @pytest.mark.parametrize("kind", ["complex", "sparse"])
 def test_tensors_that_hold_no_dense_real_numbers_are_refused(torch, kind):
     x = torch.ones(2, 3)

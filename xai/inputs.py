@@ -356,7 +356,9 @@ def _read_tensor(x: Any) -> Inputs:
         _refuse_names(rows, what)
         # Python's numbers have no dtype of their own: they take x's, as Baseline(0.1) does
         own = block.dtype if block.is_floating_point() and _plain(rows) else None
-        other = torch.as_tensor(for_torch(rows), dtype=own, device=block.device).detach()
+        array = rows if is_tensor(rows) else _numbers(rows, what, block.dtype)
+        given = rows if _plain(rows) else for_torch(array)
+        other = torch.as_tensor(given, dtype=own, device=block.device).detach()
         return _check_shape(other, block, what)
 
     return Inputs(block, lambda b: b, encode, categorical=no_codes(block))
@@ -403,10 +405,7 @@ def _read_array(x: Any, data: Any, own: list[Any]) -> Inputs:
 
     def encode(rows: Any, what: str) -> NDArray[Any]:
         _refuse_names(rows, what)
-        other = dense(rows, what)
-        if other.dtype.kind not in "biuf":
-            raise TypeError(f"{what} has dtype {other.dtype}, but x is numeric ({array.dtype})")
-        return np.asarray(_check_shape(other, array, what))
+        return np.asarray(_check_shape(_numbers(rows, what, array.dtype), array, what))
 
     return Inputs(array, lambda b: b, encode, categorical=no_codes(array))
 
@@ -431,6 +430,14 @@ def dense(rows: Any, what: str) -> NDArray[Any]:
         sizes = sorted({int(np.prod(np.shape(row))) for row in listed})  # of tensors, too
         told = f": they hold {' or '.join(map(str, sizes))} values" if len(sizes) > 1 else ""
         raise ValueError(f"the rows of {what} do not have the same shape{told}") from error
+
+
+def _numbers(rows: Any, what: str, dtype: Any) -> NDArray[Any]:
+    """Rows as an array of numbers, as those of x are."""
+    array = dense(rows, what)
+    if array.dtype.kind not in "biuf":
+        raise TypeError(f"{what} has dtype {array.dtype}, but x is numeric ({dtype})")
+    return array
 
 
 def _refuse_names(rows: Any, what: str) -> None:
