@@ -1321,6 +1321,31 @@ def test_propagation_through_modules_that_have_several_names(method):
         np.testing.assert_allclose(ours.values, told.values, rtol=1e-9, atol=1e-15)
 
 
+def test_a_layer_goes_by_each_of_its_names():
+    class Named(nn.Module):
+        def __init__(self):
+            super().__init__()
+            torch.manual_seed(4)
+            self.conv, self.relu = nn.Conv2d(2, 3, 3), nn.ReLU()
+            self.body, self.head = nn.Sequential(self.conv, self.relu), nn.Linear(3, 2)
+
+        def forward(self, x):
+            return self.head(self.body(x).mean((2, 3)))
+
+    net = Named().double()
+    one, other = (
+        xai.explain(net, IMAGES, "gradcam", players=Channels(name)) for name in ("relu", "body.1")
+    )
+    np.testing.assert_array_equal(one.values, other.values)
+    again = xai.metrics.max_sensitivity(net, IMAGES, other)
+    np.testing.assert_array_equal(
+        again.values, xai.metrics.max_sensitivity(net, IMAGES, one).values
+    )
+    for name in ("body.2", ""):
+        with pytest.raises(ValueError, match="unknown layer"):
+            xai.explain(net, IMAGES, "gradcam", players=Channels(name))
+
+
 @pytest.mark.parametrize("how", ["add", "cat"])
 def test_with_all_channels_removed_each_row_still_has_its_own_image(how):
     """What skips a layer differs from row to row, so no row's empty value is another's."""

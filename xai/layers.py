@@ -183,9 +183,10 @@ def find_layer(module: Module, layer: LayerName) -> tuple[str, Module]:
     """
     names = {name: part for name, part in module.named_modules() if name}
     if isinstance(layer, str):
-        if layer not in names:
-            raise ValueError(unknown("layer", layer, list(names)))
-        return layer, names[layer]
+        with suppress(AttributeError):
+            if layer:  # it may have several names
+                return layer, module.get_submodule(layer)
+        raise ValueError(unknown("layer", layer, list(names)))
     for name, part in names.items():
         if part is layer:
             return name, part
