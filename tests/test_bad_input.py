@@ -199,6 +199,19 @@ def test_three_axes_of_outputs_are_refused(line):
         explain(line, model=lambda x: np.zeros((len(x), 2, 2)))
 
 
+@pytest.mark.parametrize("kind", [np.asarray, "tensor"])
+def test_outputs_of_another_shape_say_what_to_do(kind):
+    """A call of one row is the library's own, as of what is left where all is removed."""
+    if kind == "tensor":
+        kind = pytest.importorskip("torch").tensor
+    x, method = kind([[1.0, 2.0], [3.0, 4.0]]), "occlusion" if kind is np.asarray else "gradient"
+    given = {"removal": "baseline"}
+    with pytest.raises(ValueError, match=r"for 1 rows.*squeeze the batch, too"):
+        xai.explain(lambda rows: rows[:, :1].squeeze(), x[:1], method, **given)
+    with pytest.raises(ValueError, match=r"\(2, 2, 1\) for 2 rows.*: wrap it"):
+        xai.explain(lambda rows: rows[..., None], x, method, **given)
+
+
 def test_an_unfitted_estimator(line):
     from sklearn.linear_model import LinearRegression, LogisticRegression
     from sklearn.pipeline import make_pipeline

@@ -87,10 +87,7 @@ class Model:
         """What the model gave for n rows, as numbers (n, k) that no later call writes on."""
         out = _as_array(given)
         if out.ndim not in (1, 2) or out.shape[0] != n:
-            raise ValueError(
-                f"the model returned an array of shape {out.shape} for {n} rows; "
-                f"expected ({n},) or ({n}, k)"
-            )
+            raise ValueError(_wrong_shape("an array", out.shape, n))
         out = out[:, None] if out.ndim == 1 else out
         if out.shape[1] == 0:
             raise ValueError("the model returned no outputs")
@@ -123,10 +120,7 @@ class Model:
                 "outputs is explained with xai.TorchModel(module, output=0) or output='a name'"
             )
         if out.ndim not in (1, 2) or len(out) != len(block):
-            raise ValueError(
-                f"the model returned a tensor of shape {tuple(out.shape)} for {len(block)} rows; "
-                f"expected ({len(block)},) or ({len(block)}, k)"
-            )
+            raise ValueError(_wrong_shape("a tensor", tuple(out.shape), len(block)))
         out = out.float() if out.dtype.itemsize < 4 else out
         return out[:, None] if out.ndim == 1 else out
 
@@ -143,6 +137,16 @@ class Model:
         if self.torch_model is not None:
             return self.torch_model.session()
         return one_thread_of_blas() if _boosts_on_threads(self.estimator) else nullcontext()
+
+
+def _wrong_shape(kind: str, shape: tuple[int, ...], n: int) -> str:
+    """What is said of outputs that are neither (n,) nor (n, k)."""
+    told = f"the model returned {kind} of shape {shape} for {n} rows; expected ({n},) or ({n}, k)"
+    if len(shape) > 2:
+        return f"{told}: wrap it, so that it returns k numbers of each row, such as means of places"
+    if n == 1:
+        return f"{told}: does it squeeze the batch, too, where that is one row?"
+    return told
 
 
 def check_width(k: int, before: int) -> None:
