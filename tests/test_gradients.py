@@ -1321,6 +1321,37 @@ def test_propagation_through_modules_that_have_several_names(method):
         np.testing.assert_allclose(ours.values, told.values, rtol=1e-9, atol=1e-15)
 
 
+def test_lrp_of_signals_is_that_of_images_of_one_column():
+    torch.manual_seed(0)
+    signal = nn.Sequential(
+        nn.Conv1d(2, 3, 3), nn.BatchNorm1d(3), nn.ReLU(), nn.AvgPool1d(2), nn.AdaptiveAvgPool1d(1),
+        nn.Flatten(), nn.Linear(3, 2),
+    ).double()  # fmt: skip
+    image = nn.Sequential(
+        nn.Conv2d(2, 3, (3, 1)), nn.BatchNorm2d(3), nn.ReLU(), nn.AvgPool2d((2, 1)),
+        nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(3, 2),
+    ).double()  # fmt: skip
+    state = signal.state_dict()
+    image.load_state_dict(state | {"0.weight": state["0.weight"][..., None]})
+    x = torch.randn(3, 2, 8, dtype=torch.float64)
+    want = xai.explain(image, x[..., None], "lrp", target="all", players="elements").values
+    got = xai.explain(signal, x, "lrp", target="all").values
+    np.testing.assert_allclose(got, want[..., 0, :], rtol=1e-9)
+
+
+def test_lrp_keeps_the_rules_that_layers_were_given():
+    """For each output: captum takes them off the layers after the first."""
+    from captum.attr._utils.lrp_rules import EpsilonRule
+
+    net, x = nn.Sequential(nn.LayerNorm(3), nn.Linear(3, 2)), torch.rand(2, 3)
+    with pytest.raises(TypeError, match="has no rule"):
+        xai.explain(net, x, "lrp")
+    net[0].rule = EpsilonRule()
+    every = xai.explain(net, x, "lrp", target="all").values
+    for j in (0, 1):
+        np.testing.assert_array_equal(xai.explain(net, x, "lrp", target=j).values, every[..., j])
+
+
 def test_a_layer_goes_by_each_of_its_names():
     class Named(nn.Module):
         def __init__(self):

@@ -36,6 +36,11 @@ CURVES = (
     "LogSigmoid", "Softsign", "Tanhshrink",
 )  # fmt: skip
 """torch's activations, number by number, for which captum's DeepLIFT has no rule."""
+KIN = (
+    "Conv1d", "Conv3d", "BatchNorm1d", "BatchNorm3d", "AvgPool1d", "AvgPool3d",
+    "AdaptiveAvgPool1d", "AdaptiveAvgPool3d",
+)  # fmt: skip
+"""Layers of signals and volumes, whose kin of images alone captum's LRP knows."""
 
 
 @dataclass(frozen=True)
@@ -102,12 +107,15 @@ class Propagation(Summary):
                 _centre_softmax(network)
             method = getattr(require("captum.attr", "torch"), name)(network)
             x = model.inputs.block[at]
+            rules = _rules(network) if self.rule == "lrp" else {}
             for j in range(k):
-                if self.rule == "lrp":
-                    _give_rules(network)
+                for part, rule in rules.items():  # captum takes all away after each output
+                    setattr(part, "rule", rule)  # noqa: B010 — torch types any attribute
                 given = {"baselines": _emptied(model, at)} if lifts else {}
-                part = _run(method, x, j, given)
-                values[rows, :, j] = host(model.gradients.per_player(part[..., None], rows))[..., 0]
+                handed = _run(method, x, j, given)
+                values[rows, :, j] = host(model.gradients.per_player(handed[..., None], rows))[
+                    ..., 0
+                ]
                 model.count(unit * len(rows))
         info = {"completeness_gap": values.sum(axis=1) - (full - base)} if lifts else {}
         return finish(
@@ -138,14 +146,14 @@ class Propagation(Summary):
             )
 
 
-def _give_rules(network: Module) -> None:
-    """Rules for layers that captum has none for; it takes all away after each output."""
+def _rules(network: Module) -> dict[Module, Any]:
+    """LRP's rules for layers that captum has none for, and those that layers were given."""
     import torch
     from captum.attr._utils.lrp_rules import EpsilonRule
 
-    for part in network.modules():
-        if isinstance(part, torch.nn.Flatten | torch.nn.Identity):
-            setattr(part, "rule", EpsilonRule())  # noqa: B010 — torch types any attribute
+    kinds = torch.nn.Flatten, torch.nn.Identity, *(getattr(torch.nn, name) for name in KIN)
+    own = {part: EpsilonRule() for part in network.modules() if isinstance(part, kinds)}
+    return own | {part: part.rule for part in network.modules() if hasattr(part, "rule")}
 
 
 def _set_apart(network: Module, reused: Mapping[str, int]) -> None:
