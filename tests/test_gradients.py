@@ -1207,6 +1207,30 @@ def test_channels_are_what_is_neither_a_place_nor_a_time(acts, row, axis):
     assert channel_axis(torch.zeros(1, *acts), row) == axis
 
 
+class Series(nn.Module):
+    """Of series (n, time, width): a convolution with channels first, a GRU with them last."""
+
+    def __init__(self):
+        super().__init__()
+        self.conv, self.norm = nn.Conv1d(4, 5, 3, padding=1), nn.BatchNorm1d(5)
+        self.gru, self.head = nn.GRU(5, 6, batch_first=True), nn.Linear(6, 2)
+
+    def forward(self, x):
+        x = torch.relu(self.norm(self.conv(x.transpose(1, 2))))
+        return self.head(self.gru(x.transpose(1, 2))[0].mean(1))
+
+
+@pytest.mark.parametrize(("layer", "channels"), [("conv", 5), ("norm", 5), ("gru", 6)])
+def test_layers_say_where_their_channels_are(layer, channels):
+    """What a series is as long as is no sign: 6 steps look like the GRU's 6 channels."""
+    torch.manual_seed(0)
+    e = xai.explain(
+        Series(), torch.randn(2, 6, 4), "exact_shapley", players=xai.players.Channels(layer),
+        removal=Baseline(0),
+    )  # fmt: skip
+    assert e.values.shape == (2, channels)
+
+
 def test_units_of_a_layer_sum_over_channels_in_the_map():
     e = xai.explain(convolutions(), IMAGES, "layer_integrated_gradients", layer="1")
     small = torch.tensor(e.values.sum(axis=1, keepdims=True))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -157,7 +157,7 @@ def _pieces(
         return torch.cat(parts)
 
     others: list[int] = []
-    axis = channel_axis(acts, inputs.shape)
+    axis = channel_axis(acts, inputs.shape, probe.layer)
     found = Inputs(acts, lambda block: block, encode, categorical=no_codes(acts))
     maps = feature_maps(acts, axis, inputs.shape)
     if not goes_on:
@@ -417,12 +417,28 @@ def _meets(
 # -------------------------------------------------------------------------------- feature maps
 
 
-def channel_axis(acts: Tensor, shape: tuple[int, ...]) -> int:
+CHANNELS_FIRST = (
+    *(f"{kind}{n}d" for n in (1, 2, 3) for kind in
+      ("Conv", "ConvTranspose", "BatchNorm", "InstanceNorm", "MaxPool", "AvgPool",
+       "AdaptiveMaxPool", "AdaptiveAvgPool")),
+    "GroupNorm",
+)  # fmt: skip
+"""torch's layers that have channels on axis 1, whatever they are given."""
+CHANNELS_LAST = (
+    "Embedding", "RNNBase", "MultiheadAttention", "TransformerEncoder", "TransformerEncoderLayer",
+    "TransformerDecoder", "TransformerDecoderLayer",
+)  # fmt: skip
+"""Those that have them last."""
+
+
+def channel_axis(acts: Tensor, shape: tuple[int, ...], layer: Module | None = None) -> int:
     """The axis of channels: 1 of maps and signals, the last of tokens and of maps that end in it.
 
-    What the other axes are is seen from the explained rows' `shape`: maps have the proportions of
-    their images (channels, height, width), and signals (channels, length) or sequences (length,
-    width) nearly keep their length. Where both would do, maps have channels first, tokens last.
+    It is what the `layer` says that gave them, where that is of a kind that has it in one place, as
+    a convolution. Elsewhere what the other axes are is seen from the explained rows' `shape`: maps
+    have the proportions of their images (channels, height, width), and signals (channels, length)
+    or sequences (length, width) nearly keep their length. Where both would do, maps have channels
+    first, tokens last.
     """
     if acts.ndim not in (2, 3, 4):
         raise ValueError(
@@ -430,12 +446,23 @@ def channel_axis(acts: Tensor, shape: tuple[int, ...]) -> int:
             "(n, tokens, channels) or feature maps"
         )
     sides, last = tuple(acts.shape[1:]), acts.ndim - 1
+    if isinstance(layer, _kinds(CHANNELS_FIRST)):
+        return 1
+    if isinstance(layer, _kinds(CHANNELS_LAST)):
+        return last
     if last == 3 and len(shape) == 3:
         return 3 if _off(sides[:2], shape[1:]) < min(1, _off(sides[1:], shape[1:])) else 1
     if last == 2 and len(shape) == 2:
         kept = [abs(np.log(a / b)) for a, b in zip(sides, shape, strict=True)]
         return 1 if kept[1] < kept[0] else 2
     return 1 if last == 3 else last
+
+
+def _kinds(names: Sequence[str]) -> tuple[type, ...]:
+    """Classes of torch's layers, by name."""
+    import torch
+
+    return tuple(getattr(torch.nn.modules, name) for name in names)
 
 
 def _off(sides: tuple[int, ...], image: tuple[int, ...]) -> float:

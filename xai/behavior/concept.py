@@ -62,7 +62,7 @@ class Concept(Behavior):
 
         def forward(batch: Any) -> Any:
             a = probe.reach(batch)
-            axis = channel_axis(a, tuple(batch.shape[1:]))
+            axis = channel_axis(a, tuple(batch.shape[1:]), probe.layer)
             u = self.bank.coefficients_of(a, axis).select(axis, i)
             return u.reshape(len(u), -1).mean(1, keepdim=True)
 

@@ -144,7 +144,7 @@ class ConceptBank:
             shape = tuple(network.images.shape[1:])
             for batch in network.batches(batch_size):
                 a = network.activations(batch)
-                axis = channel_axis(a, shape)
+                axis = channel_axis(a, shape, network.probe.layer)
                 u = self.coefficients_of(a, axis)
                 maps = feature_maps(u, axis, shape)
                 parts.append(on_host(u) if maps is None else np.moveaxis(maps, 1, -1))

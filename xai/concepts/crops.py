@@ -121,7 +121,7 @@ def pooled(network: Network, batches: Iterator[Tensor]) -> Floats:
     parts = []
     for batch in batches:
         acts = network.activations(batch)
-        axis = channel_axis(acts, tuple(batch.shape[1:]))
+        axis = channel_axis(acts, tuple(batch.shape[1:]), network.probe.layer)
         maps = feature_maps(acts, axis, tuple(batch.shape[1:]))
         if maps is not None:
             parts.append(maps.mean(axis=(2, 3)))
@@ -152,7 +152,7 @@ def place_maps(network: Network, batch_size: int) -> Iterator[Floats | None]:
     shape = tuple(network.images.shape[1:])
     for batch in network.batches(batch_size):
         a = network.activations(batch)
-        yield feature_maps(a, channel_axis(a, shape), shape)
+        yield feature_maps(a, channel_axis(a, shape, network.probe.layer), shape)
 
 
 def place_rows(
