@@ -586,6 +586,24 @@ def test_a_model_that_returns_nothing():
         xai.explain(lambda x: None, np.eye(2), "occlusion", removal=Baseline(0))
 
 
+@pytest.mark.parametrize(
+    ("give", "told"),
+    [
+        (lambda n: ["cat"] * n, "returned 'cat'; expected numbers"),
+        (lambda n: [{"label": "cat", "score": 0.5}] * n, r"returned \{'label': 'cat'"),
+        (lambda n: [0.5, None][:n], "returned None; expected numbers"),
+        (lambda n: (0.5 for _ in range(n)), "returned <generator"),
+        (lambda n: np.zeros(n, "M8[s]"), "returned values of dtype datetime64"),
+        (lambda n: (np.zeros((n, 2)), None), "returned a tuple whose parts do not have the same"),
+        (lambda n: [[0.0], [0.0, 1.0]][:n], "returned a list whose parts do not have the same"),
+    ],
+    ids=["labels", "dicts", "missing", "generator", "dates", "a tuple", "ragged"],
+)
+def test_what_a_model_returned_that_is_no_number_is_shown(give, told):
+    with pytest.raises((TypeError, ValueError), match=told):
+        xai.explain(lambda x: give(len(x)), np.eye(2), "occlusion", removal=Baseline(0))
+
+
 @pytest.mark.parametrize("kind", ["x", "data", "baseline"])
 def test_ragged_rows_are_named(kind):
     ragged = [[1.0, 2.0], [3.0]]

@@ -1325,7 +1325,9 @@ def test_a_bound_method_is_a_callable(cancer):
 def test_a_model_may_return_lists_or_frames():
     pd = pytest.importorskip("pandas")
     x = np.array([[1.0, 2.0]])
-    for kind in (list, pd.Series, lambda v: pd.DataFrame({"y": v})):
+    nullable = lambda v: pd.DataFrame({"y": pd.array(v, "Float64")})  # noqa: E731
+    objects = lambda v: v.astype(object)  # noqa: E731
+    for kind in (list, pd.Series, lambda v: pd.DataFrame({"y": v}), nullable, objects):
         explanation = xai.explain(
             lambda rows, kind=kind: kind(rows[:, 0] * 2), x, "occlusion", removal=Baseline(0.0)
         )

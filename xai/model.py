@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import reprlib
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
+from numbers import Real
 from typing import Any, Literal, TypeAlias
 
 import numpy as np
@@ -166,7 +168,7 @@ def _as_array(out: Any) -> NDArray[np.floating]:
     else:
         array = _of_another_kind(out)
     if array.dtype.kind not in "biuf":
-        raise TypeError(f"the model returned values of dtype {array.dtype}; expected numbers")
+        array = _numbers_among(array)
     if array.dtype.kind == "f" and array.dtype.itemsize >= 4:
         return array
     return array.astype(np.float64 if array.dtype.kind != "f" else np.float32)
@@ -187,7 +189,28 @@ def _of_another_kind(out: Any) -> NDArray[Any]:
             "with xai.TorchModel(module, output=0) or output='a name', or wrap it in a function "
             "that returns one array (n, k)"
         )
-    return np.asarray(out.toarray() if hasattr(out, "toarray") else out)
+    try:
+        return np.asarray(out.toarray() if hasattr(out, "toarray") else out)
+    except ValueError as error:
+        raise ValueError(
+            f"the model returned a {type(out).__name__} whose parts do not have the same shape; "
+            "expected one array, (n,) or (n, k)"
+        ) from error
+
+
+def _numbers_among(array: NDArray[Any]) -> NDArray[np.float64]:
+    """Objects that are all numbers as such, or an error that shows the first that is none."""
+    if array.dtype.kind in "OSU":
+        odd = [value for value in array.ravel().tolist() if not isinstance(value, Real)]
+        if not odd:
+            return array.astype(np.float64)
+        given = reprlib.repr(odd[0])
+    else:
+        given = f"values of dtype {array.dtype}"
+    raise TypeError(
+        f"the model returned {given}; expected numbers, (n,) or (n, k), such as the probability "
+        "or the score of each class"
+    )
 
 
 def is_module(model: object) -> bool:
