@@ -146,6 +146,12 @@ class Scene:
         return self._stack.enter_context(opened)
 
     @property
+    def sizes(self) -> dict[str, int]:
+        """What was asked for of `batch_size` and `n_jobs`: of what explains again, too."""
+        given = {"batch_size": self.batch_size, "n_jobs": self.n_jobs}
+        return {name: value for name, value in given.items() if value is not None}
+
+    @property
     def setting(self) -> Setting:
         """Model, rows, players, removal and output, bound; x is predicted, or waits for a call."""
         self.used.add("output")

@@ -307,7 +307,8 @@ def _own_setting(case: Case) -> Setting | None:
     scene, e = case.scene, case.explanation
     if e.recipe is None or e.layer or e.recipe.get("tolerance") is not None:
         return None
-    given = keywords_of(open_setting, e.recipe) | {"target": scene.seen.resolved.index[:, 0]}
+    given = keywords_of(open_setting, e.recipe | scene.sizes)
+    given["target"] = scene.seen.resolved.index[:, 0]
     setting = scene.enter(open_setting(scene.model, scene.x, **given))
     scene.spent_elsewhere += setting.inputs.n
     plain = setting.partition.overlap is None and setting.partition.atlas is None

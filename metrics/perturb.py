@@ -120,7 +120,7 @@ def _repeat(
 
     explanation = case.explanation
     recipe = _recipe_of(explanation, index)
-    named = recipe | _by_name(recipe, explanation.layer) | changed
+    named = recipe | _by_name(recipe, explanation.layer) | case.scene.sizes | changed
     with named_by(index):
         return front_door(
             model, _named(case.scene.x, x), target=target, progress=case.scene.progress, **named

@@ -171,6 +171,17 @@ def test_neither_batch_size_nor_other_rows_change_a_score(name, rows, attributio
         assert_allclose(one.values, whole.values[2:3], rtol=1e-12)
 
 
+@pytest.mark.parametrize("name", [n for n in FLAT if "explain" in getattr(metrics, n).options])
+def test_what_explains_again_calls_the_model_with_no_more_rows_than_asked(name, rows, counting):
+    f = counting(model)
+    e = xai.explain(model, rows, "shapley", removal=Baseline(0.0))
+    whole = scored(name, model, rows, e, explain=None)
+    small = scored(name, f, rows, e, explain=None, batch_size=4)
+    assert f.largest <= 4
+    assert_array_equal(small.values, whole.values)
+    assert small.evaluations == whole.evaluations
+
+
 @pytest.mark.parametrize("name", FLAT)
 def test_evaluations_are_what_a_counter_counts(name, rows, attribution, counting):
     f = counting(model)
