@@ -689,6 +689,12 @@ def test_a_method_that_is_not_for_texts_says_so(method):
         xai.explain(lengths, ["good film"], method, y=[1.0])
 
 
+@pytest.mark.parametrize("method", ["sobol", "rise"])
+def test_a_method_of_soft_masks_does_not_ask_texts_for_another_removal(method):
+    with pytest.raises(ValueError, match=rf"{method}.*not for texts.*such as 'shapley'$"):
+        xai.explain(lengths, ["good film"], method)
+
+
 @pytest.mark.parametrize(
     "removal",
     ["marginal", "permuted", "uniform", Uniform(0, 1), Baseline(3), Baseline("mean"),

@@ -95,9 +95,10 @@ def composed(
 def _refuse_texts(recipe: Method) -> None:
     if "text" not in recipe.inputs:
         kinds = recipe.inputs.partition(";")[0]
+        leave = ", or pass removal=xai.removal.Baseline(0), which leaves tokens out"
         raise ValueError(
             f"method {recipe.name!r} is for {kinds}, not for texts: choose another, such as "
-            "'shapley', or pass removal=xai.removal.Baseline(0), which leaves tokens out"
+            f"'shapley'{'' if recipe.summary.softens else leave}"  # no half of a token is left
         )
 
 
