@@ -217,6 +217,19 @@ def test_an_outlier_detector_is_a_model_too(binary):
     np.testing.assert_allclose(explanation.predictions[:, -1], model.decision_function(X[:2]))
 
 
+@pytest.mark.parametrize("piped", [False, True])
+def test_a_clusterer_is_explained_by_its_clusters_and_not_by_their_numbers(binary, piped):
+    from sklearn.cluster import KMeans
+    from sklearn.pipeline import make_pipeline
+
+    X, _ = binary
+    model = KMeans(3, n_init=1, random_state=0).fit(X)
+    explanation = occlude(make_pipeline(model) if piped else model, X[:4], target="all")
+    expected = model.predict(X[:4])[:, None] == np.arange(3)
+    np.testing.assert_array_equal(explanation.predictions, expected)
+    assert explanation.output_names == ["0", "1", "2"]
+
+
 # -------------------------------------------------------------------------------------- players
 
 

@@ -299,6 +299,7 @@ def wrap(model: Any, inputs: Inputs) -> Model:
         return Model(
             model.decision_function, prepare, "score", _labels(labels), estimator=model, **known
         )
+    labels = _clusters(model) if labels is None else labels
     if labels is not None and not _is_regressor(model):
 
         def indicate(batch: Any) -> NDArray[np.float64]:
@@ -362,6 +363,16 @@ def _is_regressor(model: Any) -> bool:
         return bool(is_regressor(model))
     except (AttributeError, TypeError):  # not a scikit-learn estimator: it has no tags
         return False
+
+
+def _clusters(model: Any) -> Any:
+    """The numbers that a clusterer gave its clusters, which are names and no amounts; else None."""
+    from sklearn.base import is_clusterer
+
+    try:
+        return np.unique(_last(model).labels_) if is_clusterer(model) else None
+    except (AttributeError, TypeError):  # not a scikit-learn estimator, or one without them
+        return None
 
 
 def _labels(classes: Any) -> list[Any]:
