@@ -586,6 +586,20 @@ def test_a_model_that_returns_nothing():
         xai.explain(lambda x: None, np.eye(2), "occlusion", removal=Baseline(0))
 
 
+@pytest.mark.parametrize("kind", ["MultiOutputClassifier", "ClassifierChain"])
+def test_a_model_of_several_classes_is_told_what_to_pass(kind):
+    from sklearn import multioutput
+    from sklearn.linear_model import LogisticRegression
+
+    x = np.random.default_rng(0).normal(size=(20, 2))
+    model = getattr(multioutput, kind)(LogisticRegression()).fit(x, x > 0)
+    told = r"lambda x: model.predict_proba\(x\)\[0\], or model.predict_proba where that"
+    with pytest.raises(TypeError, match=told):
+        xai.explain(model, x[:2], "occlusion", data=x)
+    one = model.predict_proba if kind == "ClassifierChain" else lambda x: model.predict_proba(x)[0]
+    xai.explain(one, x[:2], "occlusion", data=x)
+
+
 @pytest.mark.parametrize(
     ("give", "told"),
     [

@@ -289,7 +289,8 @@ def wrap(model: Any, inputs: Inputs) -> Model:
         if isinstance(labels, list):
             raise TypeError(
                 "the model has several outputs of several classes; pass a callable that returns "
-                "one array (n, k), for example lambda x: model.predict_proba(x)[0]"
+                "one array (n, k), for example lambda x: model.predict_proba(x)[0], or "
+                "model.predict_proba where that is one (a ClassifierChain's)"
             )
         return Model(
             model.predict_proba, prepare, "probability", _labels(labels), estimator=model, **known
