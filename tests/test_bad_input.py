@@ -84,6 +84,15 @@ def test_a_frame_with_a_column_twice(mixed):
         xai.explain(mixed.pipeline, x, "shapley", data=mixed.data)
 
 
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("column", [["age"], ["age", "town"]])
+def test_a_frame_of_no_rows_as_background(mixed, column, method):
+    x = mixed.x[column]
+    for given in ({"data": x.iloc[:0]}, {"removal": Marginal(x.iloc[:0])}):
+        with pytest.raises(ValueError, match=r"^(data|the removal) has no rows$"):
+            xai.explain(len, x, method, **given)
+
+
 def test_a_background_that_lacks_a_column(mixed):
     with pytest.raises(ValueError, match=r"(?s)data.*town|town.*data"):
         xai.explain(mixed.pipeline, mixed.x, "shapley", data=mixed.data.drop(columns="town"))

@@ -701,7 +701,7 @@ def _read_frame(x: Any, data: Any, accepts: Sequence[str] | None, own: list[Any]
             f"x is a DataFrame but data is {type(data).__name__}: pass data as a DataFrame "
             "too, so that columns are matched by name and never by position"
         )
-    frames = [x] if data is None else [x, matched(data, labels, "data", "x")]
+    frames = [x] if data is None else [x, _some(matched(data, labels, "data", "x"), "data")]
 
     def table_of(rows: Any, what: str) -> list[NDArray[Any]]:
         return _table_like(x, rows, what)
@@ -768,7 +768,7 @@ def _table_like(x: Any, rows: Any, what: str) -> list[NDArray[Any]]:
     if nw.dependencies.is_into_series(rows):
         rows = row_of_series(rows, x)
     if nw.dependencies.is_into_dataframe(rows):
-        return _cells(matched(rows, labels, what, "x"))
+        return _cells(_some(matched(rows, labels, what, "x"), what))
     # a list of numbers and words would become an array of words
     values = np.array(rows, object) if isinstance(rows, list | tuple) else dense(rows, what)
     values = values[None] if values.ndim == 1 else values
@@ -777,9 +777,14 @@ def _table_like(x: Any, rows: Any, what: str) -> list[NDArray[Any]]:
             f"{what} has rows of shape {values.shape[1:]}, "
             f"but the rows of x have shape {(len(labels),)}"
         )
-    if len(values) == 0:
+    return [natural(_some(values, what)[:, j]) for j in range(len(labels))]
+
+
+def _some(rows: Any, what: str) -> Any:
+    """Rows as they are, refused where there are none."""
+    if len(rows) == 0:
         raise ValueError(f"{what} has no rows")
-    return [natural(values[:, j]) for j in range(len(labels))]
+    return rows
 
 
 def natural(cells: NDArray[Any]) -> NDArray[Any]:
