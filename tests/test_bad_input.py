@@ -595,6 +595,14 @@ def test_a_model_that_returns_nothing():
         xai.explain(lambda x: None, np.eye(2), "occlusion", removal=Baseline(0))
 
 
+@pytest.mark.parametrize("cell", [[1.0, 2.0], {"a": 1}, np.zeros(2)], ids=["list", "dict", "array"])
+def test_a_cell_that_is_a_collection_is_named_by_its_column(cell):
+    pd = pytest.importorskip("pandas")
+    frame = pd.DataFrame({"age": [1.0, 2.0], "path": [cell, cell]})
+    with pytest.raises(TypeError, match=r"column 'path' holds a (list|dict|ndarray)"):
+        xai.explain(len, frame, "shapley", data=frame)
+
+
 @pytest.mark.parametrize("kind", ["MultiOutputClassifier", "ClassifierChain"])
 def test_a_model_of_several_classes_is_told_what_to_pass(kind):
     from sklearn import multioutput

@@ -464,7 +464,7 @@ def _check_shape(other: Any, block: Any, what: str) -> Any:
 
 
 def _encode_columns(
-    series: list[list[Any]], numeric: list[bool]
+    series: list[list[Any]], numeric: list[bool], names: list[str]
 ) -> tuple[list[NDArray[np.float64]], list[list[Any] | None]]:
     """Code each column of several tables: the blocks, and the values that codes stand for."""
     blocks = [np.empty((len(table[0]), len(table))) for table in series]
@@ -480,10 +480,16 @@ def _encode_columns(
         for block, table in zip(blocks, series, strict=True):
             for i, value in enumerate(table[j]):
                 key = _key(value)
-                if key not in codes:
-                    codes[key] = len(pool)
+                try:
+                    code = codes.setdefault(key, len(pool))
+                except TypeError as error:  # a list, an array: nothing that could be looked up
+                    raise TypeError(
+                        f"column {names[j]!r} holds a {type(value).__name__}: a cell is a number, "
+                        "a word, a date or a category; make columns of its parts"
+                    ) from error
+                if code == len(pool):
                     pool.append(value)
-                block[i, j] = codes[key]
+                block[i, j] = code
         pools.append(pool)
     return blocks, pools
 
@@ -547,7 +553,7 @@ def _read_objects(array: NDArray[Any], data: Any, own: list[Any]) -> Inputs:
     tables += [table_of(rows, "the removal") for rows in own]
     known = [[natural(_given_cells(table[j])) for table in tables] for j in range(d)]
     numeric = [all(map(_numeric_cells, column)) for column in known]
-    blocks, pools = _encode_columns(tables, numeric)
+    blocks, pools = _encode_columns(tables, numeric, [str(j) for j in range(d)])
     columns = [
         _numbers_of_objects(str(j), known[j], [table[j] for table in tables])
         if pool is None
@@ -722,7 +728,7 @@ def _read_frame(x: Any, data: Any, accepts: Sequence[str] | None, own: list[Any]
     if native_floats:
         block: NDArray[Any] = np.column_stack(tables[0])
     else:
-        blocks, pools = _encode_columns(tables, numeric)
+        blocks, pools = _encode_columns(tables, numeric, [str(c) for c in labels])
         block = blocks[0]
     columns = [
         Column(
