@@ -197,8 +197,10 @@ def test_a_waterfall_refuses_what_does_not_add_up() -> None:
     product = xai.explain(
         lambda x: x[:, 0] * x[:, 1], np.ones((1, 2)), "occlusion", data=np.zeros((1, 2))
     )
-    with pytest.raises(ValueError, match=r"those of occlusion do not.*Draw kind='bar' instead"):
-        product.plot("waterfall")
+    for kind in ("waterfall", "force", "decision"):
+        told = rf"^a {kind}.* needs .*those of occlusion do not.*Draw kind='bar' instead"
+        with pytest.raises(ValueError, match=told):
+            product.plot(kind)
     with pytest.raises(ValueError, match="add up"):
         linear(base_values=np.full(2, np.nan)).plot("waterfall")
     thirds = np.float32([[0.1, 1 / 3, -1 / 7, 1e3]])

@@ -234,6 +234,12 @@ def test_scatters_that_cannot_be_drawn_are_refused() -> None:
     )
     with pytest.raises(ValueError, match="not one column of a table"):
         groups.plot("scatter", feature=0)
+    missing = np.where(np.arange(4) == 1, np.nan, X)
+    filled = xai.explain(
+        lambda x: product(np.nan_to_num(x)), missing, "exact_shapley", data=np.zeros((1, 4))
+    )
+    with pytest.raises(ValueError, match=r"'feature 1' is .* or one that is missing in every row"):
+        filled.plot("scatter", feature=1)
 
 
 # ----------------------------------------------------------------------------------- heatmap

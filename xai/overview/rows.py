@@ -215,7 +215,10 @@ def _by_feature(many: Many, feature: str) -> list[str]:
     if kinds:
         return [f"{feature} = {kinds[int(code)]}" for code in column]
     if np.isnan(column).all():
-        raise ValueError(f"{feature!r} is not one column of a table: pass a label for each row")
+        raise ValueError(
+            f"{feature!r} is not one column of a table, or one that is missing in every row: pass "
+            "a label for each row"
+        )
     known = np.unique(column[~np.isnan(column)])
     middle = float(np.nanmedian(column))
     if middle == known[-1] > known[0]:  # no row lies above: as of a flag that most rows have

@@ -66,7 +66,7 @@ def decision(
     if not chosen:
         raise ValueError("rows is empty: there is nothing to draw")
     for row in chosen:
-        check_additive(read(explanation, row, output))
+        check_additive(read(explanation, row, output), "decision plot")
     shown = many.largest(max_display)
     axes = row_axes(shown.names, ax)
     count = len(shown.names)
@@ -119,7 +119,7 @@ def force(
     2
     """
     shown = read(explanation, row, output).largest(max_display)
-    check_additive(shown)
+    check_additive(shown, "force plot")
     axes = new_axes(ax, 9.0, 2.6)
     # beside rounding alone, of which an axis of that length would be none
     total = max(float(np.abs(shown.values).sum()), 1e-9 * abs(shown.prediction)) or 1.0

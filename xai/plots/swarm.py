@@ -137,7 +137,7 @@ def scatter(
     Raises
     ------
     ValueError
-        There is no such feature, or it is not one column of a table.
+        There is no such feature, or it is not one column of a table, or has no value there.
 
     Examples
     --------
@@ -153,7 +153,10 @@ def scatter(
     player = many.player(feature)
     column = many.data[:, player]
     if np.isnan(column).all():
-        raise ValueError(f"{many.names[player]!r} is not one column of a table: nothing to draw")
+        raise ValueError(
+            f"{many.names[player]!r} is not one column of a table, or one that is missing in every "
+            "row: nothing to draw"
+        )
     other = partner(many, player) if color == "auto" else color
     axes, y = new_axes(ax), many.values[:, player]
     axes.axhline(0, color=ink(axes), linewidth=0.8, zorder=0)

@@ -169,7 +169,7 @@ def waterfall(
     [1.0, 0.0]
     """
     shown = read(explanation, row, output).largest(max_display)
-    check_additive(shown)
+    check_additive(shown, "waterfall")
     axes = row_axes(["prediction", *shown.labels, "base value"], ax)
     _draw_steps(axes, shown)
     title(axes, [shown.heading])
@@ -226,14 +226,14 @@ def _number_rows(axes: Axes, numbers: Sequence[str]) -> None:
         )
 
 
-def check_additive(shown: Row) -> None:
-    """Refuse values that do not lead from the base value to the prediction."""
+def check_additive(shown: Row, picture: str) -> None:
+    """Refuse values that do not lead from the base value to the prediction, as a picture does."""
     total = shown.base + shown.values.sum()
     size = abs(shown.base) + abs(shown.prediction) + np.abs(shown.values).sum()
     # Wide enough for float32 sums, too narrow to see in a picture.
     if not abs(total - shown.prediction) <= 1e-5 * size:
         raise ValueError(
-            f"a waterfall needs values that add up from the base value to the prediction, and "
+            f"a {picture} needs values that add up from the base value to the prediction, and "
             f"those of {shown.method} do not: base value {shown.base:.4g} + sum "
             f"{shown.values.sum():.4g} is not the prediction {shown.prediction:.4g}. "
             "Draw kind='bar' instead"
