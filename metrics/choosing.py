@@ -136,8 +136,8 @@ def choose(
         The question; errors in the other two are reported, too. Features of images are pixels,
         whose channels are absent, and change, together.
     methods : names, `Method` objects, or label -> keywords of `explain`
-        None: occlusion, Shapley values, LIME of tables and images, Banzhaf values; a module's
-        gradients, too, where no columns are `categorical`.
+        None: occlusion, Shapley values, LIME, Banzhaf values; a module's gradients, too, where no
+        columns are `categorical`.
     explanations : name -> Explanation
         Made before, in place of `methods`.
     samples : int
@@ -246,8 +246,7 @@ def _sensitivity(case: Case, reach: Any, copies: int) -> float:
 
 def _labelled(model: Any, x: Any, data: Any, methods: Any, categorical: Any) -> dict[str, Any]:
     if methods is None:
-        series = len(getattr(x, "shape", ())) == 3  # no columns that LIME's bins are of
-        own = {name: name for name in METHODS if not (series and name == "lime")}
+        own = {name: name for name in METHODS}
         if not is_module(model) or categorical is not None:  # there are no gradients in codes
             return own
         inputs = read(x, data)

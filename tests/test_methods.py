@@ -346,6 +346,21 @@ def test_lime_reports_its_fit(large, run, method_table):
         assert len(value) == 3
 
 
+def test_lime_of_series_removes_by_background_rows_as_the_other_methods_do():
+    series = np.random.default_rng(0).normal(size=(6, 5, 2))
+    flat = series.reshape(6, -1)
+
+    def model(x):
+        return np.sin(x.reshape(len(x), -1)).sum(axis=1)
+
+    found = xai.explain(model, series[:2], "lime", data=series)
+    again = xai.explain(model, flat[:2], "lime", data=flat, removal="marginal")
+    np.testing.assert_allclose(found.values.reshape(2, -1), again.values, rtol=1e-9)
+    assert "lime" in xai.choose(model, series[:2], data=series).errors
+    with pytest.raises(ValueError, match=r"is for tables; of images and series remove with"):
+        xai.explain(model, series[:2], "lime", data=series, removal="neighbourhood")
+
+
 def test_lime_of_an_image_takes_patches():
     x = np.random.default_rng(0).random((1, 8, 8, 3))
     explanation = xai.explain(

@@ -76,6 +76,8 @@ def composed(
             and not isinstance(default, type(recipe.removal))
         ):
             default = recipe.removal
+    elif recipe.name == "lime" and len(inputs.shape) > 1:  # series have no bins of columns
+        default = removals.Marginal()
     triple = replace(
         recipe,
         removal=_part(removal, "removal") or default,

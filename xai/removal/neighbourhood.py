@@ -64,9 +64,8 @@ class Neighbourhood(Removal):
             raise TypeError("LIME's neighbourhood of a table needs dense x: pass x.toarray()")
         if len(context.inputs.shape) != 1:
             raise ValueError(
-                "LIME's neighbourhood is for tables, not for rows of shape "
-                f"{context.inputs.shape}: pass a removal, such as xai.removal.Marginal(data) or "
-                "xai.removal.Baseline(0)"
+                "LIME's neighbourhood is for tables; of images and series remove with "
+                "removal='baseline', or 'marginal' and data="
             )
         block = context.background(self.data, "LIME's neighbourhood")
         categorical = context.inputs.categorical
