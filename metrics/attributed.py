@@ -45,8 +45,8 @@ def numbers_of(explanation: Any, what: str = "the attribution") -> Floats:
         return _finite(np.array(explanation.values, np.float64), what)
     given = on_host(explanation)
     array: Floats = np.empty(0)
-    if not np.iscomplexobj(given):
-        with suppress(TypeError, ValueError):  # no numbers at all
+    with suppress(TypeError, ValueError):  # no numbers at all
+        if not np.iscomplexobj(given):
             array = np.array(given, np.float64)
     if array.size == 0 or array.ndim == 0:
         raise TypeError(

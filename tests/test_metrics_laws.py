@@ -682,6 +682,12 @@ def test_what_is_no_attribution_is_refused(wrong, rows):
         metrics.max_sensitivity(model, rows, rows, explain=lambda model, x, target: wrong)
 
 
+def test_a_list_of_explanations_is_no_attribution(rows):
+    e = xai.explain(model, rows, "occlusion", removal="baseline")
+    with pytest.raises(TypeError, match=r"an array of real numbers.*not \[Explanation"):
+        metrics.deletion(model, rows, [e], removal="baseline")
+
+
 @pytest.mark.parametrize("name", FLAT)
 def test_attributions_of_other_rows_than_xs_are_refused(name, rows, attribution):
     if name not in ("complexity", "sparseness", "effective_complexity"):  # these see no rows
