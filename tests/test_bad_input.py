@@ -383,6 +383,17 @@ def test_players_of_another_kind(line, players):
         explain(line, players=players)
 
 
+@pytest.mark.parametrize("players", [xai.players.Patches(2), xai.players.Windows(2)])
+def test_images_without_channels_are_told_how_to_be_images(players):
+    x = np.ones((2, 6, 6))
+    told = r"are for images .* rows of \(6, 6\): pass x\[\.\.\., None\] .*x\[None\].*group ids"
+    with pytest.raises(ValueError, match=told):
+        xai.explain(len, x, "occlusion", players=players, removal=Baseline(0))
+    model = lambda x: x.reshape(len(x), -1).sum(axis=1)  # noqa: E731
+    e = xai.explain(model, x[..., None], "occlusion", players=players, removal=Baseline(0))
+    np.testing.assert_array_equal(e.values, np.full_like(e.values, 4.0))
+
+
 def test_patches_are_for_images(line):
     with pytest.raises(ValueError, match=r"(?i)image"):
         explain(line, players=xai.players.Patches(2))

@@ -27,7 +27,11 @@ def _sides(name: str, value: Any) -> tuple[int, int]:
 def height_width(players: Players, inputs: Inputs, channel_axis: int | None) -> tuple[int, int]:
     """Sides of the explained images; rows that are none are refused, by the players' name."""
     if channel_axis is None:
-        raise ValueError(f"{players} are for images (4-D batches); x has rows of {inputs.shape}")
+        raise ValueError(
+            f"{players} are for images (4-D batches); x has rows of {inputs.shape}: pass "
+            "x[..., None] of images without channels, x[None] of a single one; the parts of a "
+            "series are an array of group ids"
+        )
     height, width = (s for a, s in enumerate(inputs.shape, start=1) if a != channel_axis)
     return height, width
 
