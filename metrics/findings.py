@@ -156,8 +156,8 @@ class Moved(Removal):
         if len(inputs.categorical) and (inputs.categorical & (step != 0)).any():
             bad = names[int(np.argmax(inputs.categorical & (step != 0)))]
             raise ValueError(
-                f"recourse moves numbers, and column {bad!r} holds categories or strings: pass "
-                "step={column: number, …} of the columns to move"
+                f"recourse moves numbers, and column {bad!r} holds categories, strings or dates: "
+                "pass step={column: number, …} of the columns to move"
             )
         return step
 

@@ -174,6 +174,13 @@ def test_a_numeric_removal_says_so_of_strings(mixed, removal):
         xai.explain(mixed.pipeline, mixed.x, "shapley", data=mixed.data, removal=removal)
 
 
+def test_a_numeric_removal_says_so_of_dates():
+    pd = pytest.importorskip("pandas")
+    frame = pd.DataFrame({"age": [1.0, 2.0], "born": pd.to_datetime(["2000-01-01", "2001-01-01"])})
+    with pytest.raises(ValueError, match=r"column 'born' holds .*or dates: use removal='marginal'"):
+        xai.explain(len, frame, "shapley", removal=Baseline(0))
+
+
 def test_a_continuous_neighbourhood_of_a_word_is_no_number(mixed):
     """LIME's own way with categories: drawn by frequency, the same or not."""
     explanation = xai.explain(

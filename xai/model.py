@@ -422,8 +422,8 @@ def _module_inputs(module: Any, inputs: Inputs) -> Callable[[Block], Any]:
     if inputs.worded:
         raise TypeError(
             f"a torch module takes numbers, but column {inputs.worded[0]!r} of x (or of data) "
-            "holds strings or categories: encode them as numbers, and name columns of codes in "
-            "categorical="
+            "holds strings, categories or dates: encode them as numbers, and name columns of codes "
+            "in categorical="
         )
 
     first = next((p for p in module.parameters() if p.is_floating_point()), None)

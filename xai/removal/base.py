@@ -104,8 +104,8 @@ class Context:
         bad = np.flatnonzero(self.inputs.categorical)
         if len(bad) and len(self.inputs.shape) == 1:
             raise ValueError(
-                f"{removal} needs numbers, but {self.place(bad[0])} holds categories or "
-                "strings: use removal='marginal' with data="
+                f"{removal} needs numbers, but {self.place(bad[0])} holds categories, strings or "
+                "dates: use removal='marginal' with data="
             )
 
     def whole(self, removal: str) -> None:
