@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from scipy.special import gammaln
 
 from xai.explanation import Explanation
-from xai.inputs import on_host
+from xai.inputs import dense, on_host
 from xai.metrics import checks
 from xai.metrics.attributed import has_places, in_columns_of
 from xai.metrics.case import Case, Result, metric
@@ -250,7 +250,7 @@ def _largest(a: Floats) -> Floats:
 
 def aligned(case: Case, mask: Any) -> tuple[Floats, Inside]:
     """Attributions and mask as (n, m) each; -inf, and not inside, where a row has no feature."""
-    truth = np.asarray(on_host(in_columns_of(case.scene.x, mask)))
+    truth = dense(in_columns_of(case.scene.x, mask), "mask=")
     if mask is None:
         raise TypeError("a mask is of booleans or numbers, not None")
     if truth.dtype.kind not in "biuf":

@@ -451,6 +451,12 @@ def test_evaluate_holds_explanations_against_a_truth_beside_controls():
     assert abs(report["auc", "random"].mean() - 0.5) < 4 * report["auc", "random"].std_error
 
 
+def test_rows_of_a_mask_are_equally_long():
+    a = np.array([[3.0, 1.0, 2.0], [1.0, np.nan, np.nan]])  # as of texts
+    with pytest.raises(ValueError, match=r"rows of mask= do not have the same shape: .*1 or 3"):
+        metrics.iou(None, None, a, mask=[[1, 0, 0], [1]])
+
+
 @pytest.mark.parametrize("wrong", [None, ["a", "b", "c"], [None, "x", True], "mask", object()])
 def test_a_mask_is_of_booleans_or_numbers(wrong):
     a = np.array([[3.0, 1.0, 2.0]])
