@@ -1274,6 +1274,60 @@ def test_of_itself_a_layer_is_the_last_that_has_places_along_both_sides():
     assert own.layer == "3"
 
 
+class Branches(nn.Module):
+    """A block whose output none of its layers gives: two branches, added, behind a function."""
+
+    def __init__(self):
+        super().__init__()
+        self.conv, self.shortcut = nn.Conv2d(2, 4, 3), nn.Conv2d(2, 4, 3)
+
+    def forward(self, x):
+        return nn.functional.relu(self.conv(x) + self.shortcut(x))
+
+
+def test_of_itself_a_layer_is_a_block_with_all_its_branches():
+    torch.manual_seed(0)
+    net = nn.Sequential(Branches(), nn.Flatten(), nn.Linear(144, 3)).double()
+    own = xai.explain(net, IMAGES, "gradcam")
+    assert own.layer == "0"
+    np.testing.assert_array_equal(own.activations, net[0](IMAGES).detach())
+    assert xai.concepts.fit(net, IMAGES, n_concepts=2).layer == "0"
+
+
+def test_pairs_of_tokens_are_no_feature_maps():
+    class Attention(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.queries, self.dropped = nn.Linear(4, 4), nn.Dropout()
+
+        def forward(self, tokens):
+            pairs = self.dropped((self.queries(tokens) @ tokens.mT).softmax(-1)[:, None])
+            return pairs[:, 0] @ tokens
+
+    patches = [nn.Conv2d(2, 4, 2, 2), nn.Flatten(2)]
+    net = nn.Sequential(*patches, nn.Linear(16, 4), Attention(), nn.Flatten(), nn.Linear(16, 3))
+    with pytest.raises(ValueError, match="of a transformer the last block's first norm"):
+        xai.explain(net.double(), IMAGES, "gradcam")
+
+
+@pytest.mark.parametrize("method", ["gradcam", "layer_integrated_gradients"])
+def test_a_layer_that_the_output_does_not_depend_on_is_said_to_be_the_wrong_one(method):
+    class Autoencoder(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.encoder, self.decoder = nn.Conv2d(2, 4, 3), nn.ConvTranspose2d(4, 2, 3)
+            self.head = nn.Linear(4, 3)
+
+        def forward(self, x):
+            z = self.encoder(x)
+            return self.decoder(z), self.head(z.mean((2, 3)))
+
+    net = xai.TorchModel(Autoencoder().double(), output=1)
+    with pytest.raises(ValueError, match=r"does not depend on the layer .* another layer"):
+        xai.explain(net, IMAGES, method)
+    assert xai.explain(net, IMAGES, method, layer="encoder").values.any()
+
+
 @pytest.mark.parametrize(
     "method",
     ["gradcam", "gradient", "lrp", "layer_integrated_gradients", "extremal_perturbation"],

@@ -187,7 +187,7 @@ class Gradients:
         import torch
 
         k = values.shape[1]
-        refuse_detached(values)
+        refuse_detached(values, inside=self.game.model.by_row)
         with torch.inference_mode(False), torch.enable_grad():
             sums = values.sum(0)
             parts = [
@@ -206,12 +206,13 @@ class Gradients:
         return torch.stack(parts, dim=-1)
 
 
-def refuse_detached(values: Tensor) -> None:
-    """Refuse values that have no gradients in the module's input."""
+def refuse_detached(values: Tensor, *, inside: bool = False) -> None:
+    """Refuse values that have no gradients in the module's input; `inside`: in a layer."""
     if not values.requires_grad:
+        what, choose = ("the layer", "another layer, or ") if inside else ("its input", "")
         raise ValueError(
-            "the module's output does not depend on its input by torch operations (is it "
-            "detached, or computed under no_grad?): choose a method that removes features"
+            f"the module's output does not depend on {what} by torch operations (is it detached, "
+            f"or computed under no_grad?): choose {choose}a method that removes features"
         )
 
 

@@ -90,7 +90,8 @@ def cut(
     Parameters
     ----------
     layer : str or module
-        "auto": the last layer whose output has more than one place along each of two sides.
+        "auto": the last layer, or block of layers, whose output has more than one place along
+        each of two sides; what a block makes of pairs of its tokens has none.
     goes_on : bool
         Whether the rest of the network is needed at all.
 
@@ -195,7 +196,10 @@ def find_layer(module: Module, layer: LayerName) -> tuple[str, Module]:
 
 @dataclass(eq=False)
 class LastMap:
-    """Finds, while the network runs, the last layer that gives feature maps of many places."""
+    """Finds, while the network runs, the last that gives feature maps of many places.
+
+    A block of layers comes after those that it holds: what it gives has all of its branches.
+    """
 
     ran: int = 0
     at: int = -1
@@ -205,18 +209,30 @@ class LastMap:
 
     @contextmanager
     def watching(self, module: Module) -> Iterator[None]:
-        """Watch all layers that hold no others; of the latest with maps a copy is kept."""
+        """Watch all layers and blocks of them; of the latest with maps a copy is kept."""
         check_layers(module, INSIDE)
         counts: dict[str, int] = {}
 
-        def note(name: str, out: Tensor) -> None:
-            self.ran += 1
+        def keep(name: str, out: Tensor) -> None:
             counts[name] = counts.get(name, 0) + 1
             if name and out.ndim == 4 and min(out.shape[2:]) > 1:
                 self.at, self.name, self.calls = self.ran, name, counts[name]
                 self.output = out.detach().clone()
 
-        with leaves_watched(module, note):
+        def note(name: str, out: Tensor) -> None:
+            self.ran += 1
+            keep(name, out)
+
+        def block(name: str, given: Any, out: Any) -> None:
+            if is_tensor(out):
+                keep(name, out)
+            out = out[0] if isinstance(out, tuple) and out else out
+            if is_tensor(out) and out.ndim == 3 and self.name.startswith(f"{name}."):
+                images = any(is_tensor(part) and part.ndim == 4 for part in given)
+                if not images and out.shape[1] in self.output.shape[2:]:
+                    self.at, self.name = -1, ""  # attention: of tokens, not of places
+
+        with leaves_watched(module, note, block):
             yield
 
     def found(self, model: Model) -> tuple[Probe, Tensor]:

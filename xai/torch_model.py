@@ -265,27 +265,38 @@ def check_layers(module: Module, what: str) -> None:
 
 
 @contextmanager
-def leaves_watched(module: Module, note: Callable[[str, Any], None]) -> Iterator[None]:
+def leaves_watched(
+    module: Module,
+    note: Callable[[str, Any], None],
+    block: Callable[[str, Any, Any], None] | None = None,
+) -> Iterator[None]:
     """Tell `note` the name and the tensor of each output of a layer that holds no others.
 
-    Of calls in the caller's thread: the module may run in others, too.
+    And `block` the name, what was given and what came out of each that does. Of calls in the
+    caller's thread: the module may run in others, too.
     """
     import torch
 
     own = threading.get_ident()
 
-    def watch(name: str) -> Callable[[Any, Any, Any], None]:
-        def look(_: Any, __: Any, out: Any) -> None:
+    def watch(name: str, holds: bool) -> Callable[[Any, Any, Any], None]:
+        def look(_: Any, given: Any, out: Any) -> None:
+            if threading.get_ident() != own:
+                return
+            if holds and block is not None:
+                block(name, given, out)
+                return
             out = out[0] if isinstance(out, tuple) and out else out
-            if threading.get_ident() == own and isinstance(out, torch.Tensor):
+            if isinstance(out, torch.Tensor):
                 note(name, out)
 
         return look
 
     with ExitStack() as hooks:
         for name, part in module.named_modules():
-            if not list(part.children()):
-                hooks.enter_context(part.register_forward_hook(watch(name)))
+            holds = bool(list(part.children()))
+            if not holds or block is not None:
+                hooks.enter_context(part.register_forward_hook(watch(name, holds)))
         yield
 
 
