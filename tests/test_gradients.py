@@ -628,6 +628,19 @@ def test_lrp_conserves_the_output_and_is_gradient_times_input_without_biases():
     np.testing.assert_allclose(lrp.values, same.values, rtol=1e-5, atol=1e-9)
 
 
+@pytest.mark.parametrize("rule", ["deeplift", "lrp"])
+@pytest.mark.parametrize("autocast", [True, False])
+def test_rules_that_give_nan_name_the_row_and_float16(rule, autocast):
+    pytest.importorskip("captum.attr")
+    net = nn.Sequential(nn.Linear(2, 1, bias=False), nn.ReLU(), nn.Linear(1, 1, bias=False))
+    for part in net.parameters():
+        nn.init.ones_(part)
+    net = xai.TorchModel(net, precision="float16") if autocast else net.half()
+    x = torch.tensor([[1.0, 1.0], [0.0, 0.0]])  # row 1 is its baseline: 0 by 0
+    with pytest.raises(ValueError, match=r"NaN .* row 1 \(0-based\) .* float32 or bfloat16"):
+        xai.explain(net, x, rule, removal=Baseline(0))
+
+
 @pytest.mark.parametrize("rule", ["deeplift", "lrp", "guided_backprop", "deconvnet"])
 def test_rules_go_through_networks_of_one_output_however_it_is_shaped(rule):
     pytest.importorskip("captum.attr")

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeAlias, cast
 import numpy as np
 
 from xai.archive import require
+from xai.finite import refuse_infinite
 from xai.game import Game, Indices, ModelGame
 from xai.gradients import refuse_detached
 from xai.replay import copied
@@ -59,6 +60,8 @@ class Propagation(Summary):
         captum is not installed.
     TypeError
         LRP meets a layer that captum has no rule for.
+    ValueError
+        The rules give NaN or inf, as they may in float16.
 
     Notes
     -----
@@ -112,10 +115,10 @@ class Propagation(Summary):
                 for part, rule in rules.items():  # captum takes all away after each output
                     setattr(part, "rule", rule)  # noqa: B010 — torch types any attribute
                 given = {"baselines": _emptied(model, at)} if lifts else {}
-                handed = _run(method, x, j, given)
-                values[rows, :, j] = host(model.gradients.per_player(handed[..., None], rows))[
-                    ..., 0
-                ]
+                found = _run(method, x, j, given)
+                handed = host(model.gradients.per_player(found[..., None], rows))[..., 0]
+                refuse_infinite(handed, at, f"the rules of {self.rule} give", _remedy(model, x))
+                values[rows, :, j] = handed
                 model.count(unit * len(rows))
         info = {"completeness_gap": values.sum(axis=1) - (full - base)} if lifts else {}
         return finish(
@@ -144,6 +147,13 @@ class Propagation(Summary):
                 f"DeepLIFT compares with one baseline, and the removal has {game.n_draws} draws: "
                 "use removal=xai.removal.Baseline(...)"
             )
+
+
+def _remedy(game: ModelGame, x: Tensor) -> str:
+    """Where captum's rules divide by what float16 has no numbers as small as."""
+    runs = game.model.torch_model
+    halves = "float16" in (runs and runs.precision, str(x.dtype).removeprefix("torch."))
+    return "float16 has too few small numbers for them: run it in float32 or bfloat16" * halves
 
 
 def _rules(network: Module) -> dict[Module, Any]:
