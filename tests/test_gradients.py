@@ -602,6 +602,37 @@ def test_deeplift_is_complete_whatever_the_activation(curve):
     assert [type(part) for part in net.modules()] == kinds
 
 
+def assert_deeplift_is_complete(net, x):
+    pytest.importorskip("captum.attr")
+    e = xai.explain(net.double(), x.double(), "deeplift", removal=Baseline(0), target=1)
+    change = np.abs(e.predictions - e.base_values).max()
+    np.testing.assert_allclose(e.info["completeness_gap"], 0, atol=1e-6 * change)
+
+
+def test_deeplift_is_complete_where_activations_follow_one_another():
+    torch.manual_seed(0)
+    parts = [nn.Conv2d(2, 4, 3, padding=1), nn.ReLU(), nn.Conv2d(4, 4, 3, padding=1), nn.ReLU()]
+    net = nn.Sequential(*parts, nn.MaxPool2d(2), nn.Tanh(), nn.Flatten(), nn.Linear(64, 3))
+    assert_deeplift_is_complete(net, IMAGES)
+
+
+@pytest.mark.parametrize(
+    "pool",
+    [
+        nn.MaxPool1d(3, 2), nn.MaxPool2d(3, 2, 1), nn.MaxPool2d((3, 2), (1, 2)),
+        nn.MaxPool2d(2, 1, dilation=2), nn.MaxPool2d(3, 2, ceil_mode=True),
+        nn.MaxPool2d(4, 3, 2, ceil_mode=True), nn.MaxPool3d(3, 2, 1),
+    ],
+)  # fmt: skip
+def test_deeplift_is_complete_where_windows_overlap(pool):
+    torch.manual_seed(0)
+    axes = int(type(pool).__name__[-2])
+    convolution = [nn.Conv1d, nn.Conv2d, nn.Conv3d][axes - 1](2, 4, 3)
+    x = torch.randn(3, 2, *(9, 10, 8)[:axes])
+    first = nn.Sequential(convolution, nn.ReLU(), pool, nn.Flatten())
+    assert_deeplift_is_complete(nn.Sequential(first, nn.Linear(first(x).shape[1], 3)), x)
+
+
 def test_deeplift_goes_through_each_rows_softmax_alone():
     """As captum does with one row; with several its rule takes the mean of them all."""
     attr = pytest.importorskip("captum.attr")

@@ -69,7 +69,8 @@ class Propagation(Summary):
     baselines in one call, two rows at least whatever `batch_size` is. DeepLIFT and LRP know layers
     that are modules, each of which may be used again; DeepLIFT's ``completeness_gap`` shows
     activations that are functions, or modules of one's own, which captum takes for linear. Those
-    of torch that captum does not know (`CURVES`) have its rule of all activations.
+    of torch that captum does not know (`CURVES`) have its rule of all activations; one behind
+    another, as max pooling behind a ReLU, and windows that overlap keep theirs, which captum loses.
 
     DeepLIFT (Shrikumar et al. 2017), guided backpropagation (Springenberg et al. 2015),
     deconvolution (Zeiler & Fergus 2014), LRP (Bach et al. 2015; captum's epsilon rule).
@@ -108,6 +109,8 @@ class Propagation(Summary):
             if lifts:
                 _name_curves(network)
                 _centre_softmax(network)
+                _part_windows(network)
+                _set_apart(network)
             method = getattr(require("captum.attr", "torch"), name)(network)
             x = model.inputs.block[at]
             rules = _rules(network) if self.rule == "lrp" else {}
@@ -237,6 +240,58 @@ def _centre_softmax(network: Module) -> None:
         for name, part in list(holder._modules.items()):
             if isinstance(part, torch.nn.Softmax):
                 setattr(holder, name, Centred(part))
+
+
+def _part_windows(network: Module) -> None:
+    """Lay windows of max pooling that overlap side by side: captum counts what two share once."""
+    import torch
+    from torch.nn.functional import pad
+
+    class Parted(torch.nn.Module):
+        def __init__(self, axes: list[tuple[int, int, int, int]], ceil: bool) -> None:
+            super().__init__()
+            self.axes, self.ceil = axes, ceil
+            self.largest = torch.nn.MaxPool1d(int(np.prod([size for size, *_ in axes])))
+
+        def forward(self, x: Tensor) -> Tensor:
+            around: list[int] = []
+            for axis, (size, stride, padding, dilation) in enumerate(self.axes, 2):
+                span = dilation * (size - 1) + 1
+                more = -(x.shape[axis] + 2 * padding - span) % stride if self.ceil else 0
+                # a window that starts behind the last number is none
+                around = [padding, padding + more * (padding + more < span), *around]
+            x = pad(x, around, value=torch.finfo(x.dtype).min)
+            for axis, (size, stride, _, dilation) in enumerate(self.axes, 2):
+                x = x.unfold(axis, dilation * (size - 1) + 1, stride)[..., ::dilation]
+            x = x.flatten(2 + len(self.axes))
+            return cast("Tensor", self.largest(x.flatten(1, -2))).view(x.shape[:-1])
+
+    pools: dict[type, int] = {getattr(torch.nn, f"MaxPool{n}d"): n for n in (1, 2, 3)}
+    for holder in list(network.modules()):
+        for name, part in list(holder._modules.items()):
+            if part is None or type(part) not in pools or part.return_indices:
+                continue
+            given = (part.kernel_size, part.stride, part.padding, part.dilation)
+            axes = list(zip(*(_each(number, pools[type(part)]) for number in given), strict=True))
+            if any(stride < dilation * (size - 1) + 1 for size, stride, _, dilation in axes):
+                setattr(holder, name, Parted(axes, bool(part.ceil_mode)))
+
+
+def _each(number: Any, axes: int) -> tuple[int, ...]:
+    """A number for each axis, where one may stand for all."""
+    return tuple(number) if isinstance(number, tuple | list) else (number,) * axes
+
+
+def _set_apart(network: Module) -> None:
+    """Give each activation an input of its own, which no other has given.
+
+    Where one follows another, captum would hand the first the plain gradient of the second.
+    """
+    from captum.attr._core.deep_lift import SUPPORTED_NON_LINEAR
+
+    for part in network.modules():
+        if type(part) in SUPPORTED_NON_LINEAR:
+            part.register_forward_pre_hook(lambda _, given: (given[0].clone(), *given[1:]))
 
 
 def _run(method: Any, x: Tensor, output: int, given: dict[str, Any]) -> Tensor:
