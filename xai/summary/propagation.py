@@ -110,7 +110,7 @@ class Propagation(Summary):
                 _name_curves(network)
                 _centre_softmax(network)
                 _part_windows(network)
-                _set_apart(network)
+                _own_inputs(network)
             method = getattr(require("captum.attr", "torch"), name)(network)
             x = model.inputs.block[at]
             rules = _rules(network) if self.rule == "lrp" else {}
@@ -282,7 +282,7 @@ def _each(number: Any, axes: int) -> tuple[int, ...]:
     return tuple(number) if isinstance(number, tuple | list) else (number,) * axes
 
 
-def _set_apart(network: Module) -> None:
+def _own_inputs(network: Module) -> None:
     """Give each activation an input of its own, which no other has given.
 
     Where one follows another, captum would hand the first the plain gradient of the second.
