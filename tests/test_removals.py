@@ -759,7 +759,7 @@ def test_what_draws_column_by_column_needs_dense_rows(removal):
 
 def test_limes_neighbourhood_is_for_tables():
     x = np.ones((2, 4, 4))
-    with pytest.raises(ValueError, match="for tables; for images use a Baseline"):
+    with pytest.raises(ValueError, match="for tables; of images and series remove with removal="):
         xai.explain(lambda x: x[:, 0, 0], x, "lime", removal=Neighbourhood(), data=x)
 
 
