@@ -368,12 +368,9 @@ def _is_regressor(model: Any) -> bool:
 
 def _clusters(model: Any) -> Any:
     """The numbers that a clusterer gave its clusters, which are names and no amounts; else None."""
-    from sklearn.base import is_clusterer
-
-    try:
-        return np.unique(_last(model).labels_) if is_clusterer(model) else None
-    except (AttributeError, TypeError):  # not a scikit-learn estimator, or one without them
-        return None
+    last = _last(model)
+    found = getattr(last, "labels_", None) if is_a(last, "ClusterMixin") else None
+    return None if found is None else np.unique(found)
 
 
 def _labels(classes: Any) -> list[Any]:
