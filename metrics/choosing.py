@@ -29,7 +29,7 @@ from xai.metrics.neighbourhoods import Areas, areas_of, as_surrogate
 from xai.metrics.perturb import fixed, numbers
 from xai.metrics.robustness import max_sensitivity
 from xai.metrics.score import mean
-from xai.model import is_module, wrap
+from xai.model import is_module, reads_codes, wrap
 from xai.records import as_lines
 from xai.removal import Baseline
 from xai.suggest import unknown
@@ -250,7 +250,7 @@ def _labelled(model: Any, x: Any, data: Any, methods: Any, categorical: Any) -> 
         if not is_module(model) or categorical is not None:  # there are no gradients in codes
             return own
         inputs = read(x, data)
-        if not wrap(model, inputs).prepare(inputs.block).is_floating_point():
+        if reads_codes(wrap(model, inputs), inputs):
             return own
         # of a frame by its columns' names
         table = hasattr(data, "columns")

@@ -18,7 +18,8 @@ from xai.resize import resize
 from xai.setting import open_setting
 from xai.summary import Gradient, IntegratedGradient, LinearFit
 from xai.summary.moments import Moments
-from xai.summary.propagation import CURVES, Propagation
+from xai.summary.propagation import Propagation
+from xai.summary.rewired import CURVES
 from xai.units import ActivationMaps
 
 torch = pytest.importorskip("torch")

@@ -440,6 +440,11 @@ def _module_inputs(module: Any, inputs: Inputs) -> Callable[[Block], Any]:
     return prepare
 
 
+def reads_codes(model: Model, inputs: Inputs) -> bool:
+    """Whether a module takes whole numbers as they are, for an embedding: no gradients in these."""
+    return model.module is not None and not model.prepare(inputs.block[:1]).is_floating_point()
+
+
 def to_model_device(model: Model, inputs: Inputs) -> Inputs:
     """Keep rows as tensors where the module lives, so that batches are composed there."""
     if model.module is None or hasattr(inputs.block, "tocsr"):

@@ -76,8 +76,8 @@ def composed(
             and not isinstance(default, type(recipe.removal))
         ):
             default = recipe.removal
-    elif recipe.name == "lime" and len(inputs.shape) > 1:  # series have no bins of columns
-        default = removals.Marginal()
+    elif isinstance(default, removals.Neighbourhood) and len(inputs.shape) > 1:
+        default = removals.Marginal()  # series have no columns to bin
     triple = replace(
         recipe,
         removal=_part(removal, "removal") or default,

@@ -28,6 +28,7 @@ from xai.model import (
     Model,
     check_model,
     check_width,
+    reads_codes,
     takes_texts,
     to_model_device,
     wanted_columns,
@@ -303,7 +304,7 @@ def _check_gradients(model: Model, inputs: Inputs, recipe: Method, *, inside: bo
             "with x a tensor. Choose a summary that takes none, such as that of 'shapley' or "
             "'occlusion'"
         )
-    if model.module is not None and not inside and not inputs.block.is_floating_point():
+    if not inside and reads_codes(model, inputs):
         raise TypeError(
             f"{recipe.summary!r} needs gradients, and codes that an embedding reads have none: "
             "explain what it makes of them, as 'integrated_gradients' does with "

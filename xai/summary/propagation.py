@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeAlias, cast
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeAlias
 
 import numpy as np
 
@@ -18,6 +17,7 @@ from xai.suggest import unknown
 from xai.summary.base import Attribution, Budget, Plan, Summary, finish, needs
 from xai.summary.gradient import as_model_game, full_values
 from xai.summary.moments import host
+from xai.summary.rewired import for_deeplift, lrp_rules, set_apart
 from xai.torch_model import check_layers
 
 if TYPE_CHECKING:
@@ -32,16 +32,6 @@ RULES = {
     "lrp": ("LRP", 2),
 }
 """captum's class of each rule, and the model rows that it takes for each row and output."""
-CURVES = (
-    "ReLU6", "Hardtanh", "GELU", "SiLU", "Mish", "Hardswish", "Hardsigmoid", "SELU", "CELU",
-    "LogSigmoid", "Softsign", "Tanhshrink",
-)  # fmt: skip
-"""torch's activations, number by number, for which captum's DeepLIFT has no rule."""
-KIN = (
-    "Conv1d", "Conv3d", "BatchNorm1d", "BatchNorm3d", "AvgPool1d", "AvgPool3d",
-    "AdaptiveAvgPool1d", "AdaptiveAvgPool3d",
-)  # fmt: skip
-"""Layers of signals and volumes, whose kin of images alone captum's LRP knows."""
 
 
 @dataclass(frozen=True)
@@ -69,8 +59,8 @@ class Propagation(Summary):
     baselines in one call, two rows at least whatever `batch_size` is. DeepLIFT and LRP know layers
     that are modules, each of which may be used again; DeepLIFT's ``completeness_gap`` shows
     activations that are functions, or modules of one's own, which captum takes for linear. Those
-    of torch that captum does not know (`CURVES`) have its rule of all activations; one behind
-    another, as max pooling behind a ReLU, and windows that overlap keep theirs, which captum loses.
+    of torch that captum does not know have its rule of all activations; one behind another, as max
+    pooling behind a ReLU, and windows that overlap keep theirs, which captum loses.
 
     DeepLIFT (Shrikumar et al. 2017), guided backpropagation (Springenberg et al. 2015),
     deconvolution (Zeiler & Fergus 2014), LRP (Bach et al. 2015; captum's epsilon rule).
@@ -107,13 +97,10 @@ class Propagation(Summary):
             at = model.explained[rows]
             network = _network(model, at)
             if lifts:
-                _name_curves(network)
-                _centre_softmax(network)
-                _part_windows(network)
-                _own_inputs(network)
+                for_deeplift(network)
             method = getattr(require("captum.attr", "torch"), name)(network)
             x = model.inputs.block[at]
-            rules = _rules(network) if self.rule == "lrp" else {}
+            rules = lrp_rules(network) if self.rule == "lrp" else {}
             for j in range(k):
                 for part, rule in rules.items():  # captum takes all away after each output
                     setattr(part, "rule", rule)  # noqa: B010 — torch types any attribute
@@ -159,141 +146,6 @@ def _remedy(game: ModelGame, x: Tensor) -> str:
     return "float16 has too few small numbers for them: run it in float32 or bfloat16" * halves
 
 
-def _rules(network: Module) -> dict[Module, Any]:
-    """LRP's rules for layers that captum has none for, and those that layers were given."""
-    import torch
-    from captum.attr._utils.lrp_rules import EpsilonRule
-
-    kinds = torch.nn.Flatten, torch.nn.Identity, *(getattr(torch.nn, name) for name in KIN)
-    own = {part: EpsilonRule() for part in network.modules() if isinstance(part, kinds)}
-    return own | {part: part.rule for part in network.modules() if hasattr(part, "rule")}
-
-
-def _set_apart(network: Module, reused: Mapping[str, int]) -> None:
-    """Give each place in a network a layer of its own: captum hooks a layer once for each.
-
-    One that runs several times in a pass is replaced by as many copies, one for each.
-    """
-    import torch
-
-    class Turns(torch.nn.Module):
-        def __init__(self, layer: Module, count: int) -> None:
-            super().__init__()
-            self.parts = torch.nn.ModuleList(copy.deepcopy(layer) for _ in range(count))
-            self.turn = 0
-
-        def forward(self, *given: Any, **named: Any) -> Any:
-            part = self.parts[self.turn % len(self.parts)]
-            self.turn += 1
-            return part(*given, **named)
-
-    turning = {network.get_submodule(name): count for name, count in reused.items()}
-    seen: set[Module] = set()
-
-    def visit(holder: Module) -> None:
-        for name, part in list(holder._modules.items()):
-            if part is None:
-                continue
-            if part in turning:
-                own: Module = Turns(part, turning[part])
-            else:
-                own = copy.deepcopy(part) if part in seen else part
-                seen.add(own)
-                visit(own)
-            holder._modules[name] = own
-
-    visit(network)
-    turns = [part for part in network.modules() if isinstance(part, Turns)]
-
-    def rewind(*_: Any) -> None:  # a place may not see all the runs of a layer of several
-        for part in turns:
-            part.turn = 0
-
-    network.register_forward_pre_hook(rewind)
-
-
-def _name_curves(network: Module) -> None:
-    """Let captum, which goes by a module's type, take each activation for one that it knows."""
-    import torch
-
-    curves = tuple(getattr(torch.nn, name) for name in CURVES)
-    for part in network.modules():
-        if isinstance(part, curves):
-            part.__dict__["forward"] = part.forward  # its own, whatever it is called
-            part.__class__ = torch.nn.Tanh
-
-
-def _centre_softmax(network: Module) -> None:
-    """Let each row's multipliers of a softmax have a mean of 0: captum's have it over the batch."""
-    import torch
-
-    class Centred(torch.nn.Module):
-        def __init__(self, softmax: Module) -> None:
-            super().__init__()
-            self.softmax = softmax
-
-        def forward(self, x: Tensor) -> Tensor:
-            mean = x.flatten(1).mean(1).reshape(-1, *[1] * (x.ndim - 1))
-            return cast("Tensor", self.softmax(x - (mean - mean.detach())))
-
-    for holder in list(network.modules()):
-        for name, part in list(holder._modules.items()):
-            if isinstance(part, torch.nn.Softmax):
-                setattr(holder, name, Centred(part))
-
-
-def _part_windows(network: Module) -> None:
-    """Lay windows of max pooling that overlap side by side: captum counts what two share once."""
-    import torch
-    from torch.nn.functional import pad
-
-    class Parted(torch.nn.Module):
-        def __init__(self, axes: list[tuple[int, int, int, int]], ceil: bool) -> None:
-            super().__init__()
-            self.axes, self.ceil = axes, ceil
-            self.largest = torch.nn.MaxPool1d(int(np.prod([size for size, *_ in axes])))
-
-        def forward(self, x: Tensor) -> Tensor:
-            around: list[int] = []
-            for axis, (size, stride, padding, dilation) in enumerate(self.axes, 2):
-                span = dilation * (size - 1) + 1
-                more = -(x.shape[axis] + 2 * padding - span) % stride if self.ceil else 0
-                # a window that starts behind the last number is none
-                around = [padding, padding + more * (padding + more < span), *around]
-            x = pad(x, around, value=torch.finfo(x.dtype).min)
-            for axis, (size, stride, _, dilation) in enumerate(self.axes, 2):
-                x = x.unfold(axis, dilation * (size - 1) + 1, stride)[..., ::dilation]
-            x = x.flatten(2 + len(self.axes))
-            return cast("Tensor", self.largest(x.flatten(1, -2))).view(x.shape[:-1])
-
-    pools: dict[type, int] = {getattr(torch.nn, f"MaxPool{n}d"): n for n in (1, 2, 3)}
-    for holder in list(network.modules()):
-        for name, part in list(holder._modules.items()):
-            if part is None or type(part) not in pools or part.return_indices:
-                continue
-            given = (part.kernel_size, part.stride, part.padding, part.dilation)
-            axes = list(zip(*(_each(number, pools[type(part)]) for number in given), strict=True))
-            if any(stride < dilation * (size - 1) + 1 for size, stride, _, dilation in axes):
-                setattr(holder, name, Parted(axes, bool(part.ceil_mode)))
-
-
-def _each(number: Any, axes: int) -> tuple[int, ...]:
-    """A number for each axis, where one may stand for all."""
-    return tuple(number) if isinstance(number, tuple | list) else (number,) * axes
-
-
-def _own_inputs(network: Module) -> None:
-    """Give each activation an input of its own, which no other has given.
-
-    Where one follows another, captum would hand the first the plain gradient of the second.
-    """
-    from captum.attr._core.deep_lift import SUPPORTED_NON_LINEAR
-
-    for part in network.modules():
-        if type(part) in SUPPORTED_NON_LINEAR:
-            part.register_forward_pre_hook(lambda _, given: (given[0].clone(), *given[1:]))
-
-
 def _run(method: Any, x: Tensor, output: int, given: dict[str, Any]) -> Tensor:
     import warnings
 
@@ -325,7 +177,7 @@ def _network(game: ModelGame, at: Indices) -> Module:
         if getattr(part, "inplace", False) is True:
             setattr(part, "inplace", False)  # noqa: B010 — torch types any attribute as a tensor
 
-    _set_apart(own.module, game.model.reused)
+    set_apart(own.module, game.model.reused)
 
     class Rows(torch.nn.Module):
         def __init__(self) -> None:

@@ -1,0 +1,167 @@
+"""Networks as captum's rules take them: what its hooks and its types miss is written around."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, cast
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from torch import Tensor
+    from torch.nn import Module
+
+CURVES = (
+    "ReLU6", "Hardtanh", "GELU", "SiLU", "Mish", "Hardswish", "Hardsigmoid", "SELU", "CELU",
+    "LogSigmoid", "Softsign", "Tanhshrink",
+)  # fmt: skip
+"""torch's activations, number by number, for which captum's DeepLIFT has no rule."""
+KIN = (
+    "Conv1d", "Conv3d", "BatchNorm1d", "BatchNorm3d", "AvgPool1d", "AvgPool3d",
+    "AdaptiveAvgPool1d", "AdaptiveAvgPool3d",
+)  # fmt: skip
+"""Layers of signals and volumes, whose kin of images alone captum's LRP knows."""
+
+
+def for_deeplift(network: Module) -> None:
+    """Rewrite a network so that captum's DeepLIFT is complete through all that it knows."""
+    _name_curves(network)
+    _centre_softmax(network)
+    _part_windows(network)
+    _own_inputs(network)
+
+
+def lrp_rules(network: Module) -> dict[Module, Any]:
+    """LRP's rules for layers that captum has none for, and those that layers were given."""
+    import torch
+    from captum.attr._utils.lrp_rules import EpsilonRule
+
+    kinds = torch.nn.Flatten, torch.nn.Identity, *(getattr(torch.nn, name) for name in KIN)
+    own = {part: EpsilonRule() for part in network.modules() if isinstance(part, kinds)}
+    return own | {part: part.rule for part in network.modules() if hasattr(part, "rule")}
+
+
+def set_apart(network: Module, reused: Mapping[str, int]) -> None:
+    """Give each place in a network a layer of its own: captum hooks a layer once for each.
+
+    One that runs several times in a pass is replaced by as many copies, one for each.
+    """
+    import torch
+
+    class Turns(torch.nn.Module):
+        def __init__(self, layer: Module, count: int) -> None:
+            super().__init__()
+            self.parts = torch.nn.ModuleList(copy.deepcopy(layer) for _ in range(count))
+            self.turn = 0
+
+        def forward(self, *given: Any, **named: Any) -> Any:
+            part = self.parts[self.turn % len(self.parts)]
+            self.turn += 1
+            return part(*given, **named)
+
+    turning = {network.get_submodule(name): count for name, count in reused.items()}
+    seen: set[Module] = set()
+
+    def visit(holder: Module) -> None:
+        for name, part in list(holder._modules.items()):
+            if part is None:
+                continue
+            if part in turning:
+                own: Module = Turns(part, turning[part])
+            else:
+                own = copy.deepcopy(part) if part in seen else part
+                seen.add(own)
+                visit(own)
+            holder._modules[name] = own
+
+    visit(network)
+    turns = [part for part in network.modules() if isinstance(part, Turns)]
+
+    def rewind(*_: Any) -> None:  # a place may not see all the runs of a layer of several
+        for part in turns:
+            part.turn = 0
+
+    network.register_forward_pre_hook(rewind)
+
+
+def _name_curves(network: Module) -> None:
+    """Let captum, which goes by a module's type, take each activation for one that it knows."""
+    import torch
+
+    curves = tuple(getattr(torch.nn, name) for name in CURVES)
+    for part in network.modules():
+        if isinstance(part, curves):
+            part.__dict__["forward"] = part.forward  # its own, whatever it is called
+            part.__class__ = torch.nn.Tanh
+
+
+def _centre_softmax(network: Module) -> None:
+    """Let each row's multipliers of a softmax have a mean of 0: captum's have it over the batch."""
+    import torch
+
+    class Centred(torch.nn.Module):
+        def __init__(self, softmax: Module) -> None:
+            super().__init__()
+            self.softmax = softmax
+
+        def forward(self, x: Tensor) -> Tensor:
+            mean = x.flatten(1).mean(1).reshape(-1, *[1] * (x.ndim - 1))
+            return cast("Tensor", self.softmax(x - (mean - mean.detach())))
+
+    for holder in list(network.modules()):
+        for name, part in list(holder._modules.items()):
+            if isinstance(part, torch.nn.Softmax):
+                setattr(holder, name, Centred(part))
+
+
+def _part_windows(network: Module) -> None:
+    """Lay windows of max pooling that overlap side by side: captum counts what two share once."""
+    import torch
+    from torch.nn.functional import pad
+
+    class Parted(torch.nn.Module):
+        def __init__(self, axes: list[tuple[int, int, int, int]], ceil: bool) -> None:
+            super().__init__()
+            self.axes, self.ceil = axes, ceil
+            self.largest = torch.nn.MaxPool1d(int(np.prod([size for size, *_ in axes])))
+
+        def forward(self, x: Tensor) -> Tensor:
+            around: list[int] = []
+            for axis, (size, stride, padding, dilation) in enumerate(self.axes, 2):
+                span = dilation * (size - 1) + 1
+                more = -(x.shape[axis] + 2 * padding - span) % stride if self.ceil else 0
+                # a window that starts behind the last number is none
+                around = [padding, padding + more * (padding + more < span), *around]
+            x = pad(x, around, value=torch.finfo(x.dtype).min)
+            for axis, (size, stride, _, dilation) in enumerate(self.axes, 2):
+                x = x.unfold(axis, dilation * (size - 1) + 1, stride)[..., ::dilation]
+            x = x.flatten(2 + len(self.axes))
+            return cast("Tensor", self.largest(x.flatten(1, -2))).view(x.shape[:-1])
+
+    pools: dict[type, int] = {getattr(torch.nn, f"MaxPool{n}d"): n for n in (1, 2, 3)}
+    for holder in list(network.modules()):
+        for name, part in list(holder._modules.items()):
+            if part is None or type(part) not in pools or part.return_indices:
+                continue
+            given = (part.kernel_size, part.stride, part.padding, part.dilation)
+            axes = list(zip(*(_each(number, pools[type(part)]) for number in given), strict=True))
+            if any(stride < dilation * (size - 1) + 1 for size, stride, _, dilation in axes):
+                setattr(holder, name, Parted(axes, bool(part.ceil_mode)))
+
+
+def _each(number: Any, axes: int) -> tuple[int, ...]:
+    """A number for each axis, where one may stand for all."""
+    return tuple(number) if isinstance(number, tuple | list) else (number,) * axes
+
+
+def _own_inputs(network: Module) -> None:
+    """Give each activation an input of its own, which no other has given.
+
+    Where one follows another, captum would hand the first the plain gradient of the second.
+    """
+    from captum.attr._core.deep_lift import SUPPORTED_NON_LINEAR
+
+    for part in network.modules():
+        if type(part) in SUPPORTED_NON_LINEAR:
+            part.register_forward_pre_hook(lambda _, given: (given[0].clone(), *given[1:]))
