@@ -20,6 +20,7 @@ from typing import Any, Literal
 import numpy as np
 
 from xai import streams
+from xai.kernels.angles import angles
 from xai.kernels.correlation import scale
 from xai.metrics import checks
 from xai.metrics.case import Case, Result, metric, outputs
@@ -365,17 +366,15 @@ def channel_floor(activation: Floats) -> Floats:
     >>> channel_floor(np.array([[1.0, 1.0], [1.0, 1e9], [0.0, 0.0]])).round(3)
     array([0., 1., 0.])
     """
-    ranked = np.sort(np.moveaxis(activation, -1, 0), axis=0)
-    C = len(ranked)
+    ranked, C = np.sort(activation, axis=-1), activation.shape[-1]
     pairs = C * (C - 1) / 2
     if C > CHANNELS:  # each stands for channels like it, which are 0 ahead of one another
-        ranked = ranked[((np.arange(CHANNELS) + 0.5) * C / CHANNELS).astype(np.intp)]
+        ranked = ranked[..., ((np.arange(CHANNELS) + 0.5) * C / CHANNELS).astype(np.intp)]
         pairs *= CHANNELS**2 / C**2
     # dead channels are like one another, and others far ahead of them
     ranked = ranked + np.finfo(ranked.dtype).tiny
-    angles = np.zeros(ranked.shape[1:])
-    for step in range(1, len(ranked)):
-        share = ranked[:-step] / ranked[step:]
-        angles += np.arctan(share, out=share).sum(axis=0)
-    total = len(ranked) * (len(ranked) - 1) / 2 - 4 / np.pi * angles
+    *rows, looked = ranked.shape
+    turned = np.empty(rows)
+    angles(np.ascontiguousarray(ranked.reshape(-1, looked).T), turned.reshape(-1))
+    total = looked * (looked - 1) / 2 - 4 / np.pi * turned
     return np.asarray(total / pairs if pairs else np.full_like(total, np.nan))
