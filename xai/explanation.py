@@ -323,10 +323,7 @@ class Explanation:
     def output_labels(self) -> list[str]:
         """One name for each place on the last axis of `values`.
 
-        Raises
-        ------
-        ValueError
-            One output of each row is explained: there is no such axis.
+        A ValueError where one output of each row is explained: there is no such axis.
         """
         if not self._has_outputs:
             raise ValueError(
