@@ -1526,9 +1526,16 @@ def test_words_with_their_spaces_are_the_text(text):
     assert block.decode(block.block)[0] == text
 
 
-@pytest.mark.parametrize("texts", [[""], ["", ""], ["", "good"]])
-def test_an_empty_text_is_refused(texts):
-    with pytest.raises(ValueError, match="row 0 is an empty text: nothing to remove"):
+@pytest.mark.parametrize(
+    "texts, row",
+    [
+        ([""], "row 0 is an empty text"),
+        (["good", ""], "row 1 is an empty text"),
+        (["good", "", "", ""], "row 1 is an empty text, and 2 more are"),
+    ],
+)
+def test_an_empty_text_is_refused(texts, row):
+    with pytest.raises(ValueError, match=f"{row}: nothing to remove. Leave such rows out"):
         xai.explain(lengths, texts, "occlusion")
 
 

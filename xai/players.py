@@ -193,8 +193,11 @@ class Tokens(Players):
         present = inputs.block != PAD
         owner = np.where(present, np.cumsum(present, axis=1) - 1, -1)
         counts = present.sum(axis=1)
-        if (counts == 0).any():
-            raise ValueError(f"row {int(np.argmin(counts))} is an empty text: nothing to remove")
+        if (empty := np.flatnonzero(counts == 0)).size:
+            others = f", and {len(empty) - 1} more are" if len(empty) > 1 else ""
+            raise ValueError(
+                f"row {empty[0]} is an empty text{others}: nothing to remove. Leave such rows out"
+            )
         d = int(counts.max())
         names = [str(i) for i in range(d)]
         if inputs.names is not None:
