@@ -194,9 +194,9 @@ class Tokens(Players):
         owner = np.where(present, np.cumsum(present, axis=1) - 1, -1)
         counts = present.sum(axis=1)
         if (empty := np.flatnonzero(counts == 0)).size:
-            others = f", and {len(empty) - 1} more are" if len(empty) > 1 else ""
+            named = ", ".join(map(str, empty[:5]))
             raise ValueError(
-                f"row {empty[0]} is an empty text{others}: nothing to remove. Leave such rows out"
+                f"row {named} (0-based) is an empty text: nothing to remove, so leave it out"
             )
         d = int(counts.max())
         names = [str(i) for i in range(d)]
