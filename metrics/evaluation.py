@@ -14,6 +14,7 @@ from xai.explanation import Explanation
 from xai.foreign import converted
 from xai.inputs import read
 from xai.methods import Method
+from xai.methods import Record as MethodRecord
 from xai.methods import find as find_method
 from xai.metrics.attributed import Named, asked_for, by_place, numbers_of, own_keywords
 from xai.metrics.case import SCENE_OPTIONS, Case, Scene, one_output, score, split
@@ -62,8 +63,9 @@ def evaluate(
     model, x : as for `xai.explain`
     explanations : name -> Explanation (ours or shap's) or array; or one Explanation
     metrics : names, pairs (name, options), or label -> either
-        None: deletion, insertion, abpc, faithfulness_correlation, max_sensitivity (where all can
-        be explained again, and x is of numbers, not sparse), complexity, completeness_gap.
+        A function of `xai.metrics`, or a row of its `names()`, is a name, too. None: deletion,
+        insertion, abpc, faithfulness_correlation, max_sensitivity (where all can be explained
+        again, and x is of numbers, not sparse), complexity, completeness_gap.
     controls : bool
         Add a random attribution, in each row as large as the first explanation, and each
         explanation with its signs flipped (where signs count).
@@ -194,12 +196,20 @@ def asked_metrics(metrics: Any, named: dict[str, Any], explain: Mapping[str, Any
 
 def _with_options(given: Any) -> tuple[str, dict[str, Any]]:
     """A metric's name and options."""
-    if isinstance(given, str):
-        return given, {}
-    pair = tuple(given) if isinstance(given, Sequence) else ()
-    if len(pair) != 2 or not isinstance(pair[0], str) or not isinstance(pair[1], Mapping):
-        raise TypeError(f"a metric is a name or a pair (name, options), not {given!r:.80}")
-    return pair[0], dict(pair[1])
+    alone = not isinstance(given, Sequence) or isinstance(given, str)
+    pair = (given, {}) if alone else tuple(given)
+    if len(pair) == 2 and isinstance(pair[1], Mapping):
+        name = _name(pair[0])
+        if isinstance(name, str):
+            return name, dict(pair[1])
+    raise TypeError(f"a metric is a name or a pair (name, options), not {given!r:.80}")
+
+
+def _name(metric: Any) -> Any:
+    """The name of a metric that is given as its function, or as its row of `names()`."""
+    if isinstance(metric, Record):
+        return metric.name
+    return metric.__name__ if callable(metric) and hasattr(metric, "core") else metric
 
 
 def _default(model: Any, x: Any, named: dict[str, Any], explain: Mapping[str, Any]) -> list[str]:
@@ -305,7 +315,11 @@ def labelled_methods(methods: Any) -> dict[str, Any]:
     if isinstance(methods, Mapping) and methods:
         return dict(methods)
     listed = isinstance(methods, Sequence) and not isinstance(methods, str)
-    if not listed or not methods or not all(isinstance(m, str | Method) for m in methods):
+    if (
+        not listed
+        or not methods
+        or not all(isinstance(m, str | Method | MethodRecord) for m in methods)
+    ):
         raise TypeError(
             "methods must be a list of names or Methods, or a dict from labels to methods, not "
             f"{methods!r:.80}"

@@ -82,6 +82,25 @@ def test_a_seed_is_that_of_all_metrics_and_controls(rows, two):
     assert (values[0] != values[1]).any()
 
 
+def test_rows_of_the_tables_and_functions_are_names_too(rows):
+    """What `methods()` and `names()` list can be asked for."""
+    methods = [row for row in xai.methods() if row.name in ("occlusion", "banzhaf")]
+    listed = [row for row in metrics.names() if row.name in ("deletion", "complexity")]
+    given = {"data": rows, "controls": False}
+    named = xai.compare(bent, rows, ["occlusion", "banzhaf"], ["deletion", "complexity"], **given)
+    functions = [(metrics.deletion, {}), metrics.complexity]
+    for asked in (listed, functions, {"deletion": listed[0], "complexity": metrics.complexity}):
+        report = xai.compare(bent, rows, methods, asked, **given)
+        assert (report.names, report.metrics) == (named.names, named.metrics)
+        for key, score in named.scores.items():
+            assert_array_equal(report[key].values, score.values)
+    assert xai.explain(bent, rows, methods[0], removal=ZERO).method == "occlusion"
+    assert (
+        metrics.meta_check(bent, rows, {"a": rows}, metrics.deletion, data=rows).metric
+        == "deletion"
+    )
+
+
 @pytest.mark.parametrize("controls", [True, False])
 def test_a_misspelt_name_is_not_taken_for_one_without_a_control(rows, two, controls):
     report = metrics.evaluate(bent, rows, two, ["deletion"], controls=controls)

@@ -283,7 +283,7 @@ def _short(part: object) -> str:
 
 
 def find(method: object) -> Method:
-    """A method by name, or as given; "auto" is Shapley values.
+    """A method by name or by its row of `methods()`, or as given; "auto" is Shapley values.
 
     Raises
     ------
@@ -292,6 +292,7 @@ def find(method: object) -> Method:
     """
     if isinstance(method, Method):
         return method
+    method = method.name if isinstance(method, Record) else method
     if not isinstance(method, str):
         raise TypeError(f"method must be a name or an xai.Method, not {type(method).__name__}")
     for known in _METHODS:
