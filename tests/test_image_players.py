@@ -563,3 +563,37 @@ def test_an_overlap_says_which_windows_hold_everywhere():
     overlap = Overlap(Line(np.array([0, 2]), np.array([4, 6])), Line(np.array([0]), np.array([5])))
     pieces = np.array([[1, 1, 0], [1, 1, 1], [0, 1, 1]], bool)
     assert overlap.windows(pieces).tolist() == [[True, False], [True, True], [False, True]]
+
+
+# ------------------------------------------------------------------------------ group ids
+
+
+@pytest.mark.parametrize(
+    "shape",
+    [(1, 4, 1), (1, 4, 5), (2, 4, 1), (2, 1, 1), (1, 2, 4, 5), (1, 1, 4, 5), (3, 2, 1, 1),
+     (3, 1, 4, 1)],
+)  # fmt: skip
+def test_group_ids_count_for_all_places_along_an_axis_of_one(shape):
+    """As captum's feature_mask; that of all images may have an axis for them."""
+    x = np.random.default_rng(0).normal(size=(3, 2, 4, 5))
+    f = lambda x: np.stack([(x**2).sum(axis=(1, 2, 3)), x[:, 0, 1, 2] * x[:, 1, 3, 3]], 1)  # noqa: E731
+    ids = np.random.default_rng(1).integers(0, 3, shape)
+    whole = np.broadcast_to(ids, x.shape if len(shape) == 4 else x[0].shape)
+    given = {"removal": xai.removal.Baseline(0), "channel_axis": 1, "target": 0}
+    short, long = (xai.explain(f, x, "shapley", players=p, **given) for p in (ids, whole.copy()))
+    np.testing.assert_array_equal(short.values, long.values)
+    np.testing.assert_array_equal(
+        *(np.broadcast_to(e.element_players, x.shape) for e in (short, long))
+    )
+    again = [xai.metrics.max_sensitivity(f, x, e, samples=2).values for e in (short, long)]
+    np.testing.assert_array_equal(*again)
+
+
+@pytest.mark.parametrize("shape", [(5,), (4, 5), (3, 4, 5), (2, 2, 4, 5), (1, 1, 2, 4, 5)])
+def test_group_ids_of_another_shape_are_refused(shape):
+    x = np.zeros((3, 2, 4, 5))
+    with pytest.raises(ValueError, match=r"do not cover x: expected \(2, 4, 5\) or \(3, 2, 4, 5\)"):
+        xai.explain(
+            lambda x: x.sum(axis=(1, 2, 3)), x, "occlusion", removal=xai.removal.Baseline(0),
+            channel_axis=1, players=np.zeros(shape, int),
+        )  # fmt: skip

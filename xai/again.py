@@ -33,7 +33,7 @@ def rows_of(
         out["y"] = np.atleast_1d(np.asarray(on_host(out["y"])))[index]
     players = out.get("players")
     ids = np.asarray(on_host(players.ids)) if isinstance(players, Groups) else on_host(players)
-    if _is_per_row(ids, n, shape):
+    if getattr(ids, "ndim", 0) == 1 + len(shape) and len(ids) == n:  # its axes may be 1
         out["players"] = np.asarray(ids)[index]
     for name in ("removal", "method"):
         part = out.get(name)

@@ -65,8 +65,9 @@ class Groups(Players):
 
     Parameters
     ----------
-    ids : int array shaped like ``x.shape[1:]`` or like `x`
-        Players are the ids in ascending order (of each row); -1 is never removed.
+    ids : int array shaped like ``x.shape[1:]`` or like `x`, but that axes may be 1
+        Players are the ids in ascending order (of each row); -1 is never removed. Along an axis
+        of 1 all have the same: ``(T, 1)`` divides a series of C channels by its steps.
 
     Raises
     ------
@@ -92,13 +93,14 @@ class Groups(Players):
         if not np.issubdtype(ids.dtype, np.integer):
             raise TypeError(f"players: group ids must be integers, not {ids.dtype}")
         shape = inputs.shape
-        if ids.shape == shape:
-            ids = ids[None]
-        elif ids.shape != (inputs.n, *shape):
+        whole = ids[None] if ids.ndim == len(shape) else ids
+        fits = zip(whole.shape, (inputs.n, *shape), strict=False)
+        if whole.ndim != 1 + len(shape) or not all(own in (1, size) for own, size in fits):
             raise ValueError(
                 f"players of shape {ids.shape} do not cover x: expected {shape} or "
-                f"{(inputs.n, *shape)}"
+                f"{(inputs.n, *shape)}, or 1 along an axis whose places have the same players"
             )
+        ids = np.broadcast_to(whole, (len(whole), *shape))
         if (ids < -1).any():
             raise ValueError("players: group ids are 0 or more, or -1 for what is never removed")
         owner = np.empty(ids.shape, np.intp)

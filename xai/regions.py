@@ -30,7 +30,7 @@ def height_width(players: Players, inputs: Inputs, channel_axis: int | None) -> 
         raise ValueError(
             f"{players} are for images (4-D batches); x has rows of {inputs.shape}: pass "
             "x[..., None] of images without channels, x[None] of a single one; the parts of a "
-            "series are an array of group ids"
+            "series are an array of group ids, such as np.arange(steps)[:, None] // 10"
         )
     height, width = (s for a, s in enumerate(inputs.shape, start=1) if a != channel_axis)
     return height, width

@@ -14,6 +14,7 @@ from xai.plots.image import image, images
 from xai.plots.masks import masks, strip
 from xai.plots.paths import decision, force
 from xai.plots.series import curves
+from xai.plots.signal import signal
 from xai.plots.swarm import beeswarm, scatter
 from xai.plots.table import bar, global_bar, waterfall
 
@@ -35,6 +36,7 @@ __all__ = [
     "masks",
     "plot",
     "scatter",
+    "signal",
     "strip",
     "waterfall",
 ]

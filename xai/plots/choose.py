@@ -11,6 +11,7 @@ from xai.plots.image import image, images
 from xai.plots.masks import masks
 from xai.plots.paths import decision, force
 from xai.plots.row import per_row
+from xai.plots.signal import is_signal, signal
 from xai.plots.swarm import beeswarm, scatter
 from xai.plots.table import bar, global_bar, waterfall
 from xai.suggest import unknown
@@ -36,6 +37,7 @@ KINDS: dict[str, Callable[..., Axes | Figure]] = {
     "images": images,
     "concepts": concepts_of_image,
     "masks": masks,
+    "signal": signal,
 }
 
 
@@ -49,9 +51,10 @@ def plot(explanation: Explanation, kind: str | None = None, **options: Any) -> A
     kind
         Of one row of a table: "bar", "waterfall", "force"; of many: "global", "beeswarm",
         "scatter" (with `feature`, and `color`), "heatmap" (with `order`), "decision". Of images:
-        "image", "images", "masks", "concepts". None: "bar" or "image", as fits the data.
+        "image", "images", "masks", "concepts". Of series: "signal". None: "bar", "image" or
+        "signal", as fits the data.
     row
-        Which row ("bar", "waterfall", "force", "image", "masks", "concepts").
+        Which row ("bar", "waterfall", "force", "image", "masks", "concepts", "signal").
     rows
         Which rows, all by default ("images", "decision").
     output
@@ -62,11 +65,13 @@ def plot(explanation: Explanation, kind: str | None = None, **options: Any) -> A
         into one (tables).
     percentile
         The colours end at this percentile of |value|; what lies beyond has the last colour
-        (pictures).
+        (pictures, series).
     signed
         Of a network's channels: negative parts of their map, too (pictures).
     channel_axis
         Which axis of x holds the channels, if the explanation does not know (pictures).
+    time_axis
+        Which axis of x is the time, 1 or 2; None: the longer one (series).
     ax
         Draw here; None: in a new figure (not "images" and "masks", which always make one).
 
@@ -91,14 +96,26 @@ def plot(explanation: Explanation, kind: str | None = None, **options: Any) -> A
     """
     explanation = as_explanation(explanation)
     if kind is None:
-        kind = "image" if is_picture(explanation) else "bar"
+        kind = "signal" if is_series(explanation) else "bar"
+        kind = "image" if is_picture(explanation) else kind
     if kind not in KINDS:
         raise ValueError(unknown("kind", kind, list(KINDS)))
     return KINDS[kind](explanation, **options)
 
 
 def is_picture(explanation: Explanation) -> bool:
-    """Whether each row's values make an image, rather than a table."""
-    dimensions = len(getattr(explanation.data, "shape", ()))
-    picture = dimensions == 3 or (dimensions == 4 and explanation.channel_axis is not None)
+    """Whether each row's values make an image, rather than a table or a series."""
+    shape = getattr(explanation.data, "shape", ())[1:]
+    flat = len(shape) == 2 and not is_signal(shape)
+    picture = flat or (len(shape) == 3 and explanation.channel_axis is not None)
     return picture and per_row(explanation)
+
+
+def is_series(explanation: Explanation) -> bool:
+    """Whether each row's values are of a series with an axis for its channels."""
+    return is_signal(getattr(explanation.data, "shape", ())[1:]) and per_row(explanation)
+
+
+def is_drawn(explanation: Explanation) -> bool:
+    """Whether each row's values are laid over it, rather than listed."""
+    return is_picture(explanation) or is_series(explanation)

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from xai.inputs import is_whole
-from xai.plots.choose import is_picture
+from xai.plots.choose import is_picture, is_series
 from xai.plots.series import methods
-from xai.plots.side_by_side import maps, named
+from xai.plots.side_by_side import maps, named, signals
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -40,14 +40,15 @@ def compare(
     shared
         Whether the scale is of the attributions themselves. If not, it is of each method's own
         units: of its largest values. None: of the attributions for tables, of their own units
-        for images, where methods measure different things.
+        for images and series, where methods measure different things.
     options
         `max_display` and `ax` for tables, `percentile`, `signed` and `channel_axis` for images,
-        as in `plot`.
+        `percentile` and `time_axis` for series, as in `plot`.
 
     Returns
     -------
-    matplotlib Figure for images: the photograph, and a map for each method; Axes for tables
+    matplotlib Figure for images: the photograph, and a map for each method; for series: a picture
+    for each, below each other; Axes for tables
 
     Raises
     ------
@@ -69,5 +70,7 @@ def compare(
         lines = np.atleast_1d(rows).tolist()
         return maps(found, lines, output, shared=bool(shared), **options)
     if not is_whole(rows):
-        raise ValueError("tables are compared one row at a time: pass rows=an index")
+        raise ValueError("tables and series are compared one row at a time: pass rows=an index")
+    if all(is_series(one) for one in found.values()):
+        return signals(found, rows, output, shared=bool(shared), **options)
     return methods(found, rows, output, shared=shared is not False, **options)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -123,13 +123,10 @@ def panel(
     shape = getattr(explanation.data, "shape", ())[1:]
     if len(shape) not in (2, 3):
         raise ValueError(f"no picture: one explained row has the shape {shape}. Draw kind='bar'")
-    shown, one = read(explanation, row, output), explanation[row]
-    place, _ = locate(one, output)
-    picture = np.asarray(as_array(one.data), float)[0]
-    heat = one.map(signed=signed)[0]
-    heat = heat if place is None else heat[..., place]
-    unit = "attribution"
+    shown = mapped(explanation, row, output, signed=signed)
+    picture, heat, unit = shown.photo, shown.heat, shown.unit
     if picture.ndim == 3:
+        one = explanation[row]
         axis = channel_axis or one.channel_axis
         if axis is None:
             raise ValueError("which axis of x holds the channels? Pass channel_axis=1 or 3")
@@ -137,8 +134,23 @@ def panel(
         heat, summed = _over_channels(one, heat, axis)
         unit += " (sum of the channels)" * summed
         picture = np.moveaxis(picture, axis, -1)
-    error = None if shown.std_error is None else float(np.nanmedian(shown.std_error))
-    return Panel(displayed(picture), heat, [shown.heading, shown.state[0]], unit, error)
+    return replace(shown, photo=displayed(picture), heat=heat, unit=unit)
+
+
+def mapped(
+    explanation: Explanation, row: int, output: int | str | None, *, signed: bool = False
+) -> Panel:
+    """One row as it is, and its values over it, both of its own shape."""
+    shown, one = read(explanation, row, output), explanation[row]
+    place, _ = locate(one, output)
+    heat = one.map(signed=signed)[0]
+    return Panel(
+        photo=np.asarray(as_array(one.data), float)[0],
+        heat=heat if place is None else heat[..., place],
+        heading=[shown.heading, shown.state[0]],
+        unit="attribution",
+        error=None if shown.std_error is None else float(np.nanmedian(shown.std_error)),
+    )
 
 
 def _over_channels(one: Explanation, heat: Floats, axis: int) -> tuple[Floats, bool]:

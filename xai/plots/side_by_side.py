@@ -1,4 +1,4 @@
-"""Several methods' heat maps of the same images beside each other, on one colour scale."""
+"""Several methods' maps of the same images or series, on one colour scale."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from xai.foreign import as_explanation
 from xai.plots.picture import Panel, Scale, colour_bar, draw_heat, draw_photo, panel
 from xai.plots.row import read
+from xai.plots.signal import channels, draw, height
 from xai.plots.style import wrapped
 
 if TYPE_CHECKING:
@@ -74,12 +75,7 @@ def maps(
     if any(shown.photo.shape != line[0].photo.shape for line in grid for shown in line):
         raise ValueError("methods are compared on the same images; their shapes differ")
     flat = [shown for line in grid for shown in line]
-    if shared:
-        scales = [Scale.of([shown.heat for shown in flat], percentile)] * len(flat)
-    else:
-        own = _scales(flat, len(explanations), percentile)
-        flat = [_relative(shown, scale) for shown, scale in zip(flat, own, strict=True)]
-        scales = [Scale.unit(signed=scale.signed) for scale in own]
+    flat, scales = _scaled(flat, len(explanations), percentile, shared=shared)
     names = list(explanations)
     lines, across = wrapped(len(names) + 1, MOST_ALONE if len(rows) == 1 else MOST)
     bars = len({scale.signed for scale in scales})
@@ -101,14 +97,51 @@ def maps(
     return figure
 
 
-def _scales(panels: Sequence[Panel], methods: int, percentile: float) -> list[Scale]:
-    """Each panel's scale; a method that tells signs in one row is drawn with signs in all."""
+def signals(
+    explanations: Mapping[str, Explanation],
+    row: int,
+    output: int | str | None = None,
+    *,
+    shared: bool = False,
+    percentile: float = 99.0,
+    time_axis: int | None = None,
+) -> Figure:
+    """Draw one series below itself, once for each method; see `xai.plots.compare`."""
+    import matplotlib.pyplot as plt
+
+    panels = [channels(one, row, output, time_axis) for one in explanations.values()]
+    if any(shown.photo.shape != panels[0].photo.shape for shown in panels):
+        raise ValueError("methods are compared on the same series; their shapes differ")
+    panels, scales = _scaled(panels, len(panels), percentile, shared=shared)
+    size = (8.0, 0.8 + len(panels) * (0.4 + height(panels[0])))
+    figure = plt.figure(figsize=size, layout="constrained")
+    places = figure.subplots(len(panels), sharex=True, squeeze=False)[:, 0].tolist()
+    for ax, name, shown, scale in zip(places, explanations, panels, scales, strict=True):
+        draw(ax, replace(shown, heading=[name, *shown.heading[2:]]), scale)
+        ax.label_outer()
+    said = read(next(iter(explanations.values())), row, output)
+    figure.suptitle("\n".join([said.output, said.state[0]]), fontsize="medium", parse_math=False)
+    _colour_bars(places, panels, scales, shared=shared)
+    return figure
+
+
+def _scaled(
+    panels: list[Panel], methods: int, percentile: float, *, shared: bool
+) -> tuple[list[Panel], list[Scale]]:
+    """Panels, and the scale of each: one for all, or of each one's own units.
+
+    A method that tells signs in one row is drawn with signs in all.
+    """
+    if shared:
+        return panels, [Scale.of([shown.heat for shown in panels], percentile)] * len(panels)
     alone = [Scale.of([shown.heat], percentile) for shown in panels]
     signs = [any(scale.signed for scale in alone[place::methods]) for place in range(methods)]
-    return [
+    own = [
         Scale.of([shown.heat], percentile, signed=signs[place % methods])
         for place, shown in enumerate(panels)
     ]
+    panels = [_relative(shown, scale) for shown, scale in zip(panels, own, strict=True)]
+    return panels, [Scale.unit(signed=scale.signed) for scale in own]
 
 
 def _colour_bars(

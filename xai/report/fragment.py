@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from xai.plots.choose import is_picture
+from xai.plots.choose import is_drawn
 from xai.plots.png import png
 from xai.plots.row import Floats, Row, outputs, per_row, read
 from xai.plots.style import NEGATIVE, POSITIVE, signed
@@ -83,7 +83,7 @@ def recipe_of(explanation: Explanation) -> str:
 
 def _block(explanation: Explanation, row: int, output: int | None, max_display: int) -> str:
     """Write one row and output of a fragment: its picture, or its largest attributions."""
-    if is_picture(explanation):
+    if is_drawn(explanation):
         return _picture(explanation, row, output)
     found = read(explanation, row, output)
     shown = found.largest(max_display)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from xai.plots.choose import is_picture
+from xai.plots.choose import is_drawn
 from xai.plots.many import chosen, columns_of
 from xai.plots.picture import Floats, Panel, Scale, panel
 from xai.plots.row import known, locate, names_of_players, per_row
@@ -37,7 +37,7 @@ def payload(
 ) -> Json:
     """Everything a page shows; `rows` says how many of the explained rows that are."""
     first = next(iter(explanations.values()))
-    pictures = [is_picture(one) for one in explanations.values()]
+    pictures = [is_drawn(one) for one in explanations.values()]
     if any(pictures) and not all(pictures):
         raise ValueError("one page shows images or tables: write a page for each")
     made: Json = {

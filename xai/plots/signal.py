@@ -1,0 +1,100 @@
+"""Pictures of series: each channel's line, over colours that tell what its steps add."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from xai.foreign import as_explanation
+from xai.plots.picture import Panel, Scale, colour_bar, displayed, mapped, with_error
+from xai.plots.style import ink, new_axes, title
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+    from xai.explanation import Explanation
+
+CHANNELS = 16
+"""Rows with two axes are a series where one is so short, and the other twice as long or longer."""
+
+
+def signal(
+    explanation: Explanation,
+    row: int = 0,
+    output: int | str | None = None,
+    *,
+    time_axis: int | None = None,
+    percentile: float = 99.0,
+    ax: Axes | None = None,
+) -> Axes:
+    """Draw one series' attributions as colours behind its lines, a line for each channel.
+
+    Each line is stretched to its own range. Colours are as in `xai.plots.image`.
+
+    Parameters
+    ----------
+    row, output, percentile, ax : as in `plot`
+    time_axis : which axis of x is the time: 1 or 2; None: the longer one
+
+    Raises
+    ------
+    ValueError
+        Rows of more than two axes, or not of numbers.
+
+    Examples
+    --------
+    >>> import numpy as np, xai
+    >>> f = lambda x: x[:, 2:4, 0].sum(axis=1)
+    >>> e = xai.explain(f, np.ones((1, 9, 2)), "occlusion", removal="baseline")
+    >>> signal(e).images[0].get_array().shape  # two channels of nine steps
+    (2, 9)
+    """
+    shown = channels(explanation, row, output, time_axis)
+    scale = Scale.of([shown.heat], percentile)
+    axes = new_axes(ax, 8.0, 1.4 + height(shown))
+    draw(axes, shown, scale)
+    colour_bar([axes], [shown], scale, with_error([shown]))
+    return axes
+
+
+def is_signal(shape: tuple[int, ...]) -> bool:
+    """Whether rows of this shape are rather a series than an image without channels."""
+    return len(shape) == 2 and min(shape) <= CHANNELS and max(shape) >= 2 * min(shape)
+
+
+def channels(
+    explanation: Explanation, row: int, output: int | str | None, time_axis: int | None
+) -> Panel:
+    """Read one row's lines (C, T), and what their steps add."""
+    explanation = as_explanation(explanation)
+    shape = getattr(explanation.data, "shape", ())[1:]
+    if len(shape) not in (1, 2):
+        raise ValueError(f"no series: one explained row has the shape {shape}")
+    if time_axis not in (None, 1, len(shape)):
+        raise ValueError(f"time_axis={time_axis!r}: the axes of a row are 1 to {len(shape)}")
+    shown = mapped(explanation, row, output)
+    lines, heat = np.atleast_2d(shown.photo), np.atleast_2d(shown.heat)
+    if time_axis == 1 < len(shape) or (time_axis is None and len(lines) > lines.shape[1]):
+        lines, heat = lines.T, heat.T
+    return replace(shown, photo=lines, heat=heat)
+
+
+def height(shown: Panel) -> float:
+    """Inches for a panel's channels."""
+    return float(np.clip(0.5 * len(shown.heat), 1.2, 9.0))
+
+
+def draw(ax: Axes, shown: Panel, scale: Scale) -> None:
+    """Draw colours, and a line in each channel's band."""
+    C, T = shown.heat.shape
+    ax.imshow(shown.heat, cmap=scale.colours, vmin=scale.low, vmax=scale.high, aspect="auto")
+    for place, line in enumerate(shown.photo):
+        known = np.where(np.isfinite(line), displayed(line[None])[0], np.nan)
+        ax.plot(np.arange(T), place + 0.4 - 0.8 * known, color=ink(ax), linewidth=1)
+    ax.set_yticks(range(C), [f"channel {c}" for c in range(C)] if C > 1 else [""])
+    ax.tick_params(axis="y", length=0)
+    ax.spines[["top", "right"]].set_visible(False)
+    ax.set_xlabel("step")
+    title(ax, shown.heading)
