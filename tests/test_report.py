@@ -245,6 +245,47 @@ def test_all_outputs_are_on_the_page_unless_one_is_chosen(tmp_path: Path) -> Non
     assert [layer["output"] for layer in method["layers"]] == ["yes"]
 
 
+def pets(x: np.ndarray) -> np.ndarray:
+    """Three outputs, of which each of the rows of `np.eye(3)` has another as its largest."""
+    return x @ (np.eye(3) + np.arange(9).reshape(3, 3) / 20)
+
+
+PETS: dict[str, Any] = {"data": np.zeros((1, 3)), "output_names": ["cat", "dog", "owl"]}
+
+
+def test_the_largest_outputs_of_each_row_are_told_by_their_names(tmp_path: Path) -> None:
+    made = xai.explain(pets, np.eye(3), "exact_shapley", target=xai.Top(2), **PETS)
+    (method,) = data_of(write(tmp_path, {"one": made}))["methods"]
+    assert [layer["label"] for layer in method["layers"]] == ["top 1", "top 2"]  # to choose from
+    assert method["layers"][0]["output"] == ["cat", "dog", "owl"]
+    assert method["layers"][1]["output"] == ["owl", "owl", "dog"]
+
+
+@pytest.mark.parametrize("kind", ["table", "image"])
+def test_all_methods_show_the_outputs_of_the_first_where_they_have_them(
+    tmp_path: Path, kind: str
+) -> None:
+    x, options, model = np.eye(3), dict(PETS), pets
+    if kind == "image":
+        x = np.eye(3).reshape(3, 1, 3, 1)
+        options |= {"removal": "baseline", "data": None, "channel_axis": -1}
+        model = lambda x: pets(x.reshape(len(x), 3))  # noqa: E731 - the same model, of images
+    every = xai.explain(model, x, "occlusion", target="all", **options)
+    own = xai.explain(model, x, "occlusion", **options)
+    page = data_of(write(tmp_path, {"own": own, "all": every}))
+    for method in page["methods"]:
+        (layer,) = method["layers"]
+        assert layer["output"] == ["cat", "dog", "owl"]
+        np.testing.assert_allclose(floats(layer["prediction"]), own.predictions)
+        if kind == "table":
+            np.testing.assert_allclose(floats(layer["values"]), own.values.ravel())
+    if kind == "image":
+        for row, (ours, theirs) in enumerate(page["maps"]):
+            assert ours == theirs
+            assert len(theirs) == 1
+            np.testing.assert_allclose(heat(ours[0]), own.values[row], atol=1e-3)
+
+
 def images(n: int = 2) -> xai.Explanation:
     x = np.random.default_rng(0).random((n, 6, 8, 3))
     w = np.array([1.0, 0.5, 0, 0, 0, -1])[:, None, None]
@@ -416,6 +457,37 @@ def test_rows_and_columns_are_chosen_in_a_browser(tmp_path: Path) -> None:
         "x1,x0,x2", "row 1", "x0,x2,x1", "x0,x1,x2", "x2,x1,x0", "row 1,row 2,row 0", "row 0",
         "x0,x2,x1",
     ]  # fmt: skip
+
+
+@in_browser
+def test_a_method_that_explains_another_output_is_told_with_it_in_a_browser(tmp_path: Path) -> None:
+    own = xai.explain(pets, np.eye(3), "occlusion", **PETS)
+    dog = xai.explain(pets, np.eye(3), "occlusion", target=1, **PETS)
+    top = xai.explain(pets, np.eye(3), "occlusion", target=xai.Top(2), **PETS)
+    report.page({"top": top, "own": own, "dog": dog}, tmp_path / "page.html")
+    dom, console = browse(
+        tmp_path / "page.html",
+        """
+        const heads = (id) => [...document.querySelectorAll(`#${id} thead th`)]
+          .map((head) => head.textContent);
+        const said = [at('state').textContent, heads('row'), heads('features')];
+        choose({ layer: 1 });
+        said.push(at('state').textContent, heads('row'));
+        choose({ layer: 0, row: 1 });
+        said.push(heads('row'), [...at('output').options].map((o) => o.textContent));
+        document.title = JSON.stringify(said);
+        """,
+    )
+    assert console == ""
+    (found,) = re.findall(r"<title>(.*?)</title>", dom)
+    first, row, features, second, row_of_second, other_row, choices = json.loads(found)
+    assert first.startswith("cat: prediction")
+    assert row == ["feature", "value", "top", "own", "dog, of dog"]
+    assert features == ["feature", "mean |top|", "mean |own|", "mean |dog, of dog|"]
+    assert second.startswith("owl: prediction")
+    assert row_of_second == ["feature", "value", "top", "own, of cat", "dog, of dog"]
+    assert other_row == ["feature", "value", "top", "own", "dog"]
+    assert choices == ["top 1", "top 2"]
 
 
 @in_browser

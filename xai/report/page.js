@@ -10,6 +10,15 @@ const state = { row: 0, layer: 0, feature: 0 };
 const layerOf = (method) => method.layers[Math.min(state.layer, method.layers.length - 1)];
 const outputOf = (layer, row) => Array.isArray(layer.output) ? layer.output[row] : layer.output;
 const current = () => layerOf(page.methods[0]);
+// A method by its name, in this row or over all; one that explains another output than the first
+// is told with it.
+function titled(method, row) {
+  const said = (layer) => row === undefined ? String(layer.output) : outputOf(layer, row);
+  const layer = layerOf(method), own = said(layer);
+  if (own === said(current())) return method.name;
+  const each = row === undefined && Array.isArray(layer.output);
+  return `${method.name}, of ${each ? 'each row’s own output' : own}`;
+}
 
 function cell(row, j) {
   if (!data) return '';
@@ -50,7 +59,7 @@ function rowTable() {
   }));
   const heads = [page.words ? 'word' : 'feature', ...(columns ? ['value'] : [])];
   return make('div', { className: 'scroll' },
-    table([...heads, ...page.methods.map((m) => m.name)], lines));
+    table([...heads, ...page.methods.map((m) => titled(m, row))], lines));
 }
 
 // What stands in a cell: numbers sort as numbers.
@@ -112,7 +121,7 @@ async function card(method, map) {
   const ends = make('div', { className: 'legend' }, make('span', { textContent: digits(map.low) }),
     make('span', { textContent: digits(map.high) }));
   const small = map.shrunk > 1 ? ` (means of ${map.shrunk}×${map.shrunk} pixels)` : '';
-  return make('figure', {}, make('figcaption', { textContent: method.name + small }),
+  return make('figure', {}, make('figcaption', { textContent: titled(method, state.row) + small }),
     make('div', { className: 'stack' }, photo, canvas), ramp, ends, readout);
 }
 
@@ -165,7 +174,7 @@ function featureTable() {
   })).sort((a, b) => before(a.cells[1].key, b.cells[1].key, -1));
   page.first = lines[0].j;
   page.featureLines = lines.slice().sort((a, b) => a.j - b.j);
-  return table(['feature', ...page.methods.map((m) => `mean |${m.name}|`)], lines);
+  return table(['feature', ...page.methods.map((m) => `mean |${titled(m)}|`)], lines);
 }
 
 // One feature's values and attributions: where dots lie, how they are drawn and found.
@@ -259,7 +268,7 @@ at('all').hidden = n < 2;
 at('step').hidden = n < 2;
 at('global').hidden = !page.global;
 at('sight').hidden = !page.photos;
-const names = current() && page.methods[0].layers.map((layer, i) => outputOf(layer, 0));
+const names = current() && page.methods[0].layers.map((layer) => layer.label);
 at('outputs').hidden = names.length < 2;
 at('output').append(...names.map((text, value) => make('option', { value, textContent: text })));
 at('output').onchange = () => choose({ layer: Number(at('output').value) });
