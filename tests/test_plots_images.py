@@ -161,6 +161,20 @@ def test_methods_on_one_absolute_scale() -> None:
     assert len(figure.axes) == 4
 
 
+def test_a_map_of_another_output_is_told_with_it() -> None:
+    f = lambda x: x.reshape(len(x), -1)[:, :3]  # noqa: E731 - three outputs, each of a pixel
+    x = np.zeros((2, 6, 5, 1))
+    x[0, 0, 0], x[1, 0, 1] = 1, 1
+    names = ["cat", "dog", "owl"]
+    own, dog = (
+        xai.explain(f, x, "occlusion", removal="baseline", target=target, output_names=names)
+        for target in ("predicted", 1)
+    )
+    figure = xai.plots.compare({"own": own, "dogs": dog}, rows=[0, 1])
+    heads = [ax.get_title().split("\n")[0] for ax in figure.axes[:6]]
+    assert heads == ["cat", "own", "dogs, of dog", "dog", "own", "dogs"]
+
+
 def test_a_row_may_be_numpys_number() -> None:
     one, double = made(), replace(made(), values=2 * made().values)
     drawn = [xai.plots.compare([one, double], rows=row) for row in (1, np.int64(1))]

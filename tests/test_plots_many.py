@@ -449,7 +449,32 @@ def test_methods_of_a_table_are_compared_in_dots_with_intervals() -> None:
             xai.plots.compare([made()], rows=rows)
 
 
+def test_what_is_of_another_output_or_method_than_the_title_is_told_with_it() -> None:
+    f = lambda x: x @ np.array([[1.0, 2.0], [3.0, -1.0]])  # noqa: E731
+    x, options = np.eye(2), {"data": np.zeros((1, 2)), "output_names": ["no", "yes"]}
+    own = xai.explain(f, x, "occlusion", **options)
+    no = xai.explain(f, x, "exact_shapley", target=0, **options)
+    legends = []
+    for row in (0, 1):  # whose largest outputs are "yes" and "no"
+        axes = xai.plots.compare({"own": own, "other": no}, row)
+        legends.append([text.get_text() for text in axes.get_legend().get_texts()])
+    assert legends == [["own", "other, of no"], ["own", "other"]]
+    both = xai.plots.global_bar({"a": own, "b": no})
+    assert both.get_title() == "occlusion: each row's own output\nexact_shapley: no"
+
+
 # ------------------------------------------------------------------------------------- curves
+
+
+def test_curves_of_several_metrics_name_them_all() -> None:
+    found = {
+        name: getattr(xai.metrics, name)(product, X, made().values, removal="baseline")
+        for name in ("deletion", "insertion")
+    }
+    axes = xai.plots.curves(found)
+    assert axes.get_title() == "deletion: lower is better\ninsertion: higher is better"
+    assert axes.get_xlabel().startswith("players removed (%) or players put back (%)\n")
+    assert axes.get_ylabel() == "value of the output"
 
 
 def test_curves_are_means_over_rows_with_bands() -> None:

@@ -29,6 +29,8 @@ def compare(
 ) -> Figure | Axes:
     """Draw several methods' attributions of the same rows on one scale.
 
+    One that explains another output than the title's is named after it.
+
     Parameters
     ----------
     explanations

@@ -58,6 +58,13 @@ class Row:
         """The method and the output it explains."""
         return f"{self.method}: {self.output}"
 
+    def titled(self, name: str, beside: Row) -> str:
+        """The name of this one in a picture of several, with its output where `beside` has another.
+
+        `beside` is the one whose output the title tells.
+        """
+        return name if self.output == beside.output else f"{name}, of {self.output}"
+
     @property
     def state(self) -> list[str]:
         """The prediction, and the base value where there is one."""

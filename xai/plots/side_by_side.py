@@ -94,7 +94,8 @@ def maps(
         for column, name in enumerate(names):
             ax = figure.add_subplot(lines * len(rows), across, start + column + 1)
             index = line * len(names) + column
-            heading = [name, *flat[index].heading[2:]]
+            head = read(explanations[name], row, output).titled(name, said)
+            heading = [head, *flat[index].heading[2:]]
             draw_heat(ax, replace(flat[index], heading=heading), scales[index], 26)
             places.append(ax)
     _colour_bars(places, flat, scales, shared=shared)

@@ -117,7 +117,7 @@ def _cohorts(
         )
         for name, one in found.items()
     })  # fmt: skip
-    title(axes, [first.heading])
+    title(axes, list(dict.fromkeys(one.heading for one in found.values())))
     axes.set_xlabel(f"mean |attribution|\nwhiskers: ±{Z95} standard errors over rows (95 %)")
     return axes
 
