@@ -310,6 +310,22 @@ def test_no_title_of_an_image_is_cut_off(style: str) -> None:
                 assert frame.y0 <= box.y0 <= box.y1 <= frame.y1, axes.get_title()
 
 
+@pytest.mark.parametrize("shape", [(1, 500), (500, 1), (2, 41)])
+def test_a_signal_is_stretched_until_it_is_seen(shape: tuple[int, int]) -> None:
+    x = np.random.default_rng(0).random((2, 1, *shape))
+    one = xai.explain(
+        lambda x: x.reshape(len(x), -1)[:, 3], x, "occlusion", removal="baseline", channel_axis=1,
+        players=np.arange(max(shape)).reshape(shape[0] if shape[0] > 2 else 1, -1) // 10
+        + np.zeros((1, *shape), int),
+    )  # fmt: skip
+    for figure in (one.plot().figure, one.plot("images"), xai.plots.compare([one, one])):
+        figure.canvas.draw()
+        for ax in figure.axes:
+            if ax.images and not ax.axison:
+                box = ax.images[-1].get_window_extent()
+                assert min(box.width, box.height) > 40
+
+
 @pytest.mark.parametrize("height", [8, 80])
 def test_titles_of_narrow_images_do_not_cover_each_other(height: int) -> None:
     x = np.random.default_rng(0).random((3, height, 4, 1))

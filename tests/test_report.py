@@ -319,8 +319,24 @@ def test_a_page_of_images_stays_small(tmp_path: Path, monkeypatch: pytest.Monkey
     assert "The first 1 of 3 rows" in Reader(text).text
     monkeypatch.setattr(payload, "SIDE", 4)
     one = data_of(write(tmp_path, {"one": images(1)}))["maps"][0][0][0]
-    assert (one["height"], one["width"], one["shrunk"]) == (3, 4, 2)
+    assert (one["height"], one["width"], one["shrunk"]) == (3, 4, [2, 2])
     blocks = images(1).values[0].reshape(3, 2, 4, 2).mean(axis=(1, 3))
+    np.testing.assert_allclose(heat(one), blocks, atol=0.51 * one["high"] / 1023)
+
+
+def test_a_signal_of_two_lines_keeps_them_on_a_page(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(payload, "SIDE", 10)
+    x = np.random.default_rng(0).normal(size=(1, 1, 2, 37))
+    made = xai.explain(
+        lambda x: x[:, 0, 0, :9].sum(axis=1) - x[:, 0, 1, 20], x, "occlusion", removal="baseline",
+        channel_axis=1,
+    )  # fmt: skip
+    one = data_of(write(tmp_path, {"one": made}))["maps"][0][0][0]
+    assert (one["height"], one["width"], one["shrunk"]) == (2, 9, [1, 4])
+    assert one["slim"] == 2 / 37
+    blocks = made.values[0].reshape(2, 37)[:, :36].reshape(2, 9, 4).mean(axis=2)
     np.testing.assert_allclose(heat(one), blocks, atol=0.51 * one["high"] / 1023)
 
 

@@ -22,6 +22,11 @@ if TYPE_CHECKING:
 
 Floats = NDArray[np.floating[Any]]
 
+SLIM = 20.0
+"""So many times longer than wide, or wider than long, an image is drawn as it is.
+
+One beyond, as a signal of one line, would be a hair: it is stretched.
+"""
 LUMINANCE = np.array([0.299, 0.587, 0.114])
 """Weights of red, green and blue in a grey picture (ITU-R BT.601)."""
 
@@ -178,19 +183,27 @@ def grey(photo: Floats) -> Floats:
     return displayed(photo @ LUMINANCE) if photo.ndim == 3 else photo
 
 
+def _aspect(picture: Floats) -> Literal["equal", "auto"]:
+    """Square pixels, but in pictures so slim that nothing would be seen then."""
+    height, width = picture.shape[:2]
+    return "equal" if max(height, width) <= SLIM * min(height, width) else "auto"
+
+
 def draw_photo(ax: Axes, photo: Floats, lines: Sequence[str], width: int = 30) -> None:
     """Draw a photograph by itself."""
-    ax.imshow(photo, cmap="gray", vmin=0, vmax=1)
+    ax.imshow(photo, cmap="gray", vmin=0, vmax=1, aspect=_aspect(photo))
     ax.set_axis_off()
     title(ax, lines, width)
 
 
 def draw_heat(ax: Axes, shown: Panel, scale: Scale, width: int = 30) -> None:
     """Draw a heat map over the grey picture."""
-    ax.imshow(grey(shown.photo), cmap="gray", vmin=-0.5, vmax=1.1)
+    aspect = _aspect(shown.heat)
+    ax.imshow(grey(shown.photo), cmap="gray", vmin=-0.5, vmax=1.1, aspect=aspect)
     ax.imshow(
-        shown.heat, cmap=scale.colours, vmin=scale.low, vmax=scale.high, interpolation="nearest"
-    )
+        shown.heat, cmap=scale.colours, vmin=scale.low, vmax=scale.high, interpolation="nearest",
+        aspect=aspect,
+    )  # fmt: skip
     ax.set_axis_off()
     title(ax, shown.heading, width)
 

@@ -27,7 +27,7 @@ MOST_NUMBERS = 1_000_000
 MOST_BYTES = 4_000_000
 """Pictures on one page."""
 SIDE = 256
-"""Maps of longer sides are shown as means of blocks."""
+"""Maps of longer sides are shown as means of blocks, each side's as long as it needs."""
 LEVELS = 1023
 """Steps of a map's values from 0 to where its colours end: three digits."""
 
@@ -203,18 +203,23 @@ def _map(shown: Panel) -> Json:
     return {
         "height": heat.shape[0], "width": heat.shape[1], "unit": unit, "low": scale.low,
         "high": scale.high, "bytes": base64.b64encode(zlib.compress(planes.tobytes(), 9)).decode(),
-        "shrunk": -(-max(shown.heat.shape) // SIDE),
+        "shrunk": _steps(shown.heat), "slim": float(np.divide(*shown.heat.shape)),
     }  # fmt: skip
 
 
+def _steps(picture: Floats) -> list[int]:
+    """Height and width of the smallest blocks that make both sides at most `SIDE` long."""
+    return [-(-side // SIDE) for side in picture.shape[:2]]
+
+
 def _smaller(picture: Floats) -> Floats:
-    """Means of the smallest square blocks that make both sides at most `SIDE` long."""
-    step = -(-max(picture.shape[:2]) // SIDE)
-    if step == 1:
+    """Means of these blocks."""
+    down, across = _steps(picture)
+    if down == across == 1:
         return picture
-    height, width = (side // step * step for side in picture.shape[:2])
-    rest = picture.shape[2:]
-    blocks = picture[:height, :width].reshape(height // step, step, width // step, step, *rest)
+    height, width = picture.shape[0] // down, picture.shape[1] // across
+    whole = picture[: height * down, : width * across]
+    blocks = whole.reshape(height, down, width, across, *picture.shape[2:])
     return np.asarray(blocks.mean(axis=(1, 3)))
 
 
