@@ -463,6 +463,20 @@ def test_what_is_of_another_output_or_method_than_the_title_is_told_with_it() ->
     assert both.get_title() == "occlusion: each row's own output\nexact_shapley: no"
 
 
+@pytest.mark.parametrize("name", ["_private", "", "$a$_b"])
+def test_every_series_is_in_the_legend(name: str) -> None:
+    score = xai.metrics.deletion(product, X, made().values, removal="baseline")
+    drawn = [
+        xai.plots.compare({name: made(), "other": made()}),
+        xai.plots.global_bar({name: made(), "other": made()}),
+        xai.plots.curves({name: score, "other": score}),
+    ]
+    for axes in drawn:
+        first, second = (text.get_text() for text in axes.get_legend().get_texts())
+        assert first.strip().startswith(name.replace("$", r"\$"))
+        assert second.startswith("other")
+
+
 # ------------------------------------------------------------------------------------- curves
 
 

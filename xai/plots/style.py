@@ -149,7 +149,9 @@ def fit_figure(ax: Axes, width: float = 7.0) -> None:
 
 def legend_label(name: str) -> str:
     """A legend's entry: short lines, nothing typeset."""
-    return "\n".join(textwrap.wrap(name, 32)).replace("$", r"\$")
+    label = "\n".join(textwrap.wrap(name, 32)).replace("$", r"\$")
+    # matplotlib leaves out what has no label, or one that begins with "_"
+    return f" {label}" if label.startswith("_") or not label else label
 
 
 def legend_beside(ax: Axes, *, own: bool, clear: bool = False) -> None:
