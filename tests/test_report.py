@@ -631,3 +631,24 @@ def test_a_page_of_scores_has_every_line_and_the_curves(tmp_path: Path) -> None:
             else:
                 expected = 50 * (high - low) / size
             assert np.isclose(float(width), expected, rtol=1e-3)
+
+
+def test_a_page_of_scores_tells_infinite_ones(tmp_path: Path) -> None:
+    x = np.random.default_rng(0).normal(size=(6, 4))
+    scored = xai.metrics.evaluate(
+        lambda x: x[:, 0] * x[:, 1], x, {"a": x, "b": -x}, metrics=["abpc"], removal="baseline"
+    )  # fmt: skip
+    endless = replace(scored["abpc", "a"], values=np.full(6, -np.inf))
+    scored = replace(scored, scores=scored.scores | {("abpc", "a"): endless})
+    path = scored.to_html(tmp_path / "scores.html")
+    lines = data_of(path.read_text(encoding="utf-8"))["lines"]
+    assert (lines[0]["mean"], lines[0]["std_error"]) == ("-Infinity", None)
+    assert np.isclose(lines[1]["mean"], scored["abpc", "b"].mean())
+    if CHROMIUM:
+        dom, console = browse(path)
+        assert console == ""
+        assert ">-Infinity<" in dom
+        bars = re.findall(r"left: ([\d.]+)%; width: ([\d.]+)%; background: gray", dom)
+        assert bars[0] == ("0", "50")  # as long as there is room, and others have bars, too
+        size = max(abs(one["mean"]) + 1.96 * one["std_error"] for one in lines[1:])
+        assert np.isclose(float(bars[1][1]), 50 * abs(lines[1]["mean"]) / size, rtol=1e-3)
