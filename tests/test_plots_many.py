@@ -172,6 +172,51 @@ def test_a_scatter_of_categories_names_them() -> None:
     np.testing.assert_allclose(dots(axes)[:, 0].round(), [1, 0, 1, 2])
 
 
+@pytest.mark.parametrize(("count", "width"), [(16, 7), (30, 7), (30, 4), (400, 7)])
+def test_names_of_many_categories_do_not_cover_each_other(count: int, width: float) -> None:
+    kinds = [f"kind {i:03d}" for i in range(count)]
+    data = np.array([kinds, range(count)], object).T
+    values = np.random.default_rng(0).normal(size=(count, 2))
+    one = replace(
+        made(), values=values, data=data, predictions=values.sum(axis=1), std_error=None,
+        base_values=np.zeros(count), target=np.zeros(count, int), feature_names=["kind", "number"],
+        element_players=np.tile(np.arange(2), (count, 1)), exact=np.ones(count, bool),
+        runs=np.full(count, ""),
+    )  # fmt: skip
+    figure = plt.figure(figsize=(width, 4), layout="constrained")
+    axes = xai.plots.scatter(one, "kind", color=None, ax=figure.add_subplot())
+    figure.canvas.draw()
+    labels, places = axes.get_xticklabels(), axes.get_xticks()
+    assert [label.get_text() for label in labels] == [kinds[int(place)] for place in places]
+    if count <= 30 and width == 7:
+        assert len(labels) == count
+    assert len(labels) > count // 20
+    # across their own direction, names are a line apart
+    apart = np.diff(axes.transData.transform(np.stack([places, 0 * places], 1))[:, 0])
+    apart *= np.sin(np.deg2rad(labels[0].get_rotation()))
+    assert apart.min() > labels[0].get_fontsize() * figure.dpi / 72
+
+
+@pytest.mark.parametrize("step", [0, 64, 1e9])
+def test_a_scatter_of_times_in_nanoseconds_has_a_histogram(step: float) -> None:
+    data = X.copy()
+    data[:, 0] = 1.6e18 + step * np.arange(len(X))
+    axes = xai.plots.scatter(replace(made(), data=data), 0, color=None)
+    assert np.isclose(max(bar.get_height() for bar in axes.patches), 0.2)
+    edges = [bar.get_x() for bar in axes.patches]
+    assert min(edges) <= data[0, 0] <= data[-1, 0]
+    assert sum(bar.get_height() for bar in axes.patches) >= 0.2
+
+
+def test_a_date_that_is_missing_has_no_place() -> None:
+    data = np.tile(np.arange("2020-01-01", "2020-02-10", dtype="M8[D]")[:, None], (1, 4))
+    data[3] = np.datetime64("NaT")
+    axes = xai.plots.scatter(replace(made(), data=data), 0, color=None)
+    assert "without a value, not drawn: 1 of 40 rows" in axes.get_xlabel()
+    low, high = axes.get_xlim()
+    assert high - low < 60  # days
+
+
 def test_a_column_of_numbers_with_gaps_is_drawn_as_numbers() -> None:
     pandas = pytest.importorskip("pandas")
     old = pandas.array([30, None, 50, 20], dtype="Int64")

@@ -12,6 +12,7 @@ import zlib
 from collections.abc import Callable
 from dataclasses import replace
 from html.parser import HTMLParser
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -526,6 +527,53 @@ def test_features_of_one_name_and_large_whole_numbers_in_a_browser(tmp_path: Pat
     assert console == ""
     (title,) = re.findall("<title>(.*?)</title>", dom)
     assert title == "a -3.00|7,0.1235,12345|2.5"
+
+
+@in_browser
+@pytest.mark.parametrize("count", [3, 16, 300])
+def test_names_and_intervals_of_categories_are_inside_the_canvas(
+    tmp_path: Path, count: int
+) -> None:
+    n = max(count, 6)
+    kinds = np.array([f"a long category {i % count:03d}" for i in range(n)])
+    values = np.random.default_rng(0).normal(size=(n, 2))
+    data = np.array([kinds, np.arange(n)], object).T
+    made = linear(
+        n, 2, values=values, data=data, std_error=np.abs(values), exact=np.zeros(n, bool)
+    )  # fmt: skip
+    made.to_html(tmp_path / "page.html")
+    dom, console = browse(
+        tmp_path / "page.html",
+        """
+        const texts = [], bars = [], pen = CanvasRenderingContext2D.prototype;
+        const [fillText, fillRect] = [pen.fillText, pen.fillRect];
+        pen.fillText = function (text, x, y) {
+          const wide = this.measureText(text).width, at = this.textAlign;
+          const from = at === 'center' ? x - wide / 2 : at === 'right' ? x - wide : x;
+          const corners = [[from, y - 9], [from + wide, y]].map(([a, b]) =>
+            this.getTransform().transformPoint(new DOMPoint(a, b)));
+          texts.push([text, ...corners.flatMap(({ x, y }) => [x, y])]);
+        };
+        pen.fillRect = function (x, y, w, h) { bars.push([x, y, w, h]); };
+        choose({ feature: 0 });
+        const canvas = at('scatter');
+        document.title = JSON.stringify([canvas.width, canvas.height, texts, bars]);
+        """,
+    )
+    assert console == ""
+    (found,) = re.findall(r"<title>(.*?)</title>", dom)
+    width, height, texts, bars = json.loads(found)
+    names = [one for one in texts if "category" in one[0]]
+    assert len(names) == count if count < 20 else 20 < len(names) < count
+    boxes = [[*sorted((a, c)), *sorted((b, d))] for _, a, b, c, d in names]
+    for left, right, top, bottom in boxes:
+        assert 0 <= left < right <= width
+        assert 0 < top < bottom <= height
+    assert all(a[1] <= b[0] for a, b in pairwise(sorted(boxes)))
+    whiskers = [one for one in bars if one[2] == 1]
+    assert len(whiskers) == n
+    ceiling = min(top for _, _, top, _ in boxes)
+    assert all(0 <= y <= y + high <= ceiling for _, y, _, high in whiskers)
 
 
 @in_browser

@@ -200,20 +200,33 @@ function scatter() {
     const low = list.reduce((a, b) => Math.min(a, b)), high = list.reduce((a, b) => Math.max(a, b));
     return low < high ? [low, high] : [low - 1, high + 1];
   };
-  const [left, right] = span(known.map((i) => x[i]));
-  const [low, high] = span([0, ...known.map((i) => y[i])]);
+  const kinds = page.categories[j];
+  const half = (i) => layer.errors && layer.errors[i * d + j] > 0 ? Z95 * layer.errors[i * d + j] : 0;
+  const [left, right] = kinds ? [-.5, kinds.length - .5] : span(known.map((i) => x[i]));
+  const [low, high] = span([0, ...known.flatMap((i) => [y[i] - half(i), y[i] + half(i)])]);
+  // Names of categories stand upright where they do not fit beside each other, as many as fit.
+  const names = kinds ? kinds.map((text) => text.length > 24 ? `${text.slice(0, 11)}…${text.slice(-12)}` : text) : [];
+  const room = (width - 90) / names.length;
+  const widest = most(names.map((text) => pen.measureText(text).width)), upright = widest + 6 > room;
+  const foot = upright ? 24 + widest : 34;
   const px = (v) => 70 + (width - 90) * (v - left) / (right - left);
-  const py = (v) => height - 34 - (height - 50) * (v - low) / (high - low);
+  const py = (v) => height - foot - (height - foot - 16) * (v - low) / (high - low);
   pen.textAlign = 'right';
   for (const v of new Set([low, 0, high])) pen.fillText(digits(v), 62, py(v) + 4);
   pen.globalAlpha = .5; pen.fillRect(66, py(0), width - 76, 1); pen.globalAlpha = 1;
   pen.textAlign = 'center';
-  const kinds = page.categories[j];
-  if (kinds) kinds.forEach((text, v) => pen.fillText(text, px(v), height - 14));
-  else for (const v of [left, (left + right) / 2, right]) pen.fillText(plain(v), px(v), height - 14);
+  const every = Math.ceil(14 / room);
+  names.forEach((text, v) => {
+    if (!upright) return pen.fillText(text, px(v), height - 14);
+    if (v % every) return;
+    pen.save(); pen.textAlign = 'right';
+    pen.translate(px(v) + 4, height - foot + 12); pen.rotate(-Math.PI / 2);
+    pen.fillText(text, 0, 0); pen.restore();
+  });
+  if (!kinds) for (const v of [left, (left + right) / 2, right]) pen.fillText(plain(v), px(v), height - 14);
   for (const i of known) {
     pen.fillStyle = y[i] < 0 ? BLUE : RED;
-    const error = layer.errors ? Z95 * layer.errors[i * d + j] : 0;
+    const error = half(i);
     pen.globalAlpha = .4;
     if (error > 0) pen.fillRect(px(x[i]), py(y[i] + error), 1, py(y[i] - error) - py(y[i] + error));
     pen.globalAlpha = .8;
