@@ -68,8 +68,8 @@ class Row:
     @property
     def state(self) -> list[str]:
         """The prediction, and the base value where there is one."""
-        base = [] if np.isnan(self.base) else [f"base value {self.base:.4g}"]
-        return [f"prediction {self.prediction:.4g}", *base]
+        base = [] if np.isnan(self.base) else [f"base value {self.base:z.4g}"]
+        return [f"prediction {self.prediction:z.4g}", *base]
 
     def largest(self, count: int) -> Row:
         """Keep the `count` largest by |value|, ties by index; sum the others into a last entry.
@@ -194,5 +194,5 @@ def _cell(value: object) -> str:
     if isinstance(value, float | np.floating):
         number = float(value)
         whole = abs(number) < 1e7 and number.is_integer()  # 17800, not 1.78e+04
-        return f"{number:.0f}" if whole else f"{number:.4g}"
+        return f"{number:z.0f}" if whole else f"{number:.4g}"
     return " ".join(str(value).split())

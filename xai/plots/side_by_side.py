@@ -125,5 +125,5 @@ def _colour_bars(
 
 def _relative(shown: Panel, scale: Scale) -> Panel:
     """Values in units of their own scale, which is told in the heading."""
-    ends = f"±1 = ±{scale.high:.3g}" if scale.signed else f"0…1 = {scale.low:.3g}…{scale.high:.3g}"
+    ends = f"±1 = ±{scale.high:.3g}" if scale.signed else f"0…1 = {scale.low:z.3g}…{scale.high:.3g}"
     return replace(shown, heat=scale.relative(shown.heat), heading=[*shown.heading, ends])
