@@ -111,9 +111,12 @@ async function card(method, map) {
   paint(ramp, steps, { ...map, width: 256, height: 1 }, colours);
   const ends = make('div', { className: 'legend' }, make('span', { textContent: digits(map.low) }),
     make('span', { textContent: digits(map.high) }));
-  const small = map.shrunk > 1 ? ` (means of ${map.shrunk}×${map.shrunk} pixels)` : '';
+  const [down, across] = map.steps;
+  const small = down * across > 1 ? ` (means of ${down}×${across} places)` : '';
+  const stack = make('div', { className: 'stack' }, photo, canvas);
+  stack.style.aspectRatio = map.ratio;
   return make('figure', {}, make('figcaption', { textContent: method.name + small }),
-    make('div', { className: 'stack' }, photo, canvas), ramp, ends, readout);
+    stack, ramp, ends, readout);
 }
 
 let drawing = 0;
