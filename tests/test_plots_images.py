@@ -321,7 +321,7 @@ def test_a_signal_is_stretched_until_it_is_seen(shape: tuple[int, int]) -> None:
     for figure in (one.plot().figure, one.plot("images"), xai.plots.compare([one, one])):
         figure.canvas.draw()
         for ax in figure.axes:
-            if ax.images and not ax.axison:
+            if ax.images:
                 box = ax.images[-1].get_window_extent()
                 assert min(box.width, box.height) > 40
 
@@ -335,6 +335,34 @@ def test_titles_of_narrow_images_do_not_cover_each_other(height: int) -> None:
         figure.canvas.draw()
         boxes = [ax.title.get_window_extent() for ax in figure.axes if ax.get_title()]
         assert all(left.x1 < right.x0 for left, right in pairwise(boxes))
+
+
+@pytest.mark.parametrize("shape", [(400, 2), (2, 400), (500, 1)])
+def test_a_series_is_no_hairline(shape: tuple[int, int]) -> None:
+    """Its steps and channels are no lengths of one kind; they have numbers, and do not blend."""
+    x = np.random.default_rng(0).random((2, *shape))
+
+    def total(x: np.ndarray) -> np.ndarray:
+        return x.sum(axis=(1, 2))
+
+    one = xai.explain(total, x, "occlusion", removal="baseline")
+    score = xai.metrics.deletion(total, x, one, removal="baseline", steps=4)
+    strip = xai.plots.strip(one, score, frames=2)
+    strip.axes[-1].remove()  # the curve
+    for figure in (one.plot().figure, one.plot("images"), xai.plots.compare([one, one]), strip):
+        figure.canvas.draw()
+        for ax in (ax for ax in figure.axes if ax.images):
+            box = ax.get_window_extent()
+            assert box.height / box.width == pytest.approx(2 if shape[0] > 2 else 0.4)
+            assert {drawn.get_interpolation() for drawn in ax.images} == {"nearest"}
+            assert ax.axison
+            assert (np.array([*ax.get_xticks(), *ax.get_yticks()]) % 1 == 0).all()
+
+
+def test_a_narrow_image_keeps_square_pixels() -> None:
+    x = np.random.default_rng(0).random((1, 80, 4, 1))
+    one = xai.explain(lambda x: x.sum(axis=(1, 2, 3)), x, "occlusion", removal="baseline")
+    assert one.plot().get_aspect() == 1
 
 
 def test_a_colour_bar_tells_how_far_off_sampled_values_are() -> None:

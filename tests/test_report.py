@@ -320,7 +320,7 @@ def test_a_page_of_images_stays_small(tmp_path: Path, monkeypatch: pytest.Monkey
     assert "The first 1 of 3 rows" in Reader(text).text
     monkeypatch.setattr(payload, "SIDE", 4)
     one = data_of(write(tmp_path, {"one": images(1)}))["maps"][0][0][0]
-    assert (one["height"], one["width"], one["shrunk"]) == (3, 4, [2, 2])
+    assert (one["height"], one["width"], one["steps"]) == (3, 4, [2, 2])
     blocks = images(1).values[0].reshape(3, 2, 4, 2).mean(axis=(1, 3))
     np.testing.assert_allclose(heat(one), blocks, atol=0.51 * one["high"] / 1023)
 
@@ -328,17 +328,29 @@ def test_a_page_of_images_stays_small(tmp_path: Path, monkeypatch: pytest.Monkey
 def test_a_signal_of_two_lines_keeps_them_on_a_page(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(payload, "SIDE", 10)
-    x = np.random.default_rng(0).normal(size=(1, 1, 2, 37))
+    monkeypatch.setattr(payload, "SIDE", 11)
+    x = np.random.default_rng(0).normal(size=(1, 1, 2, 41))
     made = xai.explain(
         lambda x: x[:, 0, 0, :9].sum(axis=1) - x[:, 0, 1, 20], x, "occlusion", removal="baseline",
         channel_axis=1,
     )  # fmt: skip
     one = data_of(write(tmp_path, {"one": made}))["maps"][0][0][0]
-    assert (one["height"], one["width"], one["shrunk"]) == (2, 9, [1, 4])
-    assert one["slim"] == 2 / 37
-    blocks = made.values[0].reshape(2, 37)[:, :36].reshape(2, 9, 4).mean(axis=2)
-    np.testing.assert_allclose(heat(one), blocks, atol=0.51 * one["high"] / 1023)
+    assert (one["height"], one["width"], one["steps"]) == (2, 11, [1, 4])
+    assert one["ratio"] == pytest.approx(2.5)
+    blocks = [made.values[0].reshape(2, 41)[:, i : i + 4].mean(axis=1) for i in range(0, 41, 4)]
+    np.testing.assert_allclose(heat(one), np.transpose(blocks), atol=0.51 * one["high"] / 1023)
+
+
+def test_a_page_of_long_series_averages_steps_and_no_channels(tmp_path: Path) -> None:
+    """Their last step among them; in a figure as high as that of an image."""
+    x = np.ones((1, 2 * payload.SIDE + 3, 2))  # 515 steps: 171 blocks of three, and two
+    x[:, -1] = 5
+    made = xai.explain(lambda s: (s @ [1.0, -2.0]).sum(axis=1), x, "occlusion", removal="baseline")
+    one = data_of(write(tmp_path, {"one": made}))["maps"][0][0][0]
+    assert (one["height"], one["width"], one["steps"]) == (172, 2, [3, 1])
+    assert one["ratio"] == pytest.approx(0.5)
+    expected = [made.values[0, start : start + 3].mean(axis=0) for start in range(0, 515, 3)]
+    np.testing.assert_allclose(heat(one), expected, atol=0.51 * one["high"] / 1023)
 
 
 @pytest.mark.parametrize(

@@ -23,10 +23,7 @@ if TYPE_CHECKING:
 Floats = NDArray[np.floating[Any]]
 
 SLIM = 20.0
-"""So many times longer than wide, or wider than long, an image is drawn as it is.
-
-One beyond, as a signal of one line, would be a hair: it is stretched.
-"""
+"""So many times longer than wide, or wider than long, an image is one; beyond, it is a series."""
 LUMINANCE = np.array([0.299, 0.587, 0.114])
 """Weights of red, green and blue in a grey picture (ITU-R BT.601)."""
 
@@ -44,6 +41,8 @@ class Panel:
     heading : lines over the picture
     unit : what the colours measure
     error : the players' median standard error; None where the values are exact
+    square : whether height and width are lengths of one kind, as an image's: the steps and the
+        channels of a series are not, nor are those of an image as slim as one
     """
 
     photo: Floats
@@ -51,6 +50,7 @@ class Panel:
     heading: list[str]
     unit: str
     error: float | None = None
+    square: bool = True
 
     @property
     def slimness(self) -> float:
@@ -59,10 +59,16 @@ class Panel:
         return float(np.clip(height / width, 0.4, 2.0))
 
     @property
+    def aspect(self) -> float:
+        """Height of a cell over its width, as it is drawn: a long series would be a hairline."""
+        height, width = self.heat.shape
+        return 1.0 if self.square else self.slimness * width / height
+
+    @property
     def layout(self) -> Literal["compressed", "constrained"]:
         """Of a figure: compressed, but for pictures so narrow that titles would meet then."""
         height, width = self.heat.shape
-        return "compressed" if height <= 2 * width else "constrained"
+        return "constrained" if self.square and height > 2 * width else "compressed"
 
 
 @dataclass(frozen=True)
@@ -133,8 +139,8 @@ def panel(
     picture = np.asarray(as_array(one.data), float)[0]
     heat = one.map(signed=signed)[0]
     heat = heat if place is None else heat[..., place]
-    unit = "attribution"
-    if picture.ndim == 3:
+    unit, image = "attribution", picture.ndim == 3
+    if image:
         axis = channel_axis or one.channel_axis
         if axis is None:
             raise ValueError("which axis of x holds the channels? Pass channel_axis=1 or 3")
@@ -143,7 +149,8 @@ def panel(
         unit += " (sum of the channels)" * summed
         picture = np.moveaxis(picture, axis, -1)
     error = None if shown.std_error is None else float(np.nanmedian(shown.std_error))
-    return Panel(displayed(picture), heat, [shown.heading, shown.state[0]], unit, error)
+    square = image and max(heat.shape) <= SLIM * min(heat.shape)
+    return Panel(displayed(picture), heat, [shown.heading, shown.state[0]], unit, error, square)
 
 
 def _over_channels(one: Explanation, heat: Floats, axis: int) -> tuple[Floats, bool]:
@@ -183,29 +190,40 @@ def grey(photo: Floats) -> Floats:
     return displayed(photo @ LUMINANCE) if photo.ndim == 3 else photo
 
 
-def _aspect(picture: Floats) -> Literal["equal", "auto"]:
-    """Square pixels, but in pictures so slim that nothing would be seen then."""
-    height, width = picture.shape[:2]
-    return "equal" if max(height, width) <= SLIM * min(height, width) else "auto"
-
-
-def draw_photo(ax: Axes, photo: Floats, lines: Sequence[str], width: int = 30) -> None:
-    """Draw a photograph by itself."""
-    ax.imshow(photo, cmap="gray", vmin=0, vmax=1, aspect=_aspect(photo))
-    ax.set_axis_off()
+def draw_photo(
+    ax: Axes, photo: Floats, lines: Sequence[str], width: int = 30, aspect: float = 1.0
+) -> None:
+    """Draw a photograph by itself, or what else is explained, with cells of this aspect."""
+    ax.imshow(photo, cmap="gray", vmin=0, vmax=1, interpolation=_between(aspect))
+    _draw_places(ax, aspect)
     title(ax, lines, width)
 
 
 def draw_heat(ax: Axes, shown: Panel, scale: Scale, width: int = 30) -> None:
     """Draw a heat map over the grey picture."""
-    aspect = _aspect(shown.heat)
-    ax.imshow(grey(shown.photo), cmap="gray", vmin=-0.5, vmax=1.1, aspect=aspect)
+    between = _between(shown.aspect)
+    ax.imshow(grey(shown.photo), cmap="gray", vmin=-0.5, vmax=1.1, interpolation=between)
     ax.imshow(
-        shown.heat, cmap=scale.colours, vmin=scale.low, vmax=scale.high, interpolation="nearest",
-        aspect=aspect,
-    )  # fmt: skip
-    ax.set_axis_off()
+        shown.heat, cmap=scale.colours, vmin=scale.low, vmax=scale.high, interpolation="nearest"
+    )
+    _draw_places(ax, shown.aspect)
     title(ax, shown.heading, width)
+
+
+def _between(aspect: float) -> str | None:
+    """How what is drawn between pixels is found: between the channels of a series there is none."""
+    return None if aspect == 1 else "nearest"
+
+
+def _draw_places(ax: Axes, aspect: float) -> None:
+    """Pixels need no numbers; the steps of a series, which is stretched, do."""
+    from matplotlib.ticker import MaxNLocator
+
+    ax.set_aspect(aspect)
+    if aspect == 1:
+        ax.set_axis_off()
+    for axis in (ax.xaxis, ax.yaxis):
+        axis.set_major_locator(MaxNLocator(5, integer=True, min_n_ticks=1))
 
 
 BAR_WIDTH, BAR_HEIGHT = 0.4, 4.6

@@ -90,7 +90,8 @@ def maps(
         start = line * lines * across + 1
         ax = figure.add_subplot(lines * len(rows), across, start)
         said = read(first, row, output)
-        draw_photo(ax, grid[line][0].photo, [said.output, said.state[0]], 26)
+        of = grid[line][0]
+        draw_photo(ax, of.photo, [said.output, said.state[0]], 26, of.aspect)
         for column, name in enumerate(names):
             ax = figure.add_subplot(lines * len(rows), across, start + column + 1)
             index = line * len(names) + column

@@ -120,11 +120,11 @@ async function card(method, map) {
   paint(ramp, steps, { ...map, width: 256, height: 1 }, colours);
   const ends = make('div', { className: 'legend' }, make('span', { textContent: digits(map.low) }),
     make('span', { textContent: digits(map.high) }));
-  const small = Math.max(...map.shrunk) > 1 ? ` (means of ${map.shrunk.join('×')} pixels)` : '';
-  // As the image is, but at most 20 times longer one way, and at most twice as high as the card.
-  const slim = Math.max(1 / 20, Math.min(20, map.slim)), stack = make('div', { className: 'stack' }, photo, canvas);
-  stack.style.aspectRatio = 1 / slim;
-  stack.style.width = `${Math.min(100, 200 / slim)}%`;
+  const [down, across] = map.steps;
+  const small = down * across > 1 ? ` (means of ${down}×${across} places)` : '';
+  const stack = make('div', { className: 'stack' }, photo, canvas);
+  stack.style.aspectRatio = map.ratio;
+  stack.style.width = `${Math.min(100, 200 * map.ratio)}%`;  // at most twice as high as the card
   return make('figure', {}, make('figcaption', { textContent: titled(method, state.row) + small }),
     stack, ramp, ends, readout);
 }

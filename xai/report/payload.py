@@ -184,7 +184,7 @@ def _images(explanations: Mapping[str, Explanation], choices: Mapping[str, list[
             for name, one in explanations.items()
         ]
         line = [[_map(shown) for shown in own] for own in panels]
-        photo = _photo(panels[0][0].photo)
+        photo = _photo(panels[0][0])
         spent += len(photo) + sum(len(one["bytes"]) for method in line for one in method)
         if photos and spent > MOST_BYTES:
             break
@@ -196,38 +196,42 @@ def _images(explanations: Mapping[str, Explanation], choices: Mapping[str, list[
 
 def _map(shown: Panel) -> Json:
     """A heat map as deflated bytes: the lower ones of all pixels, then the higher ones."""
-    scale, heat = Scale.of([shown.heat], 99), _smaller(shown.heat)
+    scale, steps = Scale.of([shown.heat], 99), _steps(shown)
+    heat, (height, width) = _smaller(shown.heat, steps), shown.heat.shape
     unit = scale.high / LEVELS
     levels = np.clip(np.nan_to_num(heat / unit).round(), -(2**15), 2**15 - 1).astype("<i2")
     planes = levels.view(np.uint8).reshape(-1, 2).T
     return {
         "height": heat.shape[0], "width": heat.shape[1], "unit": unit, "low": scale.low,
         "high": scale.high, "bytes": base64.b64encode(zlib.compress(planes.tobytes(), 9)).decode(),
-        "shrunk": _steps(shown.heat), "slim": float(np.divide(*shown.heat.shape)),
+        "steps": steps, "ratio": width / (height * shown.aspect),
     }  # fmt: skip
 
 
-def _steps(picture: Floats) -> list[int]:
-    """Height and width of the smallest blocks that make both sides at most `SIDE` long."""
-    return [-(-side // SIDE) for side in picture.shape[:2]]
+def _steps(shown: Panel) -> tuple[int, int]:
+    """Height and width of the smallest blocks that make both sides at most `SIDE` long.
+
+    Those of an image are square.
+    """
+    down, across = (-(-side // SIDE) for side in shown.heat.shape)
+    return (max(down, across),) * 2 if shown.square else (down, across)
 
 
-def _smaller(picture: Floats) -> Floats:
-    """Means of these blocks."""
-    down, across = _steps(picture)
-    if down == across == 1:
-        return picture
-    height, width = picture.shape[0] // down, picture.shape[1] // across
-    whole = picture[: height * down, : width * across]
-    blocks = whole.reshape(height, down, width, across, *picture.shape[2:])
-    return np.asarray(blocks.mean(axis=(1, 3)))
+def _smaller(picture: Floats, steps: tuple[int, int]) -> Floats:
+    """Means of blocks; the last ones have what is left."""
+    for axis, step in enumerate(steps):
+        starts = np.arange(0, picture.shape[axis], step)
+        counts = np.diff(starts, append=picture.shape[axis])
+        each = np.expand_dims(counts, [a for a in range(picture.ndim) if a != axis])
+        picture = np.add.reduceat(picture, starts, axis=axis) / each
+    return picture
 
 
-def _photo(photo: Floats) -> str:
+def _photo(shown: Panel) -> str:
     """A photograph as the address of its data: PNG where it is small, else JPEG."""
     from PIL import Image
 
-    levels = np.asarray((255 * _smaller(photo)).round(), np.uint8)
+    levels = np.asarray((255 * _smaller(shown.photo, _steps(shown))).round(), np.uint8)
     kind = "PNG" if max(levels.shape[:2]) <= 64 else "JPEG"
     file = io.BytesIO()
     Image.fromarray(levels).save(file, kind, **({"quality": 88} if kind == "JPEG" else {}))
