@@ -157,6 +157,43 @@ def test_interactions_of_the_explanation_choose_the_partner() -> None:
     assert partner(read_many(replace(one, interactions=turned)), 0) == 3
 
 
+@pytest.mark.parametrize("feature", [0.7, True, 4])
+def test_a_feature_is_a_name_or_an_index(feature: object) -> None:
+    with pytest.raises(ValueError, match="there are 4, by name or index"):
+        made().plot("scatter", feature=feature)
+
+
+def test_a_single_feature_has_no_partner() -> None:
+    x = np.arange(5.0)[:, None]
+    one = xai.explain(lambda x: x[:, 0] ** 2, x, "exact_shapley", data=0 * x, order=2)
+    assert one.interactions is not None
+    assert len(one.plot("scatter", feature=0).figure.axes) == 1  # no bar of colours
+
+
+def test_rows_are_a_list_or_a_mask_in_every_picture() -> None:
+    one, mask = made(), np.arange(len(X)) % 4 == 1
+    chosen = np.flatnonzero(mask)
+    drawn = one.plot("heatmap", order=mask).images[0].get_array()
+    np.testing.assert_array_equal(drawn, one.plot("heatmap", order=chosen).images[0].get_array())
+    assert drawn.shape == (4, len(chosen))
+    assert "10 rows" in one.plot("decision", rows=mask).get_title()
+    score = xai.metrics.deletion(product, X, one.values, removal="baseline")
+    lines = [xai.plots.curves(score, rows=rows).lines[0].get_ydata() for rows in (mask, chosen)]
+    np.testing.assert_array_equal(*lines)
+    for draw in (
+        lambda rows: one.plot("heatmap", order=rows),
+        lambda rows: one.plot("decision", rows=rows),
+        lambda rows: xai.plots.curves(score, rows=rows),
+    ):
+        for wrong in (3, [0.5, 1.5], mask[:7], "all"):
+            with pytest.raises(ValueError, match=r"must be a list of rows, or a mask of 40|order"):
+                draw(wrong)
+        with pytest.raises(ValueError, match="is empty"):
+            draw(~mask & mask)
+        with pytest.raises(IndexError, match="row 99 is out of range for 40 explained rows"):
+            draw([0, 99])
+
+
 def test_no_partner_has_only_missing_values() -> None:
     x = X.copy()
     x[:, 2] = np.nan

@@ -9,6 +9,7 @@ import numpy as np
 
 from xai.inputs import is_whole
 from xai.plots.choose import is_picture
+from xai.plots.row import rows_of
 from xai.plots.series import methods
 from xai.plots.side_by_side import maps, named
 
@@ -68,7 +69,7 @@ def compare(
     """
     found = named(explanations)
     if all(is_picture(one) for one in found.values()):
-        lines = np.atleast_1d(rows).tolist()
+        lines = rows_of(np.atleast_1d(rows), len(next(iter(found.values()))))
         return maps(found, lines, output, shared=bool(shared), **options)
     if not is_whole(rows):
         raise ValueError("tables are compared one row at a time: pass rows=an index")

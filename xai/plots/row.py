@@ -105,6 +105,31 @@ def check_count(count: object) -> None:
         raise ValueError(f"max_display must be an integer of at least 1, not {count!r}")
 
 
+def rows_of(rows: object, count: int, name: str = "rows") -> list[int]:
+    """Rows to draw: those of a list or a mask; None: all.
+
+    Raises
+    ------
+    ValueError
+        It is no list of rows, or an empty one.
+    IndexError
+        There is no such row.
+    """
+    if rows is None:
+        return list(range(count))
+    found = np.asarray(rows)
+    if not found.size or (found.dtype == bool and not found.any()):
+        raise ValueError(f"{name} is empty: there is nothing to draw")
+    if found.dtype == bool and found.shape == (count,):
+        return [int(row) for row in np.flatnonzero(found)]
+    if found.ndim != 1 or found.dtype.kind not in "iu":
+        raise ValueError(f"{name} must be a list of rows, or a mask of {count}, not {rows!r}")
+    for row in found:
+        if not -count <= row < count:
+            raise IndexError(f"{name}: row {row} is out of range for {count} explained rows")
+    return [int(row) for row in found]
+
+
 def read(given: Explanation, row: int = 0, output: int | str | None = None) -> Row:
     """Take one row and one output out of an explanation, ours or shap's."""
     one = as_explanation(given)[row]

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from xai.plots.row import Floats, Row, check_count, read
+from xai.plots.row import Floats, Row, check_count, read, rows_of
 from xai.plots.style import (
     NEUTRAL,
     Z95,
@@ -134,15 +134,13 @@ def curves(
     [4.0, 1.0, 0.0]
     """
     found = _scores(scores, metric)
-    if rows is not None and not len(rows):
-        raise ValueError("rows is empty: there is nothing to draw")
     axes = new_axes(ax, 5.0, 3.8)
     over, value = _axes_of([score.name for score in found.values()])
     longest = 0
     for place, (name, score) in enumerate(found.items()):
         if score.curve is None:
             raise ValueError(f"the score of {name!r}, {score.name}, has no curve")
-        curve = np.asarray(score.curve if rows is None else score.curve[list(rows)], float)
+        curve = np.asarray(score.curve[rows_of(rows, len(score))], float)
         curve = _over_all_steps(curve)
         mean = curve.mean(axis=0)
         # steps are counted from the first: there is none before it

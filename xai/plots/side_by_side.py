@@ -65,8 +65,6 @@ def maps(
     """
     import matplotlib.pyplot as plt
 
-    if not len(rows):
-        raise ValueError("rows is empty: there is nothing to draw")
     grid = [
         [panel(one, row, output, channel_axis, signed=signed) for one in explanations.values()]
         for row in rows

@@ -211,7 +211,7 @@ def _jitter(column: Floats) -> Floats:
 
 def partner(many: Many, player: int) -> int | None:
     """The player that interacts most with this one; None where no other has numbers."""
-    if many.interactions is not None:
+    if many.interactions is not None and len(many.names) > 1:
         size = np.abs(many.interactions[:, player]).mean(axis=0)
         size[player] = -1
         return int(np.argmax(size))
