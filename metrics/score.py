@@ -91,9 +91,11 @@ class Score:
 
     @property
     def std_error(self) -> float:
-        """Standard error of the mean, over rows; NaN with fewer than two."""
+        """Standard error of the mean, over rows; NaN with fewer than two, or an infinite one."""
         kept = self.values[~np.isnan(self.values)]
-        return float(kept.std(ddof=1) / np.sqrt(len(kept))) if len(kept) > 1 else float("nan")
+        if len(kept) < 2 or np.isinf(kept).any():
+            return float("nan")
+        return float(kept.std(ddof=1) / np.sqrt(len(kept)))
 
     def gap(self, groups: Any) -> float:
         """Largest difference between the means of `groups`, a label for each row.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from fractions import Fraction
 
 import numpy as np
 import pytest
@@ -530,6 +531,44 @@ def test_an_unknown_kernel_or_regularizer_names_the_nearest(line):
 def test_a_game_of_no_players():
     with pytest.raises(ValueError, match="n_players"):
         xai.Game.from_function(lambda Z: np.zeros(len(Z)), n_players=0)
+    with pytest.raises(TypeError, match="a function of coalitions, not ndarray"):
+        xai.Game.from_function(np.zeros(8), n_players=3)
+
+
+RETURNED = {  # what a set function may return, and what is said of it
+    "nothing": (lambda Z: None, "returned None"),
+    "a number": (lambda Z: 1.0, r"of shape \(\) for 2 rows"),
+    "a dict": (lambda Z: {"value": Z.sum(axis=1)}, "returned a dict"),
+    "a generator": (lambda Z: (z.sum() for z in Z), "returned <generator"),
+    "ragged": (lambda Z: [[1.0] * (1 + i) for i in range(len(Z))], "parts do not have the same"),
+    "no outputs": (lambda Z: np.empty((len(Z), 0)), "no outputs"),
+    "another width": (lambda Z: np.ones((len(Z), 1 + (len(Z) > 2))), "1 outputs in one call and 2"),
+    "masked": (lambda Z: np.ma.masked_less(Z.sum(axis=1), 1), "a masked array"),
+    "NaN": (
+        lambda Z: np.where(Z[:, 1] & ~Z[:, 2], np.nan, 1.0),
+        r"NaN or inf for the coalition of players \[1\]",
+    ),
+}
+
+
+@pytest.mark.parametrize("returned", RETURNED)
+def test_what_a_set_function_returns_is_read_as_a_models_outputs_are(returned):
+    v, told = RETURNED[returned]
+    with pytest.raises((TypeError, ValueError), match=f"the set function .*{told}"):
+        xai.summary.Shapley()(xai.Game.from_function(v, n_players=3))
+
+
+def test_a_set_function_may_return_tensors_fractions_and_half_precision():
+    torch = pytest.importorskip("torch")
+    weights = torch.tensor([1.0, 2.0, 4.0], requires_grad=True)
+    functions = [
+        lambda Z: torch.as_tensor(Z).float() @ weights,
+        lambda Z: (torch.as_tensor(Z).float() @ weights).bfloat16(),
+        lambda Z: [Fraction(int(z @ [1, 2, 4])) for z in Z],
+    ]
+    for v in functions:
+        values = xai.summary.Shapley()(xai.Game.from_function(v, n_players=3)).values
+        np.testing.assert_allclose(values, [1, 2, 4])
 
 
 # ------------------------------------------------------------------------ what a message must say

@@ -135,6 +135,20 @@ def test_large_whole_numbers_are_written_out() -> None:
     assert read(made).labels == ["a = 17800", "b = 1.78e+09", "c = 0.1235", "d = 3"]
 
 
+def test_no_number_is_told_as_minus_0() -> None:
+    nothing = linear(-np.zeros((2, 3)), predictions=-np.zeros(2), base_values=-np.zeros(2))
+    nothing = replace(nothing, data=-np.zeros((2, 3)))
+    drawn = [nothing.plot(kind) for kind in ("bar", "waterfall", "force")]
+    said = [text.get_text() for axes in drawn for text in [*axes.texts, axes.title]]
+    said += [label for axes in drawn for label in tick_labels(axes)]
+    one = replace(
+        pictures(True)[0], values=np.where(np.arange(48) == 1, 1.0, -0.0).reshape(1, 6, 8)
+    )
+    said += [ax.get_title() for ax in xai.plots.compare([one, one]).axes]
+    assert "x0 = 0" in said
+    assert not any(part == "-0" or part.startswith("-0…") for text in said for part in text.split())
+
+
 def test_nan_is_left_out_and_said() -> None:
     values = np.array([[1.0, np.nan, -2.0, np.nan]])
     for draw in (xai.plots.bar, xai.plots.waterfall):

@@ -161,6 +161,20 @@ def test_methods_on_one_absolute_scale() -> None:
     assert len(figure.axes) == 4
 
 
+def test_a_map_of_another_output_is_told_with_it() -> None:
+    f = lambda x: x.reshape(len(x), -1)[:, :3]  # noqa: E731 - three outputs, each of a pixel
+    x = np.zeros((2, 6, 5, 1))
+    x[0, 0, 0], x[1, 0, 1] = 1, 1
+    names = ["cat", "dog", "owl"]
+    own, dog = (
+        xai.explain(f, x, "occlusion", removal="baseline", target=target, output_names=names)
+        for target in ("predicted", 1)
+    )
+    figure = xai.plots.compare({"own": own, "dogs": dog}, rows=[0, 1])
+    heads = [ax.get_title().split("\n")[0] for ax in figure.axes[:6]]
+    assert heads == ["cat", "own", "dogs, of dog", "dog", "own", "dogs"]
+
+
 def test_a_row_may_be_numpys_number() -> None:
     one, double = made(), replace(made(), values=2 * made().values)
     drawn = [xai.plots.compare([one, double], rows=row) for row in (1, np.int64(1))]
@@ -296,6 +310,22 @@ def test_no_title_of_an_image_is_cut_off(style: str) -> None:
                 assert frame.y0 <= box.y0 <= box.y1 <= frame.y1, axes.get_title()
 
 
+@pytest.mark.parametrize("shape", [(1, 500), (500, 1), (2, 41)])
+def test_a_signal_is_stretched_until_it_is_seen(shape: tuple[int, int]) -> None:
+    x = np.random.default_rng(0).random((2, 1, *shape))
+    one = xai.explain(
+        lambda x: x.reshape(len(x), -1)[:, 3], x, "occlusion", removal="baseline", channel_axis=1,
+        players=np.arange(max(shape)).reshape(shape[0] if shape[0] > 2 else 1, -1) // 10
+        + np.zeros((1, *shape), int),
+    )  # fmt: skip
+    for figure in (one.plot().figure, one.plot("images"), xai.plots.compare([one, one])):
+        figure.canvas.draw()
+        for ax in figure.axes:
+            if ax.images:
+                box = ax.images[-1].get_window_extent()
+                assert min(box.width, box.height) > 40
+
+
 @pytest.mark.parametrize("height", [8, 80])
 def test_titles_of_narrow_images_do_not_cover_each_other(height: int) -> None:
     x = np.random.default_rng(0).random((3, height, 4, 1))
@@ -305,6 +335,34 @@ def test_titles_of_narrow_images_do_not_cover_each_other(height: int) -> None:
         figure.canvas.draw()
         boxes = [ax.title.get_window_extent() for ax in figure.axes if ax.get_title()]
         assert all(left.x1 < right.x0 for left, right in pairwise(boxes))
+
+
+@pytest.mark.parametrize("shape", [(400, 2), (2, 400), (500, 1)])
+def test_a_series_is_no_hairline(shape: tuple[int, int]) -> None:
+    """Its steps and channels are no lengths of one kind; they have numbers, and do not blend."""
+    x = np.random.default_rng(0).random((2, *shape))
+
+    def total(x: np.ndarray) -> np.ndarray:
+        return x.sum(axis=(1, 2))
+
+    one = xai.explain(total, x, "occlusion", removal="baseline")
+    score = xai.metrics.deletion(total, x, one, removal="baseline", steps=4)
+    strip = xai.plots.strip(one, score, frames=2)
+    strip.axes[-1].remove()  # the curve
+    for figure in (one.plot("image").figure, one.plot("images"), strip):
+        figure.canvas.draw()
+        for ax in (ax for ax in figure.axes if ax.images):
+            box = ax.get_window_extent()
+            assert box.height / box.width == pytest.approx(2 if shape[0] > 2 else 0.4)
+            assert {drawn.get_interpolation() for drawn in ax.images} == {"nearest"}
+            assert ax.axison
+            assert (np.array([*ax.get_xticks(), *ax.get_yticks()]) % 1 == 0).all()
+
+
+def test_a_narrow_image_keeps_square_pixels() -> None:
+    x = np.random.default_rng(0).random((1, 80, 4, 1))
+    one = xai.explain(lambda x: x.sum(axis=(1, 2, 3)), x, "occlusion", removal="baseline")
+    assert one.plot().get_aspect() == 1
 
 
 def test_a_colour_bar_tells_how_far_off_sampled_values_are() -> None:

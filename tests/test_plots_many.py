@@ -157,6 +157,43 @@ def test_interactions_of_the_explanation_choose_the_partner() -> None:
     assert partner(read_many(replace(one, interactions=turned)), 0) == 3
 
 
+@pytest.mark.parametrize("feature", [0.7, True, 4])
+def test_a_feature_is_a_name_or_an_index(feature: object) -> None:
+    with pytest.raises(ValueError, match="there are 4, by name or index"):
+        made().plot("scatter", feature=feature)
+
+
+def test_a_single_feature_has_no_partner() -> None:
+    x = np.arange(5.0)[:, None]
+    one = xai.explain(lambda x: x[:, 0] ** 2, x, "exact_shapley", data=0 * x, order=2)
+    assert one.interactions is not None
+    assert len(one.plot("scatter", feature=0).figure.axes) == 1  # no bar of colours
+
+
+def test_rows_are_a_list_or_a_mask_in_every_picture() -> None:
+    one, mask = made(), np.arange(len(X)) % 4 == 1
+    chosen = np.flatnonzero(mask)
+    drawn = one.plot("heatmap", order=mask).images[0].get_array()
+    np.testing.assert_array_equal(drawn, one.plot("heatmap", order=chosen).images[0].get_array())
+    assert drawn.shape == (4, len(chosen))
+    assert "10 rows" in one.plot("decision", rows=mask).get_title()
+    score = xai.metrics.deletion(product, X, one.values, removal="baseline")
+    lines = [xai.plots.curves(score, rows=rows).lines[0].get_ydata() for rows in (mask, chosen)]
+    np.testing.assert_array_equal(*lines)
+    for draw in (
+        lambda rows: one.plot("heatmap", order=rows),
+        lambda rows: one.plot("decision", rows=rows),
+        lambda rows: xai.plots.curves(score, rows=rows),
+    ):
+        for wrong in (3, [0.5, 1.5], mask[:7], "all"):
+            with pytest.raises(ValueError, match=r"must be a list of rows, or a mask of 40|order"):
+                draw(wrong)
+        with pytest.raises(ValueError, match="is empty"):
+            draw(~mask & mask)
+        with pytest.raises(IndexError, match="row 99 is out of range for 40 explained rows"):
+            draw([0, 99])
+
+
 def test_no_partner_has_only_missing_values() -> None:
     x = X.copy()
     x[:, 2] = np.nan
@@ -170,6 +207,51 @@ def test_a_scatter_of_categories_names_them() -> None:
     axes = one.plot("scatter", feature="job")
     assert [label.get_text() for label in axes.get_xticklabels()] == ["clerk", "cook", "pilot"]
     np.testing.assert_allclose(dots(axes)[:, 0].round(), [1, 0, 1, 2])
+
+
+@pytest.mark.parametrize(("count", "width"), [(16, 7), (30, 7), (30, 4), (400, 7)])
+def test_names_of_many_categories_do_not_cover_each_other(count: int, width: float) -> None:
+    kinds = [f"kind {i:03d}" for i in range(count)]
+    data = np.array([kinds, range(count)], object).T
+    values = np.random.default_rng(0).normal(size=(count, 2))
+    one = replace(
+        made(), values=values, data=data, predictions=values.sum(axis=1), std_error=None,
+        base_values=np.zeros(count), target=np.zeros(count, int), feature_names=["kind", "number"],
+        element_players=np.tile(np.arange(2), (count, 1)), exact=np.ones(count, bool),
+        runs=np.full(count, ""),
+    )  # fmt: skip
+    figure = plt.figure(figsize=(width, 4), layout="constrained")
+    axes = xai.plots.scatter(one, "kind", color=None, ax=figure.add_subplot())
+    figure.canvas.draw()
+    labels, places = axes.get_xticklabels(), axes.get_xticks()
+    assert [label.get_text() for label in labels] == [kinds[int(place)] for place in places]
+    if count <= 30 and width == 7:
+        assert len(labels) == count
+    assert len(labels) > count // 20
+    # across their own direction, names are a line apart
+    apart = np.diff(axes.transData.transform(np.stack([places, 0 * places], 1))[:, 0])
+    apart *= np.sin(np.deg2rad(labels[0].get_rotation()))
+    assert apart.min() > labels[0].get_fontsize() * figure.dpi / 72
+
+
+@pytest.mark.parametrize("step", [0, 64, 1e9])
+def test_a_scatter_of_times_in_nanoseconds_has_a_histogram(step: float) -> None:
+    data = X.copy()
+    data[:, 0] = 1.6e18 + step * np.arange(len(X))
+    axes = xai.plots.scatter(replace(made(), data=data), 0, color=None)
+    assert np.isclose(max(bar.get_height() for bar in axes.patches), 0.2)
+    edges = [bar.get_x() for bar in axes.patches]
+    assert min(edges) <= data[0, 0] <= data[-1, 0]
+    assert sum(bar.get_height() for bar in axes.patches) >= 0.2
+
+
+def test_a_date_that_is_missing_has_no_place() -> None:
+    data = np.tile(np.arange("2020-01-01", "2020-02-10", dtype="M8[D]")[:, None], (1, 4))
+    data[3] = np.datetime64("NaT")
+    axes = xai.plots.scatter(replace(made(), data=data), 0, color=None)
+    assert "without a value, not drawn: 1 of 40 rows" in axes.get_xlabel()
+    low, high = axes.get_xlim()
+    assert high - low < 60  # days
 
 
 def test_a_column_of_numbers_with_gaps_is_drawn_as_numbers() -> None:
@@ -449,7 +531,46 @@ def test_methods_of_a_table_are_compared_in_dots_with_intervals() -> None:
             xai.plots.compare([made()], rows=rows)
 
 
+def test_what_is_of_another_output_or_method_than_the_title_is_told_with_it() -> None:
+    f = lambda x: x @ np.array([[1.0, 2.0], [3.0, -1.0]])  # noqa: E731
+    x, options = np.eye(2), {"data": np.zeros((1, 2)), "output_names": ["no", "yes"]}
+    own = xai.explain(f, x, "occlusion", **options)
+    no = xai.explain(f, x, "exact_shapley", target=0, **options)
+    legends = []
+    for row in (0, 1):  # whose largest outputs are "yes" and "no"
+        axes = xai.plots.compare({"own": own, "other": no}, row)
+        legends.append([text.get_text() for text in axes.get_legend().get_texts()])
+    assert legends == [["own", "other, of no"], ["own", "other"]]
+    both = xai.plots.global_bar({"a": own, "b": no})
+    assert both.get_title() == "occlusion: each row's own output\nexact_shapley: no"
+
+
+@pytest.mark.parametrize("name", ["_private", "", "$a$_b"])
+def test_every_series_is_in_the_legend(name: str) -> None:
+    score = xai.metrics.deletion(product, X, made().values, removal="baseline")
+    drawn = [
+        xai.plots.compare({name: made(), "other": made()}),
+        xai.plots.global_bar({name: made(), "other": made()}),
+        xai.plots.curves({name: score, "other": score}),
+    ]
+    for axes in drawn:
+        first, second = (text.get_text() for text in axes.get_legend().get_texts())
+        assert first.strip().startswith(name.replace("$", r"\$"))
+        assert second.startswith("other")
+
+
 # ------------------------------------------------------------------------------------- curves
+
+
+def test_curves_of_several_metrics_name_them_all() -> None:
+    found = {
+        name: getattr(xai.metrics, name)(product, X, made().values, removal="baseline")
+        for name in ("deletion", "insertion")
+    }
+    axes = xai.plots.curves(found)
+    assert axes.get_title() == "deletion: lower is better\ninsertion: higher is better"
+    assert axes.get_xlabel().startswith("players removed (%) or players put back (%)\n")
+    assert axes.get_ylabel() == "value of the output"
 
 
 def test_curves_are_means_over_rows_with_bands() -> None:

@@ -12,6 +12,7 @@ import zlib
 from collections.abc import Callable
 from dataclasses import replace
 from html.parser import HTMLParser
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -245,6 +246,47 @@ def test_all_outputs_are_on_the_page_unless_one_is_chosen(tmp_path: Path) -> Non
     assert [layer["output"] for layer in method["layers"]] == ["yes"]
 
 
+def pets(x: np.ndarray) -> np.ndarray:
+    """Three outputs, of which each of the rows of `np.eye(3)` has another as its largest."""
+    return x @ (np.eye(3) + np.arange(9).reshape(3, 3) / 20)
+
+
+PETS: dict[str, Any] = {"data": np.zeros((1, 3)), "output_names": ["cat", "dog", "owl"]}
+
+
+def test_the_largest_outputs_of_each_row_are_told_by_their_names(tmp_path: Path) -> None:
+    made = xai.explain(pets, np.eye(3), "exact_shapley", target=xai.Top(2), **PETS)
+    (method,) = data_of(write(tmp_path, {"one": made}))["methods"]
+    assert [layer["label"] for layer in method["layers"]] == ["top 1", "top 2"]  # to choose from
+    assert method["layers"][0]["output"] == ["cat", "dog", "owl"]
+    assert method["layers"][1]["output"] == ["owl", "owl", "dog"]
+
+
+@pytest.mark.parametrize("kind", ["table", "image"])
+def test_all_methods_show_the_outputs_of_the_first_where_they_have_them(
+    tmp_path: Path, kind: str
+) -> None:
+    x, options, model = np.eye(3), dict(PETS), pets
+    if kind == "image":
+        x = np.eye(3).reshape(3, 1, 3, 1)
+        options |= {"removal": "baseline", "data": None, "channel_axis": -1}
+        model = lambda x: pets(x.reshape(len(x), 3))  # noqa: E731 - the same model, of images
+    every = xai.explain(model, x, "occlusion", target="all", **options)
+    own = xai.explain(model, x, "occlusion", **options)
+    page = data_of(write(tmp_path, {"own": own, "all": every}))
+    for method in page["methods"]:
+        (layer,) = method["layers"]
+        assert layer["output"] == ["cat", "dog", "owl"]
+        np.testing.assert_allclose(floats(layer["prediction"]), own.predictions)
+        if kind == "table":
+            np.testing.assert_allclose(floats(layer["values"]), own.values.ravel())
+    if kind == "image":
+        for row, (ours, theirs) in enumerate(page["maps"]):
+            assert ours == theirs
+            assert len(theirs) == 1
+            np.testing.assert_allclose(heat(ours[0]), own.values[row], atol=1e-3)
+
+
 def images(n: int = 2) -> xai.Explanation:
     x = np.random.default_rng(0).random((n, 6, 8, 3))
     w = np.array([1.0, 0.5, 0, 0, 0, -1])[:, None, None]
@@ -278,9 +320,37 @@ def test_a_page_of_images_stays_small(tmp_path: Path, monkeypatch: pytest.Monkey
     assert "The first 1 of 3 rows" in Reader(text).text
     monkeypatch.setattr(payload, "SIDE", 4)
     one = data_of(write(tmp_path, {"one": images(1)}))["maps"][0][0][0]
-    assert (one["height"], one["width"], one["shrunk"]) == (3, 4, 2)
+    assert (one["height"], one["width"], one["steps"]) == (3, 4, [2, 2])
     blocks = images(1).values[0].reshape(3, 2, 4, 2).mean(axis=(1, 3))
     np.testing.assert_allclose(heat(one), blocks, atol=0.51 * one["high"] / 1023)
+
+
+def test_a_signal_of_two_lines_keeps_them_on_a_page(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(payload, "SIDE", 11)
+    x = np.random.default_rng(0).normal(size=(1, 1, 2, 41))
+    made = xai.explain(
+        lambda x: x[:, 0, 0, :9].sum(axis=1) - x[:, 0, 1, 20], x, "occlusion", removal="baseline",
+        channel_axis=1,
+    )  # fmt: skip
+    one = data_of(write(tmp_path, {"one": made}))["maps"][0][0][0]
+    assert (one["height"], one["width"], one["steps"]) == (2, 11, [1, 4])
+    assert one["ratio"] == pytest.approx(2.5)
+    blocks = [made.values[0].reshape(2, 41)[:, i : i + 4].mean(axis=1) for i in range(0, 41, 4)]
+    np.testing.assert_allclose(heat(one), np.transpose(blocks), atol=0.51 * one["high"] / 1023)
+
+
+def test_a_page_of_long_series_averages_steps_and_no_channels(tmp_path: Path) -> None:
+    """Their last step among them; in a figure as high as that of an image."""
+    x = np.ones((1, 2 * payload.SIDE + 3, 2))  # 515 steps: 171 blocks of three, and two
+    x[:, -1] = 5
+    made = xai.explain(lambda s: (s @ [1.0, -2.0]).sum(axis=1), x, "occlusion", removal="baseline")
+    one = data_of(write(tmp_path, {"one": made}))["maps"][0][0][0]
+    assert (one["height"], one["width"], one["steps"]) == (172, 2, [3, 1])
+    assert one["ratio"] == pytest.approx(0.5)
+    expected = [made.values[0, start : start + 3].mean(axis=0) for start in range(0, 515, 3)]
+    np.testing.assert_allclose(heat(one), expected, atol=0.51 * one["high"] / 1023)
 
 
 @pytest.mark.parametrize(
@@ -419,6 +489,37 @@ def test_rows_and_columns_are_chosen_in_a_browser(tmp_path: Path) -> None:
 
 
 @in_browser
+def test_a_method_that_explains_another_output_is_told_with_it_in_a_browser(tmp_path: Path) -> None:
+    own = xai.explain(pets, np.eye(3), "occlusion", **PETS)
+    dog = xai.explain(pets, np.eye(3), "occlusion", target=1, **PETS)
+    top = xai.explain(pets, np.eye(3), "occlusion", target=xai.Top(2), **PETS)
+    report.page({"top": top, "own": own, "dog": dog}, tmp_path / "page.html")
+    dom, console = browse(
+        tmp_path / "page.html",
+        """
+        const heads = (id) => [...document.querySelectorAll(`#${id} thead th`)]
+          .map((head) => head.textContent);
+        const said = [at('state').textContent, heads('row'), heads('features')];
+        choose({ layer: 1 });
+        said.push(at('state').textContent, heads('row'));
+        choose({ layer: 0, row: 1 });
+        said.push(heads('row'), [...at('output').options].map((o) => o.textContent));
+        document.title = JSON.stringify(said);
+        """,
+    )
+    assert console == ""
+    (found,) = re.findall(r"<title>(.*?)</title>", dom)
+    first, row, features, second, row_of_second, other_row, choices = json.loads(found)
+    assert first.startswith("cat: prediction")
+    assert row == ["feature", "value", "top", "own", "dog, of dog"]
+    assert features == ["feature", "mean |top|", "mean |own|", "mean |dog, of dog|"]
+    assert second.startswith("owl: prediction")
+    assert row_of_second == ["feature", "value", "top", "own, of cat", "dog, of dog"]
+    assert other_row == ["feature", "value", "top", "own", "dog"]
+    assert choices == ["top 1", "top 2"]
+
+
+@in_browser
 def test_features_of_one_name_and_large_whole_numbers_in_a_browser(tmp_path: Path) -> None:
     values = np.array([[np.nan, 1.0, -3.0], [np.nan, 1.0, 2.0]])
     made = linear(2, 3, values=values, feature_names=["gap", "a", "a"])
@@ -438,6 +539,53 @@ def test_features_of_one_name_and_large_whole_numbers_in_a_browser(tmp_path: Pat
     assert console == ""
     (title,) = re.findall("<title>(.*?)</title>", dom)
     assert title == "a -3.00|7,0.1235,12345|2.5"
+
+
+@in_browser
+@pytest.mark.parametrize("count", [3, 16, 300])
+def test_names_and_intervals_of_categories_are_inside_the_canvas(
+    tmp_path: Path, count: int
+) -> None:
+    n = max(count, 6)
+    kinds = np.array([f"a long category {i % count:03d}" for i in range(n)])
+    values = np.random.default_rng(0).normal(size=(n, 2))
+    data = np.array([kinds, np.arange(n)], object).T
+    made = linear(
+        n, 2, values=values, data=data, std_error=np.abs(values), exact=np.zeros(n, bool)
+    )  # fmt: skip
+    made.to_html(tmp_path / "page.html")
+    dom, console = browse(
+        tmp_path / "page.html",
+        """
+        const texts = [], bars = [], pen = CanvasRenderingContext2D.prototype;
+        const [fillText, fillRect] = [pen.fillText, pen.fillRect];
+        pen.fillText = function (text, x, y) {
+          const wide = this.measureText(text).width, at = this.textAlign;
+          const from = at === 'center' ? x - wide / 2 : at === 'right' ? x - wide : x;
+          const corners = [[from, y - 9], [from + wide, y]].map(([a, b]) =>
+            this.getTransform().transformPoint(new DOMPoint(a, b)));
+          texts.push([text, ...corners.flatMap(({ x, y }) => [x, y])]);
+        };
+        pen.fillRect = function (x, y, w, h) { bars.push([x, y, w, h]); };
+        choose({ feature: 0 });
+        const canvas = at('scatter');
+        document.title = JSON.stringify([canvas.width, canvas.height, texts, bars]);
+        """,
+    )
+    assert console == ""
+    (found,) = re.findall(r"<title>(.*?)</title>", dom)
+    width, height, texts, bars = json.loads(found)
+    names = [one for one in texts if "category" in one[0]]
+    assert len(names) == count if count < 20 else 20 < len(names) < count
+    boxes = [[*sorted((a, c)), *sorted((b, d))] for _, a, b, c, d in names]
+    for left, right, top, bottom in boxes:
+        assert 0 <= left < right <= width
+        assert 0 < top < bottom <= height
+    assert all(a[1] <= b[0] for a, b in pairwise(sorted(boxes)))
+    whiskers = [one for one in bars if one[2] == 1]
+    assert len(whiskers) == n
+    ceiling = min(top for _, _, top, _ in boxes)
+    assert all(0 <= y <= y + high <= ceiling for _, y, _, high in whiskers)
 
 
 @in_browser
@@ -543,3 +691,24 @@ def test_a_page_of_scores_has_every_line_and_the_curves(tmp_path: Path) -> None:
             else:
                 expected = 50 * (high - low) / size
             assert np.isclose(float(width), expected, rtol=1e-3)
+
+
+def test_a_page_of_scores_tells_infinite_ones(tmp_path: Path) -> None:
+    x = np.random.default_rng(0).normal(size=(6, 4))
+    scored = xai.metrics.evaluate(
+        lambda x: x[:, 0] * x[:, 1], x, {"a": x, "b": -x}, metrics=["abpc"], removal="baseline"
+    )  # fmt: skip
+    endless = replace(scored["abpc", "a"], values=np.full(6, -np.inf))
+    scored = replace(scored, scores=scored.scores | {("abpc", "a"): endless})
+    path = scored.to_html(tmp_path / "scores.html")
+    lines = data_of(path.read_text(encoding="utf-8"))["lines"]
+    assert (lines[0]["mean"], lines[0]["std_error"]) == ("-Infinity", None)
+    assert np.isclose(lines[1]["mean"], scored["abpc", "b"].mean())
+    if CHROMIUM:
+        dom, console = browse(path)
+        assert console == ""
+        assert ">-Infinity<" in dom
+        bars = re.findall(r"left: ([\d.]+)%; width: ([\d.]+)%; background: gray", dom)
+        assert bars[0] == ("0", "50")  # as long as there is room, and others have bars, too
+        size = max(abs(one["mean"]) + 1.96 * one["std_error"] for one in lines[1:])
+        assert np.isclose(float(bars[1][1]), 50 * abs(lines[1]["mean"]) / size, rtol=1e-3)

@@ -67,6 +67,8 @@ def _same_cell(a: object, b: object) -> bool:
 def in_numbers(column: NDArray[Any]) -> tuple[NDArray[np.float64], list[str]]:
     """A column as floats, or as codes of its sorted categories, and these."""
     numbers = column
+    if column.dtype.kind in "mM":  # NumPy makes a number of a date that is missing
+        return np.where(np.isnat(column), np.nan, column.astype(float)), []
     if column.dtype == object:  # None and NA are missing numbers, and no categories
         numbers = np.where([is_missing(value) for value in column], np.nan, column)
     try:

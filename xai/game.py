@@ -8,6 +8,7 @@ as one stream of model rows, cut into batches that fit memory.
 from __future__ import annotations
 
 import math
+import reprlib
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -23,7 +24,7 @@ from xai.behavior.base import Values
 from xai.composition import Composer, Table, composer
 from xai.finite import refuse_infinite
 from xai.inputs import Block, Inputs, is_tensor, is_whole, on_host
-from xai.model import Model, check_width
+from xai.model import Model, as_numbers, check_width
 from xai.partition import Partition
 from xai.predictions import BESIDE_ROWS, Predictions
 from xai.progress import Progress
@@ -272,6 +273,8 @@ class FunctionGame(Game):
     def __init__(self, v: Callable[[Any], Any], n_players: int) -> None:
         if not is_whole(n_players) or n_players < 1:
             raise ValueError(f"n_players must be a positive integer, not {n_players!r}")
+        if not callable(v):
+            raise TypeError(f"a set function is a function of coalitions, not {type(v).__name__}")
         self._v = v
         self.n_players = n_players = int(n_players)
         ends = self._call(np.array([[False] * n_players, [True] * n_players]))
@@ -279,17 +282,15 @@ class FunctionGame(Game):
         self._ends = ends.reshape(2, -1).copy()
         self.n_outputs = self._ends.shape[1]
 
-    def _call(self, coalitions: Coalitions) -> Floats:
-        out = np.asarray(self._v(coalitions.copy()))
-        if out.ndim not in (1, 2) or len(out) != len(coalitions):
-            raise ValueError(
-                f"the set function returned shape {out.shape} for {len(coalitions)} coalitions"
-            )
-        if out.dtype.kind not in "biuf":
-            raise TypeError(f"the set function returned dtype {out.dtype}; expected numbers")
-        out = out if out.dtype.kind == "f" else out.astype(np.float64)
-        if not np.isfinite(out).all():
-            raise ValueError("the set function returned NaN or inf")
+    def _call(self, coalitions: Masks) -> Floats:
+        """Values (B,) or (B, k), of one call."""
+        out = as_numbers(self._v(coalitions.copy()), len(coalitions), "the set function")
+        bad = np.flatnonzero(~np.isfinite(out.reshape(len(out), -1)).all(axis=1))
+        if len(bad):
+            first = coalitions[bad[0]]
+            of = "mask" if first.dtype.kind == "f" else "coalition of players"
+            kept = reprlib.repr((first if of == "mask" else np.flatnonzero(first)).tolist())
+            raise ValueError(f"the set function returned NaN or inf for the {of} {kept}")
         self.evaluations += len(coalitions)
         return out
 
@@ -306,7 +307,9 @@ class FunctionGame(Game):
         out[empty], out[full] = self._ends
         for start in range(0, len(rest), BATCH_ROWS):
             part = rest[start : start + BATCH_ROWS]
-            out[part] = self._call(coalitions[part]).reshape(len(part), -1)
+            values = self._call(coalitions[part]).reshape(len(part), -1)
+            check_width(values.shape[1], self.n_outputs, "the set function")
+            out[part] = values
         return out
 
     def sample(self, rows: Any, coalitions: Any, draws: Any) -> Floats:

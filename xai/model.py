@@ -87,12 +87,8 @@ class Model:
 
     def _read(self, given: Any, n: int) -> NDArray[np.floating]:
         """What the model gave for n rows, as numbers (n, k) that no later call writes on."""
-        out = _as_array(given)
-        if out.ndim not in (1, 2) or out.shape[0] != n:
-            raise ValueError(_wrong_shape("an array", out.shape, n))
+        out = as_numbers(given, n)
         out = out[:, None] if out.ndim == 1 else out
-        if out.shape[1] == 0:
-            raise ValueError("the model returned no outputs")
         if self.scale == "score" and out.shape[1] == 1:
             return np.concatenate([-out, out], axis=1)
         return out.copy()
@@ -141,9 +137,34 @@ class Model:
         return one_thread_of_blas() if _boosts_on_threads(self.estimator) else nullcontext()
 
 
-def _wrong_shape(kind: str, shape: tuple[int, ...], n: int) -> str:
+def as_numbers(given: Any, n: int, by: str = "the model") -> NDArray[np.floating]:
+    """What a model returned for n rows, as float32 or float64: (n,) or (n, k).
+
+    Parameters
+    ----------
+    by : who returned it, in messages
+
+    Raises
+    ------
+    TypeError, ValueError
+        What is no numbers, or not so many.
+
+    Examples
+    --------
+    >>> as_numbers([True, False], 2)
+    array([1., 0.])
+    """
+    out = _as_array(given, by)
+    if out.ndim not in (1, 2) or out.shape[0] != n:
+        raise ValueError(_wrong_shape("an array", out.shape, n, by))
+    if out.ndim == 2 and out.shape[1] == 0:
+        raise ValueError(f"{by} returned no outputs")
+    return out
+
+
+def _wrong_shape(kind: str, shape: tuple[int, ...], n: int, by: str = "the model") -> str:
     """What is said of outputs that are neither (n,) nor (n, k)."""
-    told = f"the model returned {kind} of shape {shape} for {n} rows; expected ({n},) or ({n}, k)"
+    told = f"{by} returned {kind} of shape {shape} for {n} rows; expected ({n},) or ({n}, k)"
     if len(shape) > 2:
         return f"{told}: wrap it, so that it returns k numbers of each row, such as means of places"
     if n == 1:
@@ -151,41 +172,41 @@ def _wrong_shape(kind: str, shape: tuple[int, ...], n: int) -> str:
     return told
 
 
-def check_width(k: int, before: int) -> None:
+def check_width(k: int, before: int, by: str = "the model") -> None:
     """Refuse outputs of a call that are not as many as in the calls before it."""
     if k != before:
         raise ValueError(
-            f"the model returned {before} outputs in one call and {k} in another; "
+            f"{by} returned {before} outputs in one call and {k} in another; "
             "it must always return the same number"
         )
 
 
-def _as_array(out: Any) -> NDArray[np.floating]:
+def _as_array(out: Any, by: str) -> NDArray[np.floating]:
     if is_tensor(out):
         array: NDArray[Any] = on_host(out)
     elif type(out) is np.ndarray:
         array = out
     else:
-        array = _of_another_kind(out)
+        array = _of_another_kind(out, by)
     if array.dtype.kind not in "biuf":
-        array = _numbers_among(array)
+        array = _numbers_among(array, by)
     if array.dtype.kind == "f" and array.dtype.itemsize >= 4:
         return array
     return array.astype(np.float64 if array.dtype.kind != "f" else np.float32)
 
 
-def _of_another_kind(out: Any) -> NDArray[Any]:
+def _of_another_kind(out: Any, by: str) -> NDArray[Any]:
     """An array of what a model returned that is neither array nor tensor."""
     if np.ma.is_masked(out):
-        raise TypeError("the model returned a masked array; expected a number for each row")
+        raise TypeError(f"{by} returned a masked array; expected a number for each row")
     if out is None:
         raise TypeError(
-            "the model returned None; it must return one number, or k, for each row of its batch: "
+            f"{by} returned None; it must return one number, or k, for each row of its batch: "
             "is there a return missing?"
         )
     if isinstance(out, dict) or (isinstance(out, tuple | list) and len(out) and is_tensor(out[0])):
         raise TypeError(
-            f"the model returned a {type(out).__name__}: say which of its outputs is explained, "
+            f"{by} returned a {type(out).__name__}: say which of its outputs is explained, "
             "with xai.TorchModel(module, output=0) or output='a name', or wrap it in a function "
             "that returns one array (n, k)"
         )
@@ -193,12 +214,12 @@ def _of_another_kind(out: Any) -> NDArray[Any]:
         return np.asarray(out.toarray() if hasattr(out, "toarray") else out)
     except ValueError as error:
         raise ValueError(
-            f"the model returned a {type(out).__name__} whose parts do not have the same shape; "
+            f"{by} returned a {type(out).__name__} whose parts do not have the same shape; "
             "expected one array, (n,) or (n, k)"
         ) from error
 
 
-def _numbers_among(array: NDArray[Any]) -> NDArray[np.float64]:
+def _numbers_among(array: NDArray[Any], by: str) -> NDArray[np.float64]:
     """Objects that are all numbers as such, or an error that shows the first that is none."""
     if array.dtype.kind in "OSU":
         odd = [value for value in array.ravel().tolist() if not isinstance(value, Real)]
@@ -208,7 +229,7 @@ def _numbers_among(array: NDArray[Any]) -> NDArray[np.float64]:
     else:
         given = f"values of dtype {array.dtype}"
     raise TypeError(
-        f"the model returned {given}; expected numbers, (n,) or (n, k), such as the probability "
+        f"{by} returned {given}; expected numbers, (n,) or (n, k), such as the probability "
         "or the score of each class"
     )
 

@@ -9,6 +9,7 @@ import numpy as np
 
 from xai.inputs import is_whole
 from xai.plots.choose import is_picture, is_series
+from xai.plots.row import rows_of
 from xai.plots.series import methods
 from xai.plots.side_by_side import maps, named, signals
 
@@ -28,6 +29,8 @@ def compare(
     **options: Any,
 ) -> Figure | Axes:
     """Draw several methods' attributions of the same rows on one scale.
+
+    One that explains another output than the title's is named after it.
 
     Parameters
     ----------
@@ -67,7 +70,7 @@ def compare(
     """
     found = named(explanations)
     if all(is_picture(one) for one in found.values()):
-        lines = np.atleast_1d(rows).tolist()
+        lines = rows_of(np.atleast_1d(rows), len(next(iter(found.values()))))
         return maps(found, lines, output, shared=bool(shared), **options)
     if not is_whole(rows):
         raise ValueError("tables and series are compared one row at a time: pass rows=an index")

@@ -7,7 +7,16 @@ from typing import TYPE_CHECKING
 
 from xai.archive import category_name, in_numbers
 from xai.plots.many import read_many
-from xai.plots.style import SERIES, Z95, ink, legend_label, new_axes, one_line, title, two_lines
+from xai.plots.style import (
+    SERIES,
+    Z95,
+    category_ticks,
+    ink,
+    legend_label,
+    new_axes,
+    title,
+    two_lines,
+)
 from xai.plots.swarm import line_notes, scatter
 
 if TYPE_CHECKING:
@@ -94,8 +103,7 @@ def dependence(
         axes.plot(at, y, line, color=colour, linewidth=1.8, label=label, zorder=3)
         axes.fill_between(at, y - reach, y + reach, color=colour, alpha=0.18, lw=0)
     if kinds is not None and kinds != known:
-        texts = [one_line(kind) for kind in kinds]
-        axes.set_xticks(range(len(kinds)), texts, rotation=30, ha="right", parse_math=False)
+        category_ticks(axes, kinds)
     note = f"{'bands' if kinds is None else 'whiskers'}: ±{Z95} standard errors over rows (95 %)"
     axes.set_xlabel(f"{axes.get_xlabel()}\n{note}", parse_math=False)
     axes.legend(frameon=False, fontsize="small")

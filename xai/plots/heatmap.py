@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from xai.plots.many import Many, read_many
 from xai.plots.picture import limit
+from xai.plots.row import rows_of
 from xai.plots.style import NEUTRAL, Z95, diverging, ink, median_note, new_axes, title, two_lines
 from xai.plots.table import mean_size
 from xai.suggest import unknown
@@ -94,7 +95,7 @@ def _order(many: Many, order: str | Sequence[int] | None) -> NDArray[np.intp]:
     if order is None:
         return np.arange(len(many))
     if not isinstance(order, str):
-        return np.asarray(order, np.intp)
+        return np.array(rows_of(order, len(many), "order"), np.intp)
     if order not in ("clusters", "prediction"):
         raise ValueError(unknown("order", order, ["clusters", "prediction"]))
     if order == "prediction" or len(many) < 3:

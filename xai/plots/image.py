@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from xai.foreign import as_explanation
 from xai.plots.picture import Scale, colour_bar, draw_heat, panel, with_error
+from xai.plots.row import rows_of
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -80,9 +81,7 @@ def images(
     import matplotlib.pyplot as plt
 
     explanation = as_explanation(explanation)
-    chosen = range(len(explanation)) if rows is None else rows
-    if not len(chosen):
-        raise ValueError("rows is empty: there is nothing to draw")
+    chosen = rows_of(rows, len(explanation))
     panels = [panel(explanation, row, output, channel_axis, signed=signed) for row in chosen]
     scale = Scale.of([shown.heat for shown in panels], percentile)
     across = min(len(panels), 4)

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from xai.archive import as_array, in_numbers
 from xai.foreign import as_explanation
+from xai.inputs import is_whole
 from xai.plots.row import Floats, check_count, known, locate, names_of_players, per_row
 from xai.suggest import unknown
 
@@ -94,8 +95,8 @@ class Many:
             if feature not in self.names:
                 raise ValueError(unknown("feature", feature, self.names))
             return self.names.index(feature)
-        if not -len(self.names) <= feature < len(self.names):
-            raise ValueError(f"feature {feature}: there are {len(self.names)}")
+        if not is_whole(feature) or not -len(self.names) <= feature < len(self.names):
+            raise ValueError(f"feature {feature}: there are {len(self.names)}, by name or index")
         return int(feature) % len(self.names)
 
 

@@ -68,10 +68,12 @@ def masks(
     found = _masks(explanation, row, shown)
     size = (2.4 * (len(found) + 1) + 0.2, 0.75 + 2.4 * shown.slimness)
     figure = plt.figure(figsize=size, layout=shown.layout)
-    draw_photo(figure.add_subplot(1, len(found) + 1, 1), shown.photo, shown.heading)
+    first = figure.add_subplot(1, len(found) + 1, 1)
+    draw_photo(first, shown.photo, shown.heading, aspect=shown.aspect)
     for place, mask in enumerate(found):
         ax = figure.add_subplot(1, len(found) + 1, place + 2)
-        draw_photo(ax, faded(shown.photo, mask), [f"keeps {mask.mean():.1%}".replace("%", " %")])
+        keeps = [f"keeps {mask.mean():.1%}".replace("%", " %")]
+        draw_photo(ax, faded(shown.photo, mask), keeps, aspect=shown.aspect)
         if mask.min() < 0.5 < mask.max():
             ax.contour(mask, [0.5], colors=[POSITIVE], linewidths=1.2)
     return figure
@@ -166,7 +168,8 @@ def strip(
         kept = changed if score.name == "insertion" else ~changed
         ax = figure.add_subplot(grid[0, place + 1])
         share = 100 * step / (len(curve) - 1)
-        draw_photo(ax, faded(shown.photo, kept.astype(float)), [f"{share:.0f} %"])
+        seen = faded(shown.photo, kept.astype(float))
+        draw_photo(ax, seen, [f"{share:.0f} %"], aspect=shown.aspect)
     ax = figure.add_subplot(grid[1, 1:])
     _draw_curve(ax, curve, steps, score, read(explanation, row).output)
     return figure

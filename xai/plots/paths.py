@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xai.plots.many import read_many
-from xai.plots.row import Row, read
+from xai.plots.row import Row, read, rows_of
 from xai.plots.style import (
     NEGATIVE,
     POSITIVE,
@@ -62,9 +62,7 @@ def decision(
     from matplotlib.colors import Normalize
 
     many = read_many(explanation, output)
-    chosen = list(range(len(many)) if rows is None else rows)
-    if not chosen:
-        raise ValueError("rows is empty: there is nothing to draw")
+    chosen = rows_of(rows, len(many))
     for row in chosen:
         check_additive(read(explanation, row, output), "decision plot")
     shown = many.largest(max_display)

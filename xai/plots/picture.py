@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 Floats = NDArray[np.floating[Any]]
 
+SLIM = 20.0
+"""So many times longer than wide, or wider than long, an image is one; beyond, it is a series."""
 LUMINANCE = np.array([0.299, 0.587, 0.114])
 """Weights of red, green and blue in a grey picture (ITU-R BT.601)."""
 
@@ -39,6 +41,8 @@ class Panel:
     heading : lines over the picture
     unit : what the colours measure
     error : the players' median standard error; None where the values are exact
+    square : whether height and width are lengths of one kind, as an image's: the steps and the
+        channels of a series are not, nor are those of an image as slim as one
     """
 
     photo: Floats
@@ -46,6 +50,7 @@ class Panel:
     heading: list[str]
     unit: str
     error: float | None = None
+    square: bool = True
 
     @property
     def slimness(self) -> float:
@@ -54,10 +59,16 @@ class Panel:
         return float(np.clip(height / width, 0.4, 2.0))
 
     @property
+    def aspect(self) -> float:
+        """Height of a cell over its width, as it is drawn: a long series would be a hairline."""
+        height, width = self.heat.shape
+        return 1.0 if self.square else self.slimness * width / height
+
+    @property
     def layout(self) -> Literal["compressed", "constrained"]:
         """Of a figure: compressed, but for pictures so narrow that titles would meet then."""
         height, width = self.heat.shape
-        return "compressed" if height <= 2 * width else "constrained"
+        return "constrained" if self.square and height > 2 * width else "compressed"
 
 
 @dataclass(frozen=True)
@@ -124,8 +135,8 @@ def panel(
     if len(shape) not in (2, 3):
         raise ValueError(f"no picture: one explained row has the shape {shape}. Draw kind='bar'")
     shown = mapped(explanation, row, output, signed=signed)
-    picture, heat, unit = shown.photo, shown.heat, shown.unit
-    if picture.ndim == 3:
+    picture, heat, unit, image = shown.photo, shown.heat, shown.unit, len(shape) == 3
+    if image:
         one = explanation[row]
         axis = channel_axis or one.channel_axis
         if axis is None:
@@ -134,7 +145,8 @@ def panel(
         heat, summed = _over_channels(one, heat, axis)
         unit += " (sum of the channels)" * summed
         picture = np.moveaxis(picture, axis, -1)
-    return replace(shown, photo=displayed(picture), heat=heat, unit=unit)
+    square = image and max(heat.shape) <= SLIM * min(heat.shape)
+    return replace(shown, photo=displayed(picture), heat=heat, unit=unit, square=square)
 
 
 def mapped(
@@ -190,21 +202,40 @@ def grey(photo: Floats) -> Floats:
     return displayed(photo @ LUMINANCE) if photo.ndim == 3 else photo
 
 
-def draw_photo(ax: Axes, photo: Floats, lines: Sequence[str], width: int = 30) -> None:
-    """Draw a photograph by itself."""
-    ax.imshow(photo, cmap="gray", vmin=0, vmax=1)
-    ax.set_axis_off()
+def draw_photo(
+    ax: Axes, photo: Floats, lines: Sequence[str], width: int = 30, aspect: float = 1.0
+) -> None:
+    """Draw a photograph by itself, or what else is explained, with cells of this aspect."""
+    ax.imshow(photo, cmap="gray", vmin=0, vmax=1, interpolation=_between(aspect))
+    _draw_places(ax, aspect)
     title(ax, lines, width)
 
 
 def draw_heat(ax: Axes, shown: Panel, scale: Scale, width: int = 30) -> None:
     """Draw a heat map over the grey picture."""
-    ax.imshow(grey(shown.photo), cmap="gray", vmin=-0.5, vmax=1.1)
+    between = _between(shown.aspect)
+    ax.imshow(grey(shown.photo), cmap="gray", vmin=-0.5, vmax=1.1, interpolation=between)
     ax.imshow(
         shown.heat, cmap=scale.colours, vmin=scale.low, vmax=scale.high, interpolation="nearest"
     )
-    ax.set_axis_off()
+    _draw_places(ax, shown.aspect)
     title(ax, shown.heading, width)
+
+
+def _between(aspect: float) -> str | None:
+    """How what is drawn between pixels is found: between the channels of a series there is none."""
+    return None if aspect == 1 else "nearest"
+
+
+def _draw_places(ax: Axes, aspect: float) -> None:
+    """Pixels need no numbers; the steps of a series, which is stretched, do."""
+    from matplotlib.ticker import MaxNLocator
+
+    ax.set_aspect(aspect)
+    if aspect == 1:
+        ax.set_axis_off()
+    for axis in (ax.xaxis, ax.yaxis):
+        axis.set_major_locator(MaxNLocator(5, integer=True, min_n_ticks=1))
 
 
 BAR_WIDTH, BAR_HEIGHT = 0.4, 4.6

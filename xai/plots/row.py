@@ -58,11 +58,18 @@ class Row:
         """The method and the output it explains."""
         return f"{self.method}: {self.output}"
 
+    def titled(self, name: str, beside: Row) -> str:
+        """The name of this one in a picture of several, with its output where `beside` has another.
+
+        `beside` is the one whose output the title tells.
+        """
+        return name if self.output == beside.output else f"{name}, of {self.output}"
+
     @property
     def state(self) -> list[str]:
         """The prediction, and the base value where there is one."""
-        base = [] if np.isnan(self.base) else [f"base value {self.base:.4g}"]
-        return [f"prediction {self.prediction:.4g}", *base]
+        base = [] if np.isnan(self.base) else [f"base value {self.base:z.4g}"]
+        return [f"prediction {self.prediction:z.4g}", *base]
 
     def largest(self, count: int) -> Row:
         """Keep the `count` largest by |value|, ties by index; sum the others into a last entry.
@@ -96,6 +103,31 @@ def check_count(count: object) -> None:
     """Refuse a `max_display` that is no number of features."""
     if not is_whole(count) or count < 1:
         raise ValueError(f"max_display must be an integer of at least 1, not {count!r}")
+
+
+def rows_of(rows: object, count: int, name: str = "rows") -> list[int]:
+    """Rows to draw: those of a list or a mask; None: all.
+
+    Raises
+    ------
+    ValueError
+        It is no list of rows, or an empty one.
+    IndexError
+        There is no such row.
+    """
+    if rows is None:
+        return list(range(count))
+    found = np.asarray(rows)
+    if not found.size or (found.dtype == bool and not found.any()):
+        raise ValueError(f"{name} is empty: there is nothing to draw")
+    if found.dtype == bool and found.shape == (count,):
+        return [int(row) for row in np.flatnonzero(found)]
+    if found.ndim != 1 or found.dtype.kind not in "iu":
+        raise ValueError(f"{name} must be a list of rows, or a mask of {count}, not {rows!r}")
+    for row in found:
+        if not -count <= row < count:
+            raise IndexError(f"{name}: row {row} is out of range for {count} explained rows")
+    return [int(row) for row in found]
 
 
 def read(given: Explanation, row: int = 0, output: int | str | None = None) -> Row:
@@ -187,5 +219,5 @@ def _cell(value: object) -> str:
     if isinstance(value, float | np.floating):
         number = float(value)
         whole = abs(number) < 1e7 and number.is_integer()  # 17800, not 1.78e+04
-        return f"{number:.0f}" if whole else f"{number:.4g}"
+        return f"{number:z.0f}" if whole else f"{number:.4g}"
     return " ".join(str(value).split())

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from xai.plots.row import Floats, Row, check_count, read
+from xai.plots.row import Floats, Row, check_count, read, rows_of
 from xai.plots.style import (
     NEUTRAL,
     Z95,
@@ -76,7 +76,10 @@ def methods(
     size = np.max([np.nan_to_num(np.abs(one.values)) / units[n] for n, one in found.items()], 0)
     kept = np.argsort(-size, kind="stable")[:max_display]
     axes = dot_axes([first.labels[j] for j in kept], len(found), ax)
-    dots(axes, {name: _series(one, kept, units[name]) for name, one in found.items()})
+    series = {
+        one.titled(name, first): _series(one, kept, units[name]) for name, one in found.items()
+    }
+    dots(axes, series)
     left_out = len(first.names) - len(kept)
     title(axes, [first.output, first.state[0]], width=60)
     unit = "attribution" if shared else "attribution / each method's largest"
@@ -131,15 +134,13 @@ def curves(
     [4.0, 1.0, 0.0]
     """
     found = _scores(scores, metric)
-    if rows is not None and not len(rows):
-        raise ValueError("rows is empty: there is nothing to draw")
-    axes, first = new_axes(ax, 5.0, 3.8), next(iter(found.values()))
-    over, value = _axes_of(first.name)
+    axes = new_axes(ax, 5.0, 3.8)
+    over, value = _axes_of([score.name for score in found.values()])
     longest = 0
     for place, (name, score) in enumerate(found.items()):
         if score.curve is None:
             raise ValueError(f"the score of {name!r}, {score.name}, has no curve")
-        curve = np.asarray(score.curve if rows is None else score.curve[list(rows)], float)
+        curve = np.asarray(score.curve[rows_of(rows, len(score))], float)
         curve = _over_all_steps(curve)
         mean = curve.mean(axis=0)
         # steps are counted from the first: there is none before it
@@ -158,7 +159,8 @@ def curves(
                 share, mean - Z95 * spread, mean + Z95 * spread, color=colour, alpha=0.18, lw=0
             )
         longest = max(longest, len(curve))
-    title(axes, [f"{first.name}: {first.better} is better"], width=60)
+    heads = [f"{score.name}: {score.better} is better" for score in found.values()]
+    title(axes, list(dict.fromkeys(heads)), width=60)
     band = [f"bands: ±{Z95} standard errors over rows (95 %)"] if longest > 1 else []
     axes.set_xlabel("\n".join([over, *band]))
     axes.set_ylabel(value)
@@ -168,11 +170,13 @@ def curves(
     return axes
 
 
-def _axes_of(metric: str) -> tuple[str, str]:
-    """What a metric's curve runs over, and what it is of."""
+def _axes_of(metrics: Sequence[str]) -> tuple[str, str]:
+    """What these metrics' curves run over, and what they are of."""
     from xai.metrics.registry import RECORDS, Record
 
-    return next((record.axes for record in RECORDS if record.name == metric), Record.axes)
+    known = {record.name: record.axes for record in RECORDS}
+    over, value = zip(*(known.get(metric, Record.axes) for metric in metrics), strict=True)
+    return " or ".join(dict.fromkeys(over)), " or ".join(dict.fromkeys(value))
 
 
 def _over_all_steps(curve: Floats) -> Floats:

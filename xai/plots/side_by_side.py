@@ -66,8 +66,6 @@ def maps(
     """
     import matplotlib.pyplot as plt
 
-    if not len(rows):
-        raise ValueError("rows is empty: there is nothing to draw")
     grid = [
         [panel(one, row, output, channel_axis, signed=signed) for one in explanations.values()]
         for row in rows
@@ -86,11 +84,13 @@ def maps(
         start = line * lines * across + 1
         ax = figure.add_subplot(lines * len(rows), across, start)
         said = read(first, row, output)
-        draw_photo(ax, grid[line][0].photo, [said.output, said.state[0]], 26)
+        of = grid[line][0]
+        draw_photo(ax, of.photo, [said.output, said.state[0]], 26, of.aspect)
         for column, name in enumerate(names):
             ax = figure.add_subplot(lines * len(rows), across, start + column + 1)
             index = line * len(names) + column
-            heading = [name, *flat[index].heading[2:]]
+            head = read(explanations[name], row, output).titled(name, said)
+            heading = [head, *flat[index].heading[2:]]
             draw_heat(ax, replace(flat[index], heading=heading), scales[index], 26)
             places.append(ax)
     _colour_bars(places, flat, scales, shared=shared)
@@ -116,10 +116,13 @@ def signals(
     size = (8.0, 0.8 + len(panels) * (0.4 + height(panels[0])))
     figure = plt.figure(figsize=size, layout="constrained")
     places = figure.subplots(len(panels), sharex=True, squeeze=False)[:, 0].tolist()
-    for ax, name, shown, scale in zip(places, explanations, panels, scales, strict=True):
-        draw(ax, replace(shown, heading=[name, *shown.heading[2:]]), scale)
-        ax.label_outer()
     said = read(next(iter(explanations.values())), row, output)
+    for ax, (name, one), shown, scale in zip(
+        places, explanations.items(), panels, scales, strict=True
+    ):
+        head = read(one, row, output).titled(name, said)
+        draw(ax, replace(shown, heading=[head, *shown.heading[2:]]), scale)
+        ax.label_outer()
     figure.suptitle("\n".join([said.output, said.state[0]]), fontsize="medium", parse_math=False)
     _colour_bars(places, panels, scales, shared=shared)
     return figure
@@ -157,5 +160,5 @@ def _colour_bars(
 
 def _relative(shown: Panel, scale: Scale) -> Panel:
     """Values in units of their own scale, which is told in the heading."""
-    ends = f"±1 = ±{scale.high:.3g}" if scale.signed else f"0…1 = {scale.low:.3g}…{scale.high:.3g}"
+    ends = f"±1 = ±{scale.high:.3g}" if scale.signed else f"0…1 = {scale.low:z.3g}…{scale.high:.3g}"
     return replace(shown, heat=scale.relative(shown.heat), heading=[*shown.heading, ends])

@@ -88,6 +88,8 @@ def height(shown: Panel) -> float:
 
 def draw(ax: Axes, shown: Panel, scale: Scale) -> None:
     """Draw colours, and a line in each channel's band."""
+    from matplotlib.ticker import MaxNLocator
+
     C, T = shown.heat.shape
     ax.imshow(shown.heat, cmap=scale.colours, vmin=scale.low, vmax=scale.high, aspect="auto")
     for place, line in enumerate(shown.photo):
@@ -96,5 +98,6 @@ def draw(ax: Axes, shown: Panel, scale: Scale) -> None:
     ax.set_yticks(range(C), [f"channel {c}" for c in range(C)] if C > 1 else [""])
     ax.tick_params(axis="y", length=0)
     ax.spines[["top", "right"]].set_visible(False)
+    ax.xaxis.set_major_locator(MaxNLocator(integer=True))
     ax.set_xlabel("step")
     title(ax, shown.heading)

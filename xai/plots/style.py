@@ -149,7 +149,9 @@ def fit_figure(ax: Axes, width: float = 7.0) -> None:
 
 def legend_label(name: str) -> str:
     """A legend's entry: short lines, nothing typeset."""
-    return "\n".join(textwrap.wrap(name, 32)).replace("$", r"\$")
+    label = "\n".join(textwrap.wrap(name, 32)).replace("$", r"\$")
+    # matplotlib leaves out what has no label, or one that begins with "_"
+    return f" {label}" if label.startswith("_") or not label else label
 
 
 def legend_beside(ax: Axes, *, own: bool, clear: bool = False) -> None:
@@ -171,10 +173,29 @@ def legend_beside(ax: Axes, *, own: bool, clear: bool = False) -> None:
         figure.set_size_inches(across * width + box.width / figure.dpi, grown * height)
 
 
-def one_line(label: str) -> str:
-    """Take out the middle of a long label."""
-    half = LINE // 2
-    return f"{label[: half - 1]}…{label[-half:]}" if len(label) > LINE else label
+def one_line(label: str, most: int = LINE) -> str:
+    """Take out the middle of a label longer than `most`."""
+    half = most // 2
+    return f"{label[: half - 1]}…{label[-half:]}" if len(label) > most else label
+
+
+def category_ticks(axes: Axes, kinds: Sequence[str]) -> None:
+    """Name the places 0, 1, … below the axes; every second, third, … where all have no room.
+
+    Names are slanted, and upright where there are many.
+    """
+    import matplotlib as mpl
+    from matplotlib.font_manager import FontProperties
+
+    figure, size = axes.figure.figure, mpl.rcParams["xtick.labelsize"]
+    line = 1.2 * FontProperties(size=size).get_size_in_points()
+    room = max(1, int(72 * axes.get_window_extent().width / figure.dpi / line))
+    step, slanted = -(-len(kinds) // room), 1.7 * len(kinds) <= room
+    names = [one_line(kind, LINE if slanted else LINE // 2) for kind in kinds[::step]]
+    axes.set_xticks(
+        range(0, len(kinds), step), names, rotation=30 if slanted else 90,
+        ha="right" if slanted else "center", parse_math=False,
+    )  # fmt: skip
 
 
 def two_lines(label: str) -> str:

@@ -12,9 +12,9 @@ from xai.plots.style import (
     NEUTRAL,
     Z95,
     amounts,
+    category_ticks,
     ink,
     new_axes,
-    one_line,
     row_axes,
     title,
     two_lines,
@@ -175,8 +175,7 @@ def scatter(
         value_bar(axes, drawn, many.names[by])
     _histogram(axes, column, len(many.categories[player]))
     if many.categories[player]:
-        kinds = [one_line(kind) for kind in many.categories[player]]
-        axes.set_xticks(range(len(kinds)), kinds, rotation=30, ha="right", parse_math=False)
+        category_ticks(axes, many.categories[player])
     title(axes, many.heading)
     absent = int((~np.isfinite(column)).sum())
     gone = [f"without a value, not drawn: {absent} of {len(many)} rows"] if absent else []
@@ -188,12 +187,20 @@ def scatter(
 def _histogram(axes: Axes, column: Floats, categories: int) -> None:
     """How many rows have which value, along the bottom."""
     known = column[np.isfinite(column)]
-    bins = np.arange(categories + 1) - 0.5 if categories else min(30, max(5, len(known) // 8))
-    counts, edges = np.histogram(known, bins)
+    edges = np.arange(categories + 1) - 0.5 if categories else _edges(known)
+    counts, _ = np.histogram(known, edges)
     axes.bar(
         edges[:-1], 0.2 * counts / max(1, counts.max()), np.diff(edges), align="edge",
         transform=axes.get_xaxis_transform(), color=NEUTRAL, alpha=0.2, zorder=-1,
     )  # fmt: skip
+
+
+def _edges(known: Floats) -> Floats:
+    """Of 5 to 30 bins, or so few as numbers as large as times in nanoseconds can tell apart."""
+    low, high = (known.min(), known.max()) if len(known) else (0.0, 0.0)
+    edges = np.unique(np.linspace(low, high, 1 + min(30, max(5, len(known) // 8))))
+    half = max(0.5, 1e-3 * abs(low))
+    return edges if len(edges) > 1 else np.array([low - half, low + half])
 
 
 def _jitter(column: Floats) -> Floats:
@@ -204,7 +211,7 @@ def _jitter(column: Floats) -> Floats:
 
 def partner(many: Many, player: int) -> int | None:
     """The player that interacts most with this one; None where no other has numbers."""
-    if many.interactions is not None:
+    if many.interactions is not None and len(many.names) > 1:
         size = np.abs(many.interactions[:, player]).mean(axis=0)
         size[player] = -1
         return int(np.argmax(size))

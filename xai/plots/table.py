@@ -117,7 +117,7 @@ def _cohorts(
         )
         for name, one in found.items()
     })  # fmt: skip
-    title(axes, [first.heading])
+    title(axes, list(dict.fromkeys(one.heading for one in found.values())))
     axes.set_xlabel(f"mean |attribution|\nwhiskers: ±{Z95} standard errors over rows (95 %)")
     return axes
 
@@ -209,7 +209,7 @@ def _draw_steps(axes: Axes, shown: Row) -> None:
     axes.vlines(path, np.arange(last), np.arange(1, last + 1), color=ink(axes), lw=0.8, ls=":")
     axes.plot([shown.prediction, shown.base], [0, last], "o", markersize=4, color=ink(axes))
     steps = [signed(value) for value in shown.values]
-    _number_rows(axes, [f"{shown.prediction:.4g}", *steps, f"{shown.base:.4g}"])
+    _number_rows(axes, [f"{shown.prediction:z.4g}", *steps, f"{shown.base:z.4g}"])
 
 
 def _number_rows(axes: Axes, numbers: Sequence[str]) -> None:

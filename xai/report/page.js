@@ -10,6 +10,15 @@ const state = { row: 0, layer: 0, feature: 0 };
 const layerOf = (method) => method.layers[Math.min(state.layer, method.layers.length - 1)];
 const outputOf = (layer, row) => Array.isArray(layer.output) ? layer.output[row] : layer.output;
 const current = () => layerOf(page.methods[0]);
+// A method by its name, in this row or over all; one that explains another output than the first
+// is told with it.
+function titled(method, row) {
+  const said = (layer) => row === undefined ? String(layer.output) : outputOf(layer, row);
+  const layer = layerOf(method), own = said(layer);
+  if (own === said(current())) return method.name;
+  const each = row === undefined && Array.isArray(layer.output);
+  return `${method.name}, of ${each ? 'each row’s own output' : own}`;
+}
 
 function cell(row, j) {
   if (!data) return '';
@@ -50,7 +59,7 @@ function rowTable() {
   }));
   const heads = [page.words ? 'word' : 'feature', ...(columns ? ['value'] : [])];
   return make('div', { className: 'scroll' },
-    table([...heads, ...page.methods.map((m) => m.name)], lines));
+    table([...heads, ...page.methods.map((m) => titled(m, row))], lines));
 }
 
 // What stands in a cell: numbers sort as numbers.
@@ -111,9 +120,13 @@ async function card(method, map) {
   paint(ramp, steps, { ...map, width: 256, height: 1 }, colours);
   const ends = make('div', { className: 'legend' }, make('span', { textContent: digits(map.low) }),
     make('span', { textContent: digits(map.high) }));
-  const small = map.shrunk > 1 ? ` (means of ${map.shrunk}×${map.shrunk} pixels)` : '';
-  return make('figure', {}, make('figcaption', { textContent: method.name + small }),
-    make('div', { className: 'stack' }, photo, canvas), ramp, ends, readout);
+  const [down, across] = map.steps;
+  const small = down * across > 1 ? ` (means of ${down}×${across} places)` : '';
+  const stack = make('div', { className: 'stack' }, photo, canvas);
+  stack.style.aspectRatio = map.ratio;
+  stack.style.width = `${Math.min(100, 200 * map.ratio)}%`;  // at most twice as high as the card
+  return make('figure', {}, make('figcaption', { textContent: titled(method, state.row) + small }),
+    stack, ramp, ends, readout);
 }
 
 let drawing = 0;
@@ -165,7 +178,7 @@ function featureTable() {
   })).sort((a, b) => before(a.cells[1].key, b.cells[1].key, -1));
   page.first = lines[0].j;
   page.featureLines = lines.slice().sort((a, b) => a.j - b.j);
-  return table(['feature', ...page.methods.map((m) => `mean |${m.name}|`)], lines);
+  return table(['feature', ...page.methods.map((m) => `mean |${titled(m)}|`)], lines);
 }
 
 // One feature's values and attributions: where dots lie, how they are drawn and found.
@@ -187,20 +200,33 @@ function scatter() {
     const low = list.reduce((a, b) => Math.min(a, b)), high = list.reduce((a, b) => Math.max(a, b));
     return low < high ? [low, high] : [low - 1, high + 1];
   };
-  const [left, right] = span(known.map((i) => x[i]));
-  const [low, high] = span([0, ...known.map((i) => y[i])]);
+  const kinds = page.categories[j];
+  const half = (i) => layer.errors && layer.errors[i * d + j] > 0 ? Z95 * layer.errors[i * d + j] : 0;
+  const [left, right] = kinds ? [-.5, kinds.length - .5] : span(known.map((i) => x[i]));
+  const [low, high] = span([0, ...known.flatMap((i) => [y[i] - half(i), y[i] + half(i)])]);
+  // Names of categories stand upright where they do not fit beside each other, as many as fit.
+  const names = kinds ? kinds.map((text) => text.length > 24 ? `${text.slice(0, 11)}…${text.slice(-12)}` : text) : [];
+  const room = (width - 90) / names.length;
+  const widest = most(names.map((text) => pen.measureText(text).width)), upright = widest + 6 > room;
+  const foot = upright ? 24 + widest : 34;
   const px = (v) => 70 + (width - 90) * (v - left) / (right - left);
-  const py = (v) => height - 34 - (height - 50) * (v - low) / (high - low);
+  const py = (v) => height - foot - (height - foot - 16) * (v - low) / (high - low);
   pen.textAlign = 'right';
   for (const v of new Set([low, 0, high])) pen.fillText(digits(v), 62, py(v) + 4);
   pen.globalAlpha = .5; pen.fillRect(66, py(0), width - 76, 1); pen.globalAlpha = 1;
   pen.textAlign = 'center';
-  const kinds = page.categories[j];
-  if (kinds) kinds.forEach((text, v) => pen.fillText(text, px(v), height - 14));
-  else for (const v of [left, (left + right) / 2, right]) pen.fillText(plain(v), px(v), height - 14);
+  const every = Math.ceil(14 / room);
+  names.forEach((text, v) => {
+    if (!upright) return pen.fillText(text, px(v), height - 14);
+    if (v % every) return;
+    pen.save(); pen.textAlign = 'right';
+    pen.translate(px(v) + 4, height - foot + 12); pen.rotate(-Math.PI / 2);
+    pen.fillText(text, 0, 0); pen.restore();
+  });
+  if (!kinds) for (const v of [left, (left + right) / 2, right]) pen.fillText(plain(v), px(v), height - 14);
   for (const i of known) {
     pen.fillStyle = y[i] < 0 ? BLUE : RED;
-    const error = layer.errors ? Z95 * layer.errors[i * d + j] : 0;
+    const error = half(i);
     pen.globalAlpha = .4;
     if (error > 0) pen.fillRect(px(x[i]), py(y[i] + error), 1, py(y[i] - error) - py(y[i] + error));
     pen.globalAlpha = .8;
@@ -259,7 +285,7 @@ at('all').hidden = n < 2;
 at('step').hidden = n < 2;
 at('global').hidden = !page.global;
 at('sight').hidden = !page.photos;
-const names = current() && page.methods[0].layers.map((layer, i) => outputOf(layer, 0));
+const names = current() && page.methods[0].layers.map((layer) => layer.label);
 at('outputs').hidden = names.length < 2;
 at('output').append(...names.map((text, value) => make('option', { value, textContent: text })));
 at('output').onchange = () => choose({ layer: Number(at('output').value) });

@@ -6,9 +6,11 @@ import base64
 import io
 import zlib
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from xai.plots.choose import is_drawn
 from xai.plots.many import chosen, columns_of
@@ -25,11 +27,32 @@ MOST_NUMBERS = 1_000_000
 MOST_BYTES = 4_000_000
 """Pictures on one page."""
 SIDE = 256
-"""Maps of longer sides are shown as means of blocks."""
+"""Maps of longer sides are shown as means of blocks, each side's as long as it needs."""
 LEVELS = 1023
 """Steps of a map's values from 0 to where its colours end: three digits."""
 
 Json = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Choice:
+    """One output of every row, as a page shows it.
+
+    Attributes
+    ----------
+    label : str
+        In the list to choose from.
+    index : (n,) int array
+        Which output of the model it is.
+    names : list of n str
+    places : (n,) int array, or None
+        Where on the last axis of the values it lies; None where there is no such axis.
+    """
+
+    label: str
+    index: NDArray[np.intp]
+    names: list[str]
+    places: NDArray[np.intp] | None
 
 
 def payload(
@@ -37,16 +60,18 @@ def payload(
 ) -> Json:
     """Everything a page shows; `rows` says how many of the explained rows that are."""
     first = next(iter(explanations.values()))
+    wanted = _choices(first, output)
+    choices = {name: _choices(one, output, wanted) for name, one in explanations.items()}
     pictures = [is_drawn(one) for one in explanations.values()]
     if any(pictures) and not all(pictures):
         raise ValueError("one page shows images or tables: write a page for each")
     made: Json = {
-        "methods": [_method(name, one, output) for name, one in explanations.items()],
+        "methods": [_method(name, one, choices[name]) for name, one in explanations.items()],
         "total": len(first),
         "perRow": per_row(first),
     }
     if all(pictures):
-        made |= _images(explanations, output)
+        made |= _images(explanations, choices)
         count = len(made["photos"])
     else:
         made |= _table(explanations)
@@ -57,26 +82,44 @@ def payload(
     return made | {"rows": list(names[:count])}
 
 
-def _method(name: str, one: Explanation, output: int | str | None) -> Json:
-    """A method's recipe, and its numbers of each output that is shown."""
-    n = len(one)
-    if one.base_values.ndim == 2 and output is None:
-        choices = [(np.full(n, place), text) for place, text in enumerate(one.output_labels)]
+def _choices(
+    one: Explanation, output: int | str | None, wanted: Sequence[Choice] | None = None
+) -> list[Choice]:
+    """The outputs that a page shows of an explanation: those `wanted`, where it has all of them."""
+    n, names = len(one), [str(name) for name in one.output_names]
+    targets = one.target.reshape(n, -1)
+    if one.base_values.ndim == 1 or output is not None:
+        found = [locate(one[row], output)[0] for row in range(n)]
+        at = np.array([place or 0 for place in found])
+        places, labels = [at], [names[targets[0, at[0]]]]
     else:
-        found = [locate(one[row], output) for row in range(n)]
-        texts = [text for _, text in found]
-        places = [place for place, _ in found]
-        same = texts[0] if len(set(texts)) == 1 else texts
-        choices = [(None if places[0] is None else np.array(places), same)]  # type: ignore[list-item] # names may differ by row
+        labels = one.output_labels
+        places = [np.full(n, place) for place in range(len(labels))]
+        same = [targets == choice.index[:, None] for choice in wanted or []]
+        if same and all(has.any(axis=1).all() for has in same):
+            places = [has.argmax(axis=1) for has in same]
+    axis = one.base_values.ndim == 2
+    index = [targets[np.arange(n), at] for at in places]
+    return [
+        Choice(label, own, [names[i] for i in own], at if axis else None)
+        for label, own, at in zip(labels, index, places, strict=False)
+    ]
+
+
+def _method(name: str, one: Explanation, choices: Sequence[Choice]) -> Json:
+    """A method's recipe, and its numbers of each output that is shown."""
     layers = [
         {
-            "output": text,
-            "values": _of(one.values, places),
-            "errors": None if (errors := known(one.std_error)) is None else _of(errors, places),
-            "base": _of(one.base_values, places),
-            "prediction": _of(one.predictions, places),
+            "label": choice.label,
+            "output": choice.names[0] if len(set(choice.names)) == 1 else choice.names,
+            "values": _of(one.values, choice.places),
+            "errors": None
+            if (errors := known(one.std_error)) is None
+            else _of(errors, choice.places),
+            "base": _of(one.base_values, choice.places),
+            "prediction": _of(one.predictions, choice.places),
         }
-        for places, text in choices
+        for choice in choices
     ]
     return {"name": name, "recipe": recipe_of(one), "layers": layers}
 
@@ -130,17 +173,18 @@ def numbers(array: Floats) -> str:
 # Images
 
 
-def _images(explanations: Mapping[str, Explanation], output: int | str | None) -> Json:
+def _images(explanations: Mapping[str, Explanation], choices: Mapping[str, list[Choice]]) -> Json:
     """Photographs and maps of the first rows, until they fill the page."""
-    rows = len(next(iter(explanations.values())))
     photos: list[str] = []
     maps: list[list[list[Json]]] = []  # row, method, output
     spent = 0
-    for row in range(rows):
-        line = [
-            [_map(shown) for shown in _panels(one, row, output)] for one in explanations.values()
+    for row in range(len(next(iter(explanations.values())))):
+        panels = [
+            [panel(one, row, int(choice.index[row]), None) for choice in choices[name]]
+            for name, one in explanations.items()
         ]
-        photo = _photo(_panels(next(iter(explanations.values())), row, output)[0].photo)
+        line = [[_map(shown) for shown in own] for own in panels]
+        photo = _photo(panels[0][0])
         spent += len(photo) + sum(len(one["bytes"]) for method in line for one in method)
         if photos and spent > MOST_BYTES:
             break
@@ -150,41 +194,44 @@ def _images(explanations: Mapping[str, Explanation], output: int | str | None) -
     return {"photos": photos, "maps": maps, "colours": colours}
 
 
-def _panels(one: Explanation, row: int, output: int | str | None) -> list[Panel]:
-    several = one.base_values.ndim == 2 and output is None
-    wanted = [int(index) for index in one.target[row]] if several else [output]
-    return [panel(one, row, which, None) for which in wanted]
-
-
 def _map(shown: Panel) -> Json:
     """A heat map as deflated bytes: the lower ones of all pixels, then the higher ones."""
-    scale, heat = Scale.of([shown.heat], 99), _smaller(shown.heat)
+    scale, steps = Scale.of([shown.heat], 99), _steps(shown)
+    heat, (height, width) = _smaller(shown.heat, steps), shown.heat.shape
     unit = scale.high / LEVELS
     levels = np.clip(np.nan_to_num(heat / unit).round(), -(2**15), 2**15 - 1).astype("<i2")
     planes = levels.view(np.uint8).reshape(-1, 2).T
     return {
         "height": heat.shape[0], "width": heat.shape[1], "unit": unit, "low": scale.low,
         "high": scale.high, "bytes": base64.b64encode(zlib.compress(planes.tobytes(), 9)).decode(),
-        "shrunk": -(-max(shown.heat.shape) // SIDE),
+        "steps": steps, "ratio": width / (height * shown.aspect),
     }  # fmt: skip
 
 
-def _smaller(picture: Floats) -> Floats:
-    """Means of the smallest square blocks that make both sides at most `SIDE` long."""
-    step = -(-max(picture.shape[:2]) // SIDE)
-    if step == 1:
-        return picture
-    height, width = (side // step * step for side in picture.shape[:2])
-    rest = picture.shape[2:]
-    blocks = picture[:height, :width].reshape(height // step, step, width // step, step, *rest)
-    return np.asarray(blocks.mean(axis=(1, 3)))
+def _steps(shown: Panel) -> tuple[int, int]:
+    """Height and width of the smallest blocks that make both sides at most `SIDE` long.
+
+    Those of an image are square.
+    """
+    down, across = (-(-side // SIDE) for side in shown.heat.shape)
+    return (max(down, across),) * 2 if shown.square else (down, across)
 
 
-def _photo(photo: Floats) -> str:
+def _smaller(picture: Floats, steps: tuple[int, int]) -> Floats:
+    """Means of blocks; the last ones have what is left."""
+    for axis, step in enumerate(steps):
+        starts = np.arange(0, picture.shape[axis], step)
+        counts = np.diff(starts, append=picture.shape[axis])
+        each = np.expand_dims(counts, [a for a in range(picture.ndim) if a != axis])
+        picture = np.add.reduceat(picture, starts, axis=axis) / each
+    return picture
+
+
+def _photo(shown: Panel) -> str:
     """A photograph as the address of its data: PNG where it is small, else JPEG."""
     from PIL import Image
 
-    levels = np.asarray((255 * _smaller(photo)).round(), np.uint8)
+    levels = np.asarray((255 * _smaller(shown.photo, _steps(shown))).round(), np.uint8)
     kind = "PNG" if max(levels.shape[:2]) <= 64 else "JPEG"
     file = io.BytesIO()
     Image.fromarray(levels).save(file, kind, **({"quality": 88} if kind == "JPEG" else {}))

@@ -1,8 +1,11 @@
+const value = (one) => one === null ? NaN : Number(one);
+// Of what is infinite there is no part: others' bars are as if it were not there.
 const sizes = {};
-for (const { metric, mean, std_error } of page.lines)
-  sizes[metric] = Math.max(sizes[metric] ?? 0, reach(mean ?? 0, std_error));
-const signs = new Set(page.lines.filter(({ mean }) => mean < 0).map(({ metric }) => metric));
-const value = (one) => one === null ? NaN : one;
+for (const { metric, mean, std_error } of page.lines) {
+  const size = reach(value(mean), value(std_error));
+  sizes[metric] = Math.max(sizes[metric] ?? 0, Number.isFinite(size) ? size : 0);
+}
+const signs = new Set(page.lines.filter(({ mean }) => value(mean) < 0).map(({ metric }) => metric));
 // What scores of randomisation are read with.
 const beside = ['faithfulness', 'floor']
   .filter((key) => page.lines.some((line) => line[key] !== null));

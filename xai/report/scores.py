@@ -61,11 +61,15 @@ def scores_page(report: Report, path: str | PathLike[str], *, title: str = "Scor
 
 
 def _jsonable(line: dict[str, Any]) -> dict[str, Any]:
-    """A line of the table with null for what is NaN."""
+    """A line of the table with null for NaN, and infinite numbers, which JSON lacks, in words."""
     plain = {key: one.item() if isinstance(one, np.generic) else one for key, one in line.items()}
-    return {
-        key: None if isinstance(one, float) and one != one else one for key, one in plain.items()
-    }
+    return {key: _finite(one) if isinstance(one, float) else one for key, one in plain.items()}
+
+
+def _finite(number: float) -> float | str | None:
+    if np.isinf(number):
+        return "Infinity" if number > 0 else "-Infinity"  # as JavaScript reads and writes them
+    return None if np.isnan(number) else number
 
 
 def _curves(report: Report, metric: str) -> str:
