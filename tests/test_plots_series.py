@@ -15,6 +15,7 @@ mpl.use("Agg")
 import matplotlib.pyplot as plt
 
 import xai
+from xai.report.payload import payload
 
 T, C = 24, 3
 X = np.random.default_rng(0).normal(size=(4, T, C))
@@ -133,5 +134,8 @@ def test_methods_are_compared_below_each_other_in_their_own_units() -> None:
         xai.plots.compare([one, other])
 
 
-def test_pages_have_the_picture_of_a_series() -> None:
-    assert explained()[0]._repr_html_().count("data:image/png") == 1
+def test_pages_have_the_picture_of_a_series_from_left_to_right() -> None:
+    e = explained()
+    assert e[0]._repr_html_().count("data:image/png") == 1
+    one = payload({"occlusion": e}, ["a", "b", "c", "d"], None)["maps"][0][0][0]
+    assert (one["height"], one["width"]) == (C, T)
