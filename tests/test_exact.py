@@ -887,6 +887,44 @@ def test_gaps_that_shap_does_not_read_are_sampled(rows, zero_as_missing):
     assert xai.explain(model, X[:4], data=X[10:22]).ran == "enumeration"
 
 
+UNREAD = {
+    "lightgbm, categories": (
+        "lightgbm",
+        "LGBMRegressor",
+        {"min_child_samples": 5, "min_data_per_group": 1, "cat_smooth": 0, "cat_l2": 0,
+         "max_cat_to_onehot": 1, "verbose": -1},
+        {"categorical_feature": [2, 3]},
+    ),
+    "xgboost, categories": (
+        "xgboost",
+        "XGBRegressor",
+        {"enable_categorical": True, "feature_types": ["q", "q", "c", "c"]},
+        {},
+    ),
+    "xgboost, a number for a gap": ("xgboost", "XGBRegressor", {"missing": 0.0}, {}),
+    "xgboost, sparse rows": ("xgboost", "XGBRegressor", {}, {}),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", UNREAD)
+def test_splits_that_shap_does_not_read_are_sampled(name):
+    """At x and one baseline alone they may do as shap says, and not at what is mixed of both."""
+    pytest.importorskip("shap")
+    module, kind, options, fitted = UNREAD[name]
+    make = partial(getattr(pytest.importorskip(module), kind), n_estimators=3, max_depth=3)
+    take = sparse.csr_matrix if "sparse" in name else np.asarray
+    for seed in range(4):
+        rng = np.random.default_rng(seed)
+        X = np.stack([*rng.normal(size=(2, 300)).round(), *rng.integers(0, 6, (2, 300))], axis=1)
+        y = X[:, 0] * np.isin(X[:, 2], [1, 4]) + X[:, 1] * np.isin(X[:, 3], [0, 3])
+        model = make(**options).fit(take(X), y, **fitted)
+        x, data = take(X[:25]), take(X[30:31])
+        found = xai.explain(model, x, data=data)
+        oracle = xai.explain(model.predict, x, "exact_shapley", data=data)
+        assert "closed form" not in found.ran
+        np.testing.assert_allclose(found.values, oracle.values, rtol=0, atol=1e-5)
+
+
 def test_a_gap_in_one_row_is_no_gap_in_others(rows):
     pytest.importorskip("shap")
     lightgbm = pytest.importorskip("lightgbm")

@@ -26,10 +26,10 @@ def read_boosters(estimator: Any, scale: str, asked: str, n_outputs: int) -> Add
     """A booster as an additive model; None where it is none, or shap cannot read it."""
     modules = (cls.__module__.split(".")[0] for cls in type(estimator).__mro__)
     library = next((module for module in modules if module in _DTYPES), None)
-    if library is None or find_spec("shap") is None or _takes_zeros_as_gaps(estimator):
+    if library is None or find_spec("shap") is None or _takes_numbers_as_gaps(estimator):
         return None
     read = _read(estimator)
-    if read is None:
+    if read is None or _splits_by_category(read):
         return None
     nodes, values = [], []
     for left, right, missing, column, threshold, value in zip(
@@ -57,7 +57,9 @@ def read_boosters(estimator: Any, scale: str, asked: str, n_outputs: int) -> Add
 
     def shapley(part: Part) -> tuple[Floats, Floats]:
         phi, own = forest.shapley(part)
-        if library != "xgboost":
+        if library == "xgboost" and sparse.issparse(part.x):
+            phi[:] = np.nan  # what a sparse row leaves out is a gap to it, and no 0
+        elif library != "xgboost":
             gaps = _have_gaps(part.x) | _have_gaps(part.data)[part.index].any(axis=1)
             phi[gaps] = np.nan  # where gaps go depends on more than shap reads: such are sampled
         return phi, own
@@ -66,9 +68,22 @@ def read_boosters(estimator: Any, scale: str, asked: str, n_outputs: int) -> Add
     return Additive("trees", places, factors, shapley, only_contrasts, offset_known=False)
 
 
-def _takes_zeros_as_gaps(estimator: Any) -> bool:
+def _takes_numbers_as_gaps(estimator: Any) -> bool:
     booster = getattr(estimator, "booster_", None)  # LightGBM's
-    return booster is not None and "'missing_type': 'Zero'" in str(booster.dump_model())
+    if booster is not None:
+        return "'missing_type': 'Zero'" in str(booster.dump_model())
+    missing = getattr(estimator, "missing", None)  # XGBoost's
+    return missing is not None and not np.isnan(missing)
+
+
+def _splits_by_category(read: Any) -> bool:
+    """Whether some columns are categories: shap gives thresholds of their splits that are none.
+
+    Where the ends never come to such a split, but coalitions do, no check would show it.
+    """
+    known = getattr(read, "cat_feature_indices", None)  # XGBoost's and CatBoost's; no columns: None
+    kinds = getattr(read, "threshold_types", 0)  # LightGBM's
+    return (known is not None and len(known) > 0) or bool(np.any(np.asarray(kinds) > 0))
 
 
 def _have_gaps(rows: Any) -> NDArray[np.bool_]:
@@ -82,7 +97,7 @@ def _have_gaps(rows: Any) -> NDArray[np.bool_]:
 
 
 def _read(estimator: Any) -> Any:
-    """The trees, as arrays of shap's; None for those that it refuses (categorical splits, …)."""
+    """The trees, as arrays of shap's; None for those that it refuses (leaves of vectors, …)."""
     import shap
 
     refusals = (AssertionError, AttributeError, IndexError, KeyError, NotImplementedError)
