@@ -925,6 +925,46 @@ def test_splits_that_shap_does_not_read_are_sampled(name):
         np.testing.assert_allclose(found.values, oracle.values, rtol=0, atol=1e-5)
 
 
+class ReadsWords(ensemble.RandomForestRegressor):
+    """A forest that encodes words itself, as boosters take categories."""
+
+    def predict(self, X):
+        return super().predict(np.array([[len(word), size] for word, size in np.asarray(X)]))
+
+
+def test_a_model_that_reads_words_itself_is_sampled():
+    pd = pytest.importorskip("pandas")
+    table = pd.DataFrame({"word": ["a", "bb", "ccc", "bb"], "size": [1.0, 2.0, 0.0, 4.0]})
+    lengths = np.column_stack([table["word"].str.len(), table["size"]])
+    model = ReadsWords(10, random_state=0).fit(lengths, np.array([1.0, 2.0, 5.0, 3.0]))
+    found = xai.explain(model, table, data=table)
+    assert found.ran == "enumeration"
+    np.testing.assert_array_equal(found.predictions, model.predict(table))
+
+
+@pytest.mark.parametrize("module", ["lightgbm", "xgboost", "catboost"])
+def test_boosters_of_words_are_sampled(module):
+    pytest.importorskip("shap")
+    pd = pytest.importorskip("pandas")
+    library = pytest.importorskip(module)
+    rng = np.random.default_rng(0)
+    words = pd.Categorical(rng.choice(["no", "some", "yes"], 90))
+    table = pd.DataFrame({"size": rng.normal(size=90), "word": words})
+    y = table["size"] * (table["word"] == "yes")
+    if module == "lightgbm":
+        model = library.LGBMRegressor(n_estimators=3, min_child_samples=5, verbose=-1)
+    elif module == "xgboost":
+        model = library.XGBRegressor(n_estimators=3, enable_categorical=True)
+    else:
+        model = library.CatBoostRegressor(
+            n_estimators=3, cat_features=["word"], verbose=False, allow_writing_files=False
+        )
+    model.fit(table, y)
+    found = xai.explain(model, table[:4], data=table[10:20])
+    assert found.ran == "enumeration"
+    np.testing.assert_allclose(found.predictions, model.predict(table[:4]), rtol=1e-6)
+
+
 def test_a_gap_in_one_row_is_no_gap_in_others(rows):
     pytest.importorskip("shap")
     lightgbm = pytest.importorskip("lightgbm")

@@ -48,7 +48,11 @@ def closed_form(game: ModelGame) -> ClosedForm | None:
         additive = read(way.last, model.scale, linear.scale, game.full_outputs.shape[1])
         if additive is None or (additive.only_contrasts and not linear.contrasts):
             continue
-        if way.transform(one).shape[1] != len(way.sources):
+        try:
+            width = way.transform(one).shape[1]
+        except (TypeError, ValueError):
+            return None  # words, categories or dates, which the estimator reads itself
+        if width != len(way.sources):
             return None  # some step does not keep columns apart as its class promises
         return ClosedForm(additive.kind, partial(_values, game, way, additive))
     return None
