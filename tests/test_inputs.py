@@ -7,6 +7,8 @@ from copy import deepcopy
 
 import numpy as np
 import pytest
+from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.model_selection import GridSearchCV
 from sklearn.tree import DecisionTreeClassifier
 
 import xai
@@ -546,6 +548,52 @@ def test_an_estimator_fitted_on_a_frame_takes_arrays_without_a_warning(pd):
     model = LinearRegression().fit(frame, frame["a"] * 2)
     explanation = xai.explain(model, frame.to_numpy()[:2], "shapley", data=frame.to_numpy()[5:9])
     np.testing.assert_allclose(explanation.values[:, 1:], 0, atol=1e-10)
+
+
+class ByName(ClassifierMixin, BaseEstimator):
+    """As CatBoost: it knows the names of its columns by another attribute than scikit-learn's."""
+
+    __module__ = "catboost.core"
+
+    def fit(self, X, y):
+        self.feature_names_ = [str(c) for c in getattr(X, "columns", range(X.shape[1]))]
+        self.n_features_in_, self.classes_ = X.shape[1], np.unique(y)
+        return self
+
+    def predict_proba(self, X):
+        columns = X[self.feature_names_].to_numpy() if hasattr(X, "columns") else X
+        p = 1 / (1 + np.exp(-columns @ np.arange(1.0, 4.0)))
+        return np.stack([1 - p, p], axis=1)
+
+    def predict(self, X):
+        return self.classes_[self.predict_proba(X).argmax(1)]
+
+
+@pytest.mark.parametrize("made", [ByName, lambda: GridSearchCV(ByName(), {}, cv=2)])
+def test_columns_go_by_the_names_that_catboost_knows(pd, made):
+    frame = pd.DataFrame(np.random.default_rng(0).normal(size=(20, 3)), columns=list("abc"))
+    y = frame["a"] > 0
+    model, turned = made().fit(frame, y), frame[["c", "b", "a"]]
+    explanation = xai.explain(model, turned[:3], "shapley", data=frame[5:15], target=1)
+    np.testing.assert_array_equal(explanation.predictions, model.predict_proba(turned[:3])[:, 1])
+    reference = xai.explain(model, frame[:3], "shapley", data=frame[5:15], target=1)
+    np.testing.assert_allclose(explanation.values, reference.values[:, ::-1], atol=1e-15)
+    with pytest.raises(ValueError, match=r"lacks \['c'\]"):
+        xai.explain(model, frame[["a", "b"]], data=frame)
+    unnamed = made().fit(frame.to_numpy(), y)
+    explanation = xai.explain(unnamed, frame[:3], "shapley", data=frame[5:15], target=1)
+    np.testing.assert_array_equal(explanation.values, reference.values)
+
+
+def test_catboost_takes_codes_of_its_categories_from_a_frame(pd):
+    catboost = pytest.importorskip("catboost")
+    rng = np.random.default_rng(0)
+    frame = pd.DataFrame({"size": rng.normal(size=60), "kind": rng.integers(0, 3, 60)})
+    model = catboost.CatBoostRegressor(
+        iterations=3, cat_features=["kind"], verbose=False, allow_writing_files=False
+    ).fit(frame, frame["size"] * (frame["kind"] == 1))
+    explanation = xai.explain(model, frame[:3], data=frame[10:20])
+    np.testing.assert_allclose(explanation.predictions, model.predict(frame[:3]))
 
 
 def test_an_object_array_of_strings_and_numbers():

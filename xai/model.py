@@ -245,6 +245,10 @@ def wanted_columns(model: Any) -> list[str] | None:
     if is_module(model) or not _predicts(model):
         return None
     names = getattr(model, "feature_names_in_", None)
+    if names is None and _package(_first(model)) == "catboost":
+        names = getattr(_first(model), "feature_names_", None)
+        if names is not None and all(name.isdigit() for name in names):
+            return None  # it has numbered columns that had no names
     return None if names is None else list(names)
 
 
@@ -258,13 +262,15 @@ def _predicts(model: Any) -> bool:
 
 def takes_texts(model: Any) -> bool:
     """Whether an estimator begins with one of scikit-learn's text vectorizers."""
+    return hasattr(_first(model), "build_analyzer")
+
+
+def _first(model: Any) -> Any:
+    """The estimator or transformer that rows come to first, in pipelines, unions and searches."""
     if hasattr(model, "best_estimator_"):
-        return takes_texts(model.best_estimator_)
-    if getattr(model, "steps", None):
-        return takes_texts(model.steps[0][1])
-    if getattr(model, "transformer_list", None):
-        return takes_texts(model.transformer_list[0][1])
-    return hasattr(model, "build_analyzer")
+        return _first(model.best_estimator_)
+    parts = getattr(model, "steps", None) or getattr(model, "transformer_list", None)
+    return _first(parts[0][1]) if parts else model
 
 
 def check_model(model: Any) -> None:
@@ -361,8 +367,13 @@ def is_a(estimator: Any, *names: str) -> bool:
 def _boosts_on_threads(model: Any) -> bool:
     """Whether the estimator at the end is boosting that predicts on OpenMP's threads."""
     last = _last(model)
-    package = type(last).__module__.partition(".")[0]
-    return package in ("lightgbm", "xgboost", "catboost") or is_a(last, "BaseHistGradientBoosting")
+    boosts = _package(last) in ("lightgbm", "xgboost", "catboost")
+    return boosts or is_a(last, "BaseHistGradientBoosting")
+
+
+def _package(model: Any) -> str:
+    """The package that an estimator's class is of."""
+    return type(model).__module__.partition(".")[0]
 
 
 _OF_TREES = {
@@ -401,7 +412,7 @@ def _labels(classes: Any) -> list[Any]:
 def _estimator_inputs(model: Any, inputs: Inputs) -> Callable[[Block], Any]:
     """Batches of the kind the estimator was fitted on: with column names, or without."""
     wanted = getattr(model, "n_features_in_", None)
-    names = getattr(model, "feature_names_in_", None)
+    names = wanted_columns(model)
     width = inputs.shape[0] if len(inputs.shape) == 1 else None
     if wanted is not None and width is not None and width != wanted and not inputs.is_text:
         raise ValueError(f"x has {width} columns, but the model was fitted on {wanted}")
@@ -419,10 +430,8 @@ def _estimator_inputs(model: Any, inputs: Inputs) -> Callable[[Block], Any]:
     if names is not None and inputs.names is None and not hasattr(inputs.block, "tocsr"):
         import pandas  # the estimator was fitted on a DataFrame
 
-        columns = list(names)
-
         def with_names(block: Block) -> Any:
-            return pandas.DataFrame(on_host(inputs.decode(block)), columns=columns)
+            return pandas.DataFrame(on_host(inputs.decode(block)), columns=names)
 
         return with_names
     return on_host if is_tensor(inputs.block) else inputs.decode

@@ -98,11 +98,11 @@ def _have_gaps(rows: Any) -> NDArray[np.bool_]:
 
 def _read(estimator: Any) -> Any:
     """The trees, as arrays of shap's; None for those that it refuses (leaves of vectors, …)."""
-    import shap
-
     refusals = (AssertionError, AttributeError, IndexError, KeyError, NotImplementedError)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # on how shap's own explainer would treat them
+        import shap
+
         try:
             read = shap.TreeExplainer(estimator).model
         except (*refusals, TypeError, ValueError):
