@@ -675,6 +675,30 @@ def test_a_model_of_several_classes_is_told_what_to_pass(kind):
 
 
 @pytest.mark.parametrize(
+    ("kind", "call"),
+    [
+        ("MultiOutputClassifier", lambda model: lambda x: model.predict(x)[:, 0] == 1),
+        ("ClassifierChain", lambda model: model.decision_function),
+    ],
+)
+def test_several_classes_without_probabilities_are_told_what_to_pass(kind, call):
+    from sklearn import multioutput
+    from sklearn.svm import LinearSVC
+
+    x = np.random.default_rng(0).normal(size=(20, 2))
+    y = np.stack([x[:, 0] > 0, np.digitize(x[:, 1], [0, 1])], axis=1).astype(int)
+    y = y if kind == "MultiOutputClassifier" else (y > 0).astype(int)
+    model = getattr(multioutput, kind)(LinearSVC(random_state=0)).fit(x, y)
+    told = {
+        "MultiOutputClassifier": r"lambda x: model.predict\(x\)\[:, 0\] == label",
+        "ClassifierChain": "example model.decision_function where that is one",
+    }
+    with pytest.raises(TypeError, match=told[kind]):
+        xai.explain(model, x[:2], "occlusion", data=x)
+    xai.explain(call(model), x[:2], "occlusion", data=x)
+
+
+@pytest.mark.parametrize(
     ("give", "told"),
     [
         (lambda n: ["cat"] * n, "returned 'cat'; expected numbers"),

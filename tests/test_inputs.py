@@ -1360,6 +1360,20 @@ def test_an_object_with_predict_proba_need_not_be_scikit_learns(cancer):
     )
 
 
+def test_labels_may_be_a_list():
+    class Model:
+        def __init__(self):
+            self.classes_ = ["no", "yes"]
+
+        def predict_proba(self, x):
+            return np.stack([1 - x[:, 0], x[:, 0]], axis=1)
+
+    x = np.array([[0.25, 1.0], [0.75, 0.0]])
+    explanation = xai.explain(Model(), x, "occlusion", data=x, target="yes")
+    assert explanation.output_names == ["no", "yes"]
+    np.testing.assert_array_equal(explanation.predictions, [0.25, 0.75])
+
+
 def test_a_bound_method_is_a_callable(cancer):
     explanation = xai.explain(
         cancer.forest.predict_proba, cancer.x[:2], "occlusion", data=cancer.x[50:60], target=1

@@ -312,13 +312,8 @@ def wrap(model: Any, inputs: Inputs) -> Model:
     labels = getattr(model, "classes_", None)
     members = hasattr(_last(model), "estimators_")  # fitted
     known: dict[str, Any] = {"is_ensemble": members, "reads": _reads(model)}
+    _refuse_several(model, labels)
     if hasattr(model, "predict_proba"):
-        if isinstance(labels, list):
-            raise TypeError(
-                "the model has several outputs of several classes; pass a callable that returns "
-                "one array (n, k), for example lambda x: model.predict_proba(x)[0], or "
-                "model.predict_proba where that is one (a ClassifierChain's)"
-            )
         return Model(
             model.predict_proba, prepare, "probability", _labels(labels), estimator=model, **known
         )
@@ -336,6 +331,24 @@ def wrap(model: Any, inputs: Inputs) -> Model:
 
         return Model(indicate, prepare, "indicator", _labels(labels), **known)
     return Model(model.predict, prepare, "amount", estimator=model, **known)
+
+
+_ONE_ARRAY = {
+    "predict_proba": "lambda x: model.predict_proba(x)[0], or model.predict_proba where that is "
+    "one (a ClassifierChain's)",
+    "decision_function": "model.decision_function where that is one (a ClassifierChain's)",
+    "predict": "lambda x: model.predict(x)[:, 0] == label, for one of the first output's labels",
+}
+
+
+def _refuse_several(model: Any, labels: Any) -> None:
+    """Refuse several outputs of several classes, whose labels are an array for each."""
+    if isinstance(labels, list) and any(np.ndim(of_one) > 0 for of_one in labels):
+        call = next(name for name in _PREDICTIONS if hasattr(model, name))
+        raise TypeError(
+            "the model has several outputs of several classes; pass a callable that returns "
+            f"one array (n, k), for example {_ONE_ARRAY[call]}"
+        )
 
 
 def _refuse_pairs(model: Any, labels: Any) -> None:
