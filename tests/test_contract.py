@@ -230,6 +230,40 @@ def test_a_clusterer_is_explained_by_its_clusters_and_not_by_their_numbers(binar
     assert explanation.output_names == ["0", "1", "2"]
 
 
+@pytest.mark.parametrize("kind", ["MiniBatchKMeans", "Birch", "Birch without labels"])
+def test_clusters_are_all_that_there_are_and_not_those_of_the_rows_fitted_last(binary, kind):
+    from sklearn import cluster
+
+    X, _ = binary
+    if kind == "Birch without labels":
+        model = cluster.Birch(n_clusters=4, compute_labels=False).fit(X)
+    else:
+        options = {"random_state": 0} if kind == "MiniBatchKMeans" else {}
+        model = getattr(cluster, kind)(n_clusters=4, **options)
+        for rows in (X[:60], X[:2]):
+            model.partial_fit(rows)
+        assert len(set(model.labels_)) < 4
+    explanation = occlude(model, X[:20], target="all")
+    expected = model.predict(X[:20])[:, None] == np.arange(4)
+    np.testing.assert_array_equal(explanation.predictions, expected)
+
+
+def test_predictions_that_are_none_of_the_classes_are_refused():
+    class Scores:
+        """As CatBoost's own class: `predict` gives scores, though it knows classes."""
+
+        def __init__(self):
+            self.classes_ = np.array(["no", "yes"])
+
+        def predict(self, x):
+            return x[:, 0]
+
+    x = np.array([[0.25, 1.0], [0.75, 0.0]])
+    with pytest.raises(ValueError, match=r"predict gave 0.25, .*classes, \['no', 'yes'\]: pass"):
+        occlude(Scores(), x)
+    occlude(Scores().predict, x)
+
+
 # -------------------------------------------------------------------------------------- players
 
 

@@ -327,7 +327,9 @@ def wrap(model: Any, inputs: Inputs) -> Model:
 
         def indicate(batch: Any) -> NDArray[np.float64]:
             predicted = np.asarray(model.predict(batch))
-            return np.asarray(predicted[:, None] == np.asarray(labels), np.float64)
+            of_class = np.asarray(predicted[:, None] == np.asarray(labels), np.float64)
+            _refuse_others(predicted, of_class, labels)
+            return of_class
 
         return Model(indicate, prepare, "indicator", _labels(labels), **known)
     return Model(model.predict, prepare, "amount", estimator=model, **known)
@@ -348,6 +350,17 @@ def _refuse_several(model: Any, labels: Any) -> None:
         raise TypeError(
             "the model has several outputs of several classes; pass a callable that returns "
             f"one array (n, k), for example {_ONE_ARRAY[call]}"
+        )
+
+
+def _refuse_others(predicted: NDArray[Any], of_class: NDArray[Any], labels: Any) -> None:
+    """Refuse predictions that are none of the classes: they would count for nothing."""
+    odd = np.flatnonzero(~of_class.reshape(len(predicted), -1).any(axis=1))
+    if len(odd):
+        given, known = reprlib.repr(predicted[odd[0]].tolist()), reprlib.repr(_labels(labels))
+        raise ValueError(
+            f"predict gave {given}, which is none of the model's classes, {known}: pass a callable "
+            "that returns the numbers to explain, such as model.predict"
         )
 
 
@@ -412,10 +425,17 @@ def _is_regressor(model: Any) -> bool:
 
 
 def _clusters(model: Any) -> Any:
-    """The numbers that a clusterer gave its clusters, which are names and no amounts; else None."""
+    """The numbers that a clusterer gives its clusters, which are names and no amounts; else None.
+
+    Its `labels_`, where there are any, are of the rows that it was fitted on last.
+    """
     last = _last(model)
-    found = getattr(last, "labels_", None) if is_a(last, "ClusterMixin") else None
-    return None if found is None else np.unique(found)
+    if not is_a(last, "ClusterMixin"):
+        return None
+    centres = np.arange(len(getattr(last, "cluster_centers_", ())))
+    known = [centres, *(getattr(last, name, ()) for name in ("labels_", "subcluster_labels_"))]
+    found = [part for part in known if len(part)]
+    return np.unique(np.concatenate(found)) if found else None
 
 
 def _labels(classes: Any) -> list[Any]:
