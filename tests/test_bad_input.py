@@ -290,7 +290,12 @@ def test_a_target_out_of_range(trees, target):
 
 @pytest.mark.parametrize(
     ("labels", "target", "told"),
-    [([5, 12], 12, "12"), ([5, 12], [5, 12], "5"), ([False, True], True, "True")],
+    [
+        ([5, 12], 12, "12"),
+        ([5, 12], [5, 12], "5"),
+        ([False, True], True, "True"),
+        ([1.0, 2.0], 2.0, "2.0"),
+    ],
 )
 def test_a_class_that_is_no_index_is_asked_for_by_label(labels, target, told):
     from sklearn.tree import DecisionTreeClassifier

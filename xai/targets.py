@@ -94,7 +94,7 @@ def _out_of_range(target: object, labels: Sequence[object], k: int) -> ValueErro
 
 def _by_label(target: object, labels: Sequence[object]) -> str:
     """How to ask for a class whose label is no string, where there is one."""
-    known = isinstance(target, bool | int | np.integer) and target in list(labels)
+    known = isinstance(target, bool | int | float | np.number) and target in list(labels)
     return f"; the class labelled {target} is xai.Label({target})" if known else ""
 
 
@@ -139,7 +139,7 @@ def _per_row(target: ArrayLike, n: int, k: int, labels: Sequence[object]) -> NDA
     if index.ndim == 0 or not np.issubdtype(index.dtype, np.integer):
         raise TypeError(
             "target must be 'predicted', 'all', an int, a label, Top, or one index for each row, "
-            f"not {target!r}"
+            f"not {target!r}{_by_label(target, labels)}"
         )
     if index.shape != (n,):
         raise ValueError(f"one target per row: expected shape ({n},), got {index.shape}")
