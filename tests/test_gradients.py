@@ -366,19 +366,21 @@ def test_the_errors_of_normal_gradients_are_their_closed_forms():
         np.testing.assert_allclose(e.std_error, expected, rtol=0.05, err_msg=method)
 
 
-@pytest.mark.parametrize("exact", [True, False])
-def test_moments_are_numpys(exact):
-    """Of six derivatives, of all there is and of a sample; rows take turns."""
+@pytest.mark.parametrize("draws", [6, 8, np.inf], ids=["all there is", "most", "a sample"])
+def test_moments_are_numpys(draws):
+    """Of six derivatives; rows take turns. Draws that were taken do not come again."""
     g = np.random.default_rng(0).normal(size=(6, 2, 3, 1)) + 7
-    b = 0 if exact else 1
-    fourth = np.mean((g - g.mean(axis=0)) ** 4, axis=0)
+    deviations = (g - g.mean(axis=0)) ** 2 * 6 / 5
+    spread = (deviations**2).mean(axis=0) - g.var(axis=0, ddof=1) ** 2 * 3 / 5
+    left = np.sqrt((1 - 6 / draws) / 6)
+    of_all = g.var(axis=0, ddof=1) * (1 - 1 / draws)  # where draws = 6, numpy's of ddof 0
     expected = {
-        "mean": (g.mean(axis=0), g.std(axis=0, ddof=b) / np.sqrt(6)),
-        "square": ((g**2).mean(axis=0), (g**2).std(axis=0, ddof=1) / np.sqrt(6)),
-        "variance": (g.var(axis=0, ddof=b), np.sqrt((fourth - g.var(axis=0) ** 2 * 3 / 5) / 6)),
+        "mean": (g.mean(axis=0), g.std(axis=0, ddof=1) * left),
+        "square": ((g**2).mean(axis=0), (g**2).std(axis=0, ddof=1) * left),
+        "variance": (of_all, np.sqrt(spread) * left),
     }
     for moment, wanted in expected.items():
-        moments = Moments(2, powers=4, moment=moment, exact=exact)
+        moments = Moments(2, powers=4, moment=moment, draws=draws)
         for some in (slice(0, 1), slice(1, 4), slice(4, 6)):
             at, part = np.repeat([0, 1], some.stop - some.start), g[some].swapaxes(0, 1)
             moments.add(at, torch.tensor(part.reshape(-1, 3, 1)), np.arange(len(at)))
@@ -488,6 +490,19 @@ def test_the_errors_of_noisy_gradients_are_right(method):
         e = xai.explain(net, x, method, sigma=0.5, budget=301, seed=seed)
         z.append((e.values - truth) / e.std_error)
     assert 0.75 < np.std(z) < 1.3
+
+
+@pytest.mark.parametrize("samples", [3, 6, 12, 21])
+@pytest.mark.parametrize("method", ["smoothgrad", "squaregrad", "vargrad"])
+def test_the_errors_of_gradients_at_some_of_the_draws_are_right(method, samples):
+    """At some of 24 background rows: those that were taken do not come again."""
+    net, x, some = perceptron(), TABLE[:1], {"removal": "marginal", "data": TABLE[:24]}
+    exact = xai.explain(net, x, method, samples=24, **some)
+    assert exact.std_error is None
+    found = [xai.explain(net, x, method, samples=samples, seed=s, **some) for s in range(150)]
+    misses = np.mean([(e.values - exact.values) ** 2 for e in found])
+    ratio = np.sqrt(misses / np.mean([e.std_error**2 for e in found]))
+    assert 0.8 < ratio < 1.25
 
 
 def test_a_tolerance_stops_early():

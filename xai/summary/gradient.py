@@ -94,7 +94,7 @@ class Gradient(Summary):
         tolerance = None if exact else plan.tolerance
         values, errors, full = empty_values(model), empty_values(model), full_values(model)
         for rows in row_blocks(model, 4):
-            moments = self._moments(len(rows), exact=exact)
+            moments = self._moments(len(rows), model, exact=exact)
             active, done = np.arange(len(rows)), 0
             for stop in stops(count, tolerance, first=16):
                 at = np.repeat(active, stop - done)
@@ -127,12 +127,13 @@ class Gradient(Summary):
         if self.at == "path" and self.moment != "mean":
             raise ValueError(f"moment={self.moment!r}: on a path only the mean is defined")
 
-    def _moments(self, rows: int, *, exact: bool) -> Moments:
+    def _moments(self, rows: int, game: ModelGame, *, exact: bool) -> Moments:
         if self.at == "path":
             return Replicates(rows)
         if exact and self.moment == "mean":
             return Moments(rows, powers=1)
-        return Moments(rows, powers=4, moment=self.moment, exact=exact)
+        draws = 1 if self.at == "kept" else np.inf if game.endless else game.n_draws
+        return Moments(rows, powers=4, moment=self.moment, draws=draws)
 
     def _count(self, game: ModelGame, plan: Plan) -> tuple[int, bool]:
         """How many samples, and whether they are all there is."""

@@ -24,11 +24,14 @@ def replicate_of(sample: Indices) -> tuple[Indices, Indices]:
 class Moments:
     """Running sums of derivatives (b, d, k) for each row, where they live.
 
-    Sums are of differences from a row's first sample, so that large means lose no digits.
+    Sums are of differences from a row's first sample, so that large means lose no digits. Of
+    `draws` that there are, a row's samples are different ones.
     """
 
-    def __init__(self, rows: int, *, powers: int, moment: str = "mean", exact: bool = True) -> None:
-        self.rows, self.powers, self.moment, self.exact = rows, powers, moment, exact
+    def __init__(
+        self, rows: int, *, powers: int, moment: str = "mean", draws: float = np.inf
+    ) -> None:
+        self.rows, self.powers, self.moment, self.draws = rows, powers, moment, draws
         self.count = np.zeros(rows, int)
         self.sums: list[Tensor] = []
         self.first: Tensor | None = None
@@ -67,7 +70,7 @@ class Moments:
         if self.powers == 1:
             return first + raw[0], np.zeros_like(first)
         n = self.count[:, None, None].astype(np.float64)
-        return _moment(self.moment, first, raw, n, exact=self.exact)
+        return _moment(self.moment, first, raw, n, self.draws)
 
 
 class Replicates(Moments):
@@ -100,20 +103,26 @@ def host(sums: Tensor) -> Floats:
 
 
 def _moment(
-    moment: str, first: Floats, raw: list[Floats], n: Floats, *, exact: bool
+    moment: str, first: Floats, raw: list[Floats], n: Floats, draws: float
 ) -> tuple[Floats, Floats]:
-    """Mean, mean square or variance, and its error, from raw moments around `first`."""
+    """Mean, mean square or variance over all draws, and its error, from n of them, all different.
+
+    Raw moments are around `first`. Squares of deviations from the sample's own mean are too small
+    by (n − 1)/n.
+    """
     m1, m2, m3, m4 = raw
     mean = first + m1
     variance = np.maximum(m2 - m1**2, 0)  # central moments, of the sample
     third = m3 - 3 * m1 * m2 + 2 * m1**3
     fourth = np.maximum(m4 - 4 * m1 * m3 + 6 * m1**2 * m2 - 3 * m1**4, 0)
     with np.errstate(divide="ignore", invalid="ignore"):
-        unbiased = variance if exact else variance * n / (n - 1)
+        wider = np.where(n < draws, n / (n - 1), 1.0)
+        left = np.sqrt((1 - n / draws) / n)
         if moment == "mean":
-            return mean, np.sqrt(unbiased / n)
+            return mean, np.sqrt(variance * wider) * left
         if moment == "variance":
+            of_all = variance * wider * np.where(n < draws, 1 - 1 / draws, 1.0)
             spread = np.maximum(fourth - variance**2 * (n - 3) / (n - 1), 0)
-            return unbiased, np.sqrt(spread / n)
+            return of_all, np.sqrt(spread) * wider * left
         spread = fourth - variance**2 + 4 * mean * third + 4 * mean**2 * variance
-        return mean**2 + variance, np.sqrt(np.maximum(spread, 0) / (n - 1))
+        return mean**2 + variance, np.sqrt(np.maximum(spread, 0) * wider) * left
