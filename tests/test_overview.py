@@ -382,6 +382,20 @@ def test_errors_of_effects_hold_over_many_samples(effect: Any) -> None:
     assert (ratio < 1.5).all(), ratio
 
 
+@pytest.mark.parametrize("rows", [12, 60])
+def test_errors_of_accumulated_effects_know_that_the_centre_moves_with_the_rows(rows: int) -> None:
+    """Of a straight line nothing but the centre differs from one data set to another."""
+    found, errors = [], []
+    for seed in range(200):
+        x = np.random.default_rng(seed).integers(0, 3, (rows, 2)).astype(float)
+        x[:3, 0] = range(3)
+        made = accumulated_local_effects(lambda x: 2 * x[:, 0] + x[:, 1], x, 0)
+        found.append(made.centred)
+        errors.append(made.std_error)
+    ratio = np.std(found, axis=0) / np.sqrt(np.mean(np.square(errors), axis=0))
+    assert (np.abs(ratio - 1) < 0.15).all(), ratio
+
+
 def test_a_constant_column_has_no_effect_to_accumulate() -> None:
     x = np.column_stack([np.ones(10), np.arange(10.0)])
     with pytest.raises(ValueError, match="same value in every row"):

@@ -213,7 +213,10 @@ def accumulated_local_effects(
     weight = (np.cumsum(counts[::-1])[::-1] - counts / 2) / len(column)
     centre = float(weight @ mean)
     reached = np.arange(len(edges))[:, None] > np.arange(len(mean))
+    middle = (curve[:-1] + curve[1:]) / 2
+    # other rows would change the steps, and lie elsewhere along them: another centre
     variance = (reached - weight) ** 2 @ _variances(spread, counts)
+    variance += middle[place - 1].var(ddof=1) / len(column)
     return Effect(
         "accumulated local effects", name, output, edges, curve - centre, np.sqrt(variance), 0.0,
         spent,
