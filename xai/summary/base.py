@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar
 
@@ -334,6 +334,24 @@ def within(values: Floats, std_error: Floats | None, tolerance: float) -> NDArra
     return np.asarray((std_error.max(axis=1) <= tolerance * spread).all(axis=-1))
 
 
+class Looks:
+    """Looks at the errors of n rows, which stop where two in a row meet the tolerance.
+
+    Once may be a small error by chance, where a few groups of samples tell it. Few samples
+    (two checks at most) allow no second look.
+    """
+
+    def __init__(self, n: int, checks: Sequence[int], tolerance: float) -> None:
+        self.before, self.tolerance = np.full(n, len(checks) < 3), tolerance
+
+    def left(self, values: Floats, errors: Floats) -> NDArray[np.bool_]:
+        """Which rows (R,) go on, of those that did so far, by their values and errors (R, d, k)."""
+        met = within(values, errors, self.tolerance)
+        left = ~(met & self.before)
+        self.before = met[left]
+        return np.asarray(left)
+
+
 # ---------------------------------------------------------------------------------------------
 # Exact answers
 
@@ -491,12 +509,15 @@ class _Sums:
         return self.first + mean, np.sqrt(variance / self.count)
 
 
-def stops(count: int, tolerance: float | None, *, first: int) -> list[int]:
-    """Sample counts at which a tolerance is checked: the same for every batch size."""
+def stops(count: int, tolerance: float | None, *, first: int, step: int | None = None) -> list[int]:
+    """Sample counts at which a tolerance is checked: the same for every batch size.
+
+    The `first`, and from one to the next half as many again, or `step` (None: `first`) if more.
+    """
     if tolerance is None:
         return [count]
     points, at = [], first
     while at < count:
         points.append(at)
-        at += max(first, at // 2)
+        at += max(first if step is None else step, at // 2)
     return [*points, count]

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from xai import streams
 from xai.game import Coalitions, Floats, Game, Indices
-from xai.summary.base import stops, within
+from xai.summary.base import Looks, stops
 from xai.summary.two_stage import shares_of_gap
 from xai.summary.walks import blur, pair_cost, spreads
 
@@ -109,7 +109,9 @@ class Walks:
         values = np.empty((len(rows), self.game.n_players, base.shape[1]))
         errors = np.empty_like(values)
         active, moments, done = np.arange(len(rows)), None, 0
-        for stop in self._stops():
+        checks = self._stops()
+        looks = None if self.tolerance is None else Looks(len(rows), checks, self.tolerance)
+        for stop in checks:
             while done < stop:
                 walks = np.arange(done, min(done + step, stop))
                 phi, t = self._walk(rows[active], (base[active], full[active]), walks)
@@ -123,8 +125,8 @@ class Walks:
             values[active], errors[active], slope = moments.estimate(
                 ends, self.game, self.size, self.each
             )
-            if self.tolerance is not None:
-                left = ~within(values[active], errors[active], self.tolerance)
+            if looks is not None:
+                left = looks.left(values[active], errors[active])
                 active, moments, slope = active[left], moments.keep(left), slope[left]
                 if len(active) == 0:
                     return values, errors

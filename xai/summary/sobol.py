@@ -14,12 +14,12 @@ from xai.inputs import is_whole
 from xai.summary.base import (
     Attribution,
     Budget,
+    Looks,
     Plan,
     Summary,
     finish,
     grid_in_parts,
     stops,
-    within,
 )
 
 MOST_PLAYERS = 10_600
@@ -38,7 +38,8 @@ class Sobol(Summary):
         Number N of designs, over all scrambles together. Each costs d + 1 values: of a mask A_n,
         and of the masks C_n^i, which have i's part from a second mask B_n.
     scrambles : int
-        Independent scramblings of the sequence; the error is their spread.
+        Independent scramblings of the sequence; the error is their spread. Of four, ±1.96 errors
+        hold the truth some 86 times in a hundred (Student's t), of 16 some 93 times.
 
     Raises
     ------
@@ -87,18 +88,21 @@ class Sobol(Summary):
         A, B = joint_designs(plan.seed, count, d, self.scrambles)
         values, errors, slope = (np.empty((n, d, k)) for _ in range(3))
         bases, fulls = np.empty((n, k)), np.empty((n, k))
+        R = self.scrambles
+        checks = stops(count, plan.tolerance, first=2 * R, step=R)
         for rows, step in game.blocks(8 * (d + 1)):  # floats take 8 bytes each
             bases[rows], fulls[rows] = game.ends(rows)
             active, done = rows, 0
             y = np.empty((len(rows), 0, d + 1, k))
-            for stop in stops(count, plan.tolerance, first=2 * self.scrambles):
+            looks = None if plan.tolerance is None else Looks(len(rows), checks, plan.tolerance)
+            for stop in checks:
                 parts = [slice(a, min(a + step, stop)) for a in range(done, stop, step)]
                 new = [_evaluated(game, active, A[part], B[part]) for part in parts]
                 y, done = np.concatenate([y, *new], axis=1), stop
                 values[active], errors[active] = jansen(y, self.scrambles)
                 slope[active] = slopes(y, A[:stop], B[:stop])
-                if plan.tolerance is not None:
-                    left = ~within(values[active], errors[active], plan.tolerance)
+                if looks is not None:
+                    left = looks.left(values[active], errors[active])
                     active, y = active[left], y[left]
                     if len(active) == 0:
                         break

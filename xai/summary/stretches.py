@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from xai import streams
 from xai.game import Coalitions, Floats, Game, Indices
 from xai.known import Known, keys_along
-from xai.summary.base import Attribution, finish, stops, unit_cost, within
+from xai.summary.base import Attribution, Looks, finish, stops, unit_cost
 from xai.summary.orders import ends_at
 from xai.summary.walks import blur, spreads
 
@@ -86,7 +86,9 @@ class Stretches:
         weight = self._weights()
         active, moments, done = np.arange(len(rows)), None, 0
         known = Known(len(rows), base.shape[1])
-        for stop in stops(self.pairs // self.size, self.tolerance, first=8):
+        checks = stops(self.pairs // self.size, self.tolerance, first=8)
+        looks = None if self.tolerance is None else Looks(len(rows), checks, self.tolerance)
+        for stop in checks:
             while done < stop * self.size:
                 pairs = np.arange(done, min(done + step, stop * self.size))
                 ends = base[active], full[active]
@@ -98,8 +100,8 @@ class Stretches:
             values[active], errors[active] = moments.estimate(
                 self.game, self.size, blur(self.game, (base[active], full[active]))
             )
-            if self.tolerance is not None:
-                left = ~within(values[active], errors[active], self.tolerance)
+            if looks is not None:
+                left = looks.left(values[active], errors[active])
                 active, moments = active[left], moments.keep(left)
                 known.values = known.values[left]
                 if len(active) == 0:

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from xai import streams
 from xai.game import Floats, Game, Indices
-from xai.summary.base import Attribution, Plan, finish, stops, unit_cost, within
+from xai.summary.base import Attribution, Looks, Plan, finish, stops, unit_cost
 from xai.summary.control import controlled
 from xai.summary.strata import Orders, even_slots, promising_slots, stratified_ranks
 from xai.summary.two_stage import Population, by_slot, two_stage, within_draws
@@ -101,10 +101,9 @@ class Walks:
         phi = np.empty((len(rows), count, d, game.n_outputs))
         t = np.empty((len(rows), count, game.n_outputs))
         values, errors = np.empty((2, len(rows), *phi.shape[2:]))
-        active, done, met_before = np.arange(len(rows)), 0, np.zeros(len(rows), bool)
+        active, done = np.arange(len(rows)), 0
         checks = stops(count, tolerance, first=24 if count >= 48 else 8)
-        # met twice: once may be a small error by chance; few pairs allow no second look
-        met_before |= len(checks) < 3
+        looks = None if tolerance is None else Looks(len(rows), checks, tolerance)
         for stop in checks:
             step = max(1, game.room // (2 * max(1, d - 1) * len(active)))
             while done < stop:
@@ -117,10 +116,8 @@ class Walks:
                 phi[active, :done], t[active, :done], slots[active, :done], ranks[:done],
                 spread[active], told[active], (base[active], full[active]),
             )  # fmt: skip
-            if tolerance is not None:
-                met = within(values[active], errors[active], tolerance)
-                left = ~(met & met_before)
-                active, met_before = active[left], met[left]
+            if looks is not None:
+                active = active[looks.left(values[active], errors[active])]
                 if len(active) == 0:
                     break
         return values, errors
