@@ -499,6 +499,15 @@ def test_global_bars_carry_the_error_of_the_mean_over_rows() -> None:
     assert "over rows" in axes.get_xlabel()
 
 
+def test_global_bars_of_sampled_values_say_how_far_off_these_are() -> None:
+    """What sampled values have in common, intervals over rows do not show."""
+    for given, told in ((made(), False), (sampled(), True)):
+        for drawn in (given, {"a": made(), "b": given}):
+            axes = xai.plots.global_bar(drawn)
+            assert ("single values: median standard error 0.25" in axes.get_xlabel()) == told
+    assert "single values" not in xai.plots.global_bar(sampled()[:1]).get_xlabel()  # has its own
+
+
 def test_cohorts_are_drawn_beside_each_other() -> None:
     one = made()
     axes = xai.plots.global_bar({"low": one[X[:, 0] < 0], "high": one[X[:, 0] >= 0]})

@@ -32,7 +32,9 @@ class Importance:
     values : (d,) float
         Mean |attribution|.
     std_error : (d,) float
-        Of the mean, over rows; NaN for a single row.
+        Of the mean, over rows; NaN for a single row. Of the error of sampled values it knows what
+        differs between rows: these share samples, and sizes of errors do not cancel. Mean
+        |attribution| is further off by up to the mean of the explanation's own `std_error`.
     rows : int
 
     Examples

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -10,10 +10,10 @@ import numpy as np
 from xai.plots.many import Many, read_many
 from xai.plots.row import Floats, Row, check_count, read
 from xai.plots.series import dot_axes, dots
-from xai.plots.style import NEUTRAL, Z95, ink, row_axes, sign_colours, signed, title
+from xai.plots.style import NEUTRAL, Z95, ink, median_note, row_axes, sign_colours, signed, title
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable
 
     from matplotlib.axes import Axes
 
@@ -64,7 +64,9 @@ def global_bar(
 ) -> Axes:
     """Draw each feature's mean |attribution| over all rows; parameters as in `plot`.
 
-    With the 95 % interval of the mean over rows. Several explanations by name, such as
+    With the 95 % interval of the mean over rows. Where values are sampled, their median standard
+    error is told, too: it is more than these intervals know of, since rows share samples, and
+    since sizes of errors do not cancel. Several explanations by name, such as
     `xai.overview.cohorts` makes, are drawn beside each other.
 
     Raises
@@ -89,7 +91,8 @@ def global_bar(
     axes = row_axes(shown.labels, ax)
     _draw_bars(axes, shown, [NEUTRAL] * len(shown.values), "{:.3g}".format)
     title(axes, [shown.heading, f"over {many.heading[1]}"])
-    axes.set_xlabel("\n".join(["mean |attribution|", *notes(shown, over=len(many) > 1)]))
+    said = [*notes(shown, over=len(many) > 1), *(_sampled([many]) if len(many) > 1 else [])]
+    axes.set_xlabel("\n".join(["mean |attribution|", *said]))
     return axes
 
 
@@ -118,8 +121,15 @@ def _cohorts(
         for name, one in found.items()
     })  # fmt: skip
     title(axes, list(dict.fromkeys(one.heading for one in found.values())))
-    axes.set_xlabel(f"mean |attribution|\nwhiskers: ±{Z95} standard errors over rows (95 %)")
+    whiskers = f"whiskers: ±{Z95} standard errors over rows (95 %)"
+    axes.set_xlabel("\n".join(["mean |attribution|", whiskers, *_sampled([*many.values()])]))
     return axes
+
+
+def _sampled(many: Sequence[Many]) -> list[str]:
+    """How far off the values are that means over rows are of, where they are sampled."""
+    errors = [one.std_error.ravel() for one in many if one.std_error is not None]
+    return [f"single values: {n}" for n in median_note(np.concatenate(errors) if errors else None)]
 
 
 def mean_size(many: Many) -> Row:
