@@ -107,7 +107,8 @@ class ProductOfMarginals(Removal):
     ----------
     data : (m, …) rows like x, optional
     n_draws : int
-        Draws that an expectation uses; walks take further ones.
+        Draws that an expectation uses, v(∅) too; walks take further ones. Values that add up to
+        v(N) − v(∅) are never nearer than it is: only more `n_draws` lower its error.
 
     Raises
     ------
@@ -156,7 +157,8 @@ class Uniform(Removal):
         of categories draw one of the categories seen, integer columns integers.
     data : (m, …) rows like x, optional
     n_draws : int
-        Draws that an expectation uses; walks take further ones.
+        Draws that an expectation uses, v(∅) too; walks take further ones. Values that add up to
+        v(N) − v(∅) are never nearer than it is: only more `n_draws` lower its error.
 
     Raises
     ------
