@@ -1070,6 +1070,34 @@ def test_shapley_values_of_channels_are_any_other_games():
     np.testing.assert_allclose(m.values, w * (acts.mean(axis=(2, 3)) - rest), atol=1e-12)
 
 
+@pytest.mark.parametrize(
+    "method",
+    ["auto", "include_one", "kernel_shap", "banzhaf", "beta_shapley", "owen", "ablation_cam"],
+)
+def test_channels_are_removed_by_0_where_nothing_else_is_asked(method):
+    """Their means, of which pictures are filled, are all that global pooling reads of them."""
+    net = convolutions()
+    acts = net[:4](IMAGES).detach().numpy()
+    more = {"owen": {"groups": [[0, 1], [2, 3]]}, "lime": {"regularizer": None}}.get(method, {})
+    e = xai.explain(net, IMAGES, method, players=Channels("3"), target=1, **more)
+    expected = net[6].weight.detach().numpy()[1] * acts.mean(axis=(2, 3))
+    np.testing.assert_allclose(e.values, expected, atol=1e-12)
+
+
+@pytest.mark.parametrize("method", ["extremal_perturbation", "meaningful_perturbation", "mir"])
+def test_masks_learned_of_channels_fade_them(method):
+    e = xai.explain(convolutions(), IMAGES, method, players=Channels("3"), budget=20)
+    assert e.removal == repr(Baseline(0))
+
+
+def test_maps_that_mask_the_image_and_pixels_are_filled_as_pictures_are():
+    for players in (xai.players.ActivationMaps("3"), xai.players.Patches(4), None):
+        e = xai.explain(convolutions(), IMAGES, "include_one", players=players)
+        assert e.removal == repr(Baseline("mean"))
+    e = xai.explain(convolutions(), IMAGES, "include_one", players=Channels("3"), data=OTHERS)
+    assert e.removal == repr(xai.removal.Marginal())
+
+
 def test_a_variance_over_one_draw_needs_no_two_samples():
     given = {"removal": Baseline(0), "target": 0}
     with pytest.raises(ValueError, match="needs at least 2 model rows"):

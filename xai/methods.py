@@ -69,7 +69,8 @@ class Method:
         The kinds of data and of model it is for.
     paper : str
     image : (removal, players), optional
-        What images use instead; players None for pixels.
+        What images use instead; players None for pixels. Of given players inside a network,
+        which are no pixels, features are set to 0.
 
     Examples
     --------
@@ -197,10 +198,11 @@ _METHODS = (
            inputs=_TORCH, budget="1 + 1",
            paper="Zeiler & Fergus 2014, Visualizing and understanding convolutional networks"),
     Method(BlurPyramid(), Prediction(), ExtremalSubset(), "extremal_perturbation", inputs=_NETWORK,
+           image=(BlurPyramid(), None),
            paper="Fong, Patrick & Vedaldi 2019, Understanding deep networks via extremal "
                  "perturbations and smooth masks"),
     Method(Blur(), Prediction("probability"), PenalizedSubset(), "meaningful_perturbation",
-           inputs=_NETWORK,
+           inputs=_NETWORK, image=(Blur(), None),
            paper="Fong & Vedaldi 2017, Interpretable explanations of black boxes"),
     Method(Inpaint(), Margin(), MinimalSubset(), "mir", inputs=_IMAGE,
            image=(Inpaint(), Superpixels()),

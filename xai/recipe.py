@@ -55,8 +55,14 @@ def composed(
     data: Any,
     *,
     auto: bool,
+    inside: bool,
 ) -> tuple[Method, Any]:
-    """The method with parts replaced, and the players it uses where none are given."""
+    """The method with parts replaced, and the players it uses where none are given.
+
+    Where they are given and `inside` a network, features are set to 0, as by Grad-CAM and its
+    kind: a colour's mean, a blur and inpainting are of pictures, and leave a channel the mean that
+    a network with global pooling reads of it.
+    """
     players = None
     default = recipe.removal
     if inputs.is_text:
@@ -76,6 +82,8 @@ def composed(
             and not isinstance(default, type(recipe.removal))
         ):
             default = recipe.removal
+        elif inside:
+            default = removals.Baseline(0)
     elif isinstance(default, removals.Neighbourhood) and len(inputs.shape) > 1:
         default = removals.Marginal()  # series have no columns to bin
     triple = replace(

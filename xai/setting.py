@@ -288,10 +288,13 @@ def compose(
     wrapped = wrap(model, inputs)
     inputs = to_model_device(wrapped, inputs)
     axis = _channel_axis(inputs, wrapped, axis)
+    given = None if players is None else as_players(players, inputs, axis)
+    inside = given is not None and given.layer is not None
     recipe, default_players = recipes.composed(
-        recipe, inputs, axis, removal, behavior, summary, data, auto=auto
-    )
-    chosen = as_players(default_players if players is None else players, inputs, axis)
+        recipe, inputs, axis, removal, behavior, summary, data, auto=auto,
+        inside=inside and not isinstance(given, ActivationMaps),
+    )  # fmt: skip
+    chosen = as_players(default_players, inputs, axis) if given is None else given
     recipe, chosen = recipes.with_options(recipe, chosen, options, option_names)
     return Composed(recipe, chosen, wrapped, inputs, axis)
 
