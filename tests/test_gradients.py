@@ -1463,6 +1463,26 @@ def test_an_output_that_is_detached_has_no_gradients(method):
         xai.explain(Detached(nn.Linear(3, 2)), torch.ones(2, 3), method)
 
 
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::UserWarning")
+@pytest.mark.parametrize("method", ["gradient", "integrated_gradients", "deeplift", "lrp"])
+def test_quantized_layers_have_no_gradients(method):
+    class Quantized(nn.Module):
+        """A graph that begins in its middle, as torch's quantized layers make it."""
+
+        def __init__(self):
+            super().__init__()
+            self.first, self.relu, self.last = nn.Linear(3, 4), nn.ReLU(), nn.Linear(4, 2)
+            self.packed = torch.ops.quantized.linear_prepack_fp16(torch.ones(4, 4), None)
+
+        def forward(self, x):
+            return self.last(torch.ops.quantized.linear_dynamic_fp16(self.first(x), self.packed))
+
+    net, x = Quantized(), torch.ones(2, 3)
+    with pytest.raises(ValueError, match=r"by quantized layers.*a method that removes features"):
+        xai.explain(net, x, method)
+    assert xai.explain(net, x, "occlusion", removal="baseline").evaluations == 5
+
+
 @pytest.mark.parametrize("method", ["deeplift", "lrp"])
 def test_propagation_through_modules_that_have_several_names(method):
     """As layers that are attributes, and parts of a Sequential, too; run at one place or both."""

@@ -187,7 +187,7 @@ class Gradients:
         import torch
 
         k = values.shape[1]
-        refuse_detached(values, inside=self.game.model.by_row)
+        refuse_detached(values, leaf, inside=self.game.model.by_row)
         with torch.inference_mode(False), torch.enable_grad():
             sums = values.sum(0)
             parts = [
@@ -206,14 +206,30 @@ class Gradients:
         return torch.stack(parts, dim=-1)
 
 
-def refuse_detached(values: Tensor, *, inside: bool = False) -> None:
-    """Refuse values that have no gradients in the module's input; `inside`: in a layer."""
-    if not values.requires_grad:
+def refuse_detached(values: Tensor, source: Tensor, *, inside: bool = False) -> None:
+    """Refuse values without gradients in `source`, the module's input; `inside`: in a layer."""
+    if not _leads_back(values, source):
         what, choose = ("the layer", "another layer, or ") if inside else ("its input", "")
         raise ValueError(
             f"the module's output does not depend on {what} by torch operations (is it detached, "
-            f"or computed under no_grad?): choose {choose}a method that removes features"
+            f"or computed under no_grad, or by quantized layers?): choose {choose}a method that "
+            "removes features"
         )
+
+
+def _leads_back(values: Tensor, source: Tensor) -> bool:
+    """Whether gradients of values come to a tensor; operations without any end the way."""
+    left: list[Any] = [values.grad_fn]
+    seen = {None}
+    while left:
+        node = left.pop()
+        if node in seen or "NotImplemented" in node.name():  # as quantized layers' are
+            continue
+        if node is source.grad_fn or getattr(node, "variable", None) is source:
+            return True
+        seen.add(node)
+        left += [after for after, _ in node.next_functions]
+    return False
 
 
 def _leaf(block: Tensor) -> Tensor:

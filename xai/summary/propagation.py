@@ -189,7 +189,7 @@ def _network(game: ModelGame, at: Indices) -> Module:
             # a copy: a module that works in place on its input may not write on a leaf
             values: Tensor = game.values.output(rows, model.tensor(x.clone(), rows))
             if torch.is_grad_enabled():
-                refuse_detached(values)
+                refuse_detached(values, x)
             return values
 
     return Rows().eval()
