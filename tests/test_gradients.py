@@ -1483,6 +1483,15 @@ def test_quantized_layers_have_no_gradients(method):
     assert xai.explain(net, x, "occlusion", removal="baseline").evaluations == 5
 
 
+def test_a_network_made_in_inference_mode_is_left_as_it_was():
+    with torch.inference_mode():
+        net = convolutions()
+    arguments = {"method": "occlusion", "players": xai.players.Patches(4)}
+    e = xai.explain(net, IMAGES, **arguments)
+    np.testing.assert_array_equal(e.values, xai.explain(convolutions(), IMAGES, **arguments).values)
+    assert all(p.requires_grad for p in net.parameters())
+
+
 @pytest.mark.parametrize("method", ["deeplift", "lrp"])
 def test_propagation_through_modules_that_have_several_names(method):
     """As layers that are attributes, and parts of a Sequential, too; run at one place or both."""

@@ -197,8 +197,8 @@ def _evaluated(module: Module) -> Callable[[], object]:
 
 
 def _frozen(parameter: Parameter) -> Callable[[], object]:
-    """Take a parameter out of gradients."""
-    learns = parameter.requires_grad
+    """Take a parameter out of gradients; made in inference mode it has none, nor its flag back."""
+    learns = parameter.requires_grad and not parameter.is_inference()
     if learns:
         parameter.requires_grad_(False)
     return lambda: parameter.requires_grad_(True) if learns else None
