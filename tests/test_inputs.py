@@ -1109,6 +1109,17 @@ def test_an_embedding_that_gets_floats_says_what_to_do(torch, method, removal):
         assert "pass x as integers" in caught.value.__notes__[0]
 
 
+@pytest.mark.parametrize("method", ["gradient", "occlusion", "gradcam", "deeplift", "fit"])
+def test_a_module_says_which_way_images_go_into_it(method):
+    torch = pytest.importorskip("torch")
+    net = torch.nn.Sequential(torch.nn.Conv2d(3, 2, 3), torch.nn.ReLU())
+    x = np.ones((2, 9, 8, 3), np.float32)
+    with pytest.raises(RuntimeError, match="channels") as caught:
+        xai.concepts.fit(net, x) if method == "fit" else xai.explain(net, x, method)
+    (note,) = caught.value.__notes__
+    assert "x is (" in note and "9, 8, 3): pass x.transpose(0, 3, 1, 2)" in note
+
+
 @pytest.fixture
 def reader(torch):
     """A transformer of token ids, padded with 0, that does not look at the padding."""

@@ -80,7 +80,7 @@ class TorchModel:
             with torch.autocast(batch.device.type, getattr(torch, self.precision)):
                 return self.chosen(self.module(batch))
         except RuntimeError as error:
-            _tell_of_codes(error, batch)
+            _tell_of_inputs(error, batch)
             raise
 
     def quiet(self, batch: Any) -> Any:
@@ -149,8 +149,14 @@ class TorchModel:
             yield
 
 
-def _tell_of_codes(error: RuntimeError, batch: Any) -> None:
-    """Tell with torch's error of an embedding that got floats where they may come from."""
+def _tell_of_inputs(error: RuntimeError, batch: Any) -> None:
+    """Tell with torch's error where an embedding's floats come from, and where channels go."""
+    ends_in_colours = batch.ndim == 4 and batch.shape[3] in (1, 3, 4) and batch.shape[1] > 4
+    if ends_in_colours and "channels" in str(error):
+        error.add_note(
+            f"a module gets images (n, channels, height, width), and x is {tuple(batch.shape)}: "
+            "pass x.transpose(0, 3, 1, 2) of an array, x.permute(0, 3, 1, 2) of a tensor"
+        )
     if "'indices'" in str(error) and batch.is_floating_point():
         error.add_note(
             "an embedding reads integers, and the module got floats: pass x as integers, and "
