@@ -154,6 +154,16 @@ def test_too_few_examples_are_refused():
     assert from_activations(a[:2], a[:4], a, runs=2, size=2, seed=0).scores.shape == (2,)
 
 
+@pytest.mark.parametrize("target", ["all", "predicted", 1.0, None, [0, 1]], ids=repr)
+def test_a_class_is_one_index(target):
+    net = torch.nn.Sequential(torch.nn.Conv2d(1, 2, 3), torch.nn.Flatten(), torch.nn.LazyLinear(2))
+    x = torch.rand(8, 1, 9, 9)
+    for test in (xai.concepts.tcav, xai.concepts.ace):
+        arguments = (x, x) if test is xai.concepts.ace else (x, x, x)
+        with pytest.raises(ValueError, match="expected the index of a class"):
+            test(net, *arguments, layer="0", target=target)
+
+
 def test_random_sets_and_swaps_are_the_seeds_own(monkeypatch):
     monkeypatch.setattr("xai.concepts.directions.RESAMPLES", 999)
     rng = np.random.default_rng(0)

@@ -16,6 +16,7 @@ from xai.archive import write
 from xai.concepts.crops import (
     Indices,
     check_finite,
+    class_index,
     opened,
     place_rows,
     pooled_crops,
@@ -370,8 +371,7 @@ def fit(
     >>> bank.basis.shape, bank.transform(x).shape
     ((3, 8), (20, 12, 12, 3))
     """
-    if target is not None and not is_whole(target):
-        raise ValueError(f"target={target!r}: expected the index of a class, or None")
+    target = None if target is None else class_index(target)
     with opened(model, images, layer) as network:
         shape = (int(network.images.shape[2]), int(network.images.shape[3]))
         word = crop if isinstance(crop, str) else ""
@@ -431,8 +431,7 @@ def _bank(
         array.setflags(write=False)
     return ConceptBank(
         W, offset, U, boxes, network.probe.name, how, error,
-        None if target is None else int(target),
-        tuple(int(s) for s in network.images.shape[1:]), int(seed), converged,
+        target, tuple(int(s) for s in network.images.shape[1:]), int(seed), converged,
     )  # fmt: skip
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from xai.inputs import on_host, read
+from xai.inputs import is_whole, on_host, read
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -41,6 +41,19 @@ class Network:
 
         with torch.no_grad():
             return self.probe.reach(batch)
+
+
+def class_index(target: Any) -> int:
+    """The class whose images are looked at, before anything is evaluated.
+
+    Raises
+    ------
+    ValueError
+        No index of an output.
+    """
+    if not is_whole(target):
+        raise ValueError(f"target={target!r}: expected the index of a class, one of the outputs")
+    return int(target)
 
 
 @contextmanager

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xai import streams
-from xai.concepts.crops import check_finite, opened, pooled
+from xai.concepts.crops import check_finite, class_index, opened, pooled
 
 Floats: TypeAlias = NDArray[np.floating]
 RESAMPLES = 9999
@@ -95,7 +95,7 @@ def tcav(
     Raises
     ------
     ValueError
-        Too few examples or runs.
+        Too few examples or runs; a target that is no index.
 
     Notes
     -----
@@ -119,6 +119,7 @@ def tcav(
     >>> found.scores.shape, 0 <= found.p_value <= 1
     ((3,), True)
     """
+    target = class_index(target)
     with opened(model, concept, layer) as network:
         a = pooled(network, network.batches(batch_size))
         name = network.probe.name

@@ -9,7 +9,15 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from xai.concepts.crops import Network, check_finite, opened, place_maps, pooled, read_only
+from xai.concepts.crops import (
+    Network,
+    check_finite,
+    class_index,
+    opened,
+    place_maps,
+    pooled,
+    read_only,
+)
 from xai.concepts.directions import Tcav, class_gradients, from_activations
 from xai.inputs import on_host, read
 from xai.regions import Superpixels
@@ -179,7 +187,7 @@ def ace(
     ------
     ValueError
         Too few segments for the clusters, or none in `random`; an unknown `crop`, or "places" of a
-        layer that has none.
+        layer that has none; a target that is no index.
 
     Notes
     -----
@@ -211,6 +219,7 @@ def ace(
 
     if crop not in ("auto", "places", "patches"):
         raise ValueError(f"crop={crop!r}: expected 'auto', 'places' or 'patches'")
+    target = class_index(target)
     slic = Superpixels(compactness=compactness, sigma=sigma)
     with opened(model, images, layer) as network:
         name, n = network.probe.name, len(network.images)
@@ -238,7 +247,7 @@ def ace(
     return Ace(
         [cluster for cluster in tested if cluster.q_value <= level],
         [cluster for cluster in tested if cluster.q_value > level],
-        image, masks, name, int(target), ran, B.mean(axis=0), read_only(images), model,
+        image, masks, name, target, ran, B.mean(axis=0), read_only(images), model,
     )  # fmt: skip
 
 
