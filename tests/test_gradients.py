@@ -748,8 +748,10 @@ def test_what_no_rule_goes_through_is_refused(rule, options, error, says):
 def test_lrp_refuses_a_layer_without_a_rule():
     """Which DeepLIFT takes for a curve that it knows."""
     pytest.importorskip("captum.attr")
-    with pytest.raises(TypeError, match="GELU"):
+    with pytest.raises(TypeError, match="GELU") as refused:
         xai.explain(convolutions(middle=nn.GELU), IMAGES, "lrp")
+    (note,) = refused.value.__notes__
+    assert "layer.rule = EpsilonRule()" in note and "deeplift" in note
 
 
 @pytest.mark.parametrize("rule", ["guided_backprop", "deconvnet"])
@@ -1532,6 +1534,30 @@ def test_lrp_of_signals_is_that_of_images_of_one_column():
     want = xai.explain(image, x[..., None], "lrp", target="all", players="elements").values
     got = xai.explain(signal, x, "lrp", target="all").values
     np.testing.assert_allclose(got, want[..., 0, :], rtol=1e-9)
+
+
+@pytest.mark.parametrize(
+    "layer",
+    [
+        nn.ConvTranspose2d(2, 2, 3, 2, bias=False), nn.ZeroPad2d((0, 1, 0, 1)),
+        nn.ReflectionPad2d(1), nn.ReplicationPad2d(2), nn.CircularPad2d(1), nn.Dropout2d(),
+        nn.Identity(),
+        nn.Upsample(scale_factor=2), nn.Upsample((11, 9), mode="bilinear"), nn.PixelShuffle(1),
+    ],
+    ids=repr,
+)  # fmt: skip
+@pytest.mark.parametrize("place", [2, 4])
+def test_lrp_through_what_is_linear_conserves_the_output(layer, place):
+    """Without biases it is the gradient times the input: Ancona et al. 2018, Prop. 2."""
+    torch.manual_seed(0)
+    net = nn.Sequential(
+        nn.Conv2d(2, 2, 3, bias=False), nn.ReLU(), nn.Conv2d(2, 2, 3, bias=False), nn.ReLU(),
+        nn.AdaptiveAvgPool2d(2), nn.Flatten(), nn.Linear(8, 2, bias=False),
+    ).double()  # fmt: skip
+    net.insert(place, layer.double())
+    lrp, same = (xai.explain(net, IMAGES, name, target=1) for name in ("lrp", "gradient_x_input"))
+    most = np.abs(same.values).max()  # of which captum's epsilon is little
+    np.testing.assert_allclose(lrp.values, same.values, atol=1e-4 * most)
 
 
 def test_lrp_keeps_the_rules_that_layers_were_given():

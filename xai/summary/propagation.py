@@ -154,7 +154,15 @@ def _run(method: Any, x: Tensor, output: int, given: dict[str, Any]) -> Tensor:
     with torch.inference_mode(False), torch.enable_grad(), warnings.catch_warnings():
         # that hooks are set and gradients asked for, which is what it is called for
         warnings.filterwarnings("ignore", message="(?s)Setting.*hooks|.*required_grads")
-        part: Tensor = method.attribute(x.clone().requires_grad_(), target=output, **given)
+        try:
+            part: Tensor = method.attribute(x.clone().requires_grad_(), target=output, **given)
+        except TypeError as error:
+            if "has no rule" in str(error):
+                error.add_note(
+                    "rules are in captum.attr._utils.lrp_rules: set layer.rule = EpsilonRule() of "
+                    "what is linear, IdentityRule() of an activation; or choose 'deeplift'"
+                )
+            raise
     return part.detach()
 
 

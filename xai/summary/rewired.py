@@ -19,9 +19,12 @@ CURVES = (
 """torch's activations, number by number, for which captum's DeepLIFT has no rule."""
 KIN = (
     "Conv1d", "Conv3d", "BatchNorm1d", "BatchNorm3d", "AvgPool1d", "AvgPool3d",
-    "AdaptiveAvgPool1d", "AdaptiveAvgPool3d",
+    "AdaptiveAvgPool1d", "AdaptiveAvgPool3d", "Dropout1d", "Dropout2d", "Dropout3d",
+    "Upsample", "PixelShuffle",
+    *(f"{kind}{n}d" for n in (1, 2, 3)
+      for kind in ("ConvTranspose", "ZeroPad", "ReflectionPad", "ReplicationPad", "CircularPad")),
 )  # fmt: skip
-"""Layers of signals and volumes, whose kin of images alone captum's LRP knows."""
+"""Layers of signals and volumes, whose kin of images alone captum's LRP knows; linear ones."""
 
 
 def for_deeplift(network: Module) -> None:
@@ -33,12 +36,18 @@ def for_deeplift(network: Module) -> None:
 
 
 def lrp_rules(network: Module) -> dict[Module, Any]:
-    """LRP's rules for layers that captum has none for, and those that layers were given."""
+    """LRP's rules for layers that captum has none for, and those that layers were given.
+
+    The former get inputs of their own: what hands its input on, as Identity does behind a ReLU,
+    would be taken for that ReLU by captum's hooks.
+    """
     import torch
     from captum.attr._utils.lrp_rules import EpsilonRule
 
     kinds = torch.nn.Flatten, torch.nn.Identity, *(getattr(torch.nn, name) for name in KIN)
     own = {part: EpsilonRule() for part in network.modules() if isinstance(part, kinds)}
+    for part in own:
+        part.register_forward_pre_hook(lambda _, given: (given[0].clone(), *given[1:]))
     return own | {part: part.rule for part in network.modules() if hasattr(part, "rule")}
 
 
