@@ -645,6 +645,10 @@ def test_one_image_shows_where_and_how_much(planted):
     net, x, _, bank = planted
     e = xai.explain(net, x[:2], "craft", bank=bank)
     picture, where, bars = e.plot("concepts", row=1, concepts=3).axes
+    assert bars.get_title() == "craft, 95 % intervals"
+    exact = xai.explain(net, x[:1], "craft", bank=bank, summary="remove_individual")
+    assert exact.std_error is None
+    assert exact.plot("concepts").axes[2].get_title() == "craft"  # which has none
     assert len(picture.images) == 1 and len(where.images) == 1 + 3 and len(bars.patches) == 3
     heat = np.stack([image.get_array() for image in where.images[1:]])
     assert ((heat > 0).sum(axis=0) <= 1).all()  # one colour for each pixel

@@ -220,7 +220,8 @@ def concepts_of_image(explanation: Explanation, row: int = 0, *, concepts: int =
     name = one.output_names[int(np.ravel(one.target)[0])] if one.output_names else ""
     left.set_title(f"{name}: {one.predictions[0]:.3g}", fontsize="medium", parse_math=False)
     middle.set_title("where the concepts are", fontsize="medium")
-    right.set_title(f"{one.method}, 95 % intervals", fontsize="medium", parse_math=False)
+    told = one.method if errors is None else f"{one.method}, 95 % intervals"
+    right.set_title(told, fontsize="medium", parse_math=False)
     return figure
 
 
