@@ -112,10 +112,10 @@ class Setting:
         ends : whether all games are played, and ask for v(∅): it goes with predictions that wait
         """
         everything = np.arange(self.inputs.n)
-        if self.recipe.of_data_set:
-            if not self.partition.shared:
-                raise ValueError("a data-set method needs the same players in every row")
+        if self.partition.shared:
             groups = [everything]
+        elif self.recipe.of_data_set:
+            raise ValueError("a data-set method needs the same players in every row")
         else:
             kinds = 2 * self.partition.counts + self.partition.covers(everything)
             # most players first: what a budget is too small for is found before anything is spent
