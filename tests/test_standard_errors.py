@@ -417,6 +417,15 @@ def test_a_tolerance_that_is_met_is_no_piece_of_luck(table, method, draws, budge
     assert misses.max() < 0.2 * 1.15 * np.ptp(truth)
 
 
+@pytest.mark.parametrize("summary", [Banzhaf(), MeanWhenIncluded()], ids=["Banzhaf", "mean"])
+def test_a_tolerance_is_not_met_before_anything_has_changed(summary):
+    """Nine players have to be there together: 64 pairs of coalitions most often miss it."""
+    game = xai.Game.from_function(lambda Z: Z[:, :9].all(axis=1) * 1.0, 12)
+    for seed in range(10):
+        found = summary(game, budget=2500, tolerance=0.5, seed=seed)
+        assert np.ptp(found.values) > 0 or found.evaluations > 0.9 * 2500
+
+
 def test_a_loose_tolerance_stops_early(sampling_case, large, run):
     x = large.rows if sampling_case.data_set else large.x[:1]
     if sampling_case.name == "permutation_test":

@@ -334,6 +334,15 @@ def within(values: Floats, std_error: Floats | None, tolerance: float) -> NDArra
     return np.asarray((std_error.max(axis=1) <= tolerance * spread).all(axis=-1))
 
 
+def settled(values: Floats, std_error: Floats, tolerance: float) -> NDArray[np.bool_]:
+    """Rows (n,) that may stop within `tolerance`, and have changed in some output.
+
+    Where all samples agree, what is rare has not been met: 0 is no error of it.
+    """
+    met = within(values, std_error, tolerance)
+    return met & (np.ptp(values, axis=1) > 0).any(axis=-1)
+
+
 class Looks:
     """Looks at the errors of n rows, which stop where two in a row meet the tolerance.
 
@@ -346,7 +355,7 @@ class Looks:
 
     def left(self, values: Floats, errors: Floats) -> NDArray[np.bool_]:
         """Which rows (R,) go on, of those that did so far, by their values and errors (R, d, k)."""
-        met = within(values, errors, self.tolerance)
+        met = settled(values, errors, self.tolerance)
         left = ~(met & self.before)
         self.before = met[left]
         return np.asarray(left)
@@ -476,7 +485,7 @@ def _over_draws(
         assert sums is not None
         values[active], errors[active] = sums.mean_and_error()
         if tolerance is not None:
-            left = ~within(values[active], errors[active], tolerance)
+            left = ~settled(values[active], errors[active], tolerance)
             active = active[left]
             sums.keep(left)
             if len(active) == 0:

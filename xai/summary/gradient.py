@@ -18,8 +18,8 @@ from xai.summary.base import (
     check_samples,
     finish,
     needs,
+    settled,
     stops,
-    within,
 )
 from xai.summary.moments import Moments, Replicates, replicate_of
 
@@ -105,7 +105,7 @@ class Gradient(Summary):
                 both = moments.result()
                 values[rows], errors[rows] = both
                 if tolerance is not None:
-                    active = active[~within(both[0][active], both[1][active], tolerance)]
+                    active = active[~settled(both[0][active], both[1][active], tolerance)]
                 if len(active) == 0:
                     break
         base = np.full_like(full, np.nan) if base is None else base

@@ -19,7 +19,7 @@ from xai.summary.base import (
     check_samples,
     enumerates,
     finish,
-    within,
+    settled,
 )
 from xai.summary.enumeration import enumerated, shapley_weights
 from xai.summary.process import fit_odd
@@ -109,7 +109,7 @@ class ShapleyKernel:
                 values[known], variance = self._solve(part, y[np.ix_(active, so_far)], total)
                 errors[known] = np.nan if unknown else np.sqrt(variance)
                 if self.tolerance is not None:
-                    active = active[~within(values[known], errors[known], self.tolerance)]
+                    active = active[~settled(values[known], errors[known], self.tolerance)]
                     if len(active) == 0:
                         break
         ran = "a Gaussian process" if self.process else "regression"

@@ -25,9 +25,9 @@ from xai.summary.base import (
     finish,
     grid_in_parts,
     needs,
+    settled,
     stops,
     unit_cost,
-    within,
 )
 from xai.summary.fit import GROUPS, Fit, Regression
 from xai.summary.gradient import Gradient
@@ -329,7 +329,7 @@ class LinearFit(Summary):
                     result.store(active[at], fit)
                 if tolerance is None:
                     continue
-                left = ~within(result.phi[active], result.error[active], tolerance)
+                left = ~settled(result.phi[active], result.error[active], tolerance)
                 active, v = active[left], v[left]
                 if len(active) == 0:
                     break

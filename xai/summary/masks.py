@@ -12,7 +12,7 @@ from xai import streams
 from xai.game import BLOCK_BYTES, Floats, Game, Indices
 from xai.inputs import is_whole
 from xai.kernels.masks import add_moments, interpolate
-from xai.summary.base import Attribution, Plan, finish, stops, within
+from xai.summary.base import Attribution, Plan, finish, settled, stops
 
 Normalise = Literal["sum", "expected"]
 
@@ -126,7 +126,7 @@ def mean_under(
                 done += len(part)
             values[active], errors[active] = sums.means(normalise, p)
             if plan.tolerance is not None:
-                left = ~within(values[active], errors[active], plan.tolerance)
+                left = ~settled(values[active], errors[active], plan.tolerance)
                 active = active[left]
                 sums.keep(left)
                 if len(active) == 0:

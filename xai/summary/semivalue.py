@@ -23,9 +23,9 @@ from xai.summary.base import (
     enumeration_cost,
     finish,
     grid_in_parts,
+    settled,
     stops,
     unit_cost,
-    within,
 )
 from xai.summary.enumeration import enumerated
 from xai.summary.interactions import enumerated_pairs, from_triangle, with_pairs
@@ -411,7 +411,7 @@ def sampled(
             )
             values[active], errors[active] = estimate(S[:done], v)
             if tolerance is not None:
-                left = ~within(values[active][:, :d], errors[active][:, :d], tolerance)
+                left = ~settled(values[active][:, :d], errors[active][:, :d], tolerance)
                 active, parts = active[left], [[v[left] for v in part] for part in parts]
                 if len(active) == 0:
                     break
