@@ -397,11 +397,12 @@ def test_converged_is_true_to_its_word(sampling_case, large, run):
     [
         ("beta_shapley", M, 5000, ("beta_shapley", 20_000)),
         ("sobol", 1, 10 + 9 * 256, ("sobol", 10 + 9 * 2**14)),
+        ("mean_when_included", M, 5000, ("mean_when_included", 20_000)),
         ("permutation_shap", M, 5000, ("exact_shapley", 20_000)),
     ],
 )
 def test_a_tolerance_that_is_met_is_no_piece_of_luck(table, method, draws, budget, exact):
-    """Errors told by a few groups may be small by chance, and rows would stop there of all places.
+    """Errors may be small by chance, told by few groups, and rows would stop there of all places.
 
     Over seeds no player is further off than it says, but for what chance does to 150 of them.
     """

@@ -70,7 +70,8 @@ def explain(
     budget : int
         At most this many model rows per explained row.
     tolerance : float
-        Stop a row once its largest standard error is at most this fraction of its values' range.
+        Stop a row once its largest standard error is, at two looks in a row, at most this fraction
+        of its values' range.
     batch_size : int
         Most rows in one model call; chosen from memory where None.
     n_jobs : int

@@ -220,7 +220,7 @@ class Summary(ABC):
             At most this many model rows (evaluations of a set function) per explained row.
         tolerance : float, optional
             Stop a row when its largest standard error is at most this fraction of the range of
-            its values.
+            its values, at two looks in a row.
         seed : int or Generator
         default : Budget, optional
             What `budget` None means; the summary's own rule where None.
@@ -334,30 +334,26 @@ def within(values: Floats, std_error: Floats | None, tolerance: float) -> NDArra
     return np.asarray((std_error.max(axis=1) <= tolerance * spread).all(axis=-1))
 
 
-def settled(values: Floats, std_error: Floats, tolerance: float) -> NDArray[np.bool_]:
-    """Rows (n,) that may stop within `tolerance`, and have changed in some output.
-
-    Where all samples agree, what is rare has not been met: 0 is no error of it.
-    """
-    met = within(values, std_error, tolerance)
-    return met & (np.ptp(values, axis=1) > 0).any(axis=-1)
-
-
 class Looks:
     """Looks at the errors of n rows, which stop where two in a row meet the tolerance.
 
-    Once may be a small error by chance, where a few groups of samples tell it. Few samples
-    (two checks at most) allow no second look.
+    Once may be a small error by chance. Few samples (two checks at most) allow no second look, and
+    where samples double from one look to the next it is not `twice`. Where all samples agree on
+    all outputs, what is rare has not been met: 0 is no error of it.
     """
 
-    def __init__(self, n: int, checks: Sequence[int], tolerance: float) -> None:
-        self.before, self.tolerance = np.full(n, len(checks) < 3), tolerance
+    def __init__(
+        self, n: int, checks: Sequence[float], tolerance: float, *, twice: bool = True
+    ) -> None:
+        self.once, self.tolerance = len(checks) < 3 or not twice, tolerance
+        self.before = np.full(n, self.once)
 
     def left(self, values: Floats, errors: Floats) -> NDArray[np.bool_]:
         """Which rows (R,) go on, of those that did so far, by their values and errors (R, d, k)."""
-        met = settled(values, errors, self.tolerance)
+        met = within(values, errors, self.tolerance)
+        met &= (np.ptp(values, axis=1) > 0).any(axis=-1)
         left = ~(met & self.before)
-        self.before = met[left]
+        self.before = met[left] | self.once
         return np.asarray(left)
 
 
@@ -471,7 +467,9 @@ def _over_draws(
     sums: _Sums | None = None
     values = errors = np.empty(0)
     active, done = np.arange(len(rows)), 0
-    for stop in stops(m, tolerance, first=16):
+    checks = stops(m, tolerance, first=16)
+    looks = None if tolerance is None else Looks(len(rows), checks, tolerance)
+    for stop in checks:
         while done < stop:
             draws = order[done : min(done + step, stop)]
             tiled = np.tile(coalitions, (len(draws), 1))
@@ -484,8 +482,8 @@ def _over_draws(
             done += len(draws)
         assert sums is not None
         values[active], errors[active] = sums.mean_and_error()
-        if tolerance is not None:
-            left = ~settled(values[active], errors[active], tolerance)
+        if looks is not None:
+            left = looks.left(values[active], errors[active])
             active = active[left]
             sums.keep(left)
             if len(active) == 0:

@@ -13,12 +13,12 @@ from xai.suggest import unknown
 from xai.summary.base import (
     Attribution,
     Budget,
+    Looks,
     Plan,
     Summary,
     check_samples,
     finish,
     needs,
-    settled,
     stops,
 )
 from xai.summary.moments import Moments, Replicates, replicate_of
@@ -92,11 +92,13 @@ class Gradient(Summary):
         if model.progress is not None:
             model.progress.expect_more(model.n_rows * count)
         tolerance = None if exact else plan.tolerance
+        checks = stops(count, tolerance, first=16)
         values, errors, full = empty_values(model), empty_values(model), full_values(model)
         for rows in row_blocks(model, 4):
             moments = self._moments(len(rows), model, exact=exact)
             active, done = np.arange(len(rows)), 0
-            for stop in stops(count, tolerance, first=16):
+            looks = None if tolerance is None else Looks(len(rows), checks, tolerance)
+            for stop in checks:
                 at = np.repeat(active, stop - done)
                 sample = np.tile(np.arange(done, stop), len(active))
                 for where, g in self._derivatives(model, rows[at], sample, plan.seed, exact):
@@ -104,8 +106,8 @@ class Gradient(Summary):
                 done = stop
                 both = moments.result()
                 values[rows], errors[rows] = both
-                if tolerance is not None:
-                    active = active[~settled(both[0][active], both[1][active], tolerance)]
+                if looks is not None:
+                    active = active[looks.left(both[0][active], both[1][active])]
                 if len(active) == 0:
                     break
         base = np.full_like(full, np.nan) if base is None else base

@@ -15,11 +15,11 @@ from xai import streams
 from xai.game import Coalitions, Floats, Game
 from xai.summary.base import (
     Attribution,
+    Looks,
     Plan,
     check_samples,
     enumerates,
     finish,
-    settled,
 )
 from xai.summary.enumeration import enumerated, shapley_weights
 from xai.summary.process import fit_odd
@@ -89,15 +89,15 @@ class ShapleyKernel:
         several = None if not self.spreads else np.inf if game.endless else float(game.n_draws)
         design = Design.make(d, self.pairs, self.seed, several, leverage=self.leverage)
         draws, level = self._draws(design), design.level(self.seed)
-        designs = {
-            share: design if share == 1 else design.part(level < share)
-            for share in self._shares(level)
-        }
+        shares = self._shares(level)
+        designs = {share: design if share == 1 else design.part(level < share) for share in shares}
         # where pairs share draws that are a sample themselves
         unknown = game.sampled_draws and game.commutes and not (self.spreads and game.endless)
         for rows, _ in game.blocks(2 * len(level)):
             bases[rows], fulls[rows] = game.ends(rows)
             active, done = np.arange(len(rows)), 0.0
+            tolerance = self.tolerance
+            looks = None if tolerance is None else Looks(len(rows), shares, tolerance, twice=False)
             y = np.empty((len(rows), len(level), k))
             for share, part in designs.items():
                 new, so_far = (level >= done) & (level < share), level < share
@@ -108,8 +108,8 @@ class ShapleyKernel:
                 total = fulls[known] - bases[known]
                 values[known], variance = self._solve(part, y[np.ix_(active, so_far)], total)
                 errors[known] = np.nan if unknown else np.sqrt(variance)
-                if self.tolerance is not None:
-                    active = active[~settled(values[known], errors[known], self.tolerance)]
+                if looks is not None:
+                    active = active[looks.left(values[known], errors[known])]
                     if len(active) == 0:
                         break
         ran = "a Gaussian process" if self.process else "regression"

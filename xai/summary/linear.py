@@ -15,6 +15,7 @@ from xai.suggest import unknown
 from xai.summary.base import (
     Attribution,
     Budget,
+    Looks,
     Plan,
     Summary,
     all_coalitions,
@@ -25,7 +26,6 @@ from xai.summary.base import (
     finish,
     grid_in_parts,
     needs,
-    settled,
     stops,
     unit_cost,
 )
@@ -315,11 +315,12 @@ class LinearFit(Summary):
         if game.progress is not None:
             alike = game.has_regressors and game.shares_empty  # one neighbourhood serves all rows
             game.progress.expect(count if alike else n * count)
-        result = _Results(n, d, k)
+        result, checks = _Results(n, d, k), stops(count, tolerance, first=64)
         for rows, _ in game.blocks(count):
             result.base[rows], result.full[rows], v = _ends_and_first(game, rows)
             active, evaluated = rows, v.shape[1]
-            for stop in stops(count, tolerance, first=64):
+            looks = None if tolerance is None else Looks(len(rows), checks, tolerance)
+            for stop in checks:
                 if stop > evaluated:
                     own = draws[evaluated:stop] if game.commutes else None
                     new = grid_in_parts(game, active, S[evaluated:stop], own)
@@ -327,9 +328,9 @@ class LinearFit(Summary):
                 values = np.concatenate([result.full[active, None], v[:, :stop]], axis=1)
                 for at, fit in self._fits(game, active, S[:stop], draws[:stop], values):
                     result.store(active[at], fit)
-                if tolerance is None:
+                if looks is None:
                     continue
-                left = ~settled(result.phi[active], result.error[active], tolerance)
+                left = looks.left(result.phi[active], result.error[active])
                 active, v = active[left], v[left]
                 if len(active) == 0:
                     break

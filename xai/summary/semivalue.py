@@ -17,13 +17,13 @@ from xai.inputs import on_host
 from xai.summary.base import (
     Attribution,
     Budget,
+    Looks,
     Plan,
     Summary,
     enumerates,
     enumeration_cost,
     finish,
     grid_in_parts,
-    settled,
     stops,
     unit_cost,
 )
@@ -395,13 +395,15 @@ def sampled(
     draws = own_draws(game, plan.seed, np.arange(count)) if spread else None
     tolerance = plan.tolerance
     bases, fulls = np.empty((n, k)), np.empty((n, k))
+    checks = stops(count, tolerance, first=64)
     if game.progress is not None:
         unit = 1 if spread else game.value_cost
         game.progress.expect(n * count * (1 + paired) * unit)
     for rows, _ in game.blocks(count * (1 + paired)):
         bases[rows], fulls[rows] = game.ends(rows)
         active, parts, done = rows, [], 0
-        for stop in stops(count, tolerance, first=64):
+        looks = None if tolerance is None else Looks(len(rows), checks, tolerance)
+        for stop in checks:
             some, own = S[done:stop], None if draws is None else draws[done:stop]
             sides = (some, ~some) if paired else (some,)
             parts.append([grid_in_parts(game, active, side, own) for side in sides])
@@ -410,8 +412,8 @@ def sampled(
                 [np.concatenate(side, axis=1) for side in zip(*parts, strict=True)], 1
             )
             values[active], errors[active] = estimate(S[:done], v)
-            if tolerance is not None:
-                left = ~settled(values[active][:, :d], errors[active][:, :d], tolerance)
+            if looks is not None:
+                left = looks.left(values[active][:, :d], errors[active][:, :d])
                 active, parts = active[left], [[v[left] for v in part] for part in parts]
                 if len(active) == 0:
                     break
