@@ -358,7 +358,7 @@ def _wild() -> dict[str, xai.Explanation]:
     }
 
 
-@pytest.mark.parametrize("style", ["default", "dark_background"])
+@pytest.mark.parametrize("style", ["default", "dark_background", "fivethirtyeight"])
 @pytest.mark.parametrize("kind", ["bar", "waterfall", "global"])
 @pytest.mark.parametrize("wild", _wild())
 def test_no_label_is_cut_off_or_covered(wild: str, kind: str, style: str) -> None:

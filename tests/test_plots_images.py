@@ -292,7 +292,7 @@ def test_a_strip_needs_a_curve_of_these_rows() -> None:
         xai.plots.strip(one[0], score)
 
 
-@pytest.mark.parametrize("style", ["default", "dark_background"])
+@pytest.mark.parametrize("style", ["default", "dark_background", "fivethirtyeight"])
 def test_no_title_of_an_image_is_cut_off(style: str) -> None:
     one = with_masks()
     score = xai.metrics.deletion(total, one.data, one, removal="baseline")

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from xai.foreign import as_explanation
 from xai.plots.picture import Floats, Panel, Scale, draw_heat, draw_photo, panel
 from xai.plots.row import read
-from xai.plots.style import NEGATIVE, POSITIVE
+from xai.plots.style import NEGATIVE, POSITIVE, inches
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -66,7 +66,7 @@ def masks(
     explanation = as_explanation(explanation)
     shown = panel(explanation, row, output, channel_axis)
     found = _masks(explanation, row, shown)
-    size = (2.4 * (len(found) + 1) + 0.2, 0.75 + 2.4 * shown.slimness)
+    size = inches(2.4 * (len(found) + 1) + 0.2, 0.75 + 2.4 * shown.slimness)
     figure = plt.figure(figsize=size, layout=shown.layout)
     first = figure.add_subplot(1, len(found) + 1, 1)
     draw_photo(first, shown.photo, shown.heading, aspect=shown.aspect)
@@ -158,7 +158,8 @@ def strip(
     order, players = _order(explanation, row, shown)
     steps = np.unique(np.linspace(0, len(curve) - 1, frames).round().astype(int))
     figure = plt.figure(
-        figsize=(1.7 * (len(steps) + 1) + 0.6, 2.7 + 1.7 * shown.slimness), layout="constrained"
+        figsize=inches(1.7 * (len(steps) + 1) + 0.6, 2.7 + 1.7 * shown.slimness),
+        layout="constrained",
     )
     grid = figure.add_gridspec(2, len(steps) + 1, height_ratios=[1.7 * shown.slimness + 0.4, 1.6])
     first = figure.add_subplot(grid[0, 0])

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from xai.foreign import as_explanation
 from xai.plots.picture import Panel, Scale, colour_bar, draw_heat, draw_photo, panel
 from xai.plots.row import read
-from xai.plots.style import wrapped
+from xai.plots.style import inches, wrapped
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -81,7 +81,7 @@ def maps(
     names = list(explanations)
     lines, across = wrapped(len(names) + 1, MOST_ALONE if len(rows) == 1 else MOST)
     bars = len({scale.signed for scale in scales})
-    size = (2.3 * across + 0.9 * bars, (0.75 + 2.1 * flat[0].slimness) * lines * len(rows))
+    size = inches(2.3 * across + 0.9 * bars, (0.75 + 2.1 * flat[0].slimness) * lines * len(rows))
     figure = plt.figure(figsize=size, layout=flat[0].layout)
     first, places = explanations[names[0]], []
     for line, row in enumerate(rows):
