@@ -157,6 +157,13 @@ def test_interactions_of_the_explanation_choose_the_partner() -> None:
     assert partner(read_many(replace(one, interactions=turned)), 0) == 3
 
 
+def test_a_name_of_several_features_is_refused() -> None:
+    twins = replace(made(), feature_names=["a", "b", "a", "c"])
+    with pytest.raises(ValueError, match=r"2 features are called 'a': pass one of \[0, 2\]"):
+        twins.plot("scatter", feature="a")
+    assert twins.plot("scatter", feature=2).get_xlabel() == "a"
+
+
 @pytest.mark.parametrize("feature", [0.7, True, 4])
 def test_a_feature_is_a_name_or_an_index(feature: object) -> None:
     with pytest.raises(ValueError, match="there are 4, by name or index"):
