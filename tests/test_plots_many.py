@@ -552,6 +552,19 @@ def test_what_is_of_another_output_or_method_than_the_title_is_told_with_it() ->
     assert both.get_title() == "occlusion: each row's own output\nexact_shapley: no"
 
 
+@pytest.mark.parametrize(
+    ("make", "note"),
+    [
+        (made, "\nwhiskers: ±1.96 standard errors over rows (95 %)"),
+        (lambda: sampled()[0], "\nwhiskers: ±1.96 standard errors (95 %)"),
+        (lambda: made()[0], ""),
+    ],
+)
+def test_cohorts_say_what_their_whiskers_are_of(make: Any, note: str) -> None:
+    axes = xai.plots.global_bar({"a": make(), "b": make()})
+    assert axes.get_xlabel() == "mean |attribution|" + note
+
+
 @pytest.mark.parametrize("name", ["_private", "", "$a$_b"])
 def test_every_series_is_in_the_legend(name: str) -> None:
     score = xai.metrics.deletion(product, X, made().values, removal="baseline")

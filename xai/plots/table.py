@@ -118,7 +118,9 @@ def _cohorts(
         for name, one in found.items()
     })  # fmt: skip
     title(axes, list(dict.fromkeys(one.heading for one in found.values())))
-    axes.set_xlabel(f"mean |attribution|\nwhiskers: ±{Z95} standard errors over rows (95 %)")
+    sampled = next((one for one in found.values() if one.std_error is not None), first)
+    over = any(len(one) > 1 for one in many.values())
+    axes.set_xlabel("\n".join(["mean |attribution|", *notes(sampled, over=over)]))
     return axes
 
 
