@@ -88,7 +88,7 @@ async function inflate(map) {
   const planes = new Uint8Array(await new Response(stream).arrayBuffer());
   const count = map.width * map.height;
   return Float32Array.from({ length: count },
-    (_, i) => map.unit * (((planes[i] | planes[count + i] << 8) << 16) >> 16));
+    (_, i) => map.start + map.unit * (((planes[i] | planes[count + i] << 8) << 16) >> 16));
 }
 
 function paint(canvas, values, map, colours) {
