@@ -157,6 +157,30 @@ def test_interactions_of_the_explanation_choose_the_partner() -> None:
     assert partner(read_many(replace(one, interactions=turned)), 0) == 3
 
 
+def test_categories_colour_the_dots_of_a_scatter_and_are_named() -> None:
+    data = X.astype(object)
+    kinds = np.array(["u", "$v$", "w"])[np.arange(len(X)) % 3]
+    data[:, 1], data[:, 2] = kinds, [f"kind {i}" for i in range(len(X))]
+    one = replace(made(), data=data)
+    axes = one.plot("scatter", feature="a", color="b")
+    assert len(axes.figure.axes) == 1  # no bar from low to high
+    texts = [text.get_text() for text in axes.get_legend().get_texts()]
+    assert texts == [r"b = \$v\$", "b = u", "b = w"]
+    dots = [c for c in axes.collections if c.get_label().startswith("b = ")]
+    assert len({tuple(c.get_facecolor()[0]) for c in dots}) == 3
+    for kind, drawn in zip(["$v$", "u", "w"], dots, strict=True):
+        expected = np.stack([X[kinds == kind, 0], one.values[kinds == kind, 0]], axis=1)
+        np.testing.assert_allclose(drawn.get_offsets(), expected)
+    with pytest.raises(ValueError, match="color='c' has 40 categories, and at most 12 are told"):
+        one.plot("scatter", feature="a", color="c")
+    inter = np.zeros((len(X), 4, 4))
+    inter[:, 0, 2] = inter[:, 2, 0] = 2  # whose categories are too many
+    inter[:, 0, 1] = inter[:, 1, 0] = 1
+    assert partner(read_many(replace(one, interactions=inter)), 0) == 1
+    data[:, 1], data[:, 3] = data[:, 2], data[:, 2]
+    assert partner(read_many(replace(one, data=data, interactions=inter)), 0) is None
+
+
 def test_a_name_of_several_features_is_refused() -> None:
     twins = replace(made(), feature_names=["a", "b", "a", "c"])
     with pytest.raises(ValueError, match=r"2 features are called 'a': pass one of \[0, 2\]"):
