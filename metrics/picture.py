@@ -31,7 +31,7 @@ def _bars(report: Report, ax: Any) -> Any:
     """Means and intervals, a panel for each metric; controls in grey, and hollow."""
     import matplotlib.pyplot as plt
 
-    from xai.plots.style import NEUTRAL, one_line, series_style, wrapped
+    from xai.plots.style import NEUTRAL, inches, one_line, series_style, wrapped
 
     if ax is not None:
         raise ValueError('kind="bars" draws a panel for each metric, and makes its own figure')
@@ -40,7 +40,7 @@ def _bars(report: Report, ax: Any) -> Any:
     beside = max(1.6, 0.4 + 0.075 * max(map(len, names)))  # inches that the names need
     figure, axes = plt.subplots(
         lines, columns, squeeze=False, layout="constrained",
-        figsize=(beside + 2.7 * columns, (1.0 + 0.26 * len(report.names)) * lines),
+        figsize=inches(beside + 2.7 * columns, (1.0 + 0.26 * len(report.names)) * lines),
     )  # fmt: skip
     for panel in axes.flat[len(report.metrics) :]:
         panel.set_visible(False)
@@ -94,7 +94,7 @@ def _ranks(report: Report, ax: Any) -> Any:
 
 def _radar(report: Report, ax: Any) -> Any:
     """Mean ranks on spokes, the best outside."""
-    from xai.plots.style import legend_beside, legend_label, one_line, series_style
+    from xai.plots.style import inches, legend_beside, legend_label, one_line, series_style
 
     own, short = ax is None, [one_line(metric) for metric in report.metrics]
     labels = ["\n".join(textwrap.wrap(label, 24, break_long_words=False)) for label in short]
@@ -103,7 +103,7 @@ def _radar(report: Report, ax: Any) -> Any:
 
         # inches that the labels need: the layout makes no circle smaller for them
         beside = 2 * (0.3 + 0.07 * max(map(len, "\n".join(labels).split("\n"))))
-        figure = plt.figure(figsize=(4.2 + beside, 4.2), layout="constrained")
+        figure = plt.figure(figsize=inches(4.2 + beside, 4.2), layout="constrained")
         ax = figure.add_subplot(projection="polar")
     elif ax.name != "polar":
         raise ValueError('kind="radar" needs axes with projection="polar"')

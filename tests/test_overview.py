@@ -424,6 +424,12 @@ def test_dependence_is_drawn_beside_the_attributions() -> None:
     assert "standard errors over rows" in axes.get_xlabel()
 
 
+def test_an_effect_of_one_value_is_seen() -> None:
+    axes = xai.plots.dependence(partial_dependence(additive, X[:1], 0))
+    assert axes.lines[-1].get_marker() == "D"
+    assert xai.plots.dependence(partial_dependence(additive, X, 0)).lines[-1].get_marker() == ""
+
+
 def test_dependence_tells_what_its_curves_and_lines_are() -> None:
     """A curve of the other class bends the other way; lines of dots are no bands of curves."""
 

@@ -184,6 +184,15 @@ def test_cells_are_shown_where_a_player_is_one_column() -> None:
     assert any(label.endswith("= 3") for label in labels)
 
 
+def test_numbers_of_groups_are_no_columns() -> None:
+    x = np.arange(12.0).reshape(2, 6)
+    groups = np.array([0, 0, 1, -1, 2, 2])
+    one = xai.explain(lambda x: x @ np.arange(6.0), x, "occlusion", data=0 * x, players=groups)
+    assert tick_labels(one.plot()) == ["group 2", "group 1 = 2", "group 0"]
+    alone = xai.explain(lambda x: x @ np.arange(6.0), x, "occlusion", data=0 * x)
+    assert tick_labels(alone.plot())[0] == "feature 5 = 5"
+
+
 def test_words_are_the_names_of_a_texts_players() -> None:
     texts = ["good film", "a very bad film"]
     made = xai.explain(lambda t: np.array([len(s) * 1.0 for s in t]), texts, "exact_shapley")
@@ -358,7 +367,7 @@ def _wild() -> dict[str, xai.Explanation]:
     }
 
 
-@pytest.mark.parametrize("style", ["default", "dark_background"])
+@pytest.mark.parametrize("style", ["default", "dark_background", "fivethirtyeight"])
 @pytest.mark.parametrize("kind", ["bar", "waterfall", "global"])
 @pytest.mark.parametrize("wild", _wild())
 def test_no_label_is_cut_off_or_covered(wild: str, kind: str, style: str) -> None:

@@ -283,6 +283,29 @@ def test_a_strip_shows_the_inputs_that_were_scored(metric: str, players: str | N
     assert "Baseline(value=0)" in figure.axes[6].get_xlabel()
 
 
+def test_a_strip_of_a_row_with_fewer_players_shows_its_own_steps() -> None:
+    x = made().data
+    ids = np.tile(np.arange(12).reshape(6, 2).repeat(4, axis=1), (2, 3, 1, 1))
+    ids[1] //= 4  # three of two lines each, beside twelve
+    one = xai.explain(
+        lambda x: np.stack([-total(x), total(x)], axis=1), x, "occlusion", removal="baseline",
+        channel_axis=1, players=ids, target="all",
+    )  # fmt: skip
+    score = xai.metrics.deletion(
+        lambda x: np.stack([-total(x), total(x)], axis=1), x, one, removal="baseline", target=1
+    )
+    with pytest.raises(ValueError, match="choose one with output="):
+        xai.plots.strip(one, score, 1)
+    figure = xai.plots.strip(one, score, 1, output=1, frames=4)
+    photo = displayed(np.moveaxis(x[1], 0, -1))
+    lines = [np.isclose(pixels(ax), photo).all(axis=(1, 2)) for ax in figure.axes[1:5]]
+    assert [ax.get_title() for ax in figure.axes[1:5]] == ["0 %", "33 %", "67 %", "100 %"]
+    order = np.argsort(-one.values[1, :3, 1])
+    for step, kept in enumerate(lines):
+        np.testing.assert_array_equal(kept, ~np.isin(np.arange(6) // 2, order[:step]))
+    assert figure.axes[5].get_ylabel() == "output 1"
+
+
 def test_a_strip_needs_a_curve_of_these_rows() -> None:
     one = made()
     score = xai.metrics.deletion(total, one.data, one, removal="baseline")
@@ -292,7 +315,7 @@ def test_a_strip_needs_a_curve_of_these_rows() -> None:
         xai.plots.strip(one[0], score)
 
 
-@pytest.mark.parametrize("style", ["default", "dark_background"])
+@pytest.mark.parametrize("style", ["default", "dark_background", "fivethirtyeight"])
 def test_no_title_of_an_image_is_cut_off(style: str) -> None:
     one = with_masks()
     score = xai.metrics.deletion(total, one.data, one, removal="baseline")

@@ -157,6 +157,37 @@ def test_interactions_of_the_explanation_choose_the_partner() -> None:
     assert partner(read_many(replace(one, interactions=turned)), 0) == 3
 
 
+def test_categories_colour_the_dots_of_a_scatter_and_are_named() -> None:
+    data = X.astype(object)
+    kinds = np.array(["u", "$v$", "w"])[np.arange(len(X)) % 3]
+    data[:, 1], data[:, 2] = kinds, [f"kind {i}" for i in range(len(X))]
+    one = replace(made(), data=data)
+    axes = one.plot("scatter", feature="a", color="b")
+    assert len(axes.figure.axes) == 1  # no bar from low to high
+    texts = [text.get_text() for text in axes.get_legend().get_texts()]
+    assert texts == [r"b = \$v\$", "b = u", "b = w"]
+    dots = [c for c in axes.collections if c.get_label().startswith("b = ")]
+    assert len({tuple(c.get_facecolor()[0]) for c in dots}) == 3
+    for kind, drawn in zip(["$v$", "u", "w"], dots, strict=True):
+        expected = np.stack([X[kinds == kind, 0], one.values[kinds == kind, 0]], axis=1)
+        np.testing.assert_allclose(drawn.get_offsets(), expected)
+    with pytest.raises(ValueError, match="color='c' has 40 categories, and at most 12 are told"):
+        one.plot("scatter", feature="a", color="c")
+    inter = np.zeros((len(X), 4, 4))
+    inter[:, 0, 2] = inter[:, 2, 0] = 2  # whose categories are too many
+    inter[:, 0, 1] = inter[:, 1, 0] = 1
+    assert partner(read_many(replace(one, interactions=inter)), 0) == 1
+    data[:, 1], data[:, 3] = data[:, 2], data[:, 2]
+    assert partner(read_many(replace(one, data=data, interactions=inter)), 0) is None
+
+
+def test_a_name_of_several_features_is_refused() -> None:
+    twins = replace(made(), feature_names=["a", "b", "a", "c"])
+    with pytest.raises(ValueError, match=r"2 features are called 'a': pass one of \[0, 2\]"):
+        twins.plot("scatter", feature="a")
+    assert twins.plot("scatter", feature=2).get_xlabel() == "a"
+
+
 @pytest.mark.parametrize("feature", [0.7, True, 4])
 def test_a_feature_is_a_name_or_an_index(feature: object) -> None:
     with pytest.raises(ValueError, match="there are 4, by name or index"):
@@ -554,6 +585,19 @@ def test_what_is_of_another_output_or_method_than_the_title_is_told_with_it() ->
     assert both.get_title() == "occlusion: each row's own output\nexact_shapley: no"
 
 
+@pytest.mark.parametrize(
+    ("make", "note"),
+    [
+        (made, "\nwhiskers: ±1.96 standard errors over rows (95 %)"),
+        (lambda: sampled()[0], "\nwhiskers: ±1.96 standard errors (95 %)"),
+        (lambda: made()[0], ""),
+    ],
+)
+def test_cohorts_say_what_their_whiskers_are_of(make: Any, note: str) -> None:
+    axes = xai.plots.global_bar({"a": make(), "b": make()})
+    assert axes.get_xlabel() == "mean |attribution|" + note
+
+
 @pytest.mark.parametrize("name", ["_private", "", "$a$_b"])
 def test_every_series_is_in_the_legend(name: str) -> None:
     score = xai.metrics.deletion(product, X, made().values, removal="baseline")
@@ -711,7 +755,7 @@ def _wild() -> dict[str, Callable[[], xai.Explanation]]:
     }
 
 
-@pytest.mark.parametrize("style", ["default", "dark_background"])
+@pytest.mark.parametrize("style", ["default", "dark_background", "fivethirtyeight"])
 @pytest.mark.parametrize("kind", ["beeswarm", "scatter", "heatmap", "decision", "force", "compare"])
 @pytest.mark.parametrize("wild", _wild())
 def test_no_label_is_cut_off(wild: str, kind: str, style: str) -> None:
@@ -722,8 +766,9 @@ def test_no_label_is_cut_off(wild: str, kind: str, style: str) -> None:
         axes = xai.plots.compare([one, one]) if compared else one.plot(kind, **options)
         axes.figure.canvas.draw()
         frame = axes.figure.bbox.padded(1)
+        low, high = sorted(axes.get_ylim())  # beyond, no label is drawn
         texts = [
-            *axes.get_yticklabels(),
+            *(label for label in axes.get_yticklabels() if low <= label.get_position()[1] <= high),
             axes.title,
             axes.xaxis.label,
             axes.yaxis.label,

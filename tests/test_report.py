@@ -297,7 +297,7 @@ def heat(one: dict[str, Any]) -> np.ndarray:
     planes = np.frombuffer(zlib.decompress(base64.b64decode(one["bytes"])), np.uint8)
     low, high = planes.reshape(2, -1).astype(np.uint16)
     levels = (low | high << 8).astype(np.uint16).view(np.int16)
-    return one["unit"] * levels.reshape(one["height"], one["width"])
+    return one["start"] + one["unit"] * levels.reshape(one["height"], one["width"])
 
 
 def test_a_page_of_images_holds_photographs_and_maps(tmp_path: Path) -> None:
@@ -312,6 +312,20 @@ def test_a_page_of_images_holds_photographs_and_maps(tmp_path: Path) -> None:
             np.testing.assert_allclose(heat(one), expected, atol=0.51 * one["high"] / 1023)
             assert one["low"] == -one["high"]
     assert data["methods"][0]["layers"][0]["values"] is None
+
+
+def test_a_page_of_images_tells_what_is_far_from_0_and_beyond_the_colours(tmp_path: Path) -> None:
+    part = np.random.default_rng(0).random((2, 6, 8))
+    far = replace(images(), values=1e3 + 1e-3 * part)  # as a mean of predictions under masks
+    one = data_of(write(tmp_path, {"one": far}))["maps"][1][0][0]
+    np.testing.assert_allclose(heat(one), far.values[1], rtol=0, atol=1e-6)
+    spike = 1e-3 * part
+    spike[:, 2, 3] = 5.0
+    for sign in (1, -1):
+        beyond = replace(images(), values=sign * spike)
+        one = data_of(write(tmp_path, {"one": beyond}))["maps"][1][0][0]
+        assert one["high"] < 3
+        np.testing.assert_allclose(heat(one), beyond.values[1], rtol=0, atol=2e-3)
 
 
 def test_a_page_of_images_stays_small(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

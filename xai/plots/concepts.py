@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from xai.archive import as_array
 from xai.foreign import as_explanation
 from xai.plots.lines import Line, bar_lines, bare, colour_of, draw_lines, lay, limits_of
-from xai.plots.style import NEUTRAL, Z95
+from xai.plots.style import NEUTRAL, Z95, inches
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -207,7 +207,7 @@ def concepts_of_image(explanation: Explanation, row: int = 0, *, concepts: int =
     assert array is not None
     picture = _stretched(np.moveaxis(array, one.channel_axis, -1))[0]
     slim = float(np.clip(picture.shape[0] / picture.shape[1], 0.4, 2.0))
-    figure = plt.figure(figsize=(9.4, 0.8 + 2.8 * slim), layout="constrained")
+    figure = plt.figure(figsize=inches(9.4, 0.8 + 2.8 * slim), layout="constrained")
     left, middle, right = figure.subplots(1, 3, width_ratios=[1, 1, 0.9])
     for ax in (left, middle):
         bare(ax)

@@ -100,7 +100,8 @@ def dependence(
             axes.errorbar(x, y, reach, fmt="D", color=colour, capsize=3, label=label, zorder=3)
             continue
         at, _ = in_numbers(curve.grid)
-        axes.plot(at, y, line, color=colour, linewidth=1.8, label=label, zorder=3)
+        dot = "D" if len(at) == 1 else ""  # of one value there is no line
+        axes.plot(at, y, line, color=colour, linewidth=1.8, marker=dot, label=label, zorder=3)
         axes.fill_between(at, y - reach, y + reach, color=colour, alpha=0.18, lw=0)
     if kinds is not None and kinds != known:
         category_ticks(axes, kinds)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from xai.foreign import as_explanation
 from xai.plots.picture import Scale, colour_bar, draw_heat, panel, with_error
 from xai.plots.row import rows_of
+from xai.plots.style import inches
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -46,7 +47,7 @@ def image(
     if ax is None:
         import matplotlib.pyplot as plt
 
-        size = (5.0, 0.6 + 4.0 * shown.slimness)
+        size = inches(5.0, 0.6 + 4.0 * shown.slimness)
         ax = plt.figure(figsize=size, layout="compressed").add_subplot()
     draw_heat(ax, shown, scale)
     colour_bar([ax], [shown], scale, with_error([shown]))
@@ -86,7 +87,7 @@ def images(
     scale = Scale.of([shown.heat for shown in panels], percentile)
     across = min(len(panels), 4)
     down = math.ceil(len(panels) / across)
-    size = (2.6 * across + 0.9, (0.6 + 2.6 * panels[0].slimness) * down)
+    size = inches(2.6 * across + 0.9, (0.6 + 2.6 * panels[0].slimness) * down)
     figure = plt.figure(figsize=size, layout=panels[0].layout)
     places = [figure.add_subplot(down, across, place + 1) for place in range(len(panels))]
     for ax, shown in zip(places, panels, strict=True):

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xai.plots.picture import LUMINANCE
-from xai.plots.style import NEUTRAL, ink, signed
+from xai.plots.style import NEUTRAL, inches, ink, signed
 from xai.resize import resize
 
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ def draw_lines(
 
     first = 0 if bars is None else 1
     widths = [1.7] * first + [1.0] * (crops + over)
-    size = (1.25 * sum(widths) + 0.4, 1.3 * len(lines) + 0.9)
+    size = inches(1.25 * sum(widths) + 0.4, 1.3 * len(lines) + 0.9)
     figure = plt.figure(figsize=size, layout="constrained")
     grid = figure.add_gridspec(len(lines), len(widths), width_ratios=widths)
     if bars is not None:

@@ -89,12 +89,17 @@ class Many:
         Raises
         ------
         ValueError
-            There is no such player.
+            There is no such player, or several have this name.
         """
         if isinstance(feature, str):
             if feature not in self.names:
                 raise ValueError(unknown("feature", feature, self.names))
-            return self.names.index(feature)
+            found = [j for j, name in enumerate(self.names) if name == feature]
+            if len(found) > 1:
+                raise ValueError(
+                    f"{len(found)} features are called {feature!r}: pass one of {found}"
+                )
+            return found[0]
         if not is_whole(feature) or not -len(self.names) <= feature < len(self.names):
             raise ValueError(f"feature {feature}: there are {len(self.names)}, by name or index")
         return int(feature) % len(self.names)

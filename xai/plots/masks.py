@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from xai.foreign import as_explanation
 from xai.plots.picture import Floats, Panel, Scale, draw_heat, draw_photo, panel
 from xai.plots.row import read
-from xai.plots.style import NEGATIVE, POSITIVE
+from xai.plots.style import NEGATIVE, POSITIVE, inches
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -66,7 +66,7 @@ def masks(
     explanation = as_explanation(explanation)
     shown = panel(explanation, row, output, channel_axis)
     found = _masks(explanation, row, shown)
-    size = (2.4 * (len(found) + 1) + 0.2, 0.75 + 2.4 * shown.slimness)
+    size = inches(2.4 * (len(found) + 1) + 0.2, 0.75 + 2.4 * shown.slimness)
     figure = plt.figure(figsize=size, layout=shown.layout)
     first = figure.add_subplot(1, len(found) + 1, 1)
     draw_photo(first, shown.photo, shown.heading, aspect=shown.aspect)
@@ -107,6 +107,7 @@ def strip(
     explanation: Explanation,
     score: Score,
     row: int = 0,
+    output: int | str | None = None,
     *,
     frames: int = 6,
     percentile: float = 99.0,
@@ -121,8 +122,8 @@ def strip(
     score
         `xai.metrics.deletion` or `insertion` of this explanation, or another with a curve from
         nothing changed to everything changed, in its own players.
-    row
-        Which image.
+    row, output
+        As in `plot`; the score is of this output.
     frames
         So many images from the first step to the last. What is removed is shown faded, whatever
         the model was given in its place: `score.removal`, which is told below.
@@ -153,12 +154,13 @@ def strip(
 
     from xai.metrics.paths import cuts
 
-    shown = panel(explanation, row, None, channel_axis)
+    shown, said = panel(explanation, row, output, channel_axis), read(explanation, row, output)
     curve = _curve(score, len(explanation), row)
-    order, players = _order(explanation, row, shown)
+    order, players = _order(explanation[row], said.values, shown)
     steps = np.unique(np.linspace(0, len(curve) - 1, frames).round().astype(int))
     figure = plt.figure(
-        figsize=(1.7 * (len(steps) + 1) + 0.6, 2.7 + 1.7 * shown.slimness), layout="constrained"
+        figsize=inches(1.7 * (len(steps) + 1) + 0.6, 2.7 + 1.7 * shown.slimness),
+        layout="constrained",
     )
     grid = figure.add_gridspec(2, len(steps) + 1, height_ratios=[1.7 * shown.slimness + 0.4, 1.6])
     first = figure.add_subplot(grid[0, 0])
@@ -171,7 +173,7 @@ def strip(
         seen = faded(shown.photo, kept.astype(float))
         draw_photo(ax, seen, [f"{share:.0f} %"], aspect=shown.aspect)
     ax = figure.add_subplot(grid[1, 1:])
-    _draw_curve(ax, curve, steps, score, read(explanation, row).output)
+    _draw_curve(ax, curve, steps, score, said.output)
     return figure
 
 
@@ -184,14 +186,13 @@ def _curve(score: Score, rows: int, row: int) -> Floats:
     return np.asarray(curve[~np.isnan(curve)])  # rows with fewer players have fewer steps
 
 
-def _order(explanation: Explanation, row: int, shown: Panel) -> tuple[NDArray[np.intp], int]:
+def _order(one: Explanation, values: Floats, shown: Panel) -> tuple[NDArray[np.intp], int]:
     """Of each pixel the place of its player in the order of removal, and the number of players.
 
-    The players are the explanation's own where these are parts of the image; windows that overlap
-    and a network's channels are scored as pixels.
+    The players, of these values, are the explanation's own where these are parts of the image;
+    windows that overlap and a network's channels are scored as pixels.
     """
-    one = explanation[row]
-    values, owner = one.values.ravel(), one.element_players[0]
+    owner = one.element_players[0]
     if one.layer or one.spans is not None:
         owner, values = np.arange(shown.heat.size).reshape(shown.heat.shape), shown.heat.ravel()
     elif owner.ndim == 3 and one.channel_axis is not None:

@@ -193,10 +193,11 @@ def locate(one: Explanation, output: int | str | None) -> tuple[int | None, str]
 
 
 def names_of_players(one: Explanation, count: int) -> list[str]:
-    """Name each player, on one line."""
-    names = one.feature_names
+    """Name each player, on one line; by its number, which of a group of columns is no column's."""
+    names, owners = one.feature_names, one.element_players[0]
     if len(names) != count or names == [str(j) for j in range(count)]:
-        return [f"feature {j}" for j in range(count)]
+        grouped = owners.ndim == 1 and not np.array_equal(owners, np.arange(len(owners)))
+        return [f"{'group' if grouped else 'feature'} {j}" for j in range(count)]
     return [" ".join(str(name).split()) for name in names]
 
 

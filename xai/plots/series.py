@@ -11,6 +11,7 @@ from xai.plots.row import Floats, Row, check_count, read, rows_of
 from xai.plots.style import (
     NEUTRAL,
     Z95,
+    inches,
     ink,
     legend_beside,
     legend_label,
@@ -35,7 +36,8 @@ def dot_axes(labels: Sequence[str], series: int, ax: Axes | None) -> Axes:
     """Axes with a line per label, high enough for so many dots, and room for a legend."""
     axes = row_axes(labels, ax)
     if ax is None:
-        axes.figure.figure.set_size_inches(8.5, 1.6 + len(labels) * max(0.32, 0.14 * series))
+        height = 1.6 + len(labels) * max(0.32, 0.14 * series)
+        axes.figure.figure.set_size_inches(inches(8.5, height))
     return axes
 
 

@@ -10,7 +10,7 @@ from xai.foreign import as_explanation
 from xai.plots.picture import Panel, Scale, colour_bar, draw_heat, draw_photo, panel
 from xai.plots.row import read
 from xai.plots.signal import channels, draw, height
-from xai.plots.style import wrapped
+from xai.plots.style import inches, wrapped
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -77,7 +77,7 @@ def maps(
     names = list(explanations)
     lines, across = wrapped(len(names) + 1, MOST_ALONE if len(rows) == 1 else MOST)
     bars = len({scale.signed for scale in scales})
-    size = (2.3 * across + 0.9 * bars, (0.75 + 2.1 * flat[0].slimness) * lines * len(rows))
+    size = inches(2.3 * across + 0.9 * bars, (0.75 + 2.1 * flat[0].slimness) * lines * len(rows))
     figure = plt.figure(figsize=size, layout=flat[0].layout)
     first, places = explanations[names[0]], []
     for line, row in enumerate(rows):
@@ -113,7 +113,7 @@ def signals(
     if any(shown.photo.shape != panels[0].photo.shape for shown in panels):
         raise ValueError("methods are compared on the same series; their shapes differ")
     panels, scales = _scaled(panels, len(panels), percentile, shared=shared)
-    size = (8.0, 0.8 + len(panels) * (0.4 + height(panels[0])))
+    size = inches(8.0, 0.8 + len(panels) * (0.4 + height(panels[0])))
     figure = plt.figure(figsize=size, layout="constrained")
     places = figure.subplots(len(panels), sharex=True, squeeze=False)[:, 0].tolist()
     said = read(next(iter(explanations.values())), row, output)

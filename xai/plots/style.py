@@ -86,6 +86,28 @@ def signed(value: float) -> str:
     return f"{value:+#.3g}".rstrip(".") if value else "0"
 
 
+def points(size: Any) -> float:
+    """One of matplotlib's settings of sizes, which may be words, in points."""
+    from matplotlib.font_manager import FontProperties
+
+    return float(FontProperties(size=size).get_size_in_points())
+
+
+def inches(width: float, height: float) -> tuple[float, float]:
+    """A size of a figure of our own; where texts are set larger than 10 points, so much larger.
+
+    So that no text is cut off.
+    """
+    from matplotlib import rcParams
+
+    sizes = (
+        rcParams["font.size"], rcParams["axes.labelsize"], rcParams["xtick.labelsize"],
+        rcParams["ytick.labelsize"],
+    )  # fmt: skip
+    growth = max(1.0, *(points(size) / 10 for size in sizes))
+    return growth * width, growth * height
+
+
 def row_axes(labels: Sequence[str], ax: Axes | None) -> Axes:
     """Axes with one row per label, the first on top: `ax`, or a new pyplot figure's.
 
@@ -111,7 +133,7 @@ def new_axes(ax: Axes | None, width: float = 7.0, height: float = 4.0) -> Axes:
     if ax is None:
         import matplotlib.pyplot as plt
 
-        ax = plt.figure(figsize=(width, height), layout="constrained").add_subplot()
+        ax = plt.figure(figsize=inches(width, height), layout="constrained").add_subplot()
     ax.spines[["top", "right"]].set_visible(False)
     return ax
 
@@ -144,7 +166,8 @@ def fit_figure(ax: Axes, width: float = 7.0) -> None:
     labels = ax.get_yticklabels()
     line = 0.42 if any("\n" in label.get_text() for label in labels) else 0.32
     figure = ax.figure.figure
-    figure.set_size_inches(width, 1.4 + line * max(len(labels), 1))
+    height = 1.4 + line * max(len(labels), 1)
+    figure.set_size_inches(inches(width, height))
 
 
 def legend_label(name: str) -> str:
@@ -184,11 +207,9 @@ def category_ticks(axes: Axes, kinds: Sequence[str]) -> None:
 
     Names are slanted, and upright where there are many.
     """
-    import matplotlib as mpl
-    from matplotlib.font_manager import FontProperties
+    from matplotlib import rcParams
 
-    figure, size = axes.figure.figure, mpl.rcParams["xtick.labelsize"]
-    line = 1.2 * FontProperties(size=size).get_size_in_points()
+    figure, line = axes.figure.figure, 1.2 * points(rcParams["xtick.labelsize"])
     room = max(1, int(72 * axes.get_window_extent().width / figure.dpi / line))
     step, slanted = -(-len(kinds) // room), 1.7 * len(kinds) <= room
     names = [one_line(kind, LINE if slanted else LINE // 2) for kind in kinds[::step]]

@@ -14,8 +14,11 @@ from xai.plots.style import (
     amounts,
     category_ticks,
     ink,
+    legend_beside,
+    legend_label,
     new_axes,
     row_axes,
+    series_style,
     title,
     two_lines,
     value_bar,
@@ -28,6 +31,8 @@ if TYPE_CHECKING:
 
 REACH = 0.38
 """How far dots leave the middle of their line, in lines."""
+KINDS = 12
+"""So many categories of a feature are told apart by colours and markers of dots."""
 
 
 def beeswarm(
@@ -130,14 +135,16 @@ def scatter(
     output, ax
         As in `plot`.
     color
-        The feature that colours the dots; "auto": the one of largest mean |interaction| where the
+        The feature that colours the dots, by its values, or by its categories, of which at most 12
+        are told apart; "auto": the one of largest mean |interaction| where the
         explanation has `interactions`, else the one whose values best explain what is left at
         like values of `feature` (as shap chooses); None: none.
 
     Raises
     ------
     ValueError
-        There is no such feature, or it is not one column of a table, or has no value there.
+        There is no such feature, or it is not one column of a table, or has no value there; or
+        `color` has too many categories.
 
     Examples
     --------
@@ -164,10 +171,13 @@ def scatter(
     if many.std_error is not None:
         reach = Z95 * many.std_error[:, player]
         axes.vlines(x, y - reach, y + reach, color=ink(axes), alpha=0.3, lw=0.7, zorder=1)
-    if other is None:
+    by = None if other is None else many.player(other)
+    if by is None:
         axes.scatter(x, y, 18, NEUTRAL, linewidths=0, zorder=2)
+    elif many.categories[by]:
+        _kinds(axes, x, y, many, by)
+        legend_beside(axes, own=ax is None)
     else:
-        by = many.player(other)
         drawn = axes.scatter(
             x, y, 18, _coloured(many, by), cmap=amounts(), vmin=0, vmax=1, plotnonfinite=True,
             linewidths=0, zorder=2,
@@ -182,6 +192,22 @@ def scatter(
     axes.set_xlabel("\n".join([two_lines(many.names[player]), *gone]), parse_math=False)
     axes.set_ylabel("\n".join(["attribution", *line_notes(many)]))
     return axes
+
+
+def _kinds(axes: Axes, x: Floats, y: Floats, many: Many, by: int) -> None:
+    """Dots in the colour and with the marker of their category of another feature."""
+    kinds = many.categories[by]
+    if len(kinds) > KINDS:
+        raise ValueError(
+            f"color={many.names[by]!r} has {len(kinds)} categories, and at most {KINDS} are told "
+            "apart: pass another feature, or color=None"
+        )
+    for code, kind in enumerate(kinds):
+        here, (colour, marker) = many.data[:, by] == code, series_style(code)
+        label = legend_label(f"{many.names[by]} = {kind}")
+        axes.scatter(
+            x[here], y[here], 18, colour, marker=marker, linewidths=0, zorder=2, label=label
+        )
 
 
 def _histogram(axes: Axes, column: Floats, categories: int) -> None:
@@ -210,11 +236,12 @@ def _jitter(column: Floats) -> Floats:
 
 
 def partner(many: Many, player: int) -> int | None:
-    """The player that interacts most with this one; None where no other has numbers."""
-    if many.interactions is not None and len(many.names) > 1:
+    """The player that interacts most with this one; None where no other can colour its dots."""
+    if many.interactions is not None:
         size = np.abs(many.interactions[:, player]).mean(axis=0)
+        size[[len(kinds) > KINDS for kinds in many.categories]] = -1
         size[player] = -1
-        return int(np.argmax(size))
+        return int(np.argmax(size)) if size.max() >= 0 else None
     others = [
         j
         for j in range(len(many.names))

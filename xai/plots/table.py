@@ -121,8 +121,10 @@ def _cohorts(
         for name, one in found.items()
     })  # fmt: skip
     title(axes, list(dict.fromkeys(one.heading for one in found.values())))
-    whiskers = f"whiskers: ±{Z95} standard errors over rows (95 %)"
-    axes.set_xlabel("\n".join(["mean |attribution|", whiskers, *_sampled([*many.values()])]))
+    sampled = next((one for one in found.values() if one.std_error is not None), first)
+    over = any(len(one) > 1 for one in many.values())
+    said = [*notes(sampled, over=over), *(_sampled([*many.values()]) if over else [])]
+    axes.set_xlabel("\n".join(["mean |attribution|", *said]))
     return axes
 
 

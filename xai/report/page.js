@@ -88,7 +88,7 @@ async function inflate(map) {
   const planes = new Uint8Array(await new Response(stream).arrayBuffer());
   const count = map.width * map.height;
   return Float32Array.from({ length: count },
-    (_, i) => map.unit * (((planes[i] | planes[count + i] << 8) << 16) >> 16));
+    (_, i) => map.start + map.unit * (((planes[i] | planes[count + i] << 8) << 16) >> 16));
 }
 
 function paint(canvas, values, map, colours) {
@@ -149,7 +149,8 @@ function rowsTable() {
       const size = (j) => Math.abs(layer.values[row * d + j]) || 0;
       for (let j = 1; j < d; j++) if (size(j) > size(top)) top = j;
       const names = page.words ? page.words[row] : page.features;
-      cells.push({ key: names[top], nodes: [`${names[top]} ${signed(layer.values[row * d + top])}`] });
+      cells.push({ key: names[top], nodes: [make('bdi', { textContent: names[top] }),
+        ` ${signed(layer.values[row * d + top])}`] });
     }
     return { cells, pick: () => choose({ row }) };
   });

@@ -30,7 +30,9 @@ MOST_BYTES = 4_000_000
 SIDE = 256
 """Maps of longer sides are shown as means of blocks, each side's as long as it needs."""
 LEVELS = 1023
-"""Steps of a map's values from 0 to where its colours end: three digits."""
+"""Steps of a map's values from where its colours begin to where they end: three digits."""
+MOST_LEVELS = 2**15 - 1
+"""Steps to either side that two bytes tell."""
 
 Json = dict[str, Any]
 
@@ -207,12 +209,17 @@ def _map(shown: Panel) -> Json:
     """A heat map as deflated bytes: the lower ones of all pixels, then the higher ones."""
     scale, steps = Scale.of([shown.heat], 99), _steps(shown)
     heat, (height, width) = _smaller(shown.heat, steps), shown.heat.shape
-    unit = scale.high / LEVELS
-    levels = np.clip(np.nan_to_num(heat / unit).round(), -(2**15), 2**15 - 1).astype("<i2")
+    start = 0.0 if scale.signed else scale.low
+    # what lies far beyond the colours is told, too
+    far = float(np.abs(heat - start).max(initial=0.0, where=np.isfinite(heat)))
+    unit = max((scale.high - start) / LEVELS, far / MOST_LEVELS)
+    levels = np.nan_to_num((heat - start) / unit).round()
+    levels = np.clip(levels, -MOST_LEVELS, MOST_LEVELS).astype("<i2")
     planes = levels.view(np.uint8).reshape(-1, 2).T
     return {
-        "height": heat.shape[0], "width": heat.shape[1], "unit": unit, "low": scale.low,
-        "high": scale.high, "bytes": base64.b64encode(zlib.compress(planes.tobytes(), 9)).decode(),
+        "height": heat.shape[0], "width": heat.shape[1], "start": start, "unit": unit,
+        "low": scale.low, "high": scale.high,
+        "bytes": base64.b64encode(zlib.compress(planes.tobytes(), 9)).decode(),
         "steps": steps, "ratio": width / (height * shown.aspect),
     }  # fmt: skip
 
