@@ -382,10 +382,14 @@ def test_a_series_is_no_hairline(shape: tuple[int, int]) -> None:
             assert (np.array([*ax.get_xticks(), *ax.get_yticks()]) % 1 == 0).all()
 
 
-def test_a_narrow_image_keeps_square_pixels() -> None:
-    x = np.random.default_rng(0).random((1, 80, 4, 1))
-    one = xai.explain(lambda x: x.sum(axis=(1, 2, 3)), x, "occlusion", removal="baseline")
-    assert one.plot().get_aspect() == 1
+@pytest.mark.parametrize("shape", [(80, 4, 1), (13, 23), (28, 28), (10, 25)])
+def test_an_image_keeps_square_pixels(shape: tuple[int, ...]) -> None:
+    """However narrow, and without channels, too."""
+    x = np.random.default_rng(0).random((1, *shape))
+    total = lambda x: x.reshape(len(x), -1).sum(axis=1)  # noqa: E731
+    ax = xai.explain(total, x, "occlusion", removal="baseline").plot()
+    assert ax.get_aspect() == 1
+    assert not ax.axison
 
 
 def test_a_colour_bar_tells_how_far_off_sampled_values_are() -> None:

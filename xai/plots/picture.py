@@ -62,7 +62,7 @@ class Panel:
     def aspect(self) -> float:
         """Height of a cell over its width, as it is drawn: a long series would be a hairline."""
         height, width = self.heat.shape
-        return 1.0 if self.square else self.slimness * width / height
+        return 1.0 if self.square else self.slimness / (height / width)
 
     @property
     def layout(self) -> Literal["compressed", "constrained"]:
