@@ -57,6 +57,33 @@ def test_a_wide_table_and_a_long_background_stay_under_a_gigabyte(method):
     assert after - before < 1000, f"{after - before:.0f} MB"
 
 
+OF_MANY_CLASSES = {
+    "a margin, averaged": {"method": "shapley", "behavior": "margin", "budget": 8000},
+    "a margin of one draw": {
+        "method": "shapley", "behavior": "margin", "removal": "baseline", "budget": 8000,
+    },
+    "a loss": {
+        "method": "loss_shap", "y": [0] * 20, "budget": 8000,
+        "behavior": xai.behavior.PredictionLoss("0-1"),
+    },
+    "inputs that rows share": {"method": "lime", "budget": 4000},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("asked", OF_MANY_CLASSES)
+def test_outputs_of_a_thousand_classes_are_held_for_some_coalitions_at_a_time(asked):
+    """All of them are of 20 rows and some thousand inputs: half a gigabyte and more."""
+    rng = np.random.default_rng(0)
+    x, W = rng.normal(size=(20, 12)), rng.normal(size=(12, 1000)).astype(np.float32)
+    options = {"data": x, **OF_MANY_CLASSES[asked]}
+    xai.explain(lambda rows: rows @ W[:, :2], x[:1], **options | {"y": [0], "budget": 1000})
+    tracemalloc.start()
+    xai.explain(lambda rows: rows.astype(np.float32) @ W, x, **options)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 150e6
+
+
 @pytest.mark.parametrize("method", ["exact_shapley", "banzhaf", "mean_when_included"])
 def test_enumeration_holds_little_more_than_its_table(method):
     """The table of all coalitions takes 2^d d bytes; no array of 8-byte numbers is that long."""

@@ -609,7 +609,10 @@ class ModelGame(Game):
             out[full] = self._own[rows[full]]
         if len(shared):
             outputs = np.stack([self._empty[key] for key in distinct.tolist()])
-            out[shared] = self._output(rows[shared], outputs.take(place, axis=0))
+            step = max(1, BLOCK_BYTES // (8 * outputs.shape[1]))  # a row may have many outputs
+            for start in range(0, len(shared), step):
+                at, each = shared[start : start + step], place[start : start + step]
+                out[at] = self._output(rows[at], outputs.take(each, axis=0))
         return out
 
     def meet_nothing(self) -> None:
@@ -641,29 +644,43 @@ class ModelGame(Game):
 
     def _means(self, rows: Indices, table: Table, which: Indices) -> Floats:
         """Outputs averaged over all draws, then reduced: (B, k)."""
-        m = self.n_draws
-        if m == 1 and (self.shares_empty or not table.empty.any()):
-            values = self._samples(rows, table, which, np.zeros_like(which))
-            return self._reduced(rows, values)
+        if self.n_draws == 1 and (self.shares_empty or not table.empty.any()):
+            return self._averaged(rows, table, which)
         full, empty = table.full[which], table.empty[which]
         known = empty & self._has_base[rows]
         rest = np.flatnonzero(~(full | known))
-        step, parts = max(1, BLOCK // m), []
-        for start in range(0, len(rest), step):  # before x is asked for, which may go with these
-            part = rest[start : start + step]
-            draws = np.tile(np.arange(m), len(part))
-            each = np.repeat(part, m)
-            values = self._samples(rows[each], table, which[each], draws)
-            means = mean_of_draws(values.reshape(len(part), m, -1))
-            parts.append(self._reduced(rows[part], means))
+        # before x is asked for, which may go with these
+        values = self._averaged(rows[rest], table, which[rest]) if len(rest) else None
         out = np.empty((len(rows), self.n_outputs))
-        if parts:
-            out[rest] = np.concatenate(parts)
+        if values is not None:
+            out[rest] = values
         if full.any():
             out[full] = self._reduced(rows[full], self._own[rows[full]])
         out[known] = self._base[rows[known]]
         self._base[rows[empty]], self._has_base[rows[empty]] = out[empty], True
         return out
+
+    def _averaged(self, rows: Indices, table: Table, which: Indices) -> Floats:
+        """The same, whether or not some are known; of some pairs at a time."""
+        m, parts = self.n_draws, []
+        step = max(1, self._unreduced // m)
+        for start in range(0, max(1, len(rows)), step):
+            part = slice(start, start + step)
+            each, at = np.repeat(rows[part], m), np.repeat(which[part], m)
+            draws = np.tile(np.arange(m), len(each) // m)
+            values = self._samples(each, table, at, draws)
+            by_draw = values.reshape(len(each) // m, m, values.shape[1])
+            parts.append(self._reduced(rows[part], mean_of_draws(by_draw)))
+        return np.concatenate(parts)
+
+    @property
+    def _unreduced(self) -> int:
+        """(row, coalition, draw) triples whose outputs are held until they are averaged.
+
+        A margin or a loss is of all of a model's outputs.
+        """
+        j = 1 if self.predictions.pending else self._own.shape[1]
+        return min(BLOCK, BLOCK_BYTES // (8 * j))
 
     # -- the public forms ---------------------------------------------------------------------
 
