@@ -1560,6 +1560,65 @@ def test_lrp_through_what_is_linear_conserves_the_output(layer, place):
     np.testing.assert_allclose(lrp.values, same.values, atol=1e-4 * most)
 
 
+class Branched(nn.Module):
+    """Two blocks whose branches are joined, before or behind their activations."""
+
+    def __init__(self, join, *, before, bias):
+        super().__init__()
+        torch.manual_seed(0)
+        self.join, self.before = join, before
+        wide = 3 if join == "cat" else 1
+        self.first = nn.Conv2d(2, 4, 3, padding=1, bias=bias)
+        self.ones = nn.ModuleList(nn.Conv2d(4, 4, 3, padding=1, bias=bias) for _ in range(2))
+        self.relu, self.adds = nn.ReLU(inplace=True), None
+        if join == "module":
+            from captum.attr._utils.custom_modules import Addition_Module
+
+            self.adds = nn.ModuleList(Addition_Module() for _ in range(2))
+        self.head = nn.Sequential(
+            nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4 * wide, 2, bias=bias)
+        )
+
+    def joined(self, a, b, i):
+        if self.join == "+=":
+            a += b
+            return a
+        if self.join == "add_":
+            a.add_(b)
+            return a
+        if self.join == "cat":
+            return torch.cat([a, b], 1)
+        return self.adds[i](a, b) if self.adds else a + b
+
+    def forward(self, x):
+        h = self.first(x)
+        h = h if self.before else self.relu(h)
+        for i, conv in enumerate(self.ones):
+            branch = conv(torch.relu(h[:, -4:]) if self.before else h[:, -4:])
+            h = self.joined(branch, h, i)
+            h = h if self.before else self.relu(h)
+        return self.head(h)
+
+
+@pytest.mark.parametrize("join", ["+", "+=", "add_", "module", "cat"])
+@pytest.mark.parametrize("before", [False, True])
+def test_lrp_of_branches_conserves_the_output(join, before):
+    """A sum's branches share its relevance; without biases it is the gradient times the input."""
+    net = Branched(join, before=before, bias=False).double()
+    lrp, same = (xai.explain(net, IMAGES, name, target=1) for name in ("lrp", "gradient_x_input"))
+    most = np.abs(same.values).max()
+    np.testing.assert_allclose(lrp.values, same.values, atol=1e-4 * most)
+
+
+@pytest.mark.parametrize("join", ["+", "+="])
+def test_lrp_of_additions_is_that_of_captums_modules(join):
+    ours, told = (
+        xai.explain(Branched(how, before=False, bias=True).double(), IMAGES, "lrp", target=1)
+        for how in (join, "module")
+    )
+    np.testing.assert_allclose(ours.values, told.values, rtol=1e-6)
+
+
 def test_lrp_keeps_the_rules_that_layers_were_given():
     """For each output: captum takes them off the layers after the first."""
     from captum.attr._utils.lrp_rules import EpsilonRule

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeAlias
 
@@ -17,7 +18,7 @@ from xai.suggest import unknown
 from xai.summary.base import Attribution, Budget, Plan, Summary, finish, needs
 from xai.summary.gradient import as_model_game, full_values
 from xai.summary.moments import host
-from xai.summary.rewired import for_deeplift, lrp_rules, set_apart
+from xai.summary.rewired import for_deeplift, for_lrp, lrp_rules, set_apart
 from xai.torch_model import check_layers
 
 if TYPE_CHECKING:
@@ -57,10 +58,11 @@ class Propagation(Summary):
     -----
     They run on a copy of the module whose layers do not work in place; DeepLIFT with x and its
     baselines in one call, two rows at least whatever `batch_size` is. DeepLIFT and LRP know layers
-    that are modules, each of which may be used again; DeepLIFT's ``completeness_gap`` shows
-    activations that are functions, or modules of one's own, which captum takes for linear. Those
-    of torch that captum does not know have its rule of all activations; one behind another, as max
-    pooling behind a ReLU, and windows that overlap keep theirs, which captum loses.
+    that are modules, each of which may be used again, and sums of branches; DeepLIFT's
+    ``completeness_gap`` shows activations that are functions, or modules of one's own, which captum
+    takes for linear. Those of torch that captum does not know have its rule of all activations; one
+    behind another, as max pooling behind a ReLU, and windows that overlap keep theirs, which captum
+    loses.
 
     DeepLIFT (Shrikumar et al. 2017), guided backpropagation (Springenberg et al. 2015),
     deconvolution (Zeiler & Fergus 2014), LRP (Bach et al. 2015; captum's epsilon rule).
@@ -105,7 +107,8 @@ class Propagation(Summary):
                 for part, rule in rules.items():  # captum takes all away after each output
                     setattr(part, "rule", rule)  # noqa: B010 — torch types any attribute
                 given = {"baselines": _emptied(model, at)} if lifts else {}
-                found = _run(method, x, j, given)
+                with for_lrp(network) if self.rule == "lrp" else nullcontext():
+                    found = _run(method, x, j, given)
                 handed = host(model.gradients.per_player(found[..., None], rows))[..., 0]
                 refuse_infinite(handed, at, f"the rules of {self.rule} give", _remedy(model, x))
                 values[rows, :, j] = handed

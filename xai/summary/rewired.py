@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
@@ -36,19 +38,62 @@ def for_deeplift(network: Module) -> None:
 
 
 def lrp_rules(network: Module) -> dict[Module, Any]:
-    """LRP's rules for layers that captum has none for, and those that layers were given.
-
-    The former get inputs of their own: what hands its input on, as Identity does behind a ReLU,
-    would be taken for that ReLU by captum's hooks.
-    """
+    """LRP's rules for layers that captum has none for, and those that layers were given."""
     import torch
     from captum.attr._utils.lrp_rules import EpsilonRule
 
     kinds = torch.nn.Flatten, torch.nn.Identity, *(getattr(torch.nn, name) for name in KIN)
     own = {part: EpsilonRule() for part in network.modules() if isinstance(part, kinds)}
-    for part in own:
-        part.register_forward_pre_hook(lambda _, given: (given[0].clone(), *given[1:]))
     return own | {part: part.rule for part in network.modules() if hasattr(part, "rule")}
+
+
+@contextmanager
+def for_lrp(network: Module) -> Iterator[None]:
+    """Let relevance meet once what several layers read, and branches share that of their sum.
+
+    captum's hooks are on the tensors that layers are given. One that several read, or that Identity
+    hands on, had relevance and gradients mixed: so each layer reads a copy. captum's rule for
+    additions is for modules, a plain one hands each branch the whole: so additions are met as they
+    run. What a layer adds inside itself is its own rule's.
+    """
+    import torch
+    from captum.attr._utils.lrp_rules import EpsilonRule
+    from torch.overrides import TorchFunctionMode
+
+    sums = torch.add, torch.Tensor.add, torch.Tensor.add_  # += is the last
+    running = 0
+
+    class Shared(TorchFunctionMode):
+        def __torch_function__(
+            self, func: Any, types: Any, args: Any = (), kwargs: Any = None
+        ) -> Any:
+            branches = len(args) == 2 and all(getattr(a, "requires_grad", False) for a in args)
+            if running or not branches or func not in sums or kwargs:
+                return func(*args, **(kwargs or {}))
+            own = tuple(branch.clone() for branch in args)
+            rule = EpsilonRule()
+            rule.relevance_input, rule.relevance_output = defaultdict(list), {}
+            total = rule.forward_hook(None, own, torch.add(*own))
+            return args[0].copy_(total) if func is torch.Tensor.add_ else total
+
+    def enter(_: Module, given: Any) -> Any:
+        nonlocal running
+        running += 1
+        return tuple(a.clone() if isinstance(a, torch.Tensor) else a for a in given)
+
+    def leave(*_: Any) -> None:
+        nonlocal running
+        running -= 1
+
+    layers = [part for part in network.modules() if not list(part.children())]
+    handles = [part.register_forward_pre_hook(enter) for part in layers]
+    handles += [part.register_forward_hook(leave, always_call=True) for part in layers]
+    try:
+        with Shared():
+            yield
+    finally:
+        for handle in handles:
+            handle.remove()
 
 
 def set_apart(network: Module, reused: Mapping[str, int]) -> None:
