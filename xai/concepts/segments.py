@@ -259,20 +259,24 @@ def segmented(
     owners = [replace(slic, n=n).encode(inputs, 1).owner[:, 0] for n in levels]
     image, masks = [], []
     for i in range(len(images)):
-        kept: list[NDArray[np.bool_]] = []
+        coarser: list[tuple[Indices, NDArray[np.bool_]]] = []
         for owner in owners:
-            labels = range(int(owner[i].max()) + 1)  # the last one too
-            fresh = [owner[i] == label for label in labels]
-            coarser = np.array(kept, bool).reshape(-1, *owner[i].shape)
-            kept += [mask for mask in fresh if mask.mean() > 0.001 and _is_new(mask, coarser)]
-        image += [i] * len(kept)
-        masks += kept
+            labels = owner[i].ravel()
+            kept = np.bincount(labels) > 0.001 * len(labels)
+            for other, there in coarser:
+                kept &= ~_alike(labels, other)[:, there].any(axis=1)
+            coarser.append((labels, kept))
+            image += [i] * int(kept.sum())
+            masks += [owner[i] == label for label in np.flatnonzero(kept)]
     return np.array(image, np.intp), np.array(masks)
 
 
-def _is_new(mask: NDArray[np.bool_], coarser: NDArray[np.bool_]) -> bool:
-    both = (coarser & mask).sum(axis=(1, 2))
-    return bool((both <= 0.5 * (coarser | mask).sum(axis=(1, 2))).all())
+def _alike(labels: Indices, others: Indices) -> NDArray[np.bool_]:
+    """Whether each segment is half like each of another segmentation, by their Jaccard index."""
+    sizes, widths = np.bincount(labels), np.bincount(others)
+    pairs = np.bincount(labels * len(widths) + others, minlength=len(sizes) * len(widths))
+    both = pairs.reshape(len(sizes), len(widths))
+    return np.asarray(both > 0.5 * (sizes[:, None] + widths - both))
 
 
 def _rows(
