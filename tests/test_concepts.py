@@ -376,6 +376,14 @@ def test_what_goes_through_whole_networks_does_not_explain_a_concept(textured, m
         xai.explain(net, images[:2], method, behavior=Concept(bank, 0))
 
 
+@pytest.mark.parametrize("bank", ["bank.npz", xai.concepts.ConceptBank, 3], ids=repr)
+def test_what_is_no_bank_is_refused(textured, bank):
+    net, images, _ = textured
+    for asked in ({"method": "craft", "bank": bank}, {"behavior": Concept(bank, 0)}):
+        with pytest.raises(TypeError, match=r"expected a ConceptBank, as xai\.concepts\.fit"):
+            xai.explain(net, images[:2], **asked)
+
+
 # ------------------------------------------------------------------------------- the bank
 
 

@@ -28,7 +28,7 @@ class Concept(Behavior):
     Raises
     ------
     TypeError
-        The model is no torch module.
+        The model is no torch module, or `bank` no bank.
 
     Notes
     -----
@@ -53,17 +53,19 @@ class Concept(Behavior):
         """The network up to the layer, then the coefficient: one output."""
         import torch
 
+        from xai.concepts.bank import as_bank
         from xai.layers import channel_axis, probe_of
 
+        bank = as_bank(self.bank)
         if model.module is None:
             raise TypeError("a concept is seen by a torch module's layer, and the model is none")
-        i = self.bank.index(self.concept)
-        probe = probe_of(model, self.bank.layer)
+        i = bank.index(self.concept)
+        probe = probe_of(model, bank.layer)
 
         def forward(batch: Any) -> Any:
             a = probe.reach(batch)
             axis = channel_axis(a, tuple(batch.shape[1:]), probe.layer)
-            u = self.bank.coefficients_of(a, axis).select(axis, i)
+            u = bank.coefficients_of(a, axis).select(axis, i)
             return u.reshape(len(u), -1).mean(1, keepdim=True)
 
         call = torch.no_grad()(forward)

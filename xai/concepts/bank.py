@@ -268,6 +268,22 @@ class ConceptBank:
         write(path, {"concepts": np.array(meta), **arrays})
 
 
+def as_bank(bank: Any) -> ConceptBank:
+    """A bank, checked: a file's path is none, nor is what `ace` returns.
+
+    Raises
+    ------
+    TypeError
+        Anything else.
+    """
+    if isinstance(bank, ConceptBank):
+        return bank
+    raise TypeError(
+        f"bank={bank!r:.80}: expected a ConceptBank, as xai.concepts.fit and xai.concepts.load "
+        f"return it, not {type(bank).__name__}"
+    )
+
+
 _ARRAYS = ("basis", "offset", "coefficients", "boxes")
 _META = ("layer", "factors", "error", "target", "input_shape", "seed", "converged")
 

@@ -40,8 +40,10 @@ class Concepts(Players):
 
     Raises
     ------
+    TypeError
+        What is given is no bank.
     ValueError
-        A class in place of a bank that was fitted.
+        None is given.
 
     Notes
     -----
@@ -75,7 +77,9 @@ class Concepts(Players):
                 "concepts must be found first: bank = xai.concepts.fit(model, images, layer=…), "
                 "then players=xai.players.Concepts(bank)"
             )
-        return self.bank
+        from xai.concepts.bank import as_bank
+
+        return as_bank(self.bank)
 
     def encode(self, inputs: Inputs, channel_axis: int | None) -> Partition:
         """One player for each concept; `inputs` are coefficients."""
