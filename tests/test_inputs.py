@@ -1109,6 +1109,23 @@ def test_an_embedding_that_gets_floats_says_what_to_do(torch, method, removal):
         assert "pass x as integers" in caught.value.__notes__[0]
 
 
+def test_a_detector_that_returns_a_dict_for_each_image_says_what_to_do():
+    torch = pytest.importorskip("torch")
+
+    class Detector(torch.nn.Module):
+        def forward(self, x):
+            return [{"scores": image.mean(0)} for image in x]
+
+    def of_the_first(found):
+        return torch.stack([each["scores"] for each in found])[:, :2]
+
+    x = torch.rand(2, 3, 4)
+    with pytest.raises(TypeError, match=r"list of dicts.*xai\.TorchModel\(module, output=f\)"):
+        xai.explain(Detector(), x, "occlusion", removal="baseline")
+    one = xai.TorchModel(Detector(), output=of_the_first)
+    assert xai.explain(one, x, "occlusion", removal="baseline").values.shape == (2, 3, 4)
+
+
 @pytest.mark.parametrize("method", ["gradient", "occlusion", "gradcam", "deeplift", "fit"])
 def test_a_module_says_which_way_images_go_into_it(method):
     torch = pytest.importorskip("torch")

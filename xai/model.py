@@ -210,6 +210,12 @@ def _of_another_kind(out: Any, by: str) -> NDArray[Any]:
             "with xai.TorchModel(module, output=0) or output='a name', or wrap it in a function "
             "that returns one array (n, k)"
         )
+    if isinstance(out, tuple | list) and len(out) and isinstance(out[0], dict):
+        raise TypeError(
+            f"the model returned a {type(out).__name__} of dicts, as detectors do of images: "
+            "say what is explained with xai.TorchModel(module, output=f), f a function of them "
+            "that returns numbers (n, k), such as the score of the box nearest to one"
+        )
     try:
         return np.asarray(out.toarray() if hasattr(out, "toarray") else out)
     except ValueError as error:
