@@ -237,6 +237,75 @@ def test_tables_of_every_make_have_the_same_effects() -> None:
             accumulated_local_effects(f, kind, "job")
 
 
+def dated(kind: str, n: int = 200) -> Any:
+    """A table with a date in every row but one, and a number."""
+    days = np.datetime64("2020-01-01") + np.random.default_rng(0).permutation(n)
+    if kind == "polars":
+        polars = pytest.importorskip("polars")
+        when = polars.Series(days).set(polars.Series(np.arange(n) == 3), None)
+        return polars.DataFrame({"when": when, "size": np.arange(n) / n})
+    pandas = pytest.importorskip("pandas")
+    when = pandas.Series(days.astype("M8[s]")).where(np.arange(n) != 3)
+    when = when.dt.tz_localize("Europe/Berlin") if kind == "in a time zone" else when
+    return pandas.DataFrame({"when": when, "size": np.arange(n) / n})
+
+
+def lately(table: Any) -> np.ndarray:
+    """1 from 10 April 2020 on, and the size."""
+    when = table["when"].to_numpy()
+    if when.dtype == object:  # in a time zone
+        when = table["when"].dt.tz_localize(None).to_numpy()
+    return (when >= np.datetime64("2020-04-10")) + table["size"].to_numpy()
+
+
+@pytest.mark.parametrize("kind", ["pandas", "in a time zone", "polars"])
+def test_dates_have_an_order_and_quantiles(kind: str) -> None:
+    """As categories they were as many as rows, which makes rows² model rows."""
+    table = dated(kind)
+    effect = partial_dependence(lately, table, "when", resolution=10)
+    assert len(effect.grid) == 10 and effect.grid.dtype.kind == "M"
+    assert effect.evaluations == 11 * 200
+    np.testing.assert_allclose(np.ptp(effect.values), 1)
+    np.testing.assert_allclose(
+        np.diff(effect.values)[effect.grid[1:] < np.datetime64("2020-04-09")], 0, atol=1e-12
+    )
+    curve = accumulated_local_effects(lately, table, "when", bins=10)
+    np.testing.assert_allclose(curve.values[[0, -1]] @ [-1, 1], 1)
+
+
+@pytest.mark.parametrize("kind", ["pandas", "in a time zone", "polars"])
+def test_effects_of_dates_are_drawn_over_dates_where_the_attributions_are(kind: str) -> None:
+    from matplotlib.dates import date2num
+
+    from xai.plots import dependence
+
+    table = dated(kind)
+    effect = partial_dependence(lately, table, "when", resolution=10)
+    explanation = xai.explain(lately, table[:40], "exact_shapley", data=table[40:60])
+    for axes in (dependence(effect), dependence(effect, explanation)):
+        np.testing.assert_allclose(axes.lines[-1].get_xdata(), date2num(effect.grid))
+        axes.figure.canvas.draw()
+        assert any("2020" in label.get_text() for label in axes.get_xticklabels())
+    dots = np.asarray(axes.collections[0].get_offsets())
+    assert len(axes.get_xticks()) < 20 and "not drawn: 1 of 40 rows" in axes.get_xlabel()
+    late = dots[:, 0] >= date2num(np.datetime64("2020-04-10")) - 0.2  # Berlin is ahead of UTC
+    np.testing.assert_array_equal(dots[late, 1] > 0, True)
+    np.testing.assert_array_equal(dots[~late, 1] < 0, True)
+
+
+@pytest.mark.parametrize("kind", ["pandas", "in a time zone"])
+def test_cohorts_of_dates_are_named_by_dates(kind: str) -> None:
+    table = dated(kind)[4:]
+    explanation = xai.explain(lately, table, "exact_shapley", data=table[:20])
+    halves = cohorts(explanation, "when")
+    cut = next(iter(halves)).removeprefix("when <= ")
+    assert list(halves) == [f"when <= {cut}", f"when > {cut}"] and cut.startswith("2020-04")
+    (early, late) = cohorts(explanation, 2)
+    assert early.startswith("when <= 2020-04-") and late.startswith("when > 2020-04-")
+    only = xai.explain(lambda t: lately(t.assign(size=0.0)), table[["when"]], data=table[["when"]])
+    assert all(name.startswith("when ") and "2020-04" in name for name in cohorts(only, "when"))
+
+
 def test_missing_categories_are_no_place_of_a_curve() -> None:
     pandas = pytest.importorskip("pandas")
     jobs = pandas.DataFrame({"job": ["cook", None, "clerk", "cook"], "age": [30, 40, 25, 60]})

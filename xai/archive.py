@@ -64,6 +64,31 @@ def _same_cell(a: object, b: object) -> bool:
     return all(missing) if any(missing) else bool(a == b)
 
 
+def in_days(column: NDArray[Any]) -> NDArray[np.float64] | None:
+    """A column of dates as days since 1970 in UTC, NaN where one is missing; None of any other."""
+    if column.dtype == object:
+        absent = [is_missing(value) for value in column]
+        if all(absent) or not all(
+            gone or isinstance(value, datetime.date | np.datetime64)
+            for value, gone in zip(column, absent, strict=True)
+        ):
+            return None
+        column = np.array([_naive(v, gone) for v, gone in zip(column, absent, strict=True)])
+    if column.dtype.kind != "M":
+        return None
+    since = column.astype("M8[us]") - np.datetime64(0, "us")
+    return np.asarray(since / np.timedelta64(1, "D"))
+
+
+def _naive(value: Any, missing: bool) -> Any:
+    """A date without its time zone, which NumPy has none of."""
+    if missing:
+        return np.datetime64("NaT", "us")
+    if getattr(value, "tzinfo", None) is not None:
+        value = value.astimezone(datetime.UTC).replace(tzinfo=None)
+    return np.datetime64(value).astype("M8[us]")
+
+
 def in_numbers(column: NDArray[Any]) -> tuple[NDArray[np.float64], list[str]]:
     """A column as floats, or as codes of its sorted categories, and these."""
     numbers = column

@@ -93,7 +93,8 @@ def partial_dependence(
     feature
         Column, by index or name.
     grid : (g,) values
-        None: at most `resolution` quantiles of the column, which are values in it, none missing.
+        None: of numbers and dates at most `resolution` quantiles of the column, which are values
+        in it, of others all values; none missing. Dates with a time zone are told in UTC.
 
     Raises
     ------
@@ -163,14 +164,15 @@ def accumulated_local_effects(
     Parameters
     ----------
     model, data, feature, target, behavior, batch_size, feature_names
-        As for `partial_dependence`; the column must hold numbers. Rows that lack one are left out.
+        As for `partial_dependence`; the column must hold numbers or dates. Rows that lack one are
+        left out.
     bins
         At most so many stretches between edges.
 
     Raises
     ------
     ValueError
-        As `partial_dependence`; the column holds no numbers, or only one.
+        As `partial_dependence`; the column holds no numbers or dates, or only one.
 
     References
     ----------
@@ -186,8 +188,10 @@ def accumulated_local_effects(
     """
     check_counts(bins=bins)
     j, name, column = _column(data, feature, feature_names)
-    if column.dtype.kind not in "fiub":
-        raise ValueError(f"{name!r} holds no numbers: its values have no order to accumulate along")
+    if column.dtype.kind not in "fiubM":
+        raise ValueError(
+            f"{name!r} holds no numbers or dates: its values have no order to accumulate along"
+        )
     at = _present(name, column)
     column, index = column[at], np.arange(len(at))
     edges = np.unique(np.quantile(column, np.linspace(0, 1, bins + 1), method="inverted_cdf"))
@@ -269,7 +273,10 @@ def _column(
     known = list(map(str, getattr(data, "columns", range(d)) if names is None else names))
     j = column_index(feature, known)
     if hasattr(data, "columns"):
-        return j, known[j], cells_of(nw.from_native(data, eager_only=True)[:, j].to_native())
+        own = nw.from_native(data, eager_only=True)[:, j]
+        if isinstance(own.dtype, nw.Datetime) and own.dtype.time_zone is not None:
+            own = own.dt.convert_time_zone("UTC").dt.replace_time_zone(None)
+        return j, known[j], cells_of(own.to_native())
     column = data.tocsr()[:, [j]].toarray()[:, 0] if hasattr(data, "tocsr") else data[:, j]
     return j, known[j] if names is not None else f"feature {j}", np.asarray(on_host(column))
 
@@ -285,10 +292,10 @@ def _present(name: str, column: NDArray[Any]) -> NDArray[np.intp]:
 
 
 def _grid(name: str, column: NDArray[Any], resolution: int) -> NDArray[Any]:
-    """All values that occur, or so many quantiles of them."""
+    """All values that occur, or so many quantiles where they have an order."""
     present = column[_present(name, column)]
     kinds = np.unique(present)
-    if len(kinds) <= resolution or column.dtype.kind not in "fiu":
+    if len(kinds) <= resolution or column.dtype.kind not in "fiuM":
         return kinds
     return np.unique(np.quantile(present, np.linspace(0, 1, resolution), method="inverted_cdf"))
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -213,7 +213,7 @@ def cohorts(
 
 def _by_feature(many: Many, feature: str) -> list[str]:
     player = many.player(feature)
-    column, kinds = many.data[:, player], many.categories[player]
+    column, kinds = many.column(player)
     if kinds:
         return [f"{feature} = {kinds[int(code)]}" for code in column]
     if np.isnan(column).all():
@@ -225,18 +225,28 @@ def _by_feature(many: Many, feature: str) -> list[str]:
     middle = float(np.nanmedian(column))
     if middle == known[-1] > known[0]:  # no row lies above: as of a flag that most rows have
         middle = float(known[-2])
-    cut = _cut(column, middle)
+    cut = _cut(column, middle, dates=player in many.days)
     return [
         f"{feature} missing" if np.isnan(value) else f"{feature} {'<=' if low else '>'} {cut}"
         for value, low in zip(column, column <= middle, strict=True)
     ]
 
 
-def _cut(column: Floats, value: float) -> str:
-    """Where a column is split, in so few digits, from four, that the split stays what it is."""
-    texts = [f"{value:.{digits}g}" for digits in range(4, 18)]
-    same = (text for text in texts if ((column <= float(text)) == (column <= value)).all())
-    return next(same, texts[-1])
+def _cut(column: Floats, value: float, *, dates: bool) -> str:
+    """Where a column is split, in so few digits, from four, that the split stays what it is.
+
+    Of dates, which are days since 1970: to the day, the minute or what there is.
+    """
+    if dates:
+        start, day = np.datetime64(0, "us"), np.timedelta64(1, "D")
+        moment = start + np.timedelta64(round(value * 86_400_000_000), "us")
+        units = [moment.astype(f"M8[{unit}]") for unit in ("D", "m", "us")]
+        bounds = {str(at): float((at - start) / day) for at in units}
+    else:
+        texts = [f"{value:.{digits}g}" for digits in range(4, 18)]
+        bounds = {text: float(text) for text in texts}
+    same = (text for text, to in bounds.items() if ((column <= to) == (column <= value)).all())
+    return next(same, list(bounds)[-1])
 
 
 def _by_tree(many: Many, count: int) -> list[str]:
@@ -245,26 +255,35 @@ def _by_tree(many: Many, count: int) -> list[str]:
 
     if not 2 <= count <= len(many):
         raise ValueError(f"by={count}: expected 2 to {len(many)} groups")
-    columns = np.flatnonzero(~np.isnan(many.data).any(axis=0))
+    every = np.stack([many.column(j)[0] for j in range(len(many.names))], axis=1)
+    columns = np.flatnonzero(~np.isnan(every).any(axis=0)).tolist()
     if not len(columns):
         raise ValueError("no feature is a column without gaps: pass a label for each row")
-    x = many.data[:, columns]
+    x = every[:, columns]
     tree = DecisionTreeRegressor(
         max_leaf_nodes=count, min_samples_leaf=max(1, len(many) // 20), random_state=0
     ).fit(x, np.nan_to_num(many.values))
-    names = [(many.names[column], many.categories[column]) for column in columns]
-    rules = _rules(tree.tree_, names, x)
+    named = [_Named(many.names[j], many.column(j)[1], j in many.days) for j in columns]
+    rules = _rules(tree.tree_, named, x)
     return [rules[leaf] for leaf in tree.apply(x)]
 
 
-def _rules(tree: Any, names: list[tuple[str, list[str]]], x: Floats) -> dict[int, str]:
+class _Named(NamedTuple):
+    """A column's name, the categories behind its codes, and whether its numbers are dates."""
+
+    name: str
+    kinds: list[str]
+    dates: bool
+
+
+def _rules(tree: Any, columns: list[_Named], x: Floats) -> dict[int, str]:
     """What leads to each leaf: the tightest bounds on a column of x, or its categories left."""
     found: dict[int, str] = {}
 
     def rule(j: int, sign: str, bounds: dict[tuple[int, str], float]) -> str:
-        name, kinds = names[j]
+        name, kinds, dates = columns[j]
         if not kinds:
-            return f"{name} {sign} {_cut(x[:, j], bounds[j, sign])}"
+            return f"{name} {sign} {_cut(x[:, j], bounds[j, sign], dates=dates)}"
         low, high = bounds.get((j, ">"), -1), bounds.get((j, "<="), len(kinds))
         return f"{name} = {' or '.join(k for code, k in enumerate(kinds) if low < code <= high)}"
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from xai.archive import category_name, in_numbers
+from xai.archive import category_name, in_days, in_numbers
 from xai.plots.many import read_many
 from xai.plots.style import (
     SERIES,
@@ -74,13 +74,15 @@ def dependence(
     if len(features) > 1:
         raise ValueError(f"one picture shows one feature, not {', '.join(sorted(features))}")
     known: list[str] = []
+    dated = all(in_days(curve.grid) is not None for curve in curves)
     told, lines = curves[0].output, list[str]()  # by the title, and of the dots
     if explanation is not None:
         many = read_many(explanation, output)
         told, lines = many.output, line_notes(many)
         _check_feature(curves[0].feature, many.names)
-        known = many.categories[many.player(curves[0].feature)]
-    kinds = _kinds(curves, known)
+        player = many.player(curves[0].feature)
+        known, dated = many.categories[player], dated and player in many.days
+    kinds = None if dated else _kinds(curves, known)
     if explanation is None:
         axes = new_axes(ax, 6.5, 4.0)
         axes.axhline(0, color=ink(axes), linewidth=0.8, zorder=0)
@@ -99,10 +101,13 @@ def dependence(
             x = [kinds.index(category_name(value)) for value in curve.grid]
             axes.errorbar(x, y, reach, fmt="D", color=colour, capsize=3, label=label, zorder=3)
             continue
-        at, _ = in_numbers(curve.grid)
+        days = in_days(curve.grid) if dated else None
+        at = in_numbers(curve.grid)[0] if days is None else days
         dot = "D" if len(at) == 1 else ""  # of one value there is no line
         axes.plot(at, y, line, color=colour, linewidth=1.8, marker=dot, label=label, zorder=3)
         axes.fill_between(at, y - reach, y + reach, color=colour, alpha=0.18, lw=0)
+    if dated:
+        axes.xaxis_date()
     if kinds is not None and kinds != known:
         category_ticks(axes, kinds)
     note = f"{'bands' if kinds is None else 'whiskers'}: ±{Z95} standard errors over rows (95 %)"

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from xai.archive import as_array, in_numbers
+from xai.archive import as_array, in_days, in_numbers
 from xai.foreign import as_explanation
 from xai.inputs import is_whole
 from xai.plots.row import Floats, check_count, known, locate, names_of_players, per_row
@@ -35,6 +36,8 @@ class Many:
         exactly one column.
     categories : tuple of d lists of str
         The values behind the codes 0, 1, … in a column of `data` that holds no numbers, else [].
+    days : dict of (n,) float arrays
+        By player, the columns that hold dates, as days since 1970.
     base, prediction : (n,) float arrays
     interactions : (n, d, d), or None
     """
@@ -46,6 +49,7 @@ class Many:
     std_error: Floats | None
     data: Floats
     categories: tuple[list[str], ...]
+    days: dict[int, Floats]
     base: Floats
     prediction: Floats
     interactions: Floats | None = None
@@ -70,6 +74,7 @@ class Many:
         kept, others = order[:count], order[count:]
         names = [self.names[j] for j in kept]
         errors = None if self.std_error is None else self.std_error[:, kept]
+        days = {at: self.days[j] for at, j in enumerate(kept.tolist()) if j in self.days}
         values, data = self.values[:, kept], self.data[:, kept]
         categories = [self.categories[j] for j in kept]
         if len(others):
@@ -80,8 +85,14 @@ class Many:
             errors = None if errors is None else np.hstack([errors, unknown_column])
         return replace(
             self, names=names, values=values, std_error=errors, data=data,
-            categories=tuple(categories), interactions=None,
+            categories=tuple(categories), days=days, interactions=None,
         )  # fmt: skip
+
+    def column(self, player: int) -> tuple[Floats, list[str]]:
+        """A player's values in numbers, dates in days since 1970, and categories behind codes."""
+        if player in self.days:
+            return self.days[player], []
+        return self.data[:, player], self.categories[player]
 
     def player(self, feature: int | str) -> int:
         """A player by its name or index.
@@ -133,6 +144,7 @@ def read_many(given: Explanation, output: int | str | None = None) -> Many:
         std_error=None if errors is None else chosen(errors, places).reshape(n, -1)[:, :d],
         data=data,
         categories=categories,
+        days=_days(explanation, d),
         base=chosen(explanation.base_values, places),
         prediction=chosen(explanation.predictions, places),
         interactions=None if inter is None else chosen(inter, places)[:, :d, :d],
@@ -160,15 +172,26 @@ def chosen(array: Floats, places: NDArray[np.intp] | None) -> Floats:
 
 def columns_of(explanation: Explanation, d: int) -> tuple[Floats, tuple[list[str], ...]]:
     """The column (n, d) of each player in numbers, and the categories behind codes."""
-    n = len(explanation)
-    out = np.full((n, d), np.nan)
+    out = np.full((len(explanation), d), np.nan)
     categories: list[list[str]] = [[] for _ in range(d)]
+    for player, column in _own_columns(explanation, d):
+        out[:, player], categories[player] = in_numbers(column)
+    return out, tuple(categories)
+
+
+def _days(explanation: Explanation, d: int) -> dict[int, Floats]:
+    """The columns (n,) of dates, by player."""
+    found = ((player, in_days(column)) for player, column in _own_columns(explanation, d))
+    return {player: days for player, days in found if days is not None}
+
+
+def _own_columns(explanation: Explanation, d: int) -> Iterator[tuple[int, NDArray[Any]]]:
+    """The first d players that have exactly one column, each with this column (n,)."""
     data = as_array(explanation.data) if per_row(explanation) else None
     owners = explanation.element_players[0]
     if data is None or data.ndim != 2 or owners.shape != data[0].shape:
-        return out, tuple(categories)
+        return
     for player in range(d):
         own = np.flatnonzero(owners == player)
         if len(own) == 1:
-            out[:, player], categories[player] = in_numbers(data[:, own[0]])
-    return out, tuple(categories)
+            yield player, data[:, own[0]]

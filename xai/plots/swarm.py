@@ -158,7 +158,7 @@ def scatter(
     """
     many = read_many(explanation, output)
     player = many.player(feature)
-    column = many.data[:, player]
+    column, kinds = many.column(player)
     if np.isnan(column).all():
         raise ValueError(
             f"{many.names[player]!r} is not one column of a table, or one that is missing in every "
@@ -167,7 +167,7 @@ def scatter(
     other = partner(many, player) if color == "auto" else color
     axes, y = new_axes(ax), many.values[:, player]
     axes.axhline(0, color=ink(axes), linewidth=0.8, zorder=0)
-    x = column + _jitter(column) if many.categories[player] else column
+    x = column + _jitter(column) if kinds else column
     if many.std_error is not None:
         reach = Z95 * many.std_error[:, player]
         axes.vlines(x, y - reach, y + reach, color=ink(axes), alpha=0.3, lw=0.7, zorder=1)
@@ -183,9 +183,11 @@ def scatter(
             linewidths=0, zorder=2,
         )  # fmt: skip
         value_bar(axes, drawn, many.names[by])
-    _histogram(axes, column, len(many.categories[player]))
-    if many.categories[player]:
-        category_ticks(axes, many.categories[player])
+    _histogram(axes, column, len(kinds))
+    if kinds:
+        category_ticks(axes, kinds)
+    if player in many.days:
+        axes.xaxis_date()
     title(axes, many.heading)
     absent = int((~np.isfinite(column)).sum())
     gone = [f"without a value, not drawn: {absent} of {len(many)} rows"] if absent else []
