@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from scipy import sparse
 
 import xai
 
@@ -48,6 +49,30 @@ def test_nulls_get_exactly_nothing_and_cost_nothing(table, estimator):
     assert e.evaluations == -(-sum(rows) // 3)
     if estimator == "exact":  # 9 players of 12 are left to enumerate for row 1
         assert sum(rows) == 3 + 7 + 7 * (2**10 - 2 + 2**9 - 2 + 2**12 - 2)
+
+
+@pytest.mark.parametrize("removal", ["marginal", "a baseline", "a baseline for each row"])
+@pytest.mark.parametrize("estimator", ["auto", "exact", "permutation"])
+def test_sparse_rows_leave_out_what_dense_ones_do(estimator, removal):
+    """A text's words are few of all: walks over the others took most of the model's rows."""
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(3, 40)) * (rng.random((3, 40)) < 0.15)
+    data = rng.normal(size=(4, 40)) * (rng.random((4, 40)) < 0.1)
+    data[:, 7], x[0, 7], x[1, 7] = 2.0, 2.0, 0.0
+    baseline = {"a baseline": data[0], "a baseline for each row": data[1:]}.get(removal)
+    given = removal if baseline is None else xai.removal.Baseline(baseline)
+    keywords = {"estimator": estimator, "budget": 40_000, "removal": given}
+
+    def both(kind):
+        def call(batch):
+            return model(batch.toarray()[:, ::3] if kind is sparse.csr_array else batch[:, ::3])
+
+        return xai.explain(call, kind(x), "shapley", data=kind(data), **keywords)
+
+    thin, thick = both(sparse.csr_array), both(np.asarray)
+    assert thin.evaluations == thick.evaluations and thin.ran == thick.ran
+    np.testing.assert_allclose(thin.values, thick.values, rtol=0, atol=1e-12)
+    assert (thin.values == 0).sum() > 30
 
 
 @pytest.mark.parametrize("estimator", ESTIMATORS)

@@ -441,10 +441,22 @@ class ModelGame(Game):
 
     def null_players(self) -> NDArray[np.bool_] | None:
         """Players all of whose elements equal their replacement at every draw."""
-        if self.endless or self.draws.inputs is not None or sparse.issparse(self.inputs.block):
+        if self.endless or self.draws.inputs is not None or self.partition.atlas is not None:
             return None
-        if self.partition.atlas is not None:
+        changed = self._changed_sparse() if sparse.issparse(self.inputs.block) else self._changed()
+        if changed is None:
             return None
+        owner = self.partition.owner
+        owner = np.broadcast_to(owner, (len(owner), *self.inputs.shape))
+        nulls = np.ones((self.n_rows, max(self.n_players, int(owner.max()) + 1) + 1), bool)
+        for row, at in enumerate(self.explained):
+            nulls[row, owner[0 if self.partition.shared else at][changed[row]]] = False
+        nulls, overlap = nulls[:, :-1], self.partition.overlap
+        nulls = nulls[:, : self.n_players] if overlap is None else overlap.windows(nulls)
+        return nulls if nulls.any() else None
+
+    def _changed(self) -> NDArray[np.bool_] | None:
+        """Which elements of the rows some draw changes; None where all are."""
         changed: Any = False
         own = self.inputs.block[self.explained]
         for draw in range(self.n_draws):
@@ -454,15 +466,21 @@ class ModelGame(Game):
             changed = changed | differs  # where x lives
             if changed.all():
                 return None
-        changed = np.asarray(on_host(changed))
-        owner = self.partition.owner
-        owner = np.broadcast_to(owner, (len(owner), *self.inputs.shape))
-        nulls = np.ones((self.n_rows, max(self.n_players, int(owner.max()) + 1) + 1), bool)
+        return np.asarray(on_host(changed))
+
+    def _changed_sparse(self) -> NDArray[np.bool_]:
+        """As `_changed`, of sparse rows: a row's draws have one value, and it is another."""
+        changed = np.empty((self.n_rows, *self.inputs.shape), bool)
+        latest: tuple[Any, Any] = (None, None)  # most often all rows have the same draws
+        low = high = np.empty(0)
         for row, at in enumerate(self.explained):
-            nulls[row, owner[0 if self.partition.shared else at][changed[row]]] = False
-        nulls, overlap = nulls[:, :-1], self.partition.overlap
-        nulls = nulls[:, : self.n_players] if overlap is None else overlap.windows(nulls)
-        return nulls if nulls.any() else None
+            block, places = self.draws.source(np.full(self.n_draws, at), np.arange(self.n_draws))
+            if latest[0] is not block or not np.array_equal(latest[1], places):
+                draws, latest = sparse.csr_array(block)[places], (block, places)
+                low, high = draws.min(axis=0).toarray(), draws.max(axis=0).toarray()
+            own = self.inputs.block[[at]].toarray()
+            changed[row] = np.ravel((low != high) | (own != low))
+        return changed
 
     # -- evaluation ---------------------------------------------------------------------------
 
