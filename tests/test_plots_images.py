@@ -387,7 +387,7 @@ def test_an_image_keeps_square_pixels(shape: tuple[int, ...]) -> None:
     """However narrow, and without channels, too."""
     x = np.random.default_rng(0).random((1, *shape))
     total = lambda x: x.reshape(len(x), -1).sum(axis=1)  # noqa: E731
-    ax = xai.explain(total, x, "occlusion", removal="baseline").plot()
+    ax = xai.explain(total, x, "occlusion", removal="baseline").plot("image")
     assert ax.get_aspect() == 1
     assert not ax.axison
 

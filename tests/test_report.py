@@ -361,10 +361,10 @@ def test_a_page_of_long_series_averages_steps_and_no_channels(tmp_path: Path) ->
     x[:, -1] = 5
     made = xai.explain(lambda s: (s @ [1.0, -2.0]).sum(axis=1), x, "occlusion", removal="baseline")
     one = data_of(write(tmp_path, {"one": made}))["maps"][0][0][0]
-    assert (one["height"], one["width"], one["steps"]) == (172, 2, [3, 1])
-    assert one["ratio"] == pytest.approx(0.5)
+    assert (one["height"], one["width"], one["steps"]) == (2, 172, [1, 3])  # from left to right
+    assert one["ratio"] == pytest.approx(2.5)
     expected = [made.values[0, start : start + 3].mean(axis=0) for start in range(0, 515, 3)]
-    np.testing.assert_allclose(heat(one), expected, atol=0.51 * one["high"] / 1023)
+    np.testing.assert_allclose(heat(one), np.transpose(expected), atol=0.51 * one["high"] / 1023)
 
 
 @pytest.mark.parametrize(

@@ -210,9 +210,10 @@ def _of_another_kind(out: Any, by: str) -> NDArray[Any]:
             "with xai.TorchModel(module, output=0) or output='a name', or wrap it in a function "
             "that returns one array (n, k)"
         )
-    if isinstance(out, tuple | list) and len(out) and isinstance(out[0], dict):
+    first = out[0] if isinstance(out, tuple | list) and len(out) else None
+    if isinstance(first, dict) and any(map(is_tensor, first.values())):
         raise TypeError(
-            f"the model returned a {type(out).__name__} of dicts, as detectors do of images: "
+            f"{by} returned a {type(out).__name__} of dicts, as detectors do of images: "
             "say what is explained with xai.TorchModel(module, output=f), f a function of them "
             "that returns numbers (n, k), such as the score of the box nearest to one"
         )

@@ -55,7 +55,7 @@ def composed(
     data: Any,
     *,
     auto: bool,
-    inside: bool,
+    inside: bool = False,
 ) -> tuple[Method, Any]:
     """The method with parts replaced, and the players it uses where none are given.
 
