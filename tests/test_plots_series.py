@@ -105,6 +105,11 @@ def test_a_series_is_drawn_where_it_is_asked_for_and_what_is_none_is_refused() -
     )  # fmt: skip
     with pytest.raises(ValueError, match=r"no series: one explained row has the shape \(4, 4, 2\)"):
         images.plot("signal")
+    pandas = pytest.importorskip("pandas")
+    words = pandas.DataFrame({"kind": ["a", "b"], "size": [1.0, 2.0]})
+    table = xai.explain(lambda x: x["size"].to_numpy(), words, "occlusion", data=words)
+    with pytest.raises(ValueError, match="no picture: some cells of the row are no numbers"):
+        table.plot("signal")
     several = xai.explain(
         lambda x: np.stack([weighed(x)] * 2, axis=1), X, "occlusion", removal="baseline",
         target="all",

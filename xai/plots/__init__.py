@@ -13,7 +13,7 @@ from xai.plots.heatmap import heatmap
 from xai.plots.image import image, images
 from xai.plots.masks import masks, strip
 from xai.plots.paths import decision, force
-from xai.plots.series import curves
+from xai.plots.several import curves
 from xai.plots.signal import signal
 from xai.plots.swarm import beeswarm, scatter
 from xai.plots.table import bar, global_bar, waterfall

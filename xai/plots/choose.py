@@ -96,8 +96,8 @@ def plot(explanation: Explanation, kind: str | None = None, **options: Any) -> A
     """
     explanation = as_explanation(explanation)
     if kind is None:
-        kind = "signal" if is_series(explanation) else "bar"
-        kind = "image" if is_picture(explanation) else kind
+        drawn = "signal" if is_series(explanation) else "image"
+        kind = drawn if is_drawn(explanation) else "bar"
     if kind not in KINDS:
         raise ValueError(unknown("kind", kind, list(KINDS)))
     return KINDS[kind](explanation, **options)

@@ -10,7 +10,7 @@ import numpy as np
 from xai.inputs import is_whole
 from xai.plots.choose import is_picture, is_series
 from xai.plots.row import rows_of
-from xai.plots.series import methods
+from xai.plots.several import methods
 from xai.plots.side_by_side import maps, named, signals
 
 if TYPE_CHECKING:

@@ -152,12 +152,23 @@ def panel(
 def mapped(
     explanation: Explanation, row: int, output: int | str | None, *, signed: bool = False
 ) -> Panel:
-    """One row as it is, and its values over it, both of its own shape."""
+    """One row as it is, and its values over it, both of its own shape.
+
+    Raises
+    ------
+    ValueError
+        Some of its cells are no numbers.
+    """
     shown, one = read(explanation, row, output), explanation[row]
     place, _ = locate(one, output)
     heat = one.map(signed=signed)[0]
+    try:
+        photo = np.asarray(as_array(one.data), float)[0]
+    except (TypeError, ValueError) as error:
+        told = "no picture: some cells of the row are no numbers. Draw kind='bar'"
+        raise ValueError(told) from error
     return Panel(
-        photo=np.asarray(as_array(one.data), float)[0],
+        photo=photo,
         heat=heat if place is None else heat[..., place],
         heading=[shown.heading, shown.state[0]],
         unit="attribution",

@@ -78,7 +78,7 @@ def channels(
     lines, heat = np.atleast_2d(shown.photo), np.atleast_2d(shown.heat)
     if time_axis == 1 < len(shape) or (time_axis is None and len(lines) > lines.shape[1]):
         lines, heat = lines.T, heat.T
-    return replace(shown, photo=lines, heat=heat)
+    return replace(shown, photo=lines, heat=heat, square=False)
 
 
 def height(shown: Panel) -> float:

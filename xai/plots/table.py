@@ -9,7 +9,7 @@ import numpy as np
 
 from xai.plots.many import Many, read_many
 from xai.plots.row import Floats, Row, check_count, read
-from xai.plots.series import dot_axes, dots
+from xai.plots.several import dot_axes, dots
 from xai.plots.style import NEUTRAL, Z95, ink, median_note, row_axes, sign_colours, signed, title
 
 if TYPE_CHECKING:

@@ -202,7 +202,7 @@ def _panel(one: Explanation, row: int, output: int) -> Panel:
     if not is_series(one):
         return panel(one, row, output, None)
     shown = channels(one, row, output, None)
-    return replace(shown, photo=displayed(shown.photo), square=False)
+    return replace(shown, photo=displayed(shown.photo))
 
 
 def _map(shown: Panel) -> Json:

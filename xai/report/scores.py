@@ -76,7 +76,7 @@ def _curves(report: Report, metric: str) -> str:
     """The curves of one metric, as a picture."""
     from matplotlib.figure import Figure
 
-    from xai.plots.series import curves
+    from xai.plots.several import curves
 
     figure = Figure(figsize=(7.2, 3.8), layout="constrained")
     curves(report, metric, ax=figure.add_subplot())

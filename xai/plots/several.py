@@ -1,4 +1,4 @@
-"""Several methods, cohorts or scores as series of their own colour and marker."""
+"""Several methods, cohorts or scores in one picture, each with a colour and marker of its own."""
 
 from __future__ import annotations
 
