@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import re
 import warnings
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pytest
@@ -479,6 +480,35 @@ def test_the_gradient_where_all_is_removed_is_the_mean_over_the_background():
     alone = xai.explain(net, TABLE, "gradient", target=0)
     assert found.std_error is None
     np.testing.assert_allclose(found.values, [alone.values.mean(axis=0)] * 2, rtol=1e-9)
+
+
+@pytest.mark.parametrize("removal", ["marginal", "function"])
+def test_gradient_times_input_is_the_mean_over_all_draws(removal):
+    """Of what each takes away: one pass serves them all where only that differs."""
+    net, x, rows = perceptron(), torch.tensor(TABLE[:3]), torch.tensor(TABLE[20:])
+    given = Marginal(rows) if removal == "marginal" else Ignoring(Marginal(rows))
+    e = xai.explain(net, x, "gradient_x_input", removal=given)
+    own = x.clone().requires_grad_()
+    net(own)[np.arange(3), e.target].sum().backward()
+    np.testing.assert_allclose(e.values, own.grad * (x - rows.mean(0)))
+    assert e.std_error is None
+    assert e.evaluations == (2 if removal == "marginal" else 1 + len(rows))
+
+
+@dataclass(frozen=True, eq=False)
+class Ignoring(xai.removal.Removal):
+    """Another removal, whose inputs it makes itself."""
+
+    other: xai.removal.Removal
+
+    def bind(self, context):
+        draws, x = self.other.bind(context), context.inputs.block
+
+        def inputs(rows, masks, at):
+            block, index = draws.source(rows, at)
+            return block[index] + masks * (x[rows] - block[index])
+
+        return replace(draws, inputs=inputs)
 
 
 @pytest.mark.parametrize("method", ["smoothgrad", "squaregrad", "vargrad"])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import weakref
 from copy import deepcopy
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -1075,14 +1076,15 @@ def test_codes_of_an_embedding_may_be_an_array(torch):
     np.testing.assert_array_equal(array.values, tensor.values)
 
 
-def test_codes_of_an_embedding_have_no_gradients(torch):
+def test_rules_for_a_whole_network_do_not_begin_at_an_embedding(torch):
+    """And of copies that are moved, codes must be named."""
     torch.manual_seed(0)
     module = torch.nn.Sequential(
         torch.nn.Embedding(9, 4), torch.nn.Flatten(), torch.nn.Linear(12, 2)
     )
     x, data = torch.randint(0, 9, (2, 3)), torch.randint(0, 9, (5, 3))
-    for method in ("gradient_x_input", "integrated_gradients", "deeplift", "lrp"):
-        with pytest.raises(TypeError, match=r"codes that an embedding reads.*xai.players.Units"):
+    for method in ("deeplift", "lrp"):
+        with pytest.raises(TypeError, match=r"embedding of codes.*'integrated_gradients'"):
             xai.explain(module, x, method)
     of_units = xai.explain(module, x, "integrated_gradients", players=xai.players.Units("0"))
     assert of_units.values.shape == (2, 3, 4)
@@ -1097,10 +1099,10 @@ def test_codes_of_an_embedding_have_no_gradients(torch):
 
 @pytest.mark.parametrize(
     ("method", "removal"),
-    [("sobol", "marginal"), ("occlusion", "noise"), ("shapley", xai.removal.Baseline("mean"))],
+    [("occlusion", "noise"), ("shapley", xai.removal.Baseline("mean"))],
 )
 def test_an_embedding_that_gets_floats_says_what_to_do(torch, method, removal):
-    """Where a method keeps parts of codes, a removal makes fractions of them, or x holds floats."""
+    """Where a removal makes fractions of codes, or x holds floats."""
     module = torch.nn.Sequential(torch.nn.EmbeddingBag(9, 4), torch.nn.Linear(4, 2))
     codes = torch.tensor([[0, 1, 2], [5, 4, 7]])
     for x in (codes, codes.float()):
@@ -1797,3 +1799,74 @@ def test_a_module_that_is_at_odds_with_itself_is_refused(torch, monkeypatch, giv
     monkeypatch.setattr(xai.game, "TENSOR_BATCHES", ((2**19, 7),))
     with pytest.raises(ValueError, match=told):
         xai.explain(_Odd(torch, give).module, x, "occlusion", removal="baseline")
+
+
+# ------------------------------------------------------------------------------------------ texts
+
+
+def test_a_word_takes_the_place_of_each_word_removed():
+    """With the space around it; whole coalitions are x as it is, of one text or of several."""
+    given: list[str] = []
+
+    def f(texts):
+        given.extend(texts)
+        return np.array([2.0 * ("good" in t) - ("[MASK]" in t) for t in texts])
+
+    texts = ["a good  film ", " x\ny "]
+    mask = xai.removal.Baseline("[MASK]")
+    e = xai.explain(f, texts, "occlusion", removal=mask)
+    np.testing.assert_array_equal(e.values, [[1, 3, 1], [1, 1, np.nan]])
+    np.testing.assert_array_equal(e.base_values, [-1, -1])
+    assert set(given) == {
+        *texts,
+        "[MASK] good  film ", "a [MASK]  film ", "a good  [MASK] ", "[MASK] [MASK]  [MASK] ",
+        " [MASK]\ny ", " x\n[MASK] ", " [MASK]\n[MASK] ",
+    }  # fmt: skip
+    alone = xai.explain(f, texts[1:], "occlusion", removal=mask)
+    np.testing.assert_array_equal(alone.values[0], e.values[1, :2])
+    score = xai.metrics.deletion(f, texts[:1], e[0])
+    assert score.curve[0, -1] == -1  # metrics remove as the explanation did
+    left_out = xai.explain(f, texts, "occlusion", removal=xai.removal.Baseline(""))
+    plain = xai.explain(f, texts, "occlusion", removal=xai.removal.Baseline(0))
+    np.testing.assert_array_equal(left_out.values, plain.values)
+    for value in (1, "mean", ["x"]):
+        with pytest.raises(ValueError, match="texts"):
+            xai.explain(f, texts, "occlusion", removal=xai.removal.Baseline(value))
+
+
+class Pipeline:
+    """What transformers' text classification gives: labels by falling score, one text or more."""
+
+    task = "text-classification"
+
+    def __init__(self, top_k=1):
+        self.top_k, self.sizes = top_k, []
+        config = SimpleNamespace(id2label={1: "good", 0: "bad"})
+        self.model, self.tokenizer = (
+            SimpleNamespace(config=config),
+            SimpleNamespace(pad_token="[PAD]"),
+        )
+
+    def __call__(self, texts, top_k="unset", batch_size=1):
+        self.sizes.append((len(texts), batch_size))
+        good = [(1 + t.count("good")) / (2 + t.count("good") + t.count("bad")) for t in texts]
+        scores = [[{"label": "good", "score": g}, {"label": "bad", "score": 1 - g}] for g in good]
+        ranked = [sorted(one, key=lambda each: -each["score"]) for one in scores]
+        kept = self.top_k if top_k == "unset" else top_k
+        return [one[0] for one in ranked] if kept == 1 else [one[:kept] for one in ranked]
+
+
+def test_a_pipeline_of_transformers_is_a_model_of_texts():
+    """Every label's score, in the model's order, however few it was made to give."""
+    texts, pipeline = ["a good film", "bad bad sound"], Pipeline()
+    e = xai.explain(pipeline, np.array(texts), "exact_shapley", target="all")
+    assert e.output_names == ["bad", "good"]
+    np.testing.assert_allclose(e.predictions, [[1 / 3, 2 / 3], [3 / 4, 1 / 4]])
+    np.testing.assert_allclose(e.values[0, :, 1], [0, 1 / 6, 0], atol=1e-12)
+    assert all(size == 32 for _, size in pipeline.sizes)
+    good = xai.explain(pipeline, texts, "occlusion", target=xai.Label("good"))
+    np.testing.assert_allclose(good.values[0], [0, 1 / 6, 0], atol=1e-12)
+    assert xai.explain(pipeline, texts, "lime", target="good", budget=60).values.shape == (2, 3)
+    pipeline._batch_size = 8  # as it was made
+    xai.explain(pipeline, texts, "occlusion")
+    assert pipeline.sizes[-1][1] == 8

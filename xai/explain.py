@@ -267,6 +267,9 @@ class _Run:
         rows, owner = self.setting.rows, self.setting.partition.owner
         if self.setting.cut is not None:  # no element of x belongs to a player inside the network
             return np.full((rows.n, *rows.shape), -1, np.intp)
+        owner = owner.reshape(
+            owner.shape[: 1 + len(rows.shape)]
+        )  # of codes, not what is made of them
         return np.broadcast_to(owner, (rows.n, *rows.shape)).copy()
 
     def _converged(

@@ -116,7 +116,8 @@ class Gradients:
                 values = arrays.take(values, outputs[batch, None])
             gradient = self._back(values, leaf)
             if wrt == "mask" and self.mixes:
-                gradient = self._in_masks(gradient, at[batch], draws[batch])
+                lost = self._lost(at[batch], draws[batch])
+                gradient = self._in_masks(gradient, at[batch], lost)
             game.count(len(block))
             _refuse(gradient, at[batch])
             yield batch, values.detach(), gradient
@@ -146,6 +147,17 @@ class Gradients:
         own = torch.as_tensor(self.game.explained[np.asarray(rows)], device=gradient.device)
         d = self.game.n_players
         return torch.stack([self.owners.sums(g, own, d) for g in gradient.unbind(-1)], dim=-1)
+
+    def in_mean_masks(self, gradient: Tensor, rows: Indices) -> Tensor:
+        """Gradients in the inputs (B, *shape, k) as the means over all draws of those in masks.
+
+        Of rows with everything kept, whose inputs are the same at each draw: (B, d, k).
+        """
+        at, m = self.game.explained[np.asarray(rows)], self.game.n_draws
+        lost = self._lost(at, np.zeros_like(at))
+        for draw in range(1, m):
+            lost = lost + self._lost(at, np.full_like(at, draw))
+        return self._in_masks(gradient, at, lost / m)
 
     # -- parts ---------------------------------------------------------------------------------
 
@@ -195,15 +207,17 @@ class Gradients:
             ]
         return torch.stack(parts, dim=-1) if k > 1 else parts[0].unsqueeze(-1)
 
-    def _in_masks(self, gradient: Tensor, at: Indices, draws: Indices) -> Tensor:
+    def _in_masks(self, gradient: Tensor, at: Indices, lost: Tensor) -> Tensor:
         import torch
 
-        game = self.game
-        replacement, places = game.draws.source(at, draws)
-        lost = tensors.difference(game.inputs.block, replacement, at, places)
         own = torch.as_tensor(at, device=gradient.device)
-        parts = [self.owners.sums(g * lost, own, game.n_players) for g in gradient.unbind(-1)]
+        parts = [self.owners.sums(g * lost, own, self.game.n_players) for g in gradient.unbind(-1)]
         return torch.stack(parts, dim=-1)
+
+    def _lost(self, at: Indices, draws: Indices) -> Tensor:
+        """What removing everything takes from rows of `game.inputs`, (B, *shape)."""
+        replacement, places = self.game.draws.source(at, draws)
+        return tensors.difference(self.game.inputs.block, replacement, at, places)
 
 
 def refuse_detached(values: Tensor, source: Tensor, *, inside: bool = False) -> None:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import threading
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import pairwise
@@ -71,7 +72,7 @@ class Cut:
 def cut(
     model: Model,
     inputs: Inputs,
-    layer: LayerName,
+    layer: LayerName | Finder,
     batch_size: int | None,
     bar: Progress | None,
     *,
@@ -89,7 +90,7 @@ def cut(
 
     Parameters
     ----------
-    layer : str or module
+    layer : str, module or Finder
         "auto": the last layer, or block of layers, whose output has more than one place along
         each of two sides; what a block makes of pairs of its tokens has none.
     goes_on : bool
@@ -107,17 +108,17 @@ def cut(
 
     if model.module is None:
         raise TypeError("players inside a network need a torch module")
-    auto = isinstance(layer, str) and layer == "auto"
-    probe = None if auto else probe_of(model, layer)
+    finder = LastMap() if isinstance(layer, str) and layer == "auto" else layer
+    probe = None if isinstance(finder, Finder) else probe_of(model, finder)
     size = batch_size or 32
     kept, outs = [], []
     for start in range(0, inputs.n, size):
         block = inputs.block[start : start + size].clone()  # the first layer may write on it
         if probe is None:
-            last = LastMap()
-            with last.watching(model.module):
+            assert isinstance(finder, Finder)
+            with finder.watching(model.module):
                 outs.append(model(block))
-            probe, activations = last.found(model)
+            probe, activations = finder.found(model)
         else:
             with probe.watching() as seen:
                 outs.append(model(block))
@@ -194,8 +195,20 @@ def find_layer(module: Module, layer: LayerName) -> tuple[str, Module]:
     raise ValueError(f"{type(layer).__name__} is no layer of the model: pass one of its modules")
 
 
+class Finder(ABC):
+    """Finds a layer by what it does while the network runs."""
+
+    @abstractmethod
+    def watching(self, module: Module) -> AbstractContextManager[None]:
+        """Watch the layers; of the one that is sought the output is kept."""
+
+    @abstractmethod
+    def found(self, model: Model) -> tuple[Probe, Tensor]:
+        """The layer, and its output, or an error that says what to do where there is none."""
+
+
 @dataclass(eq=False)
-class LastMap:
+class LastMap(Finder):
     """Finds, while the network runs, the last that gives feature maps of many places.
 
     A block of layers comes after those that it holds: what it gives has all of its branches.
@@ -420,10 +433,10 @@ def _meets(
         calls = [part[at : at + size] for at in range(0, len(part), size)]
         try:
             out = np.concatenate([rest(acts[rows], rows) for rows in calls])
-        except (AssertionError, RuntimeError, ValueError):  # shapes that it cannot broadcast
+        except Exception:  # whatever a network raises of shapes that it cannot broadcast
             if not broadcasts:
                 raise
-            return False, spent
+            return False, spent + 1  # of the image that it ran behind
         spent += len(out)
         if out.shape != outputs[part].shape or np.abs(out - outputs[part]).max() > agree * scale:
             return False, spent

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xai.inputs import Block, Inputs, cells_of, for_torch, is_tensor, on_host
+from xai.pipelines import is_pipeline, scores_of
 from xai.threads import one_thread_of_blas
 from xai.torch_model import TorchModel, as_torch_model
 
@@ -268,8 +269,8 @@ def _predicts(model: Any) -> bool:
 
 
 def takes_texts(model: Any) -> bool:
-    """Whether an estimator begins with one of scikit-learn's text vectorizers."""
-    return hasattr(_first(model), "build_analyzer")
+    """Whether a model begins with one of scikit-learn's text vectorizers, or classifies texts."""
+    return hasattr(_first(model), "build_analyzer") or is_pipeline(model)
 
 
 def _first(model: Any) -> Any:
@@ -312,6 +313,9 @@ def wrap(model: Any, inputs: Inputs) -> Model:
         runs = as_torch_model(model)
         prepare = _module_inputs(runs.module, inputs)
         return Model(runs.quiet, prepare, "module", torch_model=runs, forward=runs)
+    if is_pipeline(model):
+        scores, known_labels = scores_of(model)
+        return Model(scores, inputs.decode, "callable", known_labels)
     if not _predicts(model):
         forward = model if is_tensor(inputs.block) else None
         return Model(model, inputs.decode, "callable", forward=forward)

@@ -67,6 +67,7 @@ class Setting:
     seed : int
     rows : the explained rows themselves, where `inputs` are a layer's activations of them
     cut : the network in two, where players are inside it
+    paid : model rows that finding the way on from there has cost each row
     """
 
     recipe: Method
@@ -79,6 +80,7 @@ class Setting:
     seed: int
     rows: Inputs
     cut: Cut | None = None
+    paid: int = 0
 
     @property
     def outputs(self) -> NDArray[np.floating]:
@@ -131,10 +133,10 @@ class Setting:
     def _game(
         self, rows: Indices, batch_size: int | None, n_jobs: int | None, bar: Progress | None
     ) -> ModelGame:
-        paid, shared = (0, 0) if self.cut is None else (self.cut.paid, sum(self.cut.others))
+        shared = 0 if self.cut is None else sum(self.cut.others)
         return ModelGame(
             self.model, self.inputs, self.partition, self.draws, self.predictions,
-            batch_size, n_jobs, bar, rows, paid, shared,
+            batch_size, n_jobs, bar, rows, self.paid, shared,
         )  # fmt: skip
 
 
@@ -183,13 +185,22 @@ def open_setting(
     recipe, inputs, axis, chosen = parts.recipe, parts.inputs, parts.axis, parts.players
     wrapped = recipe.behavior.observed(parts.model)
     if recipe.summary.differentiates:
-        _check_gradients(wrapped, inputs, recipe, inside=chosen.layer is not None)
+        _check_gradients(wrapped, inputs, recipe)
     if players is None and axis is None:
         recipes.refuse_without_layer(recipe, inputs)
     with wrapped.session():
-        rows, where, pieces = inputs, axis, None
+        rows, where, pieces, draws = inputs, axis, None, None
         if chosen.layer is None:
             partition = chosen.encode(_named(inputs, feature_names), axis)
+            between = recipe.summary.differentiates or recipe.summary.softens
+            if between and reads_codes(wrapped, inputs):
+                from xai import codes
+
+                pieces = codes.cut(wrapped, inputs, batch_size, bar)
+                partition, draws = codes.mixed(
+                    pieces, partition, recipe.removal, Context(inputs, data, seed, axis)
+                )
+                wrapped, inputs, where = pieces.model, pieces.inputs, pieces.axis
         else:
             from xai import layers
 
@@ -202,10 +213,11 @@ def open_setting(
                 wrapped, inputs, where = pieces.model, pieces.inputs, pieces.axis
                 partition = chosen.encode(inputs, where)
         recipe = recipes.with_repeats(recipe, inputs, partition, data, budget)
-        draws = recipe.removal.bind(Context(inputs, data, seed, where))
+        if draws is None:
+            draws = recipe.removal.bind(Context(inputs, data, seed, where))
         if recipe.summary.softens and not draws.soft:
             raise ValueError(f"{recipe.removal!r}: {WHOLE_ONLY}")
-        if pieces is not None or not names_columns(feature_names, rows):
+        if chosen.layer is not None or not names_columns(feature_names, rows):
             _check_feature_names(feature_names, partition)
         known = None
         if pieces is not None:
@@ -229,8 +241,9 @@ def open_setting(
         settled = None if known is None else settle(known)
         predictions = Predictions(wrapped, inputs, evaluate, settle, bar, settled)
         yield Setting(
-            recipe, wrapped, inputs, axis, partition, draws, predictions, seed, rows, pieces
-        )
+            recipe, wrapped, inputs, axis, partition, draws, predictions, seed, rows,
+            None if chosen.layer is None else pieces, 0 if pieces is None else pieces.paid,
+        )  # fmt: skip
 
 
 @dataclass(frozen=True, eq=False)
@@ -299,19 +312,13 @@ def compose(
     return Composed(recipe, chosen, wrapped, inputs, axis)
 
 
-def _check_gradients(model: Model, inputs: Inputs, recipe: Method, *, inside: bool) -> None:
-    """Refuse what has no gradients before anything is evaluated; `inside`: a layer's are taken."""
+def _check_gradients(model: Model, inputs: Inputs, recipe: Method) -> None:
+    """Refuse what has no gradients before anything is evaluated."""
     if model.forward is None or not is_tensor(inputs.block):
         raise TypeError(
             f"{recipe.summary!r} needs gradients: of a torch module, or of a function of tensors "
             "with x a tensor. Choose a summary that takes none, such as that of 'shapley' or "
             "'occlusion'"
-        )
-    if not inside and reads_codes(model, inputs):
-        raise TypeError(
-            f"{recipe.summary!r} needs gradients, and codes that an embedding reads have none: "
-            "explain what it makes of them, as 'integrated_gradients' does with "
-            "players=xai.players.Units('name of that layer'), or pass x as floats"
         )
     if recipe.of_data_set:
         raise ValueError(f"{type(recipe.summary).__name__} explains row by row, not a data set")

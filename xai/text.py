@@ -15,6 +15,7 @@ REMOVED, PAD = 0, 1
 
 _TOKEN = re.compile(r"\s*\S+\s*|\s+")
 """A word and the space after it; the first has what is before it, too, which is no word alone."""
+_WORD = re.compile(r"\S+")
 
 
 def read_text(texts: list[str]) -> Inputs:
@@ -24,8 +25,7 @@ def read_text(texts: list[str]) -> Inputs:
     pool: dict[str, int] = {}
     block = np.full((len(rows), width), PAD, np.int64)
     for i, row in enumerate(rows):
-        for j, token in enumerate(row):
-            block[i, j] = pool.setdefault(token, len(pool) + 2)
+        block[i, : len(row)] = [pool.setdefault(token, len(pool) + 2) for token in row]
     words = np.array(["", "", *pool], object)
 
     def decode(batch: NDArray[Any]) -> list[str]:
@@ -33,7 +33,17 @@ def read_text(texts: list[str]) -> Inputs:
         return ["".join(row) for row in words[codes]]
 
     def encode(value: Any, what: str) -> NDArray[Any]:
-        raise ValueError(f"{what}: texts lose tokens by leaving them out; pass no {what}")
+        """One word in place of each of the texts' own, with the same space around it."""
+        nonlocal words
+        if not isinstance(value, str):
+            raise ValueError(
+                f"{what}: texts lose tokens by leaving them out, or get one word in their place, "
+                f"as removal=xai.removal.Baseline('[MASK]'); pass no {what}"
+            )
+        stands = [_WORD.sub(lambda _: value, token) for token in words[2:]]
+        codes = np.array([REMOVED, PAD, *range(len(words), len(words) + len(stands))])
+        words = np.concatenate([words, np.array(stands, object)])
+        return codes[block]
 
     categorical = np.ones(width, bool)
     return Inputs(block, decode, encode, categorical=categorical, is_text=True)

@@ -79,7 +79,7 @@ class TorchModel:
                 return self.chosen(self.module(batch))
             with torch.autocast(batch.device.type, getattr(torch, self.precision)):
                 return self.chosen(self.module(batch))
-        except RuntimeError as error:
+        except (RuntimeError, IndexError) as error:
             _tell_of_inputs(error, batch)
             raise
 
@@ -149,13 +149,18 @@ class TorchModel:
             yield
 
 
-def _tell_of_inputs(error: RuntimeError, batch: Any) -> None:
+def _tell_of_inputs(error: Exception, batch: Any) -> None:
     """Tell with torch's error where an embedding's floats come from, and where channels go."""
     ends_in_colours = batch.ndim == 4 and batch.shape[3] in (1, 3, 4) and batch.shape[1] > 4
     if ends_in_colours and "channels" in str(error):
         error.add_note(
             f"a module gets images (n, channels, height, width), and x is {tuple(batch.shape)}: "
             "pass x.transpose(0, 3, 1, 2) of an array, x.permute(0, 3, 1, 2) of a tensor"
+        )
+    if isinstance(error, IndexError) and not batch.is_floating_point():
+        error.add_note(
+            f"the module was given codes from {batch.min()} to {batch.max()}: does its embedding "
+            "know them all, those of data and of the removal, too?"
         )
     if "'indices'" in str(error) and batch.is_floating_point():
         error.add_note(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, TypeAlias, TypeVar
+from typing import Any, ClassVar, TypeAlias, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -173,6 +173,9 @@ class Removal(ABC):
     >>> xai.explain(f, np.ones((1, 2)), "occlusion", removal=Largest(), data=data).values
     array([[-3., -4.]])
     """
+
+    moves: ClassVar[bool] = False
+    """Whether it adds to what x is, rather than putting something else in its place."""
 
     @abstractmethod
     def bind(self, context: Context) -> Draws:

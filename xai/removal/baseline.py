@@ -23,14 +23,15 @@ class Baseline(Removal):
     value : number, array, "mean", "min" or "max"
         A number for every element; a row shaped like ``x[0]``, or one shaped like `x` for a
         baseline per row; a statistic of `data` for tables and for layers without places, which
-        leaves NaN out, of each image itself (channel by channel) for images.
+        leaves NaN out, of each image itself (channel by channel) for images. Of texts 0, which
+        leaves words out, or a word in their place, such as a tokenizer's "[MASK]".
 
     Raises
     ------
     TypeError
         `value` is neither a number, an array nor a word.
     ValueError
-        An unknown word, a baseline of another number of rows than x, or one other than 0
+        An unknown word, a baseline of another number of rows than x, or a number other than 0
         for texts.
 
     Examples
@@ -53,6 +54,8 @@ class Baseline(Removal):
 
     def _block(self, context: Context) -> Block:
         inputs, value = context.inputs, _plain(self.value)
+        if inputs.is_text and isinstance(value, str) and value not in _STATISTICS:
+            return inputs.encode(value, "the baseline")
         if isinstance(value, str):
             return self._statistic(context, value)
         if not isinstance(value, list | tuple) and not hasattr(value, "shape"):
@@ -84,7 +87,8 @@ class Baseline(Removal):
             context.numeric(f"Baseline({value!r})")
         elif value != 0:
             raise ValueError(
-                f"Baseline({value!r}): texts lose tokens by leaving them out, which is Baseline(0)"
+                f"Baseline({value!r}): texts lose tokens by leaving them out, which is "
+                "Baseline(0), or get a word in their place, as Baseline('[MASK]')"
             )
         return _constant(context, value)
 

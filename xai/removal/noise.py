@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -58,6 +58,7 @@ class Noise(Removal):
     data: Any = field(default=None, repr=False)
     n_draws: int = 128
     displacements: bool = False
+    moves: ClassVar[bool] = True
 
     def bind(self, context: Context) -> Draws:
         """Endless draws, made from (seed, draw) and x."""

@@ -9,6 +9,7 @@ import numpy as np
 
 from xai import streams
 from xai.game import BLOCK_BYTES, Floats, Game, Indices, ModelGame
+from xai.gradients import Wrt
 from xai.suggest import unknown
 from xai.summary.base import (
     Attribution,
@@ -134,14 +135,17 @@ class Gradient(Summary):
             return Replicates(rows)
         if exact and self.moment == "mean":
             return Moments(rows, powers=1)
-        draws = 1 if self.at == "kept" else np.inf if game.endless else game.n_draws
+        draws = np.inf if game.endless else game.n_draws
+        if self.at == "kept":
+            draws = self._at_kept(game)
         return Moments(rows, powers=4, moment=self.moment, draws=draws)
 
     def _count(self, game: ModelGame, plan: Plan) -> tuple[int, bool]:
         """How many samples, and whether they are all there is."""
         if self.at == "kept":
-            needs("a gradient", game.full_cost + 1, plan.budget)
-            return 1, True
+            count = self._at_kept(game)
+            needs("a gradient", game.full_cost + count, plan.budget)
+            return count, True
         ends = game.ends_cost if self.at == "path" else game.full_cost
         all_draws = game.n_draws if self.at == "removed" and not game.endless else None
         least = 2 if self.at == "path" or self.moment == "variance" else 1
@@ -159,6 +163,15 @@ class Gradient(Summary):
         count = room - ends
         return count - count % 2 if self.at == "path" else count, False
 
+    def _at_kept(self, game: ModelGame) -> int:
+        """Samples with everything kept: one, but where draws have other derivatives there."""
+        return 1 if self.wrt == "input" or self._averages(game) else game.n_draws
+
+    def _averages(self, game: ModelGame) -> bool:
+        """Whether one derivative serves all draws, which differ in what they take away alone."""
+        kept = self.at == "kept" and self.wrt == "mask" and self.moment == "mean"
+        return kept and game.n_draws > 1 and game.gradients.mixes
+
     def _derivatives(
         self, game: ModelGame, rows: Indices, sample: Indices, seed: int, exact: bool
     ) -> Any:
@@ -173,10 +186,13 @@ class Gradient(Summary):
             draws = index + replicate * (game.n_draws << 32)  # cycles of its own
         if not exact and not game.endless:
             draws = streams.cycles(seed, draws, game.n_draws)
-        stream = game.gradients.stream(rows, masks, draws, self.wrt)
-        for where, _, g in stream:
-            whole = g if self.wrt == "mask" else game.gradients.per_player(g, rows[where])
-            yield where, whole
+        gradients = game.gradients
+        of_players = gradients.per_player if self.wrt == "input" else None
+        if self._averages(game):
+            of_players = gradients.in_mean_masks
+        wrt: Wrt = "mask" if of_players is None else "input"
+        for where, _, g in gradients.stream(rows, masks, draws, wrt):
+            yield where, g if of_players is None else of_players(g, rows[where])
 
 
 # ---------------------------------------------------------------------------------------------

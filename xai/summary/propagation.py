@@ -121,7 +121,10 @@ class Propagation(Summary):
     def _check(self, game: ModelGame, *, lifts: bool) -> None:
         runs = game.model.torch_model
         if runs is None or game.model.forward is not runs:
-            raise TypeError(f"{self.rule} goes through a whole torch module, not part of one")
+            raise TypeError(
+                f"{self.rule} goes through a whole torch module, not what follows a layer (or the "
+                "embedding of codes): choose a method that does, as 'integrated_gradients'"
+            )
         import torch
 
         parts = game.model.module.modules()
