@@ -37,7 +37,7 @@ from xai.model import (
 from xai.partition import Partition
 from xai.players import Players, as_players, column_index
 from xai.predictions import Predictions, Settled
-from xai.progress import Progress
+from xai.progress import QUIET, Progress
 from xai.removal.base import Context, Draws
 from xai.suggest import unknown
 from xai.targets import Resolved, Target, resolve
@@ -99,7 +99,7 @@ class Setting:
         self,
         batch_size: int | None = None,
         n_jobs: int | None = None,
-        bar: Progress | None = None,
+        bar: Progress = QUIET,
         *,
         ends: bool = False,
     ) -> list[tuple[Indices, Game]]:
@@ -129,7 +129,7 @@ class Setting:
         return list(zip(groups, games, strict=True))
 
     def _game(
-        self, rows: Indices, batch_size: int | None, n_jobs: int | None, bar: Progress | None
+        self, rows: Indices, batch_size: int | None, n_jobs: int | None, bar: Progress
     ) -> ModelGame:
         paid, shared = (0, 0) if self.cut is None else (self.cut.paid, sum(self.cut.others))
         return ModelGame(
@@ -159,7 +159,7 @@ def open_setting(
     categorical: Sequence[str | int] | None = None,
     options: dict[str, Any] | None = None,
     option_names: Sequence[str] = (),
-    bar: Progress | None = None,
+    bar: Progress = QUIET,
     wait: bool = False,
     like: Setting | None = None,
 ) -> Iterator[Setting]:
@@ -404,7 +404,7 @@ def _goes_with_others(model: Model, inputs: Inputs, draws: Draws) -> bool:
 
 
 def _predict(
-    model: Model, inputs: Inputs, batch_size: int | None, bar: Progress | None
+    model: Model, inputs: Inputs, batch_size: int | None, bar: Progress
 ) -> tuple[Model, NDArray[np.floating]]:
     """Outputs (n, K) of the unmasked rows, and the model with the width that they show."""
     parts: list[NDArray[np.floating]] = []
@@ -425,8 +425,7 @@ def _predict(
         refuse_predictions(out, start)
         parts.append(out)
         start += len(out)
-        if bar is not None:
-            bar.update(len(out))
+        bar.update(len(out))
     return model, np.concatenate(parts)
 
 

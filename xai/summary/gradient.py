@@ -89,8 +89,7 @@ class Gradient(Summary):
         count, exact = self._count(model, plan)
         path = self.at == "path"
         base = model.ends(np.arange(model.n_rows))[0] if path else None
-        if model.progress is not None:
-            model.progress.expect_more(model.n_rows * count)
+        model.progress.expect_more(model.n_rows * count)
         tolerance = None if exact else plan.tolerance
         checks = stops(count, tolerance, first=16)
         values, errors, full = empty_values(model), empty_values(model), full_values(model)

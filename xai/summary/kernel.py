@@ -84,8 +84,7 @@ class ShapleyKernel:
         n, d, k = game.n_rows, game.n_players, game.n_outputs
         values, errors = np.zeros((n, d, k)), np.empty((n, d, k))
         bases, fulls = np.empty((n, k)), np.empty((n, k))
-        if game.progress is not None:
-            game.progress.expect(n * self.pairs * self.pair_cost + game.base_cost)
+        game.progress.expect(n * self.pairs * self.pair_cost + game.base_cost)
         several = None if not self.spreads else np.inf if game.endless else float(game.n_draws)
         design = Design.make(d, self.pairs, self.seed, several, leverage=self.leverage)
         draws, level = self._draws(design), design.level(self.seed)

@@ -112,8 +112,7 @@ def mean_under(
     bases, fulls = np.empty((n, k)), np.empty((n, k))
     block = max(1, BLOCK_BYTES // (4 * d))
     together = max(1, min(game.room // block, BLOCK_BYTES // (32 * d * k)))
-    if game.progress is not None:
-        game.progress.expect(n * count * (1 if draws is not None else game.value_cost))
+    game.progress.expect(n * count * (1 if draws is not None else game.value_cost))
     checks = stops(count, plan.tolerance, first=64)
     for start in range(0, n, together):
         active = np.arange(start, min(start + together, n))

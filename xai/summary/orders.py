@@ -92,8 +92,7 @@ class Walks:
         n, d, k = game.n_rows, game.n_players, game.n_outputs
         values, errors = np.empty((n, d, k)), np.empty((n, d, k))
         bases, fulls = np.empty((n, k)), np.empty((n, k))
-        if game.progress is not None:
-            game.progress.expect(n * self.count * pair_cost(game, self.extra) + game.base_cost)
+        game.progress.expect(n * self.count * pair_cost(game, self.extra) + game.base_cost)
         width = 2 * (d - 1 + self.extra)
         for rows, step in game.blocks(self.size * max(1, width)):
             bases[rows], fulls[rows] = game.ends(rows)

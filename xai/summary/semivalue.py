@@ -354,8 +354,7 @@ def sample_count(
     """Number of samples, or None where all coalitions fit the budget."""
     unit = per_sample * unit_cost(game)
     if enumerates(game, plan.room(game, samples, unit)):
-        if game.progress is not None:
-            game.progress.expect(game.n_rows * enumeration_cost(game))
+        game.progress.expect(game.n_rows * enumeration_cost(game))
         return None
     return plan.count(what, game, samples=samples, unit=unit, least=least)
 
@@ -396,9 +395,8 @@ def sampled(
     tolerance = plan.tolerance
     bases, fulls = np.empty((n, k)), np.empty((n, k))
     checks = stops(count, tolerance, first=64)
-    if game.progress is not None:
-        unit = 1 if spread else game.value_cost
-        game.progress.expect(n * count * (1 + paired) * unit)
+    unit = 1 if spread else game.value_cost
+    game.progress.expect(n * count * (1 + paired) * unit)
     for rows, _ in game.blocks(count * (1 + paired)):
         bases[rows], fulls[rows] = game.ends(rows)
         active, parts, done = rows, [], 0

@@ -83,8 +83,7 @@ class Sobol(Summary):
             "Sobol", game, samples=self.designs, unit=unit, least=self.scrambles,
             name="designs", enumerates=False,
         )  # fmt: skip
-        if game.progress is not None:
-            game.progress.expect(n * count * unit)
+        game.progress.expect(n * count * unit)
         A, B = joint_designs(plan.seed, count, d, self.scrambles)
         values, errors, slope = (np.empty((n, d, k)) for _ in range(3))
         bases, fulls = np.empty((n, k)), np.empty((n, k))

@@ -62,8 +62,7 @@ class Stretches:
         values, errors = np.empty((n, d, k)), np.empty((n, d, k))
         bases, fulls = np.empty((n, k)), np.empty((n, k))
         cost = int(costs_up_to(game, self.mass, self.pairs, self.seed)[-1])
-        if game.progress is not None:
-            game.progress.expect(n * cost + game.base_cost)
+        game.progress.expect(n * cost + game.base_cost)
         unit = self.size * 2 * max(1, d - 1)
         # few rows and all their walks, where these fit: what two walks share is evaluated once
         at_once = max(cost // game.sample_cost, unit * (self.pairs // self.size) // POINTS)

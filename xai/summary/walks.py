@@ -65,8 +65,7 @@ class Walks:
         n, d, k = game.n_rows, game.n_players, game.n_outputs
         values, variances = np.zeros((n, d, k)), np.zeros((n, d, k))
         bases, fulls = np.empty((n, k)), np.empty((n, k))
-        if game.progress is not None:
-            game.progress.expect(n * self.pairs * pair_cost(game) + game.base_cost)
+        game.progress.expect(n * self.pairs * pair_cost(game) + game.base_cost)
         most = max(2, CHUNK // (d * k))
         chunks = np.array_split(np.arange(self.pairs), -(-self.pairs // most))
         # contributions, the same controlled, their means by draw, and trends over positions by draw
