@@ -96,8 +96,8 @@ class Gradient(Summary):
         for rows in row_blocks(model, 4):
             moments = self._moments(len(rows), model, exact=exact)
             active, done = np.arange(len(rows)), 0
-            looks = None if tolerance is None else Looks(len(rows), checks, tolerance)
-            for stop in checks:
+            looks = Looks(len(rows), checks, tolerance)
+            for stop in looks:
                 at = np.repeat(active, stop - done)
                 sample = np.tile(np.arange(done, stop), len(active))
                 for where, g in self._derivatives(model, rows[at], sample, plan.seed, exact):
@@ -105,10 +105,7 @@ class Gradient(Summary):
                 done = stop
                 both = moments.result()
                 values[rows], errors[rows] = both
-                if looks is not None:
-                    active = active[looks.left(both[0][active], both[1][active])]
-                if len(active) == 0:
-                    break
+                active = active[looks.left(both[0][active], both[1][active])]
         base = np.full_like(full, np.nan) if base is None else base
         found = None if exact else errors
         return finish(model, values, found, base=base, full=full, tolerance=plan.tolerance)

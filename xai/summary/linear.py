@@ -317,8 +317,8 @@ class LinearFit(Summary):
         for rows, _ in game.blocks(count):
             result.base[rows], result.full[rows], v = _ends_and_first(game, rows)
             active, evaluated = rows, v.shape[1]
-            looks = None if tolerance is None else Looks(len(rows), checks, tolerance)
-            for stop in checks:
+            looks = Looks(len(rows), checks, tolerance)
+            for stop in looks:
                 if stop > evaluated:
                     own = draws[evaluated:stop] if game.commutes else None
                     new = grid_in_parts(game, active, S[evaluated:stop], own)
@@ -326,12 +326,8 @@ class LinearFit(Summary):
                 values = np.concatenate([result.full[active, None], v[:, :stop]], axis=1)
                 for at, fit in self._fits(game, active, S[:stop], draws[:stop], values):
                     result.store(active[at], fit)
-                if looks is None:
-                    continue
                 left = looks.left(result.phi[active], result.error[active])
                 active, v = active[left], v[left]
-                if len(active) == 0:
-                    break
         return finish(
             game,
             result.phi,

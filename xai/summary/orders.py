@@ -11,11 +11,10 @@ from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
-from numpy.typing import NDArray
 
 from xai import streams
 from xai.game import Coalitions, Floats, Game, Indices
-from xai.summary.base import Looks, stops
+from xai.summary.base import Left, Looks, stops
 from xai.summary.two_stage import shares_of_gap
 from xai.summary.walks import blur, pair_cost, spreads
 
@@ -108,9 +107,8 @@ class Walks:
         values = np.empty((len(rows), self.game.n_players, base.shape[1]))
         errors = np.empty_like(values)
         active, moments, done = np.arange(len(rows)), None, 0
-        checks = self._stops()
-        looks = None if self.tolerance is None else Looks(len(rows), checks, self.tolerance)
-        for stop in checks:
+        looks = Looks(len(rows), self._stops(), self.tolerance)
+        for stop in looks:
             while done < stop:
                 walks = np.arange(done, min(done + step, stop))
                 phi, t = self._walk(rows[active], (base[active], full[active]), walks)
@@ -124,12 +122,9 @@ class Walks:
             values[active], errors[active], slope = moments.estimate(
                 ends, self.game, self.size, self.each
             )
-            if looks is not None:
-                left = looks.left(values[active], errors[active])
-                active, moments, slope = active[left], moments.keep(left), slope[left]
-                if len(active) == 0:
-                    return values, errors
-        if done < self.count:
+            left = looks.left(values[active], errors[active])
+            active, moments, slope = active[left], moments.keep(left), slope[left]
+        if done < self.count and len(active):
             total = full[active] - base[active]
             phi, t = self._walk(
                 rows[active], (base[active], full[active]), np.arange(done, self.count)
@@ -265,7 +260,7 @@ class Moments:
                 self.part = np.zeros_like(self.part)
         self.groups += phi.shape[1]
 
-    def keep(self, rows: NDArray[np.bool_]) -> Moments:
+    def keep(self, rows: Left) -> Moments:
         """The sums of some of the rows."""
         arrays = {
             name: value[rows] for name, value in vars(self).items() if isinstance(value, np.ndarray)

@@ -400,8 +400,8 @@ def sampled(
     for rows, _ in game.blocks(count * (1 + paired)):
         bases[rows], fulls[rows] = game.ends(rows)
         active, parts, done = rows, [], 0
-        looks = None if tolerance is None else Looks(len(rows), checks, tolerance)
-        for stop in checks:
+        looks = Looks(len(rows), checks, tolerance)
+        for stop in looks:
             some, own = S[done:stop], None if draws is None else draws[done:stop]
             sides = (some, ~some) if paired else (some,)
             parts.append([grid_in_parts(game, active, side, own) for side in sides])
@@ -410,10 +410,7 @@ def sampled(
                 [np.concatenate(side, axis=1) for side in zip(*parts, strict=True)], 1
             )
             values[active], errors[active] = estimate(S[:done], v)
-            if looks is not None:
-                left = looks.left(values[active][:, :d], errors[active][:, :d])
-                active, parts = active[left], [[v[left] for v in part] for part in parts]
-                if len(active) == 0:
-                    break
+            left = looks.left(values[active][:, :d], errors[active][:, :d])
+            active, parts = active[left], [[v[left] for v in part] for part in parts]
     result = finish(game, values[:, :d], errors[:, :d], base=bases, full=fulls, tolerance=tolerance)
     return replace(result, values=values, std_error=errors)

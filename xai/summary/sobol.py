@@ -93,18 +93,15 @@ class Sobol(Summary):
             bases[rows], fulls[rows] = game.ends(rows)
             active, done = rows, 0
             y = np.empty((len(rows), 0, d + 1, k))
-            looks = None if plan.tolerance is None else Looks(len(rows), checks, plan.tolerance)
-            for stop in checks:
+            looks = Looks(len(rows), checks, plan.tolerance)
+            for stop in looks:
                 parts = [slice(a, min(a + step, stop)) for a in range(done, stop, step)]
                 new = [_evaluated(game, active, A[part], B[part]) for part in parts]
                 y, done = np.concatenate([y, *new], axis=1), stop
                 values[active], errors[active] = jansen(y, self.scrambles)
                 slope[active] = slopes(y, A[:stop], B[:stop])
-                if looks is not None:
-                    left = looks.left(values[active], errors[active])
-                    active, y = active[left], y[left]
-                    if len(active) == 0:
-                        break
+                left = looks.left(values[active], errors[active])
+                active, y = active[left], y[left]
         return finish(
             game, values, errors, base=bases, full=fulls, tolerance=plan.tolerance,
             info={"slope": slope},
