@@ -17,10 +17,11 @@ from xai.archive import as_array
 from xai.game import Game, ModelGame
 from xai.known import Keys, keys_of
 from xai.metrics import checks
-from xai.metrics.case import Case, Scene, padded
+from xai.metrics.case import Case, Scene
 from xai.metrics.paths import Amount, amounts
 from xai.metrics.score import Floats
 from xai.removal import Noise
+from xai.setting import padded
 from xai.summary.base import all_coalitions
 
 Indices = NDArray[np.intp]
