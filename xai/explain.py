@@ -239,9 +239,8 @@ class _Run:
             return {}
         told: dict[str, NDArray[Any]] = dict(pieces.info)
         if pieces.approximated is not None:
-            rows, values = np.arange(len(pieces.approximated)), self.setting.values
-            near = values.output(rows, pieces.approximated)
-            near = near if values.reduce is None else values.reduce(rows, near)
+            rows = np.arange(len(pieces.approximated))
+            near = self.setting.values.at_one_draw(rows, pieces.approximated)
             told["without_remainder"] = near if self.setting.resolved.axis else near[:, 0]
         return told
 
