@@ -245,10 +245,10 @@ class _Run:
         return told
 
     def _element_players(self) -> NDArray[np.intp]:
-        rows, owner = self.setting.rows, self.setting.partition.owner
-        if self.setting.cut is not None:  # no element of x belongs to a player inside the network
-            return np.full((rows.n, *rows.shape), -1, np.intp)
-        return np.broadcast_to(owner, (rows.n, *rows.shape)).copy()
+        if self.setting.cut is None:
+            return self.setting.owner.copy()
+        rows = self.setting.rows  # no element of which belongs to a player inside the network
+        return np.full((rows.n, *rows.shape), -1, np.intp)
 
     def _feature_names(self, given: Sequence[str] | None) -> list[str]:
         names = self.setting.partition.names

@@ -95,6 +95,11 @@ class Setting:
         """The behavior, bound to the rows."""
         return self.predictions.known.values
 
+    @property
+    def owner(self) -> Indices:
+        """The player of each element of every row, (n, *shape); see `Partition`."""
+        return np.broadcast_to(self.partition.owner, (self.inputs.n, *self.inputs.shape))
+
     def games(
         self,
         batch_size: int | None = None,
