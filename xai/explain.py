@@ -230,7 +230,7 @@ class _Run:
         pairs = zip(self.results, parts, strict=True)
         found = [(rows, part) for (rows, _), part in pairs if part is not None]
         n = 1 if self.setting.recipe.of_data_set else self.setting.inputs.n
-        return padded(found, n) if found else None
+        return np.ascontiguousarray(padded(found, n)) if found else None
 
     def _told_by_players(self) -> dict[str, NDArray[Any]]:
         """What players inside a network tell of each row, and the values they stand for."""

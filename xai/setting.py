@@ -146,7 +146,7 @@ class Setting:
 def padded(parts: Sequence[tuple[Indices, NDArray[Any]]], n: int) -> NDArray[np.float64]:
     """Results of some rows each as one array of n rows; NaN where others have more of them."""
     if len(parts) == 1 and len(parts[0][0]) == n:  # of all rows
-        return np.array(parts[0][1], np.float64, order="C")
+        return np.array(parts[0][1], np.float64)
     shape = np.max([part.shape[1:] for _, part in parts], axis=0).astype(int)
     out = np.full((n, *shape), np.nan)
     for rows, part in parts:
