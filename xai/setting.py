@@ -197,57 +197,90 @@ def open_setting(
         summary=summary, feature_names=feature_names, categorical=categorical, options=options,
         option_names=option_names,
     )  # fmt: skip
-    recipe, inputs, axis, chosen = parts.recipe, parts.inputs, parts.axis, parts.players
-    wrapped = recipe.behavior.observed(parts.model)
+    recipe, rows = parts.recipe, parts.inputs
+    model = recipe.behavior.observed(parts.model)
     if recipe.summary.differentiates:
-        _check_gradients(wrapped, inputs, recipe, inside=chosen.layer is not None)
-    if players is None and axis is None:
-        recipes.refuse_without_layer(recipe, inputs)
-    with wrapped.session():
-        rows, where, pieces = inputs, axis, None
-        if chosen.layer is None:
-            partition = chosen.encode(_named(inputs, feature_names), axis)
-        else:
-            from xai import layers
-
-            onto = isinstance(chosen, ActivationMaps)
-            pieces = layers.cut(wrapped, inputs, chosen.layer, batch_size, bar, goes_on=not onto)
-            if isinstance(chosen, ActivationMaps):
-                partition = chosen.over(inputs, axis, _maps(pieces))
-            else:
-                pieces = chosen.within(pieces, batch_size)
-                wrapped, inputs, where = pieces.model, pieces.inputs, pieces.axis
-                partition = chosen.encode(inputs, where)
-        recipe = recipes.with_repeats(recipe, inputs, partition, data, budget)
-        draws = recipe.removal.bind(Context(inputs, data, seed, where))
+        _check_gradients(model, rows, recipe, inside=parts.players.layer is not None)
+    if players is None and parts.axis is None:
+        recipes.refuse_without_layer(recipe, rows)
+    with model.session():
+        met = _meet(replace(parts, model=model), feature_names, batch_size, bar)
+        model, inputs = met.model, met.inputs
+        recipe = recipes.with_repeats(recipe, inputs, met.partition, data, budget)
+        draws = recipe.removal.bind(Context(inputs, data, seed, met.axis))
         if recipe.summary.softens and not draws.soft:
             raise ValueError(f"{recipe.removal!r}: {WHOLE_ONLY}")
-        if pieces is not None or not names_columns(feature_names, rows):
-            _check_feature_names(feature_names, partition)
-        known = None
-        if pieces is not None:
-            known = pieces.outputs
+        if met.cut is not None or not names_columns(feature_names, rows):
+            _check_feature_names(feature_names, met.partition)
+        outputs = None
+        if met.cut is not None:
+            outputs = met.cut.outputs
         elif like is not None:
-            known = like.outputs
-            wrapped = replace(wrapped, width=like.model.width, reused=like.model.reused)
-        elif not (wait and _goes_with_others(wrapped, inputs, draws)):
-            wrapped, known = _predict(wrapped, inputs, batch_size, bar)
-
-        def settle(outputs: NDArray[np.floating]) -> Settled:
-            names = _names(wrapped, outputs.shape[1], output_names)
-            resolved = _resolve(target, outputs, wrapped, names, recipe)
-            labels = _labels(y, wrapped, inputs)
-            view = View(wrapped.scale, wrapped.labels, names, outputs, resolved.index, *labels)
-            return Settled(outputs, resolved, recipe.behavior.bind(view))
-
-        def evaluate() -> NDArray[np.floating]:
-            return _predict(wrapped, inputs, batch_size, bar)[1]
-
-        settled = None if known is None else settle(known)
-        predictions = Predictions(wrapped, inputs, evaluate, settle, bar, settled)
+            outputs = like.outputs
+            model = replace(model, width=like.model.width, reused=like.model.reused)
+        elif not (wait and _goes_with_others(model, inputs, draws)):
+            model, outputs = _predict(model, inputs, batch_size, bar)
+        settle = partial(_settled, recipe, model, inputs, target, y, output_names)
+        predictions = Predictions(
+            model, inputs, lambda: _predict(model, inputs, batch_size, bar)[1], settle, bar,
+            None if outputs is None else settle(outputs),
+        )  # fmt: skip
         yield Setting(
-            recipe, wrapped, inputs, axis, partition, draws, predictions, seed, rows, pieces
-        )
+            recipe, model, inputs, parts.axis, met.partition, draws, predictions, seed, rows,
+            met.cut,
+        )  # fmt: skip
+
+
+@dataclass(frozen=True, eq=False)
+class _Met:
+    """Players and the rows that they divide: a layer's activations where they are inside it.
+
+    Attributes
+    ----------
+    axis : of the channels of `inputs`, or None
+    model, inputs, partition, cut : as in `Setting`
+    """
+
+    model: Model
+    inputs: Inputs
+    axis: int | None
+    partition: Partition
+    cut: Cut | None = None
+
+
+def _meet(
+    parts: Composed, feature_names: Sequence[str] | None, batch_size: int | None, bar: Progress
+) -> _Met:
+    model, inputs, axis, players = parts.model, parts.inputs, parts.axis, parts.players
+    if players.layer is None:
+        return _Met(model, inputs, axis, players.encode(_named(inputs, feature_names), axis))
+    from xai import layers
+
+    onto = isinstance(players, ActivationMaps)
+    pieces = layers.cut(model, inputs, players.layer, batch_size, bar, goes_on=not onto)
+    if isinstance(players, ActivationMaps):
+        partition = players.over(inputs, axis, _maps(pieces))
+        return _Met(model, inputs, axis, partition, pieces)
+    pieces = players.within(pieces, batch_size)
+    partition = players.encode(pieces.inputs, pieces.axis)
+    return _Met(pieces.model, pieces.inputs, pieces.axis, partition, pieces)
+
+
+def _settled(
+    recipe: Method,
+    model: Model,
+    inputs: Inputs,
+    target: Target,
+    y: ArrayLike | None,
+    output_names: Sequence[str] | None,
+    outputs: NDArray[np.floating],
+) -> Settled:
+    """What the outputs (n, K) of the unmasked rows settle."""
+    names = _names(model, outputs.shape[1], output_names)
+    resolved = _resolve(target, outputs, model, names, recipe)
+    labels = _labels(y, model, inputs)
+    view = View(model.scale, model.labels, names, outputs, resolved.index, *labels)
+    return Settled(outputs, resolved, recipe.behavior.bind(view))
 
 
 @dataclass(frozen=True, eq=False)
