@@ -15,7 +15,7 @@ from xai.explanation import Explanation
 from xai.game import Game, ModelGame
 from xai.metrics import checks
 from xai.metrics.attributed import of_elements
-from xai.metrics.case import Case, Result, metric, padded
+from xai.metrics.case import Case, Result, metric
 from xai.metrics.numerics import pearson, ratio, spearman
 from xai.metrics.paths import Amount, alone, amounts, cuts, ranks
 from xai.metrics.score import Floats
@@ -30,6 +30,7 @@ from xai.metrics.subsets import (
     of_size,
     subsets,
 )
+from xai.setting import padded
 
 SAMPLES = 200
 """Subsets, where their number is not given."""

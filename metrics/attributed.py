@@ -311,55 +311,60 @@ def per_player(explanation: Any, setting: Setting) -> Floats:
     the setting's players: what is attributed in all stays the same. Of windows that overlap, and
     of a layer's channels that are not the setting's players, the map is scored.
     """
-    n, shape = setting.inputs.n, setting.inputs.shape
-    counts = setting.partition.counts
-    d = int(counts.max())
     if setting.partition.overlap is not None:
         raise ValueError("attributions cannot be shared out among windows that overlap")
-    owner = np.broadcast_to(setting.partition.owner, (n, *shape))
-    if isinstance(explanation, Explanation):
-        check_rows(explanation, n)
-        flat = numbers_of(explanation).reshape(n, -1)
-        if setting.cut is not None:
-            own = setting.partition.description
-            if (explanation.players, explanation.layer) != (own, setting.cut.name):
-                raise ValueError(
-                    f"players={own} are inside the network, and the explanation is of "
-                    f"{explanation.players}: leave players= out, or score one of these players"
-                )
-            return _padded(flat, counts, d)
-        if not has_places(explanation):
+    of = _of_explanation if isinstance(explanation, Explanation) else _of_array
+    return of(explanation, setting)
+
+
+def _of_explanation(explanation: Explanation, setting: Setting) -> Floats:
+    n, shape, own = setting.inputs.n, setting.inputs.shape, setting.partition.description
+    check_rows(explanation, n)
+    flat = numbers_of(explanation).reshape(n, -1)
+    if setting.cut is not None:
+        if (explanation.players, explanation.layer) != (own, setting.cut.name):
             raise ValueError(
-                f"{explanation.players} have no places in x, whose features are removed: pass "
-                f"players=xai.players.{explanation.players}"
+                f"players={own} are inside the network, and the explanation is of "
+                f"{explanation.players}: leave players= out, or score one of these players"
             )
-        if explanation.spans is not None or explanation.layer:
-            channels = 1 if setting.axis is None else shape[setting.axis - 1]
-            return _summed(np.asarray(explanation.map()) / channels, owner, counts, d)
-        explained = _owner(explanation)
-        if explained.shape != owner.shape:
-            raise ValueError(
-                f"the explanation is of rows of shape {explained.shape[1:]}, and x has rows of "
-                f"shape {shape}: pass the x that was explained"
-            )
-        if np.array_equal(explained, owner):
-            return _padded(flat, counts, d)
-        return _summed(_shared_out(flat, explained), owner, counts, d)
-    array = numbers_of(explanation)
+        return _padded(flat, setting.partition.counts)
+    if not has_places(explanation):
+        raise ValueError(
+            f"{explanation.players} have no places in x, whose features are removed: pass "
+            f"players=xai.players.{explanation.players}"
+        )
+    if explanation.spans is not None or explanation.layer:
+        channels = 1 if setting.axis is None else shape[setting.axis - 1]
+        return of_elements(np.asarray(explanation.map()) / channels, setting)
+    explained = _owner(explanation)
+    if explained.shape != setting.owner.shape:
+        raise ValueError(
+            f"the explanation is of rows of shape {explained.shape[1:]}, and x has rows of "
+            f"shape {shape}: pass the x that was explained"
+        )
+    if np.array_equal(explained, setting.owner):
+        return _padded(flat, setting.partition.counts)
+    return of_elements(_shared_out(flat, explained), setting)
+
+
+def _of_array(attribution: Any, setting: Setting) -> Floats:
+    n, shape, players = setting.inputs.n, setting.inputs.shape, setting.partition
+    array = numbers_of(attribution)
     if len(array) != n:
         raise ValueError(f"the attribution has {len(array)} rows, and x has {n}")
-    if array.shape[1:] in (setting.partition.shape, (d,)):
-        return _padded(array.reshape(n, -1), counts, d)
-    if setting.partition.atlas is not None:
-        what = setting.partition.description
-        raise ValueError(f"attributions cannot be shared out among {what}, which overlap")
+    if array.shape[1:] in (players.shape, (int(players.counts.max()),)):
+        return _padded(array.reshape(n, -1), players.counts)
+    if players.atlas is not None:
+        raise ValueError(
+            f"attributions cannot be shared out among {players.description}, which overlap"
+        )
     spread = _over_elements(array, shape, setting.axis)
     if spread is None:
         raise ValueError(
             f"an attribution of shape {array.shape} fits neither x {(n, *shape)} nor its players "
-            f"{(n, *setting.partition.shape)}"
+            f"{(n, *players.shape)}"
         )
-    return _summed(spread, owner, counts, d)
+    return of_elements(spread, setting)
 
 
 def cut(flat: Floats, d: int) -> Floats:
@@ -378,20 +383,23 @@ def fits(explanation: Any, setting: Setting) -> bool:
 
 def in_elements(explanation: Any, setting: Setting) -> Floats:
     """An array of the setting's players shared out among their elements, (n, *shape)."""
-    owner = np.broadcast_to(setting.partition.owner, (setting.inputs.n, *setting.inputs.shape))
-    return _shared_out(per_player(explanation, setting), owner)
+    return _shared_out(per_player(explanation, setting), setting.owner)
 
 
 def of_elements(elements: Floats, setting: Setting) -> Floats:
     """Numbers of x's elements (n, …) summed over the setting's players, (n, d)."""
-    counts = setting.partition.counts
-    owner = np.broadcast_to(setting.partition.owner, (setting.inputs.n, *setting.inputs.shape))
-    return _summed(elements, owner, counts, int(counts.max()))
+    counts, n = setting.partition.counts, setting.inputs.n
+    d = int(counts.max())
+    owner = setting.owner.reshape(n, -1)
+    place = np.where(owner < 0, d, owner) + np.arange(n)[:, None] * (d + 1)
+    sums = np.bincount(place.ravel(), weights=elements.reshape(-1), minlength=n * (d + 1))
+    return _padded(sums.astype(np.float64).reshape(n, d + 1)[:, :d], counts)
 
 
-def _padded(flat: Floats, counts: NDArray[np.intp], d: int) -> Floats:
-    absent = np.arange(d) >= counts[:, None]
-    out = np.where(absent, np.nan, flat[:, :d])
+def _padded(flat: Floats, counts: NDArray[np.intp]) -> Floats:
+    """Attributions (n, d) of so many players in each row; NaN behind them, and nowhere else."""
+    absent = np.arange(counts.max()) >= counts[:, None]
+    out = np.where(absent, np.nan, flat[:, : counts.max()])
     bad = np.flatnonzero((np.isnan(out) > absent).any(axis=1))
     if len(bad):
         named = ", ".join(map(str, bad[:5]))
@@ -422,11 +430,3 @@ def _shared_out(flat: Floats, owner: NDArray[np.intp]) -> Floats:
         sizes = np.bincount(players[mine], minlength=flat.shape[1])
         out[i][mine] = (flat[i] / np.maximum(sizes, 1))[players[mine]]
     return out
-
-
-def _summed(elements: Floats, owner: NDArray[np.intp], counts: NDArray[np.intp], d: int) -> Floats:
-    """Sums over each player's elements, (n, d)."""
-    n = len(owner)
-    place = np.where(owner < 0, d, owner).reshape(n, -1) + np.arange(n)[:, None] * (d + 1)
-    sums = np.bincount(place.ravel(), weights=elements.reshape(-1), minlength=n * (d + 1))
-    return _padded(sums.astype(np.float64).reshape(n, d + 1)[:, :d], counts, d)

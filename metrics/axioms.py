@@ -15,7 +15,7 @@ from xai.known import keys_of
 from xai.methods import Method
 from xai.metrics import checks
 from xai.metrics.attributed import in_its_own_game
-from xai.metrics.case import Case, Result, metric, padded
+from xai.metrics.case import Case, Result, metric
 from xai.metrics.models import composed
 from xai.metrics.numerics import ratio
 from xai.metrics.paths import alone
@@ -23,6 +23,7 @@ from xai.metrics.perturb import Explain, by_element, explained, fixed, lengths, 
 from xai.metrics.score import Floats
 from xai.metrics.simplicity import shares
 from xai.metrics.subsets import shared
+from xai.setting import padded
 from xai.summary.base import all_coalitions
 
 TOLERANCE = 1e-6

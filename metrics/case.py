@@ -37,7 +37,7 @@ from xai.metrics.attributed import (
 from xai.metrics.registry import find
 from xai.metrics.score import Floats, Score
 from xai.progress import Progress
-from xai.setting import Setting, check_counts, names_columns, open_setting
+from xai.setting import Setting, check_counts, names_columns, open_setting, padded
 from xai.streams import as_seed
 from xai.suggest import unknown
 from xai.targets import keeps_axis
@@ -426,17 +426,6 @@ class Case:
             return Case(scene, in_elements(self.explanation, self.scene.setting))
 
         return self.once(("changed", key), make)
-
-
-def padded(parts: list[tuple[Indices, NDArray[Any]]], n: int) -> Floats:
-    """Results of some rows each as one array of n rows; NaN where others have more of them."""
-    if len(parts) == 1:  # of all rows
-        return np.asarray(parts[0][1], np.float64)
-    out = np.full((n, *map(max, *(part.shape[1:] for _, part in parts))), np.nan)
-    for rows, part in parts:
-        at: tuple[Any, ...] = (rows, *map(slice, part.shape[1:]))
-        out[at] = part
-    return out
 
 
 @dataclass(frozen=True)

@@ -164,8 +164,7 @@ class Differentiable:
         gone = gone.where(removed[0] if partition.shared else removed[at], own)
         point = gone + each(points.alpha) * (own - gone)
         point = point if point.requires_grad else point.detach().requires_grad_()
-        values = setting.values.output(at, setting.model.tensor(point.clone(), at))
-        values = values if setting.values.reduce is None else setting.values.reduce(at, values)
+        values = setting.values.at_one_draw(at, setting.model.tensor(point.clone(), at))
         (g,) = torch.autograd.grad(values[:, 0].sum(), point, create_graph=True)
         self.case.scene.spent_elsewhere += R * S  # however often they are walked back
         g = g * (own - gone) if _of_masks(setting) else g

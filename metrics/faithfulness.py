@@ -212,9 +212,7 @@ def irof(case: Case, *, segments: int = SEGMENTS, steps: int | None = None) -> R
 
 def _by_mean(case: Case) -> Case:
     """Each player's value by its number of elements."""
-    partition, inputs = case.scene.setting.partition, case.scene.setting.inputs
-    owner = np.broadcast_to(partition.owner, (inputs.n, *inputs.shape)).reshape(inputs.n, -1)
-    d = case.values.shape[1]
+    owner, d = case.scene.setting.owner.reshape(case.scene.n, -1), case.values.shape[1]
     sizes = np.stack([np.bincount(row[row >= 0], minlength=d) for row in owner])
     if (sizes == sizes[:, :1]).all():  # the same order, and so the same curves
         return case

@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 
-from xai.inputs import on_host
 from xai.model import Model, is_module, wrap
 from xai.setting import Setting
 from xai.torch_model import TorchModel, as_torch_model
@@ -31,12 +30,9 @@ def composed(
     known = wrap(model, setting.inputs)
 
     def call(x: Any) -> Any:
-        out = known.call(_as_fitted(known, setting, before(x)))
-        out = np.asarray(on_host(out))
-        out = out[:, None] if out.ndim == 1 else out
-        if known.scale == "score" and out.shape[1] == 1:
-            out = np.concatenate([-out, out], axis=1)
-        return after(out)
+        rows = _as_fitted(known, setting, before(x))
+        n = rows.shape[0] if hasattr(rows, "shape") else len(rows)
+        return after(known.read(known.call(rows), n))
 
     return _Classifier(call, known) if len(known.labels) else call
 

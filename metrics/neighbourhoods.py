@@ -129,9 +129,7 @@ def values_at(scene: Scene, count: int, by: Callable[[Indices], Floats]) -> Floa
             y=y, batch_size=scene.batch_size, feature_names=scene.column_names,
             categorical=scene.categorical, channel_axis=scene.channel_axis,
         ) as other:  # fmt: skip
-            values, every = other.seen.values, np.arange(len(index))
-            found = values.output(every, other.seen.outputs)
-            found = found if values.reduce is None else values.reduce(every, found)
+            found = other.seen.values.at_one_draw(np.arange(len(index)), other.seen.outputs)
             scene.spent_elsewhere += other.spent
             scene.bar.update(len(index))
         out[rows] = np.asarray(found[:, 0]).reshape(len(rows), count)

@@ -14,8 +14,9 @@ from xai.inputs import is_whole
 from xai.kernels.order import places
 from xai.known import keys_along
 from xai.metrics import checks
-from xai.metrics.case import Case, Scene, padded
+from xai.metrics.case import Case, Scene
 from xai.metrics.score import Floats
+from xai.setting import padded
 
 Places: TypeAlias = NDArray[np.intp]
 Sizes: TypeAlias = NDArray[np.intp]

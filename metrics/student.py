@@ -8,9 +8,8 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from xai.archive import as_array
 from xai.explanation import Explanation
-from xai.inputs import on_host
+from xai.inputs import host_array, on_host
 from xai.metrics import checks
 from xai.metrics.case import Case, Result, metric
 from xai.metrics.score import Floats
@@ -170,7 +169,7 @@ def _rows(case: Case) -> Floats:
     inputs = case.scene.seen.inputs
     if inputs.is_text or inputs.worded:
         raise TypeError("simulatability needs x of numbers: its student reads the rows")
-    return np.asarray(as_array(inputs.block), np.float64).reshape(inputs.n, -1)
+    return host_array(inputs.block).astype(np.float64, copy=False).reshape(inputs.n, -1)
 
 
 def _explanations(case: Case) -> Floats:

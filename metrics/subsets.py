@@ -13,14 +13,15 @@ from numpy.typing import NDArray
 from scipy.stats import rankdata
 
 from xai import streams
-from xai.archive import as_array
 from xai.game import Game, ModelGame
+from xai.inputs import host_array
 from xai.known import Keys, keys_of
 from xai.metrics import checks
-from xai.metrics.case import Case, Scene, padded
+from xai.metrics.case import Case, Scene
 from xai.metrics.paths import Amount, amounts
 from xai.metrics.score import Floats
 from xai.removal import Noise
+from xai.setting import padded
 from xai.summary.base import all_coalitions
 
 Indices = NDArray[np.intp]
@@ -196,5 +197,5 @@ def displacement(game: ModelGame, rows: Indices, draws: Indices) -> Floats:
     at = game.explained[rows]
     replacement, index = game.draws.source(at, draws)
     blocks = game.inputs.block[at], replacement[index]
-    x, other = (np.asarray(as_array(block), np.float64) for block in blocks)
+    x, other = (host_array(block).astype(np.float64, copy=False) for block in blocks)
     return (x - other).reshape(len(rows), -1)

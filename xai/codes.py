@@ -12,7 +12,6 @@ from xai import layers
 from xai.inputs import Block, Inputs
 from xai.layers import INSIDE, Cut, Finder, Probe, find_layer, probe_of
 from xai.model import Model
-from xai.partition import Partition
 from xai.progress import Progress
 from xai.removal.base import Context, Draws, Indices, Removal
 from xai.torch_model import check_layers
@@ -77,31 +76,28 @@ class Reader(Finder):
         return probe, self.output
 
 
-def cut(model: Model, inputs: Inputs, batch_size: int | None, bar: Progress | None) -> Cut:
+def cut(model: Model, inputs: Inputs, batch_size: int | None, bar: Progress) -> Cut:
     """The network in two behind the embedding that reads x."""
     return layers.cut(model, inputs, Reader(inputs.block), batch_size, bar, goes_on=True)
 
 
-def mixed(
-    pieces: Cut, partition: Partition, removal: Removal, context: Context
-) -> tuple[Partition, Draws]:
-    """Players of codes and their removal, as those of what the embedding makes of them.
+def bind(removal: Removal, context: Context, pieces: Cut) -> Draws:
+    """A removal's draws of codes, as those of what the embedding makes of them.
 
     A code that takes another's place takes it there; noise is added there.
 
     Parameters
     ----------
+    context : of the codes
     pieces : the network in two, behind the embedding
-    partition, context : of the codes
 
     Raises
     ------
     ValueError
         The removal puts no codes in place of x's.
     """
-    owned = replace(partition, owner=partition.owner[..., None])  # all channels together
     if removal.moves:
-        return owned, removal.bind(replace(context, inputs=pieces.inputs, channel_axis=pieces.axis))
+        return removal.bind(replace(context, inputs=pieces.inputs, channel_axis=pieces.axis))
     draws = removal.bind(context)
     if draws.inputs is not None:
         raise ValueError(
@@ -121,7 +117,7 @@ def mixed(
                 known[:] = [(codes, embed(codes))]
         return known[0][1], index
 
-    return owned, replace(draws, source=source)
+    return replace(draws, source=source)
 
 
 def _refuse_unknown(codes: Tensor, embed: Any, removal: Removal) -> None:

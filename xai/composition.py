@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
-from xai.inputs import Block, Inputs, is_tensor, on_host
+from xai.inputs import Block, Inputs, host_array, is_tensor
 from xai.partition import Partition
 from xai.removal.base import Draws, as_floats
 
@@ -168,7 +168,7 @@ def _dense(x: Block, partition: Partition, draws: Draws, reads: Any) -> Composer
     from xai.kernels.compose import compose_owned, compose_table
 
     shape = tuple(int(s) for s in x.shape[1:])
-    array = _array(x)
+    array = host_array(x)
     lines = (array if array.ndim == 2 else np.ascontiguousarray(array)).reshape(len(array), -1)
     alone = partition.is_identity and partition.owner.size == lines.shape[1]
     owner = None if alone else _owner_of_places(partition, shape)
@@ -182,7 +182,7 @@ def _dense(x: Block, partition: Partition, draws: Draws, reads: Any) -> Composer
             if reads is not None and dtype.kind == "f":
                 dtype = min(dtype, np.dtype(reads))
             out = np.empty((len(rows), lines.shape[1]), dtype)  # in large pages
-            other, index = _lines(_array(replacement), index)
+            other, index = _lines(host_array(replacement), index)
             if owner is None:
                 compose_table(lines, other, rows, index, table, which, out)
             else:
@@ -229,11 +229,6 @@ def _like(x: Block, array: NDArray[Any]) -> Block:
     import torch
 
     return torch.from_numpy(array)
-
-
-def _array(block: Block) -> NDArray[Any]:
-    """An array, or a tensor's memory as one."""
-    return np.asarray(on_host(block))
 
 
 def _compiles(block: Block) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -17,7 +17,7 @@ from xai.game import DatasetGame, Game
 from xai.inputs import Inputs, dense, is_tensor
 from xai.methods import Method
 from xai.progress import Progress
-from xai.setting import Setting, check_counts, names_columns, open_setting
+from xai.setting import Setting, check_counts, names_columns, open_setting, padded
 from xai.streams import as_seed
 from xai.summary.base import Attribution, Budget, BudgetError
 from xai.targets import Target
@@ -130,7 +130,8 @@ def explain(
         "output_names": output_names, "categorical": categorical,
     }  # fmt: skip
     given = {name: value for name, value in given.items() if value is not None} | options
-    return replace(_Run(x, setting).assemble(results, games, feature_names), recipe=given)
+    spent = sum(_spent(game) for _, game in games)
+    return replace(_Run(x, setting, results).assemble(spent, feature_names), recipe=given)
 
 
 _KEYWORDS = [n for n in explain.__annotations__ if n not in ("model", "x", "options", "return")]
@@ -172,83 +173,64 @@ def _shortages(
 
 @dataclass(frozen=True)
 class _Run:
-    """What an Explanation is assembled from."""
+    """What an Explanation is assembled from: rows, and the attributions of each kind of them."""
 
     x: Any
     setting: Setting
+    results: list[tuple[NDArray[np.intp], Attribution]]
 
-    def assemble(
-        self,
-        results: list[tuple[NDArray[np.intp], Attribution]],
-        games: list[tuple[NDArray[np.intp], Game]],
-        feature_names: Sequence[str] | None,
-    ) -> Explanation:
-        n = 1 if self.setting.recipe.of_data_set else self.setting.inputs.n
-        spent = sum(_spent(game) for _, game in games)
+    def assemble(self, spent: int, feature_names: Sequence[str] | None) -> Explanation:
+        setting, partition, pieces = self.setting, self.setting.partition, self.setting.cut
+        recipe, keep, found = setting.recipe, setting.resolved.axis, [r for _, r in self.results]
+        values = self._of_all(r.values for r in found)
+        errors = self._of_all(
+            np.zeros_like(r.values) if r.std_error is None else r.std_error for r in found
+        )
+        n, shape = len(values), (len(values), *partition.shape, values.shape[-1])
         exact, runs = np.empty(n, bool), np.empty(n, object)
-        for rows, result in results:
+        for rows, result in self.results:
             exact[rows], runs[rows] = result.by_row()
-        partition, first = self.setting.partition, results[0][1]
-        d = int(partition.counts.max())
+        met = self._of_all(r.converged for r in found)
+        info = {key: self._of_all(r.info.get(key) for r in found) for key in found[0].info}
 
-        def gather(name: str, fill: float = np.nan) -> NDArray[Any]:
-            k = first.values.shape[2]
-            tail = (k,) if name in ("base_value", "prediction") else (d, k)
-            out = np.full((n, *tail), fill)
-            for rows, result in results:
-                part = getattr(result, name)
-                if part is None:
-                    out[rows, : result.values.shape[1]] = 0.0
-                elif part.ndim == 3:
-                    out[rows, : part.shape[1]] = part
-                else:
-                    out[rows] = part
-            return out
+        def cut(array: NDArray[Any] | None) -> Any:
+            return array if keep or array is None else array[..., 0]
 
-        values = gather("values")
-        errors = None if exact.all() else gather("std_error")
-        keep = self.setting.resolved.axis
-
-        def cut(array: NDArray[Any] | None, players: bool) -> Any:
-            if array is None:
-                return None
-            array = array.reshape(n, *partition.shape, array.shape[-1]) if players else array
-            return array if keep else array[..., 0]
-
-        def info(key: str) -> NDArray[Any]:
-            return _padded([(rows, r.info[key]) for rows, r in results if key in r.info], n)
-
-        target = self.setting.resolved.index
-        if self.setting.recipe.of_data_set:
-            target = target[:1]
         return Explanation(
-            values=cut(values, True),
-            base_values=cut(gather("base_value"), False),
-            predictions=cut(gather("prediction"), False),
-            std_error=cut(errors, True),
+            values=cut(values.reshape(shape)),
+            base_values=cut(self._of_all(r.base_value for r in found)),
+            predictions=cut(self._of_all(r.prediction for r in found)),
+            std_error=None if exact.all() else cut(errors.reshape(shape)),
             evaluations=-(-spent // n),
             spent=spent,
-            converged=self._converged(results, n),
-            interactions=self._interactions(results, n),
-            info={key: cut(info(key), False) for key in first.info} | self._told_by_players(),
-            data=_own_copy(self.x, self.setting.rows),
+            converged=None if met is None else met.astype(bool),
+            interactions=cut(self._of_all(r.interactions for r in found)),
+            info={key: cut(array) for key, array in info.items()} | self._told_by_players(),
+            data=_own_copy(self.x, setting.rows),
             feature_names=self._feature_names(feature_names),
-            output_names=list(self.setting.values.names),
-            target=target if keep else target[:, 0],
+            output_names=list(setting.values.names),
+            target=cut(setting.resolved.index[:n]),
             players=partition.description,
-            method=self.setting.recipe.name,
-            removal=repr(self.setting.recipe.removal),
-            behavior=repr(self.setting.recipe.behavior),
-            summary=repr(self.setting.recipe.summary),
-            seed=self.setting.seed,
+            method=recipe.name,
+            removal=repr(recipe.removal),
+            behavior=repr(recipe.behavior),
+            summary=repr(recipe.summary),
+            seed=setting.seed,
             element_players=self._element_players(),
-            activations=None if self.setting.cut is None else self.setting.cut.activations,
-            layer="" if self.setting.cut is None else self.setting.cut.name,
-            channel_axis=self.setting.axis,
+            activations=None if pieces is None else pieces.activations,
+            layer="" if pieces is None else pieces.name,
+            channel_axis=setting.axis,
             spans=None if partition.overlap is None else partition.overlap.spans,
             exact=exact,
             runs=runs.astype(str),
         )
+
+    def _of_all(self, parts: Iterable[NDArray[Any] | None]) -> Any:
+        """An array of each kind of row as one of all rows; None where there is none."""
+        pairs = zip(self.results, parts, strict=True)
+        found = [(rows, part) for (rows, _), part in pairs if part is not None]
+        n = 1 if self.setting.recipe.of_data_set else self.setting.inputs.n
+        return np.ascontiguousarray(padded(found, n)) if found else None
 
     def _told_by_players(self) -> dict[str, NDArray[Any]]:
         """What players inside a network tell of each row, and the values they stand for."""
@@ -257,54 +239,22 @@ class _Run:
             return {}
         told: dict[str, NDArray[Any]] = dict(pieces.info)
         if pieces.approximated is not None:
-            rows, values = np.arange(len(pieces.approximated)), self.setting.values
-            near = values.output(rows, pieces.approximated)
-            near = near if values.reduce is None else values.reduce(rows, near)
+            rows = np.arange(len(pieces.approximated))
+            near = self.setting.values.at_one_draw(rows, pieces.approximated)
             told["without_remainder"] = near if self.setting.resolved.axis else near[:, 0]
         return told
 
     def _element_players(self) -> NDArray[np.intp]:
-        rows, owner = self.setting.rows, self.setting.partition.owner
-        if self.setting.cut is not None:  # no element of x belongs to a player inside the network
-            return np.full((rows.n, *rows.shape), -1, np.intp)
-        owner = owner.reshape(
-            owner.shape[: 1 + len(rows.shape)]
-        )  # of codes, not what is made of them
-        return np.broadcast_to(owner, (rows.n, *rows.shape)).copy()
-
-    def _converged(
-        self, results: list[tuple[NDArray[np.intp], Attribution]], n: int
-    ) -> NDArray[np.bool_] | None:
-        if results[0][1].converged is None:
-            return None
-        out = np.zeros(n, bool)
-        for rows, result in results:
-            out[rows] = result.converged
-        return out
-
-    def _interactions(
-        self, results: list[tuple[NDArray[np.intp], Attribution]], n: int
-    ) -> NDArray[Any] | None:
-        parts = [(rows, r.interactions) for rows, r in results if r.interactions is not None]
-        if not parts:
-            return None
-        out = _padded(parts, n)
-        return out if self.setting.resolved.axis else out[..., 0]
+        if self.setting.cut is None:
+            return self.setting.owner.copy()
+        rows = self.setting.rows  # no element of which belongs to a player inside the network
+        return np.full((rows.n, *rows.shape), -1, np.intp)
 
     def _feature_names(self, given: Sequence[str] | None) -> list[str]:
         names = self.setting.partition.names
         if given is None or (self.setting.cut is None and names_columns(given, self.setting.rows)):
             return names  # names of columns have named the players already
         return [str(name) for name in given]
-
-
-def _padded(parts: list[tuple[NDArray[np.intp], NDArray[Any]]], n: int) -> NDArray[Any]:
-    """Arrays of some rows each as one of all n rows; NaN where a row has fewer players."""
-    shape = np.max([part.shape[1:] for _, part in parts], axis=0)
-    out = np.full((n, *shape), np.nan)
-    for rows, part in parts:
-        out[np.ix_(rows, *map(np.arange, part.shape[1:]))] = part
-    return out
 
 
 def _spent(game: Game) -> int:

@@ -27,7 +27,7 @@ from xai.inputs import Block, Inputs, is_tensor, is_whole, on_host
 from xai.model import Model, as_numbers, check_width
 from xai.partition import Partition
 from xai.predictions import BESIDE_ROWS, Predictions
-from xai.progress import Progress
+from xai.progress import QUIET, Progress
 from xai.removal.base import Draws, Regressors
 
 if TYPE_CHECKING:
@@ -154,7 +154,7 @@ class Game(ABC):
     has_regressors: bool = False
     rounding: float = 1e-12
     evaluations: int = 0
-    progress: Progress | None = None
+    progress: Progress = QUIET
     player_names: Sequence[str] = ()
     pixels: tuple[int, int] | None = None
 
@@ -248,8 +248,7 @@ class Game(ABC):
         draws : how many samples each coalition has; None: its value
         """
         each = count * (draws or 1)
-        if self.progress is not None:
-            self.progress.expect_more(self.n_rows * each * (1 if draws else self.value_cost))
+        self.progress.expect_more(self.n_rows * each * (1 if draws else self.value_cost))
         for rows, _ in self.blocks(each):
             step = max(1, self.room // (len(rows) * (draws or 1)))
             for start in range(0, count, step):
@@ -347,7 +346,7 @@ class ModelGame(Game):
     predictions: Predictions
     batch_size: int | None = None
     n_jobs: int | None = None
-    progress: Progress | None = None
+    progress: Progress = QUIET
     subset: Indices | None = None
     paid: int = 0
     shared: int = 0
@@ -601,8 +600,7 @@ class ModelGame(Game):
     def count(self, rows: int) -> None:
         """Note model rows as spent."""
         self.evaluations += rows
-        if self.progress is not None:
-            self.progress.update(rows)
+        self.progress.update(rows)
 
     def _samples(self, rows: Indices, table: Table, which: Indices, draws: Indices) -> Floats:
         """Behavior outputs (B, j) of rows, coalitions and draws, all (B,).

@@ -130,9 +130,7 @@ class Gradients:
         block = self.inputs(at, masks.repeat_interleave(m, 0), draws)
         values = game.values.output(at, game.model.tensor(block, at))
         game.count(len(block))
-        means = values.reshape(len(masks), m, -1).mean(1)
-        reduce = game.values.reduce
-        out: Tensor = means if reduce is None else reduce(at[::m], means)
+        out: Tensor = game.values.reduced(at[::m], values.reshape(len(masks), m, -1).mean(1))
         return out
 
     def per_player(self, gradient: Tensor, rows: Indices) -> Tensor:
@@ -191,8 +189,8 @@ class Gradients:
         with torch.inference_mode(False), torch.enable_grad():
             # a copy: a module whose first layer works in place may not write on a leaf
             own = block.flip(self.width_axis) if mirror else block.clone()
-            values: Tensor = game.values.output(at, game.model.tensor(own, at))
-            return values if game.values.reduce is None else game.values.reduce(at, values)
+            values: Tensor = game.values.at_one_draw(at, game.model.tensor(own, at))
+            return values
 
     def _back(self, values: Tensor, leaf: Tensor) -> Tensor:
         """Gradients (b, …, k) of the values' sums over the batch, output by output."""

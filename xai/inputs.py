@@ -42,6 +42,11 @@ def on_host(value: Any) -> Any:
     return (tensor.float() if half else tensor).numpy()  # NumPy has no bfloat16
 
 
+def host_array(block: Block) -> NDArray[Any]:
+    """A block as an array, wherever it lives and however it is stored."""
+    return np.asarray(block.toarray() if sparse.issparse(block) else on_host(block))
+
+
 def for_torch(rows: Any) -> Any:
     """Rows as torch takes them: a copy of arrays that are reversed, read-only or of other bytes."""
     if not isinstance(rows, np.ndarray):

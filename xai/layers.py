@@ -74,7 +74,7 @@ def cut(
     inputs: Inputs,
     layer: LayerName | Finder,
     batch_size: int | None,
-    bar: Progress | None,
+    bar: Progress,
     *,
     goes_on: bool,
 ) -> Cut:
@@ -124,8 +124,7 @@ def cut(
                 outs.append(model(block))
             activations = probe.latest(seen)
         kept.append(activations)
-        if bar is not None:
-            bar.update(len(block))
+        bar.update(len(block))
     assert probe is not None
     return _pieces(model, inputs, probe, torch.cat(kept), np.concatenate(outs), size, goes_on)
 

@@ -78,15 +78,15 @@ class Model:
         """
         n, batch = int(block.shape[0]), self.prepare(block)
         if size is None or size >= n:
-            return self._read(self.call(batch, rows) if self.by_row else self.call(batch), n)
+            return self.read(self.call(batch, rows) if self.by_row else self.call(batch), n)
         slices = (batch[start : start + size] for start in range(0, n, size))
         with nullcontext() if self.torch_model is None else self.torch_model.no_gradients():
-            parts = [self._read(self.call(part), len(part)) for part in slices]
+            parts = [self.read(self.call(part), len(part)) for part in slices]
         for part in parts:
             check_width(part.shape[1], parts[0].shape[1])
         return np.concatenate(parts)
 
-    def _read(self, given: Any, n: int) -> NDArray[np.floating]:
+    def read(self, given: Any, n: int) -> NDArray[np.floating]:
         """What the model gave for n rows, as numbers (n, k) that no later call writes on."""
         out = as_numbers(given, n)
         out = out[:, None] if out.ndim == 1 else out

@@ -13,7 +13,7 @@ from xai.behavior.base import Values
 from xai.finite import refuse_predictions
 from xai.inputs import Inputs
 from xai.model import Model
-from xai.progress import Progress
+from xai.progress import QUIET, Progress
 from xai.targets import Resolved
 
 Floats = NDArray[np.floating]
@@ -58,7 +58,7 @@ class Predictions:
     inputs: Inputs
     evaluate: Callable[[], Floats]
     settle: Callable[[Floats], Settled]
-    bar: Progress | None = None
+    bar: Progress = QUIET
     settled: Settled | None = None
 
     @property
@@ -76,7 +76,7 @@ class Predictions:
 
     def _announce(self) -> None:
         """Have the bar expect x, too, where it expects others that were planned meanwhile."""
-        if self.bar is not None and self.bar.total is not None:
+        if self.bar.total is not None:
             self.bar.expect(self.bar.total + self.inputs.n)
 
     def waits_for(self, block: Any, most: int) -> bool:
@@ -93,7 +93,6 @@ class Predictions:
         own = out[:n].copy()  # a view would hold the others as long
         refuse_predictions(own)
         self._announce()
-        if self.bar is not None:
-            self.bar.update(n)
+        self.bar.update(n)
         self.settled = self.settle(own)
         return out[n:]

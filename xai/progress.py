@@ -99,3 +99,7 @@ class Progress:
         if self._bar is not None:
             self._bar.total = self.done
             self._bar.close()
+
+
+QUIET = Progress(False)
+"""Shows nothing, and nobody reads what it counts: for work that nobody asked a bar of."""

@@ -37,8 +37,8 @@ from xai.model import (
 from xai.partition import Partition
 from xai.players import Players, as_players, column_index
 from xai.predictions import Predictions, Settled
-from xai.progress import Progress
-from xai.removal.base import Context, Draws
+from xai.progress import QUIET, Progress
+from xai.removal.base import Context, Draws, Removal
 from xai.suggest import unknown
 from xai.targets import Resolved, Target, resolve
 from xai.torch_model import run_watched
@@ -97,11 +97,19 @@ class Setting:
         """The behavior, bound to the rows."""
         return self.predictions.known.values
 
+    @property
+    def owner(self) -> Indices:
+        """The player of each element of every row, (n, *shape); see `Partition`."""
+        rows = self.rows if self.cut is None else self.inputs
+        owner = self.partition.owner  # of codes with an axis for what is made of them
+        owner = owner.reshape(owner.shape[: 1 + len(rows.shape)])
+        return np.broadcast_to(owner, (rows.n, *rows.shape))
+
     def games(
         self,
         batch_size: int | None = None,
         n_jobs: int | None = None,
-        bar: Progress | None = None,
+        bar: Progress = QUIET,
         *,
         ends: bool = False,
     ) -> list[tuple[Indices, Game]]:
@@ -131,13 +139,25 @@ class Setting:
         return list(zip(groups, games, strict=True))
 
     def _game(
-        self, rows: Indices, batch_size: int | None, n_jobs: int | None, bar: Progress | None
+        self, rows: Indices, batch_size: int | None, n_jobs: int | None, bar: Progress
     ) -> ModelGame:
         shared = 0 if self.cut is None else sum(self.cut.others)
         return ModelGame(
             self.model, self.inputs, self.partition, self.draws, self.predictions,
             batch_size, n_jobs, bar, rows, self.paid, shared,
         )  # fmt: skip
+
+
+def padded(parts: Sequence[tuple[Indices, NDArray[Any]]], n: int) -> NDArray[np.float64]:
+    """Results of some rows each as one array of n rows; NaN where others have more of them."""
+    if len(parts) == 1 and len(parts[0][0]) == n:  # of all rows
+        return np.array(parts[0][1], np.float64)
+    shape = np.max([part.shape[1:] for _, part in parts], axis=0).astype(int)
+    out = np.full((n, *shape), np.nan)
+    for rows, part in parts:
+        at: tuple[Any, ...] = (rows, *map(slice, part.shape[1:]))
+        out[at] = part
+    return out
 
 
 @contextmanager
@@ -161,7 +181,7 @@ def open_setting(
     categorical: Sequence[str | int] | None = None,
     options: dict[str, Any] | None = None,
     option_names: Sequence[str] = (),
-    bar: Progress | None = None,
+    bar: Progress = QUIET,
     wait: bool = False,
     like: Setting | None = None,
 ) -> Iterator[Setting]:
@@ -182,68 +202,109 @@ def open_setting(
         summary=summary, feature_names=feature_names, categorical=categorical, options=options,
         option_names=option_names,
     )  # fmt: skip
-    recipe, inputs, axis, chosen = parts.recipe, parts.inputs, parts.axis, parts.players
-    wrapped = recipe.behavior.observed(parts.model)
+    recipe, rows = parts.recipe, parts.inputs
+    model = recipe.behavior.observed(parts.model)
     if recipe.summary.differentiates:
-        _check_gradients(wrapped, inputs, recipe)
-    if players is None and axis is None:
-        recipes.refuse_without_layer(recipe, inputs)
-    with wrapped.session():
-        rows, where, pieces, draws = inputs, axis, None, None
-        if chosen.layer is None:
-            partition = chosen.encode(_named(inputs, feature_names), axis)
-            between = recipe.summary.differentiates or recipe.summary.softens
-            if between and reads_codes(wrapped, inputs):
-                from xai import codes
-
-                pieces = codes.cut(wrapped, inputs, batch_size, bar)
-                partition, draws = codes.mixed(
-                    pieces, partition, recipe.removal, Context(inputs, data, seed, axis)
-                )
-                wrapped, inputs, where = pieces.model, pieces.inputs, pieces.axis
-        else:
-            from xai import layers
-
-            onto = isinstance(chosen, ActivationMaps)
-            pieces = layers.cut(wrapped, inputs, chosen.layer, batch_size, bar, goes_on=not onto)
-            if isinstance(chosen, ActivationMaps):
-                partition = chosen.over(inputs, axis, _maps(pieces))
-            else:
-                pieces = chosen.within(pieces, batch_size)
-                wrapped, inputs, where = pieces.model, pieces.inputs, pieces.axis
-                partition = chosen.encode(inputs, where)
-        recipe = recipes.with_repeats(recipe, inputs, partition, data, budget)
-        if draws is None:
-            draws = recipe.removal.bind(Context(inputs, data, seed, where))
+        _check_gradients(model, rows, recipe)
+    if players is None and parts.axis is None:
+        recipes.refuse_without_layer(recipe, rows)
+    with model.session():
+        met = _meet(replace(parts, model=model), feature_names, batch_size, bar)
+        model, inputs = met.model, met.inputs
+        recipe = recipes.with_repeats(recipe, inputs, met.partition, data, budget)
+        draws = met.draws(recipe.removal, rows, data, seed)
         if recipe.summary.softens and not draws.soft:
             raise ValueError(f"{recipe.removal!r}: {WHOLE_ONLY}")
-        if chosen.layer is not None or not names_columns(feature_names, rows):
-            _check_feature_names(feature_names, partition)
-        known = None
-        if pieces is not None:
-            known = pieces.outputs
+        if parts.players.layer is not None or not names_columns(feature_names, rows):
+            _check_feature_names(feature_names, met.partition)
+        outputs = None
+        if met.cut is not None:
+            outputs = met.cut.outputs
         elif like is not None:
-            known = like.outputs
-            wrapped = replace(wrapped, width=like.model.width, reused=like.model.reused)
-        elif not (wait and _goes_with_others(wrapped, inputs, draws)):
-            wrapped, known = _predict(wrapped, inputs, batch_size, bar)
-
-        def settle(outputs: NDArray[np.floating]) -> Settled:
-            names = _names(wrapped, outputs.shape[1], output_names)
-            resolved = _resolve(target, outputs, wrapped, names, recipe)
-            labels = _labels(y, wrapped, inputs)
-            view = View(wrapped.scale, wrapped.labels, names, outputs, resolved.index, *labels)
-            return Settled(outputs, resolved, recipe.behavior.bind(view))
-
-        def evaluate() -> NDArray[np.floating]:
-            return _predict(wrapped, inputs, batch_size, bar)[1]
-
-        settled = None if known is None else settle(known)
-        predictions = Predictions(wrapped, inputs, evaluate, settle, bar, settled)
-        yield Setting(
-            recipe, wrapped, inputs, axis, partition, draws, predictions, seed, rows,
-            None if chosen.layer is None else pieces, 0 if pieces is None else pieces.paid,
+            outputs = like.outputs
+            model = replace(model, width=like.model.width, reused=like.model.reused)
+        elif not (wait and _goes_with_others(model, inputs, draws)):
+            model, outputs = _predict(model, inputs, batch_size, bar)
+        settle = partial(_settled, recipe, model, inputs, target, y, output_names)
+        predictions = Predictions(
+            model, inputs, lambda: _predict(model, inputs, batch_size, bar)[1], settle, bar,
+            None if outputs is None else settle(outputs),
         )  # fmt: skip
+        yield Setting(
+            recipe, model, inputs, parts.axis, met.partition, draws, predictions, seed, rows,
+            None if met.of_codes else met.cut, 0 if met.cut is None else met.cut.paid,
+        )  # fmt: skip
+
+
+@dataclass(frozen=True, eq=False)
+class _Met:
+    """Players and the rows that they divide: a layer's activations where they are inside it.
+
+    Attributes
+    ----------
+    axis : of the channels of `inputs`, or None
+    model, inputs, partition : as in `Setting`
+    cut : the network in two, where `inputs` are a layer's
+    of_codes : whether that is for their gradients alone, and the players are of x itself
+    """
+
+    model: Model
+    inputs: Inputs
+    axis: int | None
+    partition: Partition
+    cut: Cut | None = None
+    of_codes: bool = False
+
+    def draws(self, removal: Removal, rows: Inputs, data: Any, seed: int) -> Draws:
+        """The removal, bound to the rows that players divide; `rows` are the explained ones."""
+        if self.cut is None or not self.of_codes:
+            return removal.bind(Context(self.inputs, data, seed, self.axis))
+        from xai import codes
+
+        return codes.bind(removal, Context(rows, data, seed), self.cut)
+
+
+def _meet(
+    parts: Composed, feature_names: Sequence[str] | None, batch_size: int | None, bar: Progress
+) -> _Met:
+    model, inputs, axis, players = parts.model, parts.inputs, parts.axis, parts.players
+    if players.layer is None:
+        partition = players.encode(_named(inputs, feature_names), axis)
+        between = parts.recipe.summary.differentiates or parts.recipe.summary.softens
+        if not between or not reads_codes(model, inputs):
+            return _Met(model, inputs, axis, partition)
+        from xai import codes
+
+        pieces = codes.cut(model, inputs, batch_size, bar)
+        partition = replace(partition, owner=partition.owner[..., None])  # all channels together
+        return _Met(pieces.model, pieces.inputs, pieces.axis, partition, pieces, of_codes=True)
+    from xai import layers
+
+    onto = isinstance(players, ActivationMaps)
+    pieces = layers.cut(model, inputs, players.layer, batch_size, bar, goes_on=not onto)
+    if isinstance(players, ActivationMaps):
+        partition = players.over(inputs, axis, _maps(pieces))
+        return _Met(model, inputs, axis, partition, pieces)
+    pieces = players.within(pieces, batch_size)
+    partition = players.encode(pieces.inputs, pieces.axis)
+    return _Met(pieces.model, pieces.inputs, pieces.axis, partition, pieces)
+
+
+def _settled(
+    recipe: Method,
+    model: Model,
+    inputs: Inputs,
+    target: Target,
+    y: ArrayLike | None,
+    output_names: Sequence[str] | None,
+    outputs: NDArray[np.floating],
+) -> Settled:
+    """What the outputs (n, K) of the unmasked rows settle."""
+    names = _names(model, outputs.shape[1], output_names)
+    resolved = _resolve(target, outputs, model, names, recipe)
+    labels = _labels(y, model, inputs)
+    view = View(model.scale, model.labels, names, outputs, resolved.index, *labels)
+    return Settled(outputs, resolved, recipe.behavior.bind(view))
 
 
 @dataclass(frozen=True, eq=False)
@@ -411,7 +472,7 @@ def _goes_with_others(model: Model, inputs: Inputs, draws: Draws) -> bool:
 
 
 def _predict(
-    model: Model, inputs: Inputs, batch_size: int | None, bar: Progress | None
+    model: Model, inputs: Inputs, batch_size: int | None, bar: Progress
 ) -> tuple[Model, NDArray[np.floating]]:
     """Outputs (n, K) of the unmasked rows, and the model with the width that they show."""
     parts: list[NDArray[np.floating]] = []
@@ -432,8 +493,7 @@ def _predict(
         refuse_predictions(out, start)
         parts.append(out)
         start += len(out)
-        if bar is not None:
-            bar.update(len(out))
+        bar.update(len(out))
     return model, np.concatenate(parts)
 
 

@@ -100,6 +100,14 @@ class Values:
     remedy: str = ""
     linear: Linear | None = None
 
+    def reduced(self, rows: NDArray[np.intp], means: Array) -> Array:
+        """Values (B, k) of means (B, j) over draws."""
+        return means if self.reduce is None else self.reduce(rows, means)
+
+    def at_one_draw(self, rows: NDArray[np.intp], out: Array) -> Array:
+        """Values (B, k) of model outputs (B, K), each of which is all that is averaged."""
+        return self.reduced(rows, self.output(rows, out))
+
 
 @dataclass(frozen=True)
 class Behavior(ABC):

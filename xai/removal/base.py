@@ -10,8 +10,7 @@ from typing import Any, ClassVar, TypeAlias, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from xai.archive import as_array
-from xai.inputs import Block, Inputs, is_tensor, of_columns
+from xai.inputs import Block, Inputs, host_array, is_tensor, of_columns
 
 T = TypeVar("T")
 Indices: TypeAlias = NDArray[np.intp]
@@ -110,8 +109,7 @@ class Context:
 
     def whole(self, removal: str) -> None:
         """Refuse x with NaN among its amounts, where a fit regresses on distances from it."""
-        x = as_array(self.inputs.block)
-        assert x is not None
+        x = host_array(self.inputs.block)
         missing = np.argwhere((x != x) & ~self.inputs.categorical)
         if len(missing):
             row, column = missing[0]
@@ -123,9 +121,7 @@ class Context:
 
     def deviations(self, rows: Block, removal: str) -> NDArray[np.float64]:
         """Standard deviation of each element of background rows, NaN left out; 0 of categories."""
-        array = as_array(rows)
-        assert array is not None
-        spread = of_known("std", array.astype(np.float64))
+        spread = of_known("std", host_array(rows).astype(np.float64))
         if self.inputs.categorical.any():
             spread[self.inputs.categorical] = 0
         unknown = np.flatnonzero(np.isnan(spread))
@@ -141,8 +137,7 @@ class Context:
         what = f"{removal}({option}="
         given = of_columns(given, self.inputs.names, f"{what}…)")
         try:
-            plain = given if isinstance(given, list | tuple) else as_array(given)
-            return np.broadcast_to(np.asarray(plain, np.float64), self.inputs.shape)
+            return np.broadcast_to(host_array(given).astype(np.float64), self.inputs.shape)
         except (TypeError, ValueError) as error:
             raise ValueError(
                 f"{what}{given!r}): expected a number, or a row of numbers of shape "

@@ -10,8 +10,7 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from xai import streams
-from xai.archive import as_array
-from xai.inputs import Block, is_tensor
+from xai.inputs import Block, host_array, is_tensor
 from xai.removal.base import Context, Draws, Indices, Regressors, Removal, as_floats, once
 from xai.removal.noise import make_room
 from xai.removal.sampled import endless, independent_rows
@@ -72,7 +71,7 @@ class Neighbourhood(Removal):
         return (self._quartiles if self.discretise else self._normal)(context, block, categorical)
 
     def _quartiles(self, context: Context, block: Block, categorical: NDArray[np.bool_]) -> Draws:
-        x, background = _array(context.inputs.block), _array(block)
+        x, background = host_array(context.inputs.block), host_array(block)
         cuts = [
             np.union1d(background[:, j], x[:, j])  # the background may lack a category of x
             if categorical[j]
@@ -89,7 +88,7 @@ class Neighbourhood(Removal):
         def generate(draws: Indices) -> Block:
             return independent_rows(block, context.seed, draws)
 
-        drawn_bins = once(lambda draws: bins(_array(generate(draws))))
+        drawn_bins = once(lambda draws: bins(host_array(generate(draws))))
 
         def regressors(rows: Indices, draws: Indices) -> Regressors:
             return drawn_bins(draws) == own[rows], here
@@ -98,7 +97,7 @@ class Neighbourhood(Removal):
 
     def _normal(self, context: Context, block: Block, categorical: NDArray[np.bool_]) -> Draws:
         context.whole("Neighbourhood(discretise=False)")
-        x = _array(context.inputs.block)
+        x = host_array(context.inputs.block)
         scale = context.deviations(block, "Neighbourhood(discretise=False)")
         scale[scale == 0] = 1.0
         columns = x.shape[1]
@@ -111,7 +110,7 @@ class Neighbourhood(Removal):
 
         @once
         def drawn(draws: Indices) -> NDArray[Any]:
-            return _array(independent_rows(block, context.seed, draws))
+            return host_array(independent_rows(block, context.seed, draws))
 
         def values(rows: Indices, draws: Indices) -> NDArray[np.float64]:
             distinct, place = np.unique(draws, return_inverse=True)
@@ -135,12 +134,6 @@ class Neighbourhood(Removal):
         if not categorical.all():
             make_room(context, np.where(categorical, 0.0, 0.5))  # codes stay what they are
         return Draws(source, self.n_draws, endless=True, regressors=regressors)
-
-
-def _array(block: Block) -> NDArray[Any]:
-    array = as_array(block)
-    assert array is not None
-    return array
 
 
 def _quartile_cuts(column: NDArray[Any]) -> NDArray[np.float64]:

@@ -10,8 +10,7 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from xai import streams
-from xai.archive import as_array
-from xai.inputs import Block, is_tensor
+from xai.inputs import Block, host_array, is_tensor
 from xai.removal.base import Context, Draws, Indices, Regressors, Removal, as_floats, back, once
 from xai.removal.sampled import positive
 
@@ -87,7 +86,7 @@ class Noise(Removal):
         def regressors(rows: Indices, draws: Indices) -> Regressors:
             each = np.repeat(rows, len(draws))
             moved = source(each, np.tile(draws, len(rows)))[0] - x[each]
-            distances = np.asarray(as_array(moved)).reshape(len(rows), len(draws), -1)
+            distances = host_array(moved).reshape(len(rows), len(draws), -1)
             return distances.swapaxes(1, 2), np.zeros(x.shape[1])
 
         if self.displacements and x.ndim != 2:

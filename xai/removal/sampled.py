@@ -11,8 +11,7 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from xai import streams
-from xai.archive import as_array
-from xai.inputs import Block, Inputs, is_tensor, is_whole
+from xai.inputs import Block, Inputs, host_array, is_tensor, is_whole
 from xai.removal.base import Context, Draws, Indices, Removal, of_known
 
 REPEATS = 10
@@ -220,7 +219,7 @@ class Uniform(Removal):
         if given is not None:
             context.numeric("Uniform(low, high)")
             return context.row(given, "Uniform", side)[None]
-        array = np.asarray(as_array(block), np.float64)
+        array = host_array(block).astype(np.float64, copy=False)
         return of_known("min" if side == "low" else "max", array)[None]
 
 
@@ -350,8 +349,7 @@ def _seen_categories(inputs: Inputs, background: Block | None) -> dict[int, NDAr
     """The background's distinct codes of each column of categories."""
     if background is None or len(inputs.shape) != 1:
         return {}
-    array = as_array(background)
-    assert array is not None
+    array = host_array(background)
     return {int(j): _distinct(array[:, j]) for j in np.flatnonzero(inputs.categorical)}
 
 

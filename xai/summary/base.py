@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Generic, TypeAlias, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -334,22 +335,34 @@ def within(values: Floats, std_error: Floats | None, tolerance: float) -> NDArra
     return np.asarray((std_error.max(axis=1) <= tolerance * spread).all(axis=-1))
 
 
-class Looks:
+Check = TypeVar("Check", int, float)
+Left: TypeAlias = NDArray[np.bool_] | slice
+"""Which rows (R,) go on; a slice where all do."""
+
+
+class Looks(Generic[Check]):
     """Looks at the errors of n rows, which stop where two in a row meet the tolerance.
 
-    Once may be a small error by chance. Few samples (two checks at most) allow no second look, and
-    where samples double from one look to the next it is not `twice`. Where all samples agree on
-    all outputs, what is rare has not been met: 0 is no error of it.
+    Iterating gives the `checks`, as long as any row goes on. Once may be a small error by chance.
+    Few samples (two checks at most) allow no second look, and where samples double from one look to
+    the next it is not `twice`. Where all samples agree on all outputs, what is rare has not been
+    met: 0 is no error of it. Without a tolerance all rows go on.
     """
 
     def __init__(
-        self, n: int, checks: Sequence[float], tolerance: float, *, twice: bool = True
+        self, n: int, checks: Sequence[Check], tolerance: float | None, *, twice: bool = True
     ) -> None:
+        self.checks: Sequence[Check] = checks
         self.once, self.tolerance = len(checks) < 3 or not twice, tolerance
         self.before = np.full(n, self.once)
 
-    def left(self, values: Floats, errors: Floats) -> NDArray[np.bool_]:
+    def __iter__(self) -> Iterator[Check]:
+        return itertools.takewhile(lambda _: len(self.before) > 0, self.checks)
+
+    def left(self, values: Floats, errors: Floats) -> Left:
         """Which rows (R,) go on, of those that did so far, by their values and errors (R, d, k)."""
+        if self.tolerance is None:
+            return slice(None)
         met = within(values, errors, self.tolerance)
         met &= (np.ptp(values, axis=1) > 0).any(axis=-1)
         left = ~(met & self.before)
@@ -467,9 +480,8 @@ def _over_draws(
     sums: _Sums | None = None
     values = errors = np.empty(0)
     active, done = np.arange(len(rows)), 0
-    checks = stops(m, tolerance, first=16)
-    looks = None if tolerance is None else Looks(len(rows), checks, tolerance)
-    for stop in checks:
+    looks = Looks(len(rows), stops(m, tolerance, first=16), tolerance)
+    for stop in looks:
         while done < stop:
             draws = order[done : min(done + step, stop)]
             tiled = np.tile(coalitions, (len(draws), 1))
@@ -482,12 +494,9 @@ def _over_draws(
             done += len(draws)
         assert sums is not None
         values[active], errors[active] = sums.mean_and_error()
-        if looks is not None:
-            left = looks.left(values[active], errors[active])
-            active = active[left]
-            sums.keep(left)
-            if len(active) == 0:
-                break
+        left = looks.left(values[active], errors[active])
+        active = active[left]
+        sums.keep(left)
     return values, errors
 
 
@@ -504,7 +513,7 @@ class _Sums:
         self.total += shifted.sum(axis=1)
         self.squares += (shifted**2).sum(axis=1)
 
-    def keep(self, rows: NDArray[np.bool_]) -> None:
+    def keep(self, rows: Left) -> None:
         self.first, self.total = self.first[rows], self.total[rows]
         self.squares = self.squares[rows]
 

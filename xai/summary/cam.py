@@ -46,8 +46,7 @@ class ChannelGradient(Summary):
         model = as_model_game(game)
         needs("a channel's gradient", model.full_cost + 1, plan.budget)
         rows = np.arange(model.n_rows)
-        if model.progress is not None:
-            model.progress.expect_more(len(rows))
+        model.progress.expect_more(len(rows))
         parts = []
         stream = model.gradients.stream(rows, np.ones((len(rows), 1)), rows * 0, "input")
         for where, _, g in stream:

@@ -37,8 +37,7 @@ def enumerated(game: Game, weights: NDArray[np.float64], tolerance: float | None
             parts.append(np.einsum("...abk,ab->...k", gain, weight.reshape(-1, 2, 2**i)[:, 0]))
         return np.stack(parts, axis=-2)
 
-    if game.progress is not None:
-        game.progress.expect(game.n_rows * enumeration_cost(game))
+    game.progress.expect(game.n_rows * enumeration_cost(game))
     base, full = game.ends(np.arange(game.n_rows))
     values, errors = exact(game, coalitions, linear)
     return finish(

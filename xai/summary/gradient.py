@@ -90,16 +90,15 @@ class Gradient(Summary):
         count, exact = self._count(model, plan)
         path = self.at == "path"
         base = model.ends(np.arange(model.n_rows))[0] if path else None
-        if model.progress is not None:
-            model.progress.expect_more(model.n_rows * count)
+        model.progress.expect_more(model.n_rows * count)
         tolerance = None if exact else plan.tolerance
         checks = stops(count, tolerance, first=16)
         values, errors, full = empty_values(model), empty_values(model), full_values(model)
         for rows in row_blocks(model, 4):
             moments = self._moments(len(rows), model, exact=exact)
             active, done = np.arange(len(rows)), 0
-            looks = None if tolerance is None else Looks(len(rows), checks, tolerance)
-            for stop in checks:
+            looks = Looks(len(rows), checks, tolerance)
+            for stop in looks:
                 at = np.repeat(active, stop - done)
                 sample = np.tile(np.arange(done, stop), len(active))
                 for where, g in self._derivatives(model, rows[at], sample, plan.seed, exact):
@@ -107,10 +106,7 @@ class Gradient(Summary):
                 done = stop
                 both = moments.result()
                 values[rows], errors[rows] = both
-                if looks is not None:
-                    active = active[looks.left(both[0][active], both[1][active])]
-                if len(active) == 0:
-                    break
+                active = active[looks.left(both[0][active], both[1][active])]
         base = np.full_like(full, np.nan) if base is None else base
         found = None if exact else errors
         return finish(model, values, found, base=base, full=full, tolerance=plan.tolerance)

@@ -97,8 +97,7 @@ class HSIC(Summary):
 
     def _enumerate(self, game: Game, plan: Plan) -> Attribution:
         S, k = all_coalitions(game.n_players), game.n_outputs
-        if game.progress is not None:
-            game.progress.expect(game.n_rows * enumeration_cost(game))
+        game.progress.expect(game.n_rows * enumeration_cost(game))
         base, full = game.ends(np.arange(game.n_rows))
         values = np.empty((game.n_rows, game.n_players, k))
         s = signs(S)

@@ -97,8 +97,7 @@ def _one_by_one(
     cost = changed * game.value_cost
     cost += 0 if coalitions.any(axis=1).all() else empty_again(game)
     needs(type(summary).__name__, cost + game.ends_cost, plan.budget)
-    if game.progress is not None:
-        game.progress.expect(game.n_rows * cost)
+    game.progress.expect(game.n_rows * cost)
 
     def linear(v: Floats) -> Floats:
         return sign * (v[..., 1:, :] - v[..., :1, :])

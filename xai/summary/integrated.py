@@ -105,8 +105,7 @@ class IntegratedGradient(Summary):
         """Quadratures (n, d, k), the draws' mean."""
         m, values = game.n_draws, empty_values(game)
         alpha, w, draws = gauss_nodes(steps, m)
-        if game.progress is not None:
-            game.progress.expect_more(game.n_rows * steps * m)
+        game.progress.expect_more(game.n_rows * steps * m)
         for block in row_blocks(game, 1):
             at, each = np.repeat(np.arange(len(block)), m * steps), np.tile(w, len(block))
             masks = np.tile(alpha, len(block))[:, None]
@@ -221,8 +220,7 @@ class _Paths:
         import torch
 
         game, start = self.game, len(self.alpha)
-        if game.progress is not None:
-            game.progress.expect_more(len(path))
+        game.progress.expect_more(len(path))
         values: list[Floats] = [self.values]
         slopes: list[Floats] = [self.slopes]
         stream = game.gradients.stream(self.rows[path], alpha[:, None], self.draws[path], "mask")

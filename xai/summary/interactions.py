@@ -190,8 +190,7 @@ def enumerated_pairs(
             parts.append(np.einsum("...ck,c->...k", gains, of_pairs[sizes[S]]))
         return np.stack(parts, axis=-2)
 
-    if game.progress is not None:
-        game.progress.expect(game.n_rows * enumeration_cost(game))
+    game.progress.expect(game.n_rows * enumeration_cost(game))
     base, full = game.ends(np.arange(game.n_rows))
     found, errors = exact(game, coalitions, linear)
     error = None if errors is None else errors[:, :d]

@@ -84,8 +84,7 @@ class ShapleyKernel:
         n, d, k = game.n_rows, game.n_players, game.n_outputs
         values, errors = np.zeros((n, d, k)), np.empty((n, d, k))
         bases, fulls = np.empty((n, k)), np.empty((n, k))
-        if game.progress is not None:
-            game.progress.expect(n * self.pairs * self.pair_cost + game.base_cost)
+        game.progress.expect(n * self.pairs * self.pair_cost + game.base_cost)
         several = None if not self.spreads else np.inf if game.endless else float(game.n_draws)
         design = Design.make(d, self.pairs, self.seed, several, leverage=self.leverage)
         draws, level = self._draws(design), design.level(self.seed)
@@ -96,22 +95,20 @@ class ShapleyKernel:
         for rows, _ in game.blocks(2 * len(level)):
             bases[rows], fulls[rows] = game.ends(rows)
             active, done = np.arange(len(rows)), 0.0
-            tolerance = self.tolerance
-            looks = None if tolerance is None else Looks(len(rows), shares, tolerance, twice=False)
+            looks = Looks(len(rows), shares, self.tolerance, twice=False)
             y = np.empty((len(rows), len(level), k))
-            for share, part in designs.items():
+            for share in looks:
                 new, so_far = (level >= done) & (level < share), level < share
                 known = rows[active]
                 own = None if draws is None else draws[new]
                 y[np.ix_(active, new)] = self._centred(known, design.S[new], own)
                 done = share
                 total = fulls[known] - bases[known]
-                values[known], variance = self._solve(part, y[np.ix_(active, so_far)], total)
+                values[known], variance = self._solve(
+                    designs[share], y[np.ix_(active, so_far)], total
+                )
                 errors[known] = np.nan if unknown else np.sqrt(variance)
-                if looks is not None:
-                    active = active[looks.left(values[known], errors[known])]
-                    if len(active) == 0:
-                        break
+                active = active[looks.left(values[known], errors[known])]
         ran = "a Gaussian process" if self.process else "regression"
         return finish(
             game, values, errors, base=bases, full=fulls, tolerance=self.tolerance, ran=ran

@@ -116,10 +116,9 @@ def learned(game: Game, plan: Plan, make: Callable[[ModelGame], Task]) -> Attrib
     assert model.gradients is not None  # says why there are none before anything is spent
     task = make(model)
     base, full = model.ends(np.arange(model.n_rows))
-    if model.progress is not None:
-        each = task.count * model.n_outputs * task.sides
-        model.progress.expect_more(model.n_rows * each * (task.iterations + model.value_cost))
-    together = max(1, model.batch // (task.count * model.n_outputs * task.sides))
+    each = task.count * model.n_outputs * task.sides
+    model.progress.expect_more(model.n_rows * each * (task.iterations + model.value_cost))
+    together = max(1, model.batch // each)
     groups = np.split(np.arange(model.n_rows), np.arange(together, model.n_rows, together))
     parts = [_learn(model, task, rows, np.abs(full - base)) for rows in groups]
     info: dict[str, NDArray[Any]] = {

@@ -270,8 +270,7 @@ class LinearFit(Summary):
         mass = np.exp(self._log_chance(S, uniform=self._by_size[0])) * self._count(game, plan)
         removed = (d - S.sum(axis=1)).astype(np.float64)
         weights = (self._called(S) if callable(self.kernel) else self._weights(removed, d)) * mass
-        if game.progress is not None:
-            game.progress.expect(game.n_rows * enumeration_cost(game))
+        game.progress.expect(game.n_rows * enumeration_cost(game))
 
         def fit(v: Floats) -> Fit:  # v: (R, C, k)
             return self._regression(
@@ -312,15 +311,14 @@ class LinearFit(Summary):
             S = self._coalitions(plan.seed, samples, d)
             drawn = own_draws(game, plan.seed, samples)
             draws = samples if drawn is None else drawn
-        if game.progress is not None:
-            alike = game.has_regressors and game.shares_empty  # one neighbourhood serves all rows
-            game.progress.expect(count if alike else n * count)
+        alike = game.has_regressors and game.shares_empty  # one neighbourhood serves all rows
+        game.progress.expect(count if alike else n * count)
         result, checks = _Results(n, d, k), stops(count, tolerance, first=64)
         for rows, _ in game.blocks(count):
             result.base[rows], result.full[rows], v = _ends_and_first(game, rows)
             active, evaluated = rows, v.shape[1]
-            looks = None if tolerance is None else Looks(len(rows), checks, tolerance)
-            for stop in checks:
+            looks = Looks(len(rows), checks, tolerance)
+            for stop in looks:
                 if stop > evaluated:
                     own = draws[evaluated:stop] if game.commutes else None
                     new = grid_in_parts(game, active, S[evaluated:stop], own)
@@ -328,12 +326,8 @@ class LinearFit(Summary):
                 values = np.concatenate([result.full[active, None], v[:, :stop]], axis=1)
                 for at, fit in self._fits(game, active, S[:stop], draws[:stop], values):
                     result.store(active[at], fit)
-                if looks is None:
-                    continue
                 left = looks.left(result.phi[active], result.error[active])
                 active, v = active[left], v[left]
-                if len(active) == 0:
-                    break
         return finish(
             game,
             result.phi,

@@ -12,7 +12,7 @@ from xai import streams
 from xai.game import BLOCK_BYTES, Floats, Game, Indices
 from xai.inputs import is_whole
 from xai.kernels.masks import add_moments, interpolate
-from xai.summary.base import Attribution, Looks, Plan, finish, stops
+from xai.summary.base import Attribution, Left, Looks, Plan, finish, stops
 
 Normalise = Literal["sum", "expected"]
 
@@ -112,27 +112,23 @@ def mean_under(
     bases, fulls = np.empty((n, k)), np.empty((n, k))
     block = max(1, BLOCK_BYTES // (4 * d))
     together = max(1, min(game.room // block, BLOCK_BYTES // (32 * d * k)))
-    if game.progress is not None:
-        game.progress.expect(n * count * (1 if draws is not None else game.value_cost))
+    game.progress.expect(n * count * (1 if draws is not None else game.value_cost))
     checks = stops(count, plan.tolerance, first=64)
     for start in range(0, n, together):
         active = np.arange(start, min(start + together, n))
         bases[active], fulls[active] = game.ends(active)
         sums, done = _Sums(len(active), d, k), 0
-        looks = None if plan.tolerance is None else Looks(len(active), checks, plan.tolerance)
-        for stop in checks:
+        looks = Looks(len(active), checks, plan.tolerance)
+        for stop in looks:
             while done < stop:
                 part = np.arange(done, min(done + block, stop))
                 made = masks.draw(plan.seed, part, shape, p)
                 sums.add(made, game.grid(active, made, None if draws is None else draws[part]))
                 done += len(part)
             values[active], errors[active] = sums.means(normalise, p)
-            if looks is not None:
-                left = looks.left(values[active], errors[active])
-                active = active[left]
-                sums.keep(left)
-                if len(active) == 0:
-                    break
+            left = looks.left(values[active], errors[active])
+            active = active[left]
+            sums.keep(left)
     return finish(game, values, errors, base=bases, full=fulls, tolerance=plan.tolerance)
 
 
@@ -159,7 +155,7 @@ class _Sums:
         flat = self.products.reshape(len(around), *self.products.shape[2:])
         add_moments(masks, np.ascontiguousarray(around), self.of_masks, flat)
 
-    def keep(self, rows: NDArray[np.bool_]) -> None:
+    def keep(self, rows: Left) -> None:
         self.centre, self.products = self.centre[rows], self.products[rows]
 
     def means(self, normalise: Normalise, p: float) -> tuple[Floats, Floats]:

@@ -51,8 +51,7 @@ class MinimalSubset(Summary):
         n, d, k = game.n_rows, game.n_players, game.n_outputs
         cost = (d * (d + 1) // 2 - 1) * game.value_cost * k
         needs("a minimal subset", cost + game.ends_cost, plan.budget)
-        if game.progress is not None:
-            game.progress.expect(n * cost)
+        game.progress.expect(n * cost)
         base, full = game.ends(np.arange(n))
         row, output = np.indices((n, k)).reshape(2, -1)
         kept = np.ones((n * k, d), bool)

@@ -11,11 +11,10 @@ from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
-from numpy.typing import NDArray
 
 from xai import streams
 from xai.game import Coalitions, Floats, Game, Indices
-from xai.summary.base import Looks, stops
+from xai.summary.base import Left, Looks, stops
 from xai.summary.two_stage import shares_of_gap
 from xai.summary.walks import blur, pair_cost, spreads
 
@@ -92,8 +91,7 @@ class Walks:
         n, d, k = game.n_rows, game.n_players, game.n_outputs
         values, errors = np.empty((n, d, k)), np.empty((n, d, k))
         bases, fulls = np.empty((n, k)), np.empty((n, k))
-        if game.progress is not None:
-            game.progress.expect(n * self.count * pair_cost(game, self.extra) + game.base_cost)
+        game.progress.expect(n * self.count * pair_cost(game, self.extra) + game.base_cost)
         width = 2 * (d - 1 + self.extra)
         for rows, step in game.blocks(self.size * max(1, width)):
             bases[rows], fulls[rows] = game.ends(rows)
@@ -109,9 +107,8 @@ class Walks:
         values = np.empty((len(rows), self.game.n_players, base.shape[1]))
         errors = np.empty_like(values)
         active, moments, done = np.arange(len(rows)), None, 0
-        checks = self._stops()
-        looks = None if self.tolerance is None else Looks(len(rows), checks, self.tolerance)
-        for stop in checks:
+        looks = Looks(len(rows), self._stops(), self.tolerance)
+        for stop in looks:
             while done < stop:
                 walks = np.arange(done, min(done + step, stop))
                 phi, t = self._walk(rows[active], (base[active], full[active]), walks)
@@ -125,12 +122,9 @@ class Walks:
             values[active], errors[active], slope = moments.estimate(
                 ends, self.game, self.size, self.each
             )
-            if looks is not None:
-                left = looks.left(values[active], errors[active])
-                active, moments, slope = active[left], moments.keep(left), slope[left]
-                if len(active) == 0:
-                    return values, errors
-        if done < self.count:
+            left = looks.left(values[active], errors[active])
+            active, moments, slope = active[left], moments.keep(left), slope[left]
+        if done < self.count and len(active):
             total = full[active] - base[active]
             phi, t = self._walk(
                 rows[active], (base[active], full[active]), np.arange(done, self.count)
@@ -266,7 +260,7 @@ class Moments:
                 self.part = np.zeros_like(self.part)
         self.groups += phi.shape[1]
 
-    def keep(self, rows: NDArray[np.bool_]) -> Moments:
+    def keep(self, rows: Left) -> Moments:
         """The sums of some of the rows."""
         arrays = {
             name: value[rows] for name, value in vars(self).items() if isinstance(value, np.ndarray)

@@ -203,8 +203,7 @@ def _enumerated(game: Game, tree: Tree, cost: int, tolerance: float | None) -> A
         phi = matrix @ gains.reshape(len(terms), -1)
         return np.moveaxis(phi.reshape(d, *gains.shape[1:]), 0, -2)
 
-    if game.progress is not None:
-        game.progress.expect(game.n_rows * cost)
+    game.progress.expect(game.n_rows * cost)
     base, full = game.ends(np.arange(game.n_rows))
     values, errors = exact(game, found.S, linear)
     return finish(

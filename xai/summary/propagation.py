@@ -91,8 +91,7 @@ class Propagation(Summary):
         every = np.arange(model.n_rows)
         full = full_values(model)
         base = model.ends(every)[0] if lifts else np.full_like(full, np.nan)
-        if model.progress is not None:
-            model.progress.expect_more(model.n_rows * unit * k)
+        model.progress.expect_more(model.n_rows * unit * k)
         values = np.empty((model.n_rows, model.n_players, k))
         size = max(1, model.batch // unit)
         for rows in (every[a : a + size] for a in range(0, model.n_rows, size)):

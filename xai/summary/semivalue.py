@@ -354,8 +354,7 @@ def sample_count(
     """Number of samples, or None where all coalitions fit the budget."""
     unit = per_sample * unit_cost(game)
     if enumerates(game, plan.room(game, samples, unit)):
-        if game.progress is not None:
-            game.progress.expect(game.n_rows * enumeration_cost(game))
+        game.progress.expect(game.n_rows * enumeration_cost(game))
         return None
     return plan.count(what, game, samples=samples, unit=unit, least=least)
 
@@ -396,14 +395,13 @@ def sampled(
     tolerance = plan.tolerance
     bases, fulls = np.empty((n, k)), np.empty((n, k))
     checks = stops(count, tolerance, first=64)
-    if game.progress is not None:
-        unit = 1 if spread else game.value_cost
-        game.progress.expect(n * count * (1 + paired) * unit)
+    unit = 1 if spread else game.value_cost
+    game.progress.expect(n * count * (1 + paired) * unit)
     for rows, _ in game.blocks(count * (1 + paired)):
         bases[rows], fulls[rows] = game.ends(rows)
         active, parts, done = rows, [], 0
-        looks = None if tolerance is None else Looks(len(rows), checks, tolerance)
-        for stop in checks:
+        looks = Looks(len(rows), checks, tolerance)
+        for stop in looks:
             some, own = S[done:stop], None if draws is None else draws[done:stop]
             sides = (some, ~some) if paired else (some,)
             parts.append([grid_in_parts(game, active, side, own) for side in sides])
@@ -412,10 +410,7 @@ def sampled(
                 [np.concatenate(side, axis=1) for side in zip(*parts, strict=True)], 1
             )
             values[active], errors[active] = estimate(S[:done], v)
-            if looks is not None:
-                left = looks.left(values[active][:, :d], errors[active][:, :d])
-                active, parts = active[left], [[v[left] for v in part] for part in parts]
-                if len(active) == 0:
-                    break
+            left = looks.left(values[active][:, :d], errors[active][:, :d])
+            active, parts = active[left], [[v[left] for v in part] for part in parts]
     result = finish(game, values[:, :d], errors[:, :d], base=bases, full=fulls, tolerance=tolerance)
     return replace(result, values=values, std_error=errors)

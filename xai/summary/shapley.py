@@ -154,8 +154,7 @@ def _known(game: Game, plan: Plan) -> list[Solved]:
     if form is None:
         return []
     needs(f"the closed form for {form.kind}", game.ends_cost, plan.budget)
-    if game.progress is not None:
-        game.progress.expect(game.n_rows * game.ends_cost)
+    game.progress.expect(game.n_rows * game.ends_cost)
     rows, values = form.values()
     if len(rows) == 0:
         return []

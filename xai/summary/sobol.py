@@ -83,8 +83,7 @@ class Sobol(Summary):
             "Sobol", game, samples=self.designs, unit=unit, least=self.scrambles,
             name="designs", enumerates=False,
         )  # fmt: skip
-        if game.progress is not None:
-            game.progress.expect(n * count * unit)
+        game.progress.expect(n * count * unit)
         A, B = joint_designs(plan.seed, count, d, self.scrambles)
         values, errors, slope = (np.empty((n, d, k)) for _ in range(3))
         bases, fulls = np.empty((n, k)), np.empty((n, k))
@@ -94,18 +93,15 @@ class Sobol(Summary):
             bases[rows], fulls[rows] = game.ends(rows)
             active, done = rows, 0
             y = np.empty((len(rows), 0, d + 1, k))
-            looks = None if plan.tolerance is None else Looks(len(rows), checks, plan.tolerance)
-            for stop in checks:
+            looks = Looks(len(rows), checks, plan.tolerance)
+            for stop in looks:
                 parts = [slice(a, min(a + step, stop)) for a in range(done, stop, step)]
                 new = [_evaluated(game, active, A[part], B[part]) for part in parts]
                 y, done = np.concatenate([y, *new], axis=1), stop
                 values[active], errors[active] = jansen(y, self.scrambles)
                 slope[active] = slopes(y, A[:stop], B[:stop])
-                if looks is not None:
-                    left = looks.left(values[active], errors[active])
-                    active, y = active[left], y[left]
-                    if len(active) == 0:
-                        break
+                left = looks.left(values[active], errors[active])
+                active, y = active[left], y[left]
         return finish(
             game, values, errors, base=bases, full=fulls, tolerance=plan.tolerance,
             info={"slope": slope},

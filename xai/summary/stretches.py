@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from xai import streams
 from xai.game import Coalitions, Floats, Game, Indices
 from xai.known import Known, keys_along
-from xai.summary.base import Attribution, Looks, finish, stops, unit_cost
+from xai.summary.base import Attribution, Left, Looks, finish, stops, unit_cost
 from xai.summary.orders import ends_at
 from xai.summary.walks import blur, spreads
 
@@ -62,8 +62,7 @@ class Stretches:
         values, errors = np.empty((n, d, k)), np.empty((n, d, k))
         bases, fulls = np.empty((n, k)), np.empty((n, k))
         cost = int(costs_up_to(game, self.mass, self.pairs, self.seed)[-1])
-        if game.progress is not None:
-            game.progress.expect(n * cost + game.base_cost)
+        game.progress.expect(n * cost + game.base_cost)
         unit = self.size * 2 * max(1, d - 1)
         # few rows and all their walks, where these fit: what two walks share is evaluated once
         at_once = max(cost // game.sample_cost, unit * (self.pairs // self.size) // POINTS)
@@ -87,8 +86,8 @@ class Stretches:
         active, moments, done = np.arange(len(rows)), None, 0
         known = Known(len(rows), base.shape[1])
         checks = stops(self.pairs // self.size, self.tolerance, first=8)
-        looks = None if self.tolerance is None else Looks(len(rows), checks, self.tolerance)
-        for stop in checks:
+        looks = Looks(len(rows), checks, self.tolerance)
+        for stop in looks:
             while done < stop * self.size:
                 pairs = np.arange(done, min(done + step, stop * self.size))
                 ends = base[active], full[active]
@@ -100,12 +99,9 @@ class Stretches:
             values[active], errors[active] = moments.estimate(
                 self.game, self.size, blur(self.game, (base[active], full[active]))
             )
-            if looks is not None:
-                left = looks.left(values[active], errors[active])
-                active, moments = active[left], moments.keep(left)
-                known.values = known.values[left]
-                if len(active) == 0:
-                    break
+            left = looks.left(values[active], errors[active])
+            active, moments = active[left], moments.keep(left)
+            known.values = known.values[left]
         return values, errors
 
     def _weights(self) -> NDArray[np.float64]:
@@ -301,7 +297,7 @@ class _Moments:
         self.t = self.t + found.t.sum(axis=1)
         self.t2 = self.t2 + (found.t**2).sum(axis=1)
 
-    def keep(self, rows: NDArray[np.bool_]) -> _Moments:
+    def keep(self, rows: Left) -> _Moments:
         """The sums of some of the rows."""
         arrays = {n: v[rows] for n, v in vars(self).items() if n not in ("groups", "seen")}
         return _Moments(groups=self.groups, seen=self.seen, **arrays)

@@ -65,8 +65,7 @@ class Walks:
         n, d, k = game.n_rows, game.n_players, game.n_outputs
         values, variances = np.zeros((n, d, k)), np.zeros((n, d, k))
         bases, fulls = np.empty((n, k)), np.empty((n, k))
-        if game.progress is not None:
-            game.progress.expect(n * self.pairs * pair_cost(game) + game.base_cost)
+        game.progress.expect(n * self.pairs * pair_cost(game) + game.base_cost)
         most = max(2, CHUNK // (d * k))
         chunks = np.array_split(np.arange(self.pairs), -(-self.pairs // most))
         # contributions, the same controlled, their means by draw, and trends over positions by draw
@@ -103,8 +102,8 @@ class Walks:
         values, errors = np.empty((2, len(rows), *phi.shape[2:]))
         active, done = np.arange(len(rows)), 0
         checks = stops(count, tolerance, first=24 if count >= 48 else 8)
-        looks = None if tolerance is None else Looks(len(rows), checks, tolerance)
-        for stop in checks:
+        looks = Looks(len(rows), checks, tolerance)
+        for stop in looks:
             step = max(1, game.room // (2 * max(1, d - 1) * len(active)))
             while done < stop:
                 part = slice(done, min(done + step, stop))
@@ -116,10 +115,7 @@ class Walks:
                 phi[active, :done], t[active, :done], slots[active, :done], ranks[:done],
                 spread[active], told[active], (base[active], full[active]),
             )  # fmt: skip
-            if looks is not None:
-                active = active[looks.left(values[active], errors[active])]
-                if len(active) == 0:
-                    break
+            active = active[looks.left(values[active], errors[active])]
         return values, errors
 
     def _places(
