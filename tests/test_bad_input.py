@@ -734,8 +734,30 @@ def test_ragged_rows_are_named(kind):
 def test_tensors_of_several_inputs_are_no_batch():
     torch = pytest.importorskip("torch")
     both = (torch.ones(4, 3), torch.ones(4, 2))
-    with pytest.raises(ValueError, match=r"rows of x do not have the same shape.*8 or 12"):
+    with pytest.raises(ValueError, match=r"rows of x do not have the same shape.*8 or 12") as told:
         xai.explain(total, both, "occlusion", removal=Baseline(0))
+    assert "Several inputs of a model are joined" in str(told.value)
+
+    class Pair(torch.nn.Module):
+        def forward(self, x, y):
+            return x.sum(dim=1) + y.sum(dim=1)
+
+    with pytest.raises(TypeError, match="required positional argument: 'y'") as told:
+        xai.explain(Pair(), torch.ones(4, 3), "occlusion", removal=Baseline(0))
+    assert "Several inputs of a model are joined" in told.value.__notes__[0]
+
+
+def test_one_image_that_is_taken_for_several_rows_is_told_of():
+    torch = pytest.importorskip("torch")
+    net = torch.nn.Sequential(torch.nn.Conv2d(1, 2, 3), torch.nn.Flatten(), torch.nn.Linear(32, 2))
+    image = torch.rand(1, 6, 6)
+    assert xai.explain(net, image[None], "gradient").values.shape == (1, 6, 6)
+    with pytest.raises(RuntimeError) as told:
+        xai.explain(net, image, "gradient")
+    (note,) = told.value.__notes__
+    assert note == (
+        "x of shape (1, 6, 6) is a batch of 1 rows: one image is a batch of one, x[None]"
+    )
 
 
 @pytest.mark.parametrize("axis", ["last", 1.0, True])

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import inspect
+from dataclasses import fields, is_dataclass
 
 import numpy as np
 import pytest
 
 import xai
+from xai import metrics
 from xai.players import Columns, Groups
 from xai.removal import Baseline
+from xai.suggest import PEERS
 from xai.summary import Shapley
 
 ZERO = Baseline(0.0)
@@ -511,6 +514,39 @@ def test_an_unknown_method_names_the_nearest(line):
 def test_an_unknown_option_names_the_nearest(line, method, wrong, right):
     with pytest.raises(TypeError, match=rf"\b{right}\b"):
         xai.explain(line.model, line.x[:1], method, data=line.data, **{wrong: 3})
+
+
+@pytest.mark.parametrize(
+    ("theirs", "ours"),
+    [("class_names", "output_names"), ("num_samples", "samples"), ("kernel_width", "width"),
+     ("background", "data"), ("masker", "data"), ("baselines", "removal"), ("link", "output"),
+     ("feature_mask", "players"), ("max_evals", "budget"), ("top_labels", "target")],
+)  # fmt: skip
+def test_an_option_of_a_peers_is_answered_by_ours(line, theirs, ours):
+    with pytest.raises(TypeError, match=f"unknown option '{theirs}' .*; did you mean '{ours}'"):
+        xai.explain(line.model, line.x[:1], "lime", data=line.data, **{theirs: 3})
+
+
+@pytest.mark.parametrize(
+    ("theirs", "ours"),
+    [("TreeExplainer", "shapley"), ("saliency", "gradient"), ("ig", "integrated_gradients"),
+     ("InputXGradient", "gradient_x_input"), ("feature_ablation", "occlusion"),
+     ("GradientShap", "expected_gradients"), ("DeepLiftShap", "deeplift"),
+     ("permutation_importance", "permutation_test")],
+)  # fmt: skip
+def test_a_method_of_a_peers_is_answered_by_ours(line, theirs, ours):
+    with pytest.raises(ValueError, match=f"unknown method '{theirs}'; did you mean '{ours}'"):
+        xai.explain(line.model, line.x[:1], theirs, data=line.data)
+
+
+def test_every_word_of_a_peers_is_answered_by_one_that_there_is():
+    known = {record.name for record in xai.methods()} | {*inspect.signature(xai.explain).parameters}
+    parts = [*vars(xai.removal).values(), *vars(xai.summary).values(), *vars(xai.behavior).values()]
+    known |= {field.name for part in parts if is_dataclass(part) for field in fields(part)}
+    known |= {
+        option for record in metrics.names() for option in getattr(metrics, record.name).options
+    }
+    assert [ours for ours in PEERS if ours not in known] == []
 
 
 def test_an_unknown_option_without_a_near_name_reads_well(line):

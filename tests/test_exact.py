@@ -756,6 +756,20 @@ def test_a_model_is_held_against_its_trees_where_each_row_has_a_baseline(rows, m
     np.testing.assert_array_equal(found.values, oracle.values)
 
 
+def test_one_background_row_near_certainty_costs_no_other_row_its_closed_form(rows):
+    """Its log odds, of a probability rounded near 1, are off by 1e-3, and so is their mean."""
+    model = linear_model.LogisticRegression().fit(rows.X[:, :1], rows.two)
+    slope, start = float(model.coef_[0, 0]), float(model.intercept_[0])
+    data = np.vstack([rows.data[:, :1], [[(31.9 - start) / slope]]])
+    rounded = xai.explain(model.predict_proba, data[-1:], data=data, behavior=LOG_ODDS, target=1)
+    assert abs(rounded.predictions[0] - 31.9) > 1e-4
+    e = xai.explain(model, rows.x[:, :1], data=data, behavior=LOG_ODDS, target=1)
+    assert e.ran == "closed form for a linear model"
+    np.testing.assert_allclose(e.values.sum(axis=1) + e.base_values, e.predictions, atol=1e-12)
+    exact = slope * (rows.x[:, 0] - data.mean())
+    np.testing.assert_allclose(e.values[:, 0], exact, rtol=0, atol=1e-3)
+
+
 @pytest.mark.parametrize("target", [[0, 1, 1, 0], [1, 0, 0, 1]])
 def test_each_row_is_held_against_its_own_output(rows, target):
     model = Clipped(10, random_state=0).fit(rows.X, rows.amounts)

@@ -51,6 +51,28 @@ def shown(axes: Axes) -> np.ndarray:
     return np.asarray(heat.cmap(heat.norm(heat.get_array())))
 
 
+@pytest.mark.parametrize("target", ["all", xai.Top(2)])
+def test_all_outputs_of_an_image_stand_in_its_line(target: str | xai.Top) -> None:
+    """Those that this row explains, each under its name, on one scale."""
+    x = np.random.default_rng(0).uniform(0.1, 1, (2, 3, 6, 8))
+    x[1] *= -1  # so that its largest outputs are others
+    e = xai.explain(
+        lambda x: np.stack([total(x), 0 * total(x), -total(x)], axis=1), x, "occlusion",
+        removal=xai.removal.Baseline(0), channel_axis=1, target=target,
+    )  # fmt: skip
+    figure = e.plot("images", output="all")
+    k = e.values.shape[-1]
+    panels = [ax for ax in figure.axes if ax.get_title()]
+    assert [ax.get_title().split("\n")[0] for ax in panels] == [
+        f"occlusion: output {index}" for row in e.target for index in row
+    ]
+    for place, ax in enumerate(panels):
+        np.testing.assert_allclose(pixels(ax), e.values[place // k, ..., place % k])
+        spec = ax.get_subplotspec()
+        assert (spec.rowspan.start, spec.colspan.start) == divmod(place, k)
+    assert len({ax.images[-1].get_clim() for ax in panels}) == 1
+
+
 # ---------------------------------------------------------------------------- photographs
 
 

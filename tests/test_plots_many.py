@@ -136,6 +136,9 @@ def test_a_scatter_is_attributions_over_values_coloured_by_the_interacting_featu
     assert axes.figure.axes[1].get_ylabel() == "c"
     plain = one.plot("scatter", feature=0, color=None)
     assert len(plain.figure.axes) == 1
+    bar = axes.figure.axes[1].get_yticklabels()
+    low, high = np.percentile(X[:, 2], [5, 95])  # beyond which colours stay the same
+    assert [label.get_text() for label in bar] == [f"≤ {low:.4g}", f"≥ {high:.4g}"]
     chosen = one.plot("scatter", feature="a", color="d")
     assert chosen.figure.axes[1].get_ylabel() == "d"
 
@@ -550,6 +553,25 @@ def test_cohorts_are_drawn_beside_each_other() -> None:
     np.testing.assert_allclose(line.get_xdata(), expected[order])
     with pytest.raises(ValueError, match="names differ"):
         xai.plots.global_bar({"a": one, "b": replace(one, feature_names=list("wxyz"))})
+
+
+@pytest.mark.parametrize("names", [["no", "yes"], ["same", "same"]])
+def test_all_outputs_importances_are_drawn_beside_each_other(names: list[str]) -> None:
+    both = xai.explain(
+        lambda x: np.stack([product(x), x[:, 1]], axis=1), X, "exact_shapley", target="all",
+        data=np.zeros((1, 4)), feature_names=NAMES, output_names=names,
+    )  # fmt: skip
+    axes = both.plot("global", output="all")
+    told = [text.get_text() for text in axes.get_legend().get_texts()]
+    assert told == (names if names[0] != names[1] else ["same (0)", "same (1)"])
+    assert axes.get_title() == "exact_shapley\nover 40 rows"
+    order = [NAMES.index(label) for label in tick_labels(axes)]
+    for output, drawn in enumerate(axes.containers):
+        expected = np.abs(both.values[..., output]).mean(axis=0)[order]
+        np.testing.assert_allclose(drawn.lines[0].get_xdata(), expected)
+    with pytest.raises(ValueError, match="no rows"):
+        both[[]].plot("global", output="all")
+    assert len(made().plot("global", output="all").containers) == 1  # of one output: this
 
 
 def test_methods_of_a_table_are_compared_in_dots_with_intervals() -> None:

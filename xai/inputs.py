@@ -415,6 +415,12 @@ def _read_array(x: Any, data: Any, own: list[Any]) -> Inputs:
     return Inputs(array, lambda b: b, encode, categorical=no_codes(array))
 
 
+SEVERAL = (
+    "Several inputs of a model are joined to one batch, which a function parts again: "
+    "f = lambda x: model(x[:, :3], x[:, 3:]) (of a module: the forward of one around it)"
+)
+
+
 def dense(rows: Any, what: str) -> NDArray[Any]:
     """Rows of any kind as an array; lists that mix words and numbers as one of objects."""
     if sparse.issparse(rows):
@@ -434,6 +440,8 @@ def dense(rows: Any, what: str) -> NDArray[Any]:
         listed = rows if isinstance(rows, list | tuple) else []
         sizes = sorted({int(np.prod(np.shape(row))) for row in listed})  # of tensors, too
         told = f": they hold {' or '.join(map(str, sizes))} values" if len(sizes) > 1 else ""
+        batches = {np.shape(row)[:1] if np.ndim(row) > 1 else () for row in listed}
+        told += f". {SEVERAL}" if len(batches) == 1 and () not in batches else ""
         raise ValueError(f"the rows of {what} do not have the same shape{told}") from error
 
 

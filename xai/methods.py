@@ -187,7 +187,7 @@ _METHODS = (
            inputs=_NETWORK, image=(Baseline(0), ActivationMaps()),
            paper="Wang et al. 2020, Score-CAM"),
     Method(Baseline(0), Prediction(), Propagation("deeplift"), "deeplift", inputs=_TORCH,
-           budget="2 + m + 1",
+           budget="2m + m + 1",
            paper="Shrikumar, Greenside & Kundaje 2017, Learning important features"),
     Method(Baseline(0), Prediction(), Propagation("lrp"), "lrp", inputs=_TORCH, budget="2 + 1",
            paper="Bach et al. 2015, On pixel-wise explanations by relevance propagation"),

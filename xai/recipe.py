@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Mapping, Sequence
 from dataclasses import fields, is_dataclass, replace
 from typing import Any
@@ -16,7 +15,7 @@ from xai.inputs import Inputs
 from xai.methods import Method
 from xai.partition import Partition
 from xai.players import Columns, Groups, Patches, Players
-from xai.suggest import unknown
+from xai.suggest import nearest, unknown
 
 PARTS: dict[str, tuple[dict[str, Any], Any]] = {
     "removal": (removals.NAMES, removals.Removal),
@@ -192,7 +191,7 @@ def with_repeats(
 
 
 def _unknown_option(name: str, choices: list[str], method: str) -> str:
-    close = difflib.get_close_matches(name, choices, n=1, cutoff=0.4)
-    hint = f"; did you mean {close[0]!r}?" if close else "."
+    meant = nearest(name, choices, 0.4)
+    hint = f"; did you mean {meant!r}?" if meant else "."
     known = ", ".join(sorted(set(choices)))
     return f"unknown option {name!r} for method {method!r}{hint} Known: {known}"

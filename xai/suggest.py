@@ -1,9 +1,62 @@
-"""Error messages that name the nearest right word."""
+"""Error messages that name the nearest right word, of what shap, lime and captum call it too."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from difflib import get_close_matches
+
+PEERS = {
+    ours: theirs.split()
+    for ours, theirs in {
+        "shapley": "shap treeshap treeexplainer linearshap linearexplainer",
+        "kernel_shap": "kernelexplainer",
+        "permutation_shap": "permutationexplainer shapleyvaluesampling",
+        "owen": "partition partitionexplainer",
+        "expected_gradients": "gradientshap gradientexplainer",
+        "deeplift": "deepshap deepliftshap deepexplainer",
+        "gradient": "saliency",
+        "gradient_x_input": "inputxgradient",
+        "integrated_gradients": "ig",
+        "smoothgrad": "noisetunnel",
+        "deconvnet": "deconvolution",
+        "occlusion": "ablation featureablation leaveoneout loo",
+        "permutation_test": "permutationimportance featurepermutation featureimportance",
+        "data": "background backgrounddata trainingdata masker",
+        "removal": "baseline baselines featureperturbation perturbfunc perturbbaseline",
+        "players": "featuremask slidingwindowshapes segmentationfn superpixels",
+        "target": "toplabels labels",
+        "output": "link modeloutput",
+        "output_names": "classnames",
+        "categorical": "categoricalfeatures categoricalnames",
+        "samples": "numsamples nsamples nrsamples nrruns ntsamples nperturbsamples",
+        "budget": "nsamples maxevals npermutations",
+        "steps": "nsteps",
+        "width": "kernelwidth",
+        "regularizer": "l1reg modelregressor featureselection",
+        "discretise": "discretizecontinuous",
+        "sigma": "stdevs",
+        "radius": "perturbradius",
+        "seed": "randomstate rng",
+        "batch_size": "internalbatchsize perturbationspereval maxexamplesperbatch",
+        "progress": "showprogress silent",
+    }.items()
+}
+"""Our words, and those of others for the same: small letters alone."""
+
+
+def nearest(word: object, choices: Iterable[str], cutoff: float) -> str | None:
+    """The choice that was probably meant: what others call by this word, or one spelled alike.
+
+    Examples
+    --------
+    >>> nearest("FeatureAblation", ["gradient", "occlusion"], 0.5)
+    'occlusion'
+    """
+    names = {name.lower(): name for name in choices}
+    bare = "".join(letter for letter in str(word).lower() if letter.isalnum())
+    meant = [names[ours] for ours, theirs in PEERS.items() if bare in theirs and ours in names]
+    close = get_close_matches(str(word).lower(), names, n=1, cutoff=cutoff)
+    return next(iter([*meant, *(names[name] for name in close)]), None)
 
 
 def unknown(kind: str, word: object, choices: Iterable[object]) -> str:
@@ -15,8 +68,7 @@ def unknown(kind: str, word: object, choices: Iterable[object]) -> str:
     "unknown method 'shaply'; did you mean 'shapley'? Known: lime, shapley"
     """
     names = sorted({str(choice) for choice in choices})
-    close = get_close_matches(str(word).lower(), [name.lower() for name in names], n=1, cutoff=0.5)
-    nearest = next((name for name in names if close and name.lower() == close[0]), None)
-    hint = f"; did you mean {nearest!r}?" if nearest else ";"
+    meant = nearest(word, names, 0.5)
+    hint = f"; did you mean {meant!r}?" if meant else ";"
     shown = names if len(names) <= 30 else [*names[:30], "…"]
     return f"unknown {kind} {word!r}{hint} Known: {', '.join(shown)}"

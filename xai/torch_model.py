@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypeVar
 
 import numpy as np
 
+from xai.inputs import SEVERAL
 from xai.suggest import unknown
 from xai.threads import held, one_thread_of_blas
 
@@ -79,7 +80,7 @@ class TorchModel:
                 return self.chosen(self.module(batch))
             with torch.autocast(batch.device.type, getattr(torch, self.precision)):
                 return self.chosen(self.module(batch))
-        except (RuntimeError, IndexError) as error:
+        except (RuntimeError, TypeError, IndexError) as error:
             _tell_of_inputs(error, batch)
             raise
 
@@ -150,7 +151,14 @@ class TorchModel:
 
 
 def _tell_of_inputs(error: Exception, batch: Any) -> None:
-    """Tell with torch's error where an embedding's floats come from, and where channels go."""
+    """Tell with torch's error what a batch is, where channels go, where floats come from."""
+    if "required positional argument" in str(error):
+        error.add_note(SEVERAL)
+    if batch.ndim == 3 and len(batch) in (1, 3, 4) and isinstance(error, RuntimeError):
+        error.add_note(
+            f"x of shape {tuple(batch.shape)} is a batch of {len(batch)} rows: one image is a "
+            "batch of one, x[None]"
+        )
     ends_in_colours = batch.ndim == 4 and batch.shape[3] in (1, 3, 4) and batch.shape[1] > 4
     if ends_in_colours and "channels" in str(error):
         error.add_note(

@@ -66,26 +66,27 @@ def _values(game: ModelGame, way: Way, additive: Additive) -> tuple[Indices, Flo
     for rows, part in _parts(game, way, additive):
         phi[rows], own = additive.shapley(part)
         room = _room(game, np.maximum(np.abs(full[rows]), np.abs(base[rows])))
-        missed, low, high = full[rows] - own, *_missed_draws(game, additive, rows, part)
+        missed, (low, high, mean_room) = full[rows] - own, _missed_draws(game, additive, rows, part)
         meets[rows] = (low <= missed + room) & (missed - room <= high)  # NaN meets nothing
         if additive.offset_known:
             meets[rows] &= np.abs(missed) <= room
         gap = full[rows] - base[rows] - phi[rows].sum(axis=1)
-        meets[rows] &= np.abs(gap) <= room
+        meets[rows] &= np.abs(gap) <= np.maximum(room, mean_room)
     met = np.flatnonzero(meets.all(axis=1))
     return met, _spread(phi[met], full[met] - base[met] - phi[met].sum(axis=1))
 
 
 def _missed_draws(
     game: ModelGame, additive: Additive, rows: Indices, part: Part
-) -> tuple[Floats, Floats]:
+) -> tuple[Floats, Floats, Floats]:
     """By how much the closed form misses the model at every draw, at least and at most, (r, k).
 
-    A model that is more than its class may well meet it at x, and on average. The draws' own
-    values are known where rows share them; elsewhere nothing is said.
+    And how far off rounding may leave the draws' mean: a few may be rounded far more than the
+    others. A model that is more than its class may well meet it at x, and on average. The draws'
+    own values are known where rows share them; elsewhere nothing is said.
     """
     low = np.full((len(rows), game.n_outputs), -np.inf)
-    high, draws = -low, np.arange(game.n_draws)
+    high, mean_room, draws = -low, np.zeros_like(low), np.arange(game.n_draws)
     nothing = np.zeros((len(draws), game.n_players), bool)
     for at, group in part.groups() if game.shares_empty else ():
         targets = np.concatenate([group.places, group.weights], axis=2).reshape(len(at), -1)
@@ -104,7 +105,8 @@ def _missed_draws(
             missed, room = value - additive.shapley(alone)[1], _room(game, np.abs(value))
             same = at[which.ravel() == kind]
             low[same], high[same] = (missed - room).max(axis=0), (missed + room).min(axis=0)
-    return low, high
+            mean_room[same] = room.mean(axis=0)
+    return low, high, mean_room
 
 
 def _room(game: ModelGame, size: Floats) -> Floats:

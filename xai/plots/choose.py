@@ -59,7 +59,7 @@ def plot(explanation: Explanation, kind: str | None = None, **options: Any) -> A
         Which rows, all by default ("images", "decision").
     output
         Where several outputs were explained, the one to draw: its index among the model's
-        outputs, or its name.
+        outputs, or its name; "all" of them beside each other ("global", "images").
     max_display
         So many features, the largest by |value|, are drawn one by one and the others summed
         into one (tables).

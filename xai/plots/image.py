@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from xai.foreign import as_explanation
 from xai.plots.picture import Scale, colour_bar, draw_heat, panel, with_error
-from xai.plots.row import rows_of
+from xai.plots.row import outputs, rows_of
 from xai.plots.style import inches
 
 if TYPE_CHECKING:
@@ -16,6 +16,9 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from xai.explanation import Explanation
+
+WIDEST = 13.0
+"""Inches of a line of pictures, where there are enough of them to fill it."""
 
 
 def image(
@@ -65,6 +68,8 @@ def images(
 ) -> Figure:
     """Draw several rows' heat maps, by default all, on one colour scale; parameters as in `plot`.
 
+    With ``output="all"`` a line of pictures for each row, one for each output explained.
+
     Raises
     ------
     ValueError
@@ -83,14 +88,21 @@ def images(
 
     explanation = as_explanation(explanation)
     chosen = rows_of(rows, len(explanation))
-    panels = [panel(explanation, row, output, channel_axis, signed=signed) for row in chosen]
+    found = outputs(explanation) if output == "all" else [[output]] * len(explanation)
+    panels = [
+        panel(explanation, row, one, channel_axis, signed=signed)
+        for row in chosen
+        for one in found[row]
+    ]
     scale = Scale.of([shown.heat for shown in panels], percentile)
-    across = min(len(panels), 4)
+    many = len(found[chosen[0]])
+    across = many if many > 1 else min(len(panels), 4)
     down = math.ceil(len(panels) / across)
-    size = inches(2.6 * across + 0.9, (0.6 + 2.6 * panels[0].slimness) * down)
+    wide = max(1.3, min(2.6, WIDEST / across))
+    size = inches(wide * across + 0.9, (0.6 + wide * panels[0].slimness) * down)
     figure = plt.figure(figsize=size, layout=panels[0].layout)
     places = [figure.add_subplot(down, across, place + 1) for place in range(len(panels))]
     for ax, shown in zip(places, panels, strict=True):
-        draw_heat(ax, shown, scale)
+        draw_heat(ax, shown, scale, round(30 * wide / 2.6))
     colour_bar(places, panels, scale, with_error(panels))
     return figure

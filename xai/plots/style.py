@@ -144,12 +144,14 @@ def wrapped(count: int, most: int) -> tuple[int, int]:
     return lines, -(-count // lines)
 
 
-def value_bar(ax: Axes, drawn: ScalarMappable, label: str) -> None:
+def value_bar(
+    ax: Axes, drawn: ScalarMappable, label: str, ends: tuple[str, str] = ("low", "high")
+) -> None:
     """A narrow bar from low to high beside the axes."""
     figure = ax.figure.figure
     bar = figure.colorbar(drawn, ax=ax, aspect=40, pad=0.02)
     low, high = drawn.get_clim()
-    bar.set_ticks([low, high], labels=["low", "high"])
+    bar.set_ticks([low, high], labels=ends)
     bar.ax.tick_params(length=0)
     bar.ax.spines["outline"].set_visible(False)
     bar.set_label(two_lines(label), labelpad=-6, parse_math=False)

@@ -100,13 +100,26 @@ def spread(x: Floats, span: float) -> Floats:
 def _coloured(shown: Many, player: int) -> Floats:
     """A column's values from 0, low, to 1, high; NaN where it holds no numbers."""
     column = shown.data[:, player]
-    finite = column[np.isfinite(column)]
-    if shown.categories[player] or not len(finite):
+    if shown.categories[player] or not np.isfinite(column).any():
         return np.full(len(column), np.nan)
-    low, high = np.percentile(finite, [5, 95])
-    if low == high:
-        low, high = finite.min(), finite.max()
+    low, high = _bounds(column)
     return np.asarray(np.clip((column - low) / ((high - low) or 1.0), 0, 1))
+
+
+def _bounds(column: Floats) -> tuple[float, float]:
+    """Where the colours end: the 5th and 95th percentile, or all there is where these are equal."""
+    finite = column[np.isfinite(column)]
+    low, high = np.percentile(finite, [5, 95])
+    return (low, high) if low < high else (finite.min(), finite.max())
+
+
+def _ends(column: Floats) -> tuple[str, str]:
+    """What the ends of the colours stand for, in numbers."""
+    if not np.isfinite(column).any():
+        return "low", "high"
+    (low, high), least, most = _bounds(column), np.nanmin(column), np.nanmax(column)
+    left, right = "≤ " if least < low else "", "≥ " if most > high else ""
+    return f"{left}{low:.4g}", f"{right}{high:.4g}"
 
 
 def line_notes(shown: Many) -> list[str]:
@@ -182,7 +195,7 @@ def scatter(
             x, y, 18, _coloured(many, by), cmap=amounts(), vmin=0, vmax=1, plotnonfinite=True,
             linewidths=0, zorder=2,
         )  # fmt: skip
-        value_bar(axes, drawn, many.names[by])
+        value_bar(axes, drawn, many.names[by], _ends(many.data[:, by]))
     _histogram(axes, column, len(kinds))
     if kinds:
         category_ticks(axes, kinds)

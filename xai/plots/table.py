@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from xai.foreign import as_explanation
 from xai.plots.many import Many, read_many
-from xai.plots.row import Floats, Row, check_count, read
+from xai.plots.row import Floats, Row, check_count, outputs, read
 from xai.plots.several import dot_axes, dots
 from xai.plots.style import NEUTRAL, Z95, ink, median_note, row_axes, sign_colours, signed, title
 
@@ -67,7 +68,8 @@ def global_bar(
     With the 95 % interval of the mean over rows. Where values are sampled, their median standard
     error is told, too: it is more than these intervals know of, since rows share samples, and
     since sizes of errors do not cancel. Several explanations by name, such as
-    `xai.overview.cohorts` makes, are drawn beside each other.
+    `xai.overview.cohorts` makes, are drawn beside each other; so are, with ``output="all"``, the
+    outputs of one.
 
     Raises
     ------
@@ -86,6 +88,8 @@ def global_bar(
     """
     if isinstance(explanation, Mapping):
         return _cohorts(explanation, output, max_display, ax)
+    if output == "all":
+        return _outputs(explanation, max_display, ax)
     many = read_many(explanation, output)
     shown = mean_size(many).largest(max_display)
     axes = row_axes(shown.labels, ax)
@@ -103,24 +107,44 @@ def _cohorts(
     ax: Axes | None,
 ) -> Axes:
     """Mean sizes of several groups of rows, a series for each."""
-    many = {name: read_many(one, output) for name, one in explanations.items()}
+    many = [read_many(one, output) for one in explanations.values()]
     if not many:
         raise ValueError("there is nothing to draw: pass at least one explanation")
+    if any(one.names != many[0].names for one in many):
+        raise ValueError("cohorts are compared on the same features; their names differ")
+    labels = [f"{name} ({len(one)})" for name, one in zip(explanations, many, strict=True)]
+    axes = _side_by_side(dict(zip(labels, many, strict=True)), max_display, ax)
+    title(axes, list(dict.fromkeys(one.heading[0] for one in many)))
+    return axes
+
+
+def _outputs(given: Explanation, max_display: int, ax: Axes | None) -> Axes:
+    """Mean sizes of several outputs, a series for each."""
+    explanation = as_explanation(given)
+    chosen = outputs(explanation)[0] if len(explanation) else [None]
+    many = [read_many(explanation, index) for index in chosen]
+    names = [one.output for one in many]
+    labels = [
+        name if names.count(name) == 1 else f"{name} ({index})"
+        for name, index in zip(names, chosen, strict=True)
+    ]
+    axes = _side_by_side(dict(zip(labels, many, strict=True)), max_display, ax)
+    title(axes, [many[0].method, f"over {many[0].heading[1]}"])
+    return axes
+
+
+def _side_by_side(many: Mapping[str, Many], max_display: int, ax: Axes | None) -> Axes:
+    """Mean sizes of the same features, a series for each of these tables."""
     found = {name: mean_size(one) for name, one in many.items()}
     first = next(iter(found.values()))
-    if any(one.names != first.names for one in found.values()):
-        raise ValueError("cohorts are compared on the same features; their names differ")
     check_count(max_display)
     sizes = np.max([np.nan_to_num(one.values) for one in found.values()], axis=0)
     kept = np.argsort(-sizes, kind="stable")[:max_display]
     axes = dot_axes([first.names[j] for j in kept], len(found), ax)
     dots(axes, {
-        f"{name} ({len(many[name])})": (
-            one.values[kept], None if one.std_error is None else one.std_error[kept]
-        )
+        name: (one.values[kept], None if one.std_error is None else one.std_error[kept])
         for name, one in found.items()
     })  # fmt: skip
-    title(axes, list(dict.fromkeys(one.heading for one in found.values())))
     sampled = next((one for one in found.values() if one.std_error is not None), first)
     over = any(len(one) > 1 for one in many.values())
     said = [*notes(sampled, over=over), *(_sampled([*many.values()]) if over else [])]

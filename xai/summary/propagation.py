@@ -32,7 +32,7 @@ RULES = {
     "deconvnet": ("Deconvolution", 1),
     "lrp": ("LRP", 2),
 }
-"""captum's class of each rule, and the model rows that it takes for each row and output."""
+"""captum's class of each rule, and the model rows that it takes for each row, draw and output."""
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,8 @@ class Propagation(Summary):
     Parameters
     ----------
     rule : {"deeplift", "guided_backprop", "deconvnet", "lrp"}
-        DeepLIFT compares x with everything removed, and sums to what that changes; the others
+        DeepLIFT compares x with everything removed, and sums to what that changes: the mean over
+        all draws of the removal, as shap's DeepExplainer takes it over a background. The others
         know x alone, and have no empty state.
 
     Raises
@@ -56,7 +57,7 @@ class Propagation(Summary):
 
     Notes
     -----
-    They run on a copy of the module whose layers do not work in place; DeepLIFT with x and its
+    They run on a copy of the module whose layers do not work in place; DeepLIFT with rows and their
     baselines in one call, two rows at least whatever `batch_size` is. DeepLIFT and LRP know layers
     that are modules, each of which may be used again, and sums of branches; DeepLIFT's
     ``completeness_gap`` shows activations that are functions, or modules of one's own, which captum
@@ -74,7 +75,7 @@ class Propagation(Summary):
     """
 
     rule: Rule = "deeplift"
-    default_budget: ClassVar[Budget | str] = "1 to 2 + m + 1"
+    default_budget: ClassVar[Budget | str] = "1 to 2m + m + 1"
     always_differentiates: ClassVar[bool] = True
 
     def attribute(self, game: Game, plan: Plan) -> Attribution:
@@ -85,16 +86,17 @@ class Propagation(Summary):
         lifts = self.rule == "deeplift"
         self._check(model, lifts=lifts)
         name, unit = RULES[self.rule]
-        k = model.n_outputs
+        k, m = model.n_outputs, model.n_draws if lifts else 1
         ends = model.ends_cost if lifts else model.full_cost
-        needs(self.rule, ends + unit * k, plan.budget)
+        needs(self.rule, ends + unit * k * m, plan.budget)
         every = np.arange(model.n_rows)
         full = full_values(model)
         base = model.ends(every)[0] if lifts else np.full_like(full, np.nan)
-        model.progress.expect_more(model.n_rows * unit * k)
-        values = np.empty((model.n_rows, model.n_players, k))
+        model.progress.expect_more(model.n_rows * unit * k * m)
+        values = np.zeros((model.n_rows, model.n_players, k))
         size = max(1, model.batch // unit)
-        for rows in (every[a : a + size] for a in range(0, model.n_rows, size)):
+        for start in range(0, model.n_rows * m, size):
+            rows, draws = np.divmod(np.arange(start, min(start + size, model.n_rows * m)), m)
             at = model.explained[rows]
             network = _network(model, at)
             if lifts:
@@ -105,12 +107,12 @@ class Propagation(Summary):
             for j in range(k):
                 for part, rule in rules.items():  # captum takes all away after each output
                     setattr(part, "rule", rule)  # noqa: B010 — torch types any attribute
-                given = {"baselines": _emptied(model, at)} if lifts else {}
+                given = {"baselines": _emptied(model, at, draws)} if lifts else {}
                 with for_lrp(network) if self.rule == "lrp" else nullcontext():
                     found = _run(method, x, j, given)
                 handed = host(model.gradients.per_player(found[..., None], rows))[..., 0]
                 refuse_infinite(handed, at, f"the rules of {self.rule} give", _remedy(model, x))
-                values[rows, :, j] = handed
+                np.add.at(values[..., j], rows, handed / m)
                 model.count(unit * len(rows))
         info = {"completeness_gap": values.sum(axis=1) - (full - base)} if lifts else {}
         return finish(
@@ -137,10 +139,10 @@ class Propagation(Summary):
                 f"{self.rule} changes how nn.ReLU modules hand gradients back, and the network has "
                 "none (captum knows no ReLU6 and no functional relu): it would be the gradient"
             )
-        if lifts and (game.n_draws > 1 or game.endless):
+        if lifts and game.endless:
             raise ValueError(
-                f"DeepLIFT compares with one baseline, and the removal has {game.n_draws} draws: "
-                "use removal=xai.removal.Baseline(...)"
+                "DeepLIFT compares with one baseline, or with each of several, and this removal "
+                "has no end of draws: use removal=xai.removal.Baseline(...) or Marginal(rows)"
             )
 
 
@@ -171,9 +173,9 @@ def _run(method: Any, x: Tensor, output: int, given: dict[str, Any]) -> Tensor:
     return part.detach()
 
 
-def _emptied(game: ModelGame, at: Indices) -> Tensor:
-    """The explained rows with everything removed."""
-    return game.gradients.inputs(at, np.zeros((len(at), 1)), np.zeros_like(at))
+def _emptied(game: ModelGame, at: Indices, draws: Indices) -> Tensor:
+    """The explained rows with everything removed, each by its draw."""
+    return game.gradients.inputs(at, np.zeros((len(at), 1)), draws)
 
 
 def _network(game: ModelGame, at: Indices) -> Module:
