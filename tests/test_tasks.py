@@ -877,7 +877,7 @@ def test_few_rows_teach_little_but_do_not_fail(lesson, n, folds):
     assert set(score.values) <= {-1.0, 0.0, 1.0}
 
 
-@pytest.mark.parametrize("module", ["tasks", "proportions"])
+@pytest.mark.parametrize("module", ["tasks", "proportions", "intervals"])
 def test_examples_run(module):
     done = doctest.testmod(import_module(f"xai.metrics.{module}"))
     assert done.attempted > 0
