@@ -19,7 +19,11 @@ TIMEOUT = 60.0
 def folder_of(data_home: str | os.PathLike[str] | None) -> Path:
     """The folder of downloaded files: as given, as XAI_DATA_HOME says, or the platform's cache."""
     named = data_home if data_home is not None else os.environ.get(VARIABLE)
-    return Path(named).expanduser() if named else _platform_cache() / "xai"
+    try:
+        return Path(named).expanduser() if named else _platform_cache() / "xai"
+    except RuntimeError as error:
+        error.add_note(_ELSEWHERE)
+        raise
 
 
 def _platform_cache() -> Path:
@@ -76,12 +80,17 @@ def obtain(
             content = download(url)
         except (OSError, HTTPException) as error:
             raise ConnectionError(_by_hand(sources, folder, file, error)) from error
-        folder.mkdir(parents=True, exist_ok=True)
-        _compare(content, folder / file, _OTHER)
-        _write(content, folder / file)
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            _compare(content, folder / file, _OTHER)
+            _write(content, folder / file)
+        except OSError as error:  # it may be nobody's, or for reading only
+            error.add_note(_ELSEWHERE)
+            raise
     return [folder / file for file in sources]
 
 
+_ELSEWHERE = f"Another folder is named by data_home=, or by the environment variable {VARIABLE}."
 _CHANGED = (
     "was changed or damaged since. Fetch it again with redownload=True; if the change is meant, "
     "delete RECORD"
@@ -125,6 +134,5 @@ def _by_hand(sources: Mapping[str, str], folder: Path, file: str, error: Excepti
     steps = "".join(f"\n  {sources[name]}  as  {folder / name}" for name in missing or [file])
     return (
         f"could not download {file}: {error}. Where there is no network, save by hand"
-        f"{steps}\nand call again: what is there is not downloaded. Another folder is named by "
-        f"data_home=, or by the environment variable {VARIABLE}."
+        f"{steps}\nand call again: what is there is not downloaded. {_ELSEWHERE}"
     )

@@ -383,6 +383,19 @@ def test_a_folder_that_is_for_reading_only_serves(site, monkeypatch, tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["german.data"]
 
 
+def test_where_nothing_can_be_written_another_folder_is_asked_for(site, monkeypatch, tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(OSError) as found:
+        datasets.fetch_german_credit(data_home=tmp_path / "file" / "folder")
+    assert "XAI_DATA_HOME" in found.value.__notes__[0]
+    monkeypatch.delenv("XAI_DATA_HOME", raising=False)
+    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
+    monkeypatch.setattr("os.path.expanduser", lambda path: path)  # of nobody, in a container
+    with pytest.raises(RuntimeError) as found:
+        datasets.fetch_german_credit()
+    assert "XAI_DATA_HOME" in found.value.__notes__[0]
+
+
 def test_files_are_as_readable_as_others(site, tmp_path):
     (tmp_path / "mine").write_text("")
     datasets.fetch_german_credit(data_home=tmp_path)

@@ -9,6 +9,7 @@ from scipy.stats import rankdata
 import xai
 from xai import composition, streams
 from xai.inputs import read
+from xai.kernels import compiled as compiled_module
 from xai.kernels import masks, odd_process, pairs
 from xai.kernels.compose import blend_levels, compose_owned, compose_table, ends
 from xai.kernels.distance import distances
@@ -23,6 +24,16 @@ FORMS = {
     "compiled": (compose_table, compose_owned),
     "plain": (compose_table.py_func, compose_owned.py_func),
 }
+
+
+def test_loops_are_compiled_where_nothing_can_be_written(monkeypatch):
+    """Neither beside the source nor at home, as for a nameless user of a container."""
+    monkeypatch.setattr("numba.core.caching.CompileResultCacheImpl._locator_classes", [])
+    compiled_module._tell.cache_clear()
+    with pytest.warns(UserWarning, match="NUMBA_CACHE_DIR") as told:
+        loops = [compiled_module.compiled()(lambda a: a + 1) for _ in range(2)]
+    assert [loop(1) for loop in loops] == [2, 2]
+    assert len(told) == 1
 
 
 @pytest.fixture(scope="module")

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
+from functools import cache
 from typing import Any, ParamSpec, TypeVar, cast
 
 import numba
@@ -12,12 +14,26 @@ R = TypeVar("R")
 
 
 def compiled(**options: Any) -> Callable[[Callable[P, R]], Callable[P, R]]:
-    """Compile with Numba (cached, without the GIL), keeping the function's type.
+    """Compile with Numba (without the GIL, cached where a file can be), keeping the type.
 
     The plain Python function stays at ``.py_func``.
     """
 
     def decorate(function: Callable[P, R]) -> Callable[P, R]:
-        return cast(Callable[P, R], numba.njit(cache=True, nogil=True, **options)(function))
+        try:
+            found = numba.njit(cache=True, nogil=True, **options)(function)
+        except RuntimeError:  # neither beside the source, nor at home: both are read-only
+            _tell()
+            found = numba.njit(nogil=True, **options)(function)
+        return cast(Callable[P, R], found)
 
     return decorate
+
+
+@cache  # once a process
+def _tell() -> None:
+    warnings.warn(
+        "there is no folder to keep compiled code in, so that each process compiles its loops "
+        "anew, for some seconds: set NUMBA_CACHE_DIR to a folder that can be written to",
+        stacklevel=1,
+    )
