@@ -182,14 +182,18 @@ class Explanation:
 
         return rows_of(self.recipe, rows, len(self), self.element_players.shape[1:])
 
+    @property
+    def is_text(self) -> bool:
+        """Whether the players are words of texts."""
+        return isinstance(self.data, list) and self.players == "Tokens()"
+
     def names_of(self, row: int) -> list[str]:
         """Names of a row's players: its words where rows are texts, else `feature_names`.
 
         Names that were given stay; where a text has fewer words than others, "" fills up.
         """
         names = list(self.feature_names)
-        worded = isinstance(self.data, list) and self.players == "Tokens()"
-        if not worded or names != [str(i) for i in range(len(names))]:
+        if not self.is_text or names != [str(i) for i in range(len(names))]:
             return names
         words = words_of(self.data[row])
         return words + [""] * (len(names) - len(words))

@@ -17,6 +17,7 @@ from xai.plots.several import curves
 from xai.plots.signal import signal
 from xai.plots.swarm import beeswarm, scatter
 from xai.plots.table import bar, global_bar, waterfall
+from xai.plots.text import text
 
 __all__ = [
     "ace_sheet",
@@ -38,5 +39,6 @@ __all__ = [
     "scatter",
     "signal",
     "strip",
+    "text",
     "waterfall",
 ]

@@ -14,6 +14,7 @@ from xai.plots.row import per_row
 from xai.plots.signal import is_signal, signal
 from xai.plots.swarm import beeswarm, scatter
 from xai.plots.table import bar, global_bar, waterfall
+from xai.plots.text import text
 from xai.suggest import unknown
 
 if TYPE_CHECKING:
@@ -38,6 +39,7 @@ KINDS: dict[str, Callable[..., Axes | Figure]] = {
     "concepts": concepts_of_image,
     "masks": masks,
     "signal": signal,
+    "text": text,
 }
 
 
@@ -51,10 +53,10 @@ def plot(explanation: Explanation, kind: str | None = None, **options: Any) -> A
     kind
         Of one row of a table: "bar", "waterfall", "force"; of many: "global", "beeswarm",
         "scatter" (with `feature`, and `color`), "heatmap" (with `order`), "decision". Of images:
-        "image", "images", "masks", "concepts". Of series: "signal". None: "bar", "image" or
-        "signal", as fits the data.
+        "image", "images", "masks", "concepts". Of series: "signal". Of texts: "text". None:
+        "bar", "image", "signal" or "text", as fits the data.
     row
-        Which row ("bar", "waterfall", "force", "image", "masks", "concepts", "signal").
+        Which row ("bar", "waterfall", "force", "image", "masks", "concepts", "signal", "text").
     rows
         Which rows, all by default ("images", "decision").
     output
@@ -65,13 +67,15 @@ def plot(explanation: Explanation, kind: str | None = None, **options: Any) -> A
         into one (tables).
     percentile
         The colours end at this percentile of |value|; what lies beyond has the last colour
-        (pictures, series).
+        (pictures, series, texts).
     signed
         Of a network's channels: negative parts of their map, too (pictures).
     channel_axis
         Which axis of x holds the channels, if the explanation does not know (pictures).
     time_axis
         Which axis of x is the time, 1 or 2; None: the longer one (series).
+    words
+        A word for each player, of token ids (texts).
     ax
         Draw here; None: in a new figure (not "images" and "masks", which always make one).
 
@@ -97,7 +101,7 @@ def plot(explanation: Explanation, kind: str | None = None, **options: Any) -> A
     explanation = as_explanation(explanation)
     if kind is None:
         drawn = "signal" if is_series(explanation) else "image"
-        kind = drawn if is_drawn(explanation) else "bar"
+        kind = drawn if is_drawn(explanation) else "text" if explanation.is_text else "bar"
     if kind not in KINDS:
         raise ValueError(unknown("kind", kind, list(KINDS)))
     return KINDS[kind](explanation, **options)
