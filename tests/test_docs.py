@@ -169,6 +169,69 @@ def test_what_is_said_of_peers_is_there() -> None:
     assert [name for name in theirs if name not in named] == []
 
 
+@pytest.mark.filterwarnings("ignore:Setting:UserWarning")  # captum's hooks
+@pytest.mark.filterwarnings("ignore:.*required_grads:UserWarning")
+def test_what_stands_beside_a_deterministic_peer_has_its_numbers() -> None:
+    """The call that the page gives for each, run beside theirs."""
+    attr, shap = pytest.importorskip("captum.attr"), pytest.importorskip("shap")
+    torch = pytest.importorskip("torch")
+    names: dict[str, Any] = {"__name__": "page"}
+    exec(compile(blocks("coming.md")[0], "coming.md", "exec"), names)
+    net, images = names["net"], names["images"]
+    ours = {
+        name: [eval(call, names) for call in code(line[-1])]
+        for _, line in rows("coming.md")
+        for name in code(line[0])
+        if "." in name and name.rpartition(".")[2] in BESIDE
+    }
+    target, patches = ours["captum.attr.Saliency"][0].target, np.arange(64).reshape(8, 8)
+    patches = torch.as_tensor(patches // 32 * 2 + patches % 8 // 4)[None, None]
+    t = torch.as_tensor(target)
+    deep = shap.DeepExplainer(net, images).shap_values(images, check_additivity=False)
+    found = {
+        "Saliency": (1, attr.Saliency(net).attribute(images, t)),
+        "InputXGradient": (0, attr.InputXGradient(net).attribute(images, t)),
+        "IntegratedGradients": (0, attr.IntegratedGradients(net).attribute(images, target=t)),
+        "DeepLift": (0, attr.DeepLift(net).attribute(images, target=t)),
+        "DeepLiftShap": (1, attr.DeepLiftShap(net).attribute(images, images, target=t)),
+        "GuidedBackprop": (0, attr.GuidedBackprop(net).attribute(images, t)),
+        "Deconvolution": (1, attr.Deconvolution(net).attribute(images, t)),
+        "FeatureAblation": (0, attr.FeatureAblation(net).attribute(images, target=t)),
+        "Occlusion": (0, attr.Occlusion(net).attribute(images, (1, 3, 3), (1, 2, 2), target=t)),
+        "ShapleyValues": (
+            0, attr.ShapleyValues(net).attribute(images, target=t, feature_mask=patches)
+        ),
+        "LayerActivation": (0, attr.LayerActivation(net, net[1]).attribute(images)),
+        "LayerIntegratedGradients": (
+            0, attr.LayerIntegratedGradients(net, net[1]).attribute(images, target=t)
+        ),
+        "LayerGradientXActivation": (
+            0, attr.LayerGradientXActivation(net, net[1]).attribute(images, target=t)
+        ),
+        "NeuronIntegratedGradients": (
+            0, attr.NeuronIntegratedGradients(net, net[1]).attribute(images, (1, 0, 4))
+        ),
+        "shap.DeepExplainer": (0, np.stack([deep[row, ..., k] for row, k in enumerate(target)])),
+    }  # fmt: skip
+    assert {name.rpartition(".")[2] for name in found} == BESIDE
+    for name, (place, theirs) in found.items():
+        mine = ours[name if "." in name else f"captum.attr.{name}"][place]
+        mine = mine.values if isinstance(mine, xai.Explanation) else mine
+        theirs = np.asarray(theirs.detach() if hasattr(theirs, "detach") else theirs)
+        assert theirs.any() and mine.size == theirs.size, name
+        error = np.abs(mine.ravel() - theirs.ravel()).max() / np.abs(theirs).max()
+        assert error < 1e-4, (name, error)
+
+
+BESIDE = {
+    "Saliency", "InputXGradient", "IntegratedGradients", "DeepLift", "DeepLiftShap",
+    "GuidedBackprop", "Deconvolution", "FeatureAblation", "Occlusion", "ShapleyValues",
+    "LayerActivation", "LayerIntegratedGradients", "LayerGradientXActivation",
+    "NeuronIntegratedGradients", "DeepExplainer",
+}  # fmt: skip
+"""Peers that sample nothing, and that ours beside them are equal to."""
+
+
 HELPERS = (
     r"(|Gradient|Perturbation|Neuron|Layer)Attribution|LLMAttributionResult|.*Provider|Summarizer|"
     r"SummarizerSingleTensor|CommonStats|ClassSummarizer|Mean|StdDev|MSE|Var|Min|Max|Sum|Count|"

@@ -187,8 +187,10 @@ def test_partial_dependence_is_scikit_learns(target: int) -> None:
     y = (X[:, 0] > 0).astype(int) + (X[:, 2] > 0.5)
     forest = RandomForestClassifier(10, random_state=0).fit(X, y)
     ours = partial_dependence(forest, X, 1, target=target, resolution=10)
-    same = theirs(forest, X, [1], custom_values={1: ours.grid}, method="brute")
+    asked = {"custom_values": {1: ours.grid}, "method": "brute", "kind": "both"}
+    same = theirs(forest, X, [1], **asked)
     np.testing.assert_allclose(ours.values, same["average"][target], atol=1e-12)
+    np.testing.assert_allclose(ours.individual, same["individual"][target], atol=1e-12)
     assert len(ours.grid) == 10
     assert np.isin(ours.grid, X[:, 1]).all()
 
@@ -491,6 +493,23 @@ def test_dependence_is_drawn_beside_the_attributions() -> None:
     with pytest.raises(ValueError, match=r"'feature 0', which is no feature.*pass a DataFrame"):
         xai.plots.dependence(curves[0], replace(made, feature_names=[*"wxyz"][: X.shape[1]]))
     assert "standard errors over rows" in axes.get_xlabel()
+
+
+@pytest.mark.parametrize("kind", ["numbers", "words"])
+def test_rows_own_curves_are_drawn_with_the_centre_of_their_mean(kind: str) -> None:
+    table = X.astype(object)
+    table[:, 0] = np.array(["low", "high"])[(X[:, 0] > 0).astype(int)]
+    x = X if kind == "numbers" else table
+    model = mixed if kind == "numbers" else lambda x: (x[:, 0] == "high") * x[:, 1].astype(float)
+    effect = partial_dependence(model, x, 0, resolution=7)
+    plain = xai.plots.dependence(effect)
+    axes = xai.plots.dependence([effect], individual=True)
+    assert len(axes.lines) == len(plain.lines) + len(X)
+    drawn = [line.get_ydata() for line in axes.lines if line.get_alpha() is not None]
+    np.testing.assert_allclose(np.mean(drawn, axis=0), effect.centred, atol=1e-12)
+    np.testing.assert_allclose(drawn, effect.individual - effect.base)
+    with pytest.raises(ValueError, match="accumulated local effects have no curve of each row"):
+        xai.plots.dependence(accumulated_local_effects(mixed, X, 0), individual=True)
 
 
 def test_an_effect_of_one_value_is_seen() -> None:

@@ -42,6 +42,8 @@ class Effect:
         0 for ALE.
     evaluations : int
         Model rows used.
+    individual : (m, g) float, or None
+        The curve of each row of `data`, of a partial dependence: `values` are their mean.
 
     Examples
     --------
@@ -60,6 +62,7 @@ class Effect:
     std_error: Floats
     base: float
     evaluations: int
+    individual: Floats | None = None
 
     @property
     def centred(self) -> Floats:
@@ -79,10 +82,11 @@ def partial_dependence(
     batch_size: int | None = None,
     feature_names: Sequence[str] | None = None,
 ) -> Effect:
-    """The mean output over `data` as one feature is set to each value of a grid.
+    """The mean output over `data` as one feature is set to each value of a grid; each row's, too.
 
     ``PD(v) = E f(v, X_others)``: the value of the coalition of this feature alone, the others
-    removed marginally. Equal to scikit-learn's ``partial_dependence(method="brute")``.
+    removed marginally. Equal to scikit-learn's ``partial_dependence(method="brute")``. The rows'
+    own curves, which it is the mean of, are `individual` (ICE, or ceteris-paribus profiles).
 
     Parameters
     ----------
@@ -104,7 +108,8 @@ def partial_dependence(
 
     References
     ----------
-    Friedman 2001, Greedy function approximation, eq. 51.
+    Friedman 2001, Greedy function approximation, eq. 51. Goldstein et al. 2015, Peeking inside the
+    black box: individual conditional expectation.
 
     Examples
     --------
@@ -139,7 +144,7 @@ def partial_dependence(
     error = change.std(axis=1, ddof=1) / np.sqrt(m) if m > 1 else np.full(len(values), np.nan)
     base = float(empty.mean())
     return Effect(
-        "partial dependence", name, output, values, curve.mean(axis=1), error, base, spent
+        "partial dependence", name, output, values, curve.mean(axis=1), error, base, spent, curve.T
     )
 
 

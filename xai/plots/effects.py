@@ -21,6 +21,7 @@ from xai.plots.swarm import line_notes, scatter
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from numpy.typing import ArrayLike
 
     from xai.explanation import Explanation
     from xai.overview import Effect
@@ -34,6 +35,7 @@ def dependence(
     output: int | str | None = None,
     *,
     color: int | str | None = None,
+    individual: bool = False,
     ax: Axes | None = None,
 ) -> Axes:
     """Draw partial dependence and ALE curves of one feature, over its attributions.
@@ -50,12 +52,14 @@ def dependence(
         Of the same feature, whose attributions are drawn as dots.
     output, color, ax
         As in `scatter`.
+    individual
+        Draw each row's own curve, too, faintly and with the same centre (ICE).
 
     Raises
     ------
     ValueError
         There is no effect, effects are of several features, or of one that the explanation does
-        not know by this name.
+        not know by this name, or `individual` is asked of effects that have no curve of each row.
 
     Examples
     --------
@@ -73,6 +77,8 @@ def dependence(
     features = {curve.feature for curve in curves}
     if len(features) > 1:
         raise ValueError(f"one picture shows one feature, not {', '.join(sorted(features))}")
+    if individual and all(curve.individual is None for curve in curves):
+        raise ValueError(f"individual=True: {curves[0].kind} have no curve of each row")
     known: list[str] = []
     dated = all(in_days(curve.grid) is not None for curve in curves)
     told, lines = curves[0].output, list[str]()  # by the title, and of the dots
@@ -99,11 +105,15 @@ def dependence(
         label = legend_label(f"{curve.kind}{other}")
         if kinds is not None:
             x = [kinds.index(category_name(value)) for value in curve.grid]
+            if individual:
+                _draw_rows(axes, x, curve, ".", colour)
             axes.errorbar(x, y, reach, fmt="D", color=colour, capsize=3, label=label, zorder=3)
             continue
         days = in_days(curve.grid) if dated else None
         at = in_numbers(curve.grid)[0] if days is None else days
         dot = "D" if len(at) == 1 else ""  # of one value there is no line
+        if individual:
+            _draw_rows(axes, at, curve, "-" if len(at) > 1 else ".", colour)
         axes.plot(at, y, line, color=colour, linewidth=1.8, marker=dot, label=label, zorder=3)
         axes.fill_between(at, y - reach, y + reach, color=colour, alpha=0.18, lw=0)
     if dated:
@@ -114,6 +124,16 @@ def dependence(
     axes.set_xlabel(f"{axes.get_xlabel()}\n{note}", parse_math=False)
     axes.legend(frameon=False, fontsize="small")
     return axes
+
+
+def _draw_rows(axes: Axes, at: ArrayLike, curve: Effect, form: str, colour: str) -> None:
+    """Each row's own curve, the fainter the more there are; none of an ALE."""
+    if curve.individual is not None:
+        rows, alpha = (
+            curve.individual.T - curve.base,
+            max(0.05, min(0.5, 15 / len(curve.individual))),
+        )
+        axes.plot(at, rows, form, color=colour, alpha=alpha, linewidth=0.7, zorder=1)
 
 
 def _check_feature(name: str, names: Sequence[str]) -> None:
