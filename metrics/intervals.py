@@ -13,9 +13,10 @@ def of_mean(values: Floats, level: float = 0.95) -> tuple[float, float]:
     """Interval of the mean that these numbers are a sample of; NaN are left out.
 
     Student's, made for skew (Hall 1992): ``mean − s W(±t_{n−1}/√n)``, where W undoes
-    ``W + γW²/3 + γ²W³/27 + γ/(6n)`` and γ is the skewness. Without skew it is Student's own; of
-    numbers that are all alike it has no width. It reaches to ∞ where a number does, and is NaN of
-    fewer than two.
+    ``W + γW²/3 + γ²W³/27 + γ/(6n)`` and γ is the skewness. Without skew it is Student's own, and no
+    end is further than 12/7 of that: one row of few would carry it beyond all scores there are.
+    Of numbers that are all alike it has no width. It reaches to ∞ where a number does, and is NaN
+    of fewer than two.
 
     Raises
     ------
@@ -42,7 +43,7 @@ def of_mean(values: Floats, level: float = 0.95) -> tuple[float, float]:
     if s > FLAT * np.abs(held).max():
         skew = (((held - mean) / s) ** 3).mean()
         t = stdtrit(n - 1, np.array([1 + level, 1 - level]) / 2) / np.sqrt(n) - skew / (6 * n)
-        root = np.cbrt(1 + skew * t)
+        root = np.cbrt((1 + skew * t).clip(1 / 8))
         reach = s * 3 * t / (root**2 + root + 1)  # (root − 1) 3/γ, of γ = 0, too
     low, high = mean - reach
     return (
