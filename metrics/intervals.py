@@ -3,10 +3,53 @@
 from __future__ import annotations
 
 import numpy as np
-from scipy.special import stdtrit
+from scipy.special import ndtri, stdtrit
 
 from xai.metrics.numerics import FLAT
+from xai.metrics.proportions import clopper_pearson
 from xai.metrics.score import Floats
+
+
+def interval(metric: str, values: Floats, level: float = 0.95) -> tuple[float, float]:
+    """Interval of the mean of a metric's scores; NaN are left out.
+
+    Examples
+    --------
+    >>> low, high = interval("pointing_game", np.ones(5))
+    >>> round(low, 3), high
+    (0.478, 1.0)
+    """
+    if not 0 < level < 1:
+        raise ValueError(f"level={level!r}: expected a share such as 0.95")
+    known = values[~np.isnan(values)]
+    if metric == "simulatability" and len(known):
+        return of_gains(known, level)[1:]
+    if metric in YES_NO and len(known) and np.isin(known, (0, 1)).all():
+        low, high = clopper_pearson(known.sum(), len(known), level)
+        return float(low), float(high)
+    return of_mean(known, level)
+
+
+YES_NO = ("monotonicity", "pointing_game")
+"""Metrics whose scores are 1 or 0, but for ties."""
+
+
+def of_gains(values: Floats, level: float = 0.95) -> tuple[float, float, float]:
+    """Error of the mean of gains, which are −1, 0 or 1 each, and its interval.
+
+    Agresti & Min 2005: as if half a row more had gained, and half a row lost, of two more. Gains
+    that are all alike do not say that there are no others.
+
+    Examples
+    --------
+    >>> np.round(of_gains(np.zeros(18)), 3)
+    array([ 0.05 , -0.098,  0.098])
+    """
+    won, lost, n = (values == 1).sum() + 0.5, (values == -1).sum() + 0.5, len(values) + 2
+    mean = (won - lost) / n
+    error = np.sqrt(((won + lost) / n - mean**2) / n)
+    far = -ndtri((1 - level) / 2) * error
+    return float(error), float(max(mean - far, -1)), float(min(mean + far, 1))
 
 
 def of_mean(values: Floats, level: float = 0.95) -> tuple[float, float]:
@@ -18,19 +61,12 @@ def of_mean(values: Floats, level: float = 0.95) -> tuple[float, float]:
     Of numbers that are all alike it has no width. It reaches to ∞ where a number does, and is NaN
     of fewer than two.
 
-    Raises
-    ------
-    ValueError
-        A `level` that is no share.
-
     Examples
     --------
     >>> low, high = of_mean(np.array([1.0, 2.0, 3.0]))
     >>> round(low, 3), round(high, 3)
     (-0.484, 4.484)
     """
-    if not 0 < level < 1:
-        raise ValueError(f"level={level!r}: expected a share such as 0.95")
     known = values[~np.isnan(values)]
     finite, n = known[np.isfinite(known)], len(known)
     if n < 2 or not len(finite):

@@ -14,10 +14,8 @@ from scipy.stats import rankdata
 
 from xai.archive import require
 from xai.metrics.controls import RANDOM
-from xai.metrics.intervals import of_mean
+from xai.metrics.intervals import interval
 from xai.metrics.numerics import levels, sizes
-from xai.metrics.proportions import clopper_pearson
-from xai.metrics.registry import YES_NO
 from xai.metrics.score import Floats, Score, mean
 from xai.records import as_html, as_lines
 from xai.suggest import unknown
@@ -75,17 +73,13 @@ class Report:
         return self.scores[metric, name]
 
     def interval(self, metric: str, name: str, level: float = 0.95) -> tuple[float, float]:
-        """Interval of the mean score, over rows; exact (Clopper-Pearson) of answers, 1 or 0.
+        """Interval of the mean score, over rows; exact (Clopper-Pearson) of scores 1 or 0.
 
         Else Student's, made for skew (Hall 1992): of five normal scores it holds the mean as often
         as it says, of skewed ones, some 90 % in place of 95.
         """
         score = self[metric, name]
-        known = score.values[~np.isnan(score.values)]
-        if score.name in YES_NO and len(known) and np.isin(known, (0, 1)).all():
-            low, high = clopper_pearson(known.sum(), len(known), level)
-            return float(low), float(high)
-        return of_mean(known, level)
+        return interval(score.name, score.values, level)
 
     def beats_random(self, metric: str, name: str, level: float = 0.95) -> bool | None:
         """Whether the score is better than the random control's, row by row, beyond chance.
@@ -98,7 +92,7 @@ class Report:
         if (metric, RANDOM) not in self.scores or name == RANDOM:
             return None
         gain = self._gain(metric, name, RANDOM)
-        low, high = of_mean(gain, level)
+        low, high = interval("", gain, level)
         few = low == high and 2.0 ** -np.count_nonzero(~np.isnan(gain)) > (1 - level) / 2
         return bool(low > 0 and not few)
 
