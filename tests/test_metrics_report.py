@@ -514,6 +514,29 @@ def test_noise_is_better_than_noise_as_often_as_is_said(n):
     assert of_scores(np.ones(6), random=np.zeros(6)).beats_random("abpc", "a")
 
 
+@pytest.mark.parametrize(("methods", "said"), [(2, None), (200, "some 5 of 200 would be")])
+def test_a_table_of_many_says_how_many_stars_are_chances(methods, said):
+    rng = np.random.default_rng(0)
+    noise = {f"e{i}": rng.normal(size=8) for i in range(methods)}
+    scores = {("abpc", e): metrics.Score(v, "abpc", "higher", "")
+              for e, v in (noise | {"random": rng.normal(size=8)}).items()}  # fmt: skip
+    report = metrics.Report(scores, ("abpc",), (*noise, "random"), ("random",))
+    assert ("by chance" in repr(report)) == (said is not None)
+    assert said is None or said in repr(report)
+
+
+def test_no_score_where_rows_are_hard_is_no_merit():
+    """By the mean over its own rows "a", worse wherever both have scores, was the front alone."""
+    nan = np.nan
+    scores = {"a": [0.2, 0.2, nan, nan], "b": [0.1, 0.1, 0.9, 0.9], "none": [nan] * 4}
+    made = {("deletion", e): metrics.Score(v, "deletion", "lower", "faithfulness by removal")
+            for e, v in scores.items()}  # fmt: skip
+    report = metrics.Report(made, ("deletion",), tuple(scores))
+    assert report.pareto() == ["b"]
+    apart = made | {("deletion", "b"): metrics.Score([nan, nan, 1, 1], "deletion", "lower", "")}
+    assert metrics.Report(apart, ("deletion",), tuple(scores)).pareto(["deletion"]) == ["a", "b"]
+
+
 def test_frames_ranks_and_the_front(rows, two):
     pytest.importorskip("pandas")
     good, bad = np.ones(12), np.zeros(12)
