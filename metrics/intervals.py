@@ -24,14 +24,27 @@ def interval(metric: str, values: Floats, level: float = 0.95) -> tuple[float, f
     known = values[~np.isnan(values)]
     if metric == "simulatability" and len(known):
         return of_gains(known, level)[1:]
-    if metric in YES_NO and len(known) and np.isin(known, (0, 1)).all():
-        low, high = clopper_pearson(known.sum(), len(known), level)
-        return float(low), float(high)
-    return of_mean(known, level)
+    return of_shares(known, level) if metric in YES_NO else of_mean(known, level)
 
 
 YES_NO = ("monotonicity", "pointing_game")
 """Metrics whose scores are 1 or 0, but for ties."""
+
+
+def of_shares(values: Floats, level: float = 0.95) -> tuple[float, float]:
+    """Interval of the mean of numbers within [0, 1]; exact (Clopper-Pearson) of 0s and 1s.
+
+    Examples
+    --------
+    >>> low, high = of_shares(np.array([1.0, 0.5, 1.0, 1.0]))
+    >>> round(low, 2), high
+    (0.18, 1.0)
+    """
+    if len(values) and np.isin(values, (0, 1)).all():
+        low, high = clopper_pearson(values.sum(), len(values), level)
+    else:
+        low, high = np.clip(of_mean(values, level), 0, 1)
+    return float(low), float(high)
 
 
 def of_gains(values: Floats, level: float = 0.95) -> tuple[float, float, float]:

@@ -253,7 +253,7 @@ class Report:
             chance = round(0.025 * tried)
             notes.append(
                 "* better than the random control (95 % interval over rows"
-                + f"; by chance alone some {chance} of {tried} would be" * (chance > 0)
+                + f"; by chance alone about {chance} of {tried} would be" * (chance > 0)
                 + ")"
             )
         read_with = [m for m in self.metrics if any(

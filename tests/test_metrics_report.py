@@ -497,6 +497,28 @@ def test_intervals_of_yes_or_no_are_exact(name, hits, n):
     assert of_scores(np.full(3, 0.5), name).interval(name, "a") == (0.5, 0.5)  # ties
 
 
+@pytest.mark.parametrize("n", [4, 12])
+def test_a_check_of_a_metric_says_how_sure_its_shares_are(n):
+    """Noise is above noise in half of the rows: within its interval, as often as that says."""
+    rng, missed = np.random.default_rng(n), []
+    for seed in range(40):
+        x, noise = rng.normal(size=(2, n, 4))
+        check = metrics.meta_check(
+            linear, x, {"noise": noise}, "abpc", removal=ZERO, seeds=1, seed=seed
+        )
+        (low, high), (below, above) = check.intervals["noise"]
+        missed += [not low <= 0.5 <= high, not below <= 0.5 <= above]
+        assert f"({100 * low:.0f} to {100 * high:.0f})" in repr(check)
+        assert low <= check.above_chance["noise"] <= high
+    assert np.mean(missed) < 0.11
+    e = xai.explain(linear, x, "exact_shapley", removal=ZERO)
+    check = metrics.meta_check(linear, x, e, "abpc")
+    assert check.above_flipped == {"exact_shapley": 1.0}  # which four rows do not prove
+    assert_allclose(check.intervals["exact_shapley"][1], clopper_pearson(n, n))
+    unsigned = metrics.meta_check(linear, x, e, "complexity").intervals["exact_shapley"][1]
+    assert np.isnan(unsigned).all()
+
+
 @pytest.mark.parametrize("n", [2, 3, 4, 5, 10])
 def test_noise_is_better_than_noise_as_often_as_is_said(n):
     """Of two rows 25 % of the tables had a star, of three 12; equal gains are no less by chance."""
@@ -514,7 +536,7 @@ def test_noise_is_better_than_noise_as_often_as_is_said(n):
     assert of_scores(np.ones(6), random=np.zeros(6)).beats_random("abpc", "a")
 
 
-@pytest.mark.parametrize(("methods", "said"), [(2, None), (200, "some 5 of 200 would be")])
+@pytest.mark.parametrize(("methods", "said"), [(2, None), (200, "about 5 of 200 would be")])
 def test_a_table_of_many_says_how_many_stars_are_chances(methods, said):
     rng = np.random.default_rng(0)
     noise = {f"e{i}": rng.normal(size=8) for i in range(methods)}
