@@ -6,7 +6,7 @@ from collections.abc import Container, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field
 from itertools import chain, combinations, count
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 from scipy.stats import rankdata
@@ -22,10 +22,13 @@ from xai.metrics.evaluation import (
     named_explanations,
     scene_of_all,
 )
-from xai.metrics.numerics import levels, pearson
+from xai.metrics.intervals import of_shares
+from xai.metrics.numerics import levels, pearson, ratio
 from xai.metrics.score import Floats, mean
 from xai.records import as_lines
 from xai.streams import as_seed
+
+Interval: TypeAlias = tuple[float, float]
 
 
 @dataclass(frozen=True, repr=False)
@@ -38,6 +41,7 @@ class MetaCheck:
     above_chance : explanation -> share of (row, random attribution) pairs that it is better in
         ½ says that the metric cannot tell it from chance; ties count half.
     above_flipped : the same against its own signs flipped; NaN where signs do not count
+    intervals : explanation -> their 95 % intervals over rows, ((low, high), (low, high))
     seed_spread : explanation -> standard deviation of the mean score over seeds
     agreement : {(removal, removal): mean rank correlation of the explanations, row by row}
         Of the explanations with their flipped and random controls; empty for one removal.
@@ -49,26 +53,33 @@ class MetaCheck:
     above_flipped: dict[str, float]
     seed_spread: dict[str, float]
     agreement: dict[tuple[str, str], float] = field(default_factory=dict)
+    intervals: dict[str, tuple[Interval, Interval]] = field(default_factory=dict)
 
     def __repr__(self) -> str:
         table = [
             ["", "better than a random attribution", "than its flipped signs",
              "spread over seeds"],
             *(
-                [f"  {name}", f"{chance:.0%} of rows", _share(self.above_flipped[name]),
+                [f"  {name}", *map(_share, (chance, self.above_flipped[name]), ends),
                  f"{self.seed_spread[name]:.2g}"]
-                for name, chance in self.above_chance.items()
+                for (name, chance), ends in zip(
+                    self.above_chance.items(), self.intervals.values(), strict=True
+                )
             ),
         ]  # fmt: skip
-        lines = [f"{self.metric} ({self.better} is better)", *as_lines(table)]
+        head = f"{self.metric} ({self.better} is better): % of rows, with 95 % intervals"
+        lines = [head, *as_lines(table)]
         lines += [
             f"  ranks under {a} and {b} agree by {r:.2f}" for (a, b), r in self.agreement.items()
         ]
         return "\n".join(lines)
 
 
-def _share(part: float) -> str:
-    return "" if np.isnan(part) else f"{part:.0%}"
+def _share(part: float, ends: Interval) -> str:
+    if np.isnan(part):
+        return ""
+    within = "" if np.isnan(ends[0]) else f" ({100 * ends[0]:.0f} to {100 * ends[1]:.0f})"
+    return f"{part:.0%}{within}"
 
 
 def meta_check(
@@ -154,13 +165,18 @@ def meta_check(
         with scene_of_all(model, x, named, common | {"seed": seed + further}) as scene:
             for n, e in named.items():
                 means[n].append(mean(scored(scene, e, explain.get(n))))
+    by_row = {
+        n: (_better(v, np.stack(chance)), _better(v, against.get(n, np.full_like(v, np.nan))[None]))
+        for n, v in own.items()
+    }
     return MetaCheck(
         label,
         record.better,
-        {n: _better(v, np.stack(chance)) for n, v in own.items()},
-        {n: _better(v, against[n][None]) if n in against else np.nan for n, v in own.items()},
+        {n: shares[0][0] for n, shares in by_row.items()},
+        {n: shares[1][0] for n, shares in by_row.items()},
         {n: float(np.std(v, ddof=1)) if seeds > 1 else np.nan for n, v in means.items()},
         {(a, b): _agreement(tables[a], tables[b]) for a, b in combinations(tables, 2)},
+        {n: (shares[0][1], shares[1][1]) for n, shares in by_row.items()},
     )  # fmt: skip
 
 
@@ -170,12 +186,18 @@ def _untaken(name: str, taken: Container[str]) -> str:
     return next(one for one in chain([name], numbered) if one not in taken)
 
 
-def _better(values: Floats, others: Floats) -> float:
-    """Share of pairs in which `values` (n,) are above `others` (m, n); near ties are half."""
+def _better(values: Floats, others: Floats) -> tuple[float, Interval]:
+    """Share of pairs in which `values` (n,) are above `others` (m, n), with its interval over rows.
+
+    Near ties are half.
+    """
     known = ~(np.isnan(values) | np.isnan(others))
     places = levels(np.concatenate([values[None], others]))
     wins = (places[0] > places[1:]) + 0.5 * (places[0] == places[1:])
-    return float(wins[known].mean()) if known.any() else float("nan")
+    if not known.any():
+        return float("nan"), (float("nan"), float("nan"))
+    of_rows = ratio(np.where(known, wins, 0).sum(axis=0), known.sum(axis=0))
+    return float(wins[known].mean()), of_shares(of_rows[~np.isnan(of_rows)])
 
 
 def _agreement(a: Floats, b: Floats) -> float:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from xai.metrics.intervals import of_mean
 from xai.suggest import unknown
 
 if TYPE_CHECKING:
@@ -67,7 +68,7 @@ def _bars(report: Report, ax: Any) -> Any:
 
 def _ranks(report: Report, ax: Any) -> Any:
     """Mean ranks as lines over the metrics, with their 95 % intervals; 1, on top, is best."""
-    from xai.plots.style import Z95, legend_beside, legend_label, new_axes, one_line, series_style
+    from xai.plots.style import legend_beside, legend_label, new_axes, one_line, series_style
 
     at, labels = np.arange(len(report.metrics)), [one_line(metric) for metric in report.metrics]
     width = max(4.5, 3.5 + 0.06 * max(map(len, labels)), 1.5 + 0.55 * len(labels))
@@ -76,8 +77,9 @@ def _ranks(report: Report, ax: Any) -> Any:
     names = list(next(iter(ranks.values())))
     for place, name in enumerate(names):
         of_rows = [ranks[m].get(name, np.empty(0)) for m in report.metrics]
-        mean = [r.mean() if len(r) else np.nan for r in of_rows]
-        error = [Z95 * r.std(ddof=1) / np.sqrt(len(r)) if len(r) > 1 else 0 for r in of_rows]
+        mean = np.array([r.mean() if len(r) else np.nan for r in of_rows])
+        ends = np.clip([of_mean(r) for r in of_rows], 1, len(names)).T
+        error = np.nan_to_num(np.abs(ends - mean))  # of one row there is none
         colour, marker = series_style(place)
         step = min(0.06, 0.8 / len(names))  # intervals beside one another, nearer than metrics
         beside = at + step * (place - (len(names) - 1) / 2)
@@ -87,7 +89,7 @@ def _ranks(report: Report, ax: Any) -> Any:
     ax.set_xticks(at, labels, rotation=30, ha="right", rotation_mode="anchor", parse_math=False)
     ax.invert_yaxis()
     ax.set_ylabel("mean rank (1 is best)")
-    ax.set_xlabel(f"whiskers: ±{Z95} standard errors over rows (95 %)")
+    ax.set_xlabel("whiskers: 95 % intervals over rows")
     legend_beside(ax, own=own)
     return ax
 

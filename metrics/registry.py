@@ -174,8 +174,6 @@ RECORDS: tuple[Record, ...] = (
            "Hase & Bansal 2020"),
 )  # fmt: skip
 
-YES_NO = ("monotonicity", "pointing_game")
-"""Metrics whose scores are 1 or 0."""
 
 _COLUMNS = {
     "metric": "name",

@@ -10,15 +10,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy.stats import rankdata
 
 from xai.archive import require
 from xai.metrics.controls import RANDOM
-from xai.metrics.intervals import of_mean
+from xai.metrics.intervals import interval
 from xai.metrics.numerics import levels, sizes
-from xai.metrics.proportions import clopper_pearson
-from xai.metrics.registry import YES_NO
-from xai.metrics.score import Floats, Score, mean
+from xai.metrics.score import Floats, Score
 from xai.records import as_html, as_lines
 from xai.suggest import unknown
 
@@ -75,17 +74,13 @@ class Report:
         return self.scores[metric, name]
 
     def interval(self, metric: str, name: str, level: float = 0.95) -> tuple[float, float]:
-        """Interval of the mean score, over rows; exact (Clopper-Pearson) of answers, 1 or 0.
+        """Interval of the mean score, over rows; exact (Clopper-Pearson) of scores 1 or 0.
 
         Else Student's, made for skew (Hall 1992): of five normal scores it holds the mean as often
         as it says, of skewed ones, some 90 % in place of 95.
         """
         score = self[metric, name]
-        known = score.values[~np.isnan(score.values)]
-        if score.name in YES_NO and len(known) and np.isin(known, (0, 1)).all():
-            low, high = clopper_pearson(known.sum(), len(known), level)
-            return float(low), float(high)
-        return of_mean(known, level)
+        return interval(score.name, score.values, level)
 
     def beats_random(self, metric: str, name: str, level: float = 0.95) -> bool | None:
         """Whether the score is better than the random control's, row by row, beyond chance.
@@ -98,7 +93,7 @@ class Report:
         if (metric, RANDOM) not in self.scores or name == RANDOM:
             return None
         gain = self._gain(metric, name, RANDOM)
-        low, high = of_mean(gain, level)
+        low, high = interval("", gain, level)
         few = low == high and 2.0 ** -np.count_nonzero(~np.isnan(gain)) > (1 - level) / 2
         return bool(low > 0 and not few)
 
@@ -122,27 +117,32 @@ class Report:
         """
         out: dict[str, dict[str, Floats]] = {}
         for metric in self.metrics:
-            mine, table, size = self._table(metric)
-            scored = np.flatnonzero(~np.isnan(table).all(axis=1))
-            known = ~np.isnan(table[scored]).any(axis=0)
-            found = rankdata(levels(-table[scored][:, known], size[known]), axis=0)
+            mine, scored, table, size = self._table(metric)
+            found = rankdata(levels(-table, size), axis=0)
             out[metric] = dict.fromkeys(mine, np.empty(0))
             out[metric] |= {mine[i]: of_rows for i, of_rows in zip(scored, found, strict=True)}
         return out
 
-    def _table(self, metric: str) -> tuple[list[str], Floats, Floats]:
-        """Explanations, their scores (E, n) as more is better, and the size of all scores (n,)."""
+    def _table(self, metric: str) -> tuple[list[str], NDArray[np.intp], Floats, Floats]:
+        """Explanations, the places of those with scores, and these where all E of them have one.
+
+        As more is better, (E, rows), with the size of all scores there, (rows,).
+        """
         every = [n for n in self.names if (metric, n) in self.scores]
         mine = [n for n in every if n not in self.controls]
         sign = 1 if self.better(metric) == "higher" else -1
         scores = {n: sign * self[metric, n].values for n in every}
-        return mine, np.stack([scores[n] for n in mine]), sizes(np.stack([*scores.values()]))
+        table = np.stack([scores[n] for n in mine])
+        scored = np.flatnonzero(~np.isnan(table).all(axis=1))
+        known = ~np.isnan(table[scored]).any(axis=0)
+        return mine, scored, table[scored][:, known], sizes(np.stack([*scores.values()]))[known]
 
     def pareto(self, metrics: Sequence[str] | None = None) -> list[str]:
         """Explanations that no other one is at least as good as in all of these, and better in one.
 
-        `metrics`: None takes the first of faithfulness, of robustness and of simplicity. To have
-        no score is worst. Where there are no metrics to go by, a ValueError.
+        By means of the rows where all have a score: to have none where rows are hard is no merit,
+        and none at all is worst. `metrics`: None takes the first of faithfulness, of robustness
+        and of simplicity. Where there are no metrics to go by, a ValueError.
         """
         if isinstance(metrics, str):
             raise TypeError(f"metrics must be a list of names, such as [{metrics!r}]")
@@ -155,9 +155,10 @@ class Report:
         mine = [n for n in self.names if n not in self.controls]
         places = np.zeros((len(mine), len(axes)), np.intp)
         for axis, metric in enumerate(axes):
-            _, table, size = self._table(metric)
-            means = np.array([mean(scores) for scores in table])
-            places[:, axis] = levels(np.where(np.isnan(means), -np.inf, means), size.max())
+            _, scored, table, size = self._table(metric)
+            means = np.full(len(mine), -np.inf)
+            means[scored] = table.mean(axis=1) if table.shape[1] else 0.0
+            places[:, axis] = levels(means, size.max(initial=0.0))
         beaten = [
             any((other >= own).all() and (other > own).any() for other in places) for own in places
         ]
@@ -248,7 +249,13 @@ class Report:
         said += [f"output: {'; '.join(outputs)}"] if outputs else []
         notes = [", ".join([*said, f"{self.evaluations} model rows per explained row"])]
         if RANDOM in self.names:
-            notes.append("* better than the random control (95 % interval over rows)")
+            tried = sum(self.beats_random(*key) is not None for key in self.scores)
+            chance = round(0.025 * tried)
+            notes.append(
+                "* better than the random control (95 % interval over rows"
+                + f"; by chance alone about {chance} of {tried} would be" * (chance > 0)
+                + ")"
+            )
         read_with = [m for m in self.metrics if any(
             s.beside("faithfulness") is not None for (name, _), s in self.scores.items()
             if name == m)]  # fmt: skip

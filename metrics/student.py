@@ -12,12 +12,11 @@ from xai.explanation import Explanation
 from xai.inputs import host_array, on_host
 from xai.metrics import checks
 from xai.metrics.case import Case, Result, metric
+from xai.metrics.intervals import of_gains
 from xai.metrics.score import Floats
 from xai.suggest import unknown
 
 Indices = NDArray[np.intp]
-
-RESAMPLES = 10_000
 
 
 @metric
@@ -53,8 +52,8 @@ def simulatability(
     -------
     Score
         ``mean()`` is the gain. `info` holds which rows were told rightly, `with_explanations`,
-        `without` and with `shuffled` ones, (n,) 0 or 1 each; the bootstrap's `std_error` () and
-        95 % `interval` (2,) of the gain, rows resampled (that other rows to learn from may teach
+        `without` and with `shuffled` ones, (n,) 0 or 1 each; the `std_error` () and 95 % `interval`
+        (2,) of the gain over rows (Agresti & Min 2005; that other rows to learn from may teach
         more or less is not counted); with `y` the gain `balanced` () between rows that the model
         gets right and wrong, NaN without either. A row's score depends on what the others have
         taught.
@@ -102,7 +101,9 @@ def simulatability(
             right[place, asked] = lesson.answers(x, y, seen, learnt, asked) == y[asked]
     gain = right[2] - right[:2][right[:2].mean(axis=1).argmax()]
     info = {"without": right[0], "shuffled": right[1], "with_explanations": right[2]}
-    return Result(gain, info=info | _balanced(case, y, gain) | _bootstrap(gain, seed))
+    error, *ends = of_gains(gain)
+    info |= {"std_error": np.asarray(error), "interval": np.asarray(ends)}
+    return Result(gain, info=info | _balanced(case, y, gain))
 
 
 def _balanced(case: Case, predicted: Indices, gain: Floats) -> dict[str, Floats]:
@@ -150,18 +151,6 @@ class _Lesson:
         if (y[learnt] == y[learnt[0]]).all():  # what is always the same needs no learning
             return np.full(len(asked), y[learnt[0]])
         return np.asarray(clone(self.student).fit(before, y[learnt]).predict(after))
-
-
-def _bootstrap(gain: Floats, seed: int) -> dict[str, Floats]:
-    """Error and interval of the mean; a resample of -1s, 0s and 1s is a multinomial draw."""
-    n = len(gain)
-    shares = [(gain == v).mean() for v in (-1, 0, 1)]
-    drawn = np.random.default_rng(seed).multinomial(n, shares, RESAMPLES)
-    means = (drawn[:, 2] - drawn[:, 0]) / n
-    return {
-        "std_error": np.asarray(means.std(ddof=1)),
-        "interval": np.quantile(means, [0.025, 0.975]),
-    }
 
 
 def _rows(case: Case) -> Floats:

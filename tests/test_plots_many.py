@@ -20,6 +20,7 @@ from matplotlib.colors import same_color
 
 import xai
 from xai.foreign import from_shap
+from xai.metrics.intervals import of_mean
 from xai.plots.many import read_many
 from xai.plots.style import NEUTRAL, amounts
 from xai.plots.swarm import partner, spread
@@ -653,8 +654,15 @@ def test_curves_are_means_over_rows_with_bands() -> None:
     axes = xai.plots.curves({"mine": score, "again": score})
     np.testing.assert_allclose(axes.lines[0].get_ydata(), score.curve.mean(axis=0))
     band = axes.collections[0].get_paths()[0].vertices[:, 1]
-    reach = 1.96 * score.curve.std(axis=0, ddof=1) / np.sqrt(40)
-    assert np.isclose(band.max(), (score.curve.mean(axis=0) + reach).max())
+    low, high = np.transpose([of_mean(values) for values in score.curve.T])
+    assert np.isclose(band.max(), high.max())
+    assert np.isclose(band.min(), low.min())
+    assert "bands: 95 %" in axes.get_xlabel()
+    few = xai.plots.curves(score, rows=[0, 1])  # which ± 1.96 errors miss in 30 % of cases
+    reach = np.ptp(few.collections[0].get_paths()[0].vertices[:, 1])
+    assert reach > 2 * 12.7 * score.curve[:2].std(axis=0, ddof=1).max() / np.sqrt(2)
+    span = np.ptp(score.curve[:2])  # the lines are told apart, though
+    assert span < np.ptp(few.get_ylim()) < 1.2 * span
     texts = [text.get_text() for text in axes.get_legend().get_texts()]
     assert texts[0] == f"mine ({score.mean():.3g})"
     few = xai.plots.curves(score, rows=[5])

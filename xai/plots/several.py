@@ -135,10 +135,12 @@ def curves(
     >>> curves(score).lines[0].get_ydata().tolist()
     [4.0, 1.0, 0.0]
     """
+    from xai.metrics.intervals import of_mean
+
     found = _scores(scores, metric)
     axes = new_axes(ax, 5.0, 3.8)
     over, value = _axes_of([score.name for score in found.values()])
-    longest = 0
+    longest, shown = 0, []
     for place, (name, score) in enumerate(found.items()):
         if score.curve is None:
             raise ValueError(f"the score of {name!r}, {score.name}, has no curve")
@@ -156,14 +158,17 @@ def curves(
             markevery=max(1, len(mean) // 8), label=legend_label(name + auc),
         )  # fmt: skip
         if len(curve) > 1:
-            spread = curve.std(axis=0, ddof=1) / np.sqrt(len(curve))
-            axes.fill_between(
-                share, mean - Z95 * spread, mean + Z95 * spread, color=colour, alpha=0.18, lw=0
-            )
+            low, high = np.transpose([of_mean(values) for values in curve.T])
+            axes.fill_between(share, low, high, color=colour, alpha=0.18, lw=0)
+            shown += [curve.min(), curve.max()]
         longest = max(longest, len(curve))
+    if ax is None and np.ptp(shown or 0.0) > 0:  # bands of two rows would leave the lines no room
+        beyond = 0.05 * np.ptp(shown)
+        bottom, top = axes.get_ylim()
+        axes.set_ylim(max(bottom, min(shown) - beyond), min(top, max(shown) + beyond))
     heads = [f"{score.name}: {score.better} is better" for score in found.values()]
     title(axes, list(dict.fromkeys(heads)), width=60)
-    band = [f"bands: ±{Z95} standard errors over rows (95 %)"] if longest > 1 else []
+    band = ["bands: 95 % intervals over rows"] if longest > 1 else []
     axes.set_xlabel("\n".join([over, *band]))
     axes.set_ylabel(value)
     if "%" not in over:
