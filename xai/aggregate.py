@@ -12,9 +12,10 @@ from numpy.typing import ArrayLike, NDArray
 from xai.archive import as_array, same_rows
 from xai.explanation import Explanation
 from xai.foreign import converted
-from xai.inputs import amounts_of, is_whole, matched, on_host, row_of_series
+from xai.inputs import is_whole, on_host
 from xai.least_complexity import PROCEDURES
 from xai.suggest import unknown
+from xai.tables import amounts_of, matched, row_of_series
 
 Floats: TypeAlias = NDArray[np.floating]
 AggregateMethod: TypeAlias = Literal["mean", "least_complexity", "ava"]
