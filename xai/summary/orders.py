@@ -208,8 +208,7 @@ def ends_at(
         base, full = (np.repeat(end[:, None], count, axis=1) for end in ends)
         return base, full
     distinct, place = np.unique(draws, return_inverse=True)
-    none, every = (np.full((len(distinct), game.n_players), kept) for kept in (False, True))
-    low, high = (game.grid(rows, S, distinct) for S in (none, every))
+    low, high = game.ends_by_draw(rows, distinct)
     return low[:, place], high[:, place]
 
 
