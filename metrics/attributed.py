@@ -14,12 +14,13 @@ from xai.again import options_of
 from xai.archive import as_array, same_rows
 from xai.explanation import Explanation
 from xai.foreign import converted
-from xai.inputs import amounts_of, is_tensor, on_host
+from xai.inputs import is_tensor, on_host
 from xai.methods import Method, find
 from xai.metrics.score import Floats
 from xai.players import Pixels, Units
 from xai.recipe import part_with_options
 from xai.setting import Setting
+from xai.tables import amounts_of
 from xai.targets import Label, Sole, one_index
 from xai.text import words_of
 

@@ -10,7 +10,6 @@ import numpy as np
 
 from xai import streams
 from xai.game import Game
-from xai.inputs import frame_builder
 from xai.known import keys_of
 from xai.methods import Method
 from xai.metrics import checks
@@ -25,6 +24,7 @@ from xai.metrics.simplicity import shares
 from xai.metrics.subsets import shared
 from xai.setting import padded
 from xai.summary.base import all_coalitions
+from xai.tables import frame_builder
 
 TOLERANCE = 1e-6
 """Changes below this part of the predictions' size are none."""

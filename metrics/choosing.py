@@ -186,16 +186,11 @@ def choose(
     checks.positive("scale", scale)
     checks.count("samples", samples, least=2)  # of one the spread is 0, whatever the model
     checks.count("copies", copies, least=0)
-    if methods is not None and explanations is not None:
-        raise ValueError("pass methods= or explanations=, not both")
-    unused = [name for name in keywords if name not in SHARED]
-    if explanations is not None and unused:
-        raise TypeError(f"{unused[0]}= is for methods=: explanations= are made already")
     if explanations is None:
         labelled = _labelled(model, x, data, methods, keywords.get("categorical"))
         named: dict[str, Any] = dict(explained_by(model, x, labelled, keywords | {"data": data}))
     else:
-        labelled, named = {}, named_explanations(explanations, keywords.get("target"), x)
+        labelled, named = {}, _made_before(explanations, methods, keywords, x)
     common = {n: keywords[n] for n in SHARED if n in keywords}
     scene = scene_of_all(model, x, named, common | {"data": data, "players": "elements"})
     with scene, scene.bar.of("choose"):
@@ -210,21 +205,29 @@ def choose(
         recovery: dict[str, float] = {}
         if self_test and labelled:
             recovery, why = _recovery(scene, labelled, keywords, data, areas, neighbourhood)
-            warnings += why
+            warnings += [*why, *_poor(recovery)]
     errors, r2, worst = (
         {name: {area: found[area][i] for area in found} for name, found in tables.items()}
         for i in range(3)
     )
     best = _nearest({name: found[neighbourhood] for name, found in tables.items()})[0]
-    poor = [name for name, value in recovery.items() if value < 0.9]
-    if poor:
-        do = "does" if len(poor) == 1 else "do"
-        warnings.append(f"{', '.join(poor)}: {do} not even recover a linear model here")
     costs = {name: e.evaluations for name, e in named.items() if isinstance(e, Explanation)}
     return Choice(
         best, neighbourhood, errors, r2, worst, recovery, gaps, costs, warnings, named, spent,
         sensitivity,
     )  # fmt: skip
+
+
+def _made_before(
+    explanations: Mapping[str, Any], methods: Any, keywords: dict[str, Any], x: Any
+) -> dict[str, Any]:
+    """Explanations by name; what is for making them is refused beside them."""
+    if methods is not None:
+        raise ValueError("pass methods= or explanations=, not both")
+    unused = [name for name in keywords if name not in SHARED]
+    if unused:
+        raise TypeError(f"{unused[0]}= is for methods=: explanations= are made already")
+    return named_explanations(explanations, keywords.get("target"), x)
 
 
 def _gap(case: Case) -> float:
@@ -318,6 +321,12 @@ def _recovery(
         )  # fmt: skip
         both = {name: as_surrogate(Case(other, e), areas.baseline) for name, e in made.items()}
         return {name: exact.errors(*pair)[asked][1] for name, pair in both.items()}, []
+
+
+def _poor(recovery: dict[str, float]) -> list[str]:
+    poor = [name for name, r2 in recovery.items() if r2 < 0.9]
+    do = "does" if len(poor) == 1 else "do"
+    return [f"{', '.join(poor)}: {do} not even recover a linear model here"] if poor else []
 
 
 def _flat(rows: Any) -> Any:

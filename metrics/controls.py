@@ -66,6 +66,11 @@ def flipped(explanation: Any) -> Any:
     return replaced(e, np.negative)
 
 
+def random_of(explanation: Any, seed: int) -> Any:
+    """The attribution with the numbers of `random_like`."""
+    return replaced(explanation, lambda values: random_like(values, seed))
+
+
 def replaced(explanation: Any, change: Any) -> Any:
     """The attribution with other numbers, ``change(values)``; an Explanation stays one."""
     if not isinstance(explanation, Explanation):

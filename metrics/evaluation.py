@@ -23,8 +23,7 @@ from xai.metrics.controls import (
     RandomExplain,
     explaining,
     flipped,
-    random_like,
-    replaced,
+    random_of,
 )
 from xai.metrics.registry import Record, find
 from xai.metrics.report import Report
@@ -98,9 +97,7 @@ def evaluate(
         if controls:
             extra = {f"{n} (flipped)": Case(scene, flipped(c.explanation))
                      for n, c in cases.items()}  # fmt: skip
-            like = next(iter(named.values()))
-            chance = replaced(like, lambda values: random_like(values, seed))
-            extra[RANDOM] = Case(scene, chance)
+            extra[RANDOM] = Case(scene, random_of(next(iter(named.values())), seed))
         scores: dict[tuple[str, str], Score] = {}
         for label, (record, core, options) in asked.items():
             for name, case in (cases | extra).items():

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Mapping, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field
 from itertools import chain, combinations, count
@@ -14,7 +14,7 @@ from scipy.stats import rankdata
 from xai.explanation import Explanation
 from xai.metrics import checks
 from xai.metrics.case import Case, Scene, score
-from xai.metrics.controls import RandomExplain, explaining, flipped, random_like, replaced
+from xai.metrics.controls import RandomExplain, explaining, flipped, random_of, replaced
 from xai.metrics.evaluation import (
     SIGNED,
     asked_metrics,
@@ -24,6 +24,7 @@ from xai.metrics.evaluation import (
 )
 from xai.metrics.intervals import of_shares
 from xai.metrics.numerics import levels, pearson, ratio
+from xai.metrics.registry import Record
 from xai.metrics.score import Floats, mean
 from xai.records import as_lines
 from xai.streams import as_seed
@@ -133,38 +134,25 @@ def meta_check(
     common = common | {"seed": seed}
     if removals and common.get("removal") is None:
         common["removal"] = removals[0]
-
-    def scored(scene: Scene, attribution: Any, again: Any = None) -> Floats:
-        own = explaining(record, options, again)
-        return score(record.name, Case(scene, attribution), core, own).values
-
     sign = 1 if record.better == "higher" else -1
+    checked = _Checked(record, core, options, named, explain)
     with scene_of_all(model, x, named, common) as scene:
-        own = {n: sign * scored(scene, e, explain.get(n)) for n, e in named.items()}
+        own = {n: sign * v for n, v in checked.scores(scene).items()}
         signed = named if record.category in SIGNED else {}
-        against = {n: sign * scored(scene, flipped(e)) for n, e in signed.items()}
-        like = next(iter(named.values()))
-        flat = Case(scene, like).flat
-        chance = []
-        for i in range(randoms):
-            attribution = replaced(like, lambda values, i=i: random_like(values, seed + i))
-            chance.append(sign * scored(scene, attribution, RandomExplain(seed + i, flat)))
+        against = {n: sign * checked.scored(scene, flipped(e)) for n, e in signed.items()}
+        chance = [sign * checked.of_chance(scene, seed + i) for i in range(randoms)]
         tables: dict[str, Floats] = {}
         for removal in removals:
             again = scene_of_all(model, x, named, common | {"removal": removal})
             # most often the first is the scene's, whose values are known
             with nullcontext(scene) if removal is common["removal"] else again as other:
-                rows = [scored(other, e, explain.get(n)) for n, e in named.items()]
-                others = [flipped(e) if signed else replaced(e, np.negative)
-                          for e in named.values()]  # fmt: skip
-                others += [replaced(like, lambda values: random_like(values, seed))]
-                rows += [scored(other, e, RandomExplain(seed, flat)) for e in others]
-                tables[_untaken(repr(other.setting.recipe.removal), tables)] = np.stack(rows)
+                table = checked.table(other, seed)
+                tables[_untaken(repr(other.setting.recipe.removal), tables)] = table
     means = {n: [sign * mean(v)] for n, v in own.items()}
     for further in range(1, seeds):
         with scene_of_all(model, x, named, common | {"seed": seed + further}) as scene:
-            for n, e in named.items():
-                means[n].append(mean(scored(scene, e, explain.get(n))))
+            for n, values in checked.scores(scene).items():
+                means[n].append(mean(values))
     by_row = {
         n: (_better(v, np.stack(chance)), _better(v, against.get(n, np.full_like(v, np.nan))[None]))
         for n, v in own.items()
@@ -178,6 +166,40 @@ def meta_check(
         {(a, b): _agreement(tables[a], tables[b]) for a, b in combinations(tables, 2)},
         {n: (shares[0][1], shares[1][1]) for n, shares in by_row.items()},
     )  # fmt: skip
+
+
+@dataclass(frozen=True)
+class _Checked:
+    """A metric that is checked, and the explanations on which it is."""
+
+    record: Record
+    core: Callable[..., Any]
+    options: dict[str, Any]
+    named: dict[str, Any]
+    explain: dict[str, Any]
+
+    def scored(self, scene: Scene, attribution: Any, again: Any = None) -> Floats:
+        own = explaining(self.record, self.options, again)
+        return score(self.record.name, Case(scene, attribution), self.core, own).values
+
+    def scores(self, scene: Scene) -> dict[str, Floats]:
+        """Of the explanations themselves."""
+        return {n: self.scored(scene, e, self.explain.get(n)) for n, e in self.named.items()}
+
+    def of_chance(self, scene: Scene, seed: int) -> Floats:
+        """Of a random attribution, as large as the first explanation."""
+        like = next(iter(self.named.values()))
+        again = RandomExplain(seed, Case(scene, like).flat)
+        return self.scored(scene, random_of(like, seed), again)
+
+    def table(self, scene: Scene, seed: int) -> Floats:
+        """Of the explanations, of their negatives, and of a random one: (2 E + 1, n)."""
+        first, *_ = self.named.values()
+        flat, signed = Case(scene, first).flat, self.record.category in SIGNED
+        opposite = [flipped(e) if signed else replaced(e, np.negative) for e in self.named.values()]
+        rows = [*self.scores(scene).values()]
+        rows += [self.scored(scene, e, RandomExplain(seed, flat)) for e in opposite]
+        return np.stack([*rows, self.of_chance(scene, seed)])
 
 
 def _untaken(name: str, taken: Container[str]) -> str:

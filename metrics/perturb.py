@@ -22,7 +22,7 @@ from xai.again import rows_of
 from xai.explanation import Explanation
 from xai.finite import named_by
 from xai.game import batch_rows
-from xai.inputs import Inputs, frame_builder, is_tensor, of_columns, on_host
+from xai.inputs import Inputs, is_tensor, on_host
 from xai.kernels.distance import distances
 from xai.metrics import checks
 from xai.metrics.attributed import cut, in_columns_of, labels_of, numbers_of
@@ -30,6 +30,7 @@ from xai.metrics.case import Case, Scene, outputs
 from xai.metrics.controls import RandomExplain
 from xai.metrics.numerics import ratio
 from xai.metrics.score import Floats
+from xai.tables import frame_builder, of_columns
 
 Explain: TypeAlias = Callable[[Any, Any, NDArray[np.intp]], Any]
 """(model, rows, target (m,)) -> an array like the rows or their players, or an Explanation."""

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xai import streams
-from xai.inputs import Inputs, matched, on_host, read
+from xai.inputs import Inputs, on_host, read
 from xai.layers import probe_of
 from xai.metrics import checks
 from xai.metrics.attributed import labels_of
@@ -48,6 +48,7 @@ from xai.metrics.perturb import (
 )
 from xai.metrics.score import Floats
 from xai.model import is_module
+from xai.tables import matched
 
 RADIUS, SAMPLES = 0.02, 10
 """captum's defaults."""

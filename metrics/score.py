@@ -8,7 +8,8 @@ from typing import Any, Literal, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from xai.inputs import is_missing, on_host
+from xai.inputs import on_host
+from xai.tables import is_missing
 
 Floats: TypeAlias = NDArray[np.floating]
 Better: TypeAlias = Literal["higher", "lower"]

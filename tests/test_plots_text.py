@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import pairwise
 
 import matplotlib as mpl
 import numpy as np
@@ -61,7 +62,7 @@ def test_words_stand_in_lines_that_fit_the_figure(size: float) -> None:
     heights = [round(box.y0 + box.y1) for box in found]
     assert heights == sorted(heights, reverse=True)
     assert len(set(heights)) > 2
-    for one, after in zip(found, found[1:], strict=False):
+    for one, after in pairwise(found):
         assert one.x1 < after.x0 or one.y0 > after.y1
     assert all(page.x0 <= box.x0 and box.x1 <= page.x1 and box.y0 >= page.y0 for box in found)
     title = axes.title.get_window_extent()

@@ -12,9 +12,10 @@ from numpy.typing import ArrayLike, NDArray
 from xai.archive import as_array, same_rows
 from xai.explanation import Explanation
 from xai.foreign import converted
-from xai.inputs import amounts_of, is_whole, matched, on_host, row_of_series
+from xai.inputs import is_whole, on_host
 from xai.least_complexity import PROCEDURES
 from xai.suggest import unknown
+from xai.tables import amounts_of, matched, row_of_series
 
 Floats: TypeAlias = NDArray[np.floating]
 AggregateMethod: TypeAlias = Literal["mean", "least_complexity", "ava"]
@@ -209,6 +210,37 @@ def _ava(
     explanation: Any, query: Any, k: int | None, weights: ArrayLike | None, distance: Any
 ) -> Explanation:
     """The neighbours' attributions, weighted by closeness."""
+    e = _of_neighbours(explanation, query)
+    query = _in_order(query, e.data)
+    near, share = _neighbours(e, query, k, weights, distance)
+
+    def mixed(part: Floats) -> Floats:
+        used = share.reshape(*share.shape, *(1,) * (part.ndim - 1)) > 0
+        return np.asarray(np.einsum("qm,qm...->q...", share, np.where(used, part[near], 0.0)))
+
+    return replace(
+        e,
+        values=mixed(e.values),
+        base_values=mixed(e.base_values),
+        predictions=mixed(e.predictions),
+        std_error=None if e.std_error is None else mixed(e.std_error),
+        evaluations=-(-e.total_evaluations() // len(near)),
+        spent=e.total_evaluations(),
+        converged=None,
+        interactions=None,
+        info={"weights": share, "neighbours": near},
+        data=_batch(query),
+        target=np.repeat(e.target[:1], len(near), axis=0),
+        element_players=np.repeat(e.element_players[:1], len(near), axis=0),
+        method=f"ava({e.method})",
+        exact=np.asarray(e.exact[near].all(axis=1)),
+        runs=np.full(len(near), ""),
+        recipe=None,
+    )
+
+
+def _of_neighbours(explanation: Any, query: Any) -> Explanation:
+    """The neighbours' explanation; refused where its rows cannot be mixed."""
     e = converted(explanation)
     if not isinstance(e, Explanation):
         raise TypeError("method='ava' takes one Explanation, of the neighbours")
@@ -223,7 +255,13 @@ def _ava(
             "the neighbours are explained for different outputs or players, which cannot be "
             "mixed: explain them with target=an index"
         )
-    query = _in_order(query, e.data)
+    return e
+
+
+def _neighbours(
+    e: Explanation, query: Any, k: int | None, weights: ArrayLike | None, distance: Any
+) -> tuple[NDArray[np.intp], NDArray[np.float64]]:
+    """The k nearest of the explained rows to each row of the query, and their shares, (q, k)."""
     rows, points = _numbers(query, "query"), _numbers(e.data, "the neighbours")
     if rows.shape[1] != points.shape[1]:
         raise ValueError(f"query has {rows.shape[1]} columns, the neighbours {points.shape[1]}")
@@ -231,31 +269,7 @@ def _ava(
     if not is_whole(m) or not 1 <= m <= len(points):
         raise ValueError(f"k={k!r}: expected a number of neighbours, 1 to {len(points)}")
     near, rho = _nearest(rows, points, int(m), distance)
-    share = _closeness(rho, _shares(weights, len(points))[near])
-
-    def mixed(part: Floats) -> Floats:
-        used = share.reshape(*share.shape, *(1,) * (part.ndim - 1)) > 0
-        return np.asarray(np.einsum("qm,qm...->q...", share, np.where(used, part[near], 0.0)))
-
-    return replace(
-        e,
-        values=mixed(e.values),
-        base_values=mixed(e.base_values),
-        predictions=mixed(e.predictions),
-        std_error=None if e.std_error is None else mixed(e.std_error),
-        evaluations=-(-e.total_evaluations() // len(rows)),
-        spent=e.total_evaluations(),
-        converged=None,
-        interactions=None,
-        info={"weights": share, "neighbours": near},
-        data=_batch(query),
-        target=np.repeat(e.target[:1], len(rows), axis=0),
-        element_players=np.repeat(e.element_players[:1], len(rows), axis=0),
-        method=f"ava({e.method})",
-        exact=np.asarray(e.exact[near].all(axis=1)),
-        runs=np.full(len(rows), ""),
-        recipe=None,
-    )
+    return near, _closeness(rho, _shares(weights, len(points))[near])
 
 
 def _batch(query: Any) -> Any:

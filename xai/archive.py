@@ -16,7 +16,8 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from xai.inputs import is_missing, is_tensor, on_host
+from xai.inputs import is_tensor, on_host
+from xai.tables import is_missing
 
 Arrays: TypeAlias = dict[str, NDArray[Any]]
 Meta: TypeAlias = dict[str, Any]

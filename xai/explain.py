@@ -180,7 +180,7 @@ class _Run:
     results: list[tuple[NDArray[np.intp], Attribution]]
 
     def assemble(self, spent: int, feature_names: Sequence[str] | None) -> Explanation:
-        setting, partition, pieces = self.setting, self.setting.partition, self.setting.cut
+        setting, partition = self.setting, self.setting.partition
         recipe, keep, found = setting.recipe, setting.resolved.axis, [r for _, r in self.results]
         values = self._of_all(r.values for r in found)
         errors = self._of_all(
@@ -217,9 +217,9 @@ class _Run:
             summary=repr(recipe.summary),
             seed=setting.seed,
             element_players=self._element_players(),
-            activations=None if pieces is None else pieces.activations,
-            layer="" if pieces is None else pieces.name,
-            channel_axis=setting.axis,
+            activations=None if self.setting.cut is None else self.setting.cut.activations,
+            layer="" if self.setting.cut is None else self.setting.cut.name,
+            channel_axis=self.setting.axis,
             spans=None if partition.overlap is None else partition.overlap.spans,
             exact=exact,
             runs=runs.astype(str),

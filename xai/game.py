@@ -212,6 +212,12 @@ class Game(ABC):
         both = self.grid(rows, np.array([[False] * d, [True] * d], bool).reshape(2, d), None)
         return both[:, 0], both[:, 1]
 
+    def ends_by_draw(self, rows: Indices, draws: Indices) -> tuple[Floats, Floats]:
+        """The same at each draw, (P,) or (R, P): (R, P, k) each."""
+        shape = draws.shape[-1], self.n_players
+        none, every = (np.full(shape, kept) for kept in (False, True))
+        return self.grid(rows, none, draws), self.grid(rows, every, draws)
+
     def closed_form(self) -> ClosedForm | None:
         """Shapley values in closed form, where the model's structure has one."""
         return None

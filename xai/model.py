@@ -13,8 +13,9 @@ from typing import Any, Literal, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from xai.inputs import Block, Inputs, cells_of, for_torch, is_tensor, on_host
+from xai.inputs import Block, Inputs, for_torch, is_tensor, on_host
 from xai.pipelines import is_pipeline, scores_of
+from xai.tables import cells_of
 from xai.threads import one_thread_of_blas
 from xai.torch_model import TorchModel, as_torch_model
 

@@ -8,8 +8,8 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from xai.archive import require
-from xai.inputs import Inputs, host_array, is_whole
+from xai.archive import as_array, require
+from xai.inputs import Inputs, is_whole
 from xai.partition import Indices, Line, Overlap, Partition, Players
 from xai.suggest import unknown
 
@@ -292,7 +292,8 @@ class Superpixels(Players):
         find = _slic if self.method == "slic" else _quickshift
         regions = []
         for i in range(inputs.n):
-            row = host_array(inputs.block[i])
+            row = as_array(inputs.block[i])
+            assert row is not None
             image = _stretched(np.moveaxis(row, channel_axis - 1, -1), i)
             regions.append(_in_order(find(image, **settings)))
         counts = np.array([int(region.max()) + 1 for region in regions])

@@ -22,7 +22,7 @@ from xai.game import (
     ModelGame,
     batch_rows,
 )
-from xai.inputs import Inputs, is_tensor, is_whole, natural, on_host, read
+from xai.inputs import Inputs, is_tensor, is_whole, on_host, read
 from xai.methods import Method, find
 from xai.model import (
     Model,
@@ -40,6 +40,7 @@ from xai.predictions import Predictions, Settled
 from xai.progress import QUIET, Progress
 from xai.removal.base import Context, Draws, Removal
 from xai.suggest import unknown
+from xai.tables import natural
 from xai.targets import Resolved, Target, resolve
 from xai.torch_model import run_watched
 from xai.units import ActivationMaps

@@ -14,10 +14,11 @@ import narwhals as nw
 import numpy as np
 from numpy.typing import NDArray
 
-from xai.inputs import cells_of, holds_numbers, is_missing, is_tensor, native_pool, on_host
+from xai.inputs import is_tensor, on_host
 from xai.players import column_index
 from xai.removal import Marginal
 from xai.setting import Setting, check_counts, open_setting
+from xai.tables import cells_of, holds_numbers, is_missing, native_pool
 from xai.targets import Target
 
 Floats = NDArray[np.floating[Any]]

@@ -10,7 +10,8 @@ from typing import Any, ClassVar, TypeAlias, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from xai.inputs import Block, Inputs, host_array, is_tensor, of_columns
+from xai.inputs import Block, Inputs, host_array, is_tensor
+from xai.tables import of_columns
 
 T = TypeVar("T")
 Indices: TypeAlias = NDArray[np.intp]

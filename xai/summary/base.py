@@ -60,6 +60,10 @@ class Budget:
         return " + ".join([*terms, "m", full])
 
 
+SAMPLED = Budget(rows=8192, per_player=32)
+"""The default of summaries that sample coalitions, each at a draw of its own."""
+
+
 def unit_cost(game: Game) -> int:
     """Model rows of one sampled coalition: at a draw of its own, as far as values commute."""
     return game.sample_cost if game.commutes else game.value_cost

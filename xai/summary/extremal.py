@@ -119,7 +119,7 @@ class ExtremalSubset(Summary):
                 fits=fits,
             )
 
-        return learned(game, plan, task)
+        return learned(game, task)
 
     def _areas(self) -> Floats:
         areas = np.atleast_1d(np.asarray(self.area, float))

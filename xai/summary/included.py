@@ -12,6 +12,7 @@ from xai import streams
 from xai.game import Coalitions, Floats, Game, Indices
 from xai.suggest import unknown
 from xai.summary.base import (
+    SAMPLED,
     Attribution,
     Budget,
     Plan,
@@ -68,7 +69,7 @@ class MeanWhenIncluded(Summary):
     samples: int | None = None
     masks: SmoothGrid | None = None
     normalise: Normalise = "sum"
-    default_budget: ClassVar[Budget | str] = Budget(rows=8192, per_player=32)
+    default_budget: ClassVar[Budget | str] = SAMPLED
 
     @property
     def softens(self) -> bool:

@@ -14,6 +14,7 @@ from xai import streams
 from xai.game import Coalitions, Floats, Game, Indices
 from xai.suggest import unknown
 from xai.summary.base import (
+    SAMPLED,
     Attribution,
     Budget,
     Plan,
@@ -102,7 +103,7 @@ class Interactions(Summary):
     index: Literal["k-SII", "SII", "Banzhaf"] = "k-SII"
     samples: int | None = None
     estimator: Literal["auto", "permutation"] = "auto"
-    default_budget: ClassVar[Budget | str] = Budget(rows=8192, per_player=32)
+    default_budget: ClassVar[Budget | str] = SAMPLED
 
     def attribute(self, game: Game, plan: Plan) -> Attribution:
         """Enumerate where that fits, else walk."""

@@ -162,8 +162,8 @@ class ShapleyKernel:
             v = game.grid(rows, np.concatenate([part, ~part]), own)
             parts.append((v[:, : len(part)] - v[:, len(part) :]) / 2)
         if draws is not None:
-            none, every = (np.full((len(S), d), kept) for kept in (False, True))
-            total = game.grid(rows, every, draws) - game.grid(rows, none, draws)
+            base, full = game.ends_by_draw(rows, draws)
+            total = full - base
         else:
             base, full = game.ends(rows)
             total = (full - base)[:, None]

@@ -105,7 +105,7 @@ def pixels_between(name: str, given: float | None, default: float) -> float:
     return float(given)
 
 
-def learned(game: Game, plan: Plan, make: Callable[[ModelGame], Task]) -> Attribution:
+def learned(game: Game, make: Callable[[ModelGame], Task]) -> Attribution:
     """Learn the masks of all rows; values are each row's mean mask.
 
     `info` has "masks" (n, count, *players, k), the "area" of each, which is its mean, its "score",

@@ -13,6 +13,7 @@ from xai import streams
 from xai.game import BLOCK_BYTES, Coalitions, Floats, Game, Indices, mean_of_draws
 from xai.suggest import unknown
 from xai.summary.base import (
+    SAMPLED,
     Attribution,
     Budget,
     Looks,
@@ -123,7 +124,7 @@ class LinearFit(Summary):
     at: Literal["coalitions", "removed", "path", "kept"] = "coalitions"
     measure: Sampling = "bernoulli"
     sampling: Sampling | None = None
-    default_budget: ClassVar[Budget | str] = Budget(rows=8192, per_player=32)
+    default_budget: ClassVar[Budget | str] = SAMPLED
 
     def attribute(self, game: Game, plan: Plan) -> Attribution:
         """Fit: Shapley's kernel by its own sampler, others on independent coalitions."""

@@ -15,7 +15,7 @@ import numpy as np
 from xai import streams
 from xai.game import Coalitions, Floats, Game, Indices
 from xai.summary.base import Left, Looks, stops
-from xai.summary.two_stage import shares_of_gap
+from xai.summary.two_stage import on_gap, shares_of_gap
 from xai.summary.walks import blur, pair_cost, spreads
 
 
@@ -208,8 +208,7 @@ def ends_at(
         base, full = (np.repeat(end[:, None], count, axis=1) for end in ends)
         return base, full
     distinct, place = np.unique(draws, return_inverse=True)
-    none, every = (np.full((len(distinct), game.n_players), kept) for kept in (False, True))
-    low, high = (game.grid(rows, S, distinct) for S in (none, every))
+    low, high = game.ends_by_draw(rows, distinct)
     return low[:, place], high[:, place]
 
 
@@ -282,19 +281,9 @@ class Moments:
         var_t, cov = np.where(varies, var_t, 0.0), np.where(varies[:, None], cov, 0.0)
         phi, var_t = mean + self.shift, var_t[:, None]
         gap = (ends[1] - ends[0] - (t_mean + self.t_shift))[:, None]
-        share = shares_of_gap(var, phi)
-        prior = (8 / count) * np.maximum(var_t, gap**2)
-        scale = var_t + prior
-        safe = np.where(scale > 0, scale, 1.0)
-        c = np.where(scale > 0, cov + prior * share, share) / safe
-        residual = np.maximum(var - 2 * c * cov + c**2 * var_t, 0)
-        # what the fitted slope costs: a share of a degree of freedom, and its error at the gap
-        fitted = var_t / safe
-        residual = residual * (count - 1) / np.maximum(count - 1 - fitted, 1e-12)
-        slope = fitted * gap**2 / safe
+        c, residual, _, of_slope = on_gap(var, cov, var_t, gap, shares_of_gap(var, phi), count)
         variance = self._variance(game, size, residual, c, var_t, self._balance(var, size, each))
-        variance = variance + residual * slope / max(count - 1, 1)
-        return phi + c * gap, np.sqrt(variance), c
+        return phi + c * gap, np.sqrt(variance + of_slope), c
 
     def _balance(self, var: Floats, size: int, each: int) -> Floats:
         """Variance of a round's sum over that of as many independent walks, (R, 1, k)."""

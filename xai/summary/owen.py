@@ -16,6 +16,7 @@ from xai.game import Coalitions, Floats, Game, Indices
 from xai.inputs import is_whole
 from xai.suggest import unknown
 from xai.summary.base import (
+    SAMPLED,
     Attribution,
     Budget,
     Plan,
@@ -61,7 +62,7 @@ class Owen(Summary):
 
     groups: Sequence[Any] | None = None
     samples: int | None = None
-    default_budget: ClassVar[Budget | str] = Budget(rows=8192, per_player=32)
+    default_budget: ClassVar[Budget | str] = SAMPLED
 
     def attribute(self, game: Game, plan: Plan) -> Attribution:
         """Values of all consistent coalitions where these fit, else walks."""

@@ -98,7 +98,7 @@ class PenalizedSubset(Summary):
                 fits=lambda masks, kind: kind >= 0,
             )
 
-        result = learned(game, plan, task)
+        result = learned(game, task)
         info = {key: array[:, 0] for key, array in result.info.items() if key != "masks"}
         return replace(result, info=info)
 

@@ -15,6 +15,7 @@ from xai import streams
 from xai.game import Coalitions, Floats, Game, Indices
 from xai.inputs import on_host
 from xai.summary.base import (
+    SAMPLED,
     Attribution,
     Budget,
     Looks,
@@ -80,7 +81,7 @@ class Banzhaf(Summary):
 
     samples: int | None = None
     order: Literal[1, 2] = 1
-    default_budget: ClassVar[Budget | str] = Budget(rows=8192, per_player=32)
+    default_budget: ClassVar[Budget | str] = SAMPLED
 
     def attribute(self, game: Game, plan: Plan) -> Attribution:
         """Enumerate where that fits, else regress on complementary pairs."""
@@ -202,7 +203,7 @@ class Semivalue(Summary):
 
     weights: Any
     samples: int | None = None
-    default_budget: ClassVar[Budget | str] = Budget(rows=8192, per_player=32)
+    default_budget: ClassVar[Budget | str] = SAMPLED
 
     def attribute(self, game: Game, plan: Plan) -> Attribution:
         """Enumerate where that fits, else sample."""
@@ -241,7 +242,7 @@ class BetaShapley(Summary):
     alpha: float = 16
     beta: float = 1
     samples: int | None = None
-    default_budget: ClassVar[Budget | str] = Budget(rows=8192, per_player=32)
+    default_budget: ClassVar[Budget | str] = SAMPLED
 
     def attribute(self, game: Game, plan: Plan) -> Attribution:
         """Enumerate where that fits, else sample."""

@@ -11,6 +11,7 @@ from xai.game import Game
 from xai.inputs import is_whole
 from xai.suggest import unknown
 from xai.summary.base import (
+    SAMPLED,
     Attribution,
     Budget,
     Plan,
@@ -86,7 +87,7 @@ class Shapley(Summary):
     size: int = 1024
     order: Literal[1, 2] = 1
     index: Literal["k-SII", "SII"] = "k-SII"
-    default_budget: ClassVar[Budget | str] = Budget(rows=8192, per_player=32)
+    default_budget: ClassVar[Budget | str] = SAMPLED
 
     def attribute(self, game: Game, plan: Plan) -> Attribution:
         """A closed form where there is one; enumerate where that fits, else estimate."""

@@ -9,6 +9,9 @@ from numpy.typing import NDArray
 
 from xai.game import Floats, mean_of_draws
 
+PAIRS = 6
+"""As so many pairs counts what all players' noise says of one player's."""
+
 
 @dataclass(frozen=True)
 class Population:
@@ -129,17 +132,17 @@ def _gram(products: Floats) -> Floats:
     return np.concatenate([top, np.concatenate([blocks[..., 1], blocks[..., 2]], axis=-1)], axis=-2)
 
 
-def _pooled(noise: Floats, means: Floats, spare: int, weight: int = 6) -> Floats:
+def _pooled(noise: Floats, means: Floats, spare: int) -> Floats:
     """Variance within draws; from few pairs also by what a player's spread over draws suggests.
 
     By chance a few pairs may agree for one player. The share of the spread that lies within draws
-    is estimated over all players, and counts as `weight` further pairs.
+    is estimated over all players, and counts as `PAIRS` further ones.
     """
     if means.shape[1] < 3 or spare >= 64:
         return noise
     spread = means.var(axis=1, ddof=1)
     ratio = noise.sum(axis=1) / _positive(spread.sum(axis=1))
-    return np.asarray((spare * noise + weight * ratio[:, None] * spread) / (spare + weight))
+    return np.asarray((spare * noise + PAIRS * ratio[:, None] * spread) / (spare + PAIRS))
 
 
 def _positive(scale: Floats) -> Floats:
@@ -181,14 +184,11 @@ def two_stage(
     var_t = np.einsum("rgk,rgk->rk", t_centred, t_centred) / spare
     varies = var_t > blur**2
     var_t, cov = np.where(varies, var_t, 0.0), np.where(varies[:, None], cov, 0.0)
-    gap = total - t_mean
+    gap, var_t = (total - t_mean)[:, None], var_t[:, None]
     # by what players vary, and would if one more draw were unlike these, and they nothing there
     share = shares_of_gap(var + phi**2 / count, phi)
-    prior = (8 / count) * np.maximum(var_t, gap**2)[:, None]
-    scale = var_t[:, None] + prior
-    safe = _positive(scale)
-    c = np.where(scale > 0, cov + prior * share, share) / safe
-    values = phi + c * gap[:, None] - shift
+    c, residual, fitted, slope = on_gap(var, cov, var_t, gap, share, count)
+    values = phi + c * gap - shift
     if noise is not None:  # what the shifts add up to falls on those that walks leave uncertain
         values = values + shares_of_gap(noise, phi) * (total - values.sum(axis=1))[:, None]
     unknown = np.full_like(values, np.nan)
@@ -197,21 +197,45 @@ def two_stage(
     whole = not draws.sampled and count == draws.size
     if count < 2 or (noise is None and whole):
         return values, unknown
-    residual = np.maximum(var - 2 * c * cov + c**2 * var_t[:, None], 0)
-    # what the fitted slope costs: a share of a degree of freedom, and its own error at the gap
-    fitted = np.where(scale > 0, var_t[:, None], 0.0) / safe
-    residual = residual * (count - 1) / np.maximum(count - 1 - fitted, 1e-12)
-    slope = residual * (fitted * gap[:, None] ** 2 / safe) / spare
-    # and as far as draws visited are too much alike to tell one, the gap may be anybody's
-    slope += ((1 - fitted) ** 2 * gap[:, None]) ** 2 * share * (1 - share)
+    # as far as draws visited are too much alike to tell a slope, the gap may be anybody's
+    slope += ((1 - fitted) ** 2 * gap) ** 2 * share * (1 - share)
     if draws.sampled:
-        extra = c**2 * var_t[:, None] / draws.size  # the known mean is one of a sample, too
+        extra = c**2 * var_t / draws.size  # the known mean is one of a sample, too
         return values, np.sqrt(residual / count + slope + extra)
     left = 1 / count - 1 / draws.size  # draws are taken without replacement
     if noise is None:
         return values, np.sqrt(residual / count + slope)
     between = np.maximum(residual - noise * count, 0)
     return values, np.sqrt(noise + left * between + slope * (left > 0))
+
+
+def on_gap(
+    var: Floats, cov: Floats, var_t: Floats, gap: Floats, share: Floats, count: int
+) -> tuple[Floats, Floats, Floats, Floats]:
+    """Values regressed on t = v(N) − v(∅), of which a mean over all draws is known.
+
+    Parameters
+    ----------
+    var, cov : (R, d, k), of values over draws, and with t; var_t : (R, 1, k)
+    gap : (R, 1, k), by which the mean of t over the draws visited misses the known one
+    share : (R, d, k), slopes that count as much as 8 draws
+    count : number of draws
+
+    Returns
+    -------
+    slope : (R, d, k)
+    residual : variance that it leaves, for which it costs a share of a degree of freedom
+    fitted : (R, 1, k), how far the slope comes from the draws, from 0 to 1
+    error : variance of values at the gap, of the slope's own error
+    """
+    prior = (8 / count) * np.maximum(var_t, gap**2)
+    scale = var_t + prior
+    safe = _positive(scale)
+    slope = np.where(scale > 0, cov + prior * share, share) / safe
+    residual = np.maximum(var - 2 * slope * cov + slope**2 * var_t, 0)
+    fitted = var_t / safe
+    residual = residual * (count - 1) / np.maximum(count - 1 - fitted, 1e-12)
+    return slope, residual, fitted, residual * (fitted * gap**2 / safe) / max(count - 1, 1)
 
 
 def shares_of_gap(var: Floats, phi: Floats) -> Floats:

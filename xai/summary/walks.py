@@ -136,8 +136,8 @@ class Walks:
             slots = np.broadcast_to(even_slots(count, m), shape)
             draws = streams.cycles(self.plan.seed, np.arange(m), m)[(first + slots) % m]
         else:
-            none, every = (np.full((m, game.n_players), kept) for kept in (False, True))
-            gap = game.grid(rows, every, np.arange(m)) - game.grid(rows, none, np.arange(m))
+            low, high = game.ends_by_draw(rows, np.arange(m))
+            gap = high - low
             gap = np.where(np.abs(gap) > blur(game, ends)[:, None], gap, 0.0)
             seed = self.plan.seed + first
             slots, spread, told = promising_slots(count, np.sqrt((gap**2).sum(axis=2)), seed)
@@ -160,8 +160,7 @@ class Walks:
         shape = (len(rows), len(ranks), 2, d - 1, game.n_outputs)
         inner = game.grid(rows, coalitions, own).reshape(shape) if d > 1 else np.empty(shape)
         if spreads(game):
-            none, every = (np.full((len(ranks), d), kept) for kept in (False, True))
-            low, high = game.grid(rows, none, draws), game.grid(rows, every, draws)
+            low, high = game.ends_by_draw(rows, draws)
         else:
             low, high = (np.repeat(end[:, None], len(ranks), axis=1) for end in ends)
         return contributions(inner, low, high, ranks), high - low
