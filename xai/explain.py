@@ -244,6 +244,7 @@ class _Run:
             element_players=self._element_players(),
             activations=None if self.setting.cut is None else self.setting.cut.activations,
             layer="" if self.setting.cut is None else self.setting.cut.name,
+            layer_axis=1 if self.setting.cut is None else self.setting.cut.axis,
             channel_axis=self.setting.axis,
             spans=None if partition.overlap is None else partition.overlap.spans,
             exact=exact,

@@ -105,15 +105,18 @@ def plot(explanation: Explanation, kind: str | None = None, **options: Any) -> A
 
 def is_picture(explanation: Explanation) -> bool:
     """Whether each row's values make an image, rather than a table or a series."""
-    shape = getattr(explanation.data, "shape", ())[1:]
-    flat = len(shape) == 2 and not is_signal(shape)
-    picture = flat or (len(shape) == 3 and explanation.channel_axis is not None)
+    shape, axis = getattr(explanation.data, "shape", ())[1:], explanation.channel_axis
+    places = len(shape) - bool(axis)
+    flat = places == 2 and not is_signal(shape)
+    picture = flat if axis is None else places == 2
     return picture and per_row(explanation)
 
 
 def is_series(explanation: Explanation) -> bool:
-    """Whether each row's values are of a series with an axis for its channels."""
-    return is_signal(getattr(explanation.data, "shape", ())[1:]) and per_row(explanation)
+    """Whether each row's values are of a series: of one axis of places, where these are known."""
+    shape, axis = getattr(explanation.data, "shape", ())[1:], explanation.channel_axis
+    series = is_signal(shape) if axis is None else len(shape) - bool(axis) == 1
+    return series and per_row(explanation)
 
 
 def is_drawn(explanation: Explanation) -> bool:

@@ -36,7 +36,8 @@ def signal(
     Parameters
     ----------
     row, output, percentile, ax : as in `plot`
-    time_axis : which axis of x is the time: 1 or 2; None: the longer one
+    time_axis : which axis of x is the time: 1 or 2; None: the one that does not hold the channels,
+        where the explanation knows, else the longer one
 
     Raises
     ------
@@ -75,6 +76,8 @@ def channels(
     if time_axis not in (None, 1, len(shape)):
         raise ValueError(f"time_axis={time_axis!r}: the axes of a row are 1 to {len(shape)}")
     shown = mapped(explanation, row, output)
+    if time_axis is None and len(shape) == 2 and explanation.channel_axis:
+        time_axis = 3 - explanation.channel_axis
     lines, heat = np.atleast_2d(shown.photo), np.atleast_2d(shown.heat)
     if time_axis == 1 < len(shape) or (time_axis is None and len(lines) > lines.shape[1]):
         lines, heat = lines.T, heat.T
