@@ -83,7 +83,8 @@ def explain(
     feature_names, output_names : list of str
     categorical : columns (names or indices) whose numbers are codes of categories
     **options : settings of the method's parts, such as ``kernel=`` or ``samples=``;
-        ``channel_axis=`` for images
+        ``channel_axis=``, the axis of x that holds the channels of images, series or volumes, 0
+        where they have none: the other axes are places, as pixels are
 
     Returns
     -------

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Any
 from xai.foreign import as_explanation
 from xai.plots.concepts import concepts_of_image
 from xai.plots.heatmap import heatmap
-from xai.plots.image import image, images
+from xai.plots.image import image, images, slices
 from xai.plots.masks import masks
 from xai.plots.paths import decision, force
 from xai.plots.row import per_row
-from xai.plots.signal import is_signal, signal
+from xai.plots.signal import is_series, is_signal, signal
 from xai.plots.swarm import beeswarm, scatter
 from xai.plots.table import bar, global_bar, waterfall
 from xai.suggest import unknown
@@ -38,6 +38,7 @@ KINDS: dict[str, Callable[..., Axes | Figure]] = {
     "concepts": concepts_of_image,
     "masks": masks,
     "signal": signal,
+    "slices": slices,
 }
 
 
@@ -51,8 +52,8 @@ def plot(explanation: Explanation, kind: str | None = None, **options: Any) -> A
     kind
         Of one row of a table: "bar", "waterfall", "force"; of many: "global", "beeswarm",
         "scatter" (with `feature`, and `color`), "heatmap" (with `order`), "decision". Of images:
-        "image", "images", "masks", "concepts". Of series: "signal". None: "bar", "image" or
-        "signal", as fits the data.
+        "image", "images", "masks", "concepts". Of series: "signal", "masks". Of volumes: "slices".
+        None: "bar", "image", "signal" or "slices", as fits the data.
     row
         Which row ("bar", "waterfall", "force", "image", "masks", "concepts", "signal").
     rows
@@ -71,7 +72,8 @@ def plot(explanation: Explanation, kind: str | None = None, **options: Any) -> A
     channel_axis
         Which axis of x holds the channels, if the explanation does not know (pictures).
     time_axis
-        Which axis of x is the time, 1 or 2; None: the longer one (series).
+        Which axis of x is the time, 1 or 2; None: the one without the channels, where the
+        explanation knows, else the longer one (series).
     ax
         Draw here; None: in a new figure (not "images" and "masks", which always make one).
 
@@ -97,7 +99,7 @@ def plot(explanation: Explanation, kind: str | None = None, **options: Any) -> A
     explanation = as_explanation(explanation)
     if kind is None:
         drawn = "signal" if is_series(explanation) else "image"
-        kind = drawn if is_drawn(explanation) else "bar"
+        kind = drawn if is_drawn(explanation) else "slices" if is_volume(explanation) else "bar"
     if kind not in KINDS:
         raise ValueError(unknown("kind", kind, list(KINDS)))
     return KINDS[kind](explanation, **options)
@@ -112,11 +114,10 @@ def is_picture(explanation: Explanation) -> bool:
     return picture and per_row(explanation)
 
 
-def is_series(explanation: Explanation) -> bool:
-    """Whether each row's values are of a series: of one axis of places, where these are known."""
+def is_volume(explanation: Explanation) -> bool:
+    """Whether each row's values are of a volume, or a video."""
     shape, axis = getattr(explanation.data, "shape", ())[1:], explanation.channel_axis
-    series = is_signal(shape) if axis is None else len(shape) - bool(axis) == 1
-    return series and per_row(explanation)
+    return axis is not None and len(shape) - bool(axis) == 3 and per_row(explanation)
 
 
 def is_drawn(explanation: Explanation) -> bool:
