@@ -17,6 +17,7 @@ from xai.foreign import converted
 from xai.inputs import is_tensor, on_host
 from xai.methods import Method, find
 from xai.metrics.score import Floats
+from xai.places import channels_of, sides_of, with_channels
 from xai.players import Pixels, Units
 from xai.recipe import part_with_options
 from xai.setting import Setting
@@ -281,13 +282,13 @@ def _own_players(explanation: Explanation) -> Any:
     first = owner[0]
     if (owner != first).any():
         return owner
+    axis = explanation.channel_axis
+    plane = np.take(first, 0, axis=axis - 1) if axis else first
     if (first.reshape(-1) == np.arange(first.size)).all():
-        return "elements"
-    if explanation.channel_axis is not None and (first >= 0).all():
-        plane = np.take(first, 0, axis=explanation.channel_axis - 1)
-        whole = (first == np.expand_dims(plane, explanation.channel_axis - 1)).all()
-        if whole and (plane.reshape(-1) == np.arange(plane.size)).all():
-            return Pixels()
+        return "elements" if axis != 0 else Pixels()
+    if axis and (first >= 0).all() and (plane.reshape(-1) == np.arange(plane.size)).all():
+        whole = (first == np.expand_dims(plane, axis - 1)).all()
+        return Pixels() if whole else first
     return first
 
 
@@ -335,8 +336,8 @@ def _of_explanation(explanation: Explanation, setting: Setting) -> Floats:
             f"players=xai.players.{explanation.players}"
         )
     if explanation.spans is not None or explanation.layer:
-        channels = 1 if setting.axis is None else shape[setting.axis - 1]
-        return of_elements(np.asarray(explanation.map()) / channels, setting)
+        each = np.asarray(explanation.map()) / channels_of(shape, setting.axis)
+        return of_elements(each, setting)
     explained = _owner(explanation)
     if explained.shape != setting.owner.shape:
         raise ValueError(
@@ -364,6 +365,8 @@ def _of_array(attribution: Any, setting: Setting) -> Floats:
         raise ValueError(
             f"an attribution of shape {array.shape} fits neither x {(n, *shape)} nor its players "
             f"{(n, *players.shape)}"
+            + " (of series and volumes without their channels: pass channel_axis=)"
+            * (setting.axis is None and len(shape) > 1)
         )
     return of_elements(spread, setting)
 
@@ -414,13 +417,12 @@ def _over_elements(array: Floats, shape: tuple[int, ...], axis: int | None) -> F
         return array
     if axis is None:
         return None
-    channels, places = shape[axis - 1], tuple(s for a, s in enumerate(shape, 1) if a != axis)
-    if array.shape[1:] == places:
-        array = np.expand_dims(array, axis)
+    if array.shape[1:] == sides_of(shape, axis):
+        array = with_channels(array, axis)
     one = tuple(1 if a == axis else s for a, s in enumerate(shape, 1))
     if array.shape[1:] != one:
         return None
-    return np.broadcast_to(array / channels, (len(array), *shape))
+    return np.broadcast_to(array / channels_of(shape, axis), (len(array), *shape))
 
 
 def _shared_out(flat: Floats, owner: NDArray[np.intp]) -> Floats:

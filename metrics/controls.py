@@ -14,6 +14,7 @@ from xai.explanation import Explanation
 from xai.metrics.attributed import numbers_of
 from xai.metrics.registry import Record
 from xai.metrics.score import Floats
+from xai.places import channels_of
 
 RANDOM = "random"
 """Name of the random control in a report."""
@@ -62,7 +63,8 @@ def flipped(explanation: Any) -> Any:
     """
     e = explanation
     if isinstance(e, Explanation) and e.activations is not None and e.channel_axis is not None:
-        return -np.asarray(e.map(), np.float64) / e.element_players.shape[e.channel_axis]
+        shape = e.element_players.shape[1:]
+        return -np.asarray(e.map(), np.float64) / channels_of(shape, e.channel_axis)
     return replaced(e, np.negative)
 
 

@@ -7,6 +7,8 @@ these kept, ``R_k`` with the k least important removed.
 
 from __future__ import annotations
 
+from math import prod
+
 import numpy as np
 
 from xai.metrics import checks
@@ -23,6 +25,7 @@ from xai.metrics.paths import (
     steps_of,
 )
 from xai.metrics.score import Floats
+from xai.places import sides_of
 from xai.players import Patches, Superpixels
 from xai.removal import Inpaint
 
@@ -182,7 +185,7 @@ def _of_pixels(case: Case) -> bool:
     setting = case.scene.setting
     if setting.axis is None:
         return False
-    places = int(np.prod(setting.inputs.shape)) // setting.inputs.shape[setting.axis - 1]
+    places = prod(sides_of(setting.inputs.shape, setting.axis))
     return int(setting.partition.counts.max()) >= places
 
 

@@ -286,13 +286,15 @@ def _views(case: Case) -> Iterator[Floats]:
 
 
 def _without_channels(case: Case) -> Iterator[Floats]:
-    """Images' attributions as means over channels, (n, H, W)."""
-    a = case.map
-    if a.ndim != 4:
-        return
-    known = getattr(case.explanation, "channel_axis", None)
-    fits = [axis for axis in (1, 3) if a.shape[axis] in (1, 3, 4)]
-    for axis in fits if known is None else [known]:
+    """Attributions of places as means over their channels, of images (n, H, W)."""
+    a, known = case.map, getattr(case.explanation, "channel_axis", None)
+    known = case.scene.channel_axis if known is None else known
+    known = None if known is None else known % a.ndim
+    if known is None and a.ndim == 4:
+        fits = [axis for axis in (1, 3) if a.shape[axis] in (1, 3, 4)]
+    else:
+        fits = [known] if known else []
+    for axis in fits:
         yield a.mean(axis=axis)
 
 

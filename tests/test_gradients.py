@@ -12,7 +12,7 @@ import pytest
 
 import xai
 from xai.inputs import read
-from xai.layers import channel_axis, feature_maps
+from xai.layers import channel_axis, channels_read, feature_maps
 from xai.players import Channels, Units, Windows
 from xai.removal import Baseline, BlurPyramid, Function, Marginal, Neighbourhood, Noise, Uniform
 from xai.resize import resize
@@ -843,6 +843,120 @@ def test_layers_are_captums():
     np.testing.assert_allclose(ours.values, theirs.detach(), atol=1e-9)
 
 
+def networks_of_places():
+    """Series with channels first, inside of which time is shorter than channels; volumes."""
+    torch.manual_seed(0)
+    parts, series = (), torch.randn(2, 3, 256)
+    for channels, out in ((3, 8), (8, 12), (12, 16)):
+        parts += (nn.Conv1d(channels, out, 5, stride=4, padding=2), nn.BatchNorm1d(out), nn.ReLU())
+    head = (nn.AdaptiveAvgPool1d(1), nn.Flatten(), nn.Linear(16, 3))
+    volume = nn.Sequential(
+        nn.Conv3d(1, 4, 3, padding=1), nn.ReLU(), nn.MaxPool3d(2), nn.Conv3d(4, 6, 3, padding=1),
+        nn.ReLU(), nn.AdaptiveAvgPool3d(1), nn.Flatten(), nn.Linear(6, 3),
+    )  # fmt: skip
+    yield nn.Sequential(*parts, *head), series, "8", "linear"
+    yield volume, torch.randn(2, 1, 6, 10, 8), "4", "trilinear"
+
+
+@pytest.mark.parametrize("place", [0, 1])
+def test_class_activation_maps_of_series_and_volumes_are_captums(place):
+    """In the last layer 4 steps of 16 channels look like 16 steps of 4 channels."""
+    attr = pytest.importorskip("captum.attr")
+    net, x, layer, mode = list(networks_of_places())[place]
+    net, x = net.eval().double(), x.double()
+    theirs = attr.LayerGradCam(net, net[int(layer)]).attribute(x, 1, relu_attributions=True)
+    large = attr.LayerAttribution.interpolate(theirs, tuple(x.shape[2:]), mode).detach()
+    for name in (layer, "auto"):
+        ours = xai.explain(net, x, "gradcam", layer=name, target=1)
+        np.testing.assert_allclose(ours.map(), large.expand(x.shape), atol=1e-12)
+        assert ours.channel_axis == 1 and ours.activations.shape[2:] == theirs.shape[2:]
+    units = attr.LayerIntegratedGradients(net, net[int(layer)]).attribute(
+        x, torch.zeros_like(x), 1, n_steps=32, method="gausslegendre"
+    )
+    ours = xai.explain(
+        net, x, "layer_integrated_gradients", layer=layer, steps=32, target=1,
+        removal=Baseline(np.zeros(x.shape[1:])),
+    )  # fmt: skip
+    np.testing.assert_allclose(ours.values, units.detach(), atol=1e-9)
+    small = units.sum(1, keepdim=True).detach()
+    large = nn.functional.interpolate(small, tuple(x.shape[2:]), mode=mode)
+    np.testing.assert_allclose(ours.map(), large.expand(x.shape), atol=1e-9)
+    alone = xai.explain(net, x[:1], "score_cam", layer=layer, target=1)
+    acts = net[: int(layer) + 1](x[:1]).detach()
+    maps = nn.functional.interpolate(acts, tuple(x.shape[2:]), mode=mode).flatten(2)
+    low, high = maps.amin(-1, keepdim=True), maps.amax(-1, keepdim=True)
+    masks = ((maps - low) / (high - low).where(high > low, 1)).reshape(-1, 1, *x.shape[2:])
+    gains = net(masks * x[:1])[:, 1] - net(0 * x[:1])[:, 1]
+    np.testing.assert_allclose(alone.values[0], gains.softmax(0).detach(), atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("make", "shape", "axis"),
+    [
+        (lambda: nn.Conv1d(5, 2, 3), (5, 9), 1), (lambda: nn.Conv1d(5, 2, 3), (9, 5), 2),
+        (lambda: nn.Conv1d(5, 2, 3), (5, 5), 1), (lambda: nn.Conv1d(1, 2, 3), (9,), 0),
+        (lambda: nn.Conv1d(5, 2, 3), (6, 9), None), (lambda: nn.GRU(5, 2), (5, 5), 2),
+        (lambda: nn.LSTM(5, 2), (9, 5), 2), (lambda: nn.Linear(9, 2), (9, 4), 1),
+        (lambda: nn.Linear(9, 2), (9,), None), (lambda: nn.Conv3d(2, 4, 3), (2, 5, 6, 7), 1),
+        (lambda: nn.Conv2d(3, 4, 3), (8, 3, 5, 6), 2), (lambda: nn.Conv3d(1, 4, 3), (5, 6, 7), 0),
+        (lambda: nn.LayerNorm(4), (9, 4), 2), (nn.Tanh, (9, 4), None),
+        (lambda: nn.MultiheadAttention(4, 2), (4, 4), 2), (lambda: nn.BatchNorm1d(4), (4, 9), 1),
+    ],
+)  # fmt: skip
+def test_the_first_layer_says_which_axis_it_takes_for_channels(make, shape, axis):
+    assert channels_read(nn.Sequential(nn.Identity(), make(), nn.Softmax(1)), shape) == axis
+
+
+def test_series_without_channels_and_sequences_have_maps_over_time():
+    class Steps(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.conv, self.act = nn.Conv1d(1, 4, 5), nn.ReLU()
+            self.rnn, self.head = nn.GRU(4, 6, batch_first=True), nn.Linear(6, 3)
+
+        def forward(self, x):
+            return self.head(self.rnn(self.act(self.conv(x[:, None])).mT)[0].mean(1))
+
+    torch.manual_seed(0)
+    net, x = Steps().double(), torch.randn(2, 30).double()
+    cam = xai.explain(net, x, "gradcam", target=0)
+    assert (cam.layer, cam.channel_axis, cam.map().shape) == ("act", 0, (2, 30))
+    acts = net.act(net.conv(x[:, None])).detach().requires_grad_()
+    weights = torch.autograd.grad(net.head(net.rnn(acts.mT)[0].mean(1))[:, 0].sum(), acts)[0].mean(
+        2
+    )
+    small = (weights[..., None] * acts).sum(1, keepdim=True).clamp(min=0)
+    large = nn.functional.interpolate(small, 30, mode="linear")[:, 0].detach()
+    np.testing.assert_allclose(cam.map(), large, atol=1e-12)
+    hidden = xai.explain(net, x, "layer_integrated_gradients", layer="rnn", target=0)
+    assert hidden.values.shape == (2, 26, 6) and hidden.activations.shape == (2, 6, 26)
+
+
+def test_units_of_as_many_steps_as_channels_are_summed_over_channels(tmp_path):
+    """Both axes of the layer's output are 6 long: they were taken for channels first."""
+    torch.manual_seed(0)
+    net = nn.Sequential(nn.Linear(3, 6), nn.Tanh(), nn.Flatten(), nn.Linear(36, 2)).double()
+    e = xai.explain(net, torch.randn(2, 6, 3).double(), "layer_integrated_gradients", layer="1")
+    np.testing.assert_allclose(e.map(), np.repeat(e.values.sum(2)[..., None], 3, axis=2))
+    e.save(tmp_path / "e.npz")
+    np.testing.assert_array_equal(xai.load(tmp_path / "e.npz").map(), e.map())
+
+
+def test_a_network_of_series_without_a_convolution_is_asked_for_a_layer():
+    class Recurrent(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.rnn, self.head = nn.GRU(3, 6, batch_first=True), nn.Linear(6, 2)
+
+        def forward(self, x):
+            return self.head(self.rnn(x)[0].mean(1))
+
+    with pytest.raises(ValueError, match=r"feature maps \(n, channels, steps\): name one"):
+        xai.explain(Recurrent(), torch.randn(2, 9, 3), "gradcam")
+    e = xai.explain(Recurrent(), torch.randn(2, 9, 3), "gradcam", layer="rnn")
+    assert e.channel_axis == 2 and e.map().shape == (2, 9, 3)
+
+
 # --------------------------------------------------------------------------- inside a network
 
 
@@ -1317,10 +1431,10 @@ def test_tokens_are_laid_over_the_image(extra):
 @pytest.mark.parametrize(
     ("tokens", "image", "grid"),
     [
-        (16, (3, 8, 8), (4, 4)), (17, (3, 8, 8), (4, 4)), (8, (3, 16, 32), (2, 4)),
-        (8, (3, 32, 16), (4, 2)), (12 + 8, (3, 12, 16), (3, 4)), (12 + 9, (3, 12, 16), None),
-        (2, (3, 16, 32), None), (3, (3, 8, 8), None), (16, (20, 5), None),
-        (16, (3, 1, 100), None), (100, (3, 1, 100), (1, 100)),
+        (16, (8, 8), (4, 4)), (17, (8, 8), (4, 4)), (8, (16, 32), (2, 4)),
+        (8, (32, 16), (4, 2)), (12 + 8, (12, 16), (3, 4)), (12 + 9, (12, 16), None),
+        (2, (16, 32), None), (3, (8, 8), None), (16, None, None),
+        (16, (1, 100), None), (100, (1, 100), (1, 100)),
     ],
 )  # fmt: skip
 def test_tokens_are_places_where_an_image_has_so_many_in_its_proportions(tokens, image, grid):

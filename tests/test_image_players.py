@@ -560,7 +560,9 @@ def test_without_scikit_image_the_error_says_what_to_install(monkeypatch):
 
 def test_an_overlap_says_which_windows_hold_everywhere():
     """What holds of some pieces holds of a window where it holds of each of its pieces."""
-    overlap = Overlap(Line(np.array([0, 2]), np.array([4, 6])), Line(np.array([0]), np.array([5])))
+    overlap = Overlap(
+        (Line(np.array([0, 2]), np.array([4, 6])), Line(np.array([0]), np.array([5])))
+    )
     pieces = np.array([[1, 1, 0], [1, 1, 1], [0, 1, 1]], bool)
     assert overlap.windows(pieces).tolist() == [[True, False], [True, True], [False, True]]
 
@@ -597,3 +599,94 @@ def test_group_ids_of_another_shape_are_refused(shape):
             lambda x: x.sum(axis=(1, 2, 3)), x, "occlusion", removal=xai.removal.Baseline(0),
             channel_axis=1, players=np.zeros(shape, int),
         )  # fmt: skip
+
+
+# ------------------------------------------------------------------------- series and volumes
+
+PLACES = {
+    "series": ((40,), Patches(7), Windows(8, stride=4), Grid(6)),
+    "images": ((6, 9), Patches((2, 4)), Windows((4, 3), stride=2), Grid(3)),
+    "volumes": ((4, 5, 6), Patches((2, 2, 3)), Windows((2, 3, 4), stride=(1, 2, 4)), Grid(2)),
+}
+
+
+def axes_of(sides, axis):
+    """Rows of 3 channels, or of none, whose places have these sides; and the axis of channels."""
+    shape = {1: (3, *sides), -1: (*sides, 3), 0: sides}[axis]
+    x = np.random.default_rng(0).normal(size=(2, *shape))
+    return x, np.abs(x).sum(axis=axis) if axis else np.abs(x)
+
+
+@pytest.mark.parametrize("axis", [1, -1, 0])
+@pytest.mark.parametrize("kind", PLACES)
+def test_places_are_steps_pixels_or_voxels(kind, axis):
+    """Occlusion of a sum is the sum over a player's places, however many axes they have."""
+    sides, patches, windows, grid = PLACES[kind]
+    x, total = axes_of(sides, axis)
+    given = {"removal": Baseline(0), "channel_axis": axis}
+
+    def model(x):
+        return np.abs(x).reshape(len(x), -1).sum(axis=1)
+
+    pixels = xai.explain(model, x, "occlusion", **given)
+    np.testing.assert_allclose(pixels.values, total, atol=1e-12)
+    for players in (patches, grid):
+        e = xai.explain(model, x, "occlusion", players=players, **given)
+        owner = np.take(e.element_players, 0, axis=axis) if axis else e.element_players
+        sums = [[row[own == j].sum() for j in range(e.values.shape[1])]
+                for row, own in zip(total, owner, strict=True)]  # fmt: skip
+        np.testing.assert_allclose(e.values, sums, atol=1e-12)
+        assert e.map().shape == x.shape
+        assert (np.diff(owner, axis=-1) >= 0).all()  # numbered line by line
+    e = xai.explain(model, x, "occlusion", players=windows, **given)
+    over, count = np.zeros(total.shape), np.zeros(total.shape)
+    for j, span in enumerate(e.spans):
+        at = (slice(None), *(slice(*ends) for ends in span.reshape(-1, 2)))
+        np.testing.assert_allclose(e.values[:, j], total[at].reshape(2, -1).sum(1), atol=1e-12)
+        over[at] += e.values[:, j].reshape(2, *[1] * len(sides))
+        count[at] += 1
+    assert (count > 0).all() and (count > 1).any()
+    mean = np.take(e.map(), 0, axis=axis) if axis else e.map()
+    np.testing.assert_allclose(mean, over / count, atol=1e-12)
+
+
+def test_a_series_has_regions_of_what_is_alike():
+    """SLIC along time: the step from one level to the other is the end of a region."""
+    pytest.importorskip("skimage")
+    x = np.repeat([0.0, 1.0, 0.3], [70, 13, 37])[None, None] * np.array([[1.0], [1000.0]])
+    e = xai.explain(
+        lambda x: x.sum(axis=(1, 2)), x, "occlusion", players=Superpixels(10),
+        removal=Baseline(0), channel_axis=1,
+    )  # fmt: skip
+    edges = np.flatnonzero(np.diff(e.element_players[0, 0]))
+    assert {69, 82} <= set(edges) and 8 <= e.values.shape[1] <= 12
+    with pytest.raises(ValueError, match=r"of images, and those of 'slic'.*use Grid"):
+        xai.explain(
+            lambda x: x.sum(axis=(1, 2)), x, "occlusion", players=Superpixels(method="quickshift"),
+            removal=Baseline(0), channel_axis=1,
+        )  # fmt: skip
+
+
+def test_default_players_of_a_series_are_as_many_as_an_images():
+    def model(x):
+        return x.reshape(len(x), -1).sum(axis=1)
+
+    series, volume = np.ones((1, 1, 1440)), np.ones((1, 1, 10, 20, 25))
+    for method, players in [("sobol", (64, 4**3)), ("lime", (144, 5**3))]:
+        for x, d in zip((series, volume), players, strict=True):
+            e = xai.explain(model, x, method, budget=6000, channel_axis=1)
+            assert e.values.shape == (1, d)
+
+
+@pytest.mark.parametrize("axis", [3, -4, 2])
+def test_a_channel_axis_that_x_has_not(axis):
+    x = np.ones((1, 5)) if axis == 2 else np.ones((1, 5, 6))
+    with pytest.raises(ValueError, match=r"channel_axis=.*0 \(every axis is one of places"):
+        xai.explain(lambda x: x.reshape(len(x), -1).sum(axis=1), x, "occlusion",
+                    removal=Baseline(0), channel_axis=axis)  # fmt: skip
+
+
+def test_rows_without_channels_have_none_for_players():
+    with pytest.raises(ValueError, match="channel_axis=0 says there are none"):
+        xai.explain(lambda x: x.sum(axis=1), np.ones((1, 5)), "occlusion", players=Channels(),
+                    removal=Baseline(0), channel_axis=0)  # fmt: skip

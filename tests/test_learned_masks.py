@@ -115,7 +115,7 @@ def test_between_grid_points_masks_are_linear():
 @pytest.mark.parametrize("step", [1.0, 2.5, 3.0, 7.0, 40.0])
 def test_pixels_are_weighted_means_of_the_grid_points_around_them(step):
     """Points reach both ends, however many steps an image is long: none is extrapolated."""
-    down = Interpolated.of((31, 1), step, torch.zeros((), dtype=torch.float64)).down.numpy()
+    down = Interpolated.of((31, 1), step, torch.zeros((), dtype=torch.float64)).lines[0].numpy()
     points = (np.arange(down.shape[1]) - (down.shape[1] - 1) / 2) * step + 15
     assert (down >= 0).all()
     np.testing.assert_allclose(down.sum(axis=1), 1, rtol=1e-12)
@@ -226,6 +226,34 @@ def test_the_square_that_counts_is_found(variant):
     assert mask[inside].mean() > 0.8 > 0.1 > mask[~inside].mean()
 
 
+@pytest.mark.parametrize("method", ["extremal_perturbation", "meaningful_perturbation"])
+@pytest.mark.parametrize("shape", [(48,), (1, 48), (2, 10, 9, 8)])
+def test_the_interval_or_the_box_that_counts_is_found(method, shape):
+    """Of series without channels and with one, and of volumes."""
+    sides = shape if len(shape) == 1 else shape[1:]
+    inside = np.zeros(sides, bool)
+    inside[tuple(slice(1, 1 + max(5, side // 3)) for side in sides)] = True
+    w = np.broadcast_to(inside, shape).astype(float)[..., None]
+    model = Linear(w)
+    e = xai.explain(
+        model, torch.ones(1, *shape, dtype=torch.float64), method, removal=FADE,
+        channel_axis=int(len(shape) > 1), behavior="prediction",
+        mirror=False, **({"area": inside.mean()} if method.startswith("ex") else {"size": 1.0}),
+    )  # fmt: skip
+    assert e.values.shape == (1, *sides)
+    mask = e.values[0]
+    assert mask[inside].mean() > 0.6 > 0.2 > mask[~inside].mean()  # a round brush fills a box
+
+
+def test_a_series_is_never_mirrored():
+    model = Linear(np.arange(12.0)[None, :, None])
+    x = torch.arange(1.0, 13, dtype=torch.float64)[None, None]
+    xai.explain(
+        model, x, "extremal_perturbation", removal=FADE, area=0.3, iterations=4, channel_axis=1
+    )
+    assert all((seen.diff(dim=-1) > -1).all() for seen in model.seen[:3])
+
+
 def test_channels_inside_a_network_have_masks(images):
     net = curved()
     players = xai.players.Channels("2")
@@ -247,7 +275,7 @@ def test_a_constant_model_prefers_no_pixel():
 
 
 @pytest.mark.parametrize("level", [1.0, 0.5, 0.1, 0.0])
-@pytest.mark.parametrize("shape", [(12, 12), (31, 17), (5, 1)])
+@pytest.mark.parametrize("shape", [(12, 12), (31, 17), (5, 1), (40,), (5, 7, 4)])
 def test_shares_are_the_derivatives_of_the_mean_mask(shape, level):
     like = torch.zeros((), dtype=torch.float64)
     smooth = Interpolated.of(shape, 3.0, like), MaxConvolution.of(shape, 3.0, 8.0, like)

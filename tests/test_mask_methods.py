@@ -229,6 +229,34 @@ def test_what_rise_refuses(pictures, counting, keywords, message):
     assert counted.rows == 1  # the prediction
 
 
+@pytest.mark.parametrize("smooth", [True, False])
+def test_masks_of_series_and_volumes_are_products_along_each_axis(smooth):
+    """Place by place, from the formula of images, with as many axes as there are."""
+    for shape, cells in [((23,), 5), ((4, 5, 3), 2)]:
+        samples, p, axes = np.array([0, 3]), 0.4, len(shape)
+        found = SmoothGrid(cells, smooth).draw(5, samples, shape, p)
+        for mask, sample in zip(found.reshape(2, *shape), samples, strict=True):
+            one = np.array([sample])
+            z = streams.uniforms(5, streams.COALITION, one, (cells + 2) ** axes) < p
+            z = z.reshape([cells + 2] * axes).astype(float)
+            shifts = streams.uniforms(5, streams.SHIFT, one, axes)[0]
+            for n, shift in zip(shape, shifts, strict=True):
+                u = np.arange(n) * cells / n + shift
+                a, part = u.astype(int), (u % 1) * smooth
+                z = np.moveaxis(z, 0, -1)
+                z = z[..., a] * (1 - part) + z[..., a + 1] * part
+            np.testing.assert_allclose(mask, z, atol=1e-6)
+
+
+def test_rise_of_a_series_is_the_mean_under_its_masks():
+    x = np.random.default_rng(0).normal(size=(2, 3, 40))
+    w = np.random.default_rng(1).normal(size=40)
+    e = xai.explain(lambda x: x.sum(axis=1) @ w, x, "rise", budget=302, seed=4, channel_axis=1)
+    masks = SmoothGrid(49).draw(4, np.arange(300), (40,), 0.5).astype(float)
+    values = (x.sum(axis=1) * w) @ masks.T
+    np.testing.assert_allclose(e.values, values @ masks / masks.sum(0), rtol=1e-5, atol=1e-6)
+
+
 def test_rise_is_not_for_tables(large):
     with pytest.raises(ValueError, match="pixels of images"):
         xai.explain(large.model, large.x, "rise")

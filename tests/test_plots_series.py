@@ -144,3 +144,67 @@ def test_pages_have_the_picture_of_a_series_from_left_to_right() -> None:
     assert e[0]._repr_html_().count("data:image/png") == 1
     one = payload({"occlusion": e}, ["a", "b", "c", "d"], None)["maps"][0][0][0]
     assert (one["height"], one["width"]) == (C, T)
+
+
+@pytest.mark.parametrize("axis", [1, -1, 0])
+def test_where_channels_are_known_time_is_the_other_axis(axis: int) -> None:
+    """Also of series shorter than they have channels, or of as many, or of no channel axis."""
+    x = np.random.default_rng(0).normal(size={1: (2, 7, 5), -1: (2, 5, 7), 0: (2, 5)}[axis])
+    e = xai.explain(
+        lambda x: x.reshape(len(x), -1).sum(axis=1), x, "occlusion", removal="baseline",
+        channel_axis=axis,
+    )  # fmt: skip
+    axes = e.plot()
+    assert e.values.shape == (2, 5) and axes.get_xlabel() == "step"
+    channels = 7 if axis else 1
+    assert_allclose(axes.images[0].get_array(), np.tile(e.values[0], (channels, 1)))
+    assert len(axes.lines) == channels
+    score = xai.metrics.deletion(
+        lambda x: x.reshape(len(x), -1).sum(axis=1), x, e, removal="baseline"
+    )
+    frames = xai.plots.strip(e, score, frames=6).axes[1:7]
+    shown = [ax.images[0].get_array() for ax in frames]
+    assert all(array.shape == (channels, 5, 3) for array in shown)
+    changed = [(array != shown[0]).any(axis=(0, 2)) for array in shown]
+    assert [int(steps.sum()) for steps in changed] == [0, 1, 2, 3, 4, 5]
+    assert np.flatnonzero(changed[1]) == [e.values[0].argmax()]
+
+
+def test_learned_masks_of_a_series_are_colours_behind_its_lines() -> None:
+    x = np.random.default_rng(0).normal(size=(1, 2, 20))
+    e = xai.explain(
+        lambda x: x.sum(axis=(1, 2)), x, "occlusion", removal="baseline", channel_axis=1
+    )
+    masks = np.zeros((1, 2, 20))
+    masks[0, 0, 3:7], masks[0, 1, 3:13] = 1.0, 1.0
+    figure = replace(e, info={"masks": masks}).plot("masks")
+    titles = [ax.get_title() for ax in figure.axes[:2]]
+    assert titles == ["keeps 20.0 %", "keeps 50.0 %"]
+    for ax, mask in zip(figure.axes, masks[0], strict=False):
+        assert_array_equal(ax.images[0].get_array(), np.tile(mask, (2, 1)))
+    with pytest.raises(ValueError, match=r"shape \(2, 7\); expected \(areas, 20\)"):
+        replace(e, info={"masks": masks[..., :7]}).plot("masks")
+
+
+@pytest.mark.parametrize("axis", [1, -1, 0])
+def test_volumes_are_drawn_slice_by_slice(axis: int) -> None:
+    sides = (9, 4, 5)
+    shape = {1: (2, 3, *sides), -1: (2, *sides, 3), 0: (2, *sides)}[axis]
+    x = np.random.default_rng(0).normal(size=shape)
+    e = xai.explain(
+        lambda x: x.reshape(len(x), -1).sum(axis=1), x, "occlusion", removal="baseline",
+        channel_axis=axis,
+    )  # fmt: skip
+    figure = e[1].plot(frames=5)
+    assert [ax.get_title() for ax in figure.axes[:5]] == ["0", "2", "4", "6", "8"]
+    for ax, place in zip(figure.axes, (0, 2, 4, 6, 8), strict=False):
+        assert_allclose(ax.images[1].get_array(), e.values[1, place])
+    limits = {ax.images[1].get_clim() for ax in figure.axes[:5]}
+    assert len(limits) == 1
+    with pytest.raises(ValueError, match="kind='slices'"):
+        e.plot("image")
+    with pytest.raises(ValueError, match=r"no slices: .* places \(5,\)"):
+        xai.explain(
+            lambda x: x.sum(axis=1), np.ones((1, 5)), "occlusion", removal="baseline",
+            channel_axis=0,
+        ).plot("slices")  # fmt: skip

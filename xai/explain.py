@@ -83,7 +83,8 @@ def explain(
     feature_names, output_names : list of str
     categorical : columns (names or indices) whose numbers are codes of categories
     **options : settings of the method's parts, such as ``kernel=`` or ``samples=``;
-        ``channel_axis=`` for images
+        ``channel_axis=``, the axis of x that holds the channels of images, series or volumes, 0
+        where they have none: the other axes are places, as pixels are
 
     Returns
     -------
@@ -219,6 +220,7 @@ class _Run:
             element_players=self._element_players(),
             activations=None if self.setting.cut is None else self.setting.cut.activations,
             layer="" if self.setting.cut is None else self.setting.cut.name,
+            layer_axis=1 if self.setting.cut is None else self.setting.cut.axis,
             channel_axis=self.setting.axis,
             spans=None if partition.overlap is None else partition.overlap.spans,
             exact=exact,

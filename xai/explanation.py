@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from xai._version import __version__
 from xai.archive import pack, require, unpack, write
 from xai.inputs import is_whole
+from xai.places import sides_of, with_channels
 from xai.resize import resize
 from xai.text import words_of
 
@@ -59,9 +60,11 @@ class Explanation:
         The player that owns each element of x; -1 where none does. Where players overlap: the
         piece of x, and `spans` are the players.
     spans : (d, 4) int array, or None
-        Top, bottom, left and right of windows that overlap.
-    activations : (n, channels, h, w) float array, or None
-        Feature maps of the layer that the players are in, and `layer` its name.
+        Top, bottom, left and right of windows that overlap; of other rows than images the start
+        and stop along each axis of places.
+    activations : (n, channels, *places) float array, or None
+        Feature maps of the layer that the players are in, `layer` its name, and `layer_axis` which
+        axis of its output holds the channels.
     exact : (n,) bool
         Rows whose answer is exact.
     runs : (n,) str
@@ -110,6 +113,7 @@ class Explanation:
     spans: NDArray[np.intp] | None = None
     activations: Floats | None = None
     layer: str = ""
+    layer_axis: int = 1
     versions: dict[str, str] = field(default_factory=versions)
     recipe: dict[str, Any] | None = None
     spent: int | None = None
@@ -230,27 +234,25 @@ class Explanation:
         values = self._per_player()
         values = values if self._has_outputs else values[..., None]
         if values.shape[1] == maps.shape[1]:
-            small = np.einsum("nck,nchw->nkhw", values, maps)
+            small = np.einsum("nck,nc...->nk...", values, maps)
             small = small if signed else np.maximum(small, 0)
         else:
             small = self._sum_of_units(values)
-        height, width = (s for a, s in enumerate(shape) if a not in (0, axis))
-        large = np.moveaxis(resize(small, height, width), 1, -1)
-        large = np.broadcast_to(np.expand_dims(large, axis), (*shape, large.shape[-1]))
+        large = np.moveaxis(resize(small, *sides_of(shape[1:], axis)), 1, -1)
+        large = np.broadcast_to(with_channels(large, axis), (*shape, large.shape[-1]))
         return large if self._has_outputs else large[..., 0]
 
     def _sum_of_units(self, values: Floats) -> Floats:
-        """Sums over channels (n, k, h, w) of units' values (n, d, k)."""
+        """Sums over channels (n, k, *places) of units' values (n, d, k)."""
         from xai.layers import feature_maps
 
         assert self.activations is not None
         assert self.channel_axis is not None
         shape = self.values.shape[1:-1] if self._has_outputs else self.values.shape[1:]
-        sides = tuple(np.delete(self.element_players.shape[1:], self.channel_axis - 1))
-        axis = 1 if shape == self.activations.shape[1:] else len(shape)
+        sides = sides_of(self.element_players.shape[1:], self.channel_axis)
         parts = []
         for k in range(values.shape[2]):
-            maps = feature_maps(values[..., k].reshape(-1, *shape), axis, (0, *sides))
+            maps = feature_maps(values[..., k].reshape(-1, *shape), self.layer_axis, sides)
             assert maps is not None
             parts.append(maps.sum(axis=1))
         return np.stack(parts, axis=1)
@@ -258,15 +260,16 @@ class Explanation:
     def _mean_of_windows(self, flat: Floats, spans: NDArray[np.intp]) -> Floats:
         """For each pixel the mean value of the windows over it, in all channels."""
         axis = self.channel_axis
-        assert axis is not None  # only images have windows
-        places = np.delete(self.element_players.shape, axis)
-        total, count = np.zeros((*places, *flat.shape[2:])), np.zeros(places[1:], int)
-        for i, (top, bottom, left, right) in enumerate(spans):
-            total[:, top:bottom, left:right] += flat[:, i, None, None]
-            count[top:bottom, left:right] += 1
-        mean = total / (count if flat.ndim == 2 else count[..., None])
+        assert axis is not None  # only what has places has windows
+        sides = sides_of(self.element_players.shape[1:], axis)
+        total = np.zeros((len(flat), *sides, *flat.shape[2:]))
+        count = np.zeros((*sides, *[1] * (flat.ndim - 2)), int)
+        for i, span in enumerate(spans):
+            at = tuple(slice(*ends) for ends in span.reshape(-1, 2))
+            total[:, *at] += flat[:, i].reshape(len(flat), *[1] * len(sides), *flat.shape[2:])
+            count[at] += 1
         shape = self.element_players.shape + flat.shape[2:]
-        return np.broadcast_to(np.expand_dims(mean, axis), shape).astype(flat.dtype)
+        return np.broadcast_to(with_channels(total / count, axis), shape).astype(flat.dtype)
 
     def top(self, k: int) -> NDArray[np.intp]:
         """Indices of the `k` players largest by |value|: `(n, k)`, or `(n, k, outputs)`."""
@@ -405,6 +408,7 @@ _TEXTS = (
     "seed",
     "channel_axis",
     "layer",
+    "layer_axis",
     "versions",
 )
 

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from xai.archive import as_array, in_numbers, require
 from xai.explanation import Explanation
+from xai.places import channels_of
 from xai.text import tokens_of
 
 if TYPE_CHECKING:
@@ -53,9 +54,10 @@ def to_shap(explanation: Explanation) -> shap.Explanation:
         return made(**_of_texts(explanation), **common)
     mapped = not explanation.layer or explanation.activations is not None
     if per_row and explanation.channel_axis is not None and data is not None and mapped:
-        axis = explanation.channel_axis
-        values = np.moveaxis(_over_pixels(explanation), axis, 3)
-        return made(values=values, data=np.moveaxis(data, axis, 3), **common)
+        values, axis, last = _over_pixels(explanation), explanation.channel_axis, data.ndim - 1
+        if axis:
+            values, data = np.moveaxis(values, axis, last), np.moveaxis(data, axis, last)
+        return made(values=values, data=data, **common)
     shown = None
     if data is None or data.shape != explanation.values.shape[: data.ndim]:
         data = None
@@ -85,8 +87,8 @@ def _over_pixels(explanation: Explanation) -> Floats:
     """Values (n, *x.shape[1:][, k]) whose sums are those of the players, where none overlap."""
     spread = explanation.map(signed=True)
     if explanation.spans is not None or explanation.layer:
-        assert explanation.channel_axis is not None
-        return np.asarray(spread / spread.shape[explanation.channel_axis])
+        shape = explanation.element_players.shape[1:]
+        return np.asarray(spread / channels_of(shape, explanation.channel_axis))
     size = np.ones(explanation.element_players.shape)
     for row, owner in enumerate(explanation.element_players):
         owned = owner >= 0

@@ -127,7 +127,8 @@ class Game(ABC):
     evaluations : int
         Model rows spent so far, over all rows.
     player_names : (d,) str, or none
-    pixels : (height, width), where players are the pixels of an image, row by row; or None
+    pixels : (height, width), where players are the pixels of an image, row by row; of series and
+        volumes their own sides; or None
 
     Examples
     --------
@@ -156,7 +157,7 @@ class Game(ABC):
     evaluations: int = 0
     progress: Progress = QUIET
     player_names: Sequence[str] = ()
-    pixels: tuple[int, int] | None = None
+    pixels: tuple[int, ...] | None = None
 
     @staticmethod
     def from_function(v: Callable[[Any], Any], n_players: int) -> Game:

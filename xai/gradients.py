@@ -61,9 +61,10 @@ class Gradients:
 
     @property
     def width_axis(self) -> int:
-        """Of a batch of images."""
+        """Of a batch of images, or volumes."""
         pixels, owner = self.game.pixels, self.game.partition.owner
-        return -2 if owner.shape[1:3] == pixels != owner.shape[2:] else -1
+        assert pixels is not None
+        return -2 if owner.shape[1:-1] == pixels != owner.shape[2:] else -1
 
     def stream(
         self,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import threading
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
@@ -16,6 +17,7 @@ from numpy.typing import NDArray
 
 from xai.inputs import Inputs, for_torch, is_tensor, no_codes, on_host
 from xai.model import Model
+from xai.places import sides_of
 from xai.progress import Progress
 from xai.replay import Replay
 from xai.suggest import unknown
@@ -49,7 +51,7 @@ class Cut:
     inputs : the explained rows' activations
     outputs : (n, K) of the whole network
     axis : the activations' channels
-    activations : (n, channels, h, w) feature maps on the host, or None where they have no places
+    activations : (n, channels, *places) feature maps on the host, or None where they have none
     name : the layer's
     paid : model rows that finding the way on has cost each explained row
     others : model rows of a background or a baseline that were run up to the layer, each time
@@ -77,6 +79,7 @@ def cut(
     bar: Progress,
     *,
     goes_on: bool,
+    axis: int | None = None,
 ) -> Cut:
     """Run the rows through the network, keep the layer's output, and find how to go on from it.
 
@@ -92,9 +95,12 @@ def cut(
     ----------
     layer : str, module or Finder
         "auto": the last layer, or block of layers, whose output has more than one place along
-        each of two sides; what a block makes of pairs of its tokens has none.
+        each of an image's two sides; what a block makes of pairs of its tokens has none. Of series
+        and volumes likewise, by as many sides as they have.
     goes_on : bool
         Whether the rest of the network is needed at all.
+    axis : int, optional
+        The explained rows' channels; None where their axes are not known to be of places.
 
     Raises
     ------
@@ -108,7 +114,9 @@ def cut(
 
     if model.module is None:
         raise TypeError("players inside a network need a torch module")
-    finder = LastMap() if isinstance(layer, str) and layer == "auto" else layer
+    auto = isinstance(layer, str) and layer == "auto"
+    sides = None if axis is None else sides_of(inputs.shape, axis)
+    finder = LastMap(2 if sides is None else len(sides)) if auto else layer
     probe = None if isinstance(finder, Finder) else probe_of(model, finder)
     size = batch_size or 32
     kept, outs = [], []
@@ -126,7 +134,8 @@ def cut(
         kept.append(activations)
         bar.update(len(block))
     assert probe is not None
-    return _pieces(model, inputs, probe, torch.cat(kept), np.concatenate(outs), size, goes_on)
+    acts, out = torch.cat(kept), np.concatenate(outs)
+    return _pieces(model, inputs, probe, acts, out, size, goes_on, sides)
 
 
 def _pieces(
@@ -137,6 +146,7 @@ def _pieces(
     outputs: Floats,
     size: int,
     goes_on: bool,
+    sides: tuple[int, ...] | None,
 ) -> Cut:
     import torch
 
@@ -158,9 +168,9 @@ def _pieces(
         return torch.cat(parts)
 
     others: list[int] = []
-    axis = channel_axis(acts, inputs.shape, probe.layer)
+    axis = probe.channel_axis(acts, inputs.shape)
     found = Inputs(acts, lambda block: block, encode, categorical=no_codes(acts))
-    maps = feature_maps(acts, axis, inputs.shape)
+    maps = feature_maps(acts, axis, sides)
     if not goes_on:
         return Cut(model, found, outputs, axis, maps, probe.name)
     rest, paid = _rest(model, probe, inputs.block, acts, outputs, size)
@@ -210,9 +220,12 @@ class Finder(ABC):
 class LastMap(Finder):
     """Finds, while the network runs, the last that gives feature maps of many places.
 
-    A block of layers comes after those that it holds: what it gives has all of its branches.
+    A block of layers comes after those that it holds: what it gives has all of its branches. With
+    one axis of `places` it has channels first, as a convolution gave them: of sequences that have
+    them last every layer would do, down to the classes.
     """
 
+    places: int = 2
     ran: int = 0
     at: int = -1
     name: str = ""
@@ -223,16 +236,23 @@ class LastMap(Finder):
     def watching(self, module: Module) -> Iterator[None]:
         """Watch all layers and blocks of them; of the latest with maps a copy is kept."""
         check_layers(module, INSIDE)
+        first = _kinds(CHANNELS_FIRST)
         counts: dict[str, int] = {}
+        width: int | None = None  # the channels of the latest layer that has them first
 
         def keep(name: str, out: Tensor) -> None:
             counts[name] = counts.get(name, 0) + 1
-            if name and out.ndim == 4 and min(out.shape[2:]) > 1:
+            fits = out.ndim == self.places + 2 and min(out.shape[2:]) > 1
+            if name and fits and (self.places > 1 or out.shape[1] == width):
                 self.at, self.name, self.calls = self.ran, name, counts[name]
                 self.output = out.detach().clone()
 
         def note(name: str, out: Tensor) -> None:
+            nonlocal width
             self.ran += 1
+            known = widths(module.get_submodule(name))
+            if known is not None:
+                width = known[1] if isinstance(module.get_submodule(name), first) else None
             keep(name, out)
 
         def block(name: str, given: Any, out: Any) -> None:
@@ -241,7 +261,7 @@ class LastMap(Finder):
             out = out[0] if isinstance(out, tuple) and out else out
             if is_tensor(out) and out.ndim == 3 and self.name.startswith(f"{name}."):
                 images = any(is_tensor(part) and part.ndim == 4 for part in given)
-                if not images and out.shape[1] in self.output.shape[2:]:
+                if self.places == 2 and not images and out.shape[1] in self.output.shape[2:]:
                     self.at, self.name = -1, ""  # attention: of tokens, not of places
 
         with leaves_watched(module, note, block):
@@ -257,13 +277,17 @@ class LastMap(Finder):
         """
         if self.at <= self.ran // 3:
             raise ValueError(
-                "no later layer of the network gives feature maps (n, channels, height, width): "
-                "name one whose output has places, layer='…'; of a transformer the last block's "
-                "first norm"
+                "no later layer of the network gives feature maps (n, channels, "
+                f"{SIDES.get(self.places, 'places')}): name one whose output has places, layer="
+                "'…'; of a transformer the last block's first norm"
             )
         probe = probe_of(model, self.name)
         probe.calls = self.calls
         return probe, self.output
+
+
+SIDES = {1: "steps", 2: "height, width", 3: "depth, height, width"}
+"""What the axes of places are called, by their number."""
 
 
 class _Reached(Exception):  # noqa: N818 — no error: the way out of a pass
@@ -283,6 +307,10 @@ class Probe:
     layer: Module
     calls: int = 0
     run: Callable[..., Any] | None = None
+
+    def channel_axis(self, acts: Tensor, shape: tuple[int, ...]) -> int:
+        """The axis of what the layer gives that holds its channels; see the function."""
+        return channel_axis(acts, shape, self.layer, self.module)
 
     @contextmanager
     def watching(self) -> Iterator[list[Tensor]]:
@@ -459,16 +487,19 @@ CHANNELS_LAST = (
 """Those that have them last."""
 
 
-def channel_axis(acts: Tensor, shape: tuple[int, ...], layer: Module | None = None) -> int:
+def channel_axis(
+    acts: Tensor, shape: tuple[int, ...], layer: Module | None = None, module: Module | None = None
+) -> int:
     """The axis of channels: 1 of maps and signals, the last of tokens and of maps that end in it.
 
     It is what the `layer` says that gave them, where that is of a kind that has it in one place, as
-    a convolution. Elsewhere what the other axes are is seen from the explained rows' `shape`: maps
-    have the proportions of their images (channels, height, width), and signals (channels, length)
-    or sequences (length, width) nearly keep their length. Where both would do, maps have channels
-    first, tokens last.
+    a convolution. Of series and volumes it is the axis as wide as the latest layer of the `module`
+    that says how wide it is. Elsewhere what the other axes are is seen from the explained rows'
+    `shape`: maps have the proportions of their images (channels, height, width), and signals
+    (channels, length) or sequences (length, width) nearly keep their length. Where both would do,
+    maps have channels first, tokens last.
     """
-    if acts.ndim not in (2, 3, 4):
+    if acts.ndim not in (2, 3, 4, 5):
         raise ValueError(
             f"the layer's output has shape {tuple(acts.shape)}: expected (n, channels), "
             "(n, tokens, channels) or feature maps"
@@ -478,12 +509,78 @@ def channel_axis(acts: Tensor, shape: tuple[int, ...], layer: Module | None = No
         return 1
     if isinstance(layer, _kinds(CHANNELS_LAST)):
         return last
+    if layer is not None and module is not None and last > 1 and len(shape) != 3:
+        for part in _until(module, layer):
+            known = widths(part)
+            if known is not None:
+                axis = _axis_of(sides, part, known[1])
+                if axis is not None:
+                    return axis
+                break
     if last == 3 and len(shape) == 3:
         return 3 if _off(sides[:2], shape[1:]) < min(1, _off(sides[1:], shape[1:])) else 1
     if last == 2 and len(shape) == 2:
         kept = [abs(np.log(a / b)) for a, b in zip(sides, shape, strict=True)]
         return 1 if kept[1] < kept[0] else 2
-    return 1 if last == 3 else last
+    return 1 if last >= 3 else last
+
+
+def channels_read(module: Module, shape: tuple[int, ...]) -> int | None:
+    """The axis of rows of a shape whose size is what the network's first layer takes.
+
+    0 where it takes a channel that the rows do not have; None where none tells.
+    """
+    for part in module.modules():
+        known = widths(part)
+        if known is not None:
+            axis = _axis_of(shape, part, known[0])
+            return axis if len(shape) > 1 or axis == 0 else None  # a table's columns are no places
+    return None
+
+
+def widths(part: Module) -> tuple[int, int] | None:
+    """How many channels a layer takes and gives, where it says so."""
+    said: Any = part  # of kinds whose attributes are known
+    if isinstance(part, _kinds(("RNNBase",))):
+        gives = said.proj_size or said.hidden_size
+        return said.input_size, gives * (2 if said.bidirectional else 1)
+    if isinstance(part, _kinds(("LayerNorm",))) and len(said.normalized_shape) == 1:
+        return said.normalized_shape[0], said.normalized_shape[0]
+    if isinstance(part, _kinds((*CHANNELS_FIRST, *CHANNELS_LAST, "Linear"))):
+        for takes, gives in _WIDTHS:
+            if hasattr(part, takes):
+                return getattr(part, takes), getattr(part, gives)
+    return None
+
+
+_WIDTHS = (
+    ("in_channels", "out_channels"), ("in_features", "out_features"),
+    ("num_features", "num_features"), ("num_channels", "num_channels"), ("embed_dim", "embed_dim"),
+)  # fmt: skip
+
+
+def _axis_of(shape: tuple[int, ...], part: Module, width: int) -> int | None:
+    """The axis of rows of a shape that has a layer's channels: its own, else the only so wide."""
+    likely = len(shape)
+    if isinstance(part, _kinds(CHANNELS_FIRST)):
+        places = re.search(r"([123])d$", _torchs_name(part))
+        likely = len(shape) - int(places[1]) if places else 1
+    if likely >= 0 and width == (shape[likely - 1] if likely else 1):
+        return likely
+    fits = [axis for axis, size in enumerate(shape, start=1) if size == width]
+    return fits[0] if len(fits) == 1 else None
+
+
+def _torchs_name(part: Module) -> str:
+    """What torch calls the kind of a layer, whose own class may be derived from it."""
+    return next(c.__name__ for c in type(part).__mro__ if c.__module__.startswith("torch.nn"))
+
+
+def _until(module: Module, layer: Module) -> list[Module]:
+    """What is registered up to the end of a layer, the latest first."""
+    parts = list(module.modules())
+    at = next(i for i, part in enumerate(parts) if part is layer)
+    return parts[: at + len(list(layer.modules()))][::-1]
 
 
 def _kinds(names: Sequence[str]) -> tuple[type, ...]:
@@ -499,20 +596,20 @@ def _off(sides: tuple[int, ...], image: tuple[int, ...]) -> float:
     return min(abs(h - w * height / width), abs(w - h * width / height))
 
 
-def feature_maps(acts: Any, axis: int, shape: tuple[int, ...]) -> Floats | None:
-    """Activations as (n, channels, h, w); tokens that are no places, as a class's, left out.
+def feature_maps(acts: Any, axis: int, sides: tuple[int, ...] | None) -> Floats | None:
+    """Activations as (n, channels, *places); tokens that are no places, as a class's, left out.
 
-    None where there are no places. Tokens make up a grid of the proportions of an image, whose
-    `shape` is (channels, height, width).
+    None where there are no places, or `sides`, the explained rows' axes of places, are not known.
+    Tokens make up a grid of the proportions of an image; those of a series are in its order.
     """
     array = np.asarray(on_host(acts))
-    if array.ndim == 4:
+    if sides and array.ndim == 2 + len(sides):
         return np.moveaxis(array, axis, 1)
-    if array.ndim != 3 or len(shape) != 3:
+    if array.ndim != 3 or sides is None or len(sides) != 2:
         return None
     n, tokens, channels = array.shape
     for extra in range(min(tokens, 9)):  # a class token, a distillation token, registers
-        grid = _grid(tokens - extra, shape[1] / shape[2])
+        grid = _grid(tokens - extra, sides[0] / sides[1])
         if grid is not None:
             return np.moveaxis(array[:, extra:].reshape(n, *grid, channels), -1, 1)
     return None

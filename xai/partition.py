@@ -6,7 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -37,6 +37,8 @@ class Partition:
         How players that overlap make up pieces that do not.
     atlas : (rows (B,), coalitions (B, d)) -> pixel masks (B, e), or None
         How a coalition of soft maps becomes a soft coalition of pixels, which owners are then.
+    pixels : tuple of int, or None
+        Sides of an image, a series or a volume whose places are the players, line by line.
 
     Examples
     --------
@@ -55,6 +57,7 @@ class Partition:
     description: str
     overlap: Overlap | None = None
     atlas: Callable[[Indices, Any], Any] | None = None
+    pixels: tuple[int, ...] | None = None
 
     @property
     def shared(self) -> bool:
@@ -66,13 +69,6 @@ class Partition:
         """Whether the i-th of an owner's places is player (or piece) i, in every row."""
         owner = self.owner.reshape(len(self.owner), -1)
         return self.shared and bool((owner == np.arange(owner.shape[1])).all())
-
-    @property
-    def pixels(self) -> tuple[int, int] | None:
-        """Height and width, where the players are an image's pixels, row by row."""
-        if self.owner.ndim != 4 or len(self.shape) != 2 or not self.is_identity:
-            return None
-        return self.shape[0], self.shape[1]
 
     @property
     def apart(self) -> Partition:
@@ -122,6 +118,8 @@ class Players(ABC):
 
     layer: Any = None
     """The layer of a network inside which they are, or None."""
+    of_places: ClassVar[bool] = False
+    """Whether they have a meaning only where axes of x are of places, as an image's."""
 
     @abstractmethod
     def encode(self, inputs: Inputs, channel_axis: int | None) -> Partition:
@@ -144,19 +142,22 @@ class Overlap:
 
     Attributes
     ----------
-    down, across : Line
-        The windows' extents along the image's height and width.
+    lines : one Line for each axis of places
+        The windows' extents along an image's height and width, a series' steps, ….
     """
 
-    down: Line
-    across: Line
+    lines: tuple[Line, ...]
 
     @cached_property
     def spans(self) -> Indices:
-        """Top, bottom, left and right of each window, left to right, top to bottom, (d, 4)."""
-        i, j = (index.ravel() for index in np.indices((self.down.count, self.across.count)))
-        down, across = self.down, self.across
-        return np.stack([down.starts[i], down.stops[i], across.starts[j], across.stops[j]], axis=1)
+        """Start and stop of each window along each axis: of images top, bottom, left, right."""
+        at = np.indices([line.count for line in self.lines]).reshape(len(self.lines), -1)
+        ends = [
+            end[i]
+            for i, line in zip(at, self.lines, strict=True)
+            for end in (line.starts, line.stops)
+        ]
+        return np.stack(ends, axis=1)
 
     def pieces(self, coalitions: Block) -> Block:
         """Coalitions of windows (B, d) as coalitions of pieces (B, e); arrays or tensors.
@@ -164,16 +165,17 @@ class Overlap:
         Differentiable in soft ones. Takes O(e log k) steps for each, where k windows overlap
         along an axis; there are no more pieces than pixels.
         """
-        grid = coalitions.reshape(-1, self.down.count, self.across.count)
-        grid = run_products(grid, *self.down.over, axis=1)
-        return run_products(grid, *self.across.over, axis=2).reshape(len(grid), -1)
+        grid = coalitions.reshape(-1, *(line.count for line in self.lines))
+        for axis, line in enumerate(self.lines, start=1):
+            grid = run_products(grid, *line.over, axis=axis)
+        return grid.reshape(len(grid), -1)
 
     def windows(self, pieces: NDArray[np.bool_]) -> NDArray[np.bool_]:
         """For what holds for some pieces (B, e): which windows (B, d) it holds in everywhere."""
-        grid = pieces.reshape(-1, len(self.down.edges) - 1, len(self.across.edges) - 1)
-        grid = run_products(grid, *self.down.inside, axis=1)
-        whole: NDArray[np.bool_] = run_products(grid, *self.across.inside, axis=2)
-        return whole.reshape(len(grid), -1)
+        grid = pieces.reshape(-1, *(len(line.edges) - 1 for line in self.lines))
+        for axis, line in enumerate(self.lines, start=1):
+            grid = run_products(grid, *line.inside, axis=axis)
+        return grid.reshape(len(grid), -1)
 
 
 @dataclass(frozen=True, eq=False)

@@ -14,7 +14,8 @@ from xai import summary as summaries
 from xai.inputs import Inputs
 from xai.methods import Method
 from xai.partition import Partition
-from xai.players import Columns, Groups, Patches, Players
+from xai.places import sides_of
+from xai.players import Columns, Grid, Groups, Patches, Players
 from xai.suggest import nearest, unknown
 
 PARTS: dict[str, tuple[dict[str, Any], Any]] = {
@@ -72,9 +73,14 @@ def composed(
             default = removals.Baseline(0)
     elif axis is not None and recipe.image is not None:
         default, players = recipe.image
-        side = min(s for a, s in enumerate(inputs.shape, start=1) if a != axis)
+        sides = sides_of(inputs.shape, axis)
         if isinstance(players, Patches) or auto:
-            players = Patches(max(1, side // 12))
+            cells = _as_many(12, sides)
+            players = Patches(
+                max(1, min(sides) // cells) if len(sides) < 3
+                else tuple(max(1, side // cells) for side in sides)
+            )  # fmt: skip
+        recipe, players = _in_proportion(recipe, players, sides)
         if (
             data is not None
             and recipe.name != "lime"
@@ -101,6 +107,32 @@ def composed(
     return triple, players
 
 
+def _as_many(along: int, sides: tuple[int, ...]) -> int:
+    """Along each axis: in all as many as an image has with so many along each of two sides."""
+    cells: int = round(float(along) ** (2 / len(sides)))
+    return cells
+
+
+def _in_proportion(
+    recipe: Method, players: Players | None, sides: tuple[int, ...]
+) -> tuple[Method, Players | None]:
+    """Cells of a series or a volume, in all about as many as the method has in images."""
+    if isinstance(players, Grid):
+        players = Grid(_as_many(players.cells, sides))
+    summary = recipe.summary
+    if isinstance(summary, summaries.MeanWhenIncluded) and summary.masks is not None:
+        masks = replace(summary.masks, cells=_as_many(summary.masks.cells, sides))
+        recipe = replace(recipe, summary=replace(summary, masks=masks))
+    return recipe, players
+
+
+def needs_places(recipe: Method, removal: Any, players: Players | None) -> bool:
+    """Whether a part has a meaning only where axes of x are of places: steps, pixels, voxels."""
+    chosen = _part(removal, "removal") or recipe.removal
+    spatial = players is not None and (players.of_places or players.layer is not None)
+    return "table" not in recipe.inputs or chosen.of_places or spatial
+
+
 def _refuse_texts(recipe: Method) -> None:
     if "text" not in recipe.inputs:
         kinds = recipe.inputs.partition(";")[0]
@@ -121,7 +153,8 @@ def refuse_without_layer(recipe: Method, inputs: Inputs) -> None:
         rows = "texts" if inputs.is_text else f"rows of shape {inputs.shape}"
         raise ValueError(
             f"method {recipe.name!r} finds its players in a network's layer that sees images (4-D "
-            f"batches), not {rows}: pass players= inside the network, such as "
+            f"batches), not {rows}: pass channel_axis= where they are series or volumes (0: "
+            "without channels), players= inside the network, such as "
             "xai.players.Units('a layer'), or choose another method, such as 'shapley'"
         )
 

@@ -1,9 +1,11 @@
-"""Players of images: pixels, patches, sliding windows, superpixels, colour channels."""
+"""Players of images, series and volumes: pixels, patches, windows, superpixels, channels."""
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,36 +13,40 @@ from numpy.typing import NDArray
 from xai.archive import as_array, require
 from xai.inputs import Inputs, is_whole
 from xai.partition import Indices, Line, Overlap, Partition, Players
+from xai.places import channels_first, sides_of, with_channels
 from xai.suggest import unknown
 
 
-def _sides(name: str, value: Any) -> tuple[int, int]:
-    """A height and a width from an int or a pair of them."""
-    pair = value if isinstance(value, tuple | list) else (value, value)
-    if len(pair) != 2 or not all(map(is_whole, pair)):
-        raise TypeError(f"{name}: expected a number of pixels or (height, width), not {value!r}")
-    if min(pair) < 1:
+def _sides(name: str, value: Any, sides: tuple[int, ...]) -> tuple[int, ...]:
+    """A length for each axis of places, from an int or one for each."""
+    given = tuple(value) if isinstance(value, tuple | list) else (value,) * len(sides)
+    if len(given) != len(sides) or not all(map(is_whole, given)):
+        of = {2: "(height, width)"}.get(len(sides), f"{len(sides)} numbers")
+        raise TypeError(f"{name}: expected a number of pixels or {of}, not {value!r}")
+    if min(given) < 1:
         raise ValueError(f"{name}: expected at least 1 pixel, not {value!r}")
-    return int(pair[0]), int(pair[1])
+    return tuple(map(int, given))
 
 
-def height_width(players: Players, inputs: Inputs, channel_axis: int | None) -> tuple[int, int]:
+def sides_for(players: Players, inputs: Inputs, channel_axis: int | None) -> tuple[int, ...]:
     """Sides of the explained images; rows that are none are refused, by the players' name."""
-    if channel_axis is None:
+    sides = () if channel_axis is None else sides_of(inputs.shape, channel_axis)
+    if not sides:
         raise ValueError(
             f"{players} are for images (4-D batches); x has rows of {inputs.shape}: pass "
-            "x[..., None] of images without channels, x[None] of a single one; the parts of a "
-            "series are an array of group ids, such as np.arange(steps)[:, None] // 10"
+            "x[..., None] of images without channels, x[None] of a single one; of series and "
+            "volumes channel_axis=, 0 where they have none, or players as an array of group ids, "
+            "such as np.arange(steps)[:, None] // 10"
         )
-    height, width = (s for a, s in enumerate(inputs.shape, start=1) if a != channel_axis)
-    return height, width
+    return sides
 
 
-def _bands(down: Indices, across: Indices, channel_axis: int | None) -> Indices:
-    """Owners (1, *shape) of a grid's cells, from the band of each line and of each column."""
+def _bands(lines: Sequence[Indices], channel_axis: int | None) -> Indices:
+    """Owners (1, *shape) of a grid's cells, from the band of each place along each axis."""
     assert channel_axis is not None
-    grid = down[:, None] * (int(across.max()) + 1) + across[None, :]
-    return np.asarray(np.expand_dims(grid, channel_axis - 1)[None])
+    counts = [int(line.max()) + 1 for line in lines]
+    grid = np.ravel_multi_index(np.ix_(*lines), counts)
+    return np.asarray(with_channels(grid[None], channel_axis))
 
 
 def _numbered(d: int) -> list[str]:
@@ -60,9 +66,11 @@ class Pixels(Players):
     (1, 4, 4)
     """
 
+    of_places: ClassVar[bool] = True
+
     def encode(self, inputs: Inputs, channel_axis: int | None) -> Partition:
         """One player for each place of an image."""
-        height_width(self, inputs, channel_axis)
+        sides_for(self, inputs, channel_axis)
         return Patches(1).encode(inputs, channel_axis)
 
 
@@ -81,16 +89,20 @@ class Patches(Players):
     Patches(size=16)
     """
 
-    size: int | tuple[int, int]
+    size: int | tuple[int, ...]
+    of_places: ClassVar[bool] = True
 
     def encode(self, inputs: Inputs, channel_axis: int | None) -> Partition:
         """One player for each patch, left to right, top to bottom."""
-        height, width = height_width(self, inputs, channel_axis)
-        high, wide = _sides("Patches(size)", self.size)
-        owner = _bands(np.arange(height) // high, np.arange(width) // wide, channel_axis)
+        sides = sides_for(self, inputs, channel_axis)
+        sizes = _sides("Patches(size)", self.size, sides)
+        lines = [np.arange(n) // size for n, size in zip(sides, sizes, strict=True)]
+        owner = _bands(lines, channel_axis)
         d = int(owner.max()) + 1
-        shape = (height, width) if (high, wide) == (1, 1) else (d,)
-        return Partition(owner, np.full(inputs.n, d), _numbered(d), shape, repr(self))
+        pixels = sides if max(sizes) == 1 else None
+        return Partition(
+            owner, np.full(inputs.n, d), _numbered(d), pixels or (d,), repr(self), pixels=pixels
+        )
 
 
 @dataclass(frozen=True)
@@ -118,16 +130,17 @@ class Grid(Players):
     """
 
     cells: int
+    of_places: ClassVar[bool] = True
 
     def encode(self, inputs: Inputs, channel_axis: int | None) -> Partition:
         """One player for each cell, left to right, top to bottom."""
-        sides = height_width(self, inputs, channel_axis)
+        sides = sides_for(self, inputs, channel_axis)
         if not is_whole(self.cells):
             raise TypeError(f"Grid(cells): expected a number of cells, not {self.cells!r}")
         if self.cells < 1:
             raise ValueError(f"Grid(cells): expected at least 1, not {self.cells!r}")
-        down, across = (np.arange(side) * min(self.cells, side) // side for side in sides)
-        owner = _bands(down, across, channel_axis)
+        lines = [np.arange(side) * min(self.cells, side) // side for side in sides]
+        owner = _bands(lines, channel_axis)
         d = int(owner.max()) + 1
         return Partition(owner, np.full(inputs.n, d), _numbered(d), (d,), repr(self))
 
@@ -172,24 +185,25 @@ class Windows(Players):
            [ 8.,  6.,  4.]])
     """
 
-    size: int | tuple[int, int]
-    stride: int | tuple[int, int] | None = None
+    size: int | tuple[int, ...]
+    stride: int | tuple[int, ...] | None = None
+    of_places: ClassVar[bool] = True
 
     def encode(self, inputs: Inputs, channel_axis: int | None) -> Partition:
         """One player for each window, left to right, top to bottom."""
-        lengths = height_width(self, inputs, channel_axis)
-        sizes = _sides("Windows(size)", self.size)
-        half = (max(1, sizes[0] // 2), max(1, sizes[1] // 2))
-        strides = half if self.stride is None else _sides("Windows(stride)", self.stride)
+        lengths = sides_for(self, inputs, channel_axis)
+        sizes = _sides("Windows(size)", self.size, lengths)
+        half = tuple(max(1, size // 2) for size in sizes)
+        strides = half if self.stride is None else _sides("Windows(stride)", self.stride, lengths)
         if any(map(lambda n, size, stride: stride > size < n, lengths, sizes, strides)):
             raise ValueError(
                 f"{self}: a stride beyond the size leaves pixels in no window; expected at most "
                 f"{sizes}"
             )
-        down, across = map(_slide, lengths, sizes, strides)
-        owner = _bands(down.places, across.places, channel_axis)
-        d = down.count * across.count
-        overlap = Overlap(down, across) if d < owner.max() + 1 else None
+        lines = tuple(map(_slide, lengths, sizes, strides))
+        owner = _bands([line.places for line in lines], channel_axis)
+        d = math.prod(line.count for line in lines)
+        overlap = Overlap(lines) if d < owner.max() + 1 else None
         return Partition(owner, np.full(inputs.n, d), _numbered(d), (d,), repr(self), overlap)
 
 
@@ -216,11 +230,14 @@ class Channels(Players):
     """
 
     layer: Any = None
+    of_places: ClassVar[bool] = True
 
     def encode(self, inputs: Inputs, channel_axis: int | None) -> Partition:
         """One player for each channel of the image, or of the layer's output."""
         if self.layer is None:
-            height_width(self, inputs, channel_axis)
+            sides_for(self, inputs, channel_axis)
+            if channel_axis == 0:
+                raise ValueError(f"{self} needs channels, and channel_axis=0 says there are none")
         assert channel_axis is not None
         d = inputs.shape[channel_axis - 1]
         shape = tuple(d if a == channel_axis else 1 for a in range(1, len(inputs.shape) + 1))
@@ -279,6 +296,7 @@ class Superpixels(Players):
     kernel_size: float | None = None
     max_dist: float | None = None
     ratio: float | None = None
+    of_places: ClassVar[bool] = True
 
     def __repr__(self) -> str:
         given = {k: v for k, v in vars(self).items() if v is not None and (k, v) != _DEFAULT}
@@ -286,18 +304,25 @@ class Superpixels(Players):
 
     def encode(self, inputs: Inputs, channel_axis: int | None) -> Partition:
         """One player for each region, in the order in which a reader meets them."""
-        height_width(self, inputs, channel_axis)
+        sides = sides_for(self, inputs, channel_axis)
         assert channel_axis is not None
         settings = self._settings()
+        if len(sides) != 2 and (self.method != "slic" or len(sides) > 3):
+            raise ValueError(
+                f"{self} are of images, and those of 'slic' also of series and volumes, not of "
+                f"{sides}: use Grid(cells) or Patches(size)"
+            )
         find = _slic if self.method == "slic" else _quickshift
+        rows = as_array(inputs.block)
+        assert rows is not None
+        images = np.moveaxis(channels_first(rows, channel_axis), 1, -1)
         regions = []
-        for i in range(inputs.n):
-            row = as_array(inputs.block[i])
-            assert row is not None
-            image = _stretched(np.moveaxis(row, channel_axis - 1, -1), i)
-            regions.append(_in_order(find(image, **settings)))
+        for i, image in enumerate(images):
+            shown = _stretched(image, i)
+            colour = len(sides) == 2 and shown.shape[-1] == 3
+            regions.append(_in_order(find(shown, colour=colour, **settings)))
         counts = np.array([int(region.max()) + 1 for region in regions])
-        owner = np.expand_dims(np.stack(regions), channel_axis)
+        owner = with_channels(np.stack(regions).reshape(inputs.n, *sides), channel_axis)
         d = int(counts.max())
         return Partition(owner, counts, _numbered(d), (d,), repr(self))
 
@@ -322,17 +347,26 @@ _DEFAULT = ("method", "slic")
 
 
 def _stretched(image: NDArray[Any], row: int) -> NDArray[np.float64]:
-    """A copy (H, W, channels) in [0, 1]; a grey one in three equal channels."""
+    """A copy (*sides, channels) in [0, 1]; a grey image in three equal channels.
+
+    A series is one line of an image; its channels, which may have units of their own, are
+    stretched one by one.
+    """
     image = image.astype(np.float64)
-    low, high = image.min(), image.max()
-    if not np.isfinite([low, high]).all():
+    if not np.isfinite(image).all():
         raise ValueError(f"Superpixels: row {row} (0-based) of x holds NaN or inf")
-    image = (image - low) / (high - low) if high > low else np.zeros_like(image)
-    return np.repeat(image, 3, axis=-1) if image.shape[-1] == 1 else image
+    series = image.ndim == 2
+    low, high = (end(axis=0 if series else None) for end in (image.min, image.max))
+    image = (image - low) / np.where(high > low, high - low, 1.0)
+    if series:
+        return image[None]
+    grey = image.ndim == 3 and image.shape[-1] == 1
+    return np.repeat(image, 3, axis=-1) if grey else image
 
 
-def _slic(image: NDArray[np.float64], n: int, compactness: float, sigma: float) -> Indices:
-    colour = image.shape[-1] == 3
+def _slic(
+    image: NDArray[np.float64], colour: bool, n: int, compactness: float, sigma: float
+) -> Indices:
     labels = require("skimage.segmentation", "image").slic(
         image,
         n_segments=n,
@@ -346,9 +380,8 @@ def _slic(image: NDArray[np.float64], n: int, compactness: float, sigma: float) 
 
 
 def _quickshift(
-    image: NDArray[np.float64], kernel_size: float, max_dist: float, ratio: float
+    image: NDArray[np.float64], colour: bool, kernel_size: float, max_dist: float, ratio: float
 ) -> Indices:
-    colour = image.shape[-1] == 3
     labels = require("skimage.segmentation", "image").quickshift(
         image if colour else image * 100,
         ratio=ratio,

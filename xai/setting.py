@@ -38,6 +38,7 @@ from xai.partition import Partition
 from xai.players import Players, as_players, column_index
 from xai.predictions import Predictions, Settled
 from xai.progress import QUIET, Progress
+from xai.regions import sides_for
 from xai.removal.base import Context, Draws, Removal
 from xai.suggest import unknown
 from xai.tables import natural
@@ -282,7 +283,9 @@ def _meet(
     from xai import layers
 
     onto = isinstance(players, ActivationMaps)
-    pieces = layers.cut(model, inputs, players.layer, batch_size, bar, goes_on=not onto)
+    if onto:
+        sides_for(players, inputs, axis)
+    pieces = layers.cut(model, inputs, players.layer, batch_size, bar, goes_on=not onto, axis=axis)
     if isinstance(players, ActivationMaps):
         partition = players.over(inputs, axis, _maps(pieces))
         return _Met(model, inputs, axis, partition, pieces)
@@ -364,6 +367,10 @@ def compose(
     inputs = to_model_device(wrapped, inputs)
     axis = _channel_axis(inputs, wrapped, axis)
     given = None if players is None else as_players(players, inputs, axis)
+    if axis is None and wrapped.module is not None and recipes.needs_places(recipe, removal, given):
+        from xai.layers import channels_read
+
+        axis = channels_read(wrapped.module, inputs.shape)
     inside = given is not None and given.layer is not None
     recipe, default_players = recipes.composed(
         recipe, inputs, axis, removal, behavior, summary, data, auto=auto,
@@ -444,18 +451,23 @@ def check_counts(**counts: int | None) -> None:
 
 def _channel_axis(inputs: Inputs, model: Model, given: int | None) -> int | None:
     """The axis of an image batch's channels; None where x is no batch of images."""
-    if len(inputs.shape) != 3:
-        if given is not None:
-            raise ValueError(
-                f"channel_axis={given!r}: x has rows of shape {inputs.shape}, no images"
-            )
-        return None
+    axes = len(inputs.shape) + 1
     if given is not None:
         if not is_whole(given):
-            raise TypeError(f"channel_axis must be 1 (channels first) or -1 (last), not {given!r}")
-        if given % 4 not in (1, 3):
-            raise ValueError(f"channel_axis={given}: expected 1 (channels first) or -1 (last)")
-        return int(given % 4)
+            raise TypeError(
+                "channel_axis must be 1 (channels first), -1 (last) or 0 (there are none), not "
+                f"{given!r}"
+            )
+        axis = int(given) + axes * (given < 0)
+        if inputs.is_text or not 0 <= axis < axes or (axis and axes == 2):
+            raise ValueError(
+                f"channel_axis={given}: x has rows of shape {inputs.shape}; expected "
+                + ("1 (channels first), -1 (last) or " if axes > 2 else "")
+                + "0 (every axis is one of places, as a series' steps)"
+            )
+        return axis
+    if axes != 4:
+        return None
     if model.module is not None:
         return 1
     fits = [a for a in (1, 3) if inputs.shape[a - 1] in (1, 3, 4)]

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from xai.inputs import Inputs
 from xai.partition import Indices, Partition, Players
-from xai.regions import Pixels, height_width
+from xai.regions import Pixels, sides_for
 from xai.resize import resize
 
 
@@ -81,16 +81,17 @@ class ActivationMaps(Players):
         raise TypeError(f"{self} needs a network: it is for torch modules")
 
     def over(self, inputs: Inputs, channel_axis: int | None, maps: NDArray[Any]) -> Partition:
-        """Lay maps (n, d, h, w) over the pixels of the explained images."""
-        height, width = height_width(self, inputs, channel_axis)
+        """Lay maps (n, d, *places) over the pixels of the explained images."""
+        sides = sides_for(self, inputs, channel_axis)
         owner = Pixels().encode(inputs, channel_axis).owner
-        d = maps.shape[1]
-        unit = _to_unit(maps)
+        d, ones = maps.shape[1], (1,) * len(sides)
+        unit = _to_unit(maps, len(sides))
 
         def masks(rows: Indices, coalitions: Any) -> NDArray[np.float32]:
             weights = np.asarray(coalitions, np.float32)
-            kept = (unit[rows] * weights[:, :, None, None]).max(axis=1)
-            large = _to_unit(resize(kept, height, width)) * weights.max(axis=1)[:, None, None]
+            kept = (unit[rows] * weights.reshape(-1, d, *ones)).max(axis=1)
+            large = _to_unit(resize(kept, *sides), len(sides))
+            large = large * weights.max(axis=1).reshape(-1, *ones)
             out = np.array(large.reshape(len(rows), -1), np.float32)
             out[(weights == 1).all(axis=1)] = 1.0
             out[(weights == 0).all(axis=1)] = 0.0
@@ -100,8 +101,9 @@ class ActivationMaps(Players):
         return Partition(owner, np.full(inputs.n, d), names, (d,), repr(self), atlas=masks)
 
 
-def _to_unit(maps: NDArray[Any]) -> NDArray[Any]:
-    """Each map stretched to [0, 1]; one without contrast is 0 everywhere."""
-    low = maps.min(axis=(-2, -1), keepdims=True)
-    spread = maps.max(axis=(-2, -1), keepdims=True) - low
+def _to_unit(maps: NDArray[Any], axes: int) -> NDArray[Any]:
+    """Each map, of so many last axes, stretched to [0, 1]; one without contrast is 0 everywhere."""
+    places = tuple(range(-axes, 0))
+    low = maps.min(axis=places, keepdims=True)
+    spread = maps.max(axis=places, keepdims=True) - low
     return np.asarray((maps - low) / np.where(spread > 0, spread, 1.0))

@@ -54,7 +54,7 @@ class Concept(Behavior):
         import torch
 
         from xai.concepts.bank import as_bank
-        from xai.layers import channel_axis, probe_of
+        from xai.layers import probe_of
 
         bank = as_bank(self.bank)
         if model.module is None:
@@ -64,7 +64,7 @@ class Concept(Behavior):
 
         def forward(batch: Any) -> Any:
             a = probe.reach(batch)
-            axis = channel_axis(a, tuple(batch.shape[1:]), probe.layer)
+            axis = probe.channel_axis(a, tuple(batch.shape[1:]))
             u = bank.coefficients_of(a, axis).select(axis, i)
             return u.reshape(len(u), -1).mean(1, keepdim=True)
 

@@ -138,16 +138,16 @@ class ConceptBank:
         -------
         (n, h, w, r), or (n, r) where the layer has no places
         """
-        from xai.layers import channel_axis, feature_maps
+        from xai.layers import feature_maps
 
         parts = []
         with opened(self._network(), self._images(images), self.layer) as network:
             shape = tuple(network.images.shape[1:])
             for batch in network.batches(batch_size):
                 a = network.activations(batch)
-                axis = channel_axis(a, shape, network.probe.layer)
+                axis = network.probe.channel_axis(a, shape)
                 u = self.coefficients_of(a, axis)
-                maps = feature_maps(u, axis, shape)
+                maps = feature_maps(u, axis, shape[1:])
                 parts.append(on_host(u) if maps is None else np.moveaxis(maps, 1, -1))
         out = np.concatenate(parts)
         check_finite(out, np.arange(len(out)), self.layer)

@@ -129,13 +129,13 @@ def pooled_crops(network: Network, boxes: Indices, batch_size: int) -> Floats:
 
 def pooled(network: Network, batches: Iterator[Tensor]) -> Floats:
     """Activations (m, C) of batches of inputs, each the mean over its places."""
-    from xai.layers import channel_axis, feature_maps
+    from xai.layers import feature_maps
 
     parts = []
     for batch in batches:
         acts = network.activations(batch)
-        axis = channel_axis(acts, tuple(batch.shape[1:]), network.probe.layer)
-        maps = feature_maps(acts, axis, tuple(batch.shape[1:]))
+        axis = network.probe.channel_axis(acts, tuple(batch.shape[1:]))
+        maps = feature_maps(acts, axis, tuple(batch.shape[2:]))
         if maps is not None:
             parts.append(maps.mean(axis=(2, 3)))
         else:
@@ -160,12 +160,12 @@ def check_finite(a: Floats, image: Indices, layer: str) -> None:
 
 def place_maps(network: Network, batch_size: int) -> Iterator[Floats | None]:
     """Activations (b, C, h, w) of whole images, batch by batch; None where there are no places."""
-    from xai.layers import channel_axis, feature_maps
+    from xai.layers import feature_maps
 
     shape = tuple(network.images.shape[1:])
     for batch in network.batches(batch_size):
         a = network.activations(batch)
-        yield feature_maps(a, channel_axis(a, shape, network.probe.layer), shape)
+        yield feature_maps(a, network.probe.channel_axis(a, shape), shape[1:])
 
 
 def place_rows(

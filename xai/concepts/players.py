@@ -128,7 +128,7 @@ class Concepts(Players):
                 compact=affine,
             ),
             inputs=Inputs(u, lambda block: block, encode, categorical=no_codes(u)),
-            activations=feature_maps(u, axis, bank.input_shape),
+            activations=feature_maps(u, axis, bank.input_shape[1:]),
             paid=pieces.paid + 1,
             info={"reconstruction_error": on_host(left)},
             approximated=bare,

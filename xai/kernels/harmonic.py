@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -61,6 +61,41 @@ def filled(values: Block, kept: Block) -> Block:
         for _ in range(1 if k else CYCLES):
             u = _cycle(u, 0 * u, grids[k:])
     return torch.where(count == 0, values.mean((2, 3))[..., None, None], u)
+
+
+def between(values: Block, kept: Block) -> Block:
+    """Series (b, c, t) with their holes filled: on a line, a straight one solves the equations.
+
+    Beyond the outermost kept step it is level; a channel of which nothing is kept gets its own
+    mean.
+
+    Parameters
+    ----------
+    values : (b, c, t), array or tensor of floats
+    kept : (b, c or 1, t) bool
+    """
+    library: Any = np
+    if is_tensor(values):
+        import torch as library
+    t = values.shape[-1]
+    step = library.arange(t, **({"device": values.device} if is_tensor(values) else {}))
+
+    def latest(known: Block) -> Block:  # the last kept step up to each, -1 where there is none
+        last = library.where(known, step, -1)
+        return last.cummax(-1).values if is_tensor(last) else np.maximum.accumulate(last, -1)
+
+    whole = library.broadcast_to(kept, values.shape)
+    before = latest(whole)
+    after = t - 1 - library.flip(latest(library.flip(whole, (-1,))), (-1,))
+    none, first, last = after - before > t, before < 0, after == t
+    ends = [library.where(first, after, before), library.where(last, before, after)]
+    take = (
+        library.gather if is_tensor(values) else lambda a, axis, at: np.take_along_axis(a, at, -1)
+    )
+    low, high = (take(values, -1, end.clip(0, t - 1)) for end in ends)
+    share = (step - before) / (after - before).clip(1)
+    filled = low + (high - low) * library.asarray(share, dtype=values.dtype)
+    return library.where(none, values.mean(-1)[..., None], filled)
 
 
 @dataclass(frozen=True, eq=False)

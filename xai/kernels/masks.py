@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from math import prod
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -11,6 +14,37 @@ Floats = NDArray[np.float64]
 
 TILE = 2**10
 """Pixels that are summed up together: all their sums stay in the nearest cache."""
+
+
+def interpolated(
+    nodes: NDArray[np.float32], lines: Sequence[Floats], *, smooth: bool
+) -> NDArray[np.float32]:
+    """Values at nodes, interpolated linearly along each axis; or each pixel as the node behind it.
+
+    Parameters
+    ----------
+    nodes : (C, *counts), in [0, 1]
+    lines : (C, side) each
+        Where the pixels of each axis lie among nodes, from 0; below their count − 1.
+
+    Returns
+    -------
+    (C, pixels), in [0, 1]
+    """
+    C, pixels = len(nodes), prod(line.shape[1] for line in lines)
+    if len(lines) == 1:  # one line of an image
+        nodes, lines = np.repeat(nodes[:, None], 2, axis=1), [np.zeros((C, 1)), *lines]
+    while len(lines) > 2:  # planes of a volume
+        line, lines = lines[0], [np.repeat(other, lines[0].shape[1], axis=0) for other in lines[1:]]
+        at, behind = np.arange(len(nodes))[:, None], line.astype(np.intp)
+        low, share = nodes[at, behind], (line - behind if smooth else 0 * line).astype(np.float32)
+        share = share.reshape(*line.shape, *[1] * (low.ndim - 2))
+        low += share * (nodes[at, behind + 1] - low)
+        nodes = low.reshape(-1, *low.shape[2:])
+    out = np.empty((len(nodes), lines[0].shape[1] * lines[1].shape[1]), np.float32)
+    down, across = lines
+    interpolate(nodes, down, across, smooth, out)
+    return out.reshape(C, pixels)
 
 
 @compiled()

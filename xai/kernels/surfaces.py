@@ -6,10 +6,13 @@ Parameters (B, p) in [0, 1] become the masks (B, d) of d players, with gradients
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import reduce
 from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
+
+from xai.places import along
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -53,36 +56,37 @@ class Plain:
 
 @dataclass(frozen=True, eq=False)
 class Interpolated:
-    """Pixels between the points of a coarser grid, bilinearly.
+    """Pixels between the points of a coarser grid, linearly along each axis.
 
     Attributes
     ----------
-    down, across : (H, h), (W, w)
-        Weights of the grid's lines and columns in each of the image's.
+    lines : (side, points) each, one for each axis of places
+        Weights of the grid's points in each of an image's lines, columns, ….
     """
 
-    down: Tensor
-    across: Tensor
+    lines: tuple[Tensor, ...]
 
     @classmethod
-    def of(cls, shape: tuple[int, int], step: float, like: Tensor) -> Interpolated:
+    def of(cls, shape: tuple[int, ...], step: float, like: Tensor) -> Interpolated:
         """Grid points `step` pixels apart, centred on an image of that shape, over all of it."""
-        down, across = (_weights(side, step) for side in shape)
-        return cls(like.new_tensor(down), like.new_tensor(across))
+        return cls(tuple(like.new_tensor(_weights(side, step)) for side in shape))
 
     @property
     def grid(self) -> tuple[int, ...]:
-        """Lines and columns of the grid."""
-        return self.down.shape[1], self.across.shape[1]
+        """Points along each axis."""
+        return tuple(line.shape[1] for line in self.lines)
 
     def masks(self, parameters: Tensor) -> Tensor:
-        """Grid points (B, h·w) to pixels (B, H·W)."""
-        points = parameters.reshape(-1, *self.grid)
-        return (self.down @ points @ self.across.T).flatten(1)
+        """Grid points (B, points) to pixels (B, d)."""
+        points: Tensor = along(parameters.reshape(-1, 1, *self.grid), self.lines)
+        return points.flatten(1)
 
     def shares(self, level: Tensor) -> Tensor:
         """Mean weights of the grid's points, whatever the level."""
-        return self.down.mean(0).outer(self.across.mean(0)).reshape(1, -1)
+        share = level.new_ones(1)
+        for line in self.lines:
+            share = share.outer(line.mean(0)).flatten()
+        return share[None]
 
 
 @dataclass(frozen=True, eq=False)
@@ -99,7 +103,7 @@ class MaxConvolution:
     Attributes
     ----------
     weights : (1, w², 1)
-        k in a window of w × w grid points.
+        k in a window of w × w grid points; w of a series, w³ of a volume.
     pixels : Interpolated
     """
 
@@ -107,44 +111,57 @@ class MaxConvolution:
     pixels: Interpolated
 
     @classmethod
-    def of(cls, shape: tuple[int, int], step: float, sigma: float, like: Tensor) -> MaxConvolution:
+    def of(cls, shape: tuple[int, ...], step: float, sigma: float, like: Tensor) -> MaxConvolution:
         """A grid of `step` pixels on an image of that shape, and bumps `sigma` pixels wide."""
         pixels = Interpolated.of(shape, step, like)
         reach = 1 + int(np.ceil(sigma / step))
         line = np.arange(-reach, reach + 1) * step / sigma
-        k = np.exp(-2 * np.maximum(0, np.hypot(line[:, None], line) - 0.5) ** 2)
+        away = reduce(np.hypot, np.ix_(*[line] * len(shape)))
+        k = np.exp(-2 * np.maximum(0, away - 0.5) ** 2)
         return cls(like.new_tensor(k.reshape(1, -1, 1)), pixels)
 
     @property
     def grid(self) -> tuple[int, ...]:
-        """Lines and columns of the grid."""
+        """Points along each axis."""
         return self.pixels.grid
 
+    @property
+    def window(self) -> int:
+        """Grid points along each axis of a window, w."""
+        window: int = round(self.weights.shape[1] ** (1 / len(self.grid)))
+        return window
+
     def masks(self, parameters: Tensor) -> Tensor:
-        """Grid points (B, h·w) to pixels (B, H·W)."""
+        """Grid points (B, points) to pixels (B, d)."""
         return self.pixels.masks(self.maxima(parameters))
 
     def shares(self, level: Tensor) -> Tensor:
         """Derivatives of the mean mask: the maxima's, weighed as they are interpolated."""
-        from torch.nn.functional import conv_transpose2d
+        from torch.nn import functional
 
-        window = round(self.weights.shape[1] ** 0.5)
+        spread_out = getattr(functional, f"conv_transpose{len(self.grid)}d")
         v = level.detach()[:, None] * self.weights[..., 0]
         chosen = (SHARPNESS * v).softmax(1)
         slope = self.weights[..., 0] * chosen * (1 + SHARPNESS * (v - _smax(v)[:, None]))
         of_maxima = self.pixels.shares(level).reshape(1, 1, *self.grid)
-        spread = conv_transpose2d(of_maxima, slope.reshape(1, -1, window, window))[0]
-        folded = _folded(_folded(spread, window // 2).mT, window // 2).mT
-        return folded.flatten(1) / _smax(self.weights)
+        spread = spread_out(of_maxima, slope.reshape(1, -1, *[self.window] * len(self.grid)))[0]
+        for axis in range(1, spread.ndim):
+            spread = _folded(spread.swapaxes(axis, -1), self.window // 2).swapaxes(axis, -1)
+        shares: Tensor = spread.flatten(1) / _smax(self.weights)
+        return shares
 
     def maxima(self, parameters: Tensor) -> Tensor:
-        """Smooth maxima at the grid's points, (B, h·w)."""
-        from torch.nn.functional import pad, unfold
+        """Smooth maxima at the grid's points, (B, points)."""
+        from torch.nn.functional import pad
 
-        window = round(self.weights.shape[1] ** 0.5)
-        points = parameters.reshape(-1, 1, *self.grid)
-        around = pad(points, [window // 2] * 4, mode="replicate")
-        return _smax(unfold(around, window) * self.weights) / _smax(self.weights)
+        axes, points = len(self.grid), parameters.reshape(-1, 1, *self.grid)
+        around = pad(points, [self.window // 2] * 2 * axes, mode="replicate")[:, 0]
+        for axis in range(axes):
+            around = around.unfold(1 + axis, self.window, 1)
+        order = [0, *range(1 + axes, 1 + 2 * axes), *range(1, 1 + axes)]
+        windows = around.permute(order).reshape(len(points), self.window**axes, -1)
+        maxima: Tensor = _smax(windows * self.weights) / _smax(self.weights)
+        return maxima
 
 
 def _smax(v: Tensor) -> Tensor:

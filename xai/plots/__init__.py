@@ -10,7 +10,7 @@ from xai.plots.compare import compare
 from xai.plots.concepts import ace_sheet, concept_sheet, concepts_of_image
 from xai.plots.effects import dependence
 from xai.plots.heatmap import heatmap
-from xai.plots.image import image, images
+from xai.plots.image import image, images, slices
 from xai.plots.masks import masks, strip
 from xai.plots.paths import decision, force
 from xai.plots.several import curves
@@ -38,6 +38,7 @@ __all__ = [
     "plot",
     "scatter",
     "signal",
+    "slices",
     "strip",
     "text",
     "waterfall",

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Any
 from xai.foreign import as_explanation
 from xai.plots.concepts import concepts_of_image
 from xai.plots.heatmap import heatmap
-from xai.plots.image import image, images
+from xai.plots.image import image, images, slices
 from xai.plots.masks import masks
 from xai.plots.paths import decision, force
 from xai.plots.row import per_row
-from xai.plots.signal import is_signal, signal
+from xai.plots.signal import is_series, is_signal, signal
 from xai.plots.swarm import beeswarm, scatter
 from xai.plots.table import bar, global_bar, waterfall
 from xai.plots.text import text
@@ -40,6 +40,7 @@ KINDS: dict[str, Callable[..., Axes | Figure]] = {
     "masks": masks,
     "signal": signal,
     "text": text,
+    "slices": slices,
 }
 
 
@@ -53,8 +54,8 @@ def plot(explanation: Explanation, kind: str | None = None, **options: Any) -> A
     kind
         Of one row of a table: "bar", "waterfall", "force"; of many: "global", "beeswarm",
         "scatter" (with `feature`, and `color`), "heatmap" (with `order`), "decision". Of images:
-        "image", "images", "masks", "concepts". Of series: "signal". Of texts: "text". None:
-        "bar", "image", "signal" or "text", as fits the data.
+        "image", "images", "masks", "concepts". Of series: "signal", "masks". Of volumes: "slices".
+        Of texts: "text". None: "bar", "image", "signal", "slices" or "text", as fits the data.
     row
         Which row ("bar", "waterfall", "force", "image", "masks", "concepts", "signal", "text").
     rows
@@ -73,7 +74,8 @@ def plot(explanation: Explanation, kind: str | None = None, **options: Any) -> A
     channel_axis
         Which axis of x holds the channels, if the explanation does not know (pictures).
     time_axis
-        Which axis of x is the time, 1 or 2; None: the longer one (series).
+        Which axis of x is the time, 1 or 2; None: the one without the channels, where the
+        explanation knows, else the longer one (series).
     words
         A word for each player, of token ids (texts).
     ax
@@ -101,7 +103,8 @@ def plot(explanation: Explanation, kind: str | None = None, **options: Any) -> A
     explanation = as_explanation(explanation)
     if kind is None:
         drawn = "signal" if is_series(explanation) else "image"
-        kind = drawn if is_drawn(explanation) else "text" if explanation.is_text else "bar"
+        others = "slices" if is_volume(explanation) else "text" if explanation.is_text else "bar"
+        kind = drawn if is_drawn(explanation) else others
     if kind not in KINDS:
         raise ValueError(unknown("kind", kind, list(KINDS)))
     return KINDS[kind](explanation, **options)
@@ -109,15 +112,17 @@ def plot(explanation: Explanation, kind: str | None = None, **options: Any) -> A
 
 def is_picture(explanation: Explanation) -> bool:
     """Whether each row's values make an image, rather than a table or a series."""
-    shape = getattr(explanation.data, "shape", ())[1:]
-    flat = len(shape) == 2 and not is_signal(shape)
-    picture = flat or (len(shape) == 3 and explanation.channel_axis is not None)
+    shape, axis = getattr(explanation.data, "shape", ())[1:], explanation.channel_axis
+    places = len(shape) - bool(axis)
+    flat = places == 2 and not is_signal(shape)
+    picture = flat if axis is None else places == 2
     return picture and per_row(explanation)
 
 
-def is_series(explanation: Explanation) -> bool:
-    """Whether each row's values are of a series with an axis for its channels."""
-    return is_signal(getattr(explanation.data, "shape", ())[1:]) and per_row(explanation)
+def is_volume(explanation: Explanation) -> bool:
+    """Whether each row's values are of a volume, or a video."""
+    shape, axis = getattr(explanation.data, "shape", ())[1:], explanation.channel_axis
+    return axis is not None and len(shape) - bool(axis) == 3 and per_row(explanation)
 
 
 def is_drawn(explanation: Explanation) -> bool:

@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from xai.inputs import is_whole
-from xai.plots.choose import is_picture, is_series
+from xai.plots.choose import is_picture
 from xai.plots.row import rows_of
 from xai.plots.several import methods
 from xai.plots.side_by_side import maps, named, signals
+from xai.plots.signal import is_series
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

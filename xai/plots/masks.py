@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import textwrap
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from xai.foreign import as_explanation
-from xai.plots.picture import Floats, Panel, Scale, draw_heat, draw_photo, panel
+from xai.plots.picture import Floats, Panel, Scale, colour_bar, draw_heat, draw_photo
 from xai.plots.row import read
+from xai.plots.signal import channels, draw, height, is_series, panel_of, time_is_first
 from xai.plots.style import NEGATIVE, POSITIVE, inches
 
 if TYPE_CHECKING:
@@ -35,7 +37,8 @@ def masks(
     Parameters
     ----------
     explanation
-        With ``info["masks"]``, (n, areas, H, W) in [0, 1], as `extremal_perturbation` gives.
+        With ``info["masks"]``, (n, areas, H, W) in [0, 1], as `extremal_perturbation` gives; of
+        series (n, areas, T), which are drawn as colours behind their lines.
     row, output, channel_axis
         As in `plot`.
 
@@ -64,19 +67,41 @@ def masks(
     import matplotlib.pyplot as plt
 
     explanation = as_explanation(explanation)
-    shown = panel(explanation, row, output, channel_axis)
+    shown = panel_of(explanation, row, output, channel_axis)
     found = _masks(explanation, row, shown)
+    if is_series(explanation):
+        return _along_time(channels(explanation, row, output, None), found)
     size = inches(2.4 * (len(found) + 1) + 0.2, 0.75 + 2.4 * shown.slimness)
     figure = plt.figure(figsize=size, layout=shown.layout)
     first = figure.add_subplot(1, len(found) + 1, 1)
     draw_photo(first, shown.photo, shown.heading, aspect=shown.aspect)
     for place, mask in enumerate(found):
         ax = figure.add_subplot(1, len(found) + 1, place + 2)
-        keeps = [f"keeps {mask.mean():.1%}".replace("%", " %")]
-        draw_photo(ax, faded(shown.photo, mask), keeps, aspect=shown.aspect)
+        draw_photo(ax, faded(shown.photo, mask), [_keeps(mask)], aspect=shown.aspect)
         if mask.min() < 0.5 < mask.max():
             ax.contour(mask, [0.5], colors=[POSITIVE], linewidths=1.2)
     return figure
+
+
+def _along_time(shown: Panel, found: Floats) -> Figure:
+    """A series below itself, over the colours of each mask."""
+    import matplotlib.pyplot as plt
+
+    whole, scale = np.ones_like(shown.heat), Scale.unit(signed=False)
+    size = inches(8.0, 0.8 + len(found) * (0.4 + height(shown)))
+    figure = plt.figure(figsize=size, layout="constrained")
+    places = figure.subplots(len(found), sharex=True, squeeze=False)[:, 0].tolist()
+    panels = [replace(shown, heat=mask * whole, heading=[_keeps(mask)]) for mask in found]
+    for ax, own in zip(places, panels, strict=True):
+        draw(ax, own, scale)
+        ax.label_outer()
+    figure.suptitle("\n".join(shown.heading), fontsize="medium", parse_math=False)
+    colour_bar(places, panels, scale, "mask")
+    return figure
+
+
+def _keeps(mask: Floats) -> str:
+    return f"keeps {mask.mean():.1%}".replace("%", " %")
 
 
 def _masks(explanation: Explanation, row: int, shown: Panel) -> Floats:
@@ -87,10 +112,12 @@ def _masks(explanation: Explanation, row: int, shown: Panel) -> Floats:
             "'extremal_perturbation'"
         )
     found = np.asarray(explanation[row].info["masks"][0], float)
-    if found.ndim != 3 or found.shape[1:] != shown.heat.shape:
+    steps = is_series(explanation) and found.ndim == 2  # all channels together
+    sides = shown.heat.shape[steps:]
+    if found.shape[1:] != sides:
         raise ValueError(
             f"one row's masks have the shape {found.shape}; expected (areas, "
-            f"{shown.heat.shape[0]}, {shown.heat.shape[1]})"
+            f"{', '.join(map(str, sides))})"
         )
     return found
 
@@ -154,7 +181,7 @@ def strip(
 
     from xai.metrics.paths import cuts
 
-    shown, said = panel(explanation, row, output, channel_axis), read(explanation, row, output)
+    shown, said = panel_of(explanation, row, output, channel_axis), read(explanation, row, output)
     curve = _curve(score, len(explanation), row)
     order, players = _order(explanation[row], said.values, shown)
     steps = np.unique(np.linspace(0, len(curve) - 1, frames).round().astype(int))
@@ -193,8 +220,12 @@ def _order(one: Explanation, values: Floats, shown: Panel) -> tuple[NDArray[np.i
     windows that overlap and a network's channels are scored as pixels.
     """
     owner = one.element_players[0]
+    if is_series(one):
+        owner = np.atleast_2d(owner.T if time_is_first(one) else owner)
     if one.layer or one.spans is not None:
-        owner, values = np.arange(shown.heat.size).reshape(shown.heat.shape), shown.heat.ravel()
+        heat = shown.heat[:1] if is_series(one) else shown.heat  # channels together
+        owner, values = np.arange(heat.size).reshape(heat.shape), heat.ravel()
+        owner = np.broadcast_to(owner, shown.heat.shape)
     elif owner.ndim == 3 and one.channel_axis is not None:
         owner = np.take(owner, 0, axis=one.channel_axis - 1)
     place = np.empty(len(values), int)

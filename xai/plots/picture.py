@@ -133,20 +133,36 @@ def panel(
     explanation = as_explanation(given)
     shape = getattr(explanation.data, "shape", ())[1:]
     if len(shape) not in (2, 3):
-        raise ValueError(f"no picture: one explained row has the shape {shape}. Draw kind='bar'")
+        volume = " Draw kind='slices'" if len(shape) == 4 else " Draw kind='bar'"
+        raise ValueError(f"no picture: one explained row has the shape {shape}.{volume}")
+    shown = over_places(explanation, row, output, channel_axis, signed=signed)
+    if shown.heat.ndim != 2:
+        raise ValueError(f"no picture: rows of shape {shape} are volumes. Draw kind='slices'")
+    image = len(shape) == 3 or explanation.channel_axis == 0
+    square = image and max(shown.heat.shape) <= SLIM * min(shown.heat.shape)
+    return replace(shown, photo=displayed(shown.photo), square=square)
+
+
+def over_places(
+    explanation: Explanation,
+    row: int,
+    output: int | str | None,
+    channel_axis: int | None,
+    *,
+    signed: bool = False,
+) -> Panel:
+    """Read one row, with its channels last, and its heat map without them."""
     shown = mapped(explanation, row, output, signed=signed)
-    picture, heat, unit, image = shown.photo, shown.heat, shown.unit, len(shape) == 3
-    if image:
-        one = explanation[row]
-        axis = channel_axis or one.channel_axis
-        if axis is None:
-            raise ValueError("which axis of x holds the channels? Pass channel_axis=1 or 3")
-        axis -= axis > 0  # of one picture, not of the batch
-        heat, summed = _over_channels(one, heat, axis)
-        unit += " (sum of the channels)" * summed
-        picture = np.moveaxis(picture, axis, -1)
-    square = image and max(heat.shape) <= SLIM * min(heat.shape)
-    return replace(shown, photo=displayed(picture), heat=heat, unit=unit, square=square)
+    axis = explanation.channel_axis if channel_axis is None else channel_axis
+    if shown.photo.ndim < 3 or axis == 0:
+        return shown
+    if axis is None:
+        last = shown.photo.ndim
+        raise ValueError(f"which axis of x holds the channels? Pass channel_axis=1 or {last}")
+    axis -= axis > 0  # of one picture, not of the batch
+    heat, summed = _over_channels(explanation[row], shown.heat, axis)
+    unit = shown.unit + " (sum of the channels)" * summed
+    return replace(shown, photo=np.moveaxis(shown.photo, axis, -1), heat=heat, unit=unit)
 
 
 def mapped(

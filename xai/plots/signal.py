@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from xai.foreign import as_explanation
-from xai.plots.picture import Panel, Scale, colour_bar, displayed, mapped, with_error
+from xai.plots.picture import Panel, Scale, colour_bar, displayed, mapped, panel, with_error
+from xai.plots.row import per_row
 from xai.plots.style import ink, new_axes, title
 
 if TYPE_CHECKING:
@@ -36,7 +37,8 @@ def signal(
     Parameters
     ----------
     row, output, percentile, ax : as in `plot`
-    time_axis : which axis of x is the time: 1 or 2; None: the longer one
+    time_axis : which axis of x is the time: 1 or 2; None: the one that does not hold the channels,
+        where the explanation knows, else the longer one
 
     Raises
     ------
@@ -64,6 +66,29 @@ def is_signal(shape: tuple[int, ...]) -> bool:
     return len(shape) == 2 and min(shape) <= CHANNELS and max(shape) >= 2 * min(shape)
 
 
+def is_series(explanation: Explanation) -> bool:
+    """Whether each row's values are of a series: of one axis of places, where these are known."""
+    shape, axis = getattr(explanation.data, "shape", ())[1:], explanation.channel_axis
+    series = is_signal(shape) if axis is None else len(shape) - bool(axis) == 1
+    return series and per_row(explanation)
+
+
+def panel_of(
+    explanation: Explanation,
+    row: int,
+    output: int | str | None,
+    channel_axis: int | None = None,
+    *,
+    signed: bool = False,
+) -> Panel:
+    """Read one row to draw it: an image as it is, a series with its steps from left to right."""
+    explanation = as_explanation(explanation)
+    if not is_series(explanation):
+        return panel(explanation, row, output, channel_axis, signed=signed)
+    shown = channels(explanation, row, output, None)
+    return replace(shown, photo=displayed(shown.photo))
+
+
 def channels(
     explanation: Explanation, row: int, output: int | str | None, time_axis: int | None
 ) -> Panel:
@@ -76,9 +101,19 @@ def channels(
         raise ValueError(f"time_axis={time_axis!r}: the axes of a row are 1 to {len(shape)}")
     shown = mapped(explanation, row, output)
     lines, heat = np.atleast_2d(shown.photo), np.atleast_2d(shown.heat)
-    if time_axis == 1 < len(shape) or (time_axis is None and len(lines) > lines.shape[1]):
+    if time_is_first(explanation, time_axis):
         lines, heat = lines.T, heat.T
     return replace(shown, photo=lines, heat=heat, square=False)
+
+
+def time_is_first(explanation: Explanation, time_axis: int | None = None) -> bool:
+    """Whether the time is the first of a row's two axes: as given, as known, or the longer one."""
+    shape, axis = explanation.data.shape[1:], explanation.channel_axis
+    if len(shape) < 2:
+        return False
+    if time_axis is None and axis:
+        time_axis = 3 - axis
+    return bool(shape[0] > shape[1] if time_axis is None else time_axis == 1)
 
 
 def height(shown: Panel) -> float:

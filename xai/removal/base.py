@@ -9,8 +9,10 @@ from typing import Any, ClassVar, TypeAlias, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import sparse
 
 from xai.inputs import Block, Inputs, host_array, is_tensor
+from xai.places import sides_of
 from xai.tables import of_columns
 
 T = TypeVar("T")
@@ -89,6 +91,26 @@ class Context:
                 "such as removal=xai.removal.Baseline(0)"
             )
         return self.inputs.admit(self.inputs.encode(rows, "data"))
+
+    @property
+    def sides(self) -> tuple[int, ...]:
+        """Lengths of the axes of places, as an image's height and width; () where there are none.
+
+        Rows are no texts then, not sparse, and none of their columns holds categories.
+        """
+        inputs = self.inputs
+        plain = not (inputs.is_text or np.any(inputs.categorical) or sparse.issparse(inputs.block))
+        known = self.channel_axis is not None and plain
+        return sides_of(self.inputs.shape, self.channel_axis or 0) if known else ()
+
+    def needs_sides(self, removal: Removal) -> tuple[int, ...]:
+        """The same, refused where there are none."""
+        if not self.sides:
+            raise ValueError(
+                f"{removal!r} is for images (4-D batches), or with channel_axis= for series and "
+                f"volumes (0: without channels), not for rows of shape {self.inputs.shape}"
+            )
+        return self.sides
 
     def refuse_texts(self, removal: str) -> None:
         """Refuse texts, where a removal puts other values in place of x's."""
@@ -172,6 +194,8 @@ class Removal(ABC):
 
     moves: ClassVar[bool] = False
     """Whether it adds to what x is, rather than putting something else in its place."""
+    of_places: ClassVar[bool] = False
+    """Whether it has a meaning only where axes of x are of places, as an image's."""
 
     @abstractmethod
     def bind(self, context: Context) -> Draws:

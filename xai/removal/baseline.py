@@ -75,7 +75,8 @@ class Baseline(Removal):
                 f"Baseline({name!r}): expected a number, an array or one of {_STATISTICS}"
             )
         context.numeric(f"Baseline({name!r})")
-        if context.channel_axis is not None and len(context.inputs.shape) > 1:
+        if context.sides:
+            assert context.channel_axis is not None
             return _own_statistic(context.inputs.block, name, context.channel_axis)
         background = context.background(None, f"Baseline({name!r})")
         return context.inputs.admit(_statistic(background, name))

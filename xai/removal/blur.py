@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from xai.inputs import Block, is_tensor, is_whole
+from xai.places import along, channels_back, channels_first
 from xai.removal.base import Context, Draws, Indices, Removal, as_floats, back, joined
 
 SIGMA = 20 / 224
@@ -41,6 +43,7 @@ class Blur(Removal):
     """
 
     sigma: float | None = None
+    of_places: ClassVar[bool] = True
 
     def bind(self, context: Context) -> Draws:
         """One draw: each row's own blurred image."""
@@ -86,6 +89,7 @@ class BlurPyramid(Removal):
 
     sigma: float | None = None
     levels: int = 8
+    of_places: ClassVar[bool] = True
 
     def bind(self, context: Context) -> Draws:
         """One draw: the image where it is kept, its blurs elsewhere."""
@@ -106,12 +110,10 @@ class BlurPyramid(Removal):
 
 
 def _width(context: Context, removal: Blur | BlurPyramid) -> float:
-    """Sigma in pixels, for images alone."""
-    sigma, shape, axis = removal.sigma, context.inputs.shape, context.channel_axis
-    if axis is None or len(shape) != 3:
-        raise ValueError(f"{removal!r} is for images (4-D batches), not for rows of shape {shape}")
+    """Sigma in pixels, for what has places alone."""
+    sigma, sides = removal.sigma, context.needs_sides(removal)
     if sigma is None:
-        return SIGMA * min(side for a, side in enumerate(shape, start=1) if a != axis)
+        return SIGMA * min(sides)
     if isinstance(sigma, bool) or not isinstance(sigma, int | float | np.number):
         raise TypeError(f"{removal!r}: sigma must be a number of pixels")
     if not 0 <= sigma < np.inf:
@@ -141,25 +143,22 @@ class Blurs:
     Attributes
     ----------
     block : (n, *shape), with channels on `channel_axis`
-    down, across : (L, h, h), (L, w, w)
-        Blurs of one column and of one row of pixels, as matrices: along an axis a blur with any
-        treatment of edges is linear, and two products are faster than wide convolutions.
+    lines : (L, side, side), one for each axis of places
+        Blurs of one line of pixels, as matrices: along an axis a blur with any treatment of edges
+        is linear, and products are faster than wide convolutions.
     """
 
     block: Block
     channel_axis: int
-    down: Block
-    across: Block
+    lines: tuple[Block, ...]
 
     @classmethod
     def of(cls, context: Context, sigmas: Any) -> Blurs:
         """Blurs of some widths, where x lives."""
         x, axis = context.inputs.block, context.channel_axis
         assert axis is not None
-        sides = [s for a, s in enumerate(context.inputs.shape, start=1) if a != axis]
         like = as_floats(x[:1])
-        down, across = (_matrices(side, sigmas, like) for side in sides)
-        return cls(x, axis, down, across)
+        return cls(x, axis, tuple(_matrices(side, sigmas, like) for side in context.sides))
 
     def all(self) -> Block:
         """All images under the first blur: (n, *shape)."""
@@ -169,21 +168,18 @@ class Blurs:
 
     def of_row(self, row: int) -> Block:
         """One image under every blur: (L, *shape)."""
-        images = as_floats(self.block[row : row + 1])
-        return self._apply(images, self.down[:, None], self.across[:, None])
+        return self._apply(as_floats(self.block[row : row + 1]), self.lines)
 
     def _blurred(self, rows: slice, level: int) -> Block:
         images = as_floats(self.block[rows])
-        return back(self._apply(images, self.down[level], self.across[level]), self.block)
+        return back(self._apply(images, [line[level] for line in self.lines]), self.block)
 
-    def _apply(self, images: Block, down: Block, across: Block) -> Block:
+    def _apply(self, images: Block, lines: Sequence[Block]) -> Block:
         """Blurs of images, with channels where x has them."""
-        if self.channel_axis == 1:
-            return down @ images @ across.swapaxes(-1, -2)
-        images = images.swapaxes(1, 3).swapaxes(2, 3)
+        images = channels_first(images, self.channel_axis)
         if not is_tensor(images):
             images = np.ascontiguousarray(images)  # else the product is no longer BLAS's
-        blurred = (down @ images @ across.swapaxes(-1, -2)).swapaxes(2, 3).swapaxes(1, 3)
+        blurred = channels_back(along(images, lines), self.channel_axis)
         return blurred if is_tensor(blurred) else np.ascontiguousarray(blurred)
 
 

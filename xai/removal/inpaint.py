@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
 from xai.inputs import Block, is_tensor
+from xai.places import channels_back, channels_first
 from xai.removal.base import Context, Draws, Indices, Removal, as_floats, back, joined
 from xai.removal.noise import normals, spans
 
@@ -23,7 +24,7 @@ class Inpaint(Removal):
 
     Each removed pixel becomes the weighted mean of its eight neighbours, 1/6 of each direct and
     1/12 of each diagonal one, which are pixels kept or filled in; if nothing is kept, the image's
-    mean colour. For hard coalitions only.
+    mean colour. Of series a straight line between the kept steps. For hard coalitions only.
 
     Parameters
     ----------
@@ -50,12 +51,17 @@ class Inpaint(Removal):
     """
 
     noise: float = 0.0
+    of_places: ClassVar[bool] = True
 
     def bind(self, context: Context) -> Draws:
         """One draw, made from each coalition's own mask."""
-        x, shape, axis = context.inputs.block, context.inputs.shape, context.channel_axis
-        if axis is None or len(shape) != 3:
-            raise ValueError(f"{self} is for images (4-D batches), not for rows of shape {shape}")
+        x, axis, sides = context.inputs.block, context.channel_axis, context.needs_sides(self)
+        if len(sides) > 2:
+            raise ValueError(
+                f"{self} fills images and series in, no volumes of {sides}: pass "
+                "removal=xai.removal.Blur(), or xai.removal.Baseline('mean')"
+            )
+        assert axis is not None
         if not 0 <= self.noise < np.inf:
             raise ValueError(f"{self}: noise must be finite, and not negative")
         filler = _Filler(x, axis, self._noise(context))
@@ -90,25 +96,21 @@ class _Filler:
         return joined([self._filled(rows[chunk], masks[chunk], host) for chunk in chunks])
 
     def _filled(self, rows: Indices, masks: Any, host: bool) -> Block:
-        from xai.kernels.harmonic import filled
+        from xai.kernels.harmonic import between, filled
 
         own = as_floats(self.x[rows])
-        images, kept = (self._channels_first(block) for block in (own, masks))
+        images, kept = (channels_first(block, self.channel_axis) for block in (own, masks))
         if is_tensor(own) and host:  # compiled for the host, in the tensors' own memory
             images, kept = images.numpy(), kept.numpy()
         whole = (*kept.shape[:2], *images.shape[2:])
         kept = np.broadcast_to(kept, whole) if host else kept.expand(whole)
-        out = filled(images, kept)
-        out = self._channels_first(out)  # an exchange of axes: its own inverse
+        out = (between if images.ndim == 3 else filled)(images, kept)
+        out = channels_back(out, self.channel_axis)
         if is_tensor(own) and host:
-            out = own.new_tensor(out)
+            out = own.new_tensor(np.ascontiguousarray(out))
         if self.noise is not None:
             out = out + spans(own) * self.noise
         library: Any = np
         if is_tensor(own):
             import torch as library
         return back(library.where(masks, own, out), self.x)
-
-    def _channels_first(self, block: Block) -> Block:
-        """Channels and height exchanged where channels are last: (b, c, w, h), or back."""
-        return block if self.channel_axis == 1 else block.swapaxes(1, 3)

@@ -92,7 +92,8 @@ class Noise(Removal):
         if self.displacements and x.ndim != 2:
             raise ValueError(
                 "Noise(displacements=True): slopes are fitted to tables, not to rows of shape "
-                f"{context.inputs.shape}"
+                f"{context.inputs.shape}: pass flat rows, or choose another method, such as "
+                "'smoothgrad' of a torch module"
             )
         if self.displacements:
             context.whole("Noise(displacements=True)")

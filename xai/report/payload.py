@@ -6,17 +6,17 @@ import base64
 import io
 import zlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from xai.plots.choose import is_drawn, is_series
+from xai.plots.choose import is_drawn
 from xai.plots.many import chosen, columns_of
-from xai.plots.picture import Floats, Panel, Scale, displayed, panel
+from xai.plots.picture import Floats, Panel, Scale
 from xai.plots.row import known, locate, names_of_players, per_row
-from xai.plots.signal import channels
+from xai.plots.signal import panel_of
 from xai.plots.style import diverging, sequential
 from xai.report.fragment import recipe_of
 
@@ -183,7 +183,7 @@ def _images(explanations: Mapping[str, Explanation], choices: Mapping[str, list[
     spent = 0
     for row in range(len(next(iter(explanations.values())))):
         panels = [
-            [_panel(one, row, int(choice.index[row])) for choice in choices[name]]
+            [panel_of(one, row, int(choice.index[row])) for choice in choices[name]]
             for name, one in explanations.items()
         ]
         line = [[_map(shown) for shown in own] for own in panels]
@@ -195,14 +195,6 @@ def _images(explanations: Mapping[str, Explanation], choices: Mapping[str, list[
         maps.append(line)
     colours = {"signed": _lut(diverging()), "unsigned": _lut(sequential())}
     return {"photos": photos, "maps": maps, "colours": colours}
-
-
-def _panel(one: Explanation, row: int, output: int) -> Panel:
-    """An image as it is; a series with its steps from left to right."""
-    if not is_series(one):
-        return panel(one, row, output, None)
-    shown = channels(one, row, output, None)
-    return replace(shown, photo=displayed(shown.photo))
 
 
 def _map(shown: Panel) -> Json:

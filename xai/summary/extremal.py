@@ -49,7 +49,8 @@ class ExtremalSubset(Summary):
         shorter side of 224 where None, and in proportion. Only where players are pixels.
     mirror : bool
         Whether every other input is mirrored, left to right, before the model sees it (the mask
-        is not), so that no mask fools the model; only where players are pixels.
+        is not), so that no mask fools the model; only where players are pixels, and not of series,
+        whose time has one direction.
 
     Raises
     ------

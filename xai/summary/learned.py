@@ -224,7 +224,7 @@ class _Batch:
         shown = {"preserve": [masks], "delete": [1 - masks], "dual": [masks, 1 - masks]}[variant]
         rows, outputs = (np.tile(a[left], len(shown)) for a in (self.rows, self.outputs))
         draws = np.full(len(rows), step if game.endless else step % game.n_draws)
-        mirror = self.task.mirror and game.pixels is not None and step % 2 == 1
+        mirror = self.task.mirror and len(game.pixels or ()) > 1 and step % 2 == 1
         stream = game.gradients.stream(
             rows, torch.cat(shown), draws, "mask", outputs=outputs, mirror=mirror
         )

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from xai import streams
 from xai.game import BLOCK_BYTES, Floats, Game, Indices
 from xai.inputs import is_whole
-from xai.kernels.masks import add_moments, interpolate
+from xai.kernels.masks import add_moments, interpolated
 from xai.summary.base import Attribution, Left, Looks, Plan, finish, stops
 
 Normalise = Literal["sum", "expected"]
@@ -57,33 +57,27 @@ class SmoothGrid:
     ) -> NDArray[np.float32]:
         """Masks (len(samples), height·width) in [0, 1] of images of `shape` (height, width).
 
+        Of series and volumes likewise, with as many axes as they have.
+
         Raises
         ------
         ValueError
-            Players that are no grid of pixels, or cells that are no positive integer.
+            Cells that are no positive integer.
         """
-        self.check(shape)
-        nodes = self.cells + 2  # a pixel reaches the next node, shifted by one at most
-        kept = streams.uniforms(seed, streams.COALITION, samples, nodes**2) < p
-        shifts = streams.uniforms(seed, streams.SHIFT, samples, 2)
-        down, across = (
+        self.check()
+        nodes, axes = self.cells + 2, len(shape)  # a pixel reaches the next node, shifted by one
+        kept = streams.uniforms(seed, streams.COALITION, samples, nodes**axes) < p
+        shifts = streams.uniforms(seed, streams.SHIFT, samples, axes)
+        lines = [
             np.arange(n) * (self.cells / n) + shifts[:, axis, None] for axis, n in enumerate(shape)
-        )
-        out = np.empty((len(samples), shape[0] * shape[1]), np.float32)
-        z = kept.astype(np.float32).reshape(-1, nodes, nodes)
-        interpolate(z, down, across, self.smooth, out)
-        return out
+        ]
+        z = kept.astype(np.float32).reshape(-1, *[nodes] * axes)
+        return interpolated(z, lines, smooth=self.smooth)
 
-    def check(self, shape: tuple[int, ...]) -> None:
-        """Refuse players that are no grid of pixels, and cells that are no positive integer."""
+    def check(self) -> None:
+        """Refuse cells that are no positive integer."""
         if not is_whole(self.cells) or self.cells < 1:
             raise ValueError(f"SmoothGrid(cells={self.cells!r}): expected a positive integer")
-        if len(shape) != 2:
-            raise ValueError(
-                f"{self} draws masks over the pixels of images, and these players are {shape} "
-                "in number, without height and width: leave players= out, with images as x, or "
-                "choose a method that draws coalitions, such as 'mean_when_included'"
-            )
 
 
 def mean_under(
@@ -105,8 +99,15 @@ def mean_under(
     draws : (count,) int, or None
         The removal's draw of each mask; None: values are means over all draws.
     """
-    shape = game.pixels or (game.n_players,)
-    masks.check(shape)
+    masks.check()
+    shape = game.pixels
+    if shape is None:
+        raise ValueError(
+            f"{masks} draws masks over the pixels of images, and these players are "
+            f"{game.n_players} in number, without height and width: leave players= out, with "
+            "images as x (of series and volumes with channel_axis=, 0 if they have no channels), "
+            "or choose a method that draws coalitions, such as 'mean_when_included'"
+        )
     n, d, k = game.n_rows, game.n_players, game.n_outputs
     values, errors = np.empty((n, d, k)), np.empty((n, d, k))
     bases, fulls = np.empty((n, k)), np.empty((n, k))

@@ -39,7 +39,8 @@ class PenalizedSubset(Summary):
     step : float, optional
         Pixels between the grid's points; 8 at a shorter side of 224 where None, and in proportion.
     mirror : bool
-        Whether every other input is mirrored, left to right; only where players are pixels.
+        Whether every other input is mirrored, left to right; only where players are pixels, and
+        not of series, whose time has one direction.
 
     Raises
     ------
@@ -80,11 +81,11 @@ class PenalizedSubset(Summary):
                 raise ValueError(f"{name}={getattr(self, name)!r}: expected 0 or more")
         count = planned("a penalized subset", self.variant, self.iterations, ITERATIONS)
 
-        def penalty(masks: Tensor, p: Tensor, kind: Tensor, done: float) -> Tensor:
-            small = self.size * masks.mean(1)
-            return small if p.ndim < 3 else small + self.smoothness * roughness(p)
-
         def task(model: ModelGame) -> Task:
+            def penalty(masks: Tensor, p: Tensor, kind: Tensor, done: float) -> Tensor:
+                small = self.size * masks.mean(1)
+                return small if model.pixels is None else small + self.smoothness * roughness(p)
+
             return Task(
                 variant=self.variant,
                 count=1,
@@ -112,6 +113,8 @@ class PenalizedSubset(Summary):
 
 
 def roughness(p: Tensor) -> Tensor:
-    """Mean power of the differences between neighbours on a grid: (B, h, w) -> (B,)."""
-    down, across = p.diff(dim=1).abs() ** BETA, p.diff(dim=2).abs() ** BETA
-    return (down.flatten(1).sum(1) + across.flatten(1).sum(1)) / p[0].numel()
+    """Mean power of the differences between neighbours on a grid: (B, *grid) -> (B,)."""
+    total = p.new_zeros(len(p))
+    for axis in range(1, p.ndim):
+        total = total + (p.diff(dim=axis).abs() ** BETA).flatten(1).sum(1)
+    return total / p[0].numel()
