@@ -111,6 +111,19 @@ def test_too_few_pairs_to_regress_fill_no_matrix_of_players():
     assert peak < d * d * 8 / 4
 
 
+@pytest.mark.parametrize("regularizer", ["ridge", None])
+def test_a_fit_of_few_samples_fills_no_matrix_of_players(regularizer):
+    """Its equations are of as many unknowns as there are samples: of genes, words, wavelengths."""
+    d = 6000
+    game = xai.Game.from_function(lambda Z: Z.sum(axis=1) * 1.0, n_players=d)
+    tracemalloc.start()
+    found = xai.summary.LinearFit(samples=200, regularizer=regularizer)(game)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert np.isfinite(found.values).all()
+    assert peak < d * d * 8 / 2, f"{peak / 1e6:.0f} MB"
+
+
 @pytest.mark.parametrize("regularizer", ["ridge", "lasso", None])
 @pytest.mark.parametrize("regressors", ["coalitions", "quartiles", "distances"])
 def test_a_linear_fit_holds_no_table_of_its_samples(regressors, regularizer):

@@ -14,7 +14,9 @@ from xai.summary import (
     RemoveIndividual,
     Shapley,
 )
+from xai.summary.fit import pseudo_inverse
 from xai.summary.included import kept_in_runs
+from xai.summary.kernel import Design
 
 SIZES = range(1, 8)
 OUTPUTS = [None, 1, 3]
@@ -543,6 +545,46 @@ def test_rows_that_are_fitted_together_change_none_of_each_others_digits(discret
             np.testing.assert_array_equal(one.info[name][0], value[i])
 
 
+@pytest.mark.parametrize("regularizer", ["ridge", None])
+def test_fewer_samples_than_players_are_fitted_as_many_are(regularizer):
+    """As by the normal equations of all players; the fit itself solves those of the samples."""
+    d, seen = 60, []
+    w = np.random.default_rng(0).normal(size=d)
+
+    def v(Z):
+        seen.append(Z.astype(float))
+        return np.tanh(Z @ w)
+
+    keywords = {"regularizer": "ridge", "alpha": 0.3} if regularizer else {"regularizer": None}
+    found = LinearFit(samples=25, **keywords)(game_of(v, d))
+    Z = np.concatenate([seen[0][1:], *seen[1:]])  # x itself, then samples
+    share = np.exp(-(d - Z.sum(axis=1)) / (2 * 0.75**2 * d))
+    a, y = Z - np.average(Z, 0, share), v(Z) - np.average(v(Z), weights=share)
+    gram = (a.T * share) @ a + (0.3 * np.eye(d) if regularizer else 0)
+    phi = np.linalg.pinv(gram, rcond=1e-12) @ (a.T @ (share * y))
+    intercept = np.average(v(Z) - Z @ phi, weights=share)
+    assert len(Z) == 26
+    np.testing.assert_allclose(found.values, phi, rtol=1e-8, atol=1e-12)
+    np.testing.assert_allclose(found.info["intercept"].ravel(), intercept, rtol=1e-8)
+    missed = 1 - share @ (y - a @ phi) ** 2 / (share @ y**2)
+    np.testing.assert_allclose(found.info["r2"].ravel(), missed, rtol=1e-8)
+    assert np.isnan(found.std_error).all()
+
+
+@pytest.mark.parametrize("discretise", [True, False])
+def test_few_samples_of_rows_together_change_none_of_each_others_digits(discretise):
+    x, data = np.random.default_rng(5).normal(size=(2, 9, 50))
+    w = np.random.default_rng(6).normal(size=50)
+
+    def explain(rows):
+        return xai.explain(
+            lambda z: np.tanh(z @ w), rows, "lime", data=data, samples=40, discretise=discretise
+        )
+
+    together, alone = explain(x), explain(x[4:5])
+    np.testing.assert_array_equal(alone.values[0], together.values[4])
+
+
 @pytest.mark.parametrize("discretise", [True, False])
 def test_of_a_constant_nothing_is_left_to_fit(discretise):
     """.3 is no sum of powers of 2: its weighted mean may miss it by a digit."""
@@ -552,6 +594,40 @@ def test_of_a_constant_nothing_is_left_to_fit(discretise):
     )  # fmt: skip
     assert (found.values == 0).all() and (found.std_error == 0).all()
     assert np.isnan(found.info["r2"]).all() and (found.info["intercept"] == 0.3).all()
+
+
+@pytest.mark.parametrize("singular", [False, True])
+def test_an_inverse_of_many_players_is_that_of_eigenvalues(singular):
+    z = np.random.default_rng(0).normal(size=(400, 200))
+    if singular:
+        z[:, 7] = z[:, 3]
+    gram = z.T @ z
+    expected = np.linalg.pinv(gram, rcond=1e-12, hermitian=True)
+    np.testing.assert_allclose(pseudo_inverse(gram), expected, rtol=1e-9, atol=1e-13)
+
+
+@pytest.mark.parametrize("d", [20, 150])
+def test_the_errors_of_shapleys_kernel_are_those_of_its_equations(d):
+    """One draw of each pair, none enumerated: neighbours' spread about their mean, less leverage.
+
+    150 players are more than whose errors are found in double precision.
+    """
+    w = np.random.default_rng(0).normal(size=d) / np.sqrt(d)
+    rng = np.random.default_rng(1)
+    weight, S = np.full(6 * d, 0.5 / d), rng.random((6 * d, d)) < 0.5
+    design = Design(d, None)
+    design._add(S, weight, copies=0, factor=np.ones(len(S)))
+    y = np.tanh(S @ w) - np.tanh(~S @ w)
+    values, variance = design.solve(y[None, :, None], np.zeros((1, 1)))
+    z = S - 0.5
+    z -= z.mean(axis=1, keepdims=True)
+    solver = np.linalg.pinv((z.T * weight) @ z, rcond=1e-12)
+    phi = solver @ (z.T @ (weight * y))
+    leverage = weight * np.einsum("pi,ij,pj->p", z, solver, z)
+    scores = (z @ solver) * (weight * (y - z @ phi) / np.sqrt(1 - leverage))[:, None]
+    apart = scores[::2] - scores[1::2]
+    np.testing.assert_allclose(values[0, :, 0], phi, rtol=1e-8, atol=1e-12)
+    np.testing.assert_allclose(variance[0, :, 0], (apart**2).sum(axis=0), rtol=1e-4)
 
 
 # ------------------------------------------------------------------------------ the parts' form

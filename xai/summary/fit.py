@@ -8,12 +8,16 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.linalg.lapack import dpocon, dpotrf, dpotri
 
 from xai import streams
 from xai.game import Floats
 
 GROUPS = 10
 """Groups of samples that a jackknife leaves out, one at a time."""
+MANY = 128
+"""Regressors from which a matrix is factorised before its eigenvalues are asked for."""
+NO_WEIGHT = "every sample has weight 0: widen the kernel (width=)"
 
 
 @dataclass(frozen=True)
@@ -58,16 +62,18 @@ class Regression:
         self.regularizer, self.alpha, self.errors = regularizer, alpha, errors
         tables, k, count = v.shape
         self.weights = np.empty((tables, 1, count))
-        groups = GROUPS if regularizer == "lasso" and errors else 1
-        # Σ w a aᵀ and Σ w (v − v̄) aᵀ, a = (1, z − z̄) around the first samples' means, by group
-        self.gram = np.zeros((groups, tables, 1 + d, 1 + d))
-        self.moment = np.zeros((groups, tables, k, 1 + d))
         self.left, self.spread = np.zeros((2, tables, k))
-        self.variance = np.zeros((tables, k, 1 + d))
 
     def fit(self) -> Fit:
         """Take in all samples, solve, and hold the samples against the fit."""
-        tables, _, count = self.v.shape
+        tables, k, count = self.v.shape
+        if count <= self.d and self.regularizer != "lasso":
+            return self._dual()
+        groups = GROUPS if self.regularizer == "lasso" and self.errors else 1
+        # Σ w a aᵀ and Σ w (v − v̄) aᵀ, a = (1, z − z̄) around the first samples' means, by group
+        self.gram = np.zeros((groups, tables, 1 + self.d, 1 + self.d))
+        self.moment = np.zeros((groups, tables, k, 1 + self.d))
+        self.variance = np.zeros((tables, k, 1 + self.d))
         parts = streams.parts(count, tables * self.d)
         for part in parts:
             a, y = self._scaled(part, weigh=True)
@@ -115,7 +121,7 @@ class Regression:
         gram, moment = (np.asarray(sum(groups)) for groups in (self.gram, self.moment))
         mass, z_sum, v_sum = gram[:, :1, :1], gram[:, :1, 1:], moment[..., :1]
         if not mass.all():
-            raise ValueError("every sample has weight 0: widen the kernel (width=)")
+            raise ValueError(NO_WEIGHT)
         self.dz, self.dv = z_sum / mass, v_sum / mass
         self.error, self.hat = np.full((*moment.shape[:2], self.d), np.nan), None
         if self.regularizer == "lasso" and self.alpha > 0:
@@ -128,7 +134,7 @@ class Regression:
         square, right = self._centred(gram, moment)
         if self.regularizer is not None:
             np.einsum("tdd->td", square)[...] += self.alpha
-        inverse = np.linalg.pinv(square, hermitian=True)
+        inverse = pseudo_inverse(square)
         self.phi = right @ inverse
         if self.errors:
             shift = self.dz @ inverse
@@ -146,6 +152,52 @@ class Regression:
     def _lassos(self, gram: Floats, moment: Floats) -> Floats:
         tables = zip(*self._centred(gram, moment), gram[:, 0, 0], strict=True)
         return np.stack([_lasso(g, m.T, mass, self.alpha).T for g, m, mass in tables])
+
+    def _dual(self) -> Fit:
+        """The fit of fewer samples than regressors, by the samples' products: no (d, d) matrix.
+
+        phi = aᵀ (a aᵀ + alpha)⁺ y, some regressors at a time. Errors are unknown.
+        """
+        tables, k, count = self.v.shape
+        table = []
+        for part in streams.parts(count, tables * self.d):
+            z = self.z(part)
+            if part.start == 0:
+                first = z[..., :1].astype(np.float64)
+            self.weights[:, 0, part] = self.weigh(part, z - first)
+            table.append(z)
+        z, w = np.concatenate(table, axis=2), self.weights
+        mass = w.sum(axis=2, keepdims=True)
+        if not mass.all():
+            raise ValueError(NO_WEIGHT)
+        share, root = w.swapaxes(1, 2) / mass, np.sqrt(w)
+        parts = streams.parts(self.d, count)  # as if alone: to the same digits
+        z_mean, products = np.empty((tables, self.d, 1)), np.zeros((tables, count, count))
+
+        def scaled(part: slice) -> Floats:
+            a = z[:, part] - first[:, part]
+            z_mean[:, part] = a @ share
+            a -= z_mean[:, part]
+            a *= root
+            return a
+
+        for part in parts:
+            a = scaled(part)
+            products += a.swapaxes(1, 2) @ a
+        y = self.v - self.v[..., :1]
+        v_mean = y @ share
+        y = (y - v_mean) * root
+        square = products.copy()
+        if self.regularizer is not None:
+            np.einsum("tss->ts", square)[...] += self.alpha
+        by_sample = y @ pseudo_inverse(square)
+        phi = np.empty((tables, k, self.d))
+        for part in parts:
+            phi[..., part] = by_sample @ scaled(part).swapaxes(1, 2)
+        self.spread += (y**2).sum(axis=2)
+        self.left += ((y - by_sample @ products) ** 2).sum(axis=2)
+        intercept = self.v[..., 0] + (v_mean - phi @ (first + z_mean))[..., 0]
+        return Fit(phi, np.full_like(phi, np.nan), intercept, self._r2())
 
     def _check(self, a: Floats, y: Floats) -> None:
         """Hold some samples against the fit."""
@@ -169,9 +221,28 @@ class Regression:
             self.error = np.sqrt(self.variance[..., 1:])
         z_mean = self.z_first + self.z_mean + self.dz.swapaxes(1, 2)
         v_mean = self.v_first + self.v_mean + self.dv
+        return Fit(self.phi, self.error, (v_mean - self.phi @ z_mean)[..., 0], self._r2())
+
+    def _r2(self) -> Floats:
         some = self.spread > 0
-        r2 = np.where(some, 1 - self.left / np.where(some, self.spread, 1), np.nan)
-        return Fit(self.phi, self.error, (v_mean - self.phi @ z_mean)[..., 0], r2)
+        return np.where(some, 1 - self.left / np.where(some, self.spread, 1), np.nan)
+
+
+def pseudo_inverse(gram: Floats) -> Floats:
+    """Of sums of squares (…, d, d): by Cholesky's factors where they are large and not singular."""
+    d = gram.shape[-1]
+    if d < MANY:
+        return np.linalg.pinv(gram, hermitian=True)
+    if gram.ndim > 2:
+        return np.stack([pseudo_inverse(each) for each in gram])
+    norm = np.abs(gram).sum(axis=0).max()
+    factor, failed = dpotrf(gram, lower=1)
+    if failed or dpocon(factor, norm, uplo="L")[0] < d * np.finfo(np.float64).eps * 1e3:
+        return np.linalg.pinv(gram, hermitian=True)
+    half, _ = dpotri(factor, lower=1, overwrite_c=1)
+    upper = np.triu_indices(d, 1)
+    half[upper] = half.T[upper]
+    return np.asarray(half)
 
 
 def _lasso(gram: Floats, moment: Floats, mass: float, alpha: float) -> Floats:

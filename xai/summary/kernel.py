@@ -9,7 +9,7 @@ from math import comb
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.linalg import helmert
+from scipy import sparse
 
 from xai import streams
 from xai.game import Coalitions, Floats, Game
@@ -22,6 +22,7 @@ from xai.summary.base import (
     finish,
 )
 from xai.summary.enumeration import enumerated, shapley_weights
+from xai.summary.fit import MANY, pseudo_inverse
 from xai.summary.process import fit_odd
 
 HEAVY = 0.4
@@ -321,17 +322,27 @@ class Design:
     def solver(self) -> Floats:
         """From Σ w z y to values: least squares (d, d) among vectors that sum to 0."""
         gram, _ = weighted_moments(self._signs, self.weight, np.empty((len(self.S), 0)))
-        basis = helmert(self.d)  # the line has taken the total off
-        return np.asarray(basis.T @ np.linalg.pinv(basis @ gram @ basis.T, hermitian=True) @ basis)
+        gram -= gram.mean(axis=0)  # the line has taken the total off
+        gram -= gram.mean(axis=1, keepdims=True)
+        along = gram.trace() / self.d  # of (1, …, 1), along which there would be nothing
+        return np.asarray(pseudo_inverse(gram + along / self.d) - 1 / (along * self.d))
 
     @cached_property
     def leverage(self) -> NDArray[np.float64]:
         """How far each pair (P,) draws the fit to itself."""
         out = np.empty(len(self.S))
         for part in streams.parts(len(out), self.d):
-            z = self._signs(part)
-            out[part] = self.weight[part] * np.einsum("pd,pd->p", z @ self.solver, z)
-        return out
+            out[part] = np.einsum("pd,pd->p", self._influence(part), self._signs(part))
+        return out * self.weight
+
+    @cached_property
+    def _rough(self) -> Floats:
+        """The solver as errors need it: of many players in single precision, 3 times as fast."""
+        return self.solver.astype(np.float32 if self.d >= MANY else np.float64)
+
+    def _influence(self, pairs: slice) -> Floats:
+        """How much some pairs move each player's value, (pairs, d)."""
+        return self._signs(pairs).astype(self._rough.dtype) @ self._rough
 
     def solve(self, y: Floats, total: Floats) -> tuple[Floats, Floats]:
         """Constrained fit of y (R, P, k) for totals (R, k): values, variances (R, d, k)."""
@@ -361,38 +372,48 @@ class Design:
         """Sum over strata of the spread of the pairs' influences within them, (d, columns).
 
         Where draws are used evenly, what a draw does to all pairs alike cancels: its mean is
-        taken off first. A few players at a time, so that no (P, d) array of floats is made.
+        taken off first.
         """
         variance = np.zeros((self.d, residual.shape[1]))
-        for part, copies, factor in self.strata:
-            count, group = part.stop - part.start, max(copies, 2)
+        for stratum, copies, factor in self.strata:
+            count, group = stratum.stop - stratum.start, max(copies, 2)
             if not factor.any():
                 continue
-            starts = np.arange(0, max(count - group + 1, 1), group)
-            sizes = np.diff([*starts, count])
+            groups = max(1, count // group)  # the last takes what is left over
             even = int(self.draws) if not copies and self.draws and 4 * self.draws <= count else 0
-            spare = count - len(starts) - max(even - 1, 0)
+            spare = count - groups - max(even - 1, 0)
             if spare < 1:
                 return np.full_like(variance, np.nan)
-            for players in streams.parts(self.d, count):
-                influence = self._influence(part, self.solver[:, players])
-                for column in range(residual.shape[1]):
-                    scores = influence * residual[part, column, None]
+            by_draw = self._means_by_draw(stratum, residual, even) if even else []
+            for some in streams.parts(groups, group * self.d):
+                at = np.arange(
+                    some.start * group, some.stop * group if some.stop < groups else count
+                )
+                starts = np.arange(0, group * (some.stop - some.start), group)
+                sizes = np.diff([*starts, len(at)])
+                pairs = slice(stratum.start + at[0], stratum.start + at[-1] + 1)
+                influence = self._influence(pairs)
+                for column, y in enumerate(residual[pairs].T):
+                    scores = influence * y[:, None]
                     if even:
-                        scores -= _means_by_draw(scores, even)
+                        scores -= by_draw[column][at % even]
                     means = np.add.reduceat(scores, starts, axis=0) / sizes[:, None]
                     scores -= np.repeat(means, sizes, axis=0)
-                    squares = np.einsum("p,pd,pd->d", factor, scores, scores)
-                    variance[players, column] += count / spare * squares
+                    squares = np.einsum("p,pd,pd->d", factor[at], scores, scores)
+                    variance[:, column] += count / spare * squares
         return variance
 
-    def _influence(self, stratum: slice, solver: Floats) -> Floats:
-        """How much each pair of a stratum moves some players' values, (P, players)."""
-        out = np.empty((stratum.stop - stratum.start, solver.shape[1]))
-        for part in streams.parts(len(out), self.d):
-            rows = slice(stratum.start + part.start, stratum.start + part.stop)
-            out[part] = self._signs(rows) @ solver
-        return out
+    def _means_by_draw(self, stratum: slice, residual: Floats, m: int) -> list[Floats]:
+        """For each column, the mean over each draw's pairs (m, d): every m-th has the same."""
+        count = stratum.stop - stratum.start
+        sums = [np.zeros((m, self.d)) for _ in residual.T]
+        for part in streams.parts(count, self.d):
+            pairs = slice(stratum.start + part.start, stratum.start + part.stop)
+            z, at = self._signs(pairs), np.arange(part.start, part.stop)
+            for total, y in zip(sums, residual[pairs].T, strict=True):
+                total += sparse.csr_array((y, (at % m, at - part.start)), (m, len(at))) @ z
+        uses = (count - np.arange(m) - 1) // m + 1
+        return [total @ self.solver / uses[:, None] for total in sums]
 
 
 def _error_share(copies: int, draws: float) -> float:
@@ -410,21 +431,11 @@ def weighted_moments(
     d = regressors(slice(0, 1)).shape[1]
     gram, moment = np.zeros((d, d)), np.zeros((d, y.shape[1]))
     for part in streams.parts(len(y), d):
-        z = regressors(part)
-        weighted = (z * weight[part, None]).T
-        gram += weighted @ z
-        moment += weighted @ y[part]
+        root = np.sqrt(weight[part, None])
+        z = regressors(part) * root
+        gram += z.T @ z  # which takes half the time of another product
+        moment += z.T @ (y[part] * root)
     return gram, moment
-
-
-def _means_by_draw(scores: Floats, m: int) -> Floats:
-    """For each pair, the mean over the pairs of its draw: every m-th pair has the same."""
-    count = len(scores)
-    padded = np.zeros((-(-count // m) * m, scores.shape[1]))
-    padded[:count] = scores
-    uses = (count - np.arange(m) - 1) // m + 1
-    means = padded.reshape(-1, m, scores.shape[1]).sum(axis=0) / uses[:, None]
-    return np.asarray(np.tile(means, (len(padded) // m, 1))[:count])
 
 
 def whole_size(d: int, s: int) -> Coalitions:

@@ -358,7 +358,7 @@ class LinearFit(Summary):
         as stay in the cache, or, where a table is cut, as share the draws of its parts.
         """
         (count, d), places = S.shape, np.arange(len(rows))
-        moments = d * d * (GROUPS if self.regularizer == "lasso" else 1)
+        moments = GROUPS * d * d if self.regularizer == "lasso" else min(d, count) ** 2
         room = CACHED if count * d < 2**20 else BLOCK_BYTES // 8
         own = max(1, room // max(moments, min(2**20, count * d)))
         step = own if game.has_regressors else len(rows)

@@ -16,6 +16,7 @@ from scipy.special import gammaln
 from xai import streams
 from xai.game import Coalitions, Floats
 from xai.summary.base import Plan
+from xai.summary.fit import pseudo_inverse
 from xai.summary.kernel import weighted_moments, whole_size
 from xai.summary.stretches import GOLDEN
 
@@ -156,7 +157,7 @@ class Design:
         beta: Floats = np.zeros((f, y.shape[1]))
         if drawn >= 2 * f:
             gram, moment = weighted_moments(lambda part: target.features(S[part]), norm, y)
-            solver = np.linalg.pinv(gram, hermitian=True)
+            solver = pseudo_inverse(gram)
             beta = solver @ moment
         elif target.features is signs:
             beta = np.tile(y[0] / f, (f, 1))  # a straight line from nobody to everybody

@@ -29,6 +29,7 @@ from xai.summary.base import (
     unit_cost,
 )
 from xai.summary.enumeration import enumerated
+from xai.summary.fit import pseudo_inverse
 from xai.summary.interactions import enumerated_pairs, from_triangle, with_pairs
 from xai.summary.kernel import weighted_moments
 from xai.summary.pairs import (
@@ -160,7 +161,7 @@ def _regress(
             variance = np.maximum(squares, 0) / (count - 1) / count
     else:
         gram, moment = weighted_moments(rows, np.ones(count), flat)
-        inverse = np.linalg.pinv(gram, hermitian=True)
+        inverse = pseudo_inverse(gram)
         phi, variance = inverse @ moment, np.zeros((d, r * k))
         for part in streams.parts(count, d):
             z = rows(part)
