@@ -11,6 +11,7 @@ import pytest
 import xai
 from xai import metrics
 from xai.players import Columns, Groups
+from xai.plots.choose import KINDS
 from xai.removal import Baseline
 from xai.suggest import PEERS
 from xai.summary import Shapley
@@ -546,7 +547,10 @@ def test_every_word_of_a_peers_is_answered_by_one_that_there_is():
     known |= {
         option for record in metrics.names() for option in getattr(metrics, record.name).options
     }
-    assert [ours for ours in PEERS if ours not in known] == []
+    assert [ours for ours in PEERS if ours not in known | set(KINDS)] == []
+    one = xai.explain(lambda x: x[:, 0], np.eye(2), data=np.eye(2))
+    with pytest.raises(ValueError, match="unknown kind 'summary_plot'; did you mean 'beeswarm'"):
+        one.plot("summary_plot")
 
 
 def test_an_unknown_option_without_a_near_name_reads_well(line):

@@ -433,6 +433,19 @@ def test_a_force_line_of_rounding_alone_has_an_axis() -> None:
     assert left < 0.7 < right < 0.7 + 1e-6
 
 
+@pytest.mark.parametrize("mask", [True, False])
+def test_highlighted_rows_of_a_decision_plot_are_dashed(mask: bool) -> None:
+    """Such as those that are misclassified, of all explained rows, drawn or not."""
+    one = made()
+    asked: Any = np.isin(np.arange(40), [2, 7]) if mask else [2, 7]
+    axes = one.plot("decision", rows=[3, 2, 1], highlight=asked)
+    dashed = [line for line in axes.lines if line.get_linestyle() == "--"]
+    assert [line.get_xdata()[-1] for line in dashed] == [pytest.approx(one.predictions[2])]
+    for none in ([], np.zeros(40, bool), None):
+        forms = {line.get_linestyle() for line in one.plot("decision", highlight=none).lines}
+        assert forms == {"-"}
+
+
 def test_steps_of_force_and_decision_carry_their_intervals() -> None:
     one = sampled()
     axes = one.plot("force", row=1)

@@ -1,4 +1,4 @@
-"""Error messages that name the nearest right word, of what shap, lime and captum call it too."""
+"""Error messages that name the nearest right word, also for what shap, lime or captum call it."""
 
 from __future__ import annotations
 
@@ -39,6 +39,8 @@ PEERS = {
         "seed": "randomstate rng",
         "batch_size": "internalbatchsize perturbationspereval maxexamplesperbatch",
         "progress": "showprogress silent",
+        "beeswarm": "summary summaryplot dot violin",
+        "scatter": "dependence dependenceplot",
     }.items()
 }
 """Our words, and those of others for the same: small letters alone."""

@@ -53,9 +53,10 @@ def plot(explanation: Explanation, kind: str | None = None, **options: Any) -> A
         What `xai.explain` returned.
     kind
         Of one row of a table: "bar", "waterfall", "force"; of many: "global", "beeswarm",
-        "scatter" (with `feature`, and `color`), "heatmap" (with `order`), "decision". Of images:
-        "image", "images", "masks", "concepts". Of series: "signal", "masks". Of volumes: "slices".
-        Of texts: "text". None: "bar", "image", "signal", "slices" or "text", as fits the data.
+        "scatter" (with `feature`, and `color`), "heatmap" (with `order`), "decision" (with
+        `highlight`). Of images: "image", "images", "masks", "concepts". Of series: "signal",
+        "masks". Of volumes: "slices". Of texts: "text". None: "bar", "image", "signal", "slices"
+        or "text", as fits the data.
     row
         Which row ("bar", "waterfall", "force", "image", "masks", "concepts", "signal", "text").
     rows

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -37,6 +37,7 @@ def decision(
     rows: Sequence[int] | None = None,
     output: int | str | None = None,
     *,
+    highlight: Sequence[int] | NDArray[Any] | None = None,
     max_display: int = 10,
     ax: Axes | None = None,
 ) -> Axes:
@@ -44,7 +45,8 @@ def decision(
 
     Features are in the order of their mean |attribution|; lines are coloured by where they end.
     Where values are sampled, a faint line through the end of each step is the 95 % interval of
-    its own length.
+    its own length. Rows to `highlight`, a list or a mask of all, such as misclassified ones, are
+    bold and dashed.
 
     Raises
     ------
@@ -63,6 +65,9 @@ def decision(
 
     many = read_many(explanation, output)
     chosen = rows_of(rows, len(many))
+    marked = np.zeros(len(many), bool)
+    if highlight is not None and len(highlight):
+        marked[np.asarray(highlight)] = True
     for row in chosen:
         check_additive(read(explanation, row, output), "decision plot")
     shown = many.largest(max_display)
@@ -74,7 +79,9 @@ def decision(
     for row, end in sorted(zip(chosen, ends, strict=True), key=lambda pair: float(pair[1])):
         way = shown.base[row] + np.append(0.0, np.cumsum(shown.values[row, ::-1]))
         colour = amounts()(scale(end)) if len(chosen) > 1 else ink(axes)
-        axes.plot(way, np.arange(count, -1, -1) - 0.5, color=colour, linewidth=1.2, alpha=0.8)
+        form, width = ("--", 2.4) if marked[row] else ("-", 1.2)
+        places = np.arange(count, -1, -1) - 0.5
+        axes.plot(way, places, form, color=colour, linewidth=width, alpha=0.8)
         if shown.std_error is not None:
             heads, reach = way[:0:-1], Z95 * shown.std_error[row]
             axes.hlines(
