@@ -275,9 +275,16 @@ def _warnings(scene: Scene, tables: Any, asked: str) -> list[str]:
             "of them holds there; try others ('nearby' asks for slopes, as c_lime's), or a smaller "
             "neighbourhood"
         )
-    nearest = {area: _nearest({m: tables[m][area] for m in tables}) for area in QUESTIONS}
-    if not set.intersection(*map(set, nearest.values())):
-        says = ", ".join(f"{' and '.join(names)} for {area!r}" for area, names in nearest.items())
+    nearest = {
+        area: [] if all(found[area][1] < 0 for found in tables.values())  # there none holds
+        else _nearest({m: tables[m][area] for m in tables})
+        for area in QUESTIONS
+    }  # fmt: skip
+    decided = [set(names) for names in nearest.values() if names]
+    if decided and not set.intersection(*decided):
+        says = ", ".join(
+            f"{' and '.join(names) or 'none'} for {area!r}" for area, names in nearest.items()
+        )
         out.append(f"no free lunch: the nearest is {says}; the question decides")
     if fixed(scene.seen.inputs).any():
         out.append(

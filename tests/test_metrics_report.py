@@ -1083,6 +1083,20 @@ def test_the_question_decides():
     assert "→ shapley" in repr(far)
 
 
+def test_where_no_method_holds_none_is_nearest():
+    """Of an additive model these noisy values are the exact ones, and nearer by luck alone."""
+    rng = np.random.default_rng(0)
+    x, w = rng.normal(size=(80, 6)), rng.normal(size=6)
+    f = lambda z: np.sin(2 * z) @ w  # noqa: E731
+    exact, luck = xai.explain(f, x[:3], "occlusion", data=x[20:]), 0
+    for noise in rng.normal(1, 0.05, size=(8, 3, 6)):
+        both = {"exact": exact, "noisy": exact.values * noise}
+        choice = xai.choose(f, x[:3], data=x[20:], explanations=both)
+        luck += choice.r2["exact"]["path"] < choice.r2["noisy"]["path"] < 0
+        assert not any("free lunch" in warning for warning in choice.warnings)
+    assert luck
+
+
 @pytest.mark.parametrize("shape", [(3,), (1, 4, 4)])
 def test_methods_of_another_baseline_are_no_worse_for_it(shape):
     """Gradient × input and integrated gradients start at 0; here the data's mean is 5."""

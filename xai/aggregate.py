@@ -62,8 +62,10 @@ def aggregate(
         ``info["weights"]`` (n, m) holds the weights, for "ava" of ``info["neighbours"]`` (n, k);
         "least_complexity" has its own for each of several outputs, (n, m, outputs).
         `base_values` and `predictions` are mixed as `values` are (for "ava" they are not the
-        model's at the query), `std_error` is the weighted sum: an upper bound, whatever the
-        members have in common. `evaluations` are all that were spent.
+        model's at the query), `std_error` is the weighted sum: an upper bound for the mixture
+        with these weights, whatever the members have in common. Those of "least_complexity" hang
+        on sampled values themselves: with another seed it may be another mixture.
+        `evaluations` are all that were spent.
 
     Raises
     ------
