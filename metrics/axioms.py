@@ -220,7 +220,7 @@ def _plus(rows: Any, c: Floats) -> Any:
         import torch
 
         kind = rows.dtype if rows.is_floating_point() else torch.get_default_dtype()
-        return rows.to(kind) + torch.tensor(c).to(rows.device, kind)
+        return rows.to(kind) + torch.as_tensor(c, device=rows.device, dtype=kind)
     if hasattr(rows, "columns"):
         labels, moves = list(rows.columns), c.tolist()
         columns = [

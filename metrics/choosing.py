@@ -346,7 +346,7 @@ def _module(w: Any) -> Any:
 
     layer = torch.nn.Linear(len(w), 1, bias=False, device="meta")  # draws no weights
     with torch.inference_mode(False):  # it has gradients, whoever asks
-        layer.weight = torch.nn.Parameter(torch.tensor(w)[None])
+        layer.weight = torch.nn.Parameter(torch.tensor(w, device="cpu")[None])
     return torch.nn.Sequential(torch.nn.Flatten(), layer)
 
 

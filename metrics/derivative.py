@@ -19,7 +19,7 @@ from xai import streams
 from xai.again import keywords_of
 from xai.explanation import Explanation
 from xai.game import ModelGame
-from xai.inputs import is_tensor
+from xai.inputs import as_tensor, is_tensor
 from xai.kernels import tensors
 from xai.metrics.case import Case
 from xai.metrics.perturb import fixed
@@ -141,7 +141,7 @@ class Differentiable:
             step = max(1, size // len(points.alpha))
             for start in range(0, len(points.rows), step):
                 with torch.inference_mode(False), torch.enable_grad():
-                    own = torch.as_tensor(x).detach().clone().to(setting.inputs.block)
+                    own = as_tensor(x).detach().clone().to(setting.inputs.block)
                     leaf = own.requires_grad_()
                     rows = points.rows[start : start + step]
                     a = self._attributions(leaf, replace(points, rows=rows))
@@ -224,7 +224,7 @@ class Differentiable:
         out = np.empty(self.setting.inputs.n)
         free = self._free()
         for graph in self.graphs(self.setting.inputs.block):
-            squares = torch.zeros(len(graph.rows), dtype=torch.float64)
+            squares = torch.zeros(len(graph.rows), dtype=torch.float64, device="cpu")
             for i in range(graph.a.shape[1]):
                 e = torch.zeros_like(graph.a)
                 e[:, i] = 1
@@ -239,8 +239,8 @@ class Differentiable:
         steps = min(LANCZOS, elements, graph.a.shape[1])
         free, transposed = self._free(), graph.transposed()
         start = streams.normals(self.case.scene.seed, streams.MOVE, np.zeros(1, np.intp), elements)
-        B = torch.zeros(R, steps, steps + 1, dtype=torch.float64)
-        V = [_unit((torch.as_tensor(start, dtype=torch.float64) * free).expand(R, -1), B)[0]]
+        B = torch.zeros(R, steps, steps + 1, dtype=torch.float64, device="cpu")
+        V = [_unit((torch.from_numpy(start) * free).expand(R, -1), B)[0]]
         U: list[Tensor] = []
         for k in range(steps):
             u, B[:, k, k] = _unit(_apart(_host(graph.jvp(V[k], transposed)), U), B)
@@ -253,7 +253,7 @@ class Differentiable:
         """1 for elements that can be moved, 0 for the others, (elements,)."""
         import torch
 
-        return torch.as_tensor(~fixed(self.case.scene.seen.inputs).reshape(-1))
+        return torch.from_numpy(~fixed(self.case.scene.seen.inputs).reshape(-1))
 
 
 def _host(values: Tensor) -> Tensor:

@@ -219,6 +219,24 @@ def test_gradients_are_off_around_it(network_case, run, around):
     assert_agree(explanation, run(network_case))
 
 
+def test_torchs_default_device_changes_nothing(network_case, run):
+    """Whatever lives where is told; "meta" holds no numbers, so that none may go there unasked."""
+    net = network()
+    with torch.device("meta"):
+        found = run(network_case, net)
+    assert_agree(found, run(network_case, net), exactly=True)
+
+
+def test_metrics_of_gradients_know_no_default_device(images):
+    net, scores = network(), []
+    for device in ("cpu", "meta"):
+        with torch.device(device):
+            e = xai.explain(net, images, "integrated_gradients", steps=3)
+            scores.append(xai.metrics.worst_case_bound(net, images, e).values)
+            scores.append(xai.metrics.input_invariance(net, images, e).values)
+    np.testing.assert_array_equal(scores[:2], scores[2:])
+
+
 def test_a_frozen_network(network_case, run):
     assert_agree(run(network_case, network().requires_grad_(False)), run(network_case))
 

@@ -219,7 +219,7 @@ def _mixed(own: Any, other: Any) -> np.dtype[Any]:
         return np.result_type(own, other)
     import torch
 
-    return torch.empty(0, dtype=torch.promote_types(own, other)).numpy().dtype
+    return torch.empty(0, dtype=torch.promote_types(own, other), device="cpu").numpy().dtype
 
 
 def _like(x: Block, array: NDArray[Any]) -> Block:

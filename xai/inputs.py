@@ -55,6 +55,13 @@ def for_torch(rows: Any) -> Any:
     return rows if fits else rows.astype(rows.dtype.newbyteorder("="), order="C")
 
 
+def as_tensor(rows: Any) -> Any:
+    """Rows as a tensor; an array's is on the host, whichever device is torch's default."""
+    import torch
+
+    return rows if is_tensor(rows) else torch.from_numpy(for_torch(np.asarray(rows)))
+
+
 @dataclass
 class Column:
     """How one column is encoded: `pool` None for numbers, else the values its codes stand for.

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from xai.inputs import Inputs, for_torch, is_tensor, no_codes, on_host
+from xai.inputs import Inputs, as_tensor, is_tensor, no_codes, on_host
 from xai.model import Model
 from xai.places import sides_of
 from xai.progress import Progress
@@ -158,7 +158,7 @@ def _pieces(
 
     def encode(rows: Any, what: str) -> Any:
         if hasattr(rows, "shape") and tuple(rows.shape[1:]) == tuple(acts.shape[1:]):
-            return torch.as_tensor(for_torch(rows)).to(acts.device, acts.dtype)
+            return as_tensor(rows).to(acts.device, acts.dtype)
         block, parts = inputs.encode(rows, what), []
         for start in range(0, len(block), size):
             with probe.watching() as seen:

@@ -13,7 +13,7 @@ from typing import Any, Literal, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from xai.inputs import Block, Inputs, for_torch, is_tensor, on_host
+from xai.inputs import Block, Inputs, as_tensor, is_tensor, on_host
 from xai.pipelines import is_pipeline, scores_of
 from xai.tables import cells_of
 from xai.threads import one_thread_of_blas
@@ -502,13 +502,13 @@ def _module_inputs(module: Any, inputs: Inputs) -> Callable[[Block], Any]:
     if first is None:
         first = next((b for b in module.buffers() if b.is_floating_point()), torch.empty(0))
     if hasattr(inputs.block, "tocsr"):
-        return lambda block: torch.as_tensor(block.toarray()).to(first.device, first.dtype)
+        return lambda block: torch.from_numpy(block.toarray()).to(first.device, first.dtype)
 
     embeds = torch.nn.Embedding | torch.nn.EmbeddingBag  # whose integers must stay integers
     codes = any(isinstance(part, embeds) for part in module.modules())
 
     def prepare(block: Block) -> Any:
-        batch = torch.as_tensor(for_torch(block))
+        batch = as_tensor(block)
         own = codes and not batch.is_floating_point()
         return batch.to(first.device) if own else batch.to(first.device, first.dtype)
 
@@ -524,13 +524,12 @@ def to_model_device(model: Model, inputs: Inputs) -> Inputs:
     """Keep rows as tensors where the module lives, so that batches are composed there."""
     if model.module is None or hasattr(inputs.block, "tocsr"):
         return inputs
-    import torch
 
     block = model.prepare(inputs.block)
     outer = inputs.encode
 
     def encode(rows: Any, what: str) -> Any:
-        encoded = torch.as_tensor(for_torch(outer(rows, what))).to(block.device)
+        encoded = as_tensor(outer(rows, what)).to(block.device)
         return encoded.to(block.dtype) if block.is_floating_point() else encoded
 
     return replace(inputs, block=block, decode=lambda b: b, encode=encode, columns=None)

@@ -106,7 +106,8 @@ class ConceptBank:
         """W where activations live, in their precision."""
         import torch
 
-        return torch.tensor(self.basis.copy()).to(a.device, a.dtype)  # torch takes no reversed view
+        # torch takes no reversed view
+        return torch.from_numpy(self.basis.copy()).to(a.device, a.dtype)
 
     def coefficients_of(self, a: Tensor, axis: int) -> Tensor:
         """Coefficients of a layer's output, place by place, concepts where the channels were.
@@ -123,7 +124,7 @@ class ConceptBank:
         last = torch.movedim(a, axis, -1)
         flat = last.reshape(-1, a.shape[axis])
         if self.offset.any():
-            flat = flat - torch.tensor(self.offset.copy()).to(a.device, a.dtype)
+            flat = flat - torch.from_numpy(self.offset.copy()).to(a.device, a.dtype)
         u = coefficients(flat, self.basis_like(a), signed=self.factors == "pca")
         return torch.movedim(u.reshape(*last.shape[:-1], len(self)), -1, axis)
 

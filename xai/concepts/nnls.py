@@ -58,7 +58,7 @@ def coefficients(A: Any, W: Any, *, signed: bool = False) -> Any:
 
     tensors = is_tensor(A)
     if not tensors:
-        A, W = torch.tensor(A), torch.tensor(W)
+        A, W = (torch.tensor(a, device="cpu") for a in (A, W))
     if A.ndim != 2 or W.ndim != 2 or A.shape[1] != W.shape[1]:
         shapes = f"{tuple(A.shape)} and {tuple(W.shape)}"
         raise ValueError(
@@ -116,7 +116,7 @@ def _gram(W: Tensor) -> Tensor:
     basis = W.double()
     gram = basis @ basis.T
     scale = gram.diagonal().mean().clamp_min(torch.finfo(torch.float64).tiny)
-    out: Tensor = gram + RIDGE * scale * torch.eye(len(gram)).to(gram)
+    out: Tensor = gram + RIDGE * scale * torch.eye(len(gram), dtype=gram.dtype, device=gram.device)
     return out
 
 
@@ -145,8 +145,7 @@ def _pivot(gram: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
     slack = 1e-10 * target.abs().amax(1, keepdim=True)
     active = target > slack
     u = torch.zeros_like(target)
-    best, patience = torch.full((n,), r + 1), torch.full((n,), 3)
-    best, patience = best.to(target.device), patience.to(target.device)
+    best, patience = (torch.full((n,), a, device=target.device) for a in (r + 1, 3))
     left = torch.arange(n, device=target.device)
     last = torch.arange(r, device=target.device)
     for _ in range(MOST_EXCHANGES + r):

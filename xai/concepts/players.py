@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xai.game import REST_BATCH_BYTES
-from xai.inputs import Inputs, for_torch, no_codes, on_host
+from xai.inputs import Inputs, as_tensor, no_codes, on_host
 from xai.layers import runs_of
 from xai.partition import Partition, Players
 from xai.regions import Channels
@@ -98,10 +98,9 @@ class Concepts(Players):
         assert forward is not None
 
         def encode(rows: Any, what: str) -> Any:
-            import torch
 
             if hasattr(rows, "shape") and tuple(rows.shape[1:]) == tuple(u.shape[1:]):
-                return torch.as_tensor(for_torch(rows)).to(u.device, u.dtype)
+                return as_tensor(rows).to(u.device, u.dtype)
             return bank.coefficients_of(pieces.inputs.encode(rows, what), axis)
 
         most = max(1, REST_BATCH_BYTES // (a[0].numel() * a.element_size()))

@@ -50,7 +50,7 @@ class Owners:
         if identity:
             return cls(None, shape)
         flat = (owner.reshape(len(owner), -1) + 1).astype(np.int32)
-        return cls(torch.as_tensor(flat).to(device), shape)
+        return cls(torch.as_tensor(flat, device=device), shape)
 
     def table(self, coalitions: Any, device: Any, dtype: Any = None) -> Tensor:
         """Coalitions (c, d) on a device, behind a first player that is always kept.
@@ -59,7 +59,7 @@ class Owners:
         """
         import torch
 
-        table = torch.as_tensor(coalitions).to(device, dtype)
+        table = torch.as_tensor(coalitions, device=device, dtype=dtype)
         if self.places is None or (table.shape[1] == 1 and self.all_owned):
             return table
         return torch.cat([table.new_ones(len(table), 1), table], dim=1)
@@ -94,7 +94,7 @@ def indices(device: Any, parts: Sequence[Indices]) -> Sequence[Tensor]:
     """Arrays of one length on a device, in one copy that the device's queue does not wait for."""
     import torch
 
-    packed = torch.as_tensor(np.stack(parts))
+    packed = torch.from_numpy(np.stack(parts))
     if device.type == "cuda":
         packed = packed.pin_memory()
     return packed.to(device, non_blocking=True).unbind()

@@ -243,7 +243,7 @@ def _uniforms(kind: Block, seed: int, draws: Indices, width: int) -> Block:
 
     from xai.kernels import tensors
 
-    samples = torch.as_tensor(draws).to(_place(kind))
+    samples = torch.as_tensor(draws, device=_place(kind))
     return tensors.uniforms(seed, streams.REPLACEMENT, samples, width)
 
 
