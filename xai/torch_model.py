@@ -157,6 +157,11 @@ def _tell_of_inputs(error: RuntimeError, batch: Any) -> None:
             f"a module gets images (n, channels, height, width), and x is {tuple(batch.shape)}: "
             "pass x.transpose(0, 3, 1, 2) of an array, x.permute(0, 3, 1, 2) of a tensor"
         )
+    if batch.ndim == 3 and "channels" in str(error):
+        error.add_note(
+            f"a convolution over time reads (n, channels, steps), and x is {tuple(batch.shape)}: "
+            "where channels are last, pass x.transpose(0, 2, 1) of an array, x.mT of a tensor"
+        )
     if "'indices'" in str(error) and batch.is_floating_point():
         error.add_note(
             "an embedding reads integers, and the module got floats: pass x as integers, and "
