@@ -25,9 +25,9 @@ def count(name: str, value: Any, *, least: int = 1) -> None:
 
 
 def sides(name: str, value: Any) -> None:
-    """Refuse what is no number of pixels, nor a height and a width."""
-    pair = isinstance(value, tuple | list) and len(value) == 2
-    for side in value if pair else (value,):
+    """Refuse what is no number of pixels, nor a height and a width, or others of other places."""
+    several = isinstance(value, tuple | list) and len(value) > 0
+    for side in value if several else (value,):
         count(name, side)
 
 

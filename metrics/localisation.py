@@ -24,6 +24,7 @@ from xai.metrics.case import Case, Result, metric
 from xai.metrics.numerics import FLAT, average_ranks, ratio
 from xai.metrics.paths import Amount, amounts
 from xai.metrics.score import Floats
+from xai.places import sides_of
 
 Inside = NDArray[np.bool_]
 Counts = NDArray[np.intp]
@@ -272,6 +273,8 @@ def aligned(case: Case, mask: Any) -> tuple[Floats, Inside]:
     raise ValueError(
         f"a mask of shape {truth.shape} does not fit the attributions {known}: expected one of "
         "these shapes, or without the first axis for the same mask in every row"
+        + " (a mask of places, without their channels: pass channel_axis=)"
+        * any(a.ndim > 2 for a in views)
     )
 
 
@@ -300,6 +303,12 @@ def _without_channels(case: Case) -> Iterator[Floats]:
 
 def _image(case: Case) -> Floats:
     """Attributions of images' pixels, (n, H, W)."""
+    axis = getattr(case.explanation, "channel_axis", None)
+    if axis and case.map.ndim != 4:
+        raise ValueError(
+            "grid_pointing is for mosaics of images, not for rows of places "
+            f"{sides_of(case.map.shape[1:], axis)}: use relevance_mass with mask="
+        )
     for view in (case.map, *_without_channels(case)):
         if view.ndim == 3:
             return view

@@ -976,3 +976,34 @@ def test_a_data_set_has_the_same_players_in_every_row(line, method):
     x, players = line.x[:2], np.array([[0, 0, 1, 1], [0, 1, 1, 1]])
     with pytest.raises(ValueError, match="a data-set method needs the same players in every row"):
         xai.explain(line.model, x, method, data=line.data, y=np.zeros(2), players=players)
+
+
+def test_a_series_with_its_channels_last_is_told_how_to_turn_it():
+    torch = pytest.importorskip("torch")
+    net = torch.nn.Sequential(torch.nn.Conv1d(2, 3, 5), torch.nn.Flatten(), torch.nn.LazyLinear(2))
+    net(torch.ones(1, 2, 9))
+    with pytest.raises(RuntimeError) as told:
+        xai.explain(net, torch.ones(2, 9, 2), "gradcam")
+    assert (
+        "(2, 9, 2): where channels are last, pass x.transpose(0, 2, 1)" in told.value.__notes__[0]
+    )
+
+
+def test_texts_have_no_axis_of_channels():
+    with pytest.raises(ValueError, match="x are texts, which have no axis of channels"):
+        xai.explain(lambda t: np.array([len(one) for one in t]), ["a b"], "occlusion",
+                    removal="baseline", channel_axis=0)  # fmt: skip
+
+
+def test_a_mask_of_steps_is_told_what_to_pass():
+    x, mask = np.ones((2, 3, 9)), np.zeros((2, 9))
+    mask[:, :4] = 1
+    model = lambda x: x[:, :, :4].sum(axis=(1, 2))  # noqa: E731
+    e = xai.explain(model, x, "occlusion", removal=Baseline(0))
+    with pytest.raises(ValueError, match="without their channels: pass channel_axis="):
+        xai.metrics.roc_auc(model, x, e, mask=mask)
+    assert xai.metrics.roc_auc(model, x, e, mask=mask, channel_axis=1).mean() == 1
+    steps = xai.explain(model, x, "occlusion", removal=Baseline(0), channel_axis=1)
+    assert xai.metrics.relevance_mass(model, x, steps, mask=mask).mean() == 1
+    with pytest.raises(ValueError, match=r"mosaics of images, not for rows of places \(9,\)"):
+        xai.metrics.grid_pointing(model, x, steps, cell=0)

@@ -656,3 +656,34 @@ def test_one_image_shows_where_and_how_much(planted):
         xai.explain(net, x[:1], "gradient").plot("concepts")
     assert e.plot().get_title()  # the plain heat map works too
     plt.close("all")
+
+
+@pytest.mark.parametrize("crop", ["auto", "patches"])
+def test_segments_of_a_series_are_found_and_tested_like_those_of_images(crop):
+    """A bump that the class has is a concept of it: its segment, and no other, speaks for it."""
+    torch = pytest.importorskip("torch")
+    pytest.importorskip("skimage")
+    nn = torch.nn
+    torch.manual_seed(0)
+    rng = np.random.default_rng(0)
+    x = 0.02 * rng.normal(size=(24, 1, 60))
+    x[:, 0, 20:32] += 1.0
+    noise = 0.02 * rng.normal(size=(30, 1, 60))
+    net = nn.Sequential(
+        nn.Conv1d(1, 2, 3, padding=1), nn.ReLU(), nn.AdaptiveAvgPool1d(1), nn.Flatten(),
+        nn.Linear(2, 2),
+    ).double()  # fmt: skip
+    with torch.no_grad():
+        net[0].weight[:] = torch.tensor([[[0.3] * 3], [[-0.3] * 3]]).double()
+        net[0].bias[:], net[4].bias[:] = 0.1, 0.0
+        net[4].weight[:] = torch.tensor([[-1.0, 1.0], [1.0, -1.0]]).double()
+    found = ace(net, x, noise, layer="1", target=1, n_concepts=2, segments=(5,), runs=20, size=10,
+                crop=crop)  # fmt: skip
+    best = (found.concepts + found.rejected)[0]
+    inside = np.zeros(60, bool)
+    inside[20:32] = True
+    share = found.masks[best.segments][:, inside].sum() / found.masks[best.segments].sum()
+    assert share > 0.7 and best.tcav.mean > 0.9
+    assert found.transform(x[:3]).shape[:2] == (3, 60)
+    scored = tcav(net, x, x[:10], noise, layer="1", target=1)
+    assert scored.mean > 0.9

@@ -866,3 +866,49 @@ def test_metrics_that_explain_again_keep_the_bank(problem, name):
     own, told = metric(net, images[:3], e), metric(net, images[:3], e, explain=explain)
     np.testing.assert_allclose(own.values, told.values, rtol=1e-9)
     assert np.isfinite(own.values).all()
+
+
+# ------------------------------------------------------------------------- series and volumes
+
+
+def as_images(kind):
+    """A network of series, or of volumes, and the same one of images with an axis of one place."""
+    torch.manual_seed(0)
+    shape = {"series": (3, 40), "volumes": (3, 1, 8, 10)}[kind]
+    conv = nn.Conv1d if kind == "series" else nn.Conv3d
+    k = 5 if kind == "series" else (1, 3, 3)
+    own = nn.Sequential(
+        conv(3, 6, k), nn.ReLU(), nn.Flatten(), nn.Linear(6 * 36 if kind == "series" else 6 * 48, 2)
+    ).double()
+    image = nn.Sequential(
+        nn.Conv2d(3, 6, (1, 5) if kind == "series" else 3), nn.ReLU(), nn.Flatten(), own[3]
+    ).double()
+    image[0].weight.data = own[0].weight.data.reshape(image[0].weight.shape)
+    image[0].bias = own[0].bias
+    x = torch.tensor(np.random.default_rng(0).normal(size=(12, *shape)))
+    return own, x, image, x.unsqueeze(2) if kind == "series" else x.squeeze(2)
+
+
+@pytest.mark.parametrize("kind", ["series", "volumes"])
+@pytest.mark.parametrize("crop", ["auto", "patches"])
+def test_concepts_of_series_and_volumes_are_those_of_the_same_images(kind, crop):
+    """A series is an image of one line, an image a volume of one slice."""
+    own, x, image, pictures = as_images(kind)
+    size = crop if crop == "auto" else (20,) if kind == "series" else (1, 5, 6)
+    flat = crop if crop == "auto" else (1, 20) if kind == "series" else (5, 6)
+    step = {} if crop == "auto" else {"stride": 3}
+    one = fit(own, x, layer="auto", n_concepts=3, crop=size, **step)
+    two = fit(image, pictures, layer="1", n_concepts=3, crop=flat, **step)
+    assert one.layer == "1"
+    np.testing.assert_allclose(one.basis, two.basis, atol=1e-6)
+    np.testing.assert_allclose(one.coefficients, two.coefficients, atol=1e-6)
+    if step:  # places show 2/7 of the shorter side
+        for a, b in zip(one.crops(0, 3), two.crops(0, 3), strict=True):
+            np.testing.assert_array_equal(a.squeeze(), b.squeeze())
+    ours = xai.explain(own, x[:2], "craft", players=Concepts(one), target=0)
+    theirs = xai.explain(image, pictures[:2], "craft", players=Concepts(two), target=0)
+    np.testing.assert_allclose(ours.values, theirs.values, atol=1e-6)
+    np.testing.assert_allclose(ours.map().squeeze(), theirs.map().squeeze(), atol=1e-6)
+    assert ours.map().shape == (2, *x.shape[1:])
+    with pytest.raises(ValueError, match=r"a sheet is of images"):
+        one.plot()

@@ -207,7 +207,7 @@ def parts(x):
     """What `Blurs` holds of a default pyramid."""
     sigmas = blur.SIGMA * 20 * (1 - np.arange(8) / 7)
     made = blur.Blurs.of(Context(read(x), None, 0, 1), sigmas)
-    return made.block, 1, made.lines
+    return made.block, 1, made.lines, made.sigmas
 
 
 # ------------------------------------------------------------------------------------ inpainting
@@ -737,6 +737,26 @@ def test_blur_is_scipys_along_all_places(torch, sides, axis, kind):
     masks = torch.full(x.shape, 0.25) if kind == "tensor" else np.full(x.shape, 0.25)
     got = half.inputs(np.arange(3), masks, np.zeros(3, int))
     np.testing.assert_allclose(np.asarray(got), expected + (x - expected) / 4, atol=1e-12)
+
+
+@pytest.mark.parametrize("tensor", [False, True])
+def test_long_lines_are_blurred_without_matrices_of_their_squares(torch, monkeypatch, tensor):
+    """A second of sound has 16,000 steps: the matrices of a pyramid's blurs took 8 GB."""
+    x = np.random.default_rng(0).normal(size=(3, 2, 40))
+    block = torch.tensor(x) if tensor else x
+
+    def made():
+        pyramid = bound(BlurPyramid(3.0, levels=4), block)
+        soft = np.linspace(0, 1, 40)[None, None] * np.ones((3, 1, 1))
+        masks = torch.tensor(soft) if tensor else soft
+        return [np.asarray(pyramid.inputs(np.arange(3), masks, np.zeros(3, int))),
+                np.asarray(replacement(Blur(3.0), block))]  # fmt: skip
+
+    expected = made()
+    monkeypatch.setattr(blur, "LONG", 39)
+    monkeypatch.setattr(blur, "_matrices", None)
+    for a, b in zip(made(), expected, strict=True):
+        np.testing.assert_allclose(a, b, atol=1e-12)
 
 
 @pytest.mark.parametrize("axis", [1, -1, 0])

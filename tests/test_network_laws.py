@@ -394,3 +394,75 @@ def test_a_precision_that_is_none_is_refused():
         xai.TorchModel(network(), precision="bf16")
     with pytest.raises(TypeError, match="no torch module"):
         xai.TorchModel(lambda x: x)
+
+
+# ------------------------------------------------------------------ series, images and volumes
+
+
+def same_network(kind):
+    """A network of series, or of images, and the same one with one more axis, of one place."""
+    torch.manual_seed(0)
+    conv, more = (("Conv1d", "Conv2d"), ("Conv2d", "Conv3d"))[kind == "images"]
+    sides, kernel = ((24,), (5,)) if kind == "series" else ((6, 8), (3, 3))
+    pads = tuple(k // 2 for k in kernel)
+    nets = [
+        torch.nn.Sequential(
+            getattr(torch.nn, name)(3, 5, front * (1,) + kernel, padding=front * (0,) + pads),
+            torch.nn.ReLU(), torch.nn.Flatten(), torch.nn.Linear(5 * int(np.prod(sides)), 3),
+        ).double()
+        for front, name in enumerate((conv, more))
+    ]  # fmt: skip
+    for old, new in zip(nets[0].parameters(), nets[1].parameters(), strict=True):
+        new.data = old.data.reshape(new.shape)
+    x = torch.tensor(np.random.default_rng(0).normal(size=(2, 3, *sides)))
+    return nets, (x, x.unsqueeze(2))
+
+
+ALONG = {
+    "gradcam": {"layer": "1"}, "gradcam++": {"layer": "1"}, "ablation_cam": {"layer": "1"},
+    "score_cam": {"layer": "1"}, "layer_integrated_gradients": {"layer": "1"},
+    "occlusion": {"players": xai.players.Windows}, "shapley": {"players": xai.players.Patches},
+    "lime": {"players": xai.players.Patches, "budget": 200}, "integrated_gradients": {},
+    "blur_integrated_gradients": {"sigma": 2.0}, "smoothgrad": {}, "guided_backprop": {},
+    "sobol": {"players": xai.players.Patches}, "hsic": {"players": xai.players.Patches},
+    "mean_when_included": {"budget": 100},
+    "meaningful_perturbation": {"step": 3.0, "iterations": 20, "sigma": 2.0},
+}  # fmt: skip
+SCORES = ["deletion", "abpc", "road", "region_perturbation", "infidelity", "max_sensitivity"]
+
+
+@pytest.mark.parametrize("kind", ["series", "images"])
+@pytest.mark.parametrize("method", ALONG)
+def test_a_series_is_an_image_of_one_line_and_an_image_a_volume_of_one_slice(method, kind):
+    """The engine does not care how many axes places have: values, errors, cost, maps, scores."""
+    nets, both = same_network(kind)
+    size = (4,) if kind == "series" else (3, 4)
+    found = []
+    for front, (net, x) in enumerate(zip(nets, both, strict=True)):
+        options = dict(ALONG[method])
+        if "players" in options:
+            options["players"] = options["players"](front * (1,) + size)
+        found.append(xai.explain(net, x, method, target=1, channel_axis=1, seed=3, **options))
+    one, two = found
+    assert one.evaluations == two.evaluations
+    for name in ("values", "std_error", "base_values"):
+        a, b = getattr(one, name), getattr(two, name)
+        assert (a is None) == (b is None)
+        if a is not None:
+            np.testing.assert_allclose(a.ravel(), b.ravel(), rtol=1e-9, atol=1e-10)
+    np.testing.assert_allclose(one.map(), two.map()[:, :, 0], rtol=1e-9, atol=1e-10)
+    if method not in ("gradcam", "occlusion", "integrated_gradients"):
+        return
+    for score in SCORES:
+        if score == "road" and kind == "images":
+            continue  # no inpainting of volumes
+        sizes = [
+            {"size": f * (1,) + size} if score == "region_perturbation" else {} for f in (0, 1)
+        ]
+        if score == "road":  # a line is filled in exactly
+            sizes = [{"removal": "baseline"}] * 2
+        a, b = (
+            getattr(xai.metrics, score)(net, x, e, **given).values
+            for net, x, e, given in zip(nets, both, found, sizes, strict=True)
+        )
+        np.testing.assert_allclose(a, b, rtol=1e-6, atol=1e-10)

@@ -54,6 +54,7 @@ class Cut:
     activations : (n, channels, *places) feature maps on the host, or None where they have none
     name : the layer's
     paid : model rows that finding the way on has cost each explained row
+    sides : of the explained rows' axes of places, where these are known
     others : model rows of a background or a baseline that were run up to the layer, each time
     info : {name: (n,)} what the players tell of each row
     approximated : (n, K) outputs of what the players stand for without their remainder, or None
@@ -66,6 +67,7 @@ class Cut:
     activations: Floats | None
     name: str
     paid: int = 0
+    sides: tuple[int, ...] | None = None
     info: dict[str, Floats] = field(default_factory=dict)
     approximated: Floats | None = None
     others: list[int] = field(default_factory=list)
@@ -96,7 +98,7 @@ def cut(
     layer : str, module or Finder
         "auto": the last layer, or block of layers, whose output has more than one place along
         each of an image's two sides; what a block makes of pairs of its tokens has none. Of series
-        and volumes likewise, by as many sides as they have.
+        likewise along the one, of volumes along two of three.
     goes_on : bool
         Whether the rest of the network is needed at all.
     axis : int, optional
@@ -172,9 +174,9 @@ def _pieces(
     found = Inputs(acts, lambda block: block, encode, categorical=no_codes(acts))
     maps = feature_maps(acts, axis, sides)
     if not goes_on:
-        return Cut(model, found, outputs, axis, maps, probe.name)
+        return Cut(model, found, outputs, axis, maps, probe.name, sides=sides)
     rest, paid = _rest(model, probe, inputs.block, acts, outputs, size)
-    return Cut(rest, found, outputs, axis, maps, probe.name, paid, others=others)
+    return Cut(rest, found, outputs, axis, maps, probe.name, paid, sides, others=others)
 
 
 def probe_of(model: Model, layer: LayerName) -> Probe:
@@ -242,7 +244,8 @@ class LastMap(Finder):
 
         def keep(name: str, out: Tensor) -> None:
             counts[name] = counts.get(name, 0) + 1
-            fits = out.ndim == self.places + 2 and min(out.shape[2:]) > 1
+            fits = out.ndim == self.places + 2
+            fits = fits and sorted(out.shape[2:])[-min(self.places, 2)] > 1
             if name and fits and (self.places > 1 or out.shape[1] == width):
                 self.at, self.name, self.calls = self.ran, name, counts[name]
                 self.output = out.detach().clone()

@@ -21,7 +21,8 @@ def _sides(name: str, value: Any, sides: tuple[int, ...]) -> tuple[int, ...]:
     """A length for each axis of places, from an int or one for each."""
     given = tuple(value) if isinstance(value, tuple | list) else (value,) * len(sides)
     if len(given) != len(sides) or not all(map(is_whole, given)):
-        of = {2: "(height, width)"}.get(len(sides), f"{len(sides)} numbers")
+        of = f"{len(sides)} of them"
+        of = {1: "(steps,)", 2: "(height, width)", 3: "(depth, height, width)"}.get(len(sides), of)
         raise TypeError(f"{name}: expected a number of pixels or {of}, not {value!r}")
     if min(given) < 1:
         raise ValueError(f"{name}: expected at least 1 pixel, not {value!r}")

@@ -458,8 +458,10 @@ def _channel_axis(inputs: Inputs, model: Model, given: int | None) -> int | None
                 "channel_axis must be 1 (channels first), -1 (last) or 0 (there are none), not "
                 f"{given!r}"
             )
+        if inputs.is_text:
+            raise ValueError(f"channel_axis={given}: x are texts, which have no axis of channels")
         axis = int(given) + axes * (given < 0)
-        if inputs.is_text or not 0 <= axis < axes or (axis and axes == 2):
+        if not 0 <= axis < axes or (axis and axes == 2):
             raise ValueError(
                 f"channel_axis={given}: x has rows of shape {inputs.shape}; expected "
                 + ("1 (channels first), -1 (last) or " if axes > 2 else "")

@@ -170,6 +170,11 @@ def _tell_of_inputs(error: Exception, batch: Any) -> None:
             f"the module was given codes from {batch.min()} to {batch.max()}: does its embedding "
             "know them all, those of data and of the removal, too?"
         )
+    if batch.ndim == 3 and "channels" in str(error):
+        error.add_note(
+            f"a convolution over time reads (n, channels, steps), and x is {tuple(batch.shape)}: "
+            "where channels are last, pass x.transpose(0, 2, 1) of an array, x.mT of a tensor"
+        )
     if "'indices'" in str(error) and batch.is_floating_point():
         error.add_note(
             "an embedding reads integers, and the module got floats: pass x as integers, and "

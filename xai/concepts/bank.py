@@ -22,6 +22,7 @@ from xai.concepts.crops import (
     pooled_crops,
     read_only,
     windows,
+    within,
 )
 from xai.concepts.factors import Factors, factorise
 from xai.concepts.importance import Importance, importance
@@ -49,7 +50,8 @@ class ConceptBank:
     coefficients : (m, r)
         U: how much of each concept there is in each crop.
     boxes : (m, 5) int
-        Image, top, left, height and width of each crop.
+        Image, top, left, height and width of each crop; of series and volumes the image, where
+        each axis starts, and how long it is.
     layer : name of the layer
     factors : "nmf", "semi_nmf", "kmeans" or "pca", which ran
     error : ‖A − UW‖/‖A‖ of the crops
@@ -137,7 +139,7 @@ class ConceptBank:
 
         Returns
         -------
-        (n, h, w, r), or (n, r) where the layer has no places
+        (n, *places, r), of images (n, h, w, r), or (n, r) where the layer has no places
         """
         from xai.layers import feature_maps
 
@@ -222,10 +224,7 @@ class ConceptBank:
     def crops(self, concept: int, k: int = 10) -> list[NDArray[Any]]:
         """The pixels of these crops, (channels, height, width) each."""
         images = self._images(None)
-        return [
-            images[image, :, top : top + high, left : left + wide]
-            for image, top, left, high, wide in self.boxes[self.best(concept, k)]
-        ]
+        return [images[within(box)] for box in self.boxes[self.best(concept, k)]]
 
     def index(self, concept: int) -> int:
         """A concept's index, checked."""
@@ -350,6 +349,7 @@ def fit(
     ----------
     model : torch.nn.Module or TorchModel
     images : (n, channels, height, width) array or tensor
+        Or series (n, channels, steps), or volumes, of a network that begins with a convolution.
         All are used. CRAFT takes images which the network gives the class.
     layer : str or module
         "auto": the last that has feature maps. Of a plain or residual net the output of a block,
@@ -390,7 +390,7 @@ def fit(
     """
     target = None if target is None else class_index(target)
     with opened(model, images, layer) as network:
-        shape = (int(network.images.shape[2]), int(network.images.shape[3]))
+        shape = network.sides
         word = crop if isinstance(crop, str) else ""
         whole = word in ("auto", "places")
         if stride is not None and whole:
@@ -413,21 +413,20 @@ def fit(
     return replace(bank, images=read_only(images), model=model)
 
 
-def _sides(shape: tuple[int, int], crop: Any, stride: int | None) -> tuple[tuple[int, int], int]:
+def _sides(shape: tuple[int, ...], crop: Any, stride: int | None) -> tuple[tuple[int, ...], int]:
     if crop is None:
         crop = max(1, round(min(shape) * 2 / 7))
-    sides = (crop, crop) if is_whole(crop) else crop
-    pair = isinstance(sides, Sequence) and len(sides) == 2 and all(map(is_whole, sides))
-    if not pair or not all(1 <= p <= s for p, s in zip(sides, shape, strict=True)):
+    sides = (crop,) * len(shape) if is_whole(crop) else crop
+    fits = isinstance(sides, Sequence) and len(sides) == len(shape) and all(map(is_whole, sides))
+    if not fits or not all(1 <= p <= s for p, s in zip(sides, shape, strict=True)):
         raise ValueError(
             f"crop={crop!r}: expected 'places', 'patches', a number of pixels or (height, width), "
             f"of at most {shape}, the images' sides"
         )
-    high, wide = map(int, sides)
-    stride = max(1, int(0.8 * min(high, wide))) if stride is None else stride
+    stride = max(1, int(0.8 * min(sides))) if stride is None else stride
     if not is_whole(stride) or stride < 1:
         raise ValueError(f"stride={stride!r}: expected at least 1 pixel")
-    return (high, wide), int(stride)
+    return tuple(map(int, sides)), int(stride)
 
 
 def _bank(

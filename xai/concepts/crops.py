@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -24,11 +24,19 @@ Indices: TypeAlias = NDArray[np.intp]
 
 @dataclass(frozen=True, eq=False)
 class Network:
-    """A network in eval mode, its images where it lives, and a probe of one of its layers."""
+    """A network in eval mode, its images where it lives, and a probe of one of its layers.
+
+    Series and volumes are images, too, of one or three axes of places behind their channels.
+    """
 
     model: Model
     images: Tensor
     probe: Probe
+
+    @property
+    def sides(self) -> tuple[int, ...]:
+        """Lengths of an image's axes of places."""
+        return tuple(map(int, self.images.shape[2:]))
 
     def batches(self, size: int) -> Iterator[Tensor]:
         """The images, some at a time."""
@@ -75,13 +83,15 @@ def opened(model: Any, images: Any, layer: Any) -> Iterator[Network]:
     inputs = read(images)
     wrapped = wrap(model, inputs)
     inputs = to_model_device(wrapped, inputs)
-    if len(inputs.shape) != 3:
+    first = layers.channels_read(wrapped.module, inputs.shape) == 1
+    if len(inputs.shape) != 3 and (len(inputs.shape) < 2 or not first):
         raise ValueError(
-            f"images have shape {(inputs.n, *inputs.shape)}: expected (n, channels, height, width)"
+            f"images have shape {(inputs.n, *inputs.shape)}: expected (n, channels, height, "
+            "width), or of a network that begins with a convolution (n, channels, steps)"
         )
     with wrapped.session():
         if isinstance(layer, str) and layer == "auto":
-            last = layers.LastMap()
+            last = layers.LastMap(len(inputs.shape) - 1)
             with last.watching(wrapped.module):
                 wrapped(inputs.block[:1])
             probe, _ = last.found(wrapped)
@@ -90,41 +100,51 @@ def opened(model: Any, images: Any, layer: Any) -> Iterator[Network]:
         yield Network(wrapped, inputs.block, probe)
 
 
-def windows(n: int, shape: tuple[int, int], size: tuple[int, int], stride: int) -> Indices:
+def windows(n: int, shape: tuple[int, ...], size: tuple[int, ...], stride: int) -> Indices:
     """Image, top, left, height and width of crops that slide over n images, (m, 5)."""
-    down, across = (np.arange(0, s - p + 1, stride) for s, p in zip(shape, size, strict=True))
-    image, top, left = (a.ravel() for a in np.meshgrid(range(n), down, across, indexing="ij"))
-    high, wide = (np.full(len(image), side) for side in size)
-    return np.stack([image, top, left, high, wide], axis=1).astype(np.intp)
+    lines = [np.arange(0, s - p + 1, stride) for s, p in zip(shape, size, strict=True)]
+    return _boxes(n, lines, size)
 
 
-def cut_out(images: Tensor, boxes: Indices, size: tuple[int, int]) -> Tensor:
-    """Crops (m, channels, *size), bilinearly resized."""
+def _boxes(n: int, lines: Sequence[Indices], size: tuple[int, ...]) -> Indices:
+    """Boxes of one size that start at every combination of places, image by image."""
+    starts = [a.ravel() for a in np.meshgrid(range(n), *lines, indexing="ij")]
+    sides = [np.full(len(starts[0]), side) for side in size]
+    return np.stack([*starts, *sides], axis=1).astype(np.intp)
+
+
+def within(box: Indices) -> tuple[int | slice, ...]:
+    """What takes a box (image, starts, sides) out of images (n, channels, *sides)."""
+    image, *ends = map(int, box)
+    half = len(ends) // 2
+    spans = (slice(a, a + side) for a, side in zip(ends[:half], ends[half:], strict=True))
+    return (image, slice(None), *spans)
+
+
+def cut_out(images: Tensor, boxes: Indices, size: tuple[int, ...]) -> Tensor:
+    """Crops (m, channels, *size), linearly resized."""
     import torch
 
-    parts = [
-        images[image : image + 1, :, top : top + high, left : left + wide]
-        for image, top, left, high, wide in boxes.tolist()
-    ]
+    parts = [images[within(box)][None] for box in boxes]
     if len({part.shape for part in parts}) == 1:
-        return _resized(torch.cat(parts), size)
-    return torch.cat([_resized(part, size) for part in parts])
+        return resized(torch.cat(parts), size)
+    return torch.cat([resized(part, size) for part in parts])
 
 
-def _resized(batch: Tensor, size: tuple[int, int]) -> Tensor:
+def resized(batch: Tensor, size: tuple[int, ...]) -> Tensor:
+    """Images of another size, linearly along each axis."""
     from torch.nn.functional import interpolate
 
     if tuple(batch.shape[2:]) == size:
         return batch
-    return interpolate(batch, size, mode="bilinear", align_corners=False)
+    mode = {1: "linear", 2: "bilinear", 3: "trilinear"}[len(size)]
+    return interpolate(batch, size, mode=mode, align_corners=False)
 
 
 def pooled_crops(network: Network, boxes: Indices, batch_size: int) -> Floats:
     """Activations (m, C) of crops as large as the images, each the mean over its places."""
-    images = network.images
-    size = (int(images.shape[2]), int(images.shape[3]))
     parts = (boxes[start : start + batch_size] for start in range(0, len(boxes), batch_size))
-    return pooled(network, (cut_out(images, part, size) for part in parts))
+    return pooled(network, (cut_out(network.images, part, network.sides) for part in parts))
 
 
 def pooled(network: Network, batches: Iterator[Tensor]) -> Floats:
@@ -137,7 +157,7 @@ def pooled(network: Network, batches: Iterator[Tensor]) -> Floats:
         axis = network.probe.channel_axis(acts, tuple(batch.shape[1:]))
         maps = feature_maps(acts, axis, tuple(batch.shape[2:]))
         if maps is not None:
-            parts.append(maps.mean(axis=(2, 3)))
+            parts.append(maps.mean(axis=tuple(range(2, maps.ndim))))
         else:
             flat = np.moveaxis(on_host(acts), axis, 1)
             parts.append(flat.reshape(*flat.shape[:2], -1).mean(axis=2))
@@ -159,7 +179,7 @@ def check_finite(a: Floats, image: Indices, layer: str) -> None:
 
 
 def place_maps(network: Network, batch_size: int) -> Iterator[Floats | None]:
-    """Activations (b, C, h, w) of whole images, batch by batch; None where there are no places."""
+    """Activations (b, C, *places) of whole images, batch by batch; None where there are none."""
     from xai.layers import feature_maps
 
     shape = tuple(network.images.shape[1:])
@@ -169,24 +189,21 @@ def place_maps(network: Network, batch_size: int) -> Iterator[Floats | None]:
 
 
 def place_rows(
-    network: Network, size: tuple[int, int], batch_size: int
+    network: Network, size: tuple[int, ...], batch_size: int
 ) -> tuple[Floats, Indices] | None:
     """Activations (m, C) at each place of whole images, boxes of `size` around; None: no places."""
-    images, parts = network.images, []
+    parts = []
     for maps in place_maps(network, batch_size):
         if maps is None:
             return None
         parts.append(np.moveaxis(maps, 1, -1))
     A = np.concatenate(parts)
     n, *grid, channels = A.shape
-    sides = [int(s) for s in images.shape[2:]]
     first = [
         np.clip(np.floor((np.arange(g) + 0.5) * s / g - p / 2), 0, s - p).astype(np.intp)
-        for g, s, p in zip(grid, sides, size, strict=True)
+        for g, s, p in zip(grid, network.sides, size, strict=True)
     ]
-    image, top, left = (a.ravel() for a in np.meshgrid(range(n), *first, indexing="ij"))
-    high, wide = (np.full(len(image), side) for side in size)
-    return A.reshape(-1, channels), np.stack([image, top, left, high, wide], axis=1)
+    return A.reshape(-1, channels), _boxes(n, first, size)
 
 
 def read_only(images: Any) -> NDArray[Any]:

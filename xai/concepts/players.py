@@ -127,7 +127,7 @@ class Concepts(Players):
                 compact=affine,
             ),
             inputs=Inputs(u, lambda block: block, encode, categorical=no_codes(u)),
-            activations=feature_maps(u, axis, bank.input_shape[1:]),
+            activations=feature_maps(u, axis, pieces.sides),
             paid=pieces.paid + 1,
             info={"reconstruction_error": on_host(left)},
             approximated=bare,
@@ -232,6 +232,6 @@ def _times(u: Tensor, W: Tensor, axis: int, like: Tensor) -> Tensor:
     """Activations u W of coefficients whose concepts lie along an axis, in memory as others are."""
     import torch
 
-    if axis == 1 and u.ndim == 4 and like.is_contiguous():
+    if axis == 1 and u.ndim > 2 and like.is_contiguous():
         return torch.matmul(W.T, u.flatten(2)).reshape(len(u), -1, *u.shape[2:])
     return torch.movedim(torch.movedim(u, axis, -1) @ W, -1, axis)

@@ -17,6 +17,7 @@ from xai.concepts.crops import (
     place_maps,
     pooled,
     read_only,
+    resized,
 )
 from xai.concepts.directions import Tcav, class_gradients, from_activations
 from xai.inputs import on_host, read
@@ -223,7 +224,7 @@ def ace(
     slic = Superpixels(compactness=compactness, sigma=sigma)
     with opened(model, images, layer) as network:
         name, n = network.probe.name, len(network.images)
-        grey = network.images.mean(dim=(0, 2, 3))
+        grey = network.images.movedim(1, 0).flatten(1).mean(1)
         image, masks = segmented(network.images, segments, slic)
         if len(image) < n_concepts:
             raise ValueError(f"n_concepts={n_concepts}, but there are {len(image)} segments")
@@ -314,12 +315,13 @@ def segment_rows(
 
 
 def _means(masks: NDArray[np.bool_], a: Floats) -> Floats:
-    """Means (s, C) over the pixels of masks (s, height, width) of what is at places (C, h, w)."""
-    h, w = a.shape[1:]
-    row, column = (np.arange(p) * g // p for p, g in zip(masks.shape[1:], (h, w), strict=True))
-    place = row[:, None] * w + column
-    pixels = np.array([np.bincount(place[mask], minlength=h * w) for mask in masks], np.float64)
-    means: Floats = pixels @ a.reshape(-1, h * w).T / pixels.sum(axis=1, keepdims=True)
+    """Means (s, C) over the pixels of masks (s, *sides) of what is at places (C, *grid)."""
+    grid = a.shape[1:]
+    lines = [np.arange(p) * g // p for p, g in zip(masks.shape[1:], grid, strict=True)]
+    place = np.asarray(np.ravel_multi_index(np.ix_(*lines), grid))
+    size = int(np.prod(grid))
+    pixels = np.array([np.bincount(place[mask], minlength=size) for mask in masks], np.float64)
+    means: Floats = pixels @ a.reshape(-1, size).T / pixels.sum(axis=1, keepdims=True)
     return means
 
 
@@ -328,26 +330,22 @@ def _crops(
 ) -> Iterator[Tensor]:
     """Segments on grey, cut out to their bounding boxes and resized."""
     import torch
-    from torch.nn.functional import interpolate
-
-    size = tuple(int(s) for s in network.images.shape[2:])
 
     def crop(i: int, mask: NDArray[np.bool_]) -> Tensor:
-        (top, bottom), (left, right) = box(mask)
-        inside = torch.as_tensor(mask[top:bottom, left:right], device=grey.device)
-        part = network.images[i, :, top:bottom, left:right]
-        shown = torch.where(inside, part, grey[:, None, None])
-        return interpolate(shown[None], size, mode="bilinear", align_corners=False)
+        at = tuple(slice(*ends) for ends in box(mask))
+        inside = torch.as_tensor(mask[at], device=grey.device)
+        part = network.images[i][(slice(None), *at)]
+        shown = torch.where(inside, part, grey.reshape(-1, *[1] * mask.ndim))
+        return resized(shown[None], network.sides)
 
     for start in range(0, len(image), batch_size):
         part = slice(start, start + batch_size)
         yield torch.cat([crop(i, m) for i, m in zip(image[part], masks[part], strict=True)])
 
 
-def box(mask: NDArray[np.bool_]) -> tuple[tuple[int, int], tuple[int, int]]:
-    """First row and the one behind the last, first column and the one behind the last."""
-    rows, columns = (np.flatnonzero(mask.any(axis=axis)) for axis in (1, 0))
-    return (int(rows[0]), int(rows[-1]) + 1), (int(columns[0]), int(columns[-1]) + 1)
+def box(mask: NDArray[np.bool_]) -> tuple[tuple[int, int], ...]:
+    """The first place and the one behind the last along each axis: of images rows, columns."""
+    return tuple((int(at.min()), int(at.max()) + 1) for at in np.nonzero(mask))
 
 
 def _clusters(

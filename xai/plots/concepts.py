@@ -196,6 +196,8 @@ def concepts_of_image(explanation: Explanation, row: int = 0, *, concepts: int =
     one = as_explanation(explanation)[row]
     if one.activations is None or one.activations.shape[1] != one.values.shape[1]:
         raise ValueError("kind='concepts' is for explanations of concepts, with maps of them")
+    if one.activations.ndim != 4:
+        raise ValueError("kind='concepts' is for images: leave kind out, or pass 'signal'")
     if one.values.ndim != 2:
         raise ValueError("kind='concepts' draws one output: explain one target")
     values, maps = one.values[0], np.moveaxis(one.activations[0], 0, -1)
@@ -243,6 +245,11 @@ def _largest(signed: Floats, k: int) -> NDArray[np.intp]:
 def _pictures(images: NDArray[Any] | None, what: str) -> Floats:
     if images is None:
         raise ValueError(f"this {what} was saved without its images, so there are no crops to draw")
+    if images.ndim != 4:
+        raise ValueError(
+            f"a sheet is of images, and this {what} of rows of {images.shape[1:]}: look at "
+            "bank.crops(i), or at explain(…, players=xai.players.Concepts(bank)).plot()"
+        )
     return _stretched(np.moveaxis(images, 1, -1))
 
 

@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from xai.inputs import Block, is_tensor, is_whole
+from xai.inputs import Block, is_tensor, is_whole, on_host
 from xai.places import along, channels_back, channels_first
 from xai.removal.base import Context, Draws, Indices, Removal, as_floats, back, joined
 
@@ -17,6 +17,8 @@ SIGMA = 20 / 224
 """Width of the blur where none is given, in shorter sides of the image (Fong et al. 2019)."""
 CHUNK_BYTES = 2**24
 """Most bytes of images blurred at once."""
+LONG = 2**11
+"""The longest line whose blurs are matrices: eight of 16 MB each in single precision."""
 PYRAMID_BYTES = 2**28
 """Most bytes of blurred images that a pyramid keeps; one row's are kept whatever they take."""
 
@@ -145,20 +147,26 @@ class Blurs:
     block : (n, *shape), with channels on `channel_axis`
     lines : (L, side, side), one for each axis of places
         Blurs of one line of pixels, as matrices: along an axis a blur with any treatment of edges
-        is linear, and products are faster than wide convolutions.
+        is linear, and products are faster than wide convolutions. None where a line is so long
+        that its matrix is not: it has as many numbers as the square of the line.
+    sigmas : (L,)
+        Their widths.
     """
 
     block: Block
     channel_axis: int
-    lines: tuple[Block, ...]
+    lines: tuple[Block, ...] | None
+    sigmas: tuple[float, ...]
 
     @classmethod
     def of(cls, context: Context, sigmas: Any) -> Blurs:
         """Blurs of some widths, where x lives."""
         x, axis = context.inputs.block, context.channel_axis
         assert axis is not None
-        like = as_floats(x[:1])
-        return cls(x, axis, tuple(_matrices(side, sigmas, like) for side in context.sides))
+        like, lines = as_floats(x[:1]), None
+        if max(context.sides) <= LONG:
+            lines = tuple(_matrices(side, sigmas, like) for side in context.sides)
+        return cls(x, axis, lines, tuple(map(float, sigmas)))
 
     def all(self) -> Block:
         """All images under the first blur: (n, *shape)."""
@@ -168,19 +176,33 @@ class Blurs:
 
     def of_row(self, row: int) -> Block:
         """One image under every blur: (L, *shape)."""
-        return self._apply(as_floats(self.block[row : row + 1]), self.lines)
+        return self._apply(as_floats(self.block[row : row + 1]), slice(None))
 
     def _blurred(self, rows: slice, level: int) -> Block:
         images = as_floats(self.block[rows])
-        return back(self._apply(images, [line[level] for line in self.lines]), self.block)
+        return back(self._apply(images, slice(level, level + 1)), self.block)
 
-    def _apply(self, images: Block, lines: Sequence[Block]) -> Block:
-        """Blurs of images, with channels where x has them."""
+    def _apply(self, images: Block, levels: slice) -> Block:
+        """Blurs of images (of one, if these are several), with channels where x has them."""
         images = channels_first(images, self.channel_axis)
+        if self.lines is None:
+            return channels_back(_filtered(images, self.sigmas[levels]), self.channel_axis)
+        lines = [line[levels] for line in self.lines]
         if not is_tensor(images):
             images = np.ascontiguousarray(images)  # else the product is no longer BLAS's
         blurred = channels_back(along(images, lines), self.channel_axis)
         return blurred if is_tensor(blurred) else np.ascontiguousarray(blurred)
+
+
+def _filtered(images: Block, sigmas: Sequence[float]) -> Block:
+    """The same without matrices, on the host."""
+    from scipy.ndimage import gaussian_filter
+
+    host = on_host(images)
+    axes = tuple(range(2, host.ndim))
+    made = [gaussian_filter(host, s, mode="reflect", axes=axes) if s else host for s in sigmas]
+    blurred = np.concatenate(made)
+    return images.new_tensor(blurred) if is_tensor(images) else blurred
 
 
 def _matrices(side: int, sigmas: Any, like: Block) -> Block:
