@@ -50,9 +50,9 @@ def plot(explanation: Explanation, kind: str | None = None, **options: Any) -> A
         What `xai.explain` returned.
     kind
         Of one row of a table: "bar", "waterfall", "force"; of many: "global", "beeswarm",
-        "scatter" (with `feature`, and `color`), "heatmap" (with `order`), "decision" (with `highlight`). Of images:
-        "image", "images", "masks", "concepts". Of series: "signal". None: "bar", "image" or
-        "signal", as fits the data.
+        "scatter" (with `feature`, and `color`), "heatmap" (with `order`), "decision" (with
+        `highlight`). Of images: "image", "images", "masks", "concepts". Of series: "signal".
+        None: "bar", "image" or "signal", as fits the data.
     row
         Which row ("bar", "waterfall", "force", "image", "masks", "concepts", "signal").
     rows
