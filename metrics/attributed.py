@@ -338,13 +338,13 @@ def _of_explanation(explanation: Explanation, setting: Setting) -> Floats:
     if explanation.spans is not None or explanation.layer:
         each = np.asarray(explanation.map()) / channels_of(shape, setting.axis)
         return of_elements(each, setting)
-    explained = _owner(explanation)
-    if explained.shape != setting.owner.shape:
+    explained, owner = _owner(explanation), setting.owner
+    if explained.shape != owner.shape:
         raise ValueError(
             f"the explanation is of rows of shape {explained.shape[1:]}, and x has rows of "
             f"shape {shape}: pass the x that was explained"
         )
-    if np.array_equal(explained, setting.owner):
+    if np.array_equal(explained, owner):
         return _padded(flat, setting.partition.counts)
     return of_elements(_shared_out(flat, explained), setting)
 
@@ -402,8 +402,9 @@ def of_elements(elements: Floats, setting: Setting) -> Floats:
 
 def _padded(flat: Floats, counts: NDArray[np.intp]) -> Floats:
     """Attributions (n, d) of so many players in each row; NaN behind them, and nowhere else."""
-    absent = np.arange(counts.max()) >= counts[:, None]
-    out = np.where(absent, np.nan, flat[:, : counts.max()])
+    d = int(counts.max())
+    absent = np.arange(d) >= counts[:, None]
+    out = np.where(absent, np.nan, flat[:, :d])
     bad = np.flatnonzero((np.isnan(out) > absent).any(axis=1))
     if len(bad):
         named = ", ".join(map(str, bad[:5]))

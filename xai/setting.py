@@ -211,7 +211,7 @@ def open_setting(
     if players is None and parts.axis is None:
         recipes.refuse_without_layer(recipe, rows)
     with model.session():
-        met = _meet(replace(parts, model=model), feature_names, batch_size, bar)
+        met = _meet(parts, model, feature_names, batch_size, bar)
         model, inputs = met.model, met.inputs
         recipe = recipes.with_repeats(recipe, inputs, met.partition, data, budget)
         draws = met.draws(recipe.removal, rows, data, seed)
@@ -267,9 +267,13 @@ class _Met:
 
 
 def _meet(
-    parts: Composed, feature_names: Sequence[str] | None, batch_size: int | None, bar: Progress
+    parts: Composed,
+    model: Model,
+    feature_names: Sequence[str] | None,
+    batch_size: int | None,
+    bar: Progress,
 ) -> _Met:
-    model, inputs, axis, players = parts.model, parts.inputs, parts.axis, parts.players
+    inputs, axis, players = parts.inputs, parts.axis, parts.players
     if players.layer is None:
         partition = players.encode(_named(inputs, feature_names), axis)
         between = parts.recipe.summary.differentiates or parts.recipe.summary.softens
