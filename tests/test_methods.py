@@ -190,6 +190,34 @@ def test_limes_quartiles_of_small_integers_are_those_of_floats(dtype):
     np.testing.assert_allclose(found.values, floats.values, rtol=1e-9)
 
 
+def test_limes_quartiles_are_looked_up_in_all_columns_at_once(monkeypatch):
+    """Some are unknown, some constant; the unknown has a bin of its own, beyond infinity."""
+    rng, d, seen, calls = np.random.default_rng(0), 40, [], []
+    data = np.round(rng.normal(size=(60, d)), 1)
+    data[:, 0], data[:, 1] = 3.0, np.nan
+    data[rng.random(data.shape) < 0.05] = np.nan
+    data[5, 2], x = np.inf, data[7:8]
+    w, search = rng.normal(size=d), np.searchsorted
+    monkeypatch.setattr(np, "searchsorted", lambda *a, **k: calls.append(a) or search(*a, **k))
+
+    def model(z):
+        seen.append(z.copy())
+        return np.tanh(np.nan_to_num(z, posinf=9.0) @ w)
+
+    plain = {"regularizer": None, "kernel": "uniform"}
+    found = xai.explain(model, x, "lime", data=data, samples=400, **plain)
+    assert len(calls) < d
+    z = np.concatenate(seen)
+    same = np.empty(z.shape)
+    for j, column in enumerate(data.T):
+        known = column[~np.isnan(column)]
+        cuts = np.append(np.quantile(known, [0.25, 0.5, 0.75]) if len(known) else [], np.inf)
+        same[:, j] = search(cuts, z[:, j]) == search(cuts, x[0, j])
+    same, y = same - same.mean(axis=0), model(z)
+    expected = np.linalg.pinv(same, rcond=1e-10) @ (y - y.mean())
+    np.testing.assert_allclose(found.values[0], expected, rtol=1e-7, atol=1e-10)
+
+
 @pytest.mark.parametrize("discretise", [True, False])
 def test_limes_players_may_be_columns_in_another_order(large, discretise):
     order = np.array([3, 1, 0, 2, 7, 6, 5, 4])

@@ -72,16 +72,18 @@ class Neighbourhood(Removal):
 
     def _quartiles(self, context: Context, block: Block, categorical: NDArray[np.bool_]) -> Draws:
         x, background = host_array(context.inputs.block), host_array(block)
-        cuts = [
-            np.union1d(background[:, j], x[:, j])  # the background may lack a category of x
-            if categorical[j]
-            else _quartile_cuts(background[:, j])
-            for j in range(x.shape[1])
-        ]
+        numbers = ~categorical
+        cuts = _quartile_cuts(background[:, numbers])
+        codes = {  # the background may lack a category of x
+            j: np.union1d(background[:, j], x[:, j]) for j in np.flatnonzero(categorical)
+        }
 
         def bins(rows: NDArray[Any]) -> NDArray[np.intp]:
-            places = [np.searchsorted(c, rows[:, j], side="left") for j, c in enumerate(cuts)]
-            return np.stack(places)
+            places = np.empty(rows.shape[::-1], np.intp)
+            places[numbers] = sum(~(rows[:, numbers] <= cut) * 1 for cut in cuts).T
+            for j, known in codes.items():
+                places[j] = np.searchsorted(known, rows[:, j], side="left")
+            return places
 
         own, here = bins(x).T[..., None], np.ones(x.shape[1], bool)
 
@@ -136,10 +138,15 @@ class Neighbourhood(Removal):
         return Draws(source, self.n_draws, endless=True, regressors=regressors)
 
 
-def _quartile_cuts(column: NDArray[Any]) -> NDArray[np.float64]:
-    """Quartiles of what is known, and infinity: beyond it is NaN, which is no large number."""
-    if column.dtype.kind != "f":  # NumPy interpolates in the column's own dtype, which may wrap
-        column = column.astype(np.float64)
-    known = column[~np.isnan(column)]
-    quartiles = np.quantile(known, [0.25, 0.5, 0.75]) if len(known) else []
-    return np.unique(np.append(quartiles, np.inf))
+def _quartile_cuts(columns: NDArray[Any]) -> NDArray[np.float64]:
+    """Quartiles (4, columns) of what is known, and infinity: beyond it is NaN, no large number."""
+    if columns.dtype.kind != "f":  # NumPy interpolates in the columns' own dtype, which may wrap
+        columns = columns.astype(np.float64)
+    cuts = np.full((4, columns.shape[1]), np.inf)
+    unknown = np.isnan(columns)
+    whole = ~unknown.any(axis=0)
+    quartiles = [0.25, 0.5, 0.75]
+    cuts[:3, whole] = np.quantile(columns[:, whole], quartiles, axis=0)
+    for j in np.flatnonzero(~whole & ~unknown.all(axis=0)):
+        cuts[:3, j] = np.quantile(columns[~unknown[:, j], j], quartiles)
+    return cuts
