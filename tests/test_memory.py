@@ -175,7 +175,7 @@ def test_a_metric_of_single_players_holds_no_table_of_them(name, options):
 
 
 @pytest.mark.parametrize("asked", ["interval", "among"])
-def test_many_rows_are_resampled_and_compared_some_at_a_time(asked):
+def test_many_rows_have_intervals_and_are_compared_some_at_a_time(asked):
     rng = np.random.default_rng(0)
     x, z = rng.normal(size=(2, 4000, 8))
     score = xai.metrics.Score(
@@ -184,7 +184,7 @@ def test_many_rows_are_resampled_and_compared_some_at_a_time(asked):
     report = xai.metrics.Report({("deletion", "e"): score}, ("deletion",), ("e",))
     f, own = lambda rows: rows[:, 0], lambda model, rows, target: rows
     tracemalloc.start()
-    if asked == "interval":  # 1,000 resamples of 100,000 rows
+    if asked == "interval":  # of 100,000 rows
         report.interval("deletion", "e")
     else:
         xai.metrics.max_sensitivity(f, x, x, among=z, radius=0.1, explain=own)
