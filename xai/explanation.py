@@ -65,6 +65,9 @@ class Explanation:
     activations : (n, channels, *places) float array, or None
         Feature maps of the layer that the players are in, `layer` its name, and `layer_axis` which
         axis of its output holds the channels.
+    channel_axis : int, or None
+        The axis of x that holds the channels, 0 where there are none and all axes are of places;
+        None where that is not known, as of a table.
     exact : (n,) bool
         Rows whose answer is exact.
     runs : (n,) str

@@ -102,7 +102,7 @@ def cut(
     goes_on : bool
         Whether the rest of the network is needed at all.
     axis : int, optional
-        The explained rows' channels; None where their axes are not known to be of places.
+        Which axis of the explained rows holds their channels; None where that is not known.
 
     Raises
     ------
@@ -253,9 +253,10 @@ class LastMap(Finder):
         def note(name: str, out: Tensor) -> None:
             nonlocal width
             self.ran += 1
-            known = widths(module.get_submodule(name))
+            part = module.get_submodule(name)
+            known = widths(part)
             if known is not None:
-                width = known[1] if isinstance(module.get_submodule(name), first) else None
+                width = known[1] if isinstance(part, first) else None
             keep(name, out)
 
         def block(name: str, given: Any, out: Any) -> None:

@@ -82,7 +82,7 @@ class Patches(Players):
     Parameters
     ----------
     size : int or (height, width)
-        Sides in pixels.
+        Sides in pixels; of series and volumes one for each axis of places.
 
     Examples
     --------
@@ -156,7 +156,7 @@ class Windows(Players):
     Parameters
     ----------
     size : int or (height, width)
-        Sides in pixels.
+        Sides in pixels; of series and volumes one for each axis of places.
     stride : int or (down, across), optional
         Pixels from one window to the next, at most `size`; half of `size` where None.
 
@@ -280,7 +280,8 @@ class Superpixels(Players):
 
     Notes
     -----
-    SLIC: Achanta et al. (2012); quickshift: Vedaldi & Soatto (2008). A copy of each image is
+    SLIC, also of series and volumes: Achanta et al. (2012); quickshift, of images alone: Vedaldi &
+    Soatto (2008). A copy of each image is
     stretched to [0, 1], so that any range of numbers gives the same regions; one or three channels
     are compared as colours in Lab, others as they are.
 

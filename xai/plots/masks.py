@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xai.foreign import as_explanation
-from xai.plots.picture import Floats, Panel, Scale, colour_bar, draw_heat, draw_photo
+from xai.plots.picture import Floats, Panel, Scale, colour_bar, draw_heat, draw_photo, panel
 from xai.plots.row import read
 from xai.plots.signal import channels, draw, height, is_series, panel_of, time_is_first
 from xai.plots.style import NEGATIVE, POSITIVE, inches
@@ -181,7 +181,8 @@ def strip(
 
     from xai.metrics.paths import cuts
 
-    shown, said = panel_of(explanation, row, output, channel_axis), read(explanation, row, output)
+    made = panel_of if _along_known_time(as_explanation(explanation)) else panel
+    shown, said = made(explanation, row, output, channel_axis), read(explanation, row, output)
     curve = _curve(score, len(explanation), row)
     order, players = _order(explanation[row], said.values, shown)
     steps = np.unique(np.linspace(0, len(curve) - 1, frames).round().astype(int))
@@ -220,10 +221,10 @@ def _order(one: Explanation, values: Floats, shown: Panel) -> tuple[NDArray[np.i
     windows that overlap and a network's channels are scored as pixels.
     """
     owner = one.element_players[0]
-    if is_series(one):
+    if _along_known_time(one):
         owner = np.atleast_2d(owner.T if time_is_first(one) else owner)
     if one.layer or one.spans is not None:
-        heat = shown.heat[:1] if is_series(one) else shown.heat  # channels together
+        heat = shown.heat[:1] if _along_known_time(one) else shown.heat  # channels together
         owner, values = np.arange(heat.size).reshape(heat.shape), heat.ravel()
         owner = np.broadcast_to(owner, shown.heat.shape)
     elif owner.ndim == 3 and one.channel_axis is not None:
@@ -232,6 +233,11 @@ def _order(one: Explanation, values: Floats, shown: Panel) -> tuple[NDArray[np.i
     place[np.argsort(-values, kind="stable")] = np.arange(len(values))
     # what no player owns is never removed
     return np.where(owner < 0, len(values), place[np.maximum(owner, 0)]), len(values)
+
+
+def _along_known_time(one: Explanation) -> bool:
+    """Whether rows are series whose channels are known, and so their time."""
+    return one.channel_axis is not None and is_series(one)
 
 
 def _draw_curve(ax: Axes, curve: Floats, steps: NDArray[np.intp], score: Score, name: str) -> None:

@@ -30,8 +30,8 @@ class Blur(Removal):
     Parameters
     ----------
     sigma : float, optional
-        Standard deviation of the Gaussian in pixels; 20 at a shorter side of 224 where None, and
-        in proportion.
+        Standard deviation of the Gaussian in pixels (a series' steps); 20 at a shorter side of 224
+        where None, and in proportion.
 
     Notes
     -----

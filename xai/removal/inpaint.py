@@ -35,7 +35,7 @@ class Inpaint(Removal):
     Raises
     ------
     ValueError
-        The rows are no images, or `noise` is negative or not finite.
+        The rows are no images or series, or `noise` is negative or not finite.
 
     Notes
     -----
