@@ -88,7 +88,7 @@ class Propagation(Summary):
         k = model.n_outputs
         ends = model.ends_cost if lifts else model.full_cost
         needs(self.rule, ends + unit * k, plan.budget)
-        every = np.arange(model.n_rows)
+        captum, every = require("captum.attr", "torch"), np.arange(model.n_rows)
         full = full_values(model)
         base = model.ends(every)[0] if lifts else np.full_like(full, np.nan)
         if model.progress is not None:
@@ -100,7 +100,7 @@ class Propagation(Summary):
             network = _network(model, at)
             if lifts:
                 for_deeplift(network)
-            method = getattr(require("captum.attr", "torch"), name)(network)
+            method = getattr(captum, name)(network)
             x = model.inputs.block[at]
             rules = lrp_rules(network) if self.rule == "lrp" else {}
             for j in range(k):
