@@ -363,10 +363,8 @@ COLUMNS = {
     "power": preprocessing.PowerTransformer(),
     "quantiles": preprocessing.QuantileTransformer(n_quantiles=20),
     "splines": preprocessing.SplineTransformer(4),
-    "bins": preprocessing.KBinsDiscretizer(4, quantile_method="averaged_inverted_cdf"),
-    "codes": preprocessing.KBinsDiscretizer(
-        4, encode="ordinal", quantile_method="averaged_inverted_cdf"
-    ),
+    "bins": preprocessing.KBinsDiscretizer(4, strategy="uniform"),
+    "codes": preprocessing.KBinsDiscretizer(4, encode="ordinal", strategy="uniform"),
     "selection": SelectKBest(k=3),
     "nothing": preprocessing.FunctionTransformer(),
     "nested": Pipeline([("a", preprocessing.StandardScaler()), ("b", "passthrough")]),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import re
+import sys
 import warnings
 from dataclasses import dataclass, replace
 
@@ -636,6 +637,15 @@ def test_as_captum(name):
     np.testing.assert_allclose(ours.values, theirs.detach(), atol=1e-8)
     pixels = xai.explain(net, IMAGES, name, **options)
     np.testing.assert_allclose(pixels.values, theirs.detach().sum(1), atol=1e-8)
+
+
+@pytest.mark.parametrize("rule", ["deeplift", "lrp", "guided_backprop", "deconvnet"])
+def test_without_captum_its_rules_say_how_to_install_it(rule, monkeypatch):
+    for name in [name for name in sys.modules if name.partition(".")[0] == "captum"]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, "captum", None)
+    with pytest.raises(ImportError, match=r'pip install "xai-removal\[torch\]"'):
+        xai.explain(torch.nn.Sequential(convolutions(), torch.nn.ReLU()), IMAGES, rule)
 
 
 @pytest.mark.parametrize("curve", [*CURVES, "ReLU", "Tanh"])

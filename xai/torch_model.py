@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypeVar
 
 import numpy as np
 
+from xai.archive import require
 from xai.inputs import SEVERAL
 from xai.suggest import unknown
 from xai.threads import held, one_thread_of_blas
@@ -63,8 +64,7 @@ class TorchModel:
     channels_last: bool = False
 
     def __post_init__(self) -> None:
-        import torch
-
+        torch = require("torch", "torch")
         if not isinstance(self.module, torch.nn.Module):
             raise TypeError(f"{type(self.module).__name__} is no torch module")
         if self.precision is not None and self.precision not in PRECISIONS:

@@ -89,7 +89,7 @@ class Propagation(Summary):
         k, m = model.n_outputs, model.n_draws if lifts else 1
         ends = model.ends_cost if lifts else model.full_cost
         needs(self.rule, ends + unit * k * m, plan.budget)
-        every = np.arange(model.n_rows)
+        captum, every = require("captum.attr", "torch"), np.arange(model.n_rows)
         full = full_values(model)
         base = model.ends(every)[0] if lifts else np.full_like(full, np.nan)
         model.progress.expect_more(model.n_rows * unit * k * m)
@@ -101,7 +101,7 @@ class Propagation(Summary):
             network = _network(model, at)
             if lifts:
                 for_deeplift(network)
-            method = getattr(require("captum.attr", "torch"), name)(network)
+            method = getattr(captum, name)(network)
             x = model.inputs.block[at]
             rules = lrp_rules(network) if self.rule == "lrp" else {}
             for j in range(k):
