@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import numpy as np
 from scipy.special import ndtri, stdtrit
+from scipy.stats import bootstrap
 
 from xai.metrics.numerics import FLAT
 from xai.metrics.proportions import clopper_pearson
 from xai.metrics.score import Floats
 
 
-def interval(metric: str, values: Floats, level: float = 0.95) -> tuple[float, float]:
+def interval(
+    metric: str, values: Floats, level: float = 0.95, resampled: int | None = None
+) -> tuple[float, float]:
     """Interval of the mean of a metric's scores; NaN are left out.
+
+    `resampled`: the seed of a bootstrap, where it is to be one.
 
     Examples
     --------
@@ -21,6 +26,8 @@ def interval(metric: str, values: Floats, level: float = 0.95) -> tuple[float, f
     """
     if not 0 < level < 1:
         raise ValueError(f"level={level!r}: expected a share such as 0.95")
+    if resampled is not None:
+        return of_resamples(values, level, resampled)
     known = values[~np.isnan(values)]
     if metric == "simulatability" and len(known):
         return of_gains(known, level)[1:]
@@ -63,6 +70,21 @@ def of_gains(values: Floats, level: float = 0.95) -> tuple[float, float, float]:
     error = np.sqrt(((won + lost) / n - mean**2) / n)
     far = -ndtri((1 - level) / 2) * error
     return float(error), float(max(mean - far, -1)), float(min(mean + far, 1))
+
+
+def of_resamples(values: Floats, level: float, seed: int) -> tuple[float, float]:
+    """Interval of the mean by the bootstrap (SciPy's BCa, Efron 1987); NaN are left out.
+
+    Of numbers that are all alike it has no width; NaN of fewer than two, or where one is infinite.
+    """
+    known = values[~np.isnan(values)]
+    if len(known) < 2 or not np.isfinite(known).all():
+        return float("nan"), float("nan")
+    if np.ptp(known) <= FLAT * np.abs(known).max():
+        return float(known[0]), float(known[0])
+    rng = np.random.default_rng(seed)
+    found = bootstrap((known,), np.mean, confidence_level=level, random_state=rng)
+    return float(found.confidence_interval.low), float(found.confidence_interval.high)
 
 
 def of_mean(values: Floats, level: float = 0.95) -> tuple[float, float]:

@@ -73,14 +73,17 @@ class Report:
             raise KeyError(unknown("explanation", name, [n for m, n in self.scores if m == metric]))
         return self.scores[metric, name]
 
-    def interval(self, metric: str, name: str, level: float = 0.95) -> tuple[float, float]:
+    def interval(
+        self, metric: str, name: str, level: float = 0.95, *, bootstrap: bool = False
+    ) -> tuple[float, float]:
         """Interval of the mean score, over rows; exact (Clopper-Pearson) of scores 1 or 0.
 
         Else Student's, made for skew (Hall 1992): of five normal scores it holds the mean as often
-        as it says, of skewed ones, some 90 % in place of 95.
+        as it says, of skewed ones, some 90 % in place of 95. `bootstrap`: of resampled rows (BCa),
+        which of few rows holds it more rarely.
         """
         score = self[metric, name]
-        return interval(score.name, score.values, level)
+        return interval(score.name, score.values, level, self.seed if bootstrap else None)
 
     def beats_random(self, metric: str, name: str, level: float = 0.95) -> bool | None:
         """Whether the score is better than the random control's, row by row, beyond chance.

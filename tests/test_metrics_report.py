@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy.sparse import csr_matrix
-from scipy.stats import spearmanr
+from scipy.stats import bootstrap, spearmanr
 from scipy.stats import t as student
 from sklearn.linear_model import LogisticRegression
 
@@ -469,6 +469,20 @@ def test_intervals_of_skewed_scores_reach_further_where_the_tail_is(draw, n):
     assert ((ends[:, 0] > mean) | (ends[:, 1] < mean)).mean() < most[draw][n == 20]
     mirrored = np.array([of_scores(-v).interval("abpc", "a") for v in draws[:50]])
     assert_allclose(mirrored[:, ::-1], -ends[:50], rtol=1e-12)
+
+
+def test_bootstrap_intervals_are_scipys_of_the_rows_and_repeat():
+    values = np.random.default_rng(0).exponential(size=20)
+    report = of_scores(np.append(values, np.nan))
+    found = report.interval("abpc", "a", 0.9, bootstrap=True)
+    rng = np.random.default_rng(report.seed)
+    want = bootstrap((values,), np.mean, confidence_level=0.9, random_state=rng)
+    assert_allclose(found, want.confidence_interval)
+    assert found == report.interval("abpc", "a", 0.9, bootstrap=True)
+    assert found[0] < values.mean() < found[1]
+    assert of_scores(np.full(4, 0.3)).interval("abpc", "a", bootstrap=True) == (0.3, 0.3)
+    for none in (np.ones(1), np.array([1.0, 2.0, np.inf])):
+        assert np.isnan(of_scores(none).interval("abpc", "a", bootstrap=True)).all()
 
 
 def test_one_row_of_few_carries_no_interval_beyond_all_bounds():
