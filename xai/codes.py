@@ -105,17 +105,19 @@ def bind(removal: Removal, context: Context, pieces: Cut) -> Draws:
             "another removal, such as Baseline(0) or Marginal()"
         )
     embed = find_layer(pieces.model.module, pieces.name)[1]
-    known: list[tuple[Block, Tensor]] = []
+    latest: list[tuple[Block, Tensor]] = []
 
     def source(rows: Indices, places: Indices) -> tuple[Block, Indices]:
         import torch
 
         codes, index = draws.source(rows, places)
-        if not known or known[0][0] is not codes:
+        known = next(iter(latest), None)  # at once: other threads make batches, too
+        if known is None or known[0] is not codes:
             _refuse_unknown(codes, embed, removal)
             with torch.no_grad():
-                known[:] = [(codes, embed(codes))]
-        return known[0][1], index
+                known = codes, embed(codes)
+            latest[:] = [known]
+        return known[1], index
 
     return replace(draws, source=source)
 
