@@ -240,7 +240,7 @@ class Differentiable:
         free, transposed = self._free(), graph.transposed()
         start = streams.normals(self.case.scene.seed, streams.MOVE, np.zeros(1, np.intp), elements)
         B = torch.zeros(R, steps, steps + 1, dtype=torch.float64, device="cpu")
-        V = [_unit((torch.from_numpy(start) * free).expand(R, -1), B)[0]]
+        V = [_unit((torch.from_numpy(start).double() * free).expand(R, -1), B)[0]]
         U: list[Tensor] = []
         for k in range(steps):
             u, B[:, k, k] = _unit(_apart(_host(graph.jvp(V[k], transposed)), U), B)

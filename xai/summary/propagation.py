@@ -123,8 +123,9 @@ class Propagation(Summary):
         runs = game.model.torch_model
         if runs is None or game.model.forward is not runs:
             raise TypeError(
-                f"{self.rule} goes through a whole torch module, not what follows a layer (or the "
-                "embedding of codes): choose a method that does, as 'integrated_gradients'"
+                f"{self.rule} goes through a whole torch module, not part of one (what follows a "
+                "layer, or the embedding of codes): choose a method that does, as "
+                "'integrated_gradients'"
             )
         import torch
 
