@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from xai import layers
 from xai.inputs import Block, Inputs
-from xai.layers import INSIDE, Cut, Finder, Probe, find_layer, probe_of
+from xai.layers import INSIDE, Cut, Finder, Probe, find_layer
 from xai.model import Model
 from xai.progress import Progress
 from xai.removal.base import Context, Draws, Indices, Removal
@@ -31,9 +31,6 @@ class Reader(Finder):
     """
 
     codes: Tensor
-    name: str = ""
-    calls: int = 0
-    output: Any = None
 
     @contextmanager
     def watching(self, module: Module) -> Iterator[None]:
@@ -71,9 +68,7 @@ class Reader(Finder):
                 "players=xai.players.Units('name of that layer'), or choose a method that removes "
                 "features as a whole, such as 'shapley'"
             )
-        probe = probe_of(model, self.name)
-        probe.calls = self.calls
-        return probe, self.output
+        return super().found(model)
 
 
 def cut(model: Model, inputs: Inputs, batch_size: int | None, bar: Progress) -> Cut:

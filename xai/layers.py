@@ -206,16 +206,28 @@ def find_layer(module: Module, layer: LayerName) -> tuple[str, Module]:
     raise ValueError(f"{type(layer).__name__} is no layer of the model: pass one of its modules")
 
 
+@dataclass(eq=False)
 class Finder(ABC):
-    """Finds a layer by what it does while the network runs."""
+    """Finds a layer by what it does while the network runs.
+
+    Attributes
+    ----------
+    name, calls, output : of the layer, "" where none is found; how often it has run, what it gave
+    """
+
+    name: str = field(default="", init=False)
+    calls: int = field(default=0, init=False)
+    output: Any = field(default=None, init=False)
 
     @abstractmethod
     def watching(self, module: Module) -> AbstractContextManager[None]:
         """Watch the layers; of the one that is sought the output is kept."""
 
-    @abstractmethod
     def found(self, model: Model) -> tuple[Probe, Tensor]:
-        """The layer, and its output, or an error that says what to do where there is none."""
+        """The layer, and its output; an error that says what to do where there is none."""
+        probe = probe_of(model, self.name)
+        probe.calls = self.calls
+        return probe, self.output
 
 
 @dataclass(eq=False)
@@ -230,9 +242,6 @@ class LastMap(Finder):
     places: int = 2
     ran: int = 0
     at: int = -1
-    name: str = ""
-    calls: int = 0
-    output: Any = None
 
     @contextmanager
     def watching(self, module: Module) -> Iterator[None]:
@@ -285,9 +294,7 @@ class LastMap(Finder):
                 f"{SIDES.get(self.places, 'places')}): name one whose output has places, layer="
                 "'…'; of a transformer the last block's first norm"
             )
-        probe = probe_of(model, self.name)
-        probe.calls = self.calls
-        return probe, self.output
+        return super().found(model)
 
 
 SIDES = {1: "steps", 2: "height, width", 3: "depth, height, width"}

@@ -10,8 +10,8 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from xai.archive import as_array, require
-from xai.inputs import Inputs, is_whole
+from xai.archive import require
+from xai.inputs import Inputs, host_array, is_whole
 from xai.partition import Indices, Line, Overlap, Partition, Players
 from xai.places import channels_first, sides_of, with_channels
 from xai.suggest import unknown
@@ -315,8 +315,7 @@ class Superpixels(Players):
                 f"{sides}: use Grid(cells) or Patches(size)"
             )
         find = _slic if self.method == "slic" else _quickshift
-        rows = as_array(inputs.block)
-        assert rows is not None
+        rows = host_array(inputs.block)
         images = np.moveaxis(channels_first(rows, channel_axis), 1, -1)
         regions = []
         for i, image in enumerate(images):
