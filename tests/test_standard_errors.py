@@ -246,6 +246,21 @@ def test_few_samples(set_function, summary, per_player):
         assert 0.8 < ratio < 1.25
 
 
+@pytest.mark.parametrize("per_player", [1.1, 1.5, 3])
+def test_a_penalised_fit_of_few_samples(per_player):
+    """Ridge leaves more of the samples' noise behind than least squares does: errors allow for it.
+
+    A penalty's bias is no error of sampling: estimates are held against their own mean.
+    """
+    d, w = 40, np.linspace(-1, 1, 40)
+    game = xai.Game.from_function(lambda S: np.tanh(S @ w) + S[:, 0] * S[:, 1], n_players=d)
+    fit = LinearFit(regularizer="ridge", alpha=1.0)
+    found = [fit(game, budget=int(per_player * d), seed=seed) for seed in range(SEEDS)]
+    spread = np.var([a.values for a in found], axis=0, ddof=1)
+    ratio = np.sqrt(spread.mean() / np.mean([a.std_error**2 for a in found]))
+    assert 0.9 < ratio < 1.1
+
+
 @pytest.mark.parametrize(
     ("method", "budget"),
     [("sage", None), ("sage", 4000), ("permutation_test", None)],

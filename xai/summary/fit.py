@@ -210,9 +210,12 @@ class Regression:
             return
         influence = self.hat @ a
         leverage = np.einsum("tds,tds->ts", influence, a)
-        # heteroscedasticity and leverage allowed for (HC2)
-        squares /= np.maximum(1 - leverage, 1e-12)[:, None]
         influence *= influence
+        if self.regularizer is not None:
+            leverage += self.alpha * influence[:, 1:].sum(axis=1)
+        # heteroscedasticity and leverage allowed for (HC2): (I - H)² of the noise is left, which is
+        # 1 - h without a penalty, and 1 - h - alpha ‖hat a‖² with one
+        squares /= np.maximum(1 - leverage, 1e-12)[:, None]
         self.variance += squares @ influence.swapaxes(1, 2)
 
     def _result(self) -> Fit:
