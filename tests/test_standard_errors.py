@@ -14,6 +14,7 @@ from xai.summary import (
     LinearFit,
     MeanWhenIncluded,
     Shapley,
+    Sobol,
 )
 
 SEEDS = 80
@@ -259,6 +260,17 @@ def test_a_penalised_fit_of_few_samples(per_player):
     spread = np.var([a.values for a in found], axis=0, ddof=1)
     ratio = np.sqrt(spread.mean() / np.mean([a.std_error**2 for a in found]))
     assert 0.9 < ratio < 1.1
+
+
+@pytest.mark.parametrize("designs", [12, 32, 64])
+def test_shares_of_a_variance_that_few_designs_hold(designs):
+    """Where values are small but for a few, 3.18 errors (Student's, four scrambles) hold most."""
+    w = np.linspace(0.2, 1, 12)
+    game = xai.Game.from_function(lambda m: np.exp(4 * (m @ w)), n_players=12)
+    exact = Sobol(designs=2**14, scrambles=16)(game).values
+    found = [Sobol(designs=designs)(game, seed=seed) for seed in range(SEEDS)]
+    held = np.mean([np.abs(a.values - exact) <= 3.18 * a.std_error for a in found])
+    assert held > 0.8
 
 
 @pytest.mark.parametrize(
