@@ -273,6 +273,26 @@ def test_shares_of_a_variance_that_few_designs_hold(designs):
     assert held > 0.8
 
 
+@pytest.mark.parametrize("method", ["shapley", "kernel_shap", "banzhaf", "beta_shapley"])
+def test_a_class_that_few_rows_have(method):
+    """A probability near 0 almost everywhere: no value is above 1, and errors are of their size."""
+    rng = np.random.default_rng(0)
+    data = rng.normal(size=(100, 14))
+
+    def rare(rows):
+        z = rows[:, :3].sum(axis=1) - 0.2 * rows[:, 3:].sum(axis=1) - 4
+        return 1 / (1 + np.exp(-6 * z))
+
+    x = data[[np.argmax(rare(data))]]
+    found = [
+        xai.explain(rare, x, method, data=data, budget=1000, seed=seed) for seed in range(SEEDS)
+    ]
+    values = np.array([e.values for e in found])
+    assert np.abs(values).max() < 1
+    spread = values.var(axis=0, ddof=1).mean()
+    assert 0.8 < np.sqrt(spread / np.mean([e.std_error**2 for e in found])) < 1.25
+
+
 @pytest.mark.parametrize(
     ("method", "budget"),
     [("sage", None), ("sage", 4000), ("permutation_test", None)],

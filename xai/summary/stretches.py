@@ -313,7 +313,9 @@ class _Moments:
         # else a slope of rounding over rounding
         varies = (square - x**2 > ROUNDING * square) & (square > fine[:, None] ** 2)
         variance = np.where(varies, square - x**2, 0.0)
-        prior = 8 / np.maximum(self.seen, 1)[:, None] * variance
+        # the walks that meet a player may by chance have draws of nearly one t, and any slope
+        usual = np.maximum(variance, (self.t2 / self.groups)[:, None])
+        prior = 8 / np.maximum(self.seen, 1)[:, None] * usual
         scale = np.where(varies, variance + prior, 1.0)
         slope = np.where(varies, self.tz[..., 0] / total - x * y, 0.0) / scale
         value = y - slope * x
