@@ -413,14 +413,15 @@ def test_errors_of_sobol_are_right():
 
 
 def test_sobol_stops_where_the_tolerance_is_met():
-    """Twice in a row: of 16 designs the error is small enough, and the index 1.9 in place of .9."""
+    """Twice in a row, as 8 designs may say 1.8 for .9 with a small error: over seeds it is true."""
     game = soft_game(lambda m: 3.0 * m[:, 0] + m[:, 1], 2)
-    few = Sobol(designs=16)(game)
+    few = Sobol(designs=8)(game, seed=397)
     assert few.std_error.max() <= 0.2 * np.ptp(few.values) and few.values.max() > 1.8
-    found, whole = (Sobol(designs=256)(game, tolerance=tolerance) for tolerance in (0.2, None))
-    assert found.evaluations < 0.5 * whole.evaluations and found.converged
-    assert found.std_error.max() <= 0.2 * np.ptp(found.values)
-    np.testing.assert_allclose(found.values, [0.9, 0.1], atol=0.2)
+    found = [Sobol(designs=256)(game, tolerance=0.2, seed=seed) for seed in range(300, 400)]
+    assert all(a.converged and a.std_error.max() <= 0.2 * np.ptp(a.values) for a in found)
+    assert np.mean([a.evaluations for a in found]) < 0.5 * (256 * 3 + 2)
+    misses = np.array([a.values for a in found]) - [0.9, 0.1]
+    assert np.sqrt((misses**2).mean(axis=0)).max() < 0.2 * 0.8 * 1.15
 
 
 def test_of_all_coalitions_over_some_draws_an_error_is_unknown():

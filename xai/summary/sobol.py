@@ -48,9 +48,11 @@ class Sobol(Summary):
 
     Notes
     -----
-    Jansen (1999); for images Fel et al. (2021). V is the variance of the v(A_n). A and B are one
-    scrambled Sobol' sequence in 2d dimensions, columns permuted: unscrambled, or with fewer points
-    than the bases of a Halton sequence, later players get less for no reason but their place.
+    Jansen (1999); for images Fel et al. (2021). V is the variance of all that was evaluated, the
+    v(C_n^i) too, which have the law of the v(A_n): of these alone it is often a tiny part of the
+    truth where few masks matter, and shares are in the hundreds. A and B are one scrambled Sobol'
+    sequence in 2d dimensions, columns permuted: unscrambled, or with fewer points than the bases
+    of a Halton sequence, later players get less for no reason but their place.
 
     Shares sum to 1 for additive games, to more where players interact. Players that do nothing
     get 0; so do all where v is constant. Where a removal has several draws, v is the mean over
@@ -154,22 +156,19 @@ def jansen(y: Floats, scrambles: int) -> tuple[Floats, Floats]:
     The jackknife's, which leaves one scramble out at a time: where few designs hold most of the
     variance, shares linearised around their means would hardly see them.
     """
-    a = y[:, :, :1]
-    squares = (a - y[:, :, 1:]) ** 2 / 2
-
-    def left_out(r: int) -> Floats:
-        own = slice(r, None, scrambles)
-        return shares(np.delete(a, own, axis=1), np.delete(squares, own, axis=1))
-
-    without = np.stack([left_out(r) for r in range(scrambles)])
-    return shares(a, squares), np.sqrt((scrambles - 1) * without.var(axis=0))
+    own = np.arange(y.shape[1]) % scrambles
+    without = np.stack([shares(y[:, own != r]) for r in range(scrambles)])
+    return shares(y), np.sqrt((scrambles - 1) * without.var(axis=0))
 
 
-def shares(a: Floats, squares: Floats) -> Floats:
-    """Of the variance of a (R, N, 1, k), means of squares (R, N, d, k); NaN of one design."""
-    if a.shape[1] < 2:
-        return np.full(squares[:, 0].shape, np.nan)
-    variance = a.var(axis=1, ddof=1)
+def shares(y: Floats) -> Floats:
+    """Total indices (R, d, k) from values (R, N, d + 1, k); NaN of one design."""
+    count, axes = y.shape[1], (1, 2)
+    if count < 2:
+        return np.full((len(y), y.shape[2] - 1, y.shape[3]), np.nan)
+    # what a design's values share makes them one observation of the mean
+    variance = y.var(axis=axes) * (count / (count - 1))
     # what differs by rounding alone does not vary
-    varies = variance > (64 * np.finfo(np.float64).eps * np.abs(a).max(axis=1)) ** 2
-    return np.asarray(squares.mean(axis=1) / np.where(varies, variance, np.inf))
+    varies = variance > (64 * np.finfo(np.float64).eps * np.abs(y).max(axis=axes)) ** 2
+    squares = ((y[:, :, :1] - y[:, :, 1:]) ** 2).mean(axis=1) / 2
+    return np.asarray(squares / np.where(varies, variance, np.inf)[:, None])
