@@ -185,7 +185,8 @@ class _Attack:
             better = kept & (reached > best)
             best = np.where(better, reached, best)
             best_delta = np.where(better[:, None], tried, best_delta)
-            delta = np.where(kept[:, None], tried, delta / 2)
+            # beyond the class: -δ moves a alike, and lies on the row's own side of the boundary
+            delta = np.where(kept[:, None], tried, -tried / 2)
         return best, best_delta
 
     @property

@@ -761,6 +761,16 @@ def test_attacks_keep_the_class():
     assert ((x + attack.info["delta"])[:, 0] > 0).all()
 
 
+@pytest.mark.parametrize("side", [1.0, -1.0])
+def test_an_attack_turns_back_at_the_border(side):
+    """Whichever side of a row the border lies on, what moves it most lies on the other, too."""
+    two = lambda x: np.stack([side * (x[:, 1] - 1), np.full(len(x), -0.01)], axis=1)  # noqa: E731
+    slope = lambda model, x, target: x * [2, 6]  # noqa: E731
+    x = np.ones((1, 2))
+    attack = metrics.distance_attack(two, x, x * [2, 6], radius=0.5, explain=slope)
+    assert attack.values.item() > 0.95 * 3 and side * attack.info["delta"][0, 1] > 0
+
+
 def test_an_attack_on_the_top_players_keeps_the_class():
     """Behind the border the top player is another: an attack that stays loses none."""
     two = lambda x: np.stack([x[:, 0], -x[:, 0]], axis=1)  # noqa: E731
