@@ -13,6 +13,7 @@ from sklearn.model_selection import GridSearchCV
 from sklearn.tree import DecisionTreeClassifier
 
 import xai
+from xai import tables
 from xai.composition import soft
 from xai.inputs import read
 from xai.model import wrap
@@ -680,6 +681,25 @@ def test_a_truth_value_is_not_the_number_that_equals_it(pd):
 
     explanation = xai.explain(model, frame, "occlusion", data=frame)
     np.testing.assert_array_equal(explanation.predictions, [1, 0, 0])
+
+
+@pytest.mark.parametrize("kind", ["words", "dates"])
+def test_cells_of_many_rows_are_told_apart_once_each(pd, monkeypatch, kind):
+    asked, key = [], tables._key
+    monkeypatch.setattr(tables, "_key", lambda value: [asked.append(value), key(value)][1])
+    cells = ["a", "b", None] if kind == "words" else pd.to_datetime(["2020", "2021", None])
+    frame = pd.DataFrame({"x": np.tile(np.asarray(cells), 1000)})
+    inputs = read(frame, frame[:10])
+    np.testing.assert_array_equal(inputs.block[:4, 0], [0, 1, 2, 0])
+    assert inputs.encode(frame[::-1], "data")[:3, 0].tolist() == [2, 1, 0]
+    assert len(asked) <= 20  # not 3000
+
+
+@pytest.mark.parametrize("where", ["x", "removal"])
+def test_a_cell_that_is_a_list_is_refused_by_its_column(pd, where):
+    words, lists = pd.DataFrame({"a": ["x", "y"]}), pd.DataFrame({"a": [[1], [2]]})
+    with pytest.raises(TypeError, match="column 'a' holds a list: a cell is a number"):
+        read(lists, None) if where == "x" else read(words, None).encode(lists, "the removal")
 
 
 def test_polars_frames_stay_polars():

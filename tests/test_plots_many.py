@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from importlib import import_module
 from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
 import matplotlib as mpl
@@ -97,6 +98,23 @@ def test_colours_of_dots_tell_the_features_value() -> None:
     assert (np.diff(codes[order]) >= 0).all()
     assert (codes.min(), codes.max()) == (0, 1)
     assert axes.figure.axes[1].get_ylabel() == "feature value"
+
+
+@pytest.mark.parametrize("kind", ["beeswarm", "heatmap", "decision", "page"])
+def test_pictures_of_many_rows_take_no_row_out_for_itself(
+    kind: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    many = xai.explain(
+        lambda x: np.column_stack([product(x), -product(x)]), X, "exact_shapley",
+        data=np.zeros((1, 4)),
+    )  # fmt: skip
+    assert len(set(many.target.tolist())) == 2  # each row's own output
+
+    def refused(data: Any, index: Any) -> Any:
+        raise AssertionError("of a DataFrame that takes a millisecond")
+
+    monkeypatch.setattr("xai.explanation.take_rows", refused)
+    many.to_html(tmp_path / "page.html") if kind == "page" else many.plot(kind)
 
 
 def test_what_is_no_number_is_grey_in_a_beeswarm() -> None:
@@ -461,6 +479,10 @@ def test_steps_of_force_and_decision_carry_their_intervals() -> None:
     np.testing.assert_allclose(steps[:, :, 0].mean(axis=1), way[:0:-1])
     np.testing.assert_allclose(np.ptp(steps[:, :, 0], axis=1), 2 * 1.96 * 0.25)
     assert "1.96 standard errors" in axes.get_xlabel()
+    together = one.plot("decision").collections
+    assert len(together) == 1  # all rows' at once
+    colours = np.array([line.get_color() for line in one.plot("decision").lines[1:]])
+    np.testing.assert_array_equal(together[0].get_color()[::4, :3], colours[:, :3])
     assert not made().plot("force", row=1).containers
 
 

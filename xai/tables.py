@@ -19,28 +19,40 @@ def _encode_columns(
     blocks = [np.empty((len(table[0]), len(table))) for table in series]
     pools: list[list[Any] | None] = []
     for j, is_number in enumerate(numeric):
-        if is_number:
-            pools.append(None)
-            for block, table in zip(blocks, series, strict=True):
-                block[:, j] = np.asarray(table[j], np.float64)
-            continue
         codes: dict[Any, int] = {}
         pool: list[Any] = []
+
+        def code_of(value: Any, codes: dict[Any, int] = codes, pool: list[Any] = pool) -> int:
+            code = codes.setdefault(_key(value), len(pool))
+            if code == len(pool):
+                pool.append(value)
+            return code
+
         for block, table in zip(blocks, series, strict=True):
-            for i, value in enumerate(table[j]):
-                key = _key(value)
-                try:
-                    code = codes.setdefault(key, len(pool))
-                except TypeError as error:  # a list, an array: nothing that could be looked up
-                    raise TypeError(
-                        f"column {names[j]!r} holds a {type(value).__name__}: a cell is a number, "
-                        "a word, a date or a category; make columns of its parts"
-                    ) from error
-                if code == len(pool):
-                    pool.append(value)
-                block[i, j] = code
-        pools.append(pool)
+            if is_number:
+                block[:, j] = np.asarray(table[j], np.float64)
+            else:
+                block[:, j] = _codes(table[j], code_of, names[j])
+        pools.append(None if is_number else pool)
     return blocks, pools
+
+
+def _codes(cells: NDArray[Any], code_of: Callable[[Any], int], name: str) -> NDArray[np.float64]:
+    """A column's codes; `code_of` is asked once for each value of a type, as True is not 1."""
+    dates = cells.dtype.kind in "mM"  # by their numbers: a missing date differs from itself
+    keys = cells.view(np.int64).tolist() if dates else [*zip(map(type, cells), cells, strict=True)]
+    known: dict[Any, int] = {}
+    for key, value in zip(keys, cells, strict=True):
+        try:
+            met = key in known
+        except TypeError as error:  # a list, an array: nothing that could be looked up
+            raise TypeError(
+                f"column {name!r} holds a {type(value).__name__}: a cell is a number, a word, a "
+                "date or a category; make columns of its parts"
+            ) from error
+        if not met:
+            known[key] = code_of(value)
+    return np.fromiter(map(known.__getitem__, keys), np.float64, len(keys))
 
 
 def _key(value: Any) -> Any:
@@ -69,21 +81,27 @@ def _pool_encoder(
 
     def encode(table: list[Any], what: str) -> NDArray[np.float64]:
         out = np.empty((len(table[0]), len(columns)))
-        for j, (lookup, cells) in enumerate(zip(lookups, table, strict=True)):
+        for j, (column, lookup, cells) in enumerate(zip(columns, lookups, table, strict=True)):
             if lookup is None:
                 out[:, j] = np.asarray(cells, np.float64)
-                continue
-            for i, value in enumerate(cells):
-                key = _key(value)
-                if key not in lookup:
-                    raise ValueError(
-                        f"{what}: column {columns[j].name!r} has the value {value!r}, "
-                        "which occurs neither in x nor in data"
-                    )
-                out[i, j] = lookup[key]
+            else:
+                out[:, j] = _codes(cells, _looked_up(lookup, column.name, what), column.name)
         return out
 
     return encode
+
+
+def _looked_up(lookup: dict[Any, int], name: str, what: str) -> Callable[[Any], int]:
+    def code_of(value: Any) -> int:
+        code = lookup.get(_key(value))
+        if code is None:
+            raise ValueError(
+                f"{what}: column {name!r} has the value {value!r}, which occurs neither in x nor "
+                "in data"
+            )
+        return code
+
+    return code_of
 
 
 def read_objects(array: NDArray[Any], data: Any, own: list[Any]) -> Inputs:

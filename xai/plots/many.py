@@ -154,10 +154,10 @@ def read_many(given: Explanation, output: int | str | None = None) -> Many:
 def _places(explanation: Explanation, output: int | str | None) -> tuple[Any, str]:
     """Where on the last axis each row has the output (None: no such axis), and its name."""
     targets = explanation.target.reshape(len(explanation.target), -1)
-    first, name = locate(explanation[0], output)
+    first, name = locate(explanation, 0, output)
     if (targets == targets[0]).all():
         return (None if first is None else np.full(len(explanation), first)), name
-    found = [locate(explanation[row], output) for row in range(len(explanation))]
+    found = [locate(explanation, row, output) for row in range(len(explanation))]
     names = {name for _, name in found}
     name = names.pop() if len(names) == 1 else "each row's own output"
     return (None if first is None else np.array([place for place, _ in found])), name

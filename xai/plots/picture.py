@@ -176,7 +176,7 @@ def mapped(
         Some of its cells are no numbers.
     """
     shown, one = read(explanation, row, output), explanation[row]
-    place, _ = locate(one, output)
+    place, _ = locate(one, 0, output)
     heat = one.map(signed=signed)[0]
     try:
         photo = np.asarray(as_array(one.data), float)[0]

@@ -133,7 +133,7 @@ def rows_of(rows: object, count: int, name: str = "rows") -> list[int]:
 def read(given: Explanation, row: int = 0, output: int | str | None = None) -> Row:
     """Take one row and one output out of an explanation, ours or shap's."""
     one = as_explanation(given)[row]
-    place, name = locate(one, output)
+    place, name = locate(one, 0, output)
     values = _of_output(one.values, place).ravel()
     # Where rows differ in their number of players, NaN fills up the shorter ones.
     padding = np.isnan(values) & (np.arange(len(values)) > one.element_players[0].max())
@@ -169,13 +169,13 @@ def outputs(explanation: Explanation) -> list[list[int | None]]:
     return [[None]] * len(explanation)
 
 
-def locate(one: Explanation, output: int | str | None) -> tuple[int | None, str]:
-    """Where on the last axis of a single row's values an output lies, and its name.
+def locate(explanation: Explanation, row: int, output: int | str | None) -> tuple[int | None, str]:
+    """Where on the last axis of a row's values an output lies, and its name.
 
     The place is None where there is no such axis.
     """
-    names = [str(name) for name in one.output_names]
-    explained = np.atleast_1d(one.target[0])
+    names = [str(name) for name in explanation.output_names]
+    explained = np.atleast_1d(explanation.target[row])
     known = ", ".join(f"{index} ({names[index]!r})" for index in explained[:10])
     known += f" and {len(explained) - 10} more" if len(explained) > 10 else ""
     if output is None and len(explained) > 1:
@@ -189,7 +189,7 @@ def locate(one: Explanation, output: int | str | None) -> tuple[int | None, str]
     if not places:
         raise ValueError(f"output {output!r} is not explained here; explained: {known}")
     name = names[explained[places[0]]]
-    return (places[0] if one.base_values.ndim == 2 else None), name
+    return (places[0] if explanation.base_values.ndim == 2 else None), name
 
 
 def names_of_players(one: Explanation, count: int) -> list[str]:

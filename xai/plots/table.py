@@ -262,18 +262,19 @@ def _number_rows(axes: Axes, numbers: Sequence[str]) -> None:
         )
 
 
-def check_additive(shown: Row, picture: str) -> None:
+def check_additive(shown: Row | Many, picture: str, rows: Sequence[int] = (0,)) -> None:
     """Refuse values that do not lead from the base value to the prediction, as a picture does."""
-    total = shown.base + shown.values.sum()
-    size = abs(shown.base) + abs(shown.prediction) + np.abs(shown.values).sum()
-    # Wide enough for float32 sums, too narrow to see in a picture.
-    if not abs(total - shown.prediction) <= 1e-5 * size:
-        raise ValueError(
-            f"a {picture} needs values that add up from the base value to the prediction, and "
-            f"those of {shown.method} do not: base value {shown.base:.4g} + sum "
-            f"{shown.values.sum():.4g} is not the prediction {shown.prediction:.4g}. "
-            "Draw kind='bar' instead"
-        )
+    bases, predictions = np.atleast_1d(shown.base), np.atleast_1d(shown.prediction)
+    for row in rows:
+        base, prediction, values = bases[row], predictions[row], np.atleast_2d(shown.values)[row]
+        total, size = base + values.sum(), abs(base) + abs(prediction) + np.abs(values).sum()
+        # Wide enough for float32 sums, too narrow to see in a picture.
+        if not abs(total - prediction) <= 1e-5 * size:
+            raise ValueError(
+                f"a {picture} needs values that add up from the base value to the prediction, and "
+                f"those of {shown.method} do not: base value {base:.4g} + sum {values.sum():.4g} "
+                f"is not the prediction {prediction:.4g}. Draw kind='bar' instead"
+            )
 
 
 def notes(shown: Row, *, over: bool = False) -> list[str]:

@@ -92,7 +92,7 @@ def _choices(
     n, names = len(one), [str(name) for name in one.output_names]
     targets = one.target.reshape(n, -1)
     if one.base_values.ndim == 1 or output is not None:
-        found = [locate(one[row], output)[0] for row in range(n)]
+        found = [locate(one, row, output)[0] for row in range(n)]
         at = np.array([place or 0 for place in found])
         places, labels = [at], [names[targets[0, at[0]]]]
     else:
