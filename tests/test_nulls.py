@@ -7,6 +7,7 @@ import pytest
 from scipy import sparse
 
 import xai
+from xai.summary import Banzhaf, BetaShapley, LinearFit, Semivalue
 
 D = 12
 
@@ -49,6 +50,33 @@ def test_nulls_get_exactly_nothing_and_cost_nothing(table, estimator):
     assert e.evaluations == -(-sum(rows) // 3)
     if estimator == "exact":  # 9 players of 12 are left to enumerate for row 1
         assert sum(rows) == 3 + 7 + 7 * (2**10 - 2 + 2**9 - 2 + 2**12 - 2)
+
+
+@pytest.mark.parametrize(
+    "summary",
+    [
+        LinearFit(kernel="shapley", regularizer=None),
+        Banzhaf(),
+        BetaShapley(16, 1),
+        Semivalue(lambda d: np.arange(1, d + 1) / (2 ** (d - 2) * (d + 1))),
+        Semivalue(lambda d: np.eye(d)[-1]),
+    ],
+    ids=["kernel_shap", "banzhaf", "beta_shapley", "semivalue", "leave one out"],
+)
+def test_nulls_of_other_values_and_the_rest_are_as_if_they_were_there(table, summary):
+    x, data = table
+
+    def explained(budget):
+        return xai.explain(model, x, "shapley", summary=summary, data=data, budget=budget)
+
+    few, exact = explained(1500), explained(100_000)
+    assert np.all(few.values[0, [2, 9]] == 0) and np.all(few.values[1, [2, 5, 9]] == 0)
+    assert few.values[0, 0] != 0 and exact.std_error is None
+    for row, values in zip(x, exact.values, strict=True):
+        game = xai.Game.from_function(
+            lambda S, row=row: np.mean([model(np.where(S, row, z)) for z in data], axis=0), D
+        )
+        np.testing.assert_allclose(values, summary(game, budget=2**D).values, atol=1e-12)
 
 
 @pytest.mark.parametrize("removal", ["marginal", "a baseline", "a baseline for each row"])

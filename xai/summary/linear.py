@@ -33,6 +33,7 @@ from xai.summary.base import (
 from xai.summary.fit import GROUPS, Fit, Regression
 from xai.summary.gradient import Gradient
 from xai.summary.kernel import ShapleyKernel
+from xai.summary.nulls import without_nulls
 from xai.summary.pairs import log_choose
 from xai.summary.semivalue import own_draws
 from xai.summary.shapley import Shapley
@@ -134,10 +135,7 @@ class LinearFit(Summary):
         self._check_idle(game)
         if self.kernel == "shapley":
             check_samples("KernelSHAP", self.samples, least=2 * game.n_players)
-            if game.n_players == 1:  # no coalition lies between nothing and everything: no fit
-                pairs = None if self.samples is None else self.samples // 2
-                return Shapley(samples=pairs).attribute(game, plan)
-            return ShapleyKernel(game, self.samples, plan).run()
+            return without_nulls(game, lambda part: self._of_shapley(part, plan), plan)
         if game.has_regressors and not game.commutes:
             raise ValueError(
                 "LIME's neighbourhood fits single draws, and this behavior is of their mean: "
@@ -147,6 +145,12 @@ class LinearFit(Summary):
         if not game.has_regressors and enumerates(game, room):
             return self._enumerate(game, plan)
         return self._sample(game, plan)
+
+    def _of_shapley(self, game: Game, plan: Plan) -> Attribution:
+        if game.n_players == 1:  # no coalition lies between nothing and everything: no fit
+            pairs = None if self.samples is None else self.samples // 2
+            return Shapley(samples=pairs).attribute(game, plan)
+        return ShapleyKernel(game, self.samples, plan).run()
 
     def _check(self) -> None:
         if isinstance(self.kernel, str) and self.kernel not in KERNELS:

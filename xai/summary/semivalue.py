@@ -32,6 +32,7 @@ from xai.summary.enumeration import enumerated
 from xai.summary.fit import pseudo_inverse
 from xai.summary.interactions import enumerated_pairs, from_triangle, with_pairs
 from xai.summary.kernel import weighted_moments
+from xai.summary.nulls import without_nulls
 from xai.summary.pairs import (
     Design,
     Target,
@@ -90,6 +91,9 @@ class Banzhaf(Summary):
             raise ValueError(f"order must be 1 or 2, not {self.order!r}")
         if self.order == 2:
             return banzhaf_interactions(game, plan, self.samples)
+        return without_nulls(game, lambda part: self._estimate(part, plan), plan)
+
+    def _estimate(self, game: Game, plan: Plan) -> Attribution:
         pairs = sample_count("one pair of coalitions", game, plan, self.samples, per_sample=2)
         if pairs is None:
             d = game.n_players
@@ -288,6 +292,24 @@ def semivalue(
     game: Game, plan: Plan, mass: NDArray[np.float64], samples: int | None
 ) -> Attribution:
     """The semivalue of given masses (d,) of sizes: enumerated where that fits, else sampled."""
+
+    def estimate(part: Game) -> Attribution:
+        return _estimate(part, plan, _thinned(mass, part.n_players), samples)
+
+    return without_nulls(game, estimate, plan)
+
+
+def _thinned(mass: NDArray[np.float64], d: int) -> NDArray[np.float64]:
+    """The masses for the d players that are left: the others may be in a coalition or not."""
+    while len(mass) > d:
+        s = np.arange(1, len(mass))
+        mass = (mass[:-1] * s[::-1] + mass[1:] * s) / (len(mass) - 1)
+    return mass
+
+
+def _estimate(
+    game: Game, plan: Plan, mass: NDArray[np.float64], samples: int | None
+) -> Attribution:
     symmetric = np.allclose(mass, mass[::-1], rtol=1e-9, atol=1e-12)
     if symmetric and not spreads(game):
         pairs = sample_count("one pair of coalitions", game, plan, samples, per_sample=2)
