@@ -240,7 +240,7 @@ class _Batch:
         import torch
 
         (slope,) = torch.autograd.grad(raw, own, gain, retain_graph=True)
-        far = torch.as_tensor(span, device=own.device).to(own.dtype)
+        far = torch.as_tensor(span, dtype=own.dtype, device=own.device)
         scale = torch.maximum(slope.abs().sum(1), far)
         return torch.where(scale > 0, scale, 1)
 
