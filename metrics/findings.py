@@ -12,7 +12,7 @@ from scipy import sparse
 
 from xai import streams
 from xai.archive import require
-from xai.inputs import Block, Inputs, is_tensor, is_whole, on_host
+from xai.inputs import Block, Inputs, is_tensor, is_whole, on_host, widest
 from xai.metrics import checks
 from xai.metrics.attributed import of_elements
 from xai.metrics.case import Scene
@@ -192,7 +192,7 @@ def _like(x: Block, array: NDArray[Any]) -> Block:
     if is_tensor(x):
         import torch
 
-        dtype = x.dtype if x.is_floating_point() else torch.float64
+        dtype = x.dtype if x.is_floating_point() else widest(x.device)
         return torch.as_tensor(array, dtype=dtype, device=x.device)
     return array.astype(x.dtype) if x.dtype.kind == "f" else array
 

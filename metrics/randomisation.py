@@ -20,6 +20,7 @@ from typing import Any, Literal
 import numpy as np
 
 from xai import streams
+from xai.inputs import widest
 from xai.kernels.angles import angles
 from xai.kernels.correlation import scale
 from xai.metrics import checks
@@ -345,7 +346,7 @@ def _floor(case: Case, last: str) -> Floats:
         a = inputs[0].detach()
         dtype = torch.promote_types(a.dtype, torch.float32)
         if a.ndim > 2:  # a channel's size over its places
-            a = (a.movedim(1, -1) if convolves else a).double()
+            a = (a.movedim(1, -1) if convolves else a).to(widest(a.device))
             a = a.square().reshape(len(a), -1, a.shape[-1]).mean(1).sqrt()
         kept.append(a.to(dtype).abs().cpu().numpy())
 

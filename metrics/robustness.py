@@ -319,7 +319,7 @@ def representation(case: Case, layer: Any, x: Any, index: Indices) -> tuple[Floa
     def keep(*_: Any) -> None:
         if threading.get_ident() == own:
             out = probe.latest(seen)
-            parts.append(on_host(out.reshape(len(out), -1).double()))
+            parts.append(on_host(out.reshape(len(out), -1)).astype(np.float64))
             seen.clear()
 
     with probe.watching() as seen, model.module.register_forward_hook(keep):

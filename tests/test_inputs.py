@@ -15,9 +15,9 @@ from sklearn.tree import DecisionTreeClassifier
 import xai
 from xai import tables
 from xai.composition import soft
-from xai.inputs import read
+from xai.inputs import read, widest
 from xai.model import wrap
-from xai.removal import Baseline
+from xai.removal import Baseline, sampled
 from xai.removal.base import Context
 from xai.text import read_text, tokens_of, words_of
 
@@ -1264,6 +1264,26 @@ def test_a_device_changes_nothing(torch, network, rows, method):
     tensors = (torch.tensor(a).cuda() for a in rows)
     again = xai.explain(network, next(tensors), method, data=next(tensors), budget=120)
     np.testing.assert_allclose(again.values, there.values, atol=1e-5)
+
+
+def test_numbers_of_a_device_without_float64_are_widened_on_the_host(torch, monkeypatch):
+    from xai.summary.moments import host
+
+    class Single(torch.Tensor):
+        def double(self):
+            raise TypeError("Cannot convert a MPS Tensor to float64 dtype")
+
+        def cpu(self):
+            return self.as_subclass(torch.Tensor)
+
+    there = torch.rand(3, 2).as_subclass(Single)
+    assert host(there).dtype == np.float64
+    np.testing.assert_array_equal(host(there), np.asarray(there.cpu()))
+    whole = torch.tensor([[1, 2, 3]])
+    for device, wide in (("mps", torch.float32), ("cuda", torch.float64), ("cpu", torch.float64)):
+        assert widest(torch.device(device)) == wide
+        monkeypatch.setattr(sampled, "widest", lambda device, wide=wide: wide)
+        assert sampled._rows_like(whole, np.array([[0.5, 1, 2]])).dtype == wide
 
 
 @pytest.fixture

@@ -63,6 +63,30 @@ def extremal(model, x, removal=FADE, behavior=None, **keywords):
     )
 
 
+def test_iterations_send_no_masks_to_the_host(monkeypatch):
+    """Nor choose masks by a boolean index, whose length a device must be waited for."""
+    from torch.utils._python_dispatch import TorchDispatchMode
+
+    waits = []
+
+    class Watching(TorchDispatchMode):
+        def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+            if function is torch.ops.aten.index.Tensor:
+                waits.extend(a for a in args[1] if a is not None and a.dtype == torch.bool)
+            return function(*args, **(kwargs or {}))
+
+    real = torch.Tensor.cpu
+    monkeypatch.setattr(torch.Tensor, "cpu", lambda self: (waits.append(self), real(self))[1])
+    net = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(36, 2))
+    x, counts = torch.rand(3, 1, 6, 6), []
+    for iterations in (2, 19):
+        waits.clear()
+        with Watching():
+            extremal(net, x, xai.removal.BlurPyramid(), area=(0.2, 0.5), iterations=iterations)
+        counts.append(len(waits))
+    assert counts[0] == counts[1] > 0
+
+
 # -------------------------------------------------------------------------------------- surfaces
 
 
@@ -128,7 +152,7 @@ def test_the_nearest_binary_mask_is_the_sorted_reference():
     """mean((sort(m) − r_a)²) without sorting."""
     masks = np.random.default_rng(1).random((3, 50))
     counts = np.array([5, 20, 49])
-    best = closest(torch.tensor(masks), counts).numpy()
+    best = closest(torch.tensor(masks), torch.tensor(counts)).numpy()
     for mask, binary, count in zip(masks, best, counts, strict=True):
         reference = np.r_[np.zeros(50 - count), np.ones(count)]
         expected = ((np.sort(mask) - reference) ** 2).mean()
@@ -137,7 +161,7 @@ def test_the_nearest_binary_mask_is_the_sorted_reference():
 
 def test_equal_masks_share_what_is_left():
     """Where all are equal, as at first, the order of pixels chooses none of them."""
-    best = closest(torch.tensor([[0.5, 0.5, 0.9, 0.5], [1.0, 1.0, 1.0, 1.0]]), np.array([2, 1]))
+    best = closest(torch.tensor([[0.5, 0.5, 0.9, 0.5], [1.0, 1.0, 1.0, 1.0]]), torch.tensor([2, 1]))
     np.testing.assert_allclose(best, [[1 / 3, 1 / 3, 1, 1 / 3], [0.25] * 4], rtol=1e-6)
 
 
@@ -309,7 +333,7 @@ def test_the_descent_is_its_formula(variant):
         unit = max(slope.abs().sum().item(), abs(e.predictions - e.base_values).item())
         for done in np.arange(20) / 20:
             m = m.detach().requires_grad_()
-            r = closest(m.detach()[None], np.array([count]))[0]
+            r = closest(m.detach()[None], torch.tensor([count]))[0]
             off = (m - r).square().mean() + 20 * done**2 * (m.mean() - count / 9) ** 2
             (gradient,) = torch.autograd.grad(300**done * off - reward(m) / unit, m)
             velocity = 0.9 * velocity + 0.1 * 9 * gradient  # a step of the mean mask, not of each

@@ -47,6 +47,13 @@ def host_array(block: Block) -> NDArray[Any]:
     return np.asarray(block.toarray() if sparse.issparse(block) else on_host(block))
 
 
+def widest(device: Any) -> Any:
+    """The widest floats of a device: float64, which Apple's has not."""
+    import torch
+
+    return torch.float32 if device.type == "mps" else torch.float64
+
+
 def for_torch(rows: Any) -> Any:
     """Rows as torch takes them: a copy of arrays that are reversed, read-only or of other bytes."""
     if not isinstance(rows, np.ndarray):
@@ -223,13 +230,13 @@ def _admit_tensor(block: Any, replacement: Any) -> Any:
         if _holds(replacement, block.dtype):
             return replacement.to(block.dtype)
         # torch itself would mix integers and float32 in float32
-        return replacement if replacement.is_floating_point() else replacement.double()
+        wide = replacement.dtype if replacement.is_floating_point() else widest(block.device)
+        return replacement.to(wide)
     dtype = np.dtype(str(block.dtype).removeprefix("torch."))
-    values = replacement.double() if replacement.is_floating_point() else replacement
-    if _integral(on_host(values), dtype):
+    if _integral(on_host(replacement), dtype):
         return replacement.to(block.dtype)
     fits = not replacement.is_floating_point() or _holds(block, replacement.dtype)
-    return replacement if fits else replacement.double()
+    return replacement if fits else replacement.to(widest(block.device))
 
 
 def _holds(values: Any, dtype: Any) -> bool:

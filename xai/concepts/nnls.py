@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from xai.inputs import is_tensor
+from xai.inputs import is_tensor, widest
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -64,8 +64,10 @@ def coefficients(A: Any, W: Any, *, signed: bool = False) -> Any:
         raise ValueError(
             f"activations and concepts have shapes {shapes}: expected (n, C) and (r, C)"
         )
-    out = _solve().apply(A if A.is_floating_point() else A.double(), W.to(A.device), signed)
-    return out if tensors else out.numpy()
+    place = A.device if widest(A.device) == torch.float64 else "cpu"  # single ones would not do
+    own = A.to(place) if A.is_floating_point() else A.to(place, torch.float64)
+    out = _solve().apply(own, W.to(place), signed)
+    return out.to(A.device) if tensors else out.numpy()
 
 
 def _solve() -> Any:

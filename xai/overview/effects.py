@@ -331,7 +331,7 @@ def _with_column(data: Any, rows: NDArray[np.intp], j: int, values: NDArray[Any]
         import torch
 
         copy = data[torch.as_tensor(rows, device=data.device)].clone()
-        copy[:, j] = torch.as_tensor(np.array(values), device=data.device).to(data.dtype)
+        copy[:, j] = torch.as_tensor(np.array(values), dtype=data.dtype, device=data.device)
         return copy
     if hasattr(data, "tocsr"):
         wide = data.tocsr()[rows].astype(np.result_type(data.dtype, values)).tolil()

@@ -230,11 +230,14 @@ class Pyramid:
 
     def inputs(self, rows: Indices, masks: Any) -> Block:
         """Model inputs (B, *shape) under soft masks, which broadcast to them; row by row."""
-        distinct, place = np.unique(rows, return_inverse=True)
-        if len(distinct) == 1:
-            return self._blend(int(distinct[0]), masks)
-        parts = [self._blend(int(row), masks[place == i]) for i, row in enumerate(distinct)]
-        return joined(parts)[np.argsort(np.argsort(place, kind="stable"))]
+        order = np.argsort(rows, kind="stable")
+        mixed = bool((np.diff(rows) < 0).any())  # else each row's masks are a view: no copy
+        rows, masks = rows[order], masks[order] if mixed else masks
+        cuts = (np.flatnonzero(np.diff(rows)) + 1).tolist()
+        runs = zip([0, *cuts], [*cuts, len(rows)], strict=True)
+        parts = [self._blend(int(rows[a]), masks[a:b]) for a, b in runs]
+        made = joined(parts) if len(parts) > 1 else parts[0]
+        return made[np.argsort(order)] if mixed else made
 
     def _blend(self, row: int, masks: Any) -> Block:
         """One row's inputs: between the levels below and above each mask's place."""

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from xai import streams
-from xai.inputs import Block, Inputs, host_array, is_tensor, is_whole
+from xai.inputs import Block, Inputs, host_array, is_tensor, is_whole, widest
 from xai.removal.base import Context, Draws, Indices, Removal, of_known
 
 REPEATS = 10
@@ -249,7 +249,7 @@ def _uniforms(kind: Block, seed: int, draws: Indices, width: int) -> Block:
 
 def _place(kind: Block) -> Any:
     """The device of a tensor, or the host where the device has no float64."""
-    return "cpu" if kind.device.type == "mps" else kind.device
+    return kind.device if widest(kind.device).itemsize == 8 else "cpu"
 
 
 @dataclass(frozen=True)
@@ -365,8 +365,8 @@ def _rows_like(block: Block, values: NDArray[np.float64]) -> Block:
         return values.astype(block.dtype) if block.dtype.kind == "f" else values
     import torch
 
-    rows = torch.as_tensor(values, device=block.device)
-    return rows.to(block.dtype) if block.is_floating_point() else rows
+    dtype = block.dtype if block.is_floating_point() else widest(block.device)
+    return torch.as_tensor(values, dtype=dtype, device=block.device)
 
 
 def _cast(kind: Block, values: Block) -> Block:

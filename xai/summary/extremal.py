@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
-from numpy.typing import NDArray
 
 from xai.game import Floats, Game, ModelGame
 from xai.summary.base import Attribution, Budget, Plan, Summary
@@ -95,17 +94,20 @@ class ExtremalSubset(Summary):
         count = planned("an extremal subset", self.variant, self.iterations, ITERATIONS)
 
         def task(model: ModelGame) -> Task:
-            targets = np.clip(np.round(areas * model.n_players), 1, model.n_players).astype(int)
+            import torch
+
+            counts = np.clip(np.round(areas * model.n_players), 1, model.n_players).astype(int)
+            targets = torch.as_tensor(counts, device=model.inputs.block.device)
 
             def penalty(masks: Tensor, p: Tensor, kind: Tensor, done: float) -> Tensor:
-                best = closest(masks.detach(), targets[kind.cpu().numpy()])
+                best = closest(masks.detach(), targets[kind])
                 off = masks.mean(1) - best.mean(1)
                 weight = float(PRESSURE * GROWTH**done)
                 return weight * ((masks - best).square().mean(1) + MEAN * done**2 * off.square())
 
             def fits(masks: Tensor, kind: Tensor) -> Tensor:
-                asked = masks.new_tensor(targets / model.n_players)[kind]
-                return (masks.mean(1) - asked).abs() <= NEAR * asked
+                share = targets[kind] / model.n_players
+                return (masks.mean(1) - share).abs() <= NEAR * share
 
             return Task(
                 variant=self.variant,
@@ -143,21 +145,17 @@ class ExtremalSubset(Summary):
         )
 
 
-def closest(masks: Tensor, counts: NDArray[np.intp]) -> Tensor:
+def closest(masks: Tensor, counts: Tensor) -> Tensor:
     """The nearest masks (B, d) with so many (B,) ones and else zeros; equal players share."""
     edge = _edges(masks, masks.shape[1] - counts)
     above, level = (masks > edge + EQUAL).to(masks), ((masks - edge).abs() <= EQUAL).to(masks)
-    ones = masks.new_tensor(counts[:, None])
-    share = (ones - above.sum(1, keepdim=True)) / level.sum(1, keepdim=True)
+    share = (counts[:, None] - above.sum(1, keepdim=True)) / level.sum(1, keepdim=True)
     return above + level * share
 
 
-def _edges(masks: Tensor, ranks: NDArray[np.intp]) -> Tensor:
+def _edges(masks: Tensor, ranks: Tensor) -> Tensor:
     """The value (B, 1) of each mask that so many (B,) of its own come before."""
-    import torch
-
     if masks.device.type == "cpu":  # NumPy selects ten times as fast
-        pairs = zip(masks.numpy(), ranks, strict=True)
+        pairs = zip(masks.numpy(), ranks.tolist(), strict=True)
         return masks.new_tensor([[float(np.partition(m, rank)[rank])] for m, rank in pairs])
-    pairs = zip(masks, ranks.tolist(), strict=True)
-    return torch.stack([m.kthvalue(rank + 1, keepdim=True).values for m, rank in pairs])
+    return masks.sort(1).values.gather(1, ranks[:, None])

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xai.game import Floats, Game, Indices, ModelGame
+from xai.inputs import widest
 from xai.summary.base import Attribution, Budget, Plan, Summary, check_samples, finish, needs
 from xai.summary.gradient import as_model_game, empty_values, row_blocks
 from xai.summary.moments import host
@@ -217,8 +218,6 @@ class _Paths:
 
     def _add(self, path: Indices, alpha: Floats) -> None:
         """Evaluate nodes (B,)."""
-        import torch
-
         game, start = self.game, len(self.alpha)
         game.progress.expect_more(len(path))
         values: list[Floats] = [self.values]
@@ -227,7 +226,7 @@ class _Paths:
         for where, v, g in stream:
             self.derivatives.append((slice(start + where.start, start + where.start + len(g)), g))
             values.append(host(v))
-            slopes.append(host(g.sum(dim=1, dtype=torch.float64)))
+            slopes.append(host(g.sum(dim=1, dtype=widest(g.device))))
         self.values, self.slopes = np.concatenate(values), np.concatenate(slopes)
         self.path, self.alpha = np.append(self.path, path), np.append(self.alpha, alpha)
 

@@ -187,8 +187,8 @@ class _Batch:
         optimizer = task.optimizer(p)
         left = np.arange(len(p))  # masks that still change
         scale = before = None
+        at, kind = self._sent(left)
         for step in range(task.iterations):
-            at = torch.as_tensor(left, device=p.device)
             own = p[at].requires_grad_()
             raw = self.surface.masks(own)  # not yet clamped
             # clamped without a dead zone: the gradient passes, so that no mask is stuck at 1
@@ -196,7 +196,6 @@ class _Batch:
             gain = self._gain(left, masks, step)
             if scale is None:
                 scale = self._scale(raw, own, gain, span)
-            kind = torch.as_tensor(self.kinds[left], device=p.device)
             points = own.reshape(-1, *self.surface.grid)
             penalty = task.penalty(raw, points, kind, step / task.iterations)
             loss = penalty.sum() - (raw * (gain / scale[at, None])).sum()
@@ -214,7 +213,16 @@ class _Batch:
                 left, masks = left[moving], masks[goes_on]
                 if len(left) == 0:
                     break
+                at, kind = self._sent(left)
             before = masks
+
+    def _sent(self, left: Indices) -> tuple[Tensor, Tensor]:
+        """Masks' numbers and kinds where the parameters live: sent where they change."""
+        import torch
+
+        place = self.parameters.device
+        at, kind = (torch.as_tensor(a, device=place) for a in (left, self.kinds[left]))
+        return at, kind
 
     def _gain(self, left: Indices, masks: Tensor, step: int) -> Tensor:
         """Gradient (B, d) in the masks of v(m), of −v(1 − m), or of both."""
@@ -240,7 +248,7 @@ class _Batch:
         import torch
 
         (slope,) = torch.autograd.grad(raw, own, gain, retain_graph=True)
-        far = torch.as_tensor(span, device=own.device).to(own.dtype)
+        far = torch.as_tensor(span, dtype=own.dtype, device=own.device)
         scale = torch.maximum(slope.abs().sum(1), far)
         return torch.where(scale > 0, scale, 1)
 

@@ -99,7 +99,7 @@ class Replicates(Moments):
 
 def host(sums: Tensor) -> Floats:
     """A tensor as a float64 array."""
-    return np.asarray(sums.double().cpu().numpy())
+    return np.asarray(sums.cpu().double().numpy())  # not all devices have it
 
 
 def _moment(
