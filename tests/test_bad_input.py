@@ -764,6 +764,16 @@ def test_one_image_that_is_taken_for_several_rows_is_told_of():
 def test_a_channel_axis_that_is_no_integer(axis):
     with pytest.raises(TypeError, match=r"channel_axis must be 1 .*-1"):
         xai.explain(total, np.zeros((1, 4, 4, 3)), "occlusion", channel_axis=axis)
+    with pytest.raises(TypeError, match=r"channel_axis must be 1 .*-1"):
+        xai.metrics.pointing_game(None, None, np.zeros((1, 4, 4, 3)), mask=[1], channel_axis=axis)
+
+
+def test_a_channel_axis_that_the_attributions_lack():
+    """An axis beyond the last is no other one counted round."""
+    a, mask = np.ones((1, 4, 4, 3)), np.ones((4, 4), bool)
+    assert xai.metrics.relevance_mass(None, None, a, mask=mask, channel_axis=-1).mean() == 1
+    with pytest.raises(ValueError, match="does not fit the attributions"):
+        xai.metrics.relevance_mass(None, None, a, mask=mask, channel_axis=7)
 
 
 def test_a_method_may_name_its_parts(line):
