@@ -592,6 +592,16 @@ def test_a_masked_array_is_refused(line, where):
         explain(line, **given)
 
 
+def test_a_masked_attribution_is_refused(line):
+    a = np.ma.array(line.x[:3], mask=line.x[:3] > 0)
+    with pytest.raises(TypeError, match="the attribution is a masked array: fill it"):
+        xai.metrics.complexity(None, None, a)
+    with pytest.raises(TypeError, match="the reference is a masked array: fill it"):
+        xai.metrics.rank_correlation(None, None, a.data, reference=a)
+    unmasked = np.ma.array(a.data)
+    assert xai.metrics.complexity(None, None, unmasked).mean() > 0
+
+
 @pytest.mark.parametrize("classes", [3, 4])
 @pytest.mark.parametrize("wrapped", ["alone", "pipeline", "search"])
 def test_scores_of_pairs_of_classes_are_not_taken_for_scores_of_classes(classes, wrapped):
