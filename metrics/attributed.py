@@ -45,6 +45,8 @@ def numbers_of(explanation: Any, what: str = "the attribution") -> Floats:
                 "scores one: pass target=an index"
             )
         return _finite(np.array(explanation.values, np.float64), what)
+    if np.ma.is_masked(explanation):
+        raise TypeError(f"{what} is a masked array: fill it, such as by a.filled(0)")
     given = on_host(explanation)
     array: Floats = np.empty(0)
     with suppress(TypeError, ValueError):  # no numbers at all

@@ -37,7 +37,7 @@ from xai.metrics.attributed import (
 from xai.metrics.registry import find
 from xai.metrics.score import Floats, Score
 from xai.progress import Progress
-from xai.setting import Setting, check_counts, names_columns, open_setting, padded
+from xai.setting import Setting, check_axis, check_counts, names_columns, open_setting, padded
 from xai.streams import as_seed
 from xai.suggest import unknown
 from xai.targets import keeps_axis
@@ -134,6 +134,7 @@ class Scene:
         self.seed = as_seed(self.seed)
         self.bar = Progress(self.progress)
         check_counts(batch_size=self.batch_size, n_jobs=self.n_jobs)
+        check_axis(self.channel_axis)
 
     def __enter__(self) -> Scene:
         return self

@@ -6,6 +6,7 @@ import numpy as np
 from scipy.special import ndtri, stdtrit
 from scipy.stats import bootstrap
 
+from xai.metrics import checks
 from xai.metrics.numerics import FLAT
 from xai.metrics.proportions import clopper_pearson
 from xai.metrics.score import Floats
@@ -24,7 +25,7 @@ def interval(
     >>> round(low, 3), high
     (0.478, 1.0)
     """
-    if not 0 < level < 1:
+    if not (checks.is_number(level) and 0 < level < 1):
         raise ValueError(f"level={level!r}: expected a share such as 0.95")
     if resampled is not None:
         return of_resamples(values, level, resampled)

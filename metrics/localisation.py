@@ -292,11 +292,11 @@ def _without_channels(case: Case) -> Iterator[Floats]:
     """Attributions of places as means over their channels, of images (n, H, W)."""
     a, known = case.map, getattr(case.explanation, "channel_axis", None)
     known = case.scene.channel_axis if known is None else known
-    known = None if known is None else known % a.ndim
+    known = None if known is None else known + a.ndim * (known < 0)
     if known is None and a.ndim == 4:
         fits = [axis for axis in (1, 3) if a.shape[axis] in (1, 3, 4)]
     else:
-        fits = [known] if known else []
+        fits = [known] if known and 0 < known < a.ndim else []
     for axis in fits:
         yield a.mean(axis=axis)
 

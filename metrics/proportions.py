@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from scipy.special import betaincinv
 
+from xai.metrics import checks
 from xai.metrics.score import Floats
 
 
@@ -22,7 +23,7 @@ def clopper_pearson(hits: Any, trials: Any, confidence: float = 0.95) -> tuple[F
     >>> float(low), round(float(high), 4)
     (0.0, 0.3085)
     """
-    if not 0 < confidence < 1:
+    if not (checks.is_number(confidence) and 0 < confidence < 1):
         raise ValueError(f"confidence={confidence!r}: expected a probability within (0, 1)")
     k, n = np.broadcast_arrays(np.asarray(hits, np.float64), np.asarray(trials, np.float64))
     if ((k < 0) | (k > n)).any():

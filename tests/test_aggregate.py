@@ -635,6 +635,7 @@ def test_what_cannot_be_aggregated_is_refused(members, rows, data):
         (lambda: xai.aggregate(members, weights=[1, 1, np.inf]), ValueError, "3 numbers"),
         (lambda: xai.aggregate(members, weights=[1, 1, np.nan]), ValueError, "3 numbers"),
         (lambda: xai.aggregate(members, weights=[0, 0, 0]), ValueError, "not all 0"),
+        (lambda: xai.aggregate(members, weights={"a": 1.0}), ValueError, "3 numbers"),
         (lambda: xai.aggregate(members, k=3), ValueError, "for method='ava'"),
         (lambda: xai.aggregate(members, distance="cosine"), ValueError, "distance= is for"),
         (lambda: xai.aggregate(members, procedure="shrinking"), ValueError, "procedure= is for"),

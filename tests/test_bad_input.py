@@ -592,6 +592,16 @@ def test_a_masked_array_is_refused(line, where):
         explain(line, **given)
 
 
+def test_a_masked_attribution_is_refused(line):
+    a = np.ma.array(line.x[:3], mask=line.x[:3] > 0)
+    with pytest.raises(TypeError, match="the attribution is a masked array: fill it"):
+        xai.metrics.complexity(None, None, a)
+    with pytest.raises(TypeError, match="the reference is a masked array: fill it"):
+        xai.metrics.rank_correlation(None, None, a.data, reference=a)
+    unmasked = np.ma.array(a.data)
+    assert xai.metrics.complexity(None, None, unmasked).mean() > 0
+
+
 @pytest.mark.parametrize("classes", [3, 4])
 @pytest.mark.parametrize("wrapped", ["alone", "pipeline", "search"])
 def test_scores_of_pairs_of_classes_are_not_taken_for_scores_of_classes(classes, wrapped):
@@ -764,6 +774,16 @@ def test_one_image_that_is_taken_for_several_rows_is_told_of():
 def test_a_channel_axis_that_is_no_integer(axis):
     with pytest.raises(TypeError, match=r"channel_axis must be 1 .*-1"):
         xai.explain(total, np.zeros((1, 4, 4, 3)), "occlusion", channel_axis=axis)
+    with pytest.raises(TypeError, match=r"channel_axis must be 1 .*-1"):
+        xai.metrics.pointing_game(None, None, np.zeros((1, 4, 4, 3)), mask=[1], channel_axis=axis)
+
+
+def test_a_channel_axis_that_the_attributions_lack():
+    """An axis beyond the last is no other one counted round."""
+    a, mask = np.ones((1, 4, 4, 3)), np.ones((4, 4), bool)
+    assert xai.metrics.relevance_mass(None, None, a, mask=mask, channel_axis=-1).mean() == 1
+    with pytest.raises(ValueError, match="does not fit the attributions"):
+        xai.metrics.relevance_mass(None, None, a, mask=mask, channel_axis=7)
 
 
 def test_a_method_may_name_its_parts(line):

@@ -961,7 +961,7 @@ def test_an_infinite_score_leaves_its_interval_one_end():
 
 def test_levels_are_shares(rows):
     report = metrics.evaluate(bent, rows, {"a": rows}, ["complexity"])
-    for ask, level in itertools.product((report.interval, report.beats_random), (0, 1, 95)):
+    for ask, level in itertools.product((report.interval, report.beats_random), (0, 1, 95, None)):
         with pytest.raises(ValueError, match=rf"level={level}: expected a share such as 0\.95"):
             ask("complexity", "a", level=level)
 

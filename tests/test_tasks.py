@@ -73,8 +73,8 @@ def test_no_trials_say_nothing():
     for hits in (3, -1, [1, 3], [-1, 1]):
         with pytest.raises(ValueError, match="hits must lie"):
             clopper_pearson(hits, 2)
-    for confidence in (0, 1, 1.5):
-        with pytest.raises(ValueError, match=f"confidence={confidence}"):
+    for confidence in (0, 1, 1.5, "high"):
+        with pytest.raises(ValueError, match=f"confidence={confidence!r}"):
             clopper_pearson(1, 2, confidence)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any, Literal, TypeAlias
 
@@ -160,7 +161,9 @@ def _by_output(e: Explanation) -> Floats:
 
 
 def _shares(weights: ArrayLike | None, m: int) -> NDArray[np.float64]:
-    w = np.ones(m) if weights is None else np.asarray(on_host(weights), np.float64)
+    w: NDArray[np.float64] = np.ones(m) if weights is None else np.empty(0)
+    with suppress(TypeError, ValueError):  # no numbers at all
+        w = w if weights is None else np.asarray(on_host(weights), np.float64)
     if w.shape != (m,) or not np.isfinite(w).all() or (w < 0).any() or w.sum() == 0:
         raise ValueError(
             f"weights must be {m} numbers, none negative and not all 0, not {weights!r}"

@@ -453,15 +453,20 @@ def check_counts(**counts: int | None) -> None:
             raise ValueError(f"{name} must be positive, not {value}")
 
 
+def check_axis(channel_axis: Any) -> None:
+    """Refuse a `channel_axis` that is neither None nor a whole number."""
+    if channel_axis is not None and not is_whole(channel_axis):
+        raise TypeError(
+            "channel_axis must be 1 (channels first), -1 (last) or 0 (there are none), not "
+            f"{channel_axis!r}"
+        )
+
+
 def _channel_axis(inputs: Inputs, model: Model, given: int | None) -> int | None:
     """The axis of an image batch's channels; None where x is no batch of images."""
     axes = len(inputs.shape) + 1
+    check_axis(given)
     if given is not None:
-        if not is_whole(given):
-            raise TypeError(
-                "channel_axis must be 1 (channels first), -1 (last) or 0 (there are none), not "
-                f"{given!r}"
-            )
         if inputs.is_text:
             raise ValueError(f"channel_axis={given}: x are texts, which have no axis of channels")
         axis = int(given) + axes * (given < 0)
