@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from xai.explain import composed
 from xai.explanation import Explanation
 from xai.inputs import as_texts, on_host, read
 from xai.metrics import checks
@@ -23,9 +24,10 @@ from xai.metrics.evaluation import (
     explained_by,
     labelled_methods,
     named_explanations,
+    read_by,
     scene_of_all,
 )
-from xai.metrics.neighbourhoods import Areas, areas_of, as_surrogate
+from xai.metrics.neighbourhoods import Areas, areas_of, as_surrogate, refuse_gaps
 from xai.metrics.perturb import fixed, numbers
 from xai.metrics.robustness import max_sensitivity
 from xai.metrics.score import mean
@@ -33,6 +35,7 @@ from xai.model import is_module, reads_codes, wrap
 from xai.records import as_lines
 from xai.removal import Baseline
 from xai.suggest import unknown
+from xai.targets import keeps_axis
 
 METHODS = ("occlusion", "shapley", "lime", "banzhaf")
 GRADIENTS = ("gradient_x_input", "integrated_gradients")
@@ -186,6 +189,9 @@ def choose(
     checks.positive("scale", scale)
     checks.count("samples", samples, least=2)  # of one the spread is 0, whatever the model
     checks.count("copies", copies, least=0)
+    if "target" in keywords and keeps_axis(keywords["target"]):
+        raise ValueError("choose asks about one output at a time: pass target=an index")
+    refuse_gaps(composed(model, x, read_by(keywords) | {"data": data}).inputs, data)
     if explanations is None:
         labelled = _labelled(model, x, data, methods, keywords.get("categorical"))
         named: dict[str, Any] = dict(explained_by(model, x, labelled, keywords | {"data": data}))

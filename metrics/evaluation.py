@@ -10,12 +10,12 @@ from typing import Any
 
 import numpy as np
 
+from xai.explain import composed, explain
 from xai.explanation import Explanation
 from xai.foreign import converted
 from xai.inputs import read
 from xai.methods import Method
 from xai.methods import Record as MethodRecord
-from xai.methods import find as find_method
 from xai.metrics.attributed import Named, asked_for, by_place, numbers_of, own_keywords
 from xai.metrics.case import SCENE_OPTIONS, Case, Scene, one_output, score, split
 from xai.metrics.controls import (
@@ -28,7 +28,7 @@ from xai.metrics.controls import (
 from xai.metrics.registry import Record, find
 from xai.metrics.report import Report
 from xai.metrics.score import Score
-from xai.model import takes_texts
+from xai.model import is_module, takes_texts
 from xai.streams import as_seed
 from xai.suggest import unknown
 from xai.targets import Top
@@ -88,7 +88,7 @@ def evaluate(
     explain = by_name(explain, named)
     if metrics is None:
         metrics = _default(model, x, named, explain)
-    asked = asked_metrics(metrics, named, explain)
+    asked = asked_metrics(model, metrics, named, explain)
     seed = as_seed(common.get("seed") or 0)
     common = common | {"seed": seed}
     with scene_of_all(model, x, named, common) as scene:
@@ -160,7 +160,9 @@ def by_name(explain: Any, named: dict[str, Any]) -> dict[str, Any]:
 Asked = dict[str, tuple[Record, Callable[..., Any], dict[str, Any]]]
 
 
-def asked_metrics(metrics: Any, named: dict[str, Any], explain: Mapping[str, Any]) -> Asked:
+def asked_metrics(
+    model: Any, metrics: Any, named: dict[str, Any], explain: Mapping[str, Any]
+) -> Asked:
     """Each label's record, function and options; what cannot be measured is refused at once."""
     fixed = _unrepeatable(named, explain)
     if isinstance(metrics, str):
@@ -179,6 +181,10 @@ def asked_metrics(metrics: Any, named: dict[str, Any], explain: Mapping[str, Any
         for needed in public.needed:
             if needed not in own:
                 raise TypeError(f"{name} needs {needed}=: ask for ({name!r}, {{{needed!r}: …}})")
+        if "torch" in record.needs and not is_module(model):
+            raise TypeError(
+                f"{name} looks into a torch module, and the model is a {type(model).__name__}"
+            )
         if fixed and "explain" in record.needs and "explain" not in own:
             raise ValueError(
                 f"{name} explains again, and {fixed[0]!r} is an array: pass "
@@ -297,7 +303,9 @@ def compare(
     if isinstance(target, Top) or (isinstance(target, str) and target == "all"):
         raise ValueError(f"target={target!r}: metrics score one output; pass an index, or a name")
     if metrics is not None:
-        asked_metrics(metrics, {}, {})  # before anything is spent
+        asked_metrics(model, metrics, {}, {})  # before anything is spent
+    if removal is not None:
+        composed(model, x, read_by(keywords) | {"method": "shapley", "removal": removal})
     own = "removal= is the metrics' here; of a method: {label: {'method': …, 'removal': …}}"
     with nullcontext() if removal is None else noted(own):
         explanations = explained_by(model, x, labelled, keywords)
@@ -331,18 +339,23 @@ SHARED = [name for name in SCENE_OPTIONS if name != "removal"]
 """Keywords that `explain` and all metrics have."""
 
 
+def read_by(keywords: Mapping[str, Any]) -> dict[str, Any]:
+    """Those keywords of `explain` that say how rows are read and divided."""
+    names = ("data", "players", "categorical", "feature_names", "channel_axis")
+    return {name: keywords[name] for name in names if name in keywords}
+
+
 def explained_by(
     model: Any, x: Any, labelled: Mapping[str, Any], keywords: dict[str, Any]
 ) -> dict[str, Explanation]:
     """An Explanation for each label: a method, or a dict of `explain`'s keywords."""
-    from xai.explain import explain
-
     asked = {}
-    for label, method in labelled.items():  # all of them, before anything is spent
+    for label, method in labelled.items():  # names of all of them, before anything is spent
         own = dict(method) if isinstance(method, Mapping) else {"method": method}
         if "method" not in own:
             raise ValueError(f"methods[{label!r}] names no method=; it has {sorted(own)}")
-        find_method(own["method"])
+        with noted(f"methods[{label!r}] was to explain"):
+            composed(model, x, keywords | own)
         asked[label] = own
     out = {}
     for label, own in asked.items():

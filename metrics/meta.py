@@ -129,7 +129,7 @@ def meta_check(
         raise TypeError(f"removals must be a list, such as [{removals!r}]")
     named = named_explanations(explanations, common.get("target"), x)
     explain = by_name(explain, named)
-    ((label, (record, core, options)),) = asked_metrics([metric], named, explain).items()
+    ((label, (record, core, options)),) = asked_metrics(model, [metric], named, explain).items()
     seed = as_seed(common.get("seed") or 0)
     common = common | {"seed": seed}
     if removals and common.get("removal") is None:

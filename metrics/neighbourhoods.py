@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from xai.again import keywords_of
 from xai.explanation import Explanation
 from xai.finite import named_by
-from xai.inputs import on_host
+from xai.inputs import Inputs, on_host
 from xai.metrics.agreement import kind_of
 from xai.metrics.case import Case, Scene
 from xai.metrics.numerics import ratio
@@ -77,13 +77,7 @@ def areas_of(scene: Scene, data: Any, scale: float, samples: int) -> Areas:
     inputs, n, owner = scene.setting.inputs, scene.n, features_of(scene)
     _, first, size = np.unique(owner, return_index=True, return_counts=True)
     d = int(np.prod(inputs.shape))
-    background = inputs.encode(data, "data")
-    background = np.asarray(on_host(background), np.float64).reshape(len(background), d)
-    still = fixed(inputs).reshape(-1)
-    x = numbers(inputs)
-    for what, block in (("x", x), ("data", background)):
-        if np.isnan(block[:, ~still]).any():
-            raise ValueError(f"rows are moved by numbers, and {what} holds NaN: fill them first")
+    background, x, still = _background(inputs, data), numbers(inputs), fixed(inputs).reshape(-1)
     e = normals(inputs, scene.seed, np.arange(samples)).reshape(samples, d)[:, first[owner]]
     spread = np.sqrt(np.bincount(owner, background.var(axis=0)) / size)[owner]
     reach = np.where(still, 0.0, scale * spread)
@@ -103,6 +97,20 @@ def areas_of(scene: Scene, data: Any, scale: float, samples: int) -> Areas:
     walked = values_at(scene, samples, lambda rows: way[rows, None] * (shares - 1)[:, None])
     return Areas(kept, absent - own, steps, there - own, shares, walked - own, b, ~still,
                  reach.reshape(inputs.shape))  # fmt: skip
+
+
+def refuse_gaps(inputs: Inputs, data: Any) -> None:
+    """Refuse rows that lack numbers, which could not be moved."""
+    still = fixed(inputs).reshape(-1)
+    for what, block in (("x", numbers(inputs)), ("data", _background(inputs, data))):
+        if np.isnan(block[:, ~still]).any():
+            raise ValueError(f"rows are moved by numbers, and {what} holds NaN: fill them first")
+
+
+def _background(inputs: Inputs, data: Any) -> Floats:
+    """The background's rows as float64, (m, d)."""
+    rows = np.asarray(on_host(inputs.encode(data, "data")), np.float64)
+    return rows.reshape(len(rows), -1)
 
 
 def features_of(scene: Scene) -> Indices:

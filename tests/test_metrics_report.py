@@ -1678,3 +1678,48 @@ def test_the_cost_that_the_table_shows_is_what_is_spent(record, counting):
     shown = eval(product, {"__builtins__": {}}, {"K": 12, "d": 12, "m": 7, "N": 16})
     assert counted.rows == score.evaluations
     assert 0.85 * shown <= score.evaluations <= shown
+
+
+# ------------------------------------------------------- what is refused before anything is spent
+
+
+@pytest.mark.parametrize(
+    ("methods", "metrics", "keywords", "message"),
+    [
+        ({"a": "lime", "b": {"method": "lime", "kernl": "uniform"}}, ["deletion"], {}, "'kernel'"),
+        (["lime", "gradcam"], ["deletion"], {}, "needs gradients"),
+        ({"a": "lime", "b": {"method": "lime", "removal": "marginl"}}, None, {}, "'marginal'"),
+        (["lime"], ["deletion"], {"removal": "marginl"}, "'marginal'"),
+        (["lime"], ["parameter_randomization"], {}, "looks into a torch module"),
+    ],
+)
+def test_a_comparison_refuses_names_before_any_method_is_run(methods, metrics, keywords, message):
+    calls, x = [], np.random.default_rng(0).normal(size=(5, 3))
+
+    def model(rows):
+        calls.append(len(rows))
+        return rows.sum(axis=1)
+
+    with pytest.raises((TypeError, ValueError), match=message):
+        xai.compare(model, x, methods, metrics, data=x, **keywords)
+    assert not calls
+
+
+@pytest.mark.parametrize("what", ["x", "data"])
+def test_choose_refuses_gaps_before_any_method_is_run(what):
+    calls, rows = [], np.random.default_rng(0).normal(size=(6, 3))
+    gaps = rows.copy()
+    gaps[0, 1] = np.nan
+
+    def model(rows):
+        calls.append(len(rows))
+        return np.nan_to_num(rows).sum(axis=1)
+
+    x, data = (gaps, rows) if what == "x" else (rows, gaps)
+    with pytest.raises(ValueError, match=f"{what} holds NaN: fill them first"):
+        xai.choose(model, x, data=data)
+    with pytest.raises(ValueError, match="one output at a time"):
+        xai.choose(model, rows, data=rows, target="all")
+    assert not calls
+    marked = xai.choose(model, x, data=data, categorical=[1], methods=["occlusion"])
+    assert marked.best == "occlusion"  # codes are not moved

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -12,12 +12,21 @@ from numpy.typing import ArrayLike, NDArray
 from scipy import sparse
 
 from xai import summary as summaries
+from xai.again import keywords_of
 from xai.explanation import Explanation
 from xai.game import DatasetGame, Game
 from xai.inputs import Inputs, dense, is_tensor
 from xai.methods import Method
 from xai.progress import Progress
-from xai.setting import Setting, check_counts, names_columns, open_setting, padded
+from xai.setting import (
+    Composed,
+    Setting,
+    check_counts,
+    compose,
+    names_columns,
+    open_setting,
+    padded,
+)
 from xai.streams import as_seed
 from xai.summary.base import Attribution, Budget, BudgetError
 from xai.targets import Target
@@ -133,6 +142,11 @@ def explain(
     given = {name: value for name, value in given.items() if value is not None} | options
     spent = sum(_spent(game) for _, game in games)
     return replace(_Run(x, setting, results).assemble(spent, feature_names), recipe=given)
+
+
+def composed(model: Any, x: Any, keywords: Mapping[str, Any]) -> Composed:
+    """The parts that these keywords of `explain` mean; nothing is spent on refusing them."""
+    return compose(model, x, option_names=_KEYWORDS, **keywords_of(compose, keywords))
 
 
 _KEYWORDS = [n for n in explain.__annotations__ if n not in ("model", "x", "options", "return")]

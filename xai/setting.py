@@ -206,10 +206,6 @@ def open_setting(
     )  # fmt: skip
     recipe, rows = parts.recipe, parts.inputs
     model = recipe.behavior.observed(parts.model)
-    if recipe.summary.differentiates:
-        _check_gradients(model, rows, recipe)
-    if players is None and parts.axis is None:
-        recipes.refuse_without_layer(recipe, rows)
     with model.session():
         met = _meet(parts, model, feature_names, batch_size, bar)
         model, inputs = met.model, met.inputs
@@ -349,6 +345,8 @@ def compose(
 ) -> Composed:
     """Read the rows, and find the parts that a method's name and its keywords mean.
 
+    The model is not called: what is refused here is refused before anything is spent.
+
     Parameters
     ----------
     model, x, method, … : as for `open_setting`
@@ -382,6 +380,10 @@ def compose(
     )  # fmt: skip
     chosen = as_players(default_players, inputs, axis) if given is None else given
     recipe, chosen = recipes.with_options(recipe, chosen, options, option_names)
+    if recipe.summary.differentiates:
+        _check_gradients(wrapped, inputs, recipe)
+    if players is None and axis is None:
+        recipes.refuse_without_layer(recipe, inputs)
     return Composed(recipe, chosen, wrapped, inputs, axis)
 
 
