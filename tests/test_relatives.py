@@ -441,7 +441,41 @@ def test_a_semivalue_of_one_size_is_known_once_that_size_is(set_function):
     weights = [0.5, *[0] * (d - 2), 0.5]
     found = Semivalue(weights)(game_of(v, d), budget=100)
     np.testing.assert_allclose(found.values, slow_ends(v, d), atol=1e-10)
-    np.testing.assert_array_equal(found.std_error, 0)
+    assert found.std_error is None and found.evaluations == 2 * d + 2
+
+
+@pytest.mark.parametrize("sizes", [[0], [1], [2, 5], [6], [0, 3], [0, 1, 2, 4, 5, 6]])
+def test_a_semivalue_asks_for_the_sizes_that_have_a_weight(set_function, sizes):
+    """Exact where these fit the budget, and all coalitions need not; a dummy has exactly 0."""
+    d = 7
+    v = set_function(d - 1, seed=2)
+    p = np.zeros(d)
+    for i, s in enumerate(sizes, start=1):
+        p[s] = i / sum(range(1, len(sizes) + 1)) / math.comb(d - 1, s)
+    needed = sum(math.comb(d, s) for s in {0, d, *sizes, *(s + 1 for s in sizes)})
+    found = Semivalue(p)(game_of(lambda S: v(S[:, 1:]), d), budget=needed)
+    assert found.std_error is None and found.ran == "enumeration" and found.evaluations == needed
+    np.testing.assert_allclose(
+        found.values, slow_semivalue(lambda S: v(S[:, 1:]), d, p), rtol=0, atol=1e-12
+    )
+    assert found.values[0] == 0
+
+
+@pytest.mark.parametrize("method", ["occlusion", "include_one"])
+def test_leaving_out_is_exact_however_it_is_written(method):
+    """30 players and 5 background rows: as many model rows, and not an error of 1 %."""
+    rng = np.random.default_rng(0)
+    w, x, data = rng.normal(size=30), rng.normal(size=(2, 30)), rng.normal(size=(5, 30))
+
+    def f(z):
+        return np.tanh(0.2 * z @ w) + z[:, :3].prod(axis=1)
+
+    weights = np.zeros(30)
+    weights[29 if method == "occlusion" else 0] = 1
+    mine = xai.Method(summary=Semivalue(weights))
+    one, other = (xai.explain(f, x, m, data=data) for m in (mine, method))
+    np.testing.assert_allclose(one.values, other.values, rtol=0, atol=1e-12)
+    assert one.std_error is None and one.evaluations == other.evaluations == 154
 
 
 def slow_ends(v, d):

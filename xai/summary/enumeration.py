@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
-from math import factorial
+from collections.abc import Callable
+from itertools import chain, combinations
+from math import comb, factorial, inf
 
 import numpy as np
 from numpy.typing import NDArray
 
-from xai.game import Floats, Game
-from xai.summary.base import Attribution, all_coalitions, enumeration_cost, exact, finish
+from xai.game import Coalitions, Floats, Game, Indices
+from xai.known import keys_of
+from xai.summary.base import (
+    MOST_PLAYERS,
+    Attribution,
+    all_coalitions,
+    empty_again,
+    exact,
+    finish,
+)
 
 
 def shapley_weights(d: int) -> NDArray[np.float64]:
@@ -17,15 +27,44 @@ def shapley_weights(d: int) -> NDArray[np.float64]:
     return np.array(sizes)
 
 
+def cost_of_sizes(game: Game, counts: NDArray[np.bool_]) -> float:
+    """Model rows per explained row of all coalitions that a semivalue asks for.
+
+    Those are of the sizes that have a weight, `counts` (d,), with and without the player; infinite
+    where they are too many.
+    """
+    d, inner = game.n_players, 0
+    for size in sorted(_sizes(counts), key=lambda s: min(s, d - s)):  # the fewest first
+        inner += comb(d, int(size)) if 0 < size < d else 0
+        if inner > 2**MOST_PLAYERS:
+            return inf
+    return inner * game.value_cost + (empty_again(game) if counts[0] else 0) + game.ends_cost
+
+
 def enumerated(game: Game, weights: NDArray[np.float64], tolerance: float | None) -> Attribution:
-    """A semivalue from the values of all coalitions.
+    """A semivalue from the values of all coalitions of the sizes that have a weight.
 
     Parameters
     ----------
     weights : (d,)
         Weight of v(S ∪ i) − v(S) by the size of S.
     """
-    d = game.n_players
+    d, counts = game.n_players, weights > 0
+    coalitions, linear = _of_all(d, weights) if counts.all() else _of_sizes(d, weights)
+    game.progress.expect(int(game.n_rows * cost_of_sizes(game, counts)))
+    base, full = game.ends(np.arange(game.n_rows))
+    values, errors = exact(game, coalitions, linear)
+    return finish(
+        game, values, errors, base=base, full=full, tolerance=tolerance, ran="enumeration"
+    )
+
+
+Linear = Callable[[Floats], Floats]
+"""(…, C, k) -> (…, d, k)"""
+
+
+def _of_all(d: int, weights: NDArray[np.float64]) -> tuple[Coalitions, Linear]:
+    """Every coalition, and the semivalue of their values."""
     coalitions = all_coalitions(d)
     weight = np.append(weights, 0.0)[coalitions.sum(axis=1)]
 
@@ -37,9 +76,37 @@ def enumerated(game: Game, weights: NDArray[np.float64], tolerance: float | None
             parts.append(np.einsum("...abk,ab->...k", gain, weight.reshape(-1, 2, 2**i)[:, 0]))
         return np.stack(parts, axis=-2)
 
-    game.progress.expect(game.n_rows * enumeration_cost(game))
-    base, full = game.ends(np.arange(game.n_rows))
-    values, errors = exact(game, coalitions, linear)
-    return finish(
-        game, values, errors, base=base, full=full, tolerance=tolerance, ran="enumeration"
-    )
+    return coalitions, linear
+
+
+def _of_sizes(d: int, weights: NDArray[np.float64]) -> tuple[Coalitions, Linear]:
+    """The coalitions of the sizes that count, and the semivalue of their values."""
+    coalitions = np.concatenate([_of_size(d, s) for s in _sizes(weights > 0)])
+    weight = np.append(weights, 0.0)[coalitions.sum(axis=1)]
+    keys, own = keys_of(coalitions), keys_of(np.eye(d, dtype=bool))  # a coalition's is their sum
+    order = np.argsort(keys)
+
+    def linear(v: Floats) -> Floats:
+        parts = []
+        for i in range(d):
+            without = np.flatnonzero(~coalitions[:, i] & (weight > 0))
+            place = np.searchsorted(keys, keys[without] + own[i], sorter=order)
+            gain = v[..., order[place], :] - v[..., without, :]
+            parts.append(np.einsum("...ck,c->...k", gain, weight[without]))
+        return np.stack(parts, axis=-2)
+
+    return coalitions, linear
+
+
+def _sizes(counts: NDArray[np.bool_]) -> Indices:
+    """Sizes of the coalitions S and S ∪ i, in ascending order, for the sizes of S that count."""
+    return np.flatnonzero(np.append(counts, False) | np.append(False, counts))
+
+
+def _of_size(d: int, size: int) -> Coalitions:
+    """All coalitions of a size."""
+    count = comb(d, size)
+    members = np.fromiter(chain.from_iterable(combinations(range(d), size)), np.intp, count * size)
+    coalitions = np.zeros((count, d), bool)
+    np.put_along_axis(coalitions, members.reshape(count, size), True, axis=1)
+    return coalitions

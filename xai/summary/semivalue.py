@@ -28,7 +28,7 @@ from xai.summary.base import (
     stops,
     unit_cost,
 )
-from xai.summary.enumeration import enumerated
+from xai.summary.enumeration import cost_of_sizes, enumerated
 from xai.summary.fit import pseudo_inverse
 from xai.summary.interactions import enumerated_pairs, from_triangle, with_pairs
 from xai.summary.kernel import weighted_moments
@@ -191,10 +191,12 @@ class Semivalue(Summary):
 
     Notes
     -----
-    Dubey, Neyman & Weber (1981). Not efficient, but for Shapley's weights. Sampled by stretches of
-    walks (`xai.summary.stretches`). Where each coalition has one value to know (a baseline, a
-    loss) and weights are symmetric, by pairs of a coalition and its complement instead, drawn by
-    size so that each tells all players as much (Li & Yu 2024) and regressed on.
+    Dubey, Neyman & Weber (1981). Not efficient, but for Shapley's weights. Exact where all
+    coalitions of the sizes that have a weight fit the budget. Sampled by stretches of walks
+    (`xai.summary.stretches`), of which a few may not meet every player: the others' values are NaN.
+    Where each coalition has one value to know (a baseline, a loss) and weights are symmetric, by
+    pairs of a coalition and its complement instead, drawn by size so that each tells all players
+    as much (Li & Yu 2024) and regressed on.
 
     Examples
     --------
@@ -310,16 +312,14 @@ def _thinned(mass: NDArray[np.float64], d: int) -> NDArray[np.float64]:
 def _estimate(
     game: Game, plan: Plan, mass: NDArray[np.float64], samples: int | None
 ) -> Attribution:
-    symmetric = np.allclose(mass, mass[::-1], rtol=1e-9, atol=1e-12)
-    if symmetric and not spreads(game):
-        pairs = sample_count("one pair of coalitions", game, plan, samples, per_sample=2)
-        if pairs is None:
-            return enumerated(game, _per_coalition(mass), plan.tolerance)
-        return _by_pairs(game, plan, [semivalues(mass)], pairs)[0]
-    first = int(costs_up_to(game, mass, 1, plan.seed)[0])
-    if enumerates(game, plan.room(game, samples, first)):
+    by_pairs = np.allclose(mass, mass[::-1], rtol=1e-9, atol=1e-12) and not spreads(game)
+    first = 2 * unit_cost(game) if by_pairs else int(costs_up_to(game, mass, 1, plan.seed)[0])
+    if cost_of_sizes(game, mass > 0) <= plan.room(game, samples, first):
         return enumerated(game, _per_coalition(mass), plan.tolerance)
-    pairs = plan.count("one pair of walks", game, samples=samples, unit=first)
+    what = "one pair of coalitions" if by_pairs else "one pair of walks"
+    pairs = plan.count(what, game, samples=samples, unit=first)
+    if by_pairs:
+        return _by_pairs(game, plan, [semivalues(mass)], pairs)[0]
     if samples is None:
         pairs = affordable(game, mass, plan.room(game, None, first) - game.ends_cost, plan.seed)
     if spreads(game) and not game.endless and pairs > 1:
