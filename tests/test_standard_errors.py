@@ -8,6 +8,7 @@ import pytest
 import xai
 from xai.removal import Marginal, Uniform
 from xai.summary import (
+    HSIC,
     Banzhaf,
     BetaShapley,
     IncludeIndividual,
@@ -341,6 +342,21 @@ def test_shares_of_a_data_set_have_an_unknown_error():
     e = xai.explain(lambda z: z @ w, x, "permutation_test", y=x @ w, summary=shares)
     np.testing.assert_allclose(e.values.sum(axis=1), 1)
     assert np.isnan(e.std_error).all()
+
+
+@pytest.mark.parametrize(
+    "summary",
+    [Banzhaf(), Banzhaf(order=2), MeanWhenIncluded(), LinearFit(regularizer=None), HSIC(), Sobol()],
+    ids=repr,
+)
+def test_what_shares_a_data_sets_rows_has_an_unknown_error(summary):
+    """Samples' spread falls with the budget, and the rows' does not: it was told a third of."""
+    rng = np.random.default_rng(0)
+    x, data, w = rng.normal(size=(25, 6)), rng.normal(size=(5, 6)), rng.normal(size=6)
+    given = {"y": x @ w, "data": data, "summary": summary, "budget": 7000}
+    e = xai.explain(lambda z: np.tanh(z @ w), x, "sage", **given)
+    assert np.isfinite(e.values).all() and np.isnan(e.std_error).all()
+    assert not xai.explain(lambda z: z @ w, x, "sage", tolerance=0.5, **given).converged.any()
 
 
 @pytest.mark.parametrize(

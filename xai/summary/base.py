@@ -69,6 +69,15 @@ def unit_cost(game: Game) -> int:
     return game.sample_cost if game.commutes else game.value_cost
 
 
+def error_unknown(game: Game, *, own_draws: bool = True) -> bool:
+    """Whether samples share draws that are themselves a sample (the rows of a data set).
+
+    Their spread tells of the samples, and not of the rows. `own_draws`: each has one of its own,
+    which are different ones where there is no end of them.
+    """
+    return game.sampled_draws and game.commutes and not (own_draws and game.endless)
+
+
 @dataclass(frozen=True, eq=False)
 class Attribution:
     """What a summary returns: (n, d, k) arrays; (d,) or (d, k) for a game of a set function.

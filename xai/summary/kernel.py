@@ -19,6 +19,7 @@ from xai.summary.base import (
     Plan,
     check_samples,
     enumerates,
+    error_unknown,
     finish,
 )
 from xai.summary.enumeration import enumerated, shapley_weights
@@ -91,8 +92,7 @@ class ShapleyKernel:
         draws, level = self._draws(design), design.level(self.seed)
         shares = self._shares(level)
         designs = {share: design if share == 1 else design.part(level < share) for share in shares}
-        # where pairs share draws that are a sample themselves
-        unknown = game.sampled_draws and game.commutes and not (self.spreads and game.endless)
+        unknown = error_unknown(game, own_draws=self.spreads)
         for rows, _ in game.blocks(2 * len(level)):
             bases[rows], fulls[rows] = game.ends(rows)
             active, done = np.arange(len(rows)), 0.0

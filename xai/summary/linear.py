@@ -23,6 +23,7 @@ from xai.summary.base import (
     check_samples,
     enumerates,
     enumeration_cost,
+    error_unknown,
     exact,
     finish,
     grid_in_parts,
@@ -331,6 +332,8 @@ class LinearFit(Summary):
                 values = np.concatenate([result.full[active, None], v[:, :stop]], axis=1)
                 for at, fit in self._fits(game, active, S[:stop], draws[:stop], values):
                     result.store(active[at], fit)
+                if error_unknown(game):
+                    result.error[active] = np.nan
                 left = looks.left(result.phi[active], result.error[active])
                 active, v = active[left], v[left]
         return finish(

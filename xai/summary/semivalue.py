@@ -23,6 +23,7 @@ from xai.summary.base import (
     Summary,
     enumerates,
     enumeration_cost,
+    error_unknown,
     finish,
     grid_in_parts,
     stops,
@@ -416,7 +417,7 @@ def sampled(
     values, errors = np.empty((n, width or d, k)), np.empty((n, width or d, k))
     S = coalitions(np.arange(count))
     draws = own_draws(game, plan.seed, np.arange(count)) if spread else None
-    tolerance = plan.tolerance
+    tolerance, unknown = plan.tolerance, error_unknown(game)
     bases, fulls = np.empty((n, k)), np.empty((n, k))
     checks = stops(count, tolerance, first=64)
     unit = 1 if spread else game.value_cost
@@ -434,6 +435,8 @@ def sampled(
                 [np.concatenate(side, axis=1) for side in zip(*parts, strict=True)], 1
             )
             values[active], errors[active] = estimate(S[:done], v)
+            if unknown:
+                errors[active] = np.nan
             left = looks.left(values[active][:, :d], errors[active][:, :d])
             active, parts = active[left], [[v[left] for v in part] for part in parts]
     result = finish(game, values[:, :d], errors[:, :d], base=bases, full=fulls, tolerance=tolerance)

@@ -17,6 +17,7 @@ from xai.summary.base import (
     Looks,
     Plan,
     Summary,
+    error_unknown,
     finish,
     grid_in_parts,
     stops,
@@ -101,6 +102,8 @@ class Sobol(Summary):
                 new = [_evaluated(game, active, A[part], B[part]) for part in parts]
                 y, done = np.concatenate([y, *new], axis=1), stop
                 values[active], errors[active] = jansen(y, self.scrambles)
+                if error_unknown(game):
+                    errors[active] = np.nan
                 slope[active] = slopes(y, A[:stop], B[:stop])
                 left = looks.left(values[active], errors[active])
                 active, y = active[left], y[left]
