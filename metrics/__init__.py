@@ -10,6 +10,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from xai.metrics import tasks
     from xai.metrics.evaluation import evaluate
     from xai.metrics.meta import meta_check
@@ -31,13 +33,13 @@ def _homes() -> dict[str, str]:
     return _HOMES | {record.name: record.home for record in RECORDS}
 
 
-def __getattr__(name: str) -> Any:
-    if name in _MODULES:
-        return import_module(f"xai.metrics.{name}")
+def __getattr__(name: str) -> Callable[..., Score]:  # what is not imported above is a metric
     homes = {} if name.startswith("__") else _homes()
-    if name not in homes:
+    if name not in (*homes, *_MODULES):
         raise AttributeError(f"module 'xai.metrics' has no attribute {name!r}")
-    value = globals()[name] = getattr(import_module(f"xai.metrics.{homes[name]}"), name)
+    home: Any = import_module(f"xai.metrics.{homes.get(name, name)}")
+    value: Callable[..., Score] = home if name in _MODULES else getattr(home, name)
+    globals()[name] = value
     return value
 
 

@@ -13,7 +13,7 @@ from scipy.stats import rankdata
 
 from xai.explanation import Explanation
 from xai.metrics import checks
-from xai.metrics.case import Case, Scene, score
+from xai.metrics.case import Case, Scene, score, split
 from xai.metrics.controls import RandomExplain, explaining, flipped, random_of, replaced
 from xai.metrics.evaluation import (
     SIGNED,
@@ -127,6 +127,7 @@ def meta_check(
     checks.count("randoms", randoms)
     if isinstance(removals, str) or not isinstance(removals, Sequence):
         raise TypeError(f"removals must be a list, such as [{removals!r}]")
+    split("meta_check", [], common)
     named = named_explanations(explanations, common.get("target"), x)
     explain = by_name(explain, named)
     ((label, (record, core, options)),) = asked_metrics(model, [metric], named, explain).items()

@@ -135,7 +135,7 @@ def test_top_orders_players_by_size(plain, sampled):
     assert sampled.top(2).shape[:2] == (3, 2)
 
 
-@pytest.mark.parametrize("k", [0, -1, 9])
+@pytest.mark.parametrize("k", [0, -1, 9, 2.5, "2"])
 def test_top_of_more_players_than_there_are_is_refused(plain, k):
     with pytest.raises(ValueError, match="8"):
         plain.top(k)

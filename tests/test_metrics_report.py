@@ -1723,3 +1723,10 @@ def test_choose_refuses_gaps_before_any_method_is_run(what):
     assert not calls
     marked = xai.choose(model, x, data=data, categorical=[1], methods=["occlusion"])
     assert marked.best == "occlusion"  # codes are not moved
+
+
+def test_an_option_that_a_check_of_a_metric_lacks_is_told_of_under_its_name():
+    f, x = lambda x: x.sum(axis=1), np.ones((3, 2))
+    e = xai.explain(f, x, "exact_shapley", removal="baseline")
+    with pytest.raises(TypeError, match="option of meta_check 'taget'; did you mean 'target'"):
+        metrics.meta_check(f, x, e, "abpc", taget=1)

@@ -850,3 +850,19 @@ def test_no_label_is_cut_off(wild: str, kind: str, style: str) -> None:
             for above, below in pairwise([t.get_window_extent() for t in axes.get_yticklabels()]):
                 assert above.y0 > below.y1
         assert not same_color(axes.xaxis.label.get_color(), axes.figure.get_facecolor())
+
+
+@pytest.mark.parametrize(
+    ("draw", "message"),
+    [
+        (lambda e: e.plot("beeswarm", max_displa=3), "of 'beeswarm' 'max_displa'.*'max_display'"),
+        (lambda e: e.plot("heatmap", row=2), "unknown option of 'heatmap' 'row'"),
+        (lambda e: e.plot("scatter"), "'scatter' needs feature="),
+        (lambda e: xai.plots.compare([e, e], row=1), "option of compare 'row'.*'rows'"),
+        (lambda e: xai.plots.compare(e), "a dict from names to Explanations, or a list"),
+        (lambda e: xai.report.page(e, "page.html"), "dict from names.*to_html"),
+    ],
+)
+def test_options_of_pictures_are_refused_in_words(draw: Any, message: str) -> None:
+    with pytest.raises(TypeError, match=message):
+        draw(made())

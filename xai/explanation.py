@@ -277,8 +277,8 @@ class Explanation:
     def top(self, k: int) -> NDArray[np.intp]:
         """Indices of the `k` players largest by |value|: `(n, k)`, or `(n, k, outputs)`."""
         flat = self._per_player()
-        if not 1 <= k <= flat.shape[1]:
-            raise ValueError(f"top({k}): there are {flat.shape[1]} players")
+        if not is_whole(k) or not 1 <= k <= flat.shape[1]:
+            raise ValueError(f"top({k!r}): there are {flat.shape[1]} players")
         size = np.where(np.isnan(flat), -1.0, np.abs(flat))
         return np.argsort(-size, axis=1, kind="stable")[:, :k]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from inspect import Parameter, signature
 from typing import TYPE_CHECKING, Any
 
 from xai.foreign import as_explanation
@@ -18,7 +19,7 @@ from xai.plots.text import text
 from xai.suggest import unknown
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
@@ -108,7 +109,19 @@ def plot(explanation: Explanation, kind: str | None = None, **options: Any) -> A
         kind = drawn if is_drawn(explanation) else others
     if kind not in KINDS:
         raise ValueError(unknown("kind", kind, list(KINDS)))
+    check_options(repr(kind), KINDS[kind], options)
     return KINDS[kind](explanation, **options)
+
+
+def check_options(what: str, draw: Callable[..., Any], options: Mapping[str, Any]) -> None:
+    """Refuse options that a picture has not, and the lack of one that it needs."""
+    _, *known = signature(draw).parameters.values()
+    for name in options:
+        if name not in [each.name for each in known]:
+            raise TypeError(unknown(f"option of {what}", name, [each.name for each in known]))
+    for each in known:
+        if each.default is Parameter.empty and each.name not in options:
+            raise TypeError(f"{what} needs {each.name}=")
 
 
 def is_picture(explanation: Explanation) -> bool:

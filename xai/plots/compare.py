@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from inspect import signature
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,6 +14,7 @@ from xai.plots.row import rows_of
 from xai.plots.several import methods
 from xai.plots.side_by_side import maps, named, signals
 from xai.plots.signal import is_series
+from xai.suggest import unknown
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -70,11 +72,17 @@ def compare(
     ['shapley', 'occlusion']
     """
     found = named(explanations)
-    if all(is_picture(one) for one in found.values()):
+    images, series = (all(map(kind, found.values())) for kind in (is_picture, is_series))
+    draw: Any = maps if images else signals if series else methods
+    known = [p.name for p in signature(draw).parameters.values() if p.kind is p.KEYWORD_ONLY]
+    for name in options:
+        if name not in known:
+            raise TypeError(unknown("option of compare", name, [*known, "output", "rows"]))
+    if images:
         lines = rows_of(np.atleast_1d(rows), len(next(iter(found.values()))))
         return maps(found, lines, output, shared=bool(shared), **options)
     if not is_whole(rows):
         raise ValueError("tables and series are compared one row at a time: pass rows=an index")
-    if all(is_series(one) for one in found.values()):
+    if series:
         return signals(found, rows, output, shared=bool(shared), **options)
     return methods(found, rows, output, shared=shared is not False, **options)

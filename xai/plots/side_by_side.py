@@ -32,6 +32,8 @@ def named(
     """
     if isinstance(explanations, Mapping):
         found = {name: as_explanation(one) for name, one in explanations.items()}
+    elif not isinstance(explanations, list | tuple):
+        raise TypeError("explanations must be a dict from names to Explanations, or a list of them")
     else:
         ours = [as_explanation(one) for one in explanations]
         methods = [one.method for one in ours]

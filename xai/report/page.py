@@ -93,6 +93,11 @@ def page(
     ...     page(found, f"{folder}/index.html").name
     'index.html'
     """
+    if not isinstance(explanations, Mapping):
+        raise TypeError(
+            "explanations must be a dict from names to Explanations; a page of one is "
+            "explanation.to_html(path)"
+        )
     found = {name: as_explanation(one) for name, one in explanations.items()}
     count = _common_rows(found)
     given = [f"row {row}" for row in range(count)] if row_names is None else row_names
