@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from itertools import chain
 from threading import Lock, get_ident
 from typing import Any, Literal
 
@@ -242,12 +243,24 @@ def randomised(module: Any, names: list[str], seed: int) -> Any:
 
 def _draw_anew(module: Any, names: list[str], seed: int) -> None:
     """Draw named layers of a copy anew."""
+    import torch
+
     everything = layers(module)
     for name in names:
         part = module.get_submodule(name)
         _own_weights(part)
+        drawn: Any = copied(part).cpu()  # by one generator, wherever the layer lives
         with _seeded(seed + everything.index(name)):
-            part.reset_parameters()
+            drawn.reset_parameters()
+        fresh = dict(_tensors(drawn))
+        with torch.no_grad():
+            for key, own in _tensors(part):
+                own.copy_(fresh[key])
+
+
+def _tensors(part: Any) -> Iterator[tuple[str, Any]]:
+    """Parameters and buffers of a layer, by name."""
+    return chain(part.named_parameters(), part.named_buffers())
 
 
 def _own_weights(part: Any) -> None:
@@ -273,13 +286,11 @@ def _own_weights(part: Any) -> None:
 
 @contextmanager
 def _seeded(seed: int) -> Iterator[None]:
-    """Torch's generators at a seed, and as they were; layers take no generator of their own."""
+    """Torch's generator at a seed, and as it was; layers take no generator of their own."""
     import torch
 
-    with _generators, torch.random.fork_rng(devices=range(torch.cuda.device_count())):
+    with _generators, torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(seed % 2**63)
-        if torch.cuda.is_initialized():  # type: ignore[no-untyped-call] # else manual_seed_all is put off, and kept, call by call
-            torch.cuda.manual_seed_all(seed % 2**63)
         yield
 
 

@@ -261,6 +261,28 @@ def test_layers_are_drawn_anew_where_gradients_are_off_around_it(net, x, name):
             assert_array_equal(randomization(net, x, e).values, want.values)
 
 
+def test_layers_are_drawn_on_the_host_wherever_they_live(x):
+    """A device's own generator would draw others, and not each has a seed of ours."""
+    done = []
+
+    class Layer(torch.nn.Linear):
+        def cpu(self):
+            done.append("moved")
+            return super().cpu()
+
+        def reset_parameters(self):
+            done.append("drawn")
+            super().reset_parameters()
+
+    net = torch.nn.Sequential(Layer(4, 2)).double()
+    done.clear()
+    other = randomised(net, ["0"], 3)
+    assert done == ["moved", "drawn"]
+    assert other[0].weight.dtype == torch.float64 and other[0].weight.requires_grad
+    assert torch.equal(other[0].weight, randomised(net, ["0"], 3)[0].weight)
+    assert not torch.equal(other[0].weight, net[0].weight)
+
+
 def test_drawing_anew_leaves_nothing_behind(net, x):
     """torch.manual_seed keeps a traceback for each call while there is no GPU."""
     before = len(torch.cuda._queued_calls)
