@@ -30,6 +30,7 @@ from xai.metrics.subsets import (
     of_size,
     subsets,
 )
+from xai.model import reads_codes
 from xai.setting import padded
 
 SAMPLES = 200
@@ -286,6 +287,11 @@ def _as_effect(case: Case, wanted: str) -> Case:
         raise ValueError(
             "slopes become effects element by element of x, and players= are inside the network: "
             "leave players= out"
+        )
+    if reads_codes(case.scene.seen.model, case.scene.seen.inputs):
+        raise ValueError(
+            "slopes become effects by how far x is from the baseline, and x holds codes that an "
+            "embedding reads: score effects, such as gradient_x_input's"
         )
 
     def make() -> Case:

@@ -31,6 +31,7 @@ from xai.metrics.perturb import (
     lengths,
     moved,
     normals,
+    refuse_codes,
     refuse_still,
 )
 from xai.metrics.robustness import RADIUS
@@ -164,6 +165,7 @@ class _Attack:
         checks.count("steps", self.steps)
         checks.count("directions", self.directions)
         self.case.check_rows()
+        refuse_codes(self.case.scene)
 
     def run(self, goal: Goal) -> tuple[Floats, Floats]:
         """Highest goal (n,) reached with the class kept, and its δ (n, d)."""

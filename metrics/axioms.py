@@ -18,7 +18,15 @@ from xai.metrics.case import Case, Result, metric
 from xai.metrics.models import composed
 from xai.metrics.numerics import ratio
 from xai.metrics.paths import alone
-from xai.metrics.perturb import Explain, by_element, explained, fixed, lengths, moved
+from xai.metrics.perturb import (
+    Explain,
+    by_element,
+    explained,
+    fixed,
+    lengths,
+    moved,
+    refuse_codes,
+)
 from xai.metrics.score import Floats
 from xai.metrics.simplicity import shares
 from xai.metrics.subsets import shared
@@ -183,6 +191,7 @@ def input_invariance(case: Case, *, shift: Any = 1.0, explain: Explain | None = 
     [0.0, 1.0]
     """
     scene = case.scene
+    refuse_codes(scene)
     inputs, n = scene.seen.inputs, scene.n
     c = np.where(fixed(inputs), 0.0, _by_column(shift, inputs.shape))
     index = np.arange(n)

@@ -28,7 +28,7 @@ from xai.metrics.controls import (
 from xai.metrics.registry import Record, find
 from xai.metrics.report import Report
 from xai.metrics.score import Score
-from xai.model import is_module, takes_texts
+from xai.model import is_module, reads_codes, takes_texts, wrap
 from xai.streams import as_seed
 from xai.suggest import unknown
 from xai.targets import Top
@@ -64,7 +64,7 @@ def evaluate(
     metrics : names, pairs (name, options), or label -> either
         A function of `xai.metrics`, or a row of its `names()`, is a name, too. None: deletion,
         insertion, abpc, faithfulness_correlation, max_sensitivity (where all can be explained
-        again, and x is of numbers, not sparse), complexity, completeness_gap.
+        again, and x is of numbers, not sparse or codes), complexity, completeness_gap.
     controls : bool
         Add a random attribution, in each row as large as the first explanation, and each
         explanation with its signs flipped (where signs count).
@@ -218,8 +218,15 @@ def _name(metric: Any) -> Any:
 def _default(model: Any, x: Any, named: dict[str, Any], explain: Mapping[str, Any]) -> list[str]:
     """The default metrics, but those that explain x again where it cannot be, or be moved."""
     again = not _unrepeatable(named, explain)
-    moves = again and not hasattr(x, "tocsr") and not read(x, texts=takes_texts(model)).is_text
+    moves = again and not hasattr(x, "tocsr") and _of_numbers(model, x)
     return [name for name in DEFAULT if moves or "explain" not in find(name).needs]
+
+
+def _of_numbers(model: Any, x: Any) -> bool:
+    """Whether rows are neither texts nor codes for a module's embedding."""
+    inputs = read(x, texts=takes_texts(model))
+    codes = is_module(model) and reads_codes(wrap(model, inputs), inputs)
+    return not (inputs.is_text or codes)
 
 
 def _unrepeatable(named: dict[str, Any], explain: Mapping[str, Any]) -> list[str]:

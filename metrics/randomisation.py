@@ -38,6 +38,7 @@ from xai.metrics.perturb import (
     moved,
     normals,
     numbers,
+    refuse_codes,
     together,
 )
 from xai.metrics.score import Floats
@@ -299,6 +300,7 @@ def _smoothed(case: Case, explain: Explain | None, model: Any, draws: int, noise
     scene, n = case.scene, case.scene.n
     if draws == 0:
         return explained(case, scene.x, np.arange(n), explain, model)
+    refuse_codes(scene)
     inputs = scene.seen.inputs
     e = normals(inputs, scene.seed, np.arange(draws))
     free = ~fixed(inputs)

@@ -40,6 +40,7 @@ from xai.metrics.perturb import (
     numbers,
     of_copies,
     perturbations,
+    refuse_codes,
     refuse_still,
     relative,
     same_class,
@@ -383,6 +384,7 @@ def shift_consistency(
     among = scene.data if among is None else among
     if among is None:
         raise ValueError("shift_consistency needs other rows: pass among= or data=")
+    refuse_codes(scene)
     inputs = scene.seen.inputs
     free = ~fixed(inputs).reshape(-1)
     rows, x = others(case, among)
@@ -457,6 +459,7 @@ def worst_case_bound(
     checks.positive("radius", radius)
     if step is not None:
         checks.positive("step", step)
+    refuse_codes(case.scene)
     n, by_torch = case.scene.n, None
     if explain is None and step is None:
         by_torch = Differentiable.of(case)

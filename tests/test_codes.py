@@ -193,3 +193,25 @@ def test_codes_that_the_model_does_not_know_are_named(ids):
     with pytest.raises(IndexError) as caught:
         xai.explain(net(Sum), ids + 5, "occlusion", removal=xai.removal.Baseline(0))
     assert "codes from 6 to 15" in caught.value.__notes__[0]
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["max_sensitivity", "distance_attack", "worst_case_bound", "input_invariance",
+     "shift_consistency"],
+)  # fmt: skip
+def test_metrics_that_move_x_refuse_codes(name, ids, data):
+    e = xai.explain(net(Sum), ids, "gradient")
+    with pytest.raises(ValueError, match="codes that the module's embedding reads"):
+        getattr(xai.metrics, name)(net(Sum), ids, e, data=data)
+
+
+def test_what_is_measured_of_codes_by_itself_moves_none(ids):
+    """And a slope in what an embedding makes of a code is not times the code."""
+    module, given = net(Sum), {"removal": xai.removal.Baseline(0)}
+    e = xai.explain(module, ids, "integrated_gradients", **given)
+    assert "max_sensitivity" not in xai.metrics.evaluate(module, ids, e, **given).metrics
+    np.testing.assert_allclose(xai.metrics.infidelity(module, ids, e, **given).values, 0, atol=1e-9)
+    slopes = xai.explain(module, ids, "gradient")
+    with pytest.raises(ValueError, match="score effects"):
+        xai.metrics.infidelity(module, ids, slopes, **given)
