@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import runpy
 from pathlib import Path
 
 import matplotlib as mpl
@@ -26,6 +27,16 @@ def test_version(capsys: pytest.CaptureFixture[str]) -> None:
         main(["--version"])
     assert leaving.value.code == 0
     assert capsys.readouterr().out == f"xai {xai.__version__}\n"
+
+
+def test_the_module_is_the_command(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sys.argv", ["xai"])
+    with pytest.raises(SystemExit) as leaving:
+        runpy.run_module("xai", run_name="__main__")
+    assert leaving.value.code == 0
+    assert capsys.readouterr().out.startswith("usage: xai")
 
 
 @pytest.mark.parametrize("rows", ["0", "51", "-1", "many", "2.5"])
