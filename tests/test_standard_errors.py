@@ -359,6 +359,32 @@ def test_what_shares_a_data_sets_rows_has_an_unknown_error(summary):
     assert not xai.explain(lambda z: z @ w, x, "sage", tolerance=0.5, **given).converged.any()
 
 
+@pytest.mark.parametrize("behavior", ["margin", xai.behavior.PredictionLoss("squared")], ids=repr)
+@pytest.mark.parametrize(
+    "summary",
+    [
+        Shapley("permutation"), Shapley("kernel"), Shapley("gp"), Shapley(order=2), Banzhaf(),
+        BetaShapley(), MeanWhenIncluded(), LinearFit(regularizer=None), HSIC(),
+    ],
+    ids=repr,
+)  # fmt: skip
+@pytest.mark.parametrize("budget", [900, 3000], ids=["sampled", "enumerated"])
+def test_a_loss_at_endless_draws_has_an_unknown_error(summary, behavior, budget):
+    """All coalitions share the draws that its means are of: walks told a tenth of the error."""
+    rng = np.random.default_rng(5)
+    x, data, w = rng.normal(size=(2, 7)), rng.normal(size=(6, 7)), rng.normal(size=(7, 3))
+
+    def model(z):
+        e = np.exp(z @ w)
+        return e / e.sum(axis=1, keepdims=True)
+
+    e = xai.explain(
+        model, x, "ime", y=np.array([0, 1]), data=data, removal=Uniform(n_draws=8),
+        behavior=behavior, summary=summary, budget=budget,
+    )  # fmt: skip
+    assert np.isfinite(e.values).all() and np.isnan(e.std_error).all()
+
+
 @pytest.mark.parametrize(
     ("summary", "budget"),
     [(Shapley(order=2), 3000), (Shapley(order=2), 10_000), (BetaShapley(1, 4), 10_000)],

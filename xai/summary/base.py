@@ -70,12 +70,12 @@ def unit_cost(game: Game) -> int:
 
 
 def error_unknown(game: Game, *, own_draws: bool = True) -> bool:
-    """Whether samples share draws that are themselves a sample (the rows of a data set).
+    """Whether samples share draws that are a sample themselves, so that their spread is too little.
 
-    Their spread tells of the samples, and not of the rows. `own_draws`: each has one of its own,
-    which are different ones where there is no end of them.
+    Those are the rows of a data set, and the draws of a removal that has no end of them, unless
+    each sample has one of its own (`own_draws`), as far as the behavior commutes with their mean.
     """
-    return game.sampled_draws and game.commutes and not (own_draws and game.endless)
+    return game.sampled_draws and not (own_draws and game.endless and game.commutes)
 
 
 @dataclass(frozen=True, eq=False)

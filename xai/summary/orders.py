@@ -122,6 +122,8 @@ class Walks:
             values[active], errors[active], slope = moments.estimate(
                 ends, self.game, self.size, self.each
             )
+            if self.game.sampled_draws and not self.game.commutes:  # all walks share them
+                errors[active] = np.nan
             left = looks.left(values[active], errors[active])
             active, moments, slope = active[left], moments.keep(left), slope[left]
         if done < self.count and len(active):

@@ -99,6 +99,8 @@ class Stretches:
             values[active], errors[active] = moments.estimate(
                 self.game, self.size, blur(self.game, (base[active], full[active]))
             )
+            if self.game.sampled_draws and not self.game.commutes:  # all walks share them
+                errors[active] = np.nan
             left = looks.left(values[active], errors[active])
             active, moments = active[left], moments.keep(left)
             known.values = known.values[left]

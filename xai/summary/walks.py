@@ -115,6 +115,8 @@ class Walks:
                 phi[active, :done], t[active, :done], slots[active, :done], ranks[:done],
                 spread[active], told[active], (base[active], full[active]),
             )  # fmt: skip
+            if game.sampled_draws and not game.commutes:  # all walks share them
+                errors[active] = np.nan
             active = active[looks.left(values[active], errors[active])]
         return values, errors
 
