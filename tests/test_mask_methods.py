@@ -424,8 +424,10 @@ def test_sobol_stops_where_the_tolerance_is_met():
     assert np.sqrt((misses**2).mean(axis=0)).max() < 0.2 * 0.8 * 1.15
 
 
-def test_of_all_coalitions_over_some_draws_an_error_is_unknown():
-    e = xai.explain(lambda x: x.sum(axis=1), np.ones((1, 3)), "hsic", removal=Uniform(-1, 1, 5))
+@pytest.mark.parametrize("budget", [None, 1200], ids=["enumerated", "sampled"])
+def test_over_some_of_endless_draws_an_error_is_unknown(budget):
+    given = {"removal": Uniform(-1, 1, 5), "budget": budget}
+    e = xai.explain(lambda x: x.sum(axis=1), np.ones((1, 8)), "hsic", **given)
     assert np.isnan(e.std_error).all() and np.isfinite(e.values).all()
 
 
@@ -439,8 +441,10 @@ def test_a_share_is_of_the_mean_over_draws():
 
 
 def test_sobol_shares_over_endless_draws(large):
+    """All values are means over the same draws: scrambles told a third of the error."""
     e = xai.explain(large.model, large.x[:1], "sobol", removal=Uniform(-1, 1, n_draws=5), designs=8)
-    assert e.evaluations == 8 * 9 * 5 + 5 + 1 and np.isfinite(e.std_error).all()
+    assert e.evaluations == 8 * 9 * 5 + 5 + 1 and np.isfinite(e.values).all()
+    assert np.isnan(e.std_error).all()
 
 
 @pytest.mark.parametrize(

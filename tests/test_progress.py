@@ -113,6 +113,21 @@ def test_tasks_show_their_work(capsys):
     assert "depends_on: 100%" in capsys.readouterr().err
 
 
+def test_effects_expect_what_they_spend(monkeypatch):
+    told = []
+    monkeypatch.setattr(progress.Progress, "close", lambda bar: told.append((bar.total, bar.done)))
+    x, seen = np.random.default_rng(0).normal(size=(40, 3)), []
+
+    def model(x):
+        seen.append(len(x))
+        return x.sum(axis=1)
+
+    for effect in (xai.overview.partial_dependence, xai.overview.accumulated_local_effects):
+        effect(model, x, 0, progress=True)
+        assert told.pop() == (sum(seen), sum(seen))
+        seen.clear()
+
+
 def test_a_metrics_progress_is_a_choice_and_no_callback():
     with pytest.raises(TypeError, match="progress must be True, False or None, not 'yes'"):
         xai.metrics.deletion(lambda x: x[:, 0], [[1.0, 2.0]], [[1.0, 2.0]], progress="yes")

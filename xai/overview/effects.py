@@ -7,6 +7,7 @@ targets and behaviors.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,6 +17,7 @@ from numpy.typing import NDArray
 
 from xai.inputs import is_tensor, on_host
 from xai.players import column_index
+from xai.progress import Progress
 from xai.removal import Marginal
 from xai.setting import Setting, check_counts, open_setting
 from xai.tables import cells_of, holds_numbers, is_missing, native_pool
@@ -82,6 +84,7 @@ def partial_dependence(
     behavior: Any = None,
     batch_size: int | None = None,
     feature_names: Sequence[str] | None = None,
+    progress: bool | None = None,
 ) -> Effect:
     """The mean output over `data` as one feature is set to each value of a grid; each row's, too.
 
@@ -91,7 +94,7 @@ def partial_dependence(
 
     Parameters
     ----------
-    model, target, behavior, batch_size, feature_names
+    model, target, behavior, batch_size, feature_names, progress
         As for `xai.explain`; a model with several outputs needs a target that is one of them.
     data : (m, d) table
         The rows averaged over.
@@ -125,13 +128,14 @@ def partial_dependence(
     values = _grid(name, column, resolution) if grid is None else np.asarray(on_host(grid))
     rows = _with_column(data, np.zeros(len(values), np.intp), j, values)
     players = (np.arange(_width(data)) != j).astype(int) if _width(data) > 1 else None
-    with open_setting(
+    m, bar = len(column), Progress(progress, f"partial dependence of {name}")
+    bar.expect(len(values) + (len(values) + 1) * m)
+    with closing(bar), open_setting(
         model, rows, "shapley", data=data, target=target, behavior=behavior, players=players,
-        removal=Marginal(), batch_size=batch_size,
+        removal=Marginal(), batch_size=batch_size, bar=bar,
     ) as setting:  # fmt: skip
         output = _one_output(setting, target)
-        ((_, game),) = setting.games(batch_size)
-        m = len(column)
+        ((_, game),) = setting.games(batch_size, bar=bar)
         kept = np.zeros((len(values) * m, game.n_players), bool)
         kept[:, 0] = True
         every = np.arange(m)
@@ -159,6 +163,7 @@ def accumulated_local_effects(
     behavior: Any = None,
     batch_size: int | None = None,
     feature_names: Sequence[str] | None = None,
+    progress: bool | None = None,
 ) -> Effect:
     """The output's mean change along one feature, among rows that have about this value: ALE.
 
@@ -169,7 +174,7 @@ def accumulated_local_effects(
 
     Parameters
     ----------
-    model, data, feature, target, behavior, batch_size, feature_names
+    model, data, feature, target, behavior, batch_size, feature_names, progress
         As for `partial_dependence`; the column must hold numbers or dates. Rows that lack one are
         left out.
     bins
@@ -205,16 +210,18 @@ def accumulated_local_effects(
         raise ValueError(f"{name!r} has the same value in every row: it has no effect to show")
     place = np.clip(np.searchsorted(edges, column, side="left"), 1, len(edges) - 1)
     change, output, spent = np.zeros(len(column)), "", 0
-    for ends, sign in ((place, 1), (place - 1, -1)):
-        rows = _with_column(data, at, j, edges[ends])
-        with open_setting(
-            model, rows, "shapley", target=target, behavior=behavior, removal=_nothing_removed,
-            batch_size=batch_size, players=np.zeros(_width(data), int),
-        ) as setting:  # fmt: skip
-            output = _one_output(setting, target)
-            ((_, game),) = setting.games(batch_size)
-            change += sign * game.value(index, np.ones((len(column), 1), bool))[:, 0]
-            spent += len(column)
+    with closing(Progress(progress, f"accumulated local effects of {name}")) as bar:
+        bar.expect(2 * len(column))
+        for ends, sign in ((place, 1), (place - 1, -1)):
+            rows = _with_column(data, at, j, edges[ends])
+            with open_setting(
+                model, rows, "shapley", target=target, behavior=behavior, removal=_nothing_removed,
+                batch_size=batch_size, players=np.zeros(_width(data), int), bar=bar,
+            ) as setting:  # fmt: skip
+                output = _one_output(setting, target)
+                ((_, game),) = setting.games(batch_size, bar=bar)
+                change += sign * game.value(index, np.ones((len(column), 1), bool))[:, 0]
+                spent += len(column)
     counts = np.bincount(place, minlength=len(edges))[1:]
     mean = np.bincount(place, change, len(edges))[1:] / counts
     spread = np.bincount(place, (change - mean[place - 1]) ** 2, len(edges))[1:]

@@ -417,7 +417,7 @@ def sampled(
     values, errors = np.empty((n, width or d, k)), np.empty((n, width or d, k))
     S = coalitions(np.arange(count))
     draws = own_draws(game, plan.seed, np.arange(count)) if spread else None
-    tolerance, unknown = plan.tolerance, error_unknown(game)
+    tolerance, unknown = plan.tolerance, error_unknown(game, own_draws=spread)
     bases, fulls = np.empty((n, k)), np.empty((n, k))
     checks = stops(count, tolerance, first=64)
     unit = 1 if spread else game.value_cost

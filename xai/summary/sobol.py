@@ -102,7 +102,7 @@ class Sobol(Summary):
                 new = [_evaluated(game, active, A[part], B[part]) for part in parts]
                 y, done = np.concatenate([y, *new], axis=1), stop
                 values[active], errors[active] = jansen(y, self.scrambles)
-                if error_unknown(game):
+                if error_unknown(game, own_draws=False):
                     errors[active] = np.nan
                 slope[active] = slopes(y, A[:stop], B[:stop])
                 left = looks.left(values[active], errors[active])
