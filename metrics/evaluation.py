@@ -89,6 +89,10 @@ def evaluate(
     if metrics is None:
         metrics = _default(model, x, named, explain)
     asked = asked_metrics(model, metrics, named, explain)
+    for record, *_ in asked.values():
+        for own in set(_public(record).options).intersection(common):
+            pair = f"({record.name!r}, {{{own!r}: …}})"
+            raise TypeError(f"{own}= is an option of {record.name}: ask for {pair} in metrics=")
     seed = as_seed(common.get("seed") or 0)
     common = common | {"seed": seed}
     with scene_of_all(model, x, named, common) as scene:
@@ -172,7 +176,7 @@ def asked_metrics(
     for label, given in pairs:
         name, options = _with_options(given)
         record = find(name)
-        public = getattr(import_module(f"xai.metrics.{record.home}"), name)
+        public = _public(record)
         own, shared = split(name, public.options, options)
         if shared:
             raise TypeError(
@@ -195,6 +199,11 @@ def asked_metrics(
             raise ValueError(f"{label!r} is asked for twice: pass metrics as a dict with labels")
         asked[label] = (record, public.core, own)
     return asked
+
+
+def _public(record: Record) -> Any:
+    """A metric's public function."""
+    return getattr(import_module(f"xai.metrics.{record.home}"), record.name)
 
 
 def _with_options(given: Any) -> tuple[str, dict[str, Any]]:

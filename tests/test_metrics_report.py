@@ -1691,6 +1691,7 @@ def test_the_cost_that_the_table_shows_is_what_is_spent(record, counting):
         ({"a": "lime", "b": {"method": "lime", "removal": "marginl"}}, None, {}, "'marginal'"),
         (["lime"], ["deletion"], {"removal": "marginl"}, "'marginal'"),
         (["lime"], ["parameter_randomization"], {}, "looks into a torch module"),
+        (["lime", "loss_shap"], ["deletion"], {}, "pass y="),
     ],
 )
 def test_a_comparison_refuses_names_before_any_method_is_run(methods, metrics, keywords, message):
@@ -1703,6 +1704,12 @@ def test_a_comparison_refuses_names_before_any_method_is_run(methods, metrics, k
     with pytest.raises((TypeError, ValueError), match=message):
         xai.compare(model, x, methods, metrics, data=x, **keywords)
     assert not calls
+
+
+def test_a_metrics_own_option_is_told_where_it_goes():
+    f, x = lambda x: x.sum(axis=1), np.ones((2, 3))
+    with pytest.raises(TypeError, match=r"ask for \('deletion', \{'steps': …\}\) in metrics="):
+        xai.metrics.evaluate(f, x, {"a": x}, ["complexity", "deletion"], data=0 * x, steps=3)
 
 
 @pytest.mark.parametrize("what", ["x", "data"])

@@ -13,6 +13,7 @@ from scipy import sparse
 
 from xai import summary as summaries
 from xai.again import keywords_of
+from xai.behavior.loss import NO_LABELS, DatasetLoss, PredictionLoss
 from xai.explanation import Explanation
 from xai.game import DatasetGame, Game
 from xai.inputs import Inputs, dense, is_tensor
@@ -146,7 +147,11 @@ def explain(
 
 def composed(model: Any, x: Any, keywords: Mapping[str, Any]) -> Composed:
     """The parts that these keywords of `explain` mean; nothing is spent on refusing them."""
-    return compose(model, x, option_names=_KEYWORDS, **keywords_of(compose, keywords))
+    parts = compose(model, x, option_names=_KEYWORDS, **keywords_of(compose, keywords))
+    asks_labels = isinstance(parts.recipe.behavior, PredictionLoss | DatasetLoss)
+    if asks_labels and keywords.get("y") is None:
+        raise ValueError(NO_LABELS)
+    return parts
 
 
 _KEYWORDS = [n for n in explain.__annotations__ if n not in ("model", "x", "options", "return")]

@@ -20,6 +20,7 @@ Loss: TypeAlias = (
     "Literal['auto', 'error', 'cross_entropy', 'squared', '0-1'] | Callable[[Any, Array], Any]"
 )
 LOSSES = ("auto", "error", "cross_entropy", "squared", "0-1")
+NO_LABELS = "a loss needs the true labels: pass y="
 
 
 @dataclass(frozen=True)
@@ -111,7 +112,7 @@ def _loss(
 ) -> tuple[Callable[[Array], Array], Callable[[Any, Array], Array], str]:
     """(scale of each model row, loss of means, its name)."""
     if view.y is None or view.y_given is None:
-        raise ValueError("a loss needs the true labels: pass y=")
+        raise ValueError(NO_LABELS)
     if isinstance(loss, str) and loss not in LOSSES:
         raise ValueError(unknown("loss", loss, LOSSES))
     chosen = _chosen(loss, view) if isinstance(loss, str) else loss
