@@ -367,17 +367,18 @@ def test_sobol_is_the_same_in_every_unit(unit):
 
 
 def test_total_indices_and_slopes_are_their_formulas():
-    """Jansen's, with the variance of a sample; slopes are regressions through the origin."""
+    """Jansen's, with the variance of all values; slopes are regressions through the origin."""
 
     def f(m):
         return m[:, 0] * m[:, 1] + m.sum(axis=1) ** 2
 
     A, B = joint_designs(0, 22, 3, 4)
     found = Sobol(designs=22)(soft_game(f, 3))
+    C = [np.where(np.arange(3) == i, B, A) for i in range(3)]
+    variance = np.var([f(masks) for masks in (A, *C)]) * 22 / 21
     for i in range(3):
-        C = np.where(np.arange(3) == i, B, A)
-        change, step = f(A) - f(C), (A - B)[:, i]
-        expected = (change**2).mean() / (2 * f(A).var(ddof=1))
+        change, step = f(A) - f(C[i]), (A - B)[:, i]
+        expected = (change**2).mean() / (2 * variance)
         np.testing.assert_allclose(found.values[i], expected, rtol=1e-12)
         slope = change @ step / (step @ step)
         np.testing.assert_allclose(found.info["slope"][0, i], slope, rtol=1e-9)
