@@ -1027,3 +1027,34 @@ def test_a_mask_of_steps_is_told_what_to_pass():
     assert xai.metrics.relevance_mass(model, x, steps, mask=mask).mean() == 1
     with pytest.raises(ValueError, match=r"mosaics of images, not for rows of places \(9,\)"):
         xai.metrics.grid_pointing(model, x, steps, cell=0)
+
+
+@pytest.mark.parametrize(
+    ("method", "setting", "message"),
+    [
+        ("lime", {"width": "a"}, "width must be a number, not 'a'"),
+        ("lime", {"kernel": "unifrm"}, "'uniform'"),
+        ("shapley", {"estimator": "kernal"}, "'kernel'"),
+        ("shapley", {"order": 3}, "order must be 1 or 2, not 3"),
+        ("shapley", {"order": 2, "index": "Banzhaf"}, "index"),
+        ("banzhaf", {"order": 3}, "order must be 1 or 2, not 3"),
+        ("beta_shapley", {"alpha": "16"}, "alpha must be a number, not '16'"),
+        ("mean_when_included", {"p": 1}, "p must lie between 0 and 1, not 1"),
+        ("sobol", {"scrambles": 1}, "scrambles=1"),
+        ("hsic", {"designs": 33}, "even"),
+        ("smoothgrad", {"moment": "median"}, "'mean'"),
+    ],
+    ids=str,
+)
+def test_settings_are_refused_before_the_model_is_called(method, setting, message):
+    torch = pytest.importorskip("torch")
+    calls, x = [], np.ones((2, 3), np.float32)
+
+    class Model(torch.nn.Module):
+        def forward(self, rows):
+            calls.append(len(rows))
+            return rows.sum(dim=1, keepdim=True)
+
+    with pytest.raises((TypeError, ValueError), match=message):
+        xai.explain(Model(), x, method, data=x, **setting)
+    assert not calls

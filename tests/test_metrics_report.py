@@ -1692,6 +1692,7 @@ def test_the_cost_that_the_table_shows_is_what_is_spent(record, counting):
         (["lime"], ["deletion"], {"removal": "marginl"}, "'marginal'"),
         (["lime"], ["parameter_randomization"], {}, "looks into a torch module"),
         (["lime", "loss_shap"], ["deletion"], {}, "pass y="),
+        ({"a": "lime", "b": {"method": "lime", "kernel": "unifrm"}}, None, {}, "'uniform'"),
     ],
 )
 def test_a_comparison_refuses_names_before_any_method_is_run(methods, metrics, keywords, message):

@@ -382,6 +382,7 @@ def compose(
     recipe, chosen = recipes.with_options(recipe, chosen, options, option_names)
     if recipe.summary.differentiates:
         _check_gradients(wrapped, inputs, recipe)
+    recipe.summary.check()
     if players is None and axis is None:
         recipes.refuse_without_layer(recipe, inputs)
     return Composed(recipe, chosen, wrapped, inputs, axis)

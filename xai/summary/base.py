@@ -217,6 +217,9 @@ class Summary(ABC):
         """Whether it keeps parts of players: its coalitions are soft masks."""
         return self.always_softens
 
+    def check(self) -> None:  # noqa: B027 — most have nothing to refuse
+        """Refuse settings that are wrong whatever the game, before a model is called."""
+
     def __call__(
         self,
         game: Game,
@@ -251,6 +254,7 @@ class Summary(ABC):
         started = game.evaluations
         rule = default or self.default_budget
         plan = Plan(None if budget is None else int(budget), rule, tolerance, as_seed(seed))
+        self.check()
         result = self.attribute(game, plan)
         if isinstance(game, FunctionGame):
             spent = game.evaluations - started + 2  # the ends were evaluated when it was made
@@ -260,6 +264,12 @@ class Summary(ABC):
     @abstractmethod
     def attribute(self, game: Game, plan: Plan) -> Attribution:
         """Attributions with all axes, (n, d, k)."""
+
+
+def check_number(name: str, value: object) -> None:
+    """Refuse a setting that is no number."""
+    if isinstance(value, bool) or not isinstance(value, int | float | np.number):
+        raise TypeError(f"{name} must be a number, not {value!r}")
 
 
 def _check_tolerance(tolerance: object) -> None:

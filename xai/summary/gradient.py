@@ -85,7 +85,6 @@ class Gradient(Summary):
 
     def attribute(self, game: Game, plan: Plan) -> Attribution:
         """Sample, in batches, and keep running moments where the model lives."""
-        self._check()
         model = as_model_game(game)
         count, exact = self._count(model, plan)
         path = self.at == "path"
@@ -111,7 +110,8 @@ class Gradient(Summary):
         found = None if exact else errors
         return finish(model, values, found, base=base, full=full, tolerance=plan.tolerance)
 
-    def _check(self) -> None:
+    def check(self) -> None:
+        """Refuse unknown places and moments, and numbers of samples that do not suit them."""
         if self.at not in PLACES:
             raise ValueError(unknown("at", self.at, PLACES))
         if self.wrt not in ("input", "mask"):

@@ -72,11 +72,14 @@ class HSIC(Summary):
     scrambles: int = 4
     default_budget: ClassVar[Budget | str] = Budget(rows=512, per_player=8, whole=True)
 
-    def attribute(self, game: Game, plan: Plan) -> Attribution:
-        """Enumerate where that fits, else sample pairs of coalitions."""
+    def check(self) -> None:
+        """Refuse scrambles too few for an error, and an odd number of designs."""
         check_scrambles(self.scrambles, least=3)
         if self.designs is not None and self.designs % 2:
             raise ValueError(f"designs={self.designs!r}: HSIC needs an even number, for pairs")
+
+    def attribute(self, game: Game, plan: Plan) -> Attribution:
+        """Enumerate where that fits, else sample pairs of coalitions."""
         unit, d = game.value_cost, game.n_players
         if enumerates(game, plan.room(game, self.designs, unit)):
             return self._enumerate(game, plan)

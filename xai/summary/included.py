@@ -76,16 +76,19 @@ class MeanWhenIncluded(Summary):
         """Where masks are drawn."""
         return self.masks is not None
 
-    def attribute(self, game: Game, plan: Plan) -> Attribution:
-        """Enumerate where that fits, else average over random coalitions, or over masks."""
+    def check(self) -> None:
+        """Refuse a chance outside (0, 1), and what coalitions cannot be divided by."""
         if not 0 < self.p < 1:
             raise ValueError(f"p must lie between 0 and 1, not {self.p!r}")
         if self.normalise not in ("sum", "expected"):
             raise ValueError(unknown("normalise", self.normalise, ["sum", "expected"]))
+        if self.masks is None and self.normalise != "sum":
+            raise ValueError("normalise='expected' is for masks: pass masks=SmoothGrid(), too")
+
+    def attribute(self, game: Game, plan: Plan) -> Attribution:
+        """Enumerate where that fits, else average over random coalitions, or over masks."""
         if self.masks is not None:
             return self._under(self.masks, game, plan)
-        if self.normalise != "sum":
-            raise ValueError("normalise='expected' is for masks: pass masks=SmoothGrid(), too")
         run = _run(self.p)
         what = f"a mean over coalitions, {run} of which together hold every player,"
         count = sample_count(what, game, plan, self.samples, per_sample=1, least=run)

@@ -105,12 +105,15 @@ class Interactions(Summary):
     estimator: Literal["auto", "permutation"] = "auto"
     default_budget: ClassVar[Budget | str] = SAMPLED
 
-    def attribute(self, game: Game, plan: Plan) -> Attribution:
-        """Enumerate where that fits, else walk."""
+    def check(self) -> None:
+        """Refuse unknown estimators and indices."""
         if self.estimator not in ESTIMATORS:
             raise ValueError(unknown("estimator", self.estimator, ESTIMATORS))
         if self.index not in INDICES:
             raise ValueError(unknown("index", self.index, INDICES))
+
+    def attribute(self, game: Game, plan: Plan) -> Attribution:
+        """Enumerate where that fits, else walk."""
         if self.index == "Banzhaf":
             from xai.summary.semivalue import banzhaf_interactions  # it needs this file's layout
 
@@ -134,10 +137,6 @@ class Interactions(Summary):
 
 def of_shapley(summary: Shapley, game: Game, plan: Plan) -> Attribution:
     """Interactions as `Shapley(order=2)` asks for them."""
-    if summary.order != 2:
-        raise ValueError(f"order must be 1 or 2, not {summary.order!r}")
-    if summary.index not in INDICES[:2]:
-        raise ValueError(unknown("index", summary.index, INDICES[:2]))
     if summary.estimator == "exact":  # enumeration, whatever the default
         needs("Shapley(estimator='exact')", enumeration_cost(game), plan.budget)
         plan = replace(plan, budget=max(plan.budget or 0, enumeration_cost(game)))

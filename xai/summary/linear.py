@@ -20,6 +20,7 @@ from xai.summary.base import (
     Plan,
     Summary,
     all_coalitions,
+    check_number,
     check_samples,
     enumerates,
     enumeration_cost,
@@ -130,7 +131,6 @@ class LinearFit(Summary):
 
     def attribute(self, game: Game, plan: Plan) -> Attribution:
         """Fit: Shapley's kernel by its own sampler, others on independent coalitions."""
-        self._check()
         if self.loss == "gradient":
             return self._mean_gradient().attribute(game, plan)
         self._check_idle(game)
@@ -153,7 +153,8 @@ class LinearFit(Summary):
             return Shapley(samples=pairs).attribute(game, plan)
         return ShapleyKernel(game, self.samples, plan).run()
 
-    def _check(self) -> None:
+    def check(self) -> None:
+        """Refuse what no fit has, and settings that exclude each other."""
         if isinstance(self.kernel, str) and self.kernel not in KERNELS:
             raise ValueError(unknown("kernel", self.kernel, KERNELS))
         if self.regularizer not in REGULARIZERS:
@@ -171,11 +172,15 @@ class LinearFit(Summary):
                 "Shapley's kernel takes no penalty, which would break efficiency: "
                 "pass regularizer=None"
             )
+        for name in ("alpha", "p", *(["width"] if self.width is not None else [])):
+            check_number(name, getattr(self, name))
         if not 0 < self.p < 1:
             raise ValueError(f"p must lie between 0 and 1, not {self.p!r}")
         if self.alpha < 0 or (self.width is not None and self.width <= 0):
             raise ValueError("alpha must not be negative, and width must be positive")
         check_samples("a linear fit", self.samples, least=LEAST)
+        if self.loss == "gradient":
+            self._mean_gradient().check()
 
     @property
     def differentiates(self) -> bool:

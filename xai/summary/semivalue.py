@@ -21,6 +21,7 @@ from xai.summary.base import (
     Looks,
     Plan,
     Summary,
+    check_number,
     enumerates,
     enumeration_cost,
     error_unknown,
@@ -86,10 +87,13 @@ class Banzhaf(Summary):
     order: Literal[1, 2] = 1
     default_budget: ClassVar[Budget | str] = SAMPLED
 
-    def attribute(self, game: Game, plan: Plan) -> Attribution:
-        """Enumerate where that fits, else regress on complementary pairs."""
+    def check(self) -> None:
+        """Refuse an unknown order."""
         if self.order not in (1, 2):
             raise ValueError(f"order must be 1 or 2, not {self.order!r}")
+
+    def attribute(self, game: Game, plan: Plan) -> Attribution:
+        """Enumerate where that fits, else regress on complementary pairs."""
         if self.order == 2:
             return banzhaf_interactions(game, plan, self.samples)
         return without_nulls(game, lambda part: self._estimate(part, plan), plan)
@@ -252,13 +256,15 @@ class BetaShapley(Summary):
     samples: int | None = None
     default_budget: ClassVar[Budget | str] = SAMPLED
 
-    def attribute(self, game: Game, plan: Plan) -> Attribution:
-        """Enumerate where that fits, else sample."""
+    def check(self) -> None:
+        """Refuse alpha and beta that are not positive numbers."""
         for name, value in (("alpha", self.alpha), ("beta", self.beta)):
-            if isinstance(value, bool) or not isinstance(value, int | float | np.number):
-                raise TypeError(f"{name} must be a number, not {value!r}")
+            check_number(name, value)
             if not 0 < value < np.inf:
                 raise ValueError(f"{name} must be positive and finite, not {value!r}")
+
+    def attribute(self, game: Game, plan: Plan) -> Attribution:
+        """Enumerate where that fits, else sample."""
         d, s = game.n_players, np.arange(game.n_players)
         chances = betaln(s + self.beta, d - 1 - s + self.alpha) - betaln(self.alpha, self.beta)
         mass = np.exp(log_choose(d - 1, s) + chances)

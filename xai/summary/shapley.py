@@ -28,6 +28,7 @@ from xai.summary.walks import Walks, pair_cost, spreads
 
 Estimator: TypeAlias = "Literal['auto', 'exact', 'permutation', 'kernel', 'leverage', 'gp']"
 ESTIMATORS = ("auto", "exact", "permutation", "kernel", "leverage", "gp")
+INDICES = ("k-SII", "SII")
 MANY_PLAYERS = 1024
 """From so many players "auto" walks: a regression costs the square of their number a pair."""
 
@@ -91,7 +92,6 @@ class Shapley(Summary):
 
     def attribute(self, game: Game, plan: Plan) -> Attribution:
         """A closed form where there is one; enumerate where that fits, else estimate."""
-        self._check()
         if self.order != 1:
             from xai.summary.interactions import of_shapley  # which imports this file
 
@@ -101,7 +101,12 @@ class Shapley(Summary):
             return known[0][2]
         return without_nulls(game, lambda part: self._estimate(part, plan), plan, known)
 
-    def _check(self) -> None:
+    def check(self) -> None:
+        """Refuse unknown estimators, orders and indices, and settings without an effect."""
+        if self.order not in (1, 2):
+            raise ValueError(f"order must be 1 or 2, not {self.order!r}")
+        if self.index not in INDICES:
+            raise ValueError(unknown("index", self.index, INDICES))
         if self.estimator not in ESTIMATORS:
             raise ValueError(unknown("estimator", self.estimator, ESTIMATORS))
         if not is_whole(self.size) or self.size < 1:

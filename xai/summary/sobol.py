@@ -75,10 +75,13 @@ class Sobol(Summary):
     default_budget: ClassVar[Budget | str] = Budget(rows=64, per_player=64, whole=True)
     always_softens: ClassVar[bool] = True
 
+    def check(self) -> None:
+        """Refuse scrambles too few for an error."""
+        check_scrambles(self.scrambles, least=2)
+
     def attribute(self, game: Game, plan: Plan) -> Attribution:
         """Evaluate designs, each with d neighbours; rows that meet the tolerance stop."""
         n, d, k = game.n_rows, game.n_players, game.n_outputs
-        check_scrambles(self.scrambles, least=2)
         if d > MOST_PLAYERS:
             raise ValueError(f"Sobol: {d} players; at most {MOST_PLAYERS}: group them (players=)")
         unit = (d + 1) * game.value_cost
