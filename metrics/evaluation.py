@@ -75,6 +75,11 @@ def evaluate(
         players, every element (pixel) is one, but to simplicity, which is of each one's own; where
         methods explain different behaviors, but were asked for none, the prediction is scored.
 
+    Raises
+    ------
+    TypeError
+        An unknown keyword, or an option of one of the metrics: it goes with that one's name.
+
     Examples
     --------
     >>> import numpy as np, xai
