@@ -69,13 +69,15 @@ def unit_cost(game: Game) -> int:
     return game.sample_cost if game.commutes else game.value_cost
 
 
-def error_unknown(game: Game, *, own_draws: bool = True) -> bool:
+def error_unknown(game: Game, *, own_draws: bool = True, tells_draws: bool = False) -> bool:
     """Whether samples share draws that are a sample themselves, so that their spread is too little.
 
     Those are the rows of a data set, and the draws of a removal that has no end of them, unless
-    each sample has one of its own (`own_draws`), as far as the behavior commutes with their mean.
+    each sample has one of its own (`own_draws`), or the error is of the draws, too (`tells_draws`:
+    that of walks), as far as the behavior commutes with their mean.
     """
-    return game.sampled_draws and not (own_draws and game.endless and game.commutes)
+    told = game.commutes and (tells_draws or (own_draws and game.endless))
+    return game.sampled_draws and not told
 
 
 @dataclass(frozen=True, eq=False)
