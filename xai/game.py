@@ -851,12 +851,12 @@ class DatasetGame(Game):
     def value(self, rows: Any, coalitions: Any) -> Floats:
         """Mean over all data rows: (B, k)."""
         coalitions = as_coalitions(coalitions)
-        n = self.inner.n_rows
-        out = np.empty((len(coalitions), self.n_outputs))
-        for i, coalition in enumerate(coalitions):
-            each = self.inner.value(np.arange(n), np.tile(coalition, (n, 1)))
-            out[i] = mean_of_draws(each[None])[0]
-        return out
+        every, parts = np.arange(self.inner.n_rows), []
+        step = max(1, self.inner.room // self.value_cost)
+        for start in range(0, len(coalitions), step):
+            each = self.inner.grid(every, coalitions[start : start + step], None)
+            parts.append(mean_of_draws(each.swapaxes(0, 1)))
+        return np.concatenate(parts)
 
     def sample(self, rows: Any, coalitions: Any, draws: Any) -> Floats:
         """Value at one data row each: (B, k)."""
