@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from math import factorial
 from typing import Any, ClassVar
 
 import numpy as np
@@ -26,6 +25,7 @@ from xai.summary.base import (
     exact,
     finish,
 )
+from xai.summary.enumeration import shapley_weights
 from xai.summary.walks import Walks, pair_cost
 
 Tree = int | list[Any]
@@ -177,18 +177,19 @@ def _consistent(tree: Tree, d: int) -> _Consistent:
     corners = whole.astype(int) @ np.stack([m.S[1] for m in members]).astype(int) > 0
     order = np.r_[0, 2**c - 1, 1 : 2**c - 1]
     place = np.argsort(order)
+    chance = np.append(shapley_weights(c), 0.0)[whole.sum(axis=1)]
     blocks, terms, used = [corners[order]], [], 2**c
     for j, member in enumerate(members):
-        for A in np.flatnonzero(~whole[:, j]):
-            size = int(whole[A].sum())
-            chance = factorial(size) * factorial(c - size - 1) / factorial(c)
-            inner = len(member.S) - 2
-            index = np.r_[place[A], place[A | 1 << j], used : used + inner]
-            used += inner
-            blocks.append(corners[A] | member.S[2:])
-            terms.append(
-                (member.player, index[member.after], index[member.before], chance * member.weight)
-            )
+        A = np.flatnonzero(~whole[:, j])  # what stands before member j
+        inside = member.S[2:]
+        new = used + np.arange(len(A) * len(inside)).reshape(len(A), -1)
+        index = np.column_stack([place[A], place[A | 1 << j], new])
+        used += new.size
+        blocks.append((corners[A, None] | inside).reshape(-1, d))
+        player = np.broadcast_to(member.player, (len(A), len(member.player)))
+        weight = chance[A, None] * member.weight
+        parts = player, index[:, member.after], index[:, member.before], weight
+        terms.append([part.ravel() for part in parts])
     player, after, before, weight = (np.concatenate(part) for part in zip(*terms, strict=True))
     return _Consistent(np.concatenate(blocks), player, after, before, weight)
 
