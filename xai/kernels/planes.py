@@ -1,6 +1,7 @@
 """`harmonic.filled` on the host: a plane at a time, so that all its grids stay in the cache.
 
-Constants come as the planes' own numbers: with an integer, Numba would make float64 of them.
+Constants come as the planes' own numbers: with an integer, Numba would make float64 of them. Planes
+are written place by place: whole arrays put into others take twice the time to compile.
 """
 
 from __future__ import annotations
@@ -42,7 +43,7 @@ def fill(
             if c == 0 or kept.shape[1] > 1:
                 _look(kept[i, c], free, stays, around)
                 for k in range(len(free)):
-                    share[k][:] = free[k] / weights[k]
+                    _ratio(free[k], weights[k], share[k])
             count = _know(values[i, c], free, stays, around, known, u[-1])
             if count == 0:
                 out[i, c] = values[i, c].mean()
@@ -50,11 +51,13 @@ def fill(
             for k in range(len(free) - 1, -1, -1):
                 if k < len(free) - 1:
                     prolong(u[k + 1], v[k], steps[0])
-                    u[k][:] = known[k] + free[k] * v[k]
+                    _plus(known[k], free[k], v[k], u[k])
                 for _ in range(1 if k else cycles):
                     f[k][:] = 0
                     _cycle(k, steps, free, share, weights, u, v, f)
-            out[i, c] = u[0]
+            for y in range(high):
+                for x in range(wide):
+                    out[i, c, y, x] = u[0][y, x]
     return out
 
 
@@ -112,10 +115,30 @@ def _know(
             first[y, x] = values[y, x] if own[y, x] > 0 else 0
     for k in range(1, len(known)):
         restrict(known[k - 1], known[k])
-        known[k] /= around[k]
+        _ratio(known[k], around[k], known[k])
+    last, hole = known[-1], free[-1]
     count = stays[-1].sum()
-    start[:] = known[-1] + free[-1] * (known[-1].sum() / max(count, stays[-1].dtype.type(1)))
+    mean = last.sum() / max(count, stays[-1].dtype.type(1))
+    for y in range(start.shape[0]):
+        for x in range(start.shape[1]):
+            start[y, x] = last[y, x] + hole[y, x] * mean
     return float(count)
+
+
+@compiled()
+def _ratio(a: Plane, b: Plane, out: Plane) -> None:
+    """Write a / b."""
+    for y in range(out.shape[0]):
+        for x in range(out.shape[1]):
+            out[y, x] = a[y, x] / b[y, x]
+
+
+@compiled()
+def _plus(a: Plane, b: Plane, c: Plane, out: Plane) -> None:
+    """Write a + b c."""
+    for y in range(out.shape[0]):
+        for x in range(out.shape[1]):
+            out[y, x] = a[y, x] + b[y, x] * c[y, x]
 
 
 @compiled()
@@ -146,11 +169,14 @@ def _cycle(
         if k < last:
             pull(a, f[k], free[k], one, weights[k], none, b, line)
             restrict(v[k], f[k + 1])
-            f[k + 1] *= free[k + 1] * quarter  # a grid twice as wide pulls four times as hard
+            hole, pulls = free[k + 1], f[k + 1]
+            for y in range(pulls.shape[0]):
+                for x in range(pulls.shape[1]):
+                    pulls[y, x] *= hole[y, x] * quarter  # twice as wide, four times as hard
     for k in range(last, first - 1, -1):
         if k < last:
             prolong(u[k + 1], v[k], half)
-            u[k] += free[k] * v[k]
+            _plus(u[k], free[k], v[k], u[k])
         pull(u[k], f[k], share[k], steps[2], weights[k], one, v[k], line)
         pull(v[k], f[k], share[k], steps[3], weights[k], one, u[k], line)
 

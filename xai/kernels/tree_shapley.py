@@ -250,9 +250,10 @@ def walk(
     node, step, old = frames[0], frames[1], frames[2]
     lo, middle, hi = frames[3], frames[4], frames[5]
     before = np.zeros_like(alive)  # the player's `passes` on arrival, as `old` is its state
-    seen, n_seen = np.empty(levels, np.int64), 0
+    # zeros of a type: from plain ones, what they are passed to would be compiled twice
+    seen, n_seen = np.empty(levels, np.int64), np.int64(0)
     gain, planes = np.empty(levels), np.zeros(PLANES, np.uint64)
-    node[0], hi[0], level = first, rows.shape[0], 0
+    node[0], hi[0], level = first, rows.shape[0], np.int64(0)
     while level >= 0:
         i = node[level]
         if nodes[i]["column"] < 0:
