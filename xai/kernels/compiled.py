@@ -18,7 +18,6 @@ def compiled(**options: Any) -> Callable[[Callable[P, R]], Callable[P, R]]:
 
     The plain Python function stays at ``.py_func``.
     """
-
     # nobody calls these from C, and the door for it takes a tenth of the time to compile
     options = {"nogil": True, "no_cfunc_wrapper": True} | options
 
