@@ -167,6 +167,17 @@ def test_import_is_light() -> None:
     assert not LAZY & set(done.stdout.split())
 
 
+def test_a_function_is_explained_without_what_it_does_not_need() -> None:
+    code = (
+        "import sys, numpy as np, xai; xai.explain(lambda x: x, np.eye(3), data=np.zeros((1, 3)));"
+        "print({'sklearn', 'pandas', 'torch', 'matplotlib'} & set(sys.modules))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-P", "-c", code], capture_output=True, text=True, check=True
+    )
+    assert done.stdout.strip() == "set()"
+
+
 def test_every_public_name_resolves() -> None:
     assert len(set(xai.__all__)) == len(xai.__all__)
     assert set(xai.__all__) <= set(dir(xai))

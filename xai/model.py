@@ -301,6 +301,8 @@ def check_model(model: Any) -> None:
             f"{type(model).__name__} is no model: pass a fitted estimator, a torch module, "
             "or a callable from a batch to (n,) or (n, k)"
         )
+    if not _predicts(model):
+        return  # a function: scikit-learn would take a second to import
     from sklearn.base import BaseEstimator
     from sklearn.utils.validation import check_is_fitted
 
