@@ -142,15 +142,15 @@ class Stretches:
 
             inner = known.look(_keys(ranks, pair, s, draws, self.seed), evaluate)
             v[0][:, pair, s], v[1][:, pair, s] = np.split(inner, 2, axis=1)
-        weights = np.where(at, weight, 0.0)
         gains = np.zeros((len(rows), len(pairs), d, low.shape[-1]))
         total = np.zeros((len(pairs), d))
-        for walk, position in zip(v, (ranks, d - 1 - ranks), strict=True):
-            own_weight = np.take_along_axis(weights, position, axis=1)
-            step = np.take_along_axis(np.diff(walk, axis=2), position[None, :, :, None], axis=2)
-            # a gain between two points of which one was passed over has no weight
-            gains += step * own_weight[..., None]
-            total += own_weight
+        # a gain between two points of which one was passed over has no weight
+        pair, s = np.nonzero(at)
+        order = np.argsort(ranks, axis=1)
+        for walk, joins in zip(v, (order, order[:, ::-1]), strict=True):
+            player = joins[pair, s]
+            gains[:, pair, player] += (walk[:, pair, s + 1] - walk[:, pair, s]) * weight[s, None]
+            total[pair, player] += weight[s]
         t = np.zeros_like(low)
         if spreads(game) and not game.endless and game.shares_empty:
             t = high - low - (ends[1] - ends[0])[:, None]
@@ -286,18 +286,20 @@ class _Moments:
 
     def add(self, found: _Gains) -> None:
         """Add groups."""
-        weight = np.broadcast_to(found.weight[None, ..., None], found.gains.shape)
-        t = found.t[:, :, None, None]
-        z = np.stack([found.gains - self.shift[:, None, None] * weight, weight, t * weight], -1)
-        mean, half = z.mean(axis=2), (z[:, :, 0] - z[:, :, -1]) / 2
-        self.groups += z.shape[1]
-        self.seen = self.seen + (found.weight.sum(axis=1) > 0).sum(axis=0)
-        self.z = self.z + mean.sum(axis=1)
-        self.between = self.between + np.einsum("rgdki,rgdkj->rdkij", mean, mean)
-        self.inside = self.inside + np.einsum("rgdki,rgdkj->rdkij", half, half)
-        self.tz = self.tz + np.einsum("rgk,rgdki->rdki", found.t, mean)
-        self.t = self.t + found.t.sum(axis=1)
-        self.t2 = self.t2 + (found.t**2).sum(axis=1)
+        gains = found.gains - self.shift[:, None, None] * found.weight[None, ..., None]
+        t = found.t if found.t.any() else None
+        mean, weight = gains.mean(axis=2), found.weight.mean(axis=1)
+        self.groups += len(weight)
+        self.seen = self.seen + (weight > 0).sum(axis=0)
+        self.z = self.z + _sums(mean, weight, t)
+        self.between = self.between + _squares(mean, weight, t)
+        if gains.shape[2] > 1:
+            first, second = found.weight[:, 0], found.weight[:, 1]
+            half = (gains[:, :, 0] - gains[:, :, 1]) / 2
+            self.inside = self.inside + _squares(half, (first - second) / 2, t)
+        if t is not None:
+            self.tz = self.tz + _sums(mean * t[:, :, None], weight, t, t)
+            self.t, self.t2 = self.t + t.sum(axis=1), self.t2 + (t**2).sum(axis=1)
 
     def keep(self, rows: Left) -> _Moments:
         """The sums of some of the rows."""
@@ -349,3 +351,36 @@ class _Moments:
             spread = (rest * (cycles + 1) ** 2 + (m - rest) * cycles**2) / count**2
         error = np.sqrt(inside / count + spread * np.maximum(residual - inside, 0))
         return np.where(spare > 0, error, np.nan)
+
+
+def _sums(g: Floats, w: Floats, t: Floats | None, times: Floats | None = None) -> Floats:
+    """Sums over groups of (g, w, t w), of the last two times something: (R, d, k, 3).
+
+    Parameters
+    ----------
+    g : (R, G, d, k); w : (G, d); t, times : (R, G, k); None: t is 0, times 1
+    """
+    out = np.zeros((*np.delete(g.shape, 1), 3))
+    out[..., 0] = g.sum(axis=1)
+    out[..., 1] = w.sum(axis=0)[:, None] if times is None else _along(w, times)
+    if t is not None:
+        out[..., 2] = _along(w, t if times is None else t * times)
+    return out
+
+
+def _squares(g: Floats, w: Floats, t: Floats | None) -> Floats:
+    """Sums over groups of all products of two of (g, w, t w), as `_sums` has them: (…, 3, 3)."""
+    out = np.zeros((*np.delete(g.shape, 1), 3, 3))
+    out[..., 0, 0] = np.einsum("rgdk,rgdk->rdk", g, g)
+    out[..., 0, 1] = out[..., 1, 0] = np.einsum("rgdk,gd->rdk", g, w)
+    out[..., 1, 1] = (w**2).sum(axis=0)[:, None]
+    if t is not None:
+        out[..., 0, 2] = out[..., 2, 0] = np.einsum("rgdk,gd->rdk", g * t[:, :, None], w)
+        out[..., 1, 2] = out[..., 2, 1] = _along(w**2, t)
+        out[..., 2, 2] = _along(w**2, t**2)
+    return out
+
+
+def _along(w: Floats, t: Floats) -> Floats:
+    """Sums over groups of w (G, d) times t (R, G, k): (R, d, k)."""
+    return np.asarray(w.T @ t)
