@@ -386,20 +386,24 @@ class Design:
                 return np.full_like(variance, np.nan)
             by_draw = self._means_by_draw(stratum, residual, even) if even else []
             for some in streams.parts(groups, group * self.d):
-                at = np.arange(
-                    some.start * group, some.stop * group if some.stop < groups else count
-                )
-                starts = np.arange(0, group * (some.stop - some.start), group)
-                sizes = np.diff([*starts, len(at)])
-                pairs = slice(stratum.start + at[0], stratum.start + at[-1] + 1)
-                influence = self._influence(pairs)
-                for column, y in enumerate(residual[pairs].T):
+                end = some.stop * group if some.stop < groups else count
+                at = np.arange(some.start * group, end)
+                pairs = slice(stratum.start + at[0], stratum.start + end)
+                influence, share = self._influence(pairs), factor[at]
+                alike = len(at) // group * group
+                if alike < len(at):
+                    alike -= group
+                if not copies and not even:  # of all columns at once
+                    squares = _spread_of_twos(influence[:alike], residual[pairs][:alike], share)
+                    variance += count / spare * squares
+                    influence, share = influence[alike:], share[alike:]
+                    pairs, alike = slice(pairs.start + alike, pairs.stop), 0
+                for column, y in enumerate(residual[pairs].T if len(influence) else ()):
                     scores = influence * y[:, None]
                     if even:
                         scores -= by_draw[column][at % even]
-                    means = np.add.reduceat(scores, starts, axis=0) / sizes[:, None]
-                    scores -= np.repeat(means, sizes, axis=0)
-                    squares = np.einsum("p,pd,pd->d", factor[at], scores, scores)
+                    squares = _spread(scores[:alike], share[:alike], group)
+                    squares += _spread(scores[alike:], share[alike:], len(scores) - alike)
                     variance[:, column] += count / spare * squares
         return variance
 
@@ -414,6 +418,25 @@ class Design:
                 total += sparse.csr_array((y, (at % m, at - part.start)), (m, len(at))) @ z
         uses = (count - np.arange(m) - 1) // m + 1
         return [total @ self.solver / uses[:, None] for total in sums]
+
+
+def _spread(scores: Floats, share: Floats, group: int) -> Floats:
+    """Squares about the mean of each so many scores (P, d), times their shares (P,): (d,)."""
+    if not len(scores):
+        return np.zeros(scores.shape[1])
+    parts = scores.reshape(-1, group, scores.shape[1])
+    parts = parts - parts.mean(axis=1, keepdims=True)
+    return np.asarray(np.einsum("gp,gpd,gpd->d", share.reshape(-1, group), parts, parts))
+
+
+def _spread_of_twos(a: Floats, y: Floats, share: Floats) -> Floats:
+    """The same for each two of the scores a (P, d) times y (P, columns): (d, columns)."""
+    first, second = slice(0, len(a), 2), slice(1, len(a), 2)
+    half = ((share[: len(a) : 2] + share[1 : len(a) : 2]) / 4)[:, None]
+    squares = (a[first] ** 2).T @ (half * y[first] ** 2)
+    squares += (a[second] ** 2).T @ (half * y[second] ** 2)
+    squares -= 2 * (a[first] * a[second]).T @ (half * y[first] * y[second])
+    return np.maximum(squares, 0)
 
 
 def _error_share(copies: int, draws: float) -> float:
