@@ -54,7 +54,7 @@ class Effect:
     >>> x = np.array([[0.0, 1.0], [1.0, 3.0]])
     >>> effect = partial_dependence(lambda x: 2 * x[:, 0] + x[:, 1], x, 0)
     >>> effect.grid, effect.centred, effect.evaluations
-    (array([0., 1.]), array([-1.,  1.]), 6)
+    (array([0., 1.]), array([-1.,  1.]), 8)
     """
 
     kind: str
@@ -143,7 +143,7 @@ def partial_dependence(
             np.repeat(np.arange(len(values)), m), kept, np.tile(every, len(values))
         )
         empty = game.sample(np.zeros(m, np.intp), np.zeros((m, game.n_players), bool), every)
-        spent = game.evaluations
+        spent = game.evaluations + len(values)  # with the predictions of the grid's rows
     curve = samples[:, 0].reshape(len(values), m)
     change = curve - empty[:, 0]
     error = change.std(axis=1, ddof=1) / np.sqrt(m) if m > 1 else np.full(len(values), np.nan)
