@@ -96,7 +96,7 @@ def test_concepts_that_depend_on_one_another_still_give_a_least_residual():
     U = coefficients(A, W)
     assert (U >= 0).all()
     best = np.array([nnls(W.T, a)[1] for a in A])
-    np.testing.assert_allclose(np.linalg.norm(A - U @ W, axis=1), best, atol=1e-3)
+    np.testing.assert_allclose(np.linalg.norm(A - U @ W, axis=1), best, atol=1e-7)
 
 
 def test_a_concept_is_made_of_itself_alone(problem):
