@@ -70,6 +70,11 @@ class ExtremalSubset(Summary):
     no more than `tolerance` in 20 iterations (0.001 where none is given). ``converged`` says
     whether all of a row's masks came to rest.
 
+    Which players are among the a·d is yes or no: where two masks are nearly as good, the last
+    digits of a network's outputs choose. In single precision these hang on how many rows go
+    through it at once, so that another `batch_size`, or other rows beside, may make another mask,
+    and stop sooner or later; in double precision it is the same.
+
     ``values`` is the mean mask over areas; ``info["masks"]`` (n, areas, *players) are the masks,
     ``info["area"]`` their means, ``info["score"]`` what v is under each (delete: without it; dual
     has both, the latter as ``"score_without"``).
