@@ -203,6 +203,12 @@ def test_partial_dependence_less_its_base_is_the_shapley_value_of_an_additive_mo
         assert np.isclose(effect.base, additive(X).mean())
 
 
+@pytest.mark.parametrize("grid", [[], 5, ["a"], [[1.0, 2.0]]], ids=repr)
+def test_a_grid_that_is_no_list_of_numbers_is_refused(grid: Any) -> None:
+    with pytest.raises(ValueError, match="expected a list of numbers, for 'feature 0'"):
+        partial_dependence(mixed, X, 0, grid=grid)
+
+
 def test_effects_count_their_model_rows() -> None:
     seen = 0
 
