@@ -370,7 +370,8 @@ def _of_array(attribution: Any, setting: Setting) -> Floats:
             + " (of series and volumes without their channels: pass channel_axis=)"
             * (setting.axis is None and len(shape) > 1)
         )
-    return of_elements(spread, setting)
+    shared = 1 if array.shape[1:] == shape else channels_of(shape, setting.axis)
+    return of_elements(spread, setting) / shared  # of sums, so that equal ones stay equal
 
 
 def cut(flat: Floats, d: int) -> Floats:
@@ -415,7 +416,7 @@ def _padded(flat: Floats, counts: NDArray[np.intp]) -> Floats:
 
 
 def _over_elements(array: Floats, shape: tuple[int, ...], axis: int | None) -> Floats | None:
-    """An attribution shaped like x, or like images' pixels, as (n, *shape)."""
+    """An attribution shaped like x, or like images' pixels, at each element, (n, *shape)."""
     if array.shape[1:] == shape:
         return array
     if axis is None:
@@ -425,7 +426,7 @@ def _over_elements(array: Floats, shape: tuple[int, ...], axis: int | None) -> F
     one = tuple(1 if a == axis else s for a, s in enumerate(shape, 1))
     if array.shape[1:] != one:
         return None
-    return np.broadcast_to(array / channels_of(shape, axis), (len(array), *shape))
+    return np.broadcast_to(array, (len(array), *shape))
 
 
 def _shared_out(flat: Floats, owner: NDArray[np.intp]) -> Floats:

@@ -164,6 +164,44 @@ def test_a_class_is_one_index(target):
             test(net, *arguments, layer="0", target=target)
 
 
+@pytest.mark.parametrize(
+    ("setting", "message"),
+    [
+        ({"runs": "a"}, "runs='a': expected an integer of at least 2"),
+        ({"size": 2.5}, r"size=2\.5: expected an integer of at least 2"),
+        ({"batch_size": 0}, "batch_size=0: expected an integer of at least 1"),
+        ({"seed": "x"}, "seed must be an int or a numpy.random.Generator"),
+        ({"n_concepts": 0}, "n_concepts=0: expected an integer"),
+        ({"least_segments": "a"}, "least_segments='a': expected an integer"),
+        ({"level": 5}, "level=5: expected a probability"),
+        ({"segments": 15}, "segments=15: expected a list of numbers"),
+        ({"segments": (15, "a")}, "segments='a': expected an integer"),
+        ({"sigma": "a"}, r"Superpixels\(sigma='a'\): expected a positive number"),
+    ],
+    ids=str,
+)
+def test_settings_are_refused_before_the_network_runs(setting, message):
+    """Most were told by NumPy, scikit-learn or Python, when all images had been through it."""
+    x = coloured(0, n=4)
+    net = linear_net([[1.0, 0.0, 0.0], [0.0, 1.0, 0.0]])
+    net.register_forward_pre_hook(lambda *_: pytest.fail("the network runs"))
+    with pytest.raises((TypeError, ValueError), match=message):
+        ace(net, x, x, layer="0", target=0, **setting)
+    if setting.keys() <= {"runs", "size", "batch_size", "seed"}:
+        with pytest.raises((TypeError, ValueError), match=message):
+            tcav(net, x, x, x, layer="0", target=0, **setting)
+
+
+@pytest.mark.parametrize("seed", [-1, 2**40, np.random.default_rng(0)], ids=["-1", "2^40", "rng"])
+def test_seeds_are_those_of_everything_else(seed):
+    """scikit-learn's go from 0 to 2³² − 1."""
+    x = coloured(0, n=6)
+    net = linear_net([[1.0, 0.0, 0.0], [0.0, 1.0, 0.0]])
+    assert len(fit(net, x, layer="0", n_concepts=2, seed=seed)) == 2
+    found = ace(net, x, x, layer="0", target=0, n_concepts=2, segments=np.array([4]), seed=seed)
+    assert found.layer == "0"
+
+
 def test_random_sets_and_swaps_are_the_seeds_own(monkeypatch):
     monkeypatch.setattr("xai.concepts.directions.RESAMPLES", 999)
     rng = np.random.default_rng(0)

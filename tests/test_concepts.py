@@ -96,7 +96,7 @@ def test_concepts_that_depend_on_one_another_still_give_a_least_residual():
     U = coefficients(A, W)
     assert (U >= 0).all()
     best = np.array([nnls(W.T, a)[1] for a in A])
-    np.testing.assert_allclose(np.linalg.norm(A - U @ W, axis=1), best, atol=1e-3)
+    np.testing.assert_allclose(np.linalg.norm(A - U @ W, axis=1), best, atol=1e-7)
 
 
 def test_a_concept_is_made_of_itself_alone(problem):
@@ -639,6 +639,8 @@ def test_refining_needs_as_many_crops_as_concepts(textured):
     for concept in (3, -1):
         with pytest.raises(ValueError, match=f"concept {concept}: expected an index from 0 to 2"):
             bank.best(concept)
+    with pytest.raises(ValueError, match="k=-1: expected an integer of at least 0"):
+        bank.best(0, -1)  # were all crops but the last
     u = np.sort(bank.coefficients[:, 1])
     assert u[-3] < u[-2]
     two = bank.refine(1, layer="1", n_concepts=2, percentile=100 * (len(u) - 2.5) / (len(u) - 1))
@@ -727,6 +729,8 @@ def test_residual_nets_and_transformers_need_no_surgery(textured, kind, layer):
         ({"n_concepts": 1000}, ValueError, "n_concepts"),
         ({"n_concepts": 3.0}, ValueError, r"n_concepts=3\.0"),
         ({"n_concepts": True}, ValueError, "n_concepts=True"),
+        ({"batch_size": 0}, ValueError, "batch_size=0: expected an integer of at least 1"),
+        ({"seed": None}, TypeError, "seed must be an int"),
         ({"target": "tabby"}, ValueError, "target='tabby'"),
         ({"crop": "place"}, ValueError, "crop='place'"),
         ({"crop": 5.5}, ValueError, r"crop=5\.5"),

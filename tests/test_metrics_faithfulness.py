@@ -165,6 +165,24 @@ def test_patches_need_not_divide_the_image(images):
     assert_allclose(area.values, same.values)
 
 
+@pytest.mark.parametrize("seed", range(8))
+def test_patches_of_equal_sums_go_by_index_whatever_the_channels(seed):
+    """Shared out among three channels and summed up again, equal whole numbers were not."""
+    rng = np.random.default_rng(seed)
+    x, a = rng.random((1, 9, 9, 3)), rng.integers(-2, 3, (1, 9, 9)).astype(float)
+    weights = rng.random((9, 9, 3))
+
+    def f(x):
+        return (np.asarray(x) * weights).sum(axis=(1, 2, 3))
+
+    patches = a.reshape(3, 3, 3, 3).swapaxes(1, 2).reshape(9, 9)
+    parts = (x * weights).sum(axis=3).reshape(3, 3, 3, 3).swapaxes(1, 2).reshape(9, 9)
+    order = np.argsort(-patches.sum(axis=1), kind="stable")
+    expected = f(x) - np.cumsum(parts.sum(axis=1)[order])
+    score = metrics.region_perturbation(f, x, a, size=3, removal="baseline")
+    assert_allclose(score.curve[0, 1:], expected, atol=1e-12)
+
+
 def test_irof_is_relative_and_by_mean(images):
     pytest.importorskip("skimage")
     score = metrics.irof(picture, images, images * WEIGHTS, segments=6, removal="baseline")

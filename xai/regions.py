@@ -339,7 +339,8 @@ class Superpixels(Players):
                     f"Superpixels({name}={value!r}) is not for method={self.method!r}, which "
                     f"takes {', '.join(known)}"
                 )
-            if not value > 0 and not (name == "sigma" and value == 0):
+            number = isinstance(value, int | float | np.number)
+            if not (number and (value > 0 or (name == "sigma" and value == 0))):
                 raise ValueError(f"Superpixels({name}={value!r}): expected a positive number")
         return known | given
 

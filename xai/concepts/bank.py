@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from xai.archive import write
 from xai.concepts.crops import (
     Indices,
+    check_count,
     check_finite,
     class_index,
     opened,
@@ -28,6 +29,7 @@ from xai.concepts.factors import Factors, factorise
 from xai.concepts.importance import Importance, importance
 from xai.concepts.nnls import coefficients
 from xai.inputs import is_whole, on_host
+from xai.streams import as_seed
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -143,6 +145,7 @@ class ConceptBank:
         """
         from xai.layers import feature_maps
 
+        check_count("batch_size", batch_size)
         parts = []
         with opened(self._network(), self._images(images), self.layer) as network:
             shape = tuple(network.images.shape[1:])
@@ -203,6 +206,8 @@ class ConceptBank:
         The recursion of CRAFT (Fel et al. 2023, §3.1).
         """
         u = self.coefficients[:, self.index(concept)]
+        check_count("n_concepts", n_concepts)
+        check_count("batch_size", batch_size)
         if not (isinstance(percentile, int | float | np.number) and 0 <= percentile < 100):
             raise ValueError(f"percentile={percentile!r}: expected a number from 0 up to 100")
         boxes = self.boxes[u > np.percentile(u, percentile)]
@@ -218,6 +223,7 @@ class ConceptBank:
 
     def best(self, concept: int, k: int = 10) -> Indices:
         """The k crops that have most of a concept, most first: rows of `boxes`."""
+        check_count("k", k, least=0)
         u = self.coefficients[:, self.index(concept)]
         return np.argsort(-u, kind="stable")[:k]
 
@@ -366,7 +372,7 @@ def fit(
         Pixels from one crop to the next; 4/5 of the crop. Places have none.
     factors : {"auto", "nmf", "semi_nmf", "kmeans", "pca"}
         "auto": NMF; where activations are negative semi-NMF, with a warning.
-    seed : int
+    seed : int or numpy.random.Generator
 
     Raises
     ------
@@ -388,7 +394,9 @@ def fit(
     >>> bank.basis.shape, bank.transform(x).shape
     ((3, 8), (20, 12, 12, 3))
     """
-    target = None if target is None else class_index(target)
+    target, seed = None if target is None else class_index(target), as_seed(seed)
+    check_count("n_concepts", n_concepts)
+    check_count("batch_size", batch_size)
     with opened(model, images, layer) as network:
         shape = network.sides
         word = crop if isinstance(crop, str) else ""

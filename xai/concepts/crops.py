@@ -64,6 +64,18 @@ def class_index(target: Any) -> int:
     return int(target)
 
 
+def check_count(name: str, value: Any, least: int = 1) -> None:
+    """Refuse what is no whole number of at least `least`, before anything is evaluated.
+
+    Raises
+    ------
+    ValueError
+        Naming it.
+    """
+    if not is_whole(value) or value < least:
+        raise ValueError(f"{name}={value!r}: expected an integer of at least {least}")
+
+
 @contextmanager
 def opened(model: Any, images: Any, layer: Any) -> Iterator[Network]:
     """Put a torch module, or a `TorchModel`, in eval mode, and find the layer; restored after.

@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xai import streams
-from xai.concepts.crops import check_finite, class_index, opened, pooled
+from xai.concepts.crops import check_count, check_finite, class_index, opened, pooled
+from xai.streams import as_seed
 
 Floats: TypeAlias = NDArray[np.floating]
 RESAMPLES = 9999
@@ -119,7 +120,9 @@ def tcav(
     >>> found.scores.shape, 0 <= found.p_value <= 1
     ((3,), True)
     """
-    target = class_index(target)
+    target, seed = class_index(target), as_seed(seed)
+    check_count("batch_size", batch_size)
+    check_sets(runs, size)
     with opened(model, concept, layer) as network:
         a = pooled(network, network.batches(batch_size))
         name = network.probe.name
@@ -144,16 +147,21 @@ def class_gradients(
     return e.values
 
 
+def check_sets(runs: Any, size: Any) -> None:
+    """Refuse numbers of random sets, and of examples in each, that make no test."""
+    check_count("runs", runs, least=2)
+    check_count("size", size, least=2)
+
+
 def from_activations(
     concept: Floats, random: Floats, slopes: Floats, *, runs: int, size: int, seed: int
 ) -> Tcav:
     """Scores from activations (m, C) and (p, C), and the class's gradients (n, C)."""
-    if runs < 2:
-        raise ValueError(f"runs={runs}: a test needs at least 2 random sets")
-    if len(concept) < 2 or len(random) < 4 or size < 2:
+    check_sets(runs, size)
+    if len(concept) < 2 or len(random) < 4:
         raise ValueError(
-            f"{len(concept)} examples of the concept, {len(random)} random ones, size={size}: a "
-            "direction needs at least 2, 4 and 2"
+            f"{len(concept)} examples of the concept and {len(random)} random ones: a direction "
+            "needs at least 2 and 4"
         )
     half = min(size, len(random) // 2)
     chosen = streams.ranks(seed, streams.PERMUTATION, np.arange(runs), len(random)).argsort(axis=1)

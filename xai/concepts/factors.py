@@ -59,7 +59,7 @@ def factorise(A: Floats, r: int, how: str, seed: int) -> tuple[Floats, Floats, s
     if not is_whole(r) or not 1 <= r <= most:
         raise ValueError(f"n_concepts={r!r}: expected 1 to {most} for {len(A)} crops ({how})")
     offset = A.mean(axis=0) if how == "pca" else np.zeros(A.shape[1], A.dtype)
-    W, converged = _HOW[how](A - offset, r, seed)
+    W, converged = _HOW[how](A - offset, r, seed % 2**32)  # as far as scikit-learn's seeds go
     length = np.linalg.norm(W, axis=1, keepdims=True)
     return np.asarray(W / np.where(length > 0, length, 1), A.dtype), offset, how, converged
 

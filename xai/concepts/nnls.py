@@ -15,8 +15,11 @@ ROWS = 2**13
 """Rows solved at once: each takes up to r² numbers."""
 MOST_EXCHANGES = 100
 """Rounds of exchanges, beside one for each concept; five to ten are enough but for ties."""
+CORRECTIONS = 3
+"""Of a solution, until it solves its equations: one is enough, but for concepts that are sums of
+others, of whose inverses rounding leaves four digits."""
 RIDGE = 1e-12
-"""Of the mean squared length of the concepts: keeps equal ones apart, far below any coefficient."""
+"""Of each concept's squared length: keeps equal ones apart, far below any coefficient."""
 
 
 def coefficients(A: Any, W: Any, *, signed: bool = False) -> Any:
@@ -117,8 +120,8 @@ def _gram(W: Tensor) -> Tensor:
 
     basis = W.double()
     gram = basis @ basis.T
-    scale = gram.diagonal().mean().clamp_min(torch.finfo(torch.float64).tiny)
-    out: Tensor = gram + RIDGE * scale * torch.eye(len(gram), dtype=gram.dtype, device=gram.device)
+    own = gram.diagonal()
+    out: Tensor = gram + torch.diag(RIDGE * torch.where(own > 0, own, 1))
     return out
 
 
@@ -129,9 +132,15 @@ def _on(gram: Tensor, v: Tensor, active: Tensor) -> Tensor:
     sets, place = torch.unique(active, dim=0, return_inverse=True)
     both = sets[:, :, None] & sets[:, None, :]
     alone = torch.diag_embed((~sets).to(gram.dtype) * gram.diagonal().mean())
-    inverse = torch.linalg.inv(torch.where(both, gram, 0.0) + alone)
-    inner = torch.where(active, v, 0.0)
-    return torch.where(active, (inverse[place] @ inner[:, :, None])[:, :, 0], 0.0)
+    inverse = torch.linalg.inv(torch.where(both, gram, 0.0) + alone)[place]
+    left, z = torch.where(active, v, 0.0), torch.zeros_like(v)
+    rounding = 1e-11 * left.abs().amax(1, keepdim=True)
+    for _ in range(CORRECTIONS):
+        z = z + torch.where(active, (inverse @ left[:, :, None])[:, :, 0], 0.0)
+        left = torch.where(active, v - z @ gram, 0.0)
+        if (left.abs() <= rounding).all():
+            break
+    return z
 
 
 def _pivot(gram: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:

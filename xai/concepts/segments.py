@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from xai.concepts.crops import (
     Network,
+    check_count,
     check_finite,
     class_index,
     opened,
@@ -19,9 +20,11 @@ from xai.concepts.crops import (
     read_only,
     resized,
 )
-from xai.concepts.directions import Tcav, class_gradients, from_activations
+from xai.concepts.directions import Tcav, check_sets, class_gradients, from_activations
 from xai.inputs import on_host, read
 from xai.regions import Superpixels
+from xai.streams import as_seed
+from xai.summary.base import check_number
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -119,6 +122,7 @@ class Ace:
         ValueError
             The layer has no places.
         """
+        check_count("batch_size", batch_size)
         images = np.array(self.images) if images is None else images
         towards = np.array([c.centre for c in self.concepts]).reshape(-1, len(self.elsewhere))
         towards = towards - self.elsewhere
@@ -188,7 +192,7 @@ def ace(
     ------
     ValueError
         Too few segments for the clusters, or none in `random`; an unknown `crop`, or "places" of a
-        layer that has none; a target that is no index.
+        layer that has none; a target that is no index; numbers that are none.
 
     Notes
     -----
@@ -220,7 +224,10 @@ def ace(
 
     if crop not in ("auto", "places", "patches"):
         raise ValueError(f"crop={crop!r}: expected 'auto', 'places' or 'patches'")
-    target = class_index(target)
+    target, seed = class_index(target), as_seed(seed)
+    _check(n_concepts, segments, least_segments, level)
+    check_sets(runs, size)
+    check_count("batch_size", batch_size)
     slic = Superpixels(compactness=compactness, sigma=sigma)
     with opened(model, images, layer) as network:
         name, n = network.probe.name, len(network.images)
@@ -250,6 +257,20 @@ def ace(
         [cluster for cluster in tested if cluster.q_value > level],
         image, masks, name, target, ran, B.mean(axis=0), read_only(images), model,
     )  # fmt: skip
+
+
+def _check(n_concepts: Any, segments: Any, least_segments: Any, level: Any) -> None:
+    """Refuse settings that are wrong whatever the images, before anything is evaluated."""
+    check_count("n_concepts", n_concepts)
+    check_count("least_segments", least_segments, least=0)
+    check_number("level", level)
+    if not 0 <= level <= 1:
+        raise ValueError(f"level={level!r}: expected a probability")
+    listed = isinstance(segments, list | tuple | np.ndarray)
+    if not listed or len(segments) == 0:
+        raise ValueError(f"segments={segments!r}: expected a list of numbers, such as (15, 50, 80)")
+    for count in segments:
+        check_count("segments", count)
 
 
 def segmented(
@@ -354,7 +375,7 @@ def _clusters(
     """Members, nearest first, and centre of each cluster that is common enough."""
     from sklearn.cluster import KMeans
 
-    model = KMeans(k, n_init=4, random_state=seed).fit(A)
+    model = KMeans(k, n_init=4, random_state=seed % 2**32).fit(A)
     out = []
     for label, centre in enumerate(model.cluster_centers_):
         members = np.flatnonzero(model.labels_ == label)

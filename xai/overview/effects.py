@@ -54,7 +54,7 @@ class Effect:
     >>> x = np.array([[0.0, 1.0], [1.0, 3.0]])
     >>> effect = partial_dependence(lambda x: 2 * x[:, 0] + x[:, 1], x, 0)
     >>> effect.grid, effect.centred, effect.evaluations
-    (array([0., 1.]), array([-1.,  1.]), 6)
+    (array([0., 1.]), array([-1.,  1.]), 8)
     """
 
     kind: str
@@ -107,8 +107,8 @@ def partial_dependence(
     Raises
     ------
     ValueError
-        `data` is no table, there is no such column or no value in it, or the model has several
-        outputs and no target that is one of them.
+        `data` is no table, there is no such column or no value in it, `grid` is no list of values
+        for it, or the model has several outputs and no target that is one of them.
 
     References
     ----------
@@ -125,7 +125,7 @@ def partial_dependence(
     """
     check_counts(resolution=resolution)
     j, name, column = _column(data, feature, feature_names)
-    values = _grid(name, column, resolution) if grid is None else np.asarray(on_host(grid))
+    values = _grid(name, column, resolution) if grid is None else _given(grid, name, column)
     rows = _with_column(data, np.zeros(len(values), np.intp), j, values)
     players = (np.arange(_width(data)) != j).astype(int) if _width(data) > 1 else None
     m, bar = len(column), Progress(progress, f"partial dependence of {name}")
@@ -143,7 +143,7 @@ def partial_dependence(
             np.repeat(np.arange(len(values)), m), kept, np.tile(every, len(values))
         )
         empty = game.sample(np.zeros(m, np.intp), np.zeros((m, game.n_players), bool), every)
-        spent = game.evaluations
+        spent = game.evaluations + len(values)  # with the predictions of the grid's rows
     curve = samples[:, 0].reshape(len(values), m)
     change = curve - empty[:, 0]
     error = change.std(axis=1, ddof=1) / np.sqrt(m) if m > 1 else np.full(len(values), np.nan)
@@ -302,6 +302,17 @@ def _present(name: str, column: NDArray[Any]) -> NDArray[np.intp]:
     if len(present) == 0:
         raise ValueError(f"{name!r} has no value in any row")
     return present
+
+
+def _given(grid: Any, name: str, column: NDArray[Any]) -> NDArray[Any]:
+    """Values to set a column to, of its kind."""
+    values = np.asarray(on_host(grid))
+    numbers = column.dtype.kind in "fiub"
+    if values.ndim != 1 or len(values) == 0 or (numbers and values.dtype.kind not in "fiub"):
+        raise ValueError(
+            f"grid={grid!r}: expected a list of {'numbers' if numbers else 'values'}, for {name!r}"
+        )
+    return values
 
 
 def _grid(name: str, column: NDArray[Any], resolution: int) -> NDArray[Any]:

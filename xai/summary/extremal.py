@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
@@ -10,13 +11,14 @@ import numpy as np
 
 from xai.game import Floats, Game, ModelGame
 from xai.summary.base import Attribution, Budget, Plan, Summary
-from xai.summary.learned import TOLERANCE, Momentum, Task, Variant, learned, pixels_between, planned
+from xai.summary.learned import TOLERANCE, Momentum, Task, Variant, check_learned, learned, planned
 
 if TYPE_CHECKING:
     from torch import Tensor
 
     from xai.kernels.surfaces import Surface
 
+WHAT = "an extremal subset"
 ITERATIONS = 400
 RATE = 2e-3
 PRESSURE, GROWTH, MEAN = 1.0, 300.0, 20.0
@@ -68,6 +70,11 @@ class ExtremalSubset(Summary):
     no more than `tolerance` in 20 iterations (0.001 where none is given). ``converged`` says
     whether all of a row's masks came to rest.
 
+    Which players are among the a·d is yes or no: where two masks are nearly as good, the last
+    digits of a network's outputs choose. In single precision these hang on how many rows go
+    through it at once, so that another `batch_size`, or other rows beside, may make another mask,
+    and stop sooner or later; in double precision it is the same.
+
     ``values`` is the mean mask over areas; ``info["masks"]`` (n, areas, *players) are the masks,
     ``info["area"]`` their means, ``info["score"]`` what v is under each (delete: without it; dual
     has both, the latter as ``"score_without"``).
@@ -88,10 +95,15 @@ class ExtremalSubset(Summary):
     always_differentiates: ClassVar[bool] = True
     always_softens: ClassVar[bool] = True
 
+    def check(self) -> None:
+        """Refuse areas that are no shares, unknown variants, and numbers that are none."""
+        self._areas()
+        check_learned(WHAT, self.variant, self.iterations, step=self.step, smoothing=self.smoothing)
+
     def attribute(self, game: Game, plan: Plan) -> Attribution:
         """Learn the masks of all areas, of as many rows as fit a batch, together."""
         areas = self._areas()
-        count = planned("an extremal subset", self.variant, self.iterations, ITERATIONS)
+        count = planned(WHAT, self.variant, self.iterations, ITERATIONS)
 
         def task(model: ModelGame) -> Task:
             import torch
@@ -125,7 +137,9 @@ class ExtremalSubset(Summary):
         return learned(game, task)
 
     def _areas(self) -> Floats:
-        areas = np.atleast_1d(np.asarray(self.area, float))
+        areas = np.empty(0)
+        with suppress(TypeError, ValueError):  # no numbers
+            areas = np.atleast_1d(np.asarray(self.area, float))
         if areas.ndim != 1 or len(areas) == 0 or not ((areas > 0) & (areas < 1)).all():
             raise ValueError(f"area={self.area!r}: expected shares of the players between 0 and 1")
         return areas
@@ -136,13 +150,9 @@ class ExtremalSubset(Summary):
         if game.pixels is None:
             return Plain((game.n_players,))
         side = min(game.pixels) / 224
-        step = pixels_between("step", self.step, max(1.0, 7 * side))
-        return MaxConvolution.of(
-            game.pixels,
-            step,
-            pixels_between("smoothing", self.smoothing, max(1.0, 21 * side)),
-            like,
-        )
+        step = max(1.0, 7 * side) if self.step is None else float(self.step)
+        width = max(1.0, 21 * side) if self.smoothing is None else float(self.smoothing)
+        return MaxConvolution.of(game.pixels, step, width, like)
 
 
 def closest(masks: Tensor, counts: Tensor) -> Tensor:

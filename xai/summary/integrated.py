@@ -61,9 +61,12 @@ class IntegratedGradient(Summary):
     FIRST: ClassVar[int] = 16
     MOST: ClassVar[int] = 512
 
+    def check(self) -> None:
+        """Refuse steps that are no positive integer."""
+        check_samples("integrated gradients", self.steps, least=1, name="steps")
+
     def attribute(self, game: Game, plan: Plan) -> Attribution:
         """Integrate every row, then refine the paths of those whose gap is too large."""
-        check_samples("integrated gradients", self.steps, least=1)
         model = as_model_game(game)
         if not model.commutes and model.n_draws > 1:
             raise ValueError(

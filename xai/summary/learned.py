@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from xai.game import Floats, Game, Indices, ModelGame
 from xai.suggest import unknown
-from xai.summary.base import Attribution, Plan, check_samples, finish, needs
+from xai.summary.base import Attribution, Plan, check_number, check_samples, finish, needs
 from xai.summary.gradient import as_model_game
 
 if TYPE_CHECKING:
@@ -71,11 +71,20 @@ class Task:
         return 2 if self.variant == "dual" else 1
 
 
-def planned(what: str, variant: str, iterations: int | None, default: int) -> Callable[..., int]:
-    """How many iterations a budget allows, once the options make sense."""
+def check_learned(what: str, variant: str, iterations: int | None, **pixels: float | None) -> None:
+    """Refuse an unknown variant, and iterations and numbers of pixels that are none."""
     if variant not in VARIANTS:
         raise ValueError(unknown("variant", variant, VARIANTS))
     check_samples(what, iterations, least=1, name="iterations")
+    for name, given in pixels.items():
+        if given is not None:
+            check_number(name, given)
+            if not 0 < given < np.inf:
+                raise ValueError(f"{name} must be positive and finite, not {given!r}")
+
+
+def planned(what: str, variant: str, iterations: int | None, default: int) -> Callable[..., int]:
+    """How many iterations a budget allows."""
 
     def count(game: ModelGame, plan: Plan, masks: int) -> int:
         if not game.commutes and game.n_draws > 1:
@@ -92,17 +101,6 @@ def planned(what: str, variant: str, iterations: int | None, default: int) -> Ca
         return int(min(default, (plan.budget - ends) // each))
 
     return count
-
-
-def pixels_between(name: str, given: float | None, default: float) -> float:
-    """A number of pixels."""
-    if given is None:
-        return default
-    if isinstance(given, bool) or not isinstance(given, int | float | np.number):
-        raise TypeError(f"{name} must be a number of pixels, not {given!r}")
-    if not 0 < given < np.inf:
-        raise ValueError(f"{name} must be positive and finite, not {given!r}")
-    return float(given)
 
 
 def learned(game: Game, make: Callable[[ModelGame], Task]) -> Attribution:

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xai.game import Floats, Game, Indices
-from xai.summary.base import Attribution, Budget, Plan, Summary, finish, needs
+from xai.summary.base import Attribution, Budget, Plan, Summary, check_number, finish, needs
 
 
 @dataclass(frozen=True)
@@ -45,6 +45,12 @@ class MinimalSubset(Summary):
 
     threshold: float = 0.0
     default_budget: ClassVar[Budget | str] = "at most (d(d+1)/2 - 1)m + m + 1"
+
+    def check(self) -> None:
+        """Refuse a threshold that is no number, which no value is above."""
+        check_number("threshold", self.threshold)
+        if np.isnan(self.threshold):
+            raise ValueError("threshold must be a number, not nan")
 
     def attribute(self, game: Game, plan: Plan) -> Attribution:
         """Remove players from every row and output at once."""

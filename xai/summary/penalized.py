@@ -5,15 +5,18 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, ClassVar
 
+import numpy as np
+
 from xai.game import Game, ModelGame
-from xai.summary.base import Attribution, Budget, Plan, Summary
-from xai.summary.learned import TOLERANCE, Adam, Task, Variant, learned, pixels_between, planned
+from xai.summary.base import Attribution, Budget, Plan, Summary, check_number
+from xai.summary.learned import TOLERANCE, Adam, Task, Variant, check_learned, learned, planned
 
 if TYPE_CHECKING:
     from torch import Tensor
 
     from xai.kernels.surfaces import Surface
 
+WHAT = "a penalized subset"
 ITERATIONS = 300
 RATE, BETA = 0.1, 3
 """Adam's rate, and the power of the differences between neighbours."""
@@ -45,7 +48,7 @@ class PenalizedSubset(Summary):
     Raises
     ------
     ValueError
-        A negative weight or size.
+        A negative or infinite weight.
 
     Notes
     -----
@@ -74,12 +77,18 @@ class PenalizedSubset(Summary):
     always_differentiates: ClassVar[bool] = True
     always_softens: ClassVar[bool] = True
 
+    def check(self) -> None:
+        """Refuse weights that are negative or infinite, unknown variants, and no numbers."""
+        for name in ("size", "smoothness"):
+            weight = getattr(self, name)
+            check_number(name, weight)
+            if not 0 <= weight < np.inf:
+                raise ValueError(f"{name}={weight!r}: expected a finite number, 0 or more")
+        check_learned(WHAT, self.variant, self.iterations, step=self.step)
+
     def attribute(self, game: Game, plan: Plan) -> Attribution:
         """Learn the masks of as many rows as fit a batch together."""
-        for name in ("size", "smoothness"):
-            if not getattr(self, name) >= 0:
-                raise ValueError(f"{name}={getattr(self, name)!r}: expected 0 or more")
-        count = planned("a penalized subset", self.variant, self.iterations, ITERATIONS)
+        count = planned(WHAT, self.variant, self.iterations, ITERATIONS)
 
         def task(model: ModelGame) -> Task:
             def penalty(masks: Tensor, p: Tensor, kind: Tensor, done: float) -> Tensor:
@@ -108,7 +117,8 @@ class PenalizedSubset(Summary):
 
         if game.pixels is None:
             return Plain((game.n_players,))
-        step = pixels_between("step", self.step, max(1.0, 8 * min(game.pixels) / 224))
+        default = max(1.0, 8 * min(game.pixels) / 224)
+        step = default if self.step is None else float(self.step)
         return Interpolated.of(game.pixels, step, like)
 
 

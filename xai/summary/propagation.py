@@ -78,10 +78,13 @@ class Propagation(Summary):
     default_budget: ClassVar[Budget | str] = "1 to 2m + m + 1"
     always_differentiates: ClassVar[bool] = True
 
-    def attribute(self, game: Game, plan: Plan) -> Attribution:
-        """Run captum's method for each output, batch by batch."""
+    def check(self) -> None:
+        """Refuse an unknown rule."""
         if self.rule not in RULES:
             raise ValueError(unknown("rule", self.rule, list(RULES)))
+
+    def attribute(self, game: Game, plan: Plan) -> Attribution:
+        """Run captum's method for each output, batch by batch."""
         model = as_model_game(game)
         lifts = self.rule == "deeplift"
         self._check(model, lifts=lifts)
