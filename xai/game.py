@@ -923,8 +923,8 @@ class DatasetGame(Game):
         out = np.empty((len(coalitions), self.n_outputs))
         for i, coalition in enumerate(coalitions):
             each = self.inner.value(np.arange(n), np.tile(coalition, (n, 1)))
-            groups = 0 if self.sampled_draws else self.groups
-            out[i] = np.concatenate(_left_out(each[None], groups), axis=1)[0]
+            rows = 0 if self.inner.groups else self.groups  # or draws are what is left out
+            out[i] = np.concatenate(_left_out(each[None], rows), axis=1)[0]
         return out
 
     def sample(self, rows: Any, coalitions: Any, draws: Any) -> Floats:
