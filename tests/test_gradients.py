@@ -1858,3 +1858,14 @@ def test_what_comes_before_a_layer_runs_once_for_each_image():
     xai.explain(net, IMAGES, "ablation_cam", layer="3", batch_size=1)
     assert len(calls) <= 4 + 3 < len(rows)  # three images, one at a time, and the way on
     assert "forward" not in vars(net[0])
+
+
+@pytest.mark.parametrize("method", ["integrated_gradients", "gradient_x_input"])
+def test_means_over_some_of_endless_draws_are_not_exact(method):
+    """They said so."""
+    torch.manual_seed(0)
+    net, x = torch.nn.Sequential(torch.nn.Linear(3, 8), torch.nn.Tanh()), torch.randn(2, 3)
+    for removal in (xai.removal.Uniform(-1, 1, n_draws=4), xai.removal.Noise(0.5, n_draws=4)):
+        e = xai.explain(net, x, method, removal=removal, target=0)
+        assert not e.exact.any() and np.isnan(e.std_error).all()
+    assert xai.explain(net, x, method, target=0).std_error is None

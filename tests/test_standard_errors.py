@@ -334,29 +334,72 @@ def test_a_data_sets_error_is_over_its_rows_too(method, budget):
     assert 0.8 < ratio < 1.25
 
 
-def test_shares_of_a_data_set_have_an_unknown_error():
-    """They are estimates, too, and no exact answer."""
-    rng = np.random.default_rng(0)
-    x, w = rng.normal(size=(30, 4)), np.array([1.0, 2.0, 0.0, -1.0])
-    shares = IncludeIndividual(softmax=True)
-    e = xai.explain(lambda z: z @ w, x, "permutation_test", y=x @ w, summary=shares)
-    np.testing.assert_allclose(e.values.sum(axis=1), 1)
-    assert np.isnan(e.std_error).all()
+def of_populations(summary, budget, *, rows=60, d=6, removal=None):
+    """Misses and errors over data sets of some rows of a population, each explained as one game."""
+    rng = np.random.default_rng(8)
+    population, background = rng.uniform(-1, 1, (1000, d)), rng.uniform(-1, 1, (2, d))
+
+    def model(x):
+        return 2 * x[:, 0] * x[:, 1] + np.abs(x[:, 2]) + x[:, 3] - x[:, 4] + x[:, 5:].prod(axis=1)
+
+    y = model(population) + rng.uniform(-1, 1, 1000)
+    given = {"method": "sage", "data": background, "summary": summary}
+    many = None if removal is None else Uniform(-1, 1, n_draws=500)
+    whole = 10**9 if not isinstance(summary, Sobol) else 10**7
+    exact = xai.explain(model, population, y=y, budget=whole, removal=many, **given).values
+    misses, errors = [], []
+    for seed in range(SEEDS):
+        some = np.random.default_rng(seed).choice(1000, rows, replace=False)
+        e = xai.explain(
+            model, population[some], y=y[some], budget=budget, seed=seed, removal=removal, **given
+        )
+        misses.append(e.values - exact)
+        errors.append(e.std_error)
+    return np.array(misses), np.array(errors)
 
 
 @pytest.mark.parametrize(
-    "summary",
-    [Banzhaf(), Banzhaf(order=2), MeanWhenIncluded(), LinearFit(regularizer=None), HSIC(), Sobol()],
-    ids=repr,
-)
-def test_what_shares_a_data_sets_rows_has_an_unknown_error(summary):
-    """Samples' spread falls with the budget, and the rows' does not: it was told a third of."""
+    ("summary", "budget"),
+    [
+        (Banzhaf(), 3000), (Banzhaf(), 300), (Banzhaf(order=2), 3000), (MeanWhenIncluded(), 3000),
+        (MeanWhenIncluded(p=0.3), 300), (Shapley("kernel"), 3000), (Shapley("kernel"), 300),
+        (LinearFit(regularizer=None), 3000), (LinearFit(regularizer="ridge"), 3000),
+        (LinearFit(regularizer="lasso", alpha=0.02), 3000), (IncludeIndividual(softmax=True), 1000),
+        (HSIC(), 10_000), (Sobol(), 60 * 2 * 7 * 32 + 62),
+    ],
+    ids=str,
+)  # fmt: skip
+def test_what_shares_a_data_sets_rows_has_an_error_over_them_too(summary, budget):
+    """Samples' spread falls with the budget, and the rows' does not: it would be a third of it."""
+    misses, errors = of_populations(summary, budget)
+    assert 0.8 < np.sqrt(np.mean(misses**2) / np.mean(errors**2)) < 1.25
+
+
+def test_over_one_row_of_a_population_an_error_is_unknown():
+    for summary in (Banzhaf(), Shapley("kernel"), LinearFit(), MeanWhenIncluded(), HSIC(), Sobol()):
+        e = xai.explain(
+            rough, np.ones((1, D)), "sage", y=[1.0], data=np.zeros((3, D)), summary=summary,
+            budget=500,
+        )  # fmt: skip
+        assert np.isfinite(e.values).all() and np.isnan(e.std_error).all()
+
+
+@pytest.mark.parametrize("summary", [Shapley(), Banzhaf(), IncludeIndividual()], ids=repr)
+def test_a_data_sets_error_is_of_the_endless_draws_that_its_rows_share_too(summary):
+    """Walks told .6 of it."""
+    misses, errors = of_populations(summary, 40_000, rows=50, removal=Uniform(-1, 1, n_draws=32))
+    bias = misses.mean(axis=0)  # of a loss of a mean over 32 draws, which no error tells
+    assert 0.8 < np.sqrt(np.mean((misses - bias) ** 2) / np.mean(errors**2)) < 1.25
+
+
+def test_shares_over_rows_that_share_endless_draws_have_an_unknown_error():
+    """Both parts of it would have to be told."""
     rng = np.random.default_rng(0)
-    x, data, w = rng.normal(size=(25, 6)), rng.normal(size=(5, 6)), rng.normal(size=6)
-    given = {"y": x @ w, "data": data, "summary": summary, "budget": 7000}
-    e = xai.explain(lambda z: np.tanh(z @ w), x, "sage", **given)
+    x, w = rng.normal(size=(9, 4)), np.array([1.0, 2.0, 0.0, -1.0])
+    given = {"y": x @ w, "removal": Uniform(-1, 1, n_draws=4), "summary": Sobol(designs=8)}
+    e = xai.explain(lambda z: z @ w, x, "sage", tolerance=0.5, **given)
     assert np.isfinite(e.values).all() and np.isnan(e.std_error).all()
-    assert not xai.explain(lambda z: z @ w, x, "sage", tolerance=0.5, **given).converged.any()
+    assert not e.converged.any()
 
 
 @pytest.mark.parametrize("behavior", ["margin", xai.behavior.PredictionLoss("squared")], ids=repr)
@@ -365,24 +408,36 @@ def test_what_shares_a_data_sets_rows_has_an_unknown_error(summary):
     [
         Shapley("permutation"), Shapley("kernel"), Shapley("gp"), Shapley(order=2), Banzhaf(),
         BetaShapley(), MeanWhenIncluded(), LinearFit(regularizer=None), HSIC(),
+        IncludeIndividual(softmax=True),
     ],
     ids=repr,
 )  # fmt: skip
-@pytest.mark.parametrize("budget", [900, 3000], ids=["sampled", "enumerated"])
-def test_a_loss_at_endless_draws_has_an_unknown_error(summary, behavior, budget):
+@pytest.mark.parametrize("budget", [1900, 3000], ids=["sampled", "enumerated"])
+def test_a_losss_error_is_of_its_endless_draws_too(summary, behavior, budget):
     """All coalitions share the draws that its means are of: walks told a tenth of the error."""
     rng = np.random.default_rng(5)
-    x, data, w = rng.normal(size=(2, 7)), rng.normal(size=(6, 7)), rng.normal(size=(7, 3))
+    x, data, w = rng.normal(size=(2, 7)), rng.normal(size=(6, 7)), rng.normal(size=(7, 3)) / 2
 
     def model(z):
         e = np.exp(z @ w)
         return e / e.sum(axis=1, keepdims=True)
 
-    e = xai.explain(
-        model, x, "ime", y=np.array([0, 1]), data=data, removal=Uniform(n_draws=8),
-        behavior=behavior, summary=summary, budget=budget,
-    )  # fmt: skip
-    assert np.isfinite(e.values).all() and np.isnan(e.std_error).all()
+    found = [
+        xai.explain(
+            model, x, "ime", y=np.array([0, 1]), data=data, removal=Uniform(n_draws=16),
+            behavior=behavior, summary=summary, budget=budget, seed=seed,
+        )
+        for seed in range(SEEDS // 2)
+    ]  # fmt: skip
+    assert not any(e.exact.any() for e in found)
+    spread = np.var([e.values for e in found], axis=0, ddof=1)
+    assert 0.75 < np.sqrt(spread.mean() / np.mean([e.std_error**2 for e in found])) < 1.25
+    if summary == Shapley(order=2):
+        pairs = np.var([e.interactions for e in found], axis=0, ddof=1)
+        errors = np.array([e.info["interactions_std_error"] for e in found])
+        told = np.isfinite(errors).all(axis=0)
+        assert told.sum() >= 2 * 7 * 6
+        assert 0.75 < np.sqrt(pairs[told].mean() / np.mean(errors[:, told] ** 2)) < 1.25
 
 
 @pytest.mark.parametrize(

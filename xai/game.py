@@ -12,6 +12,7 @@ import reprlib
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from copy import copy
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, TypeVar, cast
@@ -63,6 +64,8 @@ BLOCK = 2**18
 """Most (row, coalition) pairs that a summary asks for at once."""
 BLOCK_BYTES = 2**25
 """Most bytes of coalitions, or of values, in one such block."""
+GROUPS = 20
+"""Groups of draws that a jackknife leaves out, one at a time."""
 REMOVED = "with every feature removed, the model returned"
 VALUES = "the behavior's values are"
 
@@ -116,6 +119,8 @@ class Game(ABC):
         Whether `sample` accepts draws beyond `n_draws`.
     commutes : bool
         Whether `value` is the mean of `sample` over draws.
+    groups : int
+        Groups of draws; beside its own outputs the game has them with each of these left out.
     full_cost, value_cost, sample_cost : int
         Model rows of the full coalition's value, of one `value`, and of one `sample`.
     shares_empty : bool
@@ -148,6 +153,7 @@ class Game(ABC):
     sampled_draws: bool = False
     endless: bool = False
     commutes: bool = True
+    groups: int = 0
     full_cost: int = 1
     value_cost: int = 1
     sample_cost: int = 1
@@ -218,6 +224,17 @@ class Game(ABC):
         shape = draws.shape[-1], self.n_players
         none, every = (np.full(shape, kept) for kept in (False, True))
         return self.grid(rows, none, draws), self.grid(rows, every, draws)
+
+    def jackknifed(self, *, averages: bool) -> Game | None:
+        """The same game with further outputs, its own with a group of draws left out, for each.
+
+        None where values share no draws that are a sample of more.
+
+        Parameters
+        ----------
+        averages : whether each value is a mean over all draws, though the behavior commutes
+        """
+        return None
 
     def closed_form(self) -> ClosedForm | None:
         """Shapley values in closed form, where the model's structure has one."""
@@ -361,7 +378,7 @@ class ModelGame(Game):
     def __post_init__(self) -> None:
         self.explained = np.arange(self.inputs.n) if self.subset is None else self.subset
         self.n_rows, self.full_cost = len(self.explained), 1 + self.paid + self.shared
-        self.evaluations = self.paid * self.n_rows + self.shared
+        self._spent = np.array([self.paid * self.n_rows + self.shared])  # copies share it
         self.n_players = int(self.partition.counts[self.explained[0]])
         self.player_names = self.partition.names
         self.pixels = None if self.model.by_row else self.partition.pixels
@@ -398,7 +415,7 @@ class ModelGame(Game):
     def n_outputs(self) -> int:  # type: ignore[override]
         """Number of explained outputs."""
         one = self.explained[:1]
-        return int(self._reduced(one, self._own[one]).shape[1])
+        return (1 + self.groups) * int(self._reduced(one, self._own[one]).shape[1])
 
     @cached_property
     def _own(self) -> Floats:
@@ -436,6 +453,17 @@ class ModelGame(Game):
         """Most rows in one model call with gradients."""
         k = int(self.full_outputs.shape[1])
         return self.batch_size or batch_rows(self.model, self.inputs, k, with_gradients=True)
+
+    def jackknifed(self, *, averages: bool) -> ModelGame | None:
+        """Where draws are endless, and values means over the same of them."""
+        if not self.sampled_draws or (self.commutes and not averages):
+            return None
+        wide = copy(self)
+        wide.sampled_draws, wide.groups = False, _groups(self.n_draws)
+        for name in ("n_outputs", "_base"):
+            wide.__dict__.pop(name, None)
+        wide._has_base = np.zeros(self.inputs.n, bool)
+        return wide
 
     def closed_form(self) -> ClosedForm | None:
         """As `xai.exact` finds it: of tree ensembles and linear models, where values commute."""
@@ -604,9 +632,14 @@ class ModelGame(Game):
         results: Iterable[T] = workers(delayed(run)(batch) for batch in batches)
         return results
 
+    @property
+    def evaluations(self) -> int:  # type: ignore[override] # a count that copies share
+        """Model rows spent so far."""
+        return int(self._spent[0])
+
     def count(self, rows: int) -> None:
         """Note model rows as spent."""
-        self.evaluations += rows
+        self._spent += rows
         self.progress.update(rows)
 
     def _samples(self, rows: Indices, table: Table, which: Indices, draws: Indices) -> Floats:
@@ -678,7 +711,8 @@ class ModelGame(Game):
         if values is not None:
             out[rest] = values
         if full.any():
-            out[full] = self._reduced(rows[full], self._own[rows[full]])
+            own = self._reduced(rows[full], self._own[rows[full]])
+            out[full] = np.tile(own, 1 + self.groups)
         out[known] = self._base[rows[known]]
         self._base[rows[empty]], self._has_base[rows[empty]] = out[empty], True
         return out
@@ -693,7 +727,8 @@ class ModelGame(Game):
             draws = np.tile(np.arange(m), len(each) // m)
             values = self._samples(each, table, at, draws)
             by_draw = values.reshape(len(each) // m, m, values.shape[1])
-            parts.append(self._reduced(rows[part], mean_of_draws(by_draw)))
+            means = _left_out(by_draw, self.groups)
+            parts.append(np.concatenate([self._reduced(rows[part], v) for v in means], axis=1))
         return np.concatenate(parts)
 
     @property
@@ -821,6 +856,23 @@ def mean_of_draws(values: Floats) -> Floats:
     return np.asarray(first[:, 0] + (values - first).mean(axis=1))
 
 
+def _groups(draws: int) -> int:
+    """How many groups to leave out, one at a time; one draw is never left out."""
+    return min(GROUPS, draws) if draws > 1 else 0
+
+
+def _left_out(values: Floats, groups: int) -> list[Floats]:
+    """Means over axis 1, of all draws and without each group, exact where values are equal."""
+    if groups == 0:
+        return [mean_of_draws(values)]
+    first, m = values[:, 0], values.shape[1]
+    moved = values - values[:, :1]
+    total = moved.sum(axis=1)
+    parts = [moved[:, g::groups] for g in range(groups)]
+    without = [first + (total - own.sum(axis=1)) / (m - own.shape[1]) for own in parts]
+    return [mean_of_draws(values), *without]
+
+
 @dataclass(eq=False)
 class DatasetGame(Game):
     """The mean of a game over its rows: the rows of a data set become draws.
@@ -848,14 +900,31 @@ class DatasetGame(Game):
         """Model rows spent by the inner game."""
         return self.inner.evaluations
 
+    def jackknifed(self, *, averages: bool) -> DatasetGame | None:
+        """Where values are means over all rows, or all rows share draws that have no end.
+
+        Where both, no outputs are left out: an error would have two parts.
+        """
+        inner = self.inner.jackknifed(averages=True)
+        if inner is None and not averages:
+            return None
+        wide = copy(self)
+        if inner is None:
+            wide.sampled_draws, wide.groups = False, _groups(self.n_draws)
+            wide.n_outputs *= 1 + wide.groups
+        elif not averages:
+            wide.inner, wide.groups, wide.n_outputs = inner, inner.groups, inner.n_outputs
+        return wide
+
     def value(self, rows: Any, coalitions: Any) -> Floats:
         """Mean over all data rows: (B, k)."""
         coalitions = as_coalitions(coalitions)
         every, parts = np.arange(self.inner.n_rows), []
+        groups = 0 if self.inner.groups else self.groups  # or draws are what is left out
         step = max(1, self.inner.room // self.value_cost)
         for start in range(0, len(coalitions), step):
             each = self.inner.grid(every, coalitions[start : start + step], None)
-            parts.append(mean_of_draws(each.swapaxes(0, 1)))
+            parts.append(np.concatenate(_left_out(each.swapaxes(0, 1), groups), axis=1))
         return np.concatenate(parts)
 
     def sample(self, rows: Any, coalitions: Any, draws: Any) -> Floats:

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xai import streams
-from xai.game import Coalitions, Floats, FunctionGame, Game, Indices, Masks
+from xai.game import GROUPS, Coalitions, Floats, FunctionGame, Game, Indices, Masks
 from xai.inputs import is_whole
 from xai.streams import as_seed
 
@@ -60,6 +60,8 @@ class Budget:
         return " + ".join([*terms, "m", full])
 
 
+PAIR_ERRORS = "interactions_std_error"
+"""Where `info` has the errors of interactions."""
 SAMPLED = Budget(rows=8192, per_player=32)
 """The default of summaries that sample coalitions, each at a draw of its own."""
 
@@ -67,17 +69,6 @@ SAMPLED = Budget(rows=8192, per_player=32)
 def unit_cost(game: Game) -> int:
     """Model rows of one sampled coalition: at a draw of its own, as far as values commute."""
     return game.sample_cost if game.commutes else game.value_cost
-
-
-def error_unknown(game: Game, *, own_draws: bool = True, tells_draws: bool = False) -> bool:
-    """Whether samples share draws that are a sample themselves, so that their spread is too little.
-
-    Those are the rows of a data set, and the draws of a removal that has no end of them, unless
-    each sample has one of its own (`own_draws`), or the error is of the draws, too (`tells_draws`:
-    that of walks), as far as the behavior commutes with their mean.
-    """
-    told = game.commutes and (tells_draws or (own_draws and game.endless))
-    return game.sampled_draws and not told
 
 
 @dataclass(frozen=True, eq=False)
@@ -208,6 +199,14 @@ class Summary(ABC):
     """A rule, or the words for what a deterministic summary needs."""
     always_differentiates: ClassVar[bool] = False
     always_softens: ClassVar[bool] = False
+    always_averages: ClassVar[bool] = False
+    searches: ClassVar[bool] = False
+    """Whether each output asks for other values than the next."""
+
+    @property
+    def averages(self) -> bool:
+        """Whether it takes values as means over all draws, though the behavior commutes."""
+        return self.always_averages
 
     @property
     def differentiates(self) -> bool:
@@ -257,11 +256,23 @@ class Summary(ABC):
         rule = default or self.default_budget
         plan = Plan(None if budget is None else int(budget), rule, tolerance, as_seed(seed))
         self.check()
-        result = self.attribute(game, plan)
+        result = self._with_draws(game, plan)
         if isinstance(game, FunctionGame):
             spent = game.evaluations - started + 2  # the ends were evaluated when it was made
             return _squeezed(result, spent, flat=game.flat)
         return result
+
+    def _with_draws(self, game: Game, plan: Plan) -> Attribution:
+        """Attributions, and where values share draws that are a sample, the error of these, too.
+
+        It is the jackknife's: beside the game's outputs are those without each group of draws.
+        """
+        wide = None
+        if not self.differentiates and not self.searches:
+            wide = game.jackknifed(averages=self.averages)
+        if wide is None:
+            return self.attribute(game, plan)
+        return _of_own_outputs(self.attribute(wide, plan), game.n_outputs, wide.groups, plan)
 
     @abstractmethod
     def attribute(self, game: Game, plan: Plan) -> Attribution:
@@ -293,6 +304,41 @@ def _squeezed(result: Attribution, evaluations: int, *, flat: bool) -> Attributi
         prediction=cut(result.prediction),
         evaluations=evaluations,
         interactions=cut(result.interactions),
+    )
+
+
+def _of_own_outputs(result: Attribution, k: int, groups: int, plan: Plan) -> Attribution:
+    """What is known of the first k outputs, the others being those without one of some groups."""
+
+    def spread(wide: Floats) -> Floats:
+        if groups == 0:
+            return np.full_like(wide[..., :k], np.nan)
+        without = wide[..., k:].reshape(*wide.shape[:-1], groups, k)
+        return np.asarray(without.var(axis=-2) * (groups - 1))
+
+    def error(wide: Floats, sampling: Floats | None) -> Floats:
+        own = 0.0 if sampling is None else sampling[..., :k] ** 2
+        return np.asarray(np.sqrt(spread(wide) + own))
+
+    def cut(array: NDArray[Any]) -> NDArray[Any]:
+        wide = array.ndim > 1 and array.shape[-1] == (1 + groups) * k
+        return array[..., :k] if wide else array
+
+    values, errors = cut(result.values), error(result.values, result.std_error)
+    info, pairs = {key: cut(array) for key, array in result.info.items()}, result.interactions
+    if pairs is not None:
+        info[PAIR_ERRORS] = error(pairs, result.info.get(PAIR_ERRORS))
+    met = None if plan.tolerance is None else within(values, errors, plan.tolerance)
+    return replace(
+        result,
+        values=values,
+        std_error=errors,
+        base_value=cut(result.base_value),
+        prediction=cut(result.prediction),
+        converged=met,
+        interactions=None if pairs is None else cut(pairs),
+        info=info,
+        exact=None,
     )
 
 
@@ -350,6 +396,32 @@ def finish(
         info=info or {},
         ran=ran,
     )
+
+
+def jackknife(game: Game, fit: Callable[[NDArray[np.bool_]], Floats]) -> Floats:
+    """Errors of what is estimated from samples that share the rows of a data set.
+
+    The spread of samples is too little: what is left out is a group of rows, with all of theirs.
+
+    Parameters
+    ----------
+    fit : which draws stay (m,) -> estimates
+    """
+    if game.n_draws == 1:
+        return np.full_like(fit(np.ones(1, bool)), np.nan)
+    groups = np.arange(game.n_draws) % GROUPS
+    without = [fit(groups != group) for group in np.unique(groups)]
+    return np.asarray(np.sqrt((len(without) - 1) * np.var(without, axis=0)))
+
+
+def unknown_error(game: Game, values: Floats) -> Floats | None:
+    """Of means over all draws: unknown where these are a sample, else none."""
+    return np.full_like(values, np.nan) if game.sampled_draws else None
+
+
+def shares_rows(game: Game) -> bool:
+    """Whether samples, each on a draw of its own, share draws that are a sample themselves."""
+    return game.sampled_draws and not game.endless
 
 
 def within(values: Floats, std_error: Floats | None, tolerance: float) -> NDArray[np.bool_]:

@@ -21,6 +21,7 @@ from xai.summary.base import (
     finish,
     needs,
     stops,
+    unknown_error,
 )
 from xai.summary.moments import Moments, Replicates, replicate_of
 
@@ -107,7 +108,9 @@ class Gradient(Summary):
                 values[rows], errors[rows] = both
                 active = active[looks.left(both[0][active], both[1][active])]
         base = np.full_like(full, np.nan) if base is None else base
-        found = None if exact else errors
+        found: Floats | None = errors
+        if exact:  # all draws that there are, unless these have no end and what they take counts
+            found = unknown_error(model, values) if self.wrt == "mask" else None
         return finish(model, values, found, base=base, full=full, tolerance=plan.tolerance)
 
     def check(self) -> None:

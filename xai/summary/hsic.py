@@ -71,6 +71,7 @@ class HSIC(Summary):
     designs: int | None = None
     scrambles: int = 4
     default_budget: ClassVar[Budget | str] = Budget(rows=512, per_player=8, whole=True)
+    always_averages: ClassVar[bool] = True
 
     def check(self) -> None:
         """Refuse scrambles too few for an error, and an odd number of designs."""
@@ -108,8 +109,7 @@ class HSIC(Summary):
             v = grid_in_parts(game, np.array([row]), S, None)[0]
             for j, y in enumerate(v.T):
                 values[row, :, j] = moment(s, y, s, y, median_distance(y, game.rounding)) / 2
-        errors = np.full_like(values, np.nan) if game.sampled_draws else None
-        return finish(game, values, errors, base=base, full=full, tolerance=plan.tolerance)
+        return finish(game, values, None, base=base, full=full, tolerance=plan.tolerance)
 
     def _across(self, S: Coalitions, y: NDArray[np.float64], game: Game) -> tuple[Floats, Floats]:
         """Means (d,) over pairs of scrambles, and their jackknife error."""

@@ -71,6 +71,11 @@ class IncludeIndividual(Summary):
     softmax: bool = False
     default_budget: ClassVar[Budget | str] = "dm + m + 1"
 
+    @property
+    def averages(self) -> bool:
+        """Where shares are taken, which are not linear."""
+        return self.softmax
+
     def attribute(self, game: Game, plan: Plan) -> Attribution:
         """Values of one player, and of none."""
         alone = np.concatenate(
@@ -79,9 +84,7 @@ class IncludeIndividual(Summary):
         gains = _one_by_one(self, game, alone, plan, sign=1)
         if not self.softmax:
             return gains
-        shares = softmax(gains.values, axis=1)
-        errors = None if gains.std_error is None else np.full_like(shares, np.nan)
-        return replace(gains, values=shares, std_error=errors)
+        return replace(gains, values=softmax(gains.values, axis=1))
 
 
 def _one_by_one(

@@ -11,7 +11,16 @@ from numpy.typing import NDArray
 
 from xai.game import Floats, Game, Indices, ModelGame
 from xai.inputs import widest
-from xai.summary.base import Attribution, Budget, Plan, Summary, check_samples, finish, needs
+from xai.summary.base import (
+    Attribution,
+    Budget,
+    Plan,
+    Summary,
+    check_samples,
+    finish,
+    needs,
+    unknown_error,
+)
 from xai.summary.gradient import as_model_game, empty_values, row_blocks
 from xai.summary.moments import host
 
@@ -102,8 +111,9 @@ class IntegratedGradient(Summary):
         info = {"completeness_gap": gap, "steps": nodes, "local_gap": local}
         met = np.asarray((np.abs(gap) <= allowed).all(axis=1))
         return finish(
-            model, values, None, base=base, full=full, tolerance=None, converged=met, info=info
-        )
+            model, values, unknown_error(model, values), base=base, full=full, tolerance=None,
+            converged=met, info=info,
+        )  # fmt: skip
 
     def _integrals(self, game: ModelGame, steps: int) -> Floats:
         """Quadratures (n, d, k), the draws' mean."""

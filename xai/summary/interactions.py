@@ -14,6 +14,7 @@ from xai import streams
 from xai.game import Coalitions, Floats, Game, Indices
 from xai.suggest import unknown
 from xai.summary.base import (
+    PAIR_ERRORS,
     SAMPLED,
     Attribution,
     Budget,
@@ -222,7 +223,7 @@ def with_pairs(
         every = np.arange(pairs.shape[1])
         laid = errors / 2 if index == "k-SII" else errors.copy()
         laid[:, every, every] = own
-        info["interactions_std_error"] = laid
+        info[PAIR_ERRORS] = laid
     return replace(result, interactions=laid_out(result.values, pairs, index), info=info)
 
 

@@ -19,8 +19,9 @@ from xai.summary.base import (
     Plan,
     check_samples,
     enumerates,
-    error_unknown,
     finish,
+    jackknife,
+    shares_rows,
 )
 from xai.summary.enumeration import enumerated, shapley_weights
 from xai.summary.fit import MANY, pseudo_inverse
@@ -92,7 +93,6 @@ class ShapleyKernel:
         draws, level = self._draws(design), design.level(self.seed)
         shares = self._shares(level)
         designs = {share: design if share == 1 else design.part(level < share) for share in shares}
-        unknown = error_unknown(game, own_draws=self.spreads)
         for rows, _ in game.blocks(2 * len(level)):
             bases[rows], fulls[rows] = game.ends(rows)
             active, done = np.arange(len(rows)), 0.0
@@ -105,10 +105,13 @@ class ShapleyKernel:
                 y[np.ix_(active, new)] = self._centred(known, design.S[new], own)
                 done = share
                 total = fulls[known] - bases[known]
-                values[known], variance = self._solve(
-                    designs[share], y[np.ix_(active, so_far)], total
-                )
-                errors[known] = np.nan if unknown else np.sqrt(variance)
+                known_y = y[np.ix_(active, so_far)]
+                values[known], variance = self._solve(designs[share], known_y, total)
+                errors[known] = np.sqrt(variance)
+                if shares_rows(game):
+                    own = None if draws is None else draws[so_far]
+                    over_rows = self._over_rows(designs[share], known_y, own)
+                    errors[known] = np.where(np.isnan(variance), np.nan, over_rows)
                 active = active[looks.left(values[known], errors[known])]
         ran = "a Gaussian process" if self.process else "regression"
         return finish(
@@ -138,6 +141,21 @@ class ShapleyKernel:
             (phi, _), (_, var) = (design.solve(part[None, :, None], rest) for part in left)
             plain[r, :, j], variance[r, :, j] = fit.phi + phi[0, :, 0], var[0, :, 0]
         return plain, variance
+
+    def _over_rows(
+        self, design: Design, y: Floats, draws: NDArray[np.intp] | None
+    ) -> Floats | float:
+        """Errors (1, d, k) where pairs, each on a draw of its own, share the rows of a data set."""
+        if draws is None:
+            return np.nan
+        low, high = self.game.ends_by_draw(np.zeros(1, np.intp), np.arange(self.game.n_draws))
+        total = high - low
+
+        def of_some(kept: NDArray[np.bool_]) -> Floats:
+            some = kept[draws]
+            return design.of_some(some).fit(y[:, some], total[:, kept].mean(axis=1))
+
+        return jackknife(self.game, of_some)
 
     def _shares(self, level: NDArray[np.float64]) -> list[float]:
         """Shares of the pairs at which a tolerance is checked: the same for every batch size."""
@@ -303,6 +321,12 @@ class Design:
             design._add(self.S[stratum][inside], scaled, copies=kept, factor=left_out)
         return design
 
+    def of_some(self, chosen: NDArray[np.bool_]) -> Design:
+        """Some of the pairs (P,), to fit values."""
+        design = Design(self.d, self.draws)
+        design.parts, design.weights = [self.S[chosen]], [self.weight[chosen]]
+        return design
+
     @cached_property
     def S(self) -> Coalitions:  # noqa: N802 — the papers' letter
         """Coalitions (P, d)."""
@@ -344,14 +368,24 @@ class Design:
         """How much some pairs move each player's value, (pairs, d)."""
         return self._signs(pairs).astype(self._rough.dtype) @ self._rough
 
+    def fit(self, y: Floats, total: Floats) -> Floats:
+        """Constrained fit of y (R, P, k) for totals (R, k): values (R, d, k)."""
+        r, count, k = y.shape
+        phi = self._slopes(np.moveaxis(y, 1, 0).reshape(count, r * k))
+        return np.moveaxis(phi.reshape(self.d, r, k), 0, 1) + total[:, None] / self.d
+
+    def _slopes(self, flat: Floats) -> Floats:
+        """The fit's (d, columns) of (P, columns), which sum to 0."""
+        moment = np.zeros((self.d, flat.shape[1]))
+        for part in streams.parts(len(flat), self.d):
+            moment += (self._signs(part) * self.weight[part, None]).T @ flat[part]
+        return np.asarray(self.solver @ moment)
+
     def solve(self, y: Floats, total: Floats) -> tuple[Floats, Floats]:
-        """Constrained fit of y (R, P, k) for totals (R, k): values, variances (R, d, k)."""
+        """The same, and the variances (R, d, k) of these values."""
         r, count, k = y.shape
         flat = np.moveaxis(y, 1, 0).reshape(count, r * k)
-        moment, residual = np.zeros((self.d, r * k)), np.empty_like(flat)
-        for part in streams.parts(count, self.d):
-            moment += (self._signs(part) * self.weight[part, None]).T @ flat[part]
-        phi = self.solver @ moment
+        phi, residual = self._slopes(flat), np.empty_like(flat)
         for part in streams.parts(count, self.d):
             residual[part] = flat[part] - self._signs(part) @ phi
         sampled = self.left_out > 0

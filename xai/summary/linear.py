@@ -24,11 +24,12 @@ from xai.summary.base import (
     check_samples,
     enumerates,
     enumeration_cost,
-    error_unknown,
     exact,
     finish,
     grid_in_parts,
+    jackknife,
     needs,
+    shares_rows,
     stops,
     unit_cost,
 )
@@ -337,8 +338,8 @@ class LinearFit(Summary):
                 values = np.concatenate([result.full[active, None], v[:, :stop]], axis=1)
                 for at, fit in self._fits(game, active, S[:stop], draws[:stop], values):
                     result.store(active[at], fit)
-                if error_unknown(game):
-                    result.error[active] = np.nan
+                if shares_rows(game):
+                    result.error[active] = self._over_rows(game, S[:stop], draws[:stop], values)
                 left = looks.left(result.phi[active], result.error[active])
                 active, v = active[left], v[left]
         return finish(
@@ -350,6 +351,17 @@ class LinearFit(Summary):
             tolerance=tolerance,
             info=result.info(),
         )
+
+    def _over_rows(self, game: Game, S: Coalitions, draws: Indices, v: Floats) -> Floats:
+        """Errors (1, d, k) where samples, on single draws, share the rows of a data set."""
+
+        def of_some(kept: NDArray[np.bool_]) -> Floats:
+            at = np.flatnonzero(kept[draws])
+            z, weigh = self._table(game, np.arange(1), S[at], draws[at])
+            fit = self._regression(z, weigh, _columns(v[:, np.append(0, 1 + at)]), S.shape[1])
+            return _by_row(fit.fit().phi, v.shape[2])
+
+        return jackknife(game, of_some)
 
     def _count(self, game: Game, plan: Plan) -> int:
         what, samples = "a linear fit", self.samples

@@ -12,7 +12,7 @@ from xai import streams
 from xai.game import BLOCK_BYTES, Floats, Game, Indices
 from xai.inputs import is_whole
 from xai.kernels.masks import add_moments, interpolated
-from xai.summary.base import Attribution, Left, Looks, Plan, error_unknown, finish, stops
+from xai.summary.base import Attribution, Left, Looks, Plan, finish, shares_rows, stops
 
 Normalise = Literal["sum", "expected"]
 
@@ -127,7 +127,7 @@ def mean_under(
                 sums.add(made, game.grid(active, made, None if draws is None else draws[part]))
                 done += len(part)
             values[active], errors[active] = sums.means(normalise, p)
-            if error_unknown(game):
+            if shares_rows(game):
                 errors[active] = np.nan
             left = looks.left(values[active], errors[active])
             active = active[left]

@@ -9,7 +9,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xai.game import Floats, Game, Indices
-from xai.summary.base import Attribution, Budget, Plan, Summary, check_number, finish, needs
+from xai.summary.base import (
+    Attribution,
+    Budget,
+    Plan,
+    Summary,
+    check_number,
+    finish,
+    needs,
+    unknown_error,
+)
 
 
 @dataclass(frozen=True)
@@ -44,6 +53,7 @@ class MinimalSubset(Summary):
     """
 
     threshold: float = 0.0
+    searches: ClassVar[bool] = True
     default_budget: ClassVar[Budget | str] = "at most (d(d+1)/2 - 1)m + m + 1"
 
     def check(self) -> None:
@@ -74,7 +84,10 @@ class MinimalSubset(Summary):
         steps = d - kept.sum(axis=1, keepdims=True)
         order = np.where(kept, steps, values).reshape(n, k, d).swapaxes(1, 2)
         info = {"kept": kept.sum(axis=1).reshape(n, k), "score": score.reshape(n, k)}
-        return finish(game, order, None, base=base, full=full, tolerance=plan.tolerance, info=info)
+        return finish(
+            game, order, unknown_error(game, order), base=base, full=full,
+            tolerance=plan.tolerance, info=info,
+        )  # fmt: skip
 
 
 def _least_missed(

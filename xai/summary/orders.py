@@ -14,7 +14,7 @@ import numpy as np
 
 from xai import streams
 from xai.game import Coalitions, Floats, Game, Indices
-from xai.summary.base import Left, Looks, error_unknown, stops
+from xai.summary.base import Left, Looks, stops
 from xai.summary.two_stage import on_gap, shares_of_gap
 from xai.summary.walks import blur, pair_cost, spreads
 
@@ -122,8 +122,6 @@ class Walks:
             values[active], errors[active], slope = moments.estimate(
                 ends, self.game, self.size, self.each
             )
-            if error_unknown(self.game, tells_draws=True):
-                errors[active] = np.nan
             left = looks.left(values[active], errors[active])
             active, moments, slope = active[left], moments.keep(left), slope[left]
         if done < self.count and len(active):

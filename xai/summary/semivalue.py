@@ -24,9 +24,10 @@ from xai.summary.base import (
     check_number,
     enumerates,
     enumeration_cost,
-    error_unknown,
     finish,
     grid_in_parts,
+    jackknife,
+    shares_rows,
     stops,
     unit_cost,
 )
@@ -403,6 +404,16 @@ Estimator = Callable[[Coalitions, Floats], "tuple[Floats, Floats]"]
 """(coalitions (C, d), values (R, C, k)) -> values and errors, (R, d, k) each."""
 
 
+def _over_rows(game: Game, estimate: Estimator, S: Coalitions, v: Floats, draws: Indices) -> Floats:
+    """Errors where samples share the rows of a data set, by what each group of these changes."""
+
+    def of_some(kept: NDArray[np.bool_]) -> Floats:
+        some = kept[draws]
+        return estimate(S[some], v[:, np.resize(some, v.shape[1])])[0]
+
+    return jackknife(game, of_some)
+
+
 def sampled(
     game: Game,
     count: int,
@@ -423,7 +434,7 @@ def sampled(
     values, errors = np.empty((n, width or d, k)), np.empty((n, width or d, k))
     S = coalitions(np.arange(count))
     draws = own_draws(game, plan.seed, np.arange(count)) if spread else None
-    tolerance, unknown = plan.tolerance, error_unknown(game, own_draws=spread)
+    tolerance = plan.tolerance
     bases, fulls = np.empty((n, k)), np.empty((n, k))
     checks = stops(count, tolerance, first=64)
     unit = 1 if spread else game.value_cost
@@ -441,8 +452,10 @@ def sampled(
                 [np.concatenate(side, axis=1) for side in zip(*parts, strict=True)], 1
             )
             values[active], errors[active] = estimate(S[:done], v)
-            if unknown:
+            if shares_rows(game):
                 errors[active] = np.nan
+                if draws is not None:
+                    errors[active] = _over_rows(game, estimate, S[:done], v, draws[:done])
             left = looks.left(values[active][:, :d], errors[active][:, :d])
             active, parts = active[left], [[v[left] for v in part] for part in parts]
     result = finish(game, values[:, :d], errors[:, :d], base=bases, full=fulls, tolerance=tolerance)

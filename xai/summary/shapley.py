@@ -90,6 +90,11 @@ class Shapley(Summary):
     index: Literal["k-SII", "SII"] = "k-SII"
     default_budget: ClassVar[Budget | str] = SAMPLED
 
+    @property
+    def averages(self) -> bool:
+        """Where a Gaussian process is asked for."""
+        return self.estimator == "gp"
+
     def attribute(self, game: Game, plan: Plan) -> Attribution:
         """A closed form where there is one; enumerate where that fits, else estimate."""
         if self.order != 1:

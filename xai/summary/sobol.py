@@ -17,7 +17,6 @@ from xai.summary.base import (
     Looks,
     Plan,
     Summary,
-    error_unknown,
     finish,
     grid_in_parts,
     stops,
@@ -74,6 +73,7 @@ class Sobol(Summary):
     scrambles: int = 4
     default_budget: ClassVar[Budget | str] = Budget(rows=64, per_player=64, whole=True)
     always_softens: ClassVar[bool] = True
+    always_averages: ClassVar[bool] = True
 
     def check(self) -> None:
         """Refuse scrambles too few for an error."""
@@ -105,8 +105,6 @@ class Sobol(Summary):
                 new = [_evaluated(game, active, A[part], B[part]) for part in parts]
                 y, done = np.concatenate([y, *new], axis=1), stop
                 values[active], errors[active] = jansen(y, self.scrambles)
-                if error_unknown(game, own_draws=False):
-                    errors[active] = np.nan
                 slope[active] = slopes(y, A[:stop], B[:stop])
                 left = looks.left(values[active], errors[active])
                 active, y = active[left], y[left]

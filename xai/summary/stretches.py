@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from xai import streams
 from xai.game import Coalitions, Floats, Game, Indices
 from xai.known import Known, keys_along
-from xai.summary.base import Attribution, Left, Looks, error_unknown, finish, stops, unit_cost
+from xai.summary.base import Attribution, Left, Looks, finish, stops, unit_cost
 from xai.summary.orders import ends_at
 from xai.summary.walks import blur, spreads
 
@@ -99,8 +99,6 @@ class Stretches:
             values[active], errors[active] = moments.estimate(
                 self.game, self.size, blur(self.game, (base[active], full[active]))
             )
-            if error_unknown(self.game, tells_draws=True):
-                errors[active] = np.nan
             left = looks.left(values[active], errors[active])
             active, moments = active[left], moments.keep(left)
             known.values = known.values[left]

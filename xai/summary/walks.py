@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from xai import streams
 from xai.game import Floats, Game, Indices
-from xai.summary.base import Attribution, Looks, Plan, error_unknown, finish, stops, unit_cost
+from xai.summary.base import Attribution, Looks, Plan, finish, stops, unit_cost
 from xai.summary.control import controlled
 from xai.summary.strata import Orders, even_slots, promising_slots, stratified_ranks
 from xai.summary.two_stage import Population, by_slot, two_stage, within_draws
@@ -115,8 +115,6 @@ class Walks:
                 phi[active, :done], t[active, :done], slots[active, :done], ranks[:done],
                 spread[active], told[active], (base[active], full[active]),
             )  # fmt: skip
-            if error_unknown(game, tells_draws=True):
-                errors[active] = np.nan
             active = active[looks.left(values[active], errors[active])]
         return values, errors
 
