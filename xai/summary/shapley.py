@@ -135,7 +135,9 @@ class Shapley(Summary):
             enumeration_needs("Shapley(estimator='exact')", game, self.samples, plan)
             return enumerated(game, shapley_weights(game.n_players), plan.tolerance)
         if self._averages(game, plan):
-            return ShapleyKernel(game, self.samples, plan, leverage=True, process=self.size).run()
+            # of a jackknife's outputs each would have its process, and most of the error is draws'
+            size = 0 if game.groups and self.estimator == "auto" else self.size
+            return ShapleyKernel(game, self.samples, plan, leverage=True, process=size).run()
         if self.estimator in ("kernel", "leverage") and game.n_players > 1:
             leverage = self.estimator == "leverage"
             return ShapleyKernel(game, self.samples, plan, leverage=leverage).run()
