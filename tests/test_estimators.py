@@ -181,11 +181,13 @@ def test_sizes_without_a_pair_leave_the_error_unknown(estimator):
 
 
 @pytest.mark.parametrize("estimator", ["kernel", "leverage", "gp"])
-def test_regression_on_a_data_sets_rows_has_an_unknown_error(estimator, large, run, method_table):
+def test_regression_on_a_data_sets_rows_has_their_error(estimator, large, run, method_table):
     e = run(method_table["sage"], large, estimator=estimator, budget=12_000)
     assert np.isfinite(e.values).all()
-    assert np.isnan(e.std_error).all()
-    assert run(method_table["sage"], large, budget=12_000).ran == "walks"
+    walks = run(method_table["sage"], large, budget=12_000)
+    assert walks.ran == "walks"
+    ratio = np.sqrt(np.mean(e.std_error**2) / np.mean(walks.std_error**2))
+    assert 0.5 < ratio < 2
 
 
 @pytest.mark.parametrize("estimator", SAMPLERS)
