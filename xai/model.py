@@ -148,8 +148,8 @@ def uncalled(model: Model) -> Model:
 
     Examples
     --------
-    >>> model = wrap(lambda x: x, None)
-    >>> uncalled(model).call(np.ones((1, 2)))
+    >>> model = Model(call=lambda x: x, prepare=lambda block: block, scale="callable")
+    >>> uncalled(model)(np.ones((1, 2)))
     Traceback (most recent call last):
     ...
     xai.model.Rehearsed
