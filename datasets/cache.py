@@ -9,6 +9,7 @@ import sys
 from collections.abc import Callable, Mapping
 from http.client import HTTPException
 from pathlib import Path
+from urllib.error import HTTPError
 from urllib.request import urlopen
 
 VARIABLE = "XAI_DATA_HOME"
@@ -79,6 +80,8 @@ def obtain(
         try:
             content = download(url)
         except (OSError, HTTPException) as error:
+            if isinstance(error, HTTPError):
+                error.close()  # it is an open answer, too
             raise ConnectionError(_by_hand(sources, folder, file, error)) from error
         try:
             folder.mkdir(parents=True, exist_ok=True)

@@ -135,11 +135,7 @@ def _refuse_others(rows: Sequence[int] | NDArray[np.intp]) -> None:
 
 def own_keywords(explanation: Explanation, given: dict[str, Any], x: Any) -> dict[str, Any]:
     """What a scene of these rows takes from the explanation where nothing else is `given`."""
-    if len(explanation.element_players) != len(explanation):
-        raise ValueError(
-            f"{explanation.method!r} explained a data set as a whole: its values are of no row, "
-            "and metrics score rows"
-        )
+    refuse_data_set(explanation)
     if x is None:  # a metric of the numbers alone
         return {}
     texts = isinstance(explanation.data, list) and not isinstance(x, str)
@@ -198,6 +194,15 @@ def _own_behavior(explanation: Explanation) -> Any:
 
 def _methods_behavior(recipe: Mapping[str, Any]) -> Any:
     return find(recipe.get("method", "auto")).behavior
+
+
+def refuse_data_set(explanation: Explanation) -> None:
+    """Refuse an explanation of no row of its own."""
+    if len(explanation.element_players) != len(explanation):
+        raise ValueError(
+            f"{explanation.method!r} explained a data set as a whole: its values are of no row, "
+            "and metrics score rows"
+        )
 
 
 def check_rows(explanation: Explanation, n: int) -> None:

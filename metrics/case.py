@@ -7,7 +7,7 @@ A metric is a function of a case. The decorator `metric` makes the public one of
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Hashable, Iterator
+from collections.abc import Callable, Hashable, Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass, field, fields, replace
 from functools import cached_property, wraps
@@ -36,6 +36,7 @@ from xai.metrics.attributed import (
 )
 from xai.metrics.registry import find
 from xai.metrics.score import Floats, Score
+from xai.model import Rehearsed, uncalled
 from xai.progress import Progress
 from xai.setting import Setting, check_axis, check_counts, names_columns, open_setting, padded
 from xai.streams import as_seed
@@ -123,6 +124,7 @@ class Scene:
     channel_axis: int | None = None
     bar: Progress = field(init=False, repr=False)
     shares: bool = field(default=False, init=False)  # among several scores: values are looked up
+    rehearses: bool = field(default=False, init=False)  # nothing but x itself is evaluated
     spent_elsewhere: int = field(default=0, init=False)  # model rows of explanations
     used: set[str] = field(default_factory=set, init=False)  # "output", "removal": by a metric
     _opened: list[Setting] = field(default_factory=list, init=False, repr=False)
@@ -162,7 +164,7 @@ class Scene:
     def seen(self) -> Setting:
         """The same for metrics that remove nothing, and so need no removal: of x itself."""
         self.used.add("output")
-        return self._untouched if self._inside else self._seen
+        return self._untouched if self.inside else self._seen
 
     @cached_property
     def _setting(self) -> Setting:
@@ -175,12 +177,33 @@ class Scene:
 
     @cached_property
     def _untouched(self) -> Setting:
-        return self._open(_untouched, None if self._inside else self.players)
+        return self._open(_untouched, None if self.inside else self.players)
 
     @property
-    def _inside(self) -> bool:
+    def inside(self) -> bool:
         """Whether the rows of `setting` are a layer's, because players are inside a network."""
         return getattr(self.players, "layer", None) is not None
+
+    @property
+    def own_model(self) -> Any:
+        """The model as the caller gave it, to be called; a rehearsal is over here."""
+        if self.rehearses:
+            raise Rehearsed
+        return self.model
+
+    def take(self, like: Setting | None) -> None:
+        """Take x's own predictions from another setting of the same model, and count them."""
+        if like is not None:
+            self._kin.append(like)
+            self.spent_elsewhere += like.inputs.n
+
+    def rehearsal(self) -> Scene:
+        """The same, but `Rehearsed` is raised where more than x itself is to be evaluated."""
+        _ = self._kin or self.seen.predictions.known
+        own = {f.name: getattr(self, f.name) for f in fields(self) if f.init}
+        made = Scene(**(own | {"progress": False}))
+        made.rehearses, made._kin = True, self._kin
+        return made
 
     def _open(self, removal: Any, players: Any) -> Setting:
         if isinstance(self.behavior, Named):
@@ -200,6 +223,8 @@ class Scene:
             bar=self.bar, wait=True, like=like,
         )  # fmt: skip
         setting = self.enter(opened)
+        if self.rehearses:
+            return replace(setting, model=uncalled(setting.model))
         if like is None or setting.cut is not None:
             self._opened.append(setting)
             self._kin.append(setting)
@@ -298,6 +323,7 @@ class Scene:
             common = {f.name: getattr(self, f.name) for f in fields(self) if f.init}
             made = self.enter(Scene(**(common | parts)))
             made.bar, made.shares, made._kin = self.bar, self.shares, self._kin
+            made.rehearses = self.rehearses
             return made
 
         return self.once(("changed", key), make)
@@ -336,13 +362,18 @@ def outputs(
         return _of_others(x, like) if index is None else _of_copies(x, like)
 
 
-def _of_others(x: Any, like: Scene) -> NDArray[np.floating]:
-    opened = open_setting(
-        like.model, x, "shapley", removal=_untouched, target=0, batch_size=like.batch_size,
-        feature_names=like.column_names, categorical=like.categorical,
-        options={"channel_axis": like.channel_axis},
+def predicted(model: Any, x: Any, keywords: Mapping[str, Any]) -> AbstractContextManager[Setting]:
+    """A model's predictions of rows; of `explain`'s keywords only those on reading rows matter."""
+    return open_setting(
+        model, x, "shapley", removal=_untouched, target=0, batch_size=keywords.get("batch_size"),
+        feature_names=keywords.get("feature_names"), categorical=keywords.get("categorical"),
+        options={"channel_axis": keywords.get("channel_axis")},
     )  # fmt: skip
-    with opened as setting:
+
+
+def _of_others(x: Any, like: Scene) -> NDArray[np.floating]:
+    keywords = {name: getattr(like, name) for name in SCENE_OPTIONS}
+    with predicted(like.own_model, x, keywords | {"feature_names": like.column_names}) as setting:
         like.spent_elsewhere += setting.inputs.n
         return setting.outputs
 

@@ -18,11 +18,13 @@ from xai.explanation import Explanation
 from xai.inputs import as_texts, on_host, read
 from xai.metrics import checks
 from xai.metrics.axioms import completeness_gap
-from xai.metrics.case import Case, Scene
+from xai.metrics.case import Case, Scene, predicted
 from xai.metrics.evaluation import (
     SHARED,
+    asked_methods,
     explained_by,
     labelled_methods,
+    made_up_by,
     named_explanations,
     read_by,
     scene_of_all,
@@ -192,13 +194,23 @@ def choose(
     if "target" in keywords and keeps_axis(keywords["target"]):
         raise ValueError("choose asks about one output at a time: pass target=an index")
     refuse_gaps(composed(model, x, read_by(keywords) | {"data": data}).inputs, data)
+    common = {n: keywords[n] for n in SHARED if n in keywords}
+    common |= {"data": data, "players": "elements"}
+    labelled: dict[str, Any] = {}
+    like = None
     if explanations is None:
         labelled = _labelled(model, x, data, methods, keywords.get("categorical"))
-        named: dict[str, Any] = dict(explained_by(model, x, labelled, keywords | {"data": data}))
+        asked = asked_methods(model, x, labelled, keywords | {"data": data})
+        with predicted(model, x, keywords) as setting:
+            made_up = made_up_by(model, x, asked, setting)
+        if made_up:
+            like = setting
+            scene_of_all(model, x, named_explanations(made_up, keywords.get("target"), x), common)
+        named: dict[str, Any] = dict(explained_by(model, x, asked))
     else:
-        labelled, named = {}, _made_before(explanations, methods, keywords, x)
-    common = {n: keywords[n] for n in SHARED if n in keywords}
-    scene = scene_of_all(model, x, named, common | {"data": data, "players": "elements"})
+        named = _made_before(explanations, methods, keywords, x)
+    scene = scene_of_all(model, x, named, common)
+    scene.take(like)
     with scene, scene.bar.of("choose"):
         areas = areas_of(scene, data, scale, samples)
         cases = {name: Case(scene, e) for name, e in named.items()}
@@ -324,7 +336,8 @@ def _recovery(
     linear = _module(w) if module else lambda rows: _flat(rows) @ w
     left_out = {"target", "y", "behavior", "output_names"}
     given = {k: v for k, v in keywords.items() if k not in left_out}
-    made = explained_by(linear, scene.x, labelled, given | {"data": data})
+    again = asked_methods(linear, scene.x, labelled, given | {"data": data})
+    made = explained_by(linear, scene.x, again)
     gone = numbers(inputs) - areas.baseline
     with Scene(linear, scene.x, data=data, players="elements", seed=scene.seed,
                channel_axis=scene.channel_axis, batch_size=scene.batch_size) as other:  # fmt: skip

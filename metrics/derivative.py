@@ -308,7 +308,7 @@ def _own_setting(case: Case) -> Setting | None:
         return None
     given = keywords_of(open_setting, e.recipe | scene.sizes)
     given["target"] = scene.seen.resolved.index[:, 0]
-    setting = scene.enter(open_setting(scene.model, scene.x, **given))
+    setting = scene.enter(open_setting(scene.own_model, scene.x, **given))
     scene.spent_elsewhere += setting.inputs.n
     plain = setting.partition.overlap is None and setting.partition.atlas is None
     fits = plain and setting.draws.inputs is None and is_tensor(setting.inputs.block)

@@ -3,21 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from functools import reduce
 from importlib import import_module
 from typing import Any
 
 import numpy as np
 
-from xai.explain import composed, explain
+from xai.explain import composed, explain, rehearse
 from xai.explanation import Explanation
 from xai.foreign import converted
 from xai.inputs import read
 from xai.methods import Method
 from xai.methods import Record as MethodRecord
-from xai.metrics.attributed import Named, asked_for, by_place, numbers_of, own_keywords
-from xai.metrics.case import SCENE_OPTIONS, Case, Scene, one_output, score, split
+from xai.metrics.attributed import (
+    Named,
+    asked_for,
+    by_place,
+    numbers_of,
+    own_keywords,
+    refuse_data_set,
+)
+from xai.metrics.case import SCENE_OPTIONS, Case, Scene, one_output, predicted, score, split
 from xai.metrics.controls import (
     RANDOM,
     RandomExplain,
@@ -28,7 +35,8 @@ from xai.metrics.controls import (
 from xai.metrics.registry import Record, find
 from xai.metrics.report import Report
 from xai.metrics.score import Score
-from xai.model import is_module, reads_codes, takes_texts, wrap
+from xai.model import Rehearsed, is_module, reads_codes, takes_texts, wrap
+from xai.setting import Setting
 from xai.streams import as_seed
 from xai.suggest import unknown
 from xai.targets import Top
@@ -89,6 +97,69 @@ def evaluate(
     >>> report.names, round(report["deletion", "shapley"].mean(), 2)
     (('shapley', 'shapley (flipped)', 'random'), 2.33)
     """
+    return _scored(model, x, explanations, metrics, controls, explain, common)
+
+
+def _scored(
+    model: Any,
+    x: Any,
+    explanations: Any,
+    metrics: Any,
+    controls: bool,
+    explain: Any,
+    common: dict[str, Any],
+    like: Setting | None = None,
+) -> Report:
+    """`evaluate`, with x's own predictions where they are known."""
+    with rehearsed(model, x, explanations, metrics, explain, common, like) as (scene, cases, asked):
+        named = {name: case.explanation for name, case in cases.items()}
+        again = by_name(explain, named) | {
+            RANDOM: RandomExplain(scene.seed, next(iter(cases.values())).flat)
+        }
+        extra: dict[str, Case] = {}
+        if controls:
+            extra = {f"{n} (flipped)": Case(scene, flipped(c.explanation))
+                     for n, c in cases.items()}  # fmt: skip
+            extra[RANDOM] = Case(scene, random_of(next(iter(named.values())), scene.seed))
+        scores: dict[tuple[str, str], Score] = {}
+        for label, (record, core, options) in asked.items():
+            for name, case in (cases | extra).items():
+                if name.endswith(" (flipped)") and record.category not in SIGNED:
+                    continue
+                own = explaining(record, options, again.get(name))
+                with _measuring(label, name) as told:
+                    scores[label, name] = score(record.name, case, core, own, told)
+        evaluations = -(-scene.spent // scene.n) if scene.spent else 0
+    return Report(
+        scores, tuple(asked), (*cases, *extra), tuple(extra), evaluations, named, scene.seed
+    )
+
+
+@contextmanager
+def _measuring(label: str, name: str) -> Iterator[str]:
+    """Add to an error of which metric and explanation it was."""
+    told = f"{label} of {name!r}"
+    with noted(f"{told} was to be measured"):
+        yield told
+
+
+@contextmanager
+def rehearsed(
+    model: Any,
+    x: Any,
+    explanations: Any,
+    metrics: Any,
+    explain: Any,
+    common: dict[str, Any],
+    like: Setting | None = None,
+) -> Iterator[tuple[Scene, dict[str, Case], Asked]]:
+    """What `evaluate` scores, once no metric refuses it: then nothing is evaluated but x itself.
+
+    Parameters
+    ----------
+    model, x, explanations, … : as for `evaluate`
+    like : x's own predictions, where they are known
+    """
     named = named_explanations(explanations, common.get("target"), x)
     explain = by_name(explain, named)
     if metrics is None:
@@ -99,28 +170,18 @@ def evaluate(
             pair = f"({record.name!r}, {{{own!r}: …}})"
             raise TypeError(f"{own}= is an option of {record.name}: ask for {pair} in metrics=")
     seed = as_seed(common.get("seed") or 0)
-    common = common | {"seed": seed}
-    with scene_of_all(model, x, named, common) as scene:
+    with scene_of_all(model, x, named, common | {"seed": seed}) as scene:
+        scene.take(like)
         cases = {name: Case(scene, explanation) for name, explanation in named.items()}
-        extra: dict[str, Case] = {}
-        if controls:
-            extra = {f"{n} (flipped)": Case(scene, flipped(c.explanation))
-                     for n, c in cases.items()}  # fmt: skip
-            extra[RANDOM] = Case(scene, random_of(next(iter(named.values())), seed))
-        scores: dict[tuple[str, str], Score] = {}
-        for label, (record, core, options) in asked.items():
-            for name, case in (cases | extra).items():
-                if name.endswith(" (flipped)") and record.category not in SIGNED:
-                    continue
-                again = explain.get(name)
-                if name == RANDOM:
-                    again = RandomExplain(seed, next(iter(cases.values())).flat)
-                own = explaining(record, options, again)
-                told = f"{label} of {name!r}"
-                with noted(f"{told} was to be measured"):
-                    scores[label, name] = score(record.name, case, core, own, told)
-        evaluations = -(-scene.spent // scene.n) if scene.spent else 0
-    return Report(scores, tuple(asked), (*cases, *extra), tuple(extra), evaluations, named, seed)
+        several = len(asked) > 1 and any(record.cost != "0" for record, *_ in asked.values())
+        if like is not None or (several and not scene.inside):  # a single one refuses in time
+            with scene.rehearsal() as other:
+                for label, (record, core, options) in asked.items():
+                    for name, case in cases.items():
+                        again = explaining(record, options, explain.get(name))
+                        with _measuring(label, name), suppress(Rehearsed):
+                            core(Case(other, case.explanation), **again)
+        yield scene, cases, asked
 
 
 def named_explanations(explanations: Any, target: Any, x: Any) -> dict[str, Any]:
@@ -137,6 +198,8 @@ def named_explanations(explanations: Any, target: Any, x: Any) -> dict[str, Any]
     rows = {}
     for name, e in named.items():
         with noted(f"explanations[{name!r}]"):
+            if isinstance(e, Explanation):
+                refuse_data_set(e)
             rows[name] = len(e if isinstance(e, Explanation) else numbers_of(e))
     first, *others = rows
     for name in others:
@@ -325,15 +388,23 @@ def compare(
         raise ValueError(f"target={target!r}: metrics score one output; pass an index, or a name")
     if metrics is not None:
         asked_metrics(model, metrics, {}, {})  # before anything is spent
-    if removal is not None:
-        composed(model, x, read_by(keywords) | {"method": "shapley", "removal": removal})
-    own = "removal= is the metrics' here; of a method: {label: {'method': …, 'removal': …}}"
-    with nullcontext() if removal is None else noted(own):
-        explanations = explained_by(model, x, labelled, keywords)
     shared = {n: keywords[n] for n in SHARED if keywords.get(n) is not None}
     if removal is not None:
+        composed(model, x, read_by(keywords) | {"method": "shapley", "removal": removal})
         shared["removal"] = removal
-    return evaluate(model, x, explanations, metrics, controls=controls, **shared)
+    own = "removal= is the metrics' here; of a method: {label: {'method': …, 'removal': …}}"
+    with nullcontext() if removal is None else noted(own):
+        asked = asked_methods(model, x, labelled, keywords)
+        like = None
+        with predicted(model, x, keywords) as setting:
+            made_up = made_up_by(model, x, asked, setting)
+            if made_up:
+                like = setting
+                # a Generator goes on at each use
+                with rehearsed(model, x, made_up, metrics, None, shared | {"seed": 0}, like):
+                    pass
+        explanations = explained_by(model, x, asked)
+    return _scored(model, x, explanations, metrics, controls, None, shared, like)
 
 
 def labelled_methods(methods: Any) -> dict[str, Any]:
@@ -366,23 +437,47 @@ def read_by(keywords: Mapping[str, Any]) -> dict[str, Any]:
     return {name: keywords[name] for name in names if name in keywords}
 
 
-def explained_by(
+def asked_methods(
     model: Any, x: Any, labelled: Mapping[str, Any], keywords: dict[str, Any]
-) -> dict[str, Explanation]:
-    """An Explanation for each label: a method, or a dict of `explain`'s keywords."""
+) -> dict[str, dict[str, Any]]:
+    """Keywords of `explain` for each label: of a method, or a dict of some."""
     asked = {}
     for label, method in labelled.items():  # names of all of them, before anything is spent
         own = dict(method) if isinstance(method, Mapping) else {"method": method}
         if "method" not in own:
             raise ValueError(f"methods[{label!r}] names no method=; it has {sorted(own)}")
-        with noted(f"methods[{label!r}] was to explain"):
-            composed(model, x, keywords | own)
-        asked[label] = own
+        asked[label] = keywords | own
+        with _explaining(label):
+            composed(model, x, asked[label])
+    return asked
+
+
+def made_up_by(
+    model: Any, x: Any, asked: Mapping[str, dict[str, Any]], like: Setting
+) -> dict[str, Explanation]:
+    """Rehearsed explanations, which tell nothing; none where not all can be rehearsed.
+
+    What one of the methods refuses is so told before another is run.
+    """
+    made_up = {}
+    for label, keywords in asked.items():
+        with _explaining(label):
+            made_up[label] = rehearse(model, x, keywords, like)
+    found = {label: e for label, e in made_up.items() if e is not None}
+    return found if len(found) == len(asked) else {}
+
+
+def explained_by(model: Any, x: Any, asked: Mapping[str, dict[str, Any]]) -> dict[str, Explanation]:
+    """An Explanation for each label, by its keywords of `explain`."""
     out = {}
-    for label, own in asked.items():
-        with noted(f"methods[{label!r}] was to explain"):
-            out[label] = explain(model, x, **(keywords | own))
+    for label, keywords in asked.items():
+        with _explaining(label):
+            out[label] = explain(model, x, **keywords)
     return out
+
+
+def _explaining(label: str) -> AbstractContextManager[None]:
+    return noted(f"methods[{label!r}] was to explain")
 
 
 @contextmanager

@@ -133,7 +133,7 @@ def values_at(scene: Scene, count: int, by: Callable[[Indices], Floats]) -> Floa
         x = moved(inputs, index, by(rows).reshape(len(index), *inputs.shape))
         y = None if scene.y is None else np.atleast_1d(np.asarray(on_host(scene.y)))[index]
         with named_by(index), fractions_told(inputs, x), Scene(
-            scene.model, x, target=scene.seen.resolved.index[index, 0], behavior=scene.behavior,
+            scene.own_model, x, target=scene.seen.resolved.index[index, 0], behavior=scene.behavior,
             y=y, batch_size=scene.batch_size, feature_names=scene.column_names,
             categorical=scene.categorical, channel_axis=scene.channel_axis,
         ) as other:  # fmt: skip

@@ -78,7 +78,7 @@ def explained(
     if isinstance(explain, RandomExplain):
         return explain(index)
     scene, seen = case.scene, case.scene.seen
-    model = scene.model if model is None else model
+    model = scene.own_model if model is None or scene.rehearses else model
     target = seen.resolved.index[index, 0] if target is None else target
     with fractions_told(seen.inputs, x):
         if explain is None:

@@ -191,10 +191,11 @@ def random_logit(case: Case, *, steps: int = STEPS, explain: Explain | None = No
     -1.0
     """
     check_repeats(case, explain)
-    beside, scene = _beside(case, steps), case.scene
+    scene = case.scene
     target, k = scene.seen.resolved.index[:, 0], scene.seen.outputs.shape[1]
     if k < 2:
         raise ValueError("random_logit explains another class; the model has one output")
+    beside = _beside(case, steps)
     step = 1 + int(streams.integers(scene.seed, streams.MOVE, np.zeros(1, np.intp), 1, k - 1)[0, 0])
     other = (target + step) % k
     a = explained(case, scene.x, np.arange(scene.n), explain, target=other)

@@ -627,6 +627,8 @@ def test_what_cannot_be_aggregated_is_refused(members, rows, data):
         (lambda: xai.aggregate(members, "maen"), ValueError, "mean"),
         (lambda: xai.aggregate([]), ValueError, "no explanations"),
         (lambda: xai.aggregate(e), TypeError, "a list of Explanations"),
+        (lambda: xai.aggregate(None), TypeError, "a list of Explanations, not None"),
+        (lambda: xai.aggregate(3), TypeError, "a list of Explanations, not 3"),
         (lambda: xai.aggregate({"a": e}), TypeError, "not a dict"),
         (lambda: xai.aggregate([e, e.values]), TypeError, "explanation 1 is a ndarray"),
         (lambda: xai.aggregate([e, e[:3]]), ValueError, r"values \(3, 4\)"),

@@ -421,6 +421,26 @@ def test_a_loss_without_labels(trees, method):
         xai.explain(trees.model, trees.x, method, data=trees.data)
 
 
+@pytest.mark.parametrize("clip", ["a", None, 1, -0.1, True])
+def test_a_clip_that_is_no_probability(trees, clip):
+    with pytest.raises(ValueError, match="clip must be a probability below 1, not "):
+        xai.explain(
+            trees.model,
+            trees.x,
+            "loss_shap",
+            data=trees.data,
+            y=["birch"] * len(trees.x),
+            clip=clip,
+        )
+
+
+@pytest.mark.parametrize("noise", ["a", -1, np.inf])
+def test_a_noise_of_inpainting_that_is_none(noise):
+    x = np.ones((1, 1, 8, 8))
+    with pytest.raises(ValueError, match="noise must be a finite number, and not negative"):
+        xai.explain(lambda x: x.sum(axis=(1, 2, 3)), x, "occlusion", removal="inpaint", noise=noise)
+
+
 @pytest.mark.parametrize("method", ["loss_shap", "permutation_test", "sage"])
 def test_labels_of_another_number(trees, method):
     with pytest.raises(ValueError, match=r"(?s)\by\b.*2.*3|\by\b.*3.*2"):
@@ -1042,6 +1062,9 @@ def test_a_mask_of_steps_is_told_what_to_pass():
         ("mean_when_included", {"p": 1}, "p must lie between 0 and 1, not 1"),
         ("sobol", {"scrambles": 1}, "scrambles=1"),
         ("hsic", {"designs": 33}, "even"),
+        ("hsic", {"designs": 6}, "designs=6: HSIC needs an integer of at least 8"),
+        ("hsic", {"designs": "a"}, "designs='a': HSIC needs an integer of at least 8"),
+        ("lime", {"kernel": 3}, "unknown kernel 3"),
         ("smoothgrad", {"moment": "median"}, "'mean'"),
         ("integrated_gradients", {"steps": 0}, "steps=0"),
         ("deeplift", {"rule": "deeplifft"}, "'deeplift'"),

@@ -391,8 +391,11 @@ def test_a_row_of_texts_has_its_own_words():
     assert both[0].feature_names == xai.explain(lengths, texts[:1], "shapley").feature_names
     assert both[0].feature_names == ["a", "good", "film"]
     assert both[1:].feature_names == ["bad", "film", ""]
-    assert both.to_frame()["feature"].tolist() == ["a", "good", "film", "bad", "film", ""]
-    assert both[1].to_frame()["feature"].tolist() == ["bad", "film", ""]
+    frame = both.to_frame()  # which has no lines for what pads the shorter text
+    assert frame["feature"].tolist() == ["a", "good", "film", "bad", "film"]
+    assert frame["row"].tolist() == [0, 0, 0, 1, 1] and list(frame.index) == [0, 1, 2, 3, 4]
+    assert frame["value"].tolist() == [*both.values[0], *both.values[1, :2]]
+    assert both[1].to_frame()["feature"].tolist() == ["bad", "film"]
 
 
 def test_groups_of_words_are_named_by_their_ids():

@@ -147,6 +147,7 @@ def openml(site, monkeypatch):
         }
 
     api = import_module("sklearn.datasets._openml")
+    monkeypatch.setattr(api, "_OPENML_PREFIX", "", raising=False)  # of scikit-learn 1.5
     monkeypatch.setattr(api, "_DATA_INFO", site.url + "/{}")
     monkeypatch.setattr(api, "_DATA_FEATURES", site.url + "/features/{}")
     monkeypatch.setattr(api, "_DATA_QUALITIES", site.url + "/qualities/{}")

@@ -467,7 +467,7 @@ def test_sobol_shares_over_endless_draws(large):
         (Sobol(designs=64), 100, "designs=64 needs at least 322"),
         (HSIC(scrambles=2), None, "scrambles=2"),
         (HSIC(designs=33), None, "even"),
-        (HSIC(designs=6), None, "designs / 2"),
+        (HSIC(designs=6), None, "designs=6: HSIC needs an integer of at least 8"),
     ],
 )
 def test_what_sobol_and_hsic_refuse(summary, budget, message):

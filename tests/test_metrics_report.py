@@ -12,6 +12,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 from scipy.sparse import csr_matrix
 from scipy.stats import bootstrap, spearmanr
 from scipy.stats import t as student
+from sklearn.ensemble import RandomForestRegressor
 from sklearn.linear_model import LogisticRegression
 
 import xai
@@ -1705,6 +1706,79 @@ def test_a_comparison_refuses_names_before_any_method_is_run(methods, metrics, k
     with pytest.raises((TypeError, ValueError), match=message):
         xai.compare(model, x, methods, metrics, data=x, **keywords)
     assert not calls
+
+
+WRONG_METHODS = [
+    ({"method": "shapley", "behavior": xai.behavior.Prediction("logitt")}, "'logit'"),
+    ({"method": "shapley", "behavior": "margin"}, "a margin needs at least two outputs"),
+    ({"method": "rise"}, "draws masks over the pixels of images"),
+    ({"method": "occlusion", "removal": "blur"}, "is for images"),
+    ({"method": "occlusion", "removal": xai.removal.Baseline(np.zeros(4))}, r"shape \(4,\)"),
+    ({"method": "occlusion", "removal": xai.removal.Uniform(1, 0)}, "high must not be below low"),
+    ({"method": "kernel_shap", "budget": 3}, "budget=3 is too small: KernelSHAP"),
+    ({"method": "shapley", "target": 9}, "target 9 is out of range"),
+    ({"method": "shapley", "tolerance": -1}, "tolerance must be positive"),
+    ({"method": "owen", "groups": [[0, 1]]}, r"in no group: 2 \(2\)"),
+    ({"method": "sage", "y": np.zeros(5)}, "explained a data set as a whole"),
+    ({"method": "loss_shap", "y": np.zeros(5), "loss": "sqared"}, "'squared'"),
+]
+WRONG_METRICS = [
+    ("comprehensiveness", {"k": 99}, "k=99: there are 3 players"),
+    ("insertion", {"steps": 0}, "steps=0: expected a positive integer"),
+    ("faithfulness_correlation", {"subset_size": 99}, "subset_size=99"),
+    ("infidelity", {"samples": 0}, "samples=0"),
+    ("max_sensitivity", {"radius": -1}, "radius=-1"),
+    ("lfa_error", {"samples": 0}, "samples=0"),
+    ("relevance_mass", {"mask": np.ones((5, 9), bool)}, "does not fit the attributions"),
+    ("rank_correlation", {"reference": np.ones((5, 9))}, "the reference has shape"),
+    ("random_logit", {}, "the model has one output"),
+    ("consistency", {}, "the model has one output"),
+]
+
+
+@pytest.mark.parametrize(("wrong", "message"), WRONG_METHODS)
+@pytest.mark.parametrize("run", [xai.compare, xai.choose])
+def test_what_a_later_method_refuses_is_told_before_the_first_is_run(counting, run, wrong, message):
+    model, x = counting(lambda rows: rows.sum(axis=1)), np.random.default_rng(0).normal(size=(5, 3))
+    with pytest.raises(ValueError, match=message):
+        run(model, x, methods={"a": "lime", "b": wrong}, data=x[:4])
+    assert model.rows <= len(x)
+
+
+@pytest.mark.parametrize(("metric", "options", "message"), WRONG_METRICS)
+def test_what_a_metric_refuses_is_told_before_another_is_measured(
+    counting, metric, options, message
+):
+    model, x = counting(lambda rows: rows.sum(axis=1)), np.random.default_rng(0).normal(size=(5, 3))
+    asked = ["deletion", (metric, options)]
+    with pytest.raises(ValueError, match=message):
+        xai.compare(model, x, ["lime", "shapley"], asked, data=x[:4])
+    assert model.rows == len(x)
+    e = xai.explain(model, x, "shapley", data=x[:4])
+    model.rows = 0
+    with pytest.raises(ValueError, match=message):
+        metrics.evaluate(model, x, e, asked)
+    assert model.rows == len(x)
+
+
+def test_a_rehearsal_refuses_nothing_that_can_be_done():
+    """30 players in closed form alone; of a network those inside it, rules, and a concept."""
+    wide = np.random.default_rng(0).normal(size=(40, 30))
+    forest = RandomForestRegressor(4, random_state=0).fit(wide, wide.sum(axis=1))
+    report = xai.compare(forest, wide[:3], ["exact_shapley", "occlusion"], data=wide)
+    assert set(report.explanations) == {"exact_shapley", "occlusion"}
+    torch = pytest.importorskip("torch")
+    torch.manual_seed(0)
+    net = torch.nn.Sequential(
+        torch.nn.Conv2d(1, 4, 3), torch.nn.ReLU(), torch.nn.Flatten(), torch.nn.Linear(4 * 36, 2)
+    )
+    x = torch.randn(12, 1, 8, 8)
+    concept = xai.behavior.Concept(xai.concepts.fit(net, x, layer="1", n_concepts=2), 0)
+    own = {"method": "gradient", "behavior": concept}
+    asked = ["deletion", ("max_sensitivity", {"samples": 2}), "parameter_randomization"]
+    for methods in (["gradcam", "gradient"], ["gradient", "deeplift"], {"a": own, "b": own}):
+        report = xai.compare(net, x[:2], methods, asked[: 2 if "a" in methods else 3])
+        assert report.explanations.keys() == set(methods)
 
 
 def test_a_metrics_own_option_is_told_where_it_goes():

@@ -420,6 +420,15 @@ def test_drawing_changes_nothing(make: Callable[[], xai.Explanation]) -> None:
         np.testing.assert_array_equal(getattr(made, name), array)
 
 
+@pytest.mark.parametrize("ax", [3, "ax", np.zeros(2), plt.Figure()], ids=type)
+@pytest.mark.parametrize("kind", ["bar", "waterfall", "force", "beeswarm", "heatmap", "image"])
+def test_what_is_no_axes_is_told(ax: object, kind: str) -> None:
+    made = pictures(True) if kind == "image" else linear()
+    told = f"ax must be one of matplotlib's Axes, .* not a {type(ax).__name__}"
+    with pytest.raises(TypeError, match=told):
+        made.plot(kind, ax=ax)
+
+
 def test_png_leaves_no_figure_open() -> None:
     for content in (png(linear(), "waterfall", row=1), png(pictures(True), row=1)):
         assert content.startswith(b"\x89PNG")

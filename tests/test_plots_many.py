@@ -591,6 +591,18 @@ def test_cohorts_are_drawn_beside_each_other() -> None:
         xai.plots.global_bar({"a": one, "b": replace(one, feature_names=list("wxyz"))})
 
 
+def test_of_many_outputs_the_largest_are_drawn_and_the_others_told_of() -> None:
+    sizes = np.random.default_rng(0).permutation(50)
+    every = xai.explain(
+        lambda x: x[:, :1] * sizes, X[:3], "exact_shapley", target="all", data=np.zeros((1, 4))
+    )
+    axes = every.plot("global", output="all")
+    told = [text.get_text() for text in axes.get_legend().get_texts()]
+    assert told == [f"output {i}" for i in np.flatnonzero(sizes >= 40)]
+    assert "the 10 of 50 outputs with the largest attributions" in axes.get_title()
+    assert axes.figure.get_size_inches()[1] < 16
+
+
 @pytest.mark.parametrize("names", [["no", "yes"], ["same", "same"]])
 def test_all_outputs_importances_are_drawn_beside_each_other(names: list[str]) -> None:
     both = xai.explain(

@@ -808,3 +808,16 @@ def test_every_background_row_is_a_partner_equally_often(n, m):
     places = draws.source(np.tile(np.arange(n), 6), np.repeat(np.arange(6), n))[1]
     counts = np.bincount(places, minlength=m)
     assert counts.sum() == 6 * n and np.ptp(counts) <= (6 * n % m > 0)
+
+
+@pytest.mark.parametrize("kind", ["list", "torch", "array"])
+def test_a_long_setting_is_told_by_its_shape(kind):
+    rows = np.random.default_rng(0).random((3, 40, 40))
+    given = rows.tolist() if kind == "list" else rows
+    if kind == "torch":
+        given = pytest.importorskip("torch").tensor(rows)
+    for removal, name in ((Baseline(given), "value"), (Noise(given), "sigma")):
+        assert len(repr(removal)) < 150
+        assert f"{name}=<{type(given).__name__} of shape (3, 40, 40)>" in repr(removal)
+    assert repr(Baseline([1.0, 2.0])) == "Baseline(value=[1.0, 2.0])"
+    assert repr(Uniform(0, 1)) == "Uniform(low=0, high=1, n_draws=128)"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from typing import Any, Literal, TypeAlias
@@ -116,6 +116,8 @@ def _members(explanations: Any) -> list[Explanation]:
         raise TypeError("expected a list of Explanations of the same rows, not one Explanation")
     if isinstance(explanations, Mapping):
         raise TypeError("expected a list of Explanations, not a dict: pass list(….values())")
+    if not isinstance(explanations, Iterable):
+        raise TypeError(f"expected a list of Explanations, not {explanations!r}")
     members = [converted(e) for e in explanations]
     if not members:
         raise ValueError("there are no explanations to aggregate")

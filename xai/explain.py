@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -18,6 +19,7 @@ from xai.explanation import Explanation
 from xai.game import DatasetGame, Game
 from xai.inputs import Inputs, dense, is_tensor
 from xai.methods import Method
+from xai.model import Rehearsed, uncalled
 from xai.progress import Progress
 from xai.setting import (
     Composed,
@@ -130,8 +132,7 @@ def explain(
             options=options, option_names=_KEYWORDS, bar=bar, wait=True,
         ) as setting:  # fmt: skip
             recipe, games = setting.recipe, setting.games(batch_size, n_jobs, bar, ends=True)
-            rule = recipe.budget if isinstance(recipe.budget, Budget) else None
-            results = _summed_up(recipe.summary, games, budget, tolerance, seed, rule)
+            results = _summed_up(recipe, games, budget, tolerance, seed)
     finally:
         bar.close()
     given: dict[str, Any] = {
@@ -154,18 +155,56 @@ def composed(model: Any, x: Any, keywords: Mapping[str, Any]) -> Composed:
     return parts
 
 
+def rehearse(model: Any, x: Any, keywords: Mapping[str, Any], like: Setting) -> Explanation | None:
+    """What `explain` would refuse before the first coalition, told without calling the model.
+
+    Parameters
+    ----------
+    like : of the same model and rows, whose predictions are taken
+
+    Returns
+    -------
+    Explanation, of made-up numbers; None where players or behavior are inside a network, which is
+    run to find them
+    """
+    parts = composed(model, x, keywords)
+    if parts.inside or parts.recipe.behavior.observed(parts.model) is not parts.model:
+        return None
+    counts = {name: keywords.get(name) for name in ("budget", "batch_size", "n_jobs")}
+    check_counts(**counts)
+    own = keywords_of(open_setting, keywords) | {"seed": 0}  # a Generator goes on at each use
+    with open_setting(model, x, option_names=_KEYWORDS, like=like, **own) as setting:
+        setting = replace(setting, model=uncalled(setting.model))
+        games = setting.games(counts["batch_size"])
+        if not setting.recipe.summary.differentiates:  # some of these rewrite the module itself
+            with suppress(Rehearsed):
+                _summed_up(setting.recipe, games, counts["budget"], keywords.get("tolerance"), 0)
+        results = [(rows, _made_up(game)) for rows, game in games]
+        told = _Run(x, setting, results).assemble(0, keywords.get("feature_names"))
+    repeated = {n: v for n, v in keywords.items() if n not in ("target", "progress")}
+    return replace(told, recipe={n: v for n, v in repeated.items() if v is not None})
+
+
+def _made_up(game: Game) -> Attribution:
+    """Numbers of the shape of a game's attributions: each player's place."""
+    values = np.empty((game.n_rows, game.n_players, game.n_outputs))
+    values[...] = np.arange(1, game.n_players + 1)[:, None]
+    ends = np.zeros((game.n_rows, game.n_outputs))
+    return Attribution(values, None, ends, ends, 0)
+
+
 _KEYWORDS = [n for n in explain.__annotations__ if n not in ("model", "x", "options", "return")]
 
 
 def _summed_up(
-    summary: summaries.Summary,
+    recipe: Method,
     games: list[tuple[NDArray[np.intp], Game]],
     budget: int | None,
     tolerance: float | None,
     seed: int,
-    rule: Budget | None,
 ) -> list[tuple[NDArray[np.intp], Attribution]]:
     """The attributions of every kind of row; a budget too small names what all of them need."""
+    summary, rule = recipe.summary, recipe.budget if isinstance(recipe.budget, Budget) else None
     results = []
     for rows, game in games:
         try:

@@ -285,7 +285,8 @@ class Explanation:
     def to_frame(self) -> pandas.DataFrame:
         """A long pandas table: row, output, feature, value, std_error, base value, prediction.
 
-        The error is NaN where it is unknown, and in rows whose answer is exact.
+        The error is NaN where it is unknown, and in rows whose answer is exact. A row of x has a
+        line for each player that it has itself.
         """
         pandas = require("pandas", "pandas")
         flat = self._per_player()
@@ -298,7 +299,7 @@ class Explanation:
         row, player, output = (a.ravel() for a in np.indices((n, d, k)))
         names = np.array([self.names_of(i) for i in range(n)], object)
         outputs = np.array([*self.output_names], object)
-        return pandas.DataFrame(
+        frame = pandas.DataFrame(
             {
                 "row": row,
                 "output": outputs[target[row, output]],
@@ -309,6 +310,7 @@ class Explanation:
                 "prediction": self.predictions.reshape(n, k)[row, output],
             }
         )
+        return frame[~np.isnan(flat.ravel())].reset_index(drop=True)  # NaN pads rows with fewer
 
     def to_shap(self) -> shap.Explanation:
         """The same numbers as a `shap.Explanation`, so that all of shap's plots work.

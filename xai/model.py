@@ -139,6 +139,28 @@ class Model:
         return one_thread_of_blas() if _boosts_on_threads(self.estimator) else nullcontext()
 
 
+class Rehearsed(Exception):  # noqa: N818 — it ends a rehearsal, and no caller sees it
+    """A rehearsal has come to where the model would be called: nothing was refused before."""
+
+
+def uncalled(model: Model) -> Model:
+    """The model of a rehearsal: it is known, and raises `Rehearsed` where it is called.
+
+    Examples
+    --------
+    >>> model = Model(call=lambda x: x, prepare=lambda block: block, scale="callable")
+    >>> uncalled(model)(np.ones((1, 2)))
+    Traceback (most recent call last):
+    ...
+    xai.model.Rehearsed
+    """
+
+    def call(*_: Any) -> Any:
+        raise Rehearsed
+
+    return replace(model, call=call, forward=None if model.forward is None else call)
+
+
 def as_numbers(given: Any, n: int, by: str = "the model") -> NDArray[np.floating]:
     """What a model returned for n rows, as float32 or float64: (n,) or (n, k).
 

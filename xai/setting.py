@@ -272,8 +272,7 @@ def _meet(
     inputs, axis, players = parts.inputs, parts.axis, parts.players
     if players.layer is None:
         partition = players.encode(_named(inputs, feature_names), axis)
-        between = parts.recipe.summary.differentiates or parts.recipe.summary.softens
-        if not between or not reads_codes(model, inputs):
+        if not parts.of_codes:
             return _Met(model, inputs, axis, partition)
         from xai import codes
 
@@ -326,6 +325,18 @@ class Composed:
     model: Model
     inputs: Inputs
     axis: int | None
+
+    @property
+    def of_codes(self) -> bool:
+        """Whether the players are of codes, and what lies between two of them is asked for."""
+        between = self.recipe.summary.differentiates or self.recipe.summary.softens
+        outside = self.players.layer is None
+        return outside and between and reads_codes(self.model, self.inputs)
+
+    @property
+    def inside(self) -> bool:
+        """Whether the model is run to find the players, or the way on from them."""
+        return self.players.layer is not None or self.of_codes
 
 
 def compose(

@@ -168,8 +168,8 @@ def _chosen(loss: str, view: View) -> str:
     return "0-1" if loss == "error" or view.scale == "indicator" else "cross_entropy"
 
 
-def _check_clip(clip: float, loss: Any) -> None:
-    if not 0 <= clip < 1:
+def _check_clip(clip: Any, loss: Any) -> None:
+    if isinstance(clip, bool) or not isinstance(clip, int | float | np.number) or not 0 <= clip < 1:
         raise ValueError(f"clip must be a probability below 1, not {clip!r}")
     if clip and loss != "cross_entropy":
         raise ValueError(f"clip={clip!r} has no effect with loss={loss!r}: it is cross entropy's")

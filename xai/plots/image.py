@@ -21,7 +21,7 @@ from xai.plots.picture import (
     with_error,
 )
 from xai.plots.row import outputs, rows_of
-from xai.plots.style import inches
+from xai.plots.style import check_axes, inches
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -59,6 +59,7 @@ def image(
     """
     shown = panel(explanation, row, output, channel_axis, signed=signed)
     scale = Scale.of([shown.heat], percentile)
+    check_axes(ax)
     if ax is None:
         import matplotlib.pyplot as plt
 

@@ -108,12 +108,24 @@ def inches(width: float, height: float) -> tuple[float, float]:
     return growth * width, growth * height
 
 
+def check_axes(ax: object) -> None:
+    """Refuse what is given for axes and is none."""
+    from matplotlib.axes import Axes
+
+    if ax is not None and not isinstance(ax, Axes):
+        raise TypeError(
+            f"ax must be one of matplotlib's Axes, as plt.subplots()[1] is, not a "
+            f"{type(ax).__name__}: of an array of Axes pass one, of a figure figure.add_subplot()"
+        )
+
+
 def row_axes(labels: Sequence[str], ax: Axes | None) -> Axes:
     """Axes with one row per label, the first on top: `ax`, or a new pyplot figure's.
 
     pyplot, because notebooks show only the figures that it knows. Its constrained layout keeps
     every label inside.
     """
+    check_axes(ax)
     own = ax is None
     if ax is None:
         import matplotlib.pyplot as plt
@@ -130,6 +142,7 @@ def row_axes(labels: Sequence[str], ax: Axes | None) -> Axes:
 
 def new_axes(ax: Axes | None, width: float = 7.0, height: float = 4.0) -> Axes:
     """`ax`, or those of a new pyplot figure of this size in inches, without the upper frame."""
+    check_axes(ax)
     if ax is None:
         import matplotlib.pyplot as plt
 

@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 
     from xai.explanation import Explanation
 
+MOST_OUTPUTS = 10
+"""Outputs whose importances are drawn beside each other: of 50 a picture was 7,160 pixels high."""
+
 
 def bar(
     explanation: Explanation,
@@ -69,7 +72,7 @@ def global_bar(
     error is told, too: it is more than these intervals know of, since rows share samples, and
     since sizes of errors do not cancel. Several explanations by name, such as
     `xai.overview.cohorts` makes, are drawn beside each other; so are, with ``output="all"``, the
-    outputs of one.
+    outputs of one: of more than 10 those of the largest attributions.
 
     Raises
     ------
@@ -123,13 +126,19 @@ def _outputs(given: Explanation, max_display: int, ax: Axes | None) -> Axes:
     explanation = as_explanation(given)
     chosen = outputs(explanation)[0] if len(explanation) else [None]
     many = [read_many(explanation, index) for index in chosen]
+    over = [f"over {many[0].heading[1]}"]
+    if len(many) > MOST_OUTPUTS:
+        over += [f"the {MOST_OUTPUTS} of {len(many)} outputs with the largest attributions"]
+        sizes = [np.nanmean(np.abs(one.values)) for one in many]
+        kept = np.sort(np.argsort(np.negative(sizes), kind="stable")[:MOST_OUTPUTS])
+        many, chosen = [many[i] for i in kept], [chosen[i] for i in kept]
     names = [one.output for one in many]
     labels = [
         name if names.count(name) == 1 else f"{name} ({index})"
         for name, index in zip(names, chosen, strict=True)
     ]
     axes = _side_by_side(dict(zip(labels, many, strict=True)), max_display, ax)
-    title(axes, [many[0].method, f"over {many[0].heading[1]}"])
+    title(axes, [many[0].method, *over])
     return axes
 
 

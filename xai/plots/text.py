@@ -10,7 +10,7 @@ import numpy as np
 
 from xai.plots.picture import Scale
 from xai.plots.row import Floats, known, read
-from xai.plots.style import inches, median_note, title
+from xai.plots.style import check_axes, inches, median_note, title
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -68,6 +68,7 @@ def text(
         *median_note(known(shown.std_error)),
     ]
     across, line = inches(WIDTH, LINE)
+    check_axes(ax)
     own = ax is None
     if ax is None:
         import matplotlib.pyplot as plt

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any, ClassVar, TypeAlias, TypeVar
 
 import numpy as np
@@ -14,6 +14,9 @@ from scipy import sparse
 from xai.inputs import Block, Inputs, host_array, is_tensor
 from xai.places import sides_of
 from xai.tables import of_columns
+
+LONG = 1000
+"""Characters of a setting in a removal's repr; of longer ones only the shape is told."""
 
 T = TypeVar("T")
 Indices: TypeAlias = NDArray[np.intp]
@@ -201,6 +204,11 @@ class Removal(ABC):
     def bind(self, context: Context) -> Draws:
         """Prepare the draws for the rows in `context`."""
 
+    def __repr__(self) -> str:
+        """How to make it again; of what is too long to read only its kind and shape."""
+        shown = (f"{f.name}={_shown(getattr(self, f.name))}" for f in fields(self) if f.repr)
+        return f"{type(self).__name__}({', '.join(shown)})"
+
     def __eq__(self, other: object) -> bool:
         """Of one kind, with equal numbers and words; arrays and other objects must be the same."""
         own, others = vars(self), getattr(other, "__dict__", {})
@@ -210,6 +218,14 @@ class Removal(ABC):
 
     def __hash__(self) -> int:
         return hash((type(self), *(value for value in vars(self).values() if np.isscalar(value))))
+
+
+def _shown(value: Any) -> str:
+    text = repr(value)
+    if len(text) <= LONG:
+        return text
+    shape = tuple(value.shape if hasattr(value, "shape") else np.shape(value))
+    return f"<{type(value).__name__} of shape {shape}>"
 
 
 def _alike(a: object, b: object) -> bool:

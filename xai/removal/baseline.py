@@ -14,7 +14,7 @@ from xai.removal.base import Context, Draws, Indices, Removal, as_floats, back, 
 _STATISTICS = ("mean", "min", "max")
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Baseline(Removal):
     """Replace removed features by one value each.
 

@@ -62,8 +62,8 @@ class Inpaint(Removal):
                 "removal=xai.removal.Blur(), or xai.removal.Baseline('mean')"
             )
         assert axis is not None
-        if not 0 <= self.noise < np.inf:
-            raise ValueError(f"{self}: noise must be finite, and not negative")
+        if not isinstance(self.noise, int | float | np.number) or not 0 <= self.noise < np.inf:
+            raise ValueError(f"{self}: noise must be a finite number, and not negative")
         filler = _Filler(x, axis, self._noise(context))
 
         def source(rows: Indices, draws: Indices) -> tuple[Block, Indices]:

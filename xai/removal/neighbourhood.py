@@ -26,8 +26,9 @@ class Neighbourhood(Removal):
     discretise : bool
         True: a number is "the same" as x's when both lie in the same quartile of the background
         (regressors 0 or 1). False: normal noise around x with the background's standard
-        deviation; regressors are distances from x in standard deviations. Categories are drawn
-        by their frequencies and are the same when equal, in both.
+        deviation; regressors are distances from x in standard deviations. Categories, and dates,
+        are drawn by their frequencies and are the same when equal, in both: days as numbers have
+        quartiles.
     n_draws : int
         Draws that an expectation uses; the fit takes as many as its budget allows.
 

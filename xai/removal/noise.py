@@ -18,7 +18,7 @@ SHARE = 0.15
 """Noise where no sigma is given: this share of an image's range, or of a column's deviation."""
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Noise(Removal):
     """Add normal noise to removed features: ``x + sigma N(0, 1)``.
 

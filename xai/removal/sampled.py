@@ -145,7 +145,7 @@ class ProductOfMarginals(Removal):
         return endless(generate, self.n_draws)
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Uniform(Removal):
     """Replace each removed feature by a uniform number from its range.
 

@@ -16,6 +16,7 @@ from xai.summary.base import (
     Plan,
     Summary,
     all_coalitions,
+    check_samples,
     enumerates,
     enumeration_cost,
     finish,
@@ -76,6 +77,8 @@ class HSIC(Summary):
     def check(self) -> None:
         """Refuse scrambles too few for an error, and an odd number of designs."""
         check_scrambles(self.scrambles, least=3)
+        least = 2 * self.scrambles
+        check_samples("HSIC", self.designs, least=least, name="designs")
         if self.designs is not None and self.designs % 2:
             raise ValueError(f"designs={self.designs!r}: HSIC needs an even number, for pairs")
 
@@ -84,9 +87,9 @@ class HSIC(Summary):
         unit, d = game.value_cost, game.n_players
         if enumerates(game, plan.room(game, self.designs, unit)):
             return self._enumerate(game, plan)
-        pairs = None if self.designs is None else self.designs // 2
+        least = 2 * self.scrambles
         count = plan.count(
-            "HSIC", game, samples=pairs, unit=2 * unit, least=self.scrambles, name="designs / 2"
+            "HSIC", game, samples=self.designs, unit=unit, least=least, name="designs"
         )
 
         def coalitions(samples: Indices) -> Coalitions:
@@ -97,7 +100,7 @@ class HSIC(Summary):
             values, errors = np.moveaxis(np.array(cells), (2, 3), (0, 2))
             return values, errors
 
-        return sampled(game, count, plan, coalitions, estimate, paired=True, spread=False)
+        return sampled(game, count // 2, plan, coalitions, estimate, paired=True, spread=False)
 
     def _enumerate(self, game: Game, plan: Plan) -> Attribution:
         S, k = all_coalitions(game.n_players), game.n_outputs

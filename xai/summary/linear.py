@@ -156,7 +156,7 @@ class LinearFit(Summary):
 
     def check(self) -> None:
         """Refuse what no fit has, and settings that exclude each other."""
-        if isinstance(self.kernel, str) and self.kernel not in KERNELS:
+        if not callable(self.kernel) and self.kernel not in KERNELS:
             raise ValueError(unknown("kernel", self.kernel, KERNELS))
         if self.regularizer not in REGULARIZERS:
             raise ValueError(unknown("regularizer", self.regularizer, REGULARIZERS))
