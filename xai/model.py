@@ -6,7 +6,7 @@ import reprlib
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, is_dataclass, replace
 from numbers import Real
 from typing import Any, Literal, TypeAlias
 
@@ -206,7 +206,8 @@ def _of_another_kind(out: Any, by: str) -> NDArray[Any]:
             f"{by} returned None; it must return one number, or k, for each row of its batch: "
             "is there a return missing?"
         )
-    if isinstance(out, dict) or (isinstance(out, tuple | list) and len(out) and is_tensor(out[0])):
+    several = isinstance(out, dict) or is_dataclass(out)
+    if several or (isinstance(out, tuple | list) and len(out) and is_tensor(out[0])):
         raise TypeError(
             f"{by} returned a {type(out).__name__}: say which of its outputs is explained, "
             "with xai.TorchModel(module, output=0) or output='a name', or wrap it in a function "
