@@ -236,3 +236,24 @@ def test_a_linear_fit_of_many_nulls_is_one_of_the_few_others():
     nothing = xai.explain(found, 0 * x, "lime", removal="baseline")
     assert not nothing.values.any() and np.array_equal(nothing.info["intercept"], [0, 0])
     assert np.isnan(nothing.info["r2"]).all()
+
+
+@pytest.mark.parametrize("method", ["occlusion", "include_one"])
+def test_removing_or_including_one_by_one_costs_nothing_of_nulls(table, method):
+    """Of 30,000 words only the seven that a text has are left out."""
+    x, data = table
+    e = xai.explain(model, x, method, data=data)
+    for i, row in enumerate(x):
+        other = row if method == "occlusion" else data
+        each = [np.where(np.arange(D) == j, data if method == "occlusion" else row, other)
+                for j in range(D)]  # fmt: skip
+        sign = -1 if method == "occlusion" else 1
+        whole = model(np.broadcast_to(other, data.shape)).mean()
+        expected = [sign * (model(one).mean() - whole) for one in each]
+        np.testing.assert_allclose(e.values[i], expected, rtol=0, atol=1e-12)
+    assert e.evaluations == -(-(3 + 7 + 7 * (10 + 9 + 12)) // 3) and e.std_error is None
+    words = np.zeros((1, 30_000))
+    words[0, :7] = 1.0
+    x = sparse.csr_array(words)
+    seven = xai.explain(lambda z: z.sum(axis=1), x, method, removal="baseline")
+    assert seven.evaluations == 9

@@ -8,7 +8,7 @@ from typing import ClassVar
 import numpy as np
 from scipy.special import softmax
 
-from xai.game import Coalitions, Floats, Game
+from xai.game import Floats, Game
 from xai.summary.base import (
     Attribution,
     Budget,
@@ -19,6 +19,7 @@ from xai.summary.base import (
     finish,
     needs,
 )
+from xai.summary.nulls import without_nulls
 
 
 @dataclass(frozen=True)
@@ -41,10 +42,7 @@ class RemoveIndividual(Summary):
 
     def attribute(self, game: Game, plan: Plan) -> Attribution:
         """Values of all players but one, and of all."""
-        without = np.concatenate(
-            [np.ones((1, game.n_players), bool), ~np.eye(game.n_players, dtype=bool)]
-        )
-        return _one_by_one(self, game, without, plan, sign=-1)
+        return without_nulls(game, lambda part: _one_by_one(self, part, plan, kept=True), plan)
 
 
 @dataclass(frozen=True)
@@ -73,10 +71,7 @@ class IncludeIndividual(Summary):
 
     def attribute(self, game: Game, plan: Plan) -> Attribution:
         """Values of one player, and of none."""
-        alone = np.concatenate(
-            [np.zeros((1, game.n_players), bool), np.eye(game.n_players, dtype=bool)]
-        )
-        gains = _one_by_one(self, game, alone, plan, sign=1)
+        gains = without_nulls(game, lambda part: _one_by_one(self, part, plan, kept=False), plan)
         if not self.softmax:
             return gains
         shares = softmax(gains.values, axis=1)
@@ -84,23 +79,20 @@ class IncludeIndividual(Summary):
         return replace(gains, values=shares, std_error=errors)
 
 
-def _one_by_one(
-    summary: Summary,
-    game: Game,
-    coalitions: Coalitions,
-    plan: Plan,
-    *,
-    sign: int,
-) -> Attribution:
-    """±(v(S_i) − v(S_0)) for the first coalition S_0 and the others S_i."""
-    changed = 0 if game.n_players == 1 else game.n_players  # one player: both are ends of the game
+def _one_by_one(summary: Summary, game: Game, plan: Plan, *, kept: bool) -> Attribution:
+    """v(N) − v(N∖i) where all are `kept` but one, else v(i) − v(∅)."""
+    d = game.n_players
+    coalitions = np.full((1 + d, d), kept)
+    coalitions[1:] ^= np.eye(d, dtype=bool)
+    changed = 0 if d == 1 else d  # one player: both are ends of the game
     cost = changed * game.value_cost
     cost += 0 if coalitions.any(axis=1).all() else empty_again(game)
     needs(type(summary).__name__, cost + game.ends_cost, plan.budget)
     game.progress.expect(game.n_rows * cost)
 
     def linear(v: Floats) -> Floats:
-        return sign * (v[..., 1:, :] - v[..., :1, :])
+        first, others = v[..., :1, :], v[..., 1:, :]
+        return first - others if kept else others - first
 
     base, full = game.ends(np.arange(game.n_rows))
     values, errors = exact(game, coalitions, linear, plan)
