@@ -480,6 +480,16 @@ def test_names_are_shown_not_run_in_a_browser(tmp_path: Path) -> None:
 
 
 @in_browser
+def test_values_that_are_rounded_do_not_look_like_whole_numbers(tmp_path: Path) -> None:
+    x = np.array([[2.0**53, 1234567.0, 1234567.8, 955.44, 0.39, -2.5e-9]])
+    made = xai.explain(lambda x: x.sum(axis=1), x, "occlusion", removal="baseline")
+    dom, _ = browse(made.to_html(tmp_path / "page.html"))
+    for shown in ("9.007e15", "1234567", "1.235e6", "955.4", "0.39", "-2.5e-9"):
+        assert f">{shown}</" in dom
+    assert "9007000" not in dom and "1235000" not in dom
+
+
+@in_browser
 def test_what_is_explained_lies_under_all_of_its_map_in_a_browser(tmp_path: Path) -> None:
     """Of a slim image, too, which is stretched as its map is."""
     x = np.zeros((1, 1, 2, 60))
