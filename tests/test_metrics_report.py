@@ -1713,20 +1713,21 @@ def test_a_metrics_own_option_is_told_where_it_goes():
         xai.metrics.evaluate(f, x, {"a": x}, ["complexity", "deletion"], data=0 * x, steps=3)
 
 
-@pytest.mark.parametrize("odd", ["NaN", "inf"])
 @pytest.mark.parametrize("what", ["x", "data"])
-def test_choose_refuses_gaps_before_any_method_is_run(what, odd):
+def test_choose_refuses_gaps_before_any_method_is_run(what):
     calls, rows = [], np.random.default_rng(0).normal(size=(6, 3))
     gaps = rows.copy()
-    gaps[0, 1] = float(odd)
+    gaps[0, 1] = np.nan
 
     def model(rows):
         calls.append(len(rows))
-        return np.where(np.isfinite(rows), rows, 0).sum(axis=1)
+        return np.nan_to_num(rows).sum(axis=1)
 
     x, data = (gaps, rows) if what == "x" else (rows, gaps)
-    with pytest.raises(ValueError, match=f"{what} holds {odd}: fill them first"):
+    with pytest.raises(ValueError, match=f"{what} holds NaN: fill them first"):
         xai.choose(model, x, data=data)
+    with pytest.raises(ValueError, match=f"{what} holds inf: fill them first"):
+        xai.choose(model, np.nan_to_num(x, nan=np.inf), data=np.nan_to_num(data, nan=np.inf))
     with pytest.raises(ValueError, match="one output at a time"):
         xai.choose(model, rows, data=rows, target="all")
     assert not calls
