@@ -8,7 +8,7 @@ from typing import ClassVar
 import numpy as np
 from scipy.special import softmax
 
-from xai.game import Floats, Game
+from xai.game import Coalitions, Floats, Game
 from xai.summary.base import (
     Attribution,
     Budget,
@@ -19,7 +19,6 @@ from xai.summary.base import (
     finish,
     needs,
 )
-from xai.summary.nulls import without_nulls
 
 
 @dataclass(frozen=True)
@@ -42,7 +41,7 @@ class RemoveIndividual(Summary):
 
     def attribute(self, game: Game, plan: Plan) -> Attribution:
         """Values of all players but one, and of all."""
-        return without_nulls(game, lambda part: _one_by_one(self, part, plan, kept=True), plan)
+        return _one_by_one(self, game, plan, kept=True)
 
 
 @dataclass(frozen=True)
@@ -71,7 +70,7 @@ class IncludeIndividual(Summary):
 
     def attribute(self, game: Game, plan: Plan) -> Attribution:
         """Values of one player, and of none."""
-        gains = without_nulls(game, lambda part: _one_by_one(self, part, plan, kept=False), plan)
+        gains = _one_by_one(self, game, plan, kept=False)
         if not self.softmax:
             return gains
         shares = softmax(gains.values, axis=1)
@@ -81,6 +80,9 @@ class IncludeIndividual(Summary):
 
 def _one_by_one(summary: Summary, game: Game, plan: Plan, *, kept: bool) -> Attribution:
     """v(N) − v(N∖i) where all are `kept` but one, else v(i) − v(∅)."""
+    nulls = None if game.sampled_draws else game.null_players()
+    if nulls is not None:
+        return _without_nulls(summary, game, ~nulls, plan, kept=kept)
     d = game.n_players
     coalitions = np.full((1 + d, d), kept)
     coalitions[1:] ^= np.eye(d, dtype=bool)
@@ -97,3 +99,22 @@ def _one_by_one(summary: Summary, game: Game, plan: Plan, *, kept: bool) -> Attr
     base, full = game.ends(np.arange(game.n_rows))
     values, errors = exact(game, coalitions, linear, plan)
     return finish(game, values, errors, base=base, full=full, tolerance=plan.tolerance)
+
+
+def _without_nulls(
+    summary: Summary, game: Game, others: Coalitions, plan: Plan, *, kept: bool
+) -> Attribution:
+    """The same of those players (n, d) that some draw changes, all rows' in one stream; else 0."""
+    rows, players = np.nonzero(others)
+    most = int(others.sum(axis=1).max())
+    needs(type(summary).__name__, most * game.value_cost + game.ends_cost, plan.budget)
+    game.progress.expect(len(rows) * game.value_cost)
+    base, full = game.ends(np.arange(game.n_rows))
+    values = np.zeros((*others.shape, game.n_outputs))
+    for start in range(0, len(rows), game.room):
+        row, player = (each[start : start + game.room] for each in (rows, players))
+        coalitions = np.full((len(row), game.n_players), kept)
+        coalitions[np.arange(len(row)), player] = not kept
+        v = game.value(row, coalitions)
+        values[row, player] = full[row] - v if kept else v - base[row]
+    return finish(game, values, None, base=base, full=full, tolerance=plan.tolerance)
