@@ -100,8 +100,8 @@ class LinearFit(Summary):
 
     Notes
     -----
-    Players that equal their replacement get 0 and are left out, where the weights of coalitions are
-    a product over players: with the exponential and the uniform kernel. The others' fit is the same.
+    Players that equal their replacement get 0 and are left out, where coalitions' weights are a
+    product over players: of the exponential and the uniform kernel. The others' fit is the same.
 
     The penalty weighs against the samples' sum of squares, so that it matters less the more there
     are. Where all coalitions are enumerated they stand for as many samples as `samples`, or the
