@@ -143,7 +143,7 @@ def own_keywords(explanation: Explanation, given: dict[str, Any], x: Any) -> dic
         check_rows(explanation, len(x) if texts else int(x.shape[0]))
         _check_same(explanation.data, x)
     recipe = explanation.recipe or {}
-    names = ("y", "data", "feature_names", "categorical")
+    names = ("y", "data", "feature_names", "categorical", "batch_size", "n_jobs")
     own = {name: recipe[name] for name in names if recipe.get(name) is not None}
     own["behavior"] = _own_behavior(explanation)
     if explanation.target.ndim == 1:

@@ -65,7 +65,9 @@ removal : how features are removed; a part or its name
     was asked to.
 behavior : which output of the model
     None: the explanation's, else `Prediction()`.
-batch_size, n_jobs, seed, progress, feature_names, categorical, channel_axis : as for `xai.explain`
+batch_size, n_jobs, feature_names, categorical, channel_axis : as for `xai.explain`
+    None: the explanation's.
+seed, progress : as for `xai.explain`
 """
 OPTIONS = {
     "k": """a number of players, a fraction of them (rounded up), or several, which are averaged""",

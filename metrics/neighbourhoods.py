@@ -100,11 +100,13 @@ def areas_of(scene: Scene, data: Any, scale: float, samples: int) -> Areas:
 
 
 def refuse_gaps(inputs: Inputs, data: Any) -> None:
-    """Refuse rows that lack numbers, which could not be moved."""
+    """Refuse rows that lack numbers, or hold infinite ones, which could not be moved."""
     still = fixed(inputs).reshape(-1)
     for what, block in (("x", numbers(inputs)), ("data", _background(inputs, data))):
-        if np.isnan(block[:, ~still]).any():
-            raise ValueError(f"rows are moved by numbers, and {what} holds NaN: fill them first")
+        moved = block[:, ~still]
+        if not np.isfinite(moved).all():
+            odd = "NaN" if np.isnan(moved).any() else "inf"
+            raise ValueError(f"rows are moved by numbers, and {what} holds {odd}: fill them first")
 
 
 def _background(inputs: Inputs, data: Any) -> Floats:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from dataclasses import dataclass
 from fractions import Fraction
 
 import numpy as np
@@ -560,10 +561,16 @@ def test_a_game_of_no_players():
         xai.Game.from_function(np.zeros(8), n_players=3)
 
 
+@dataclass
+class Returned:
+    value: np.ndarray
+
+
 RETURNED = {  # what a set function may return, and what is said of it
     "nothing": (lambda Z: None, "returned None"),
     "a number": (lambda Z: 1.0, r"of shape \(\) for 2 rows"),
     "a dict": (lambda Z: {"value": Z.sum(axis=1)}, "returned a dict"),
+    "a dataclass": (lambda Z: Returned(Z.sum(axis=1)), "returned a Returned: say which of its"),
     "a generator": (lambda Z: (z.sum() for z in Z), "returned <generator"),
     "ragged": (lambda Z: [[1.0] * (1 + i) for i in range(len(Z))], "parts do not have the same"),
     "no outputs": (lambda Z: np.empty((len(Z), 0)), "no outputs"),

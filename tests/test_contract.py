@@ -212,13 +212,20 @@ def test_a_regressor_has_one_output(line):
 
 
 def test_an_outlier_detector_is_a_model_too(binary):
-    """decision_function without classes_: one output or two, but always (−s, s) or s."""
+    """decision_function without classes_: −s of an outlier, s of an inlier, as predict has them."""
     from sklearn.ensemble import IsolationForest
+    from sklearn.pipeline import make_pipeline
 
     X, _ = binary
-    model = IsolationForest(n_estimators=5, random_state=0).fit(X)
+    model = make_pipeline(IsolationForest(n_estimators=5, random_state=0)).fit(X)
     explanation = occlude(model, X[:2], target="all")
     np.testing.assert_allclose(explanation.predictions[:, -1], model.decision_function(X[:2]))
+    assert explanation.output_names == ["-1", "1"]
+    odd = X[:4] * [[1], [9], [1], [9]]
+    predicted = occlude(model, odd)
+    assert [predicted.output_names[i] for i in predicted.target] == [*map(str, model.predict(odd))]
+    of_outlier = occlude(model, odd, target=xai.Label(-1))
+    np.testing.assert_allclose(of_outlier.predictions, -model.decision_function(odd))
 
 
 @pytest.mark.parametrize("piped", [False, True])

@@ -171,6 +171,14 @@ def test_neither_batch_size_nor_other_rows_change_a_score(name, rows, attributio
         assert_allclose(one.values, whole.values[2:3], rtol=1e-12)
 
 
+@pytest.mark.parametrize("name", FLAT)
+def test_a_model_that_takes_few_rows_is_scored_as_it_was_explained(name, rows, counting):
+    f = counting(model)
+    e = xai.explain(f, rows, "shapley", removal=Baseline(0.0), batch_size=4)
+    scored(name, f, rows, e)
+    assert f.largest <= 4
+
+
 @pytest.mark.parametrize("name", [n for n in FLAT if "explain" in getattr(metrics, n).options])
 def test_what_explains_again_calls_the_model_with_no_more_rows_than_asked(name, rows, counting):
     f = counting(model)

@@ -1800,6 +1800,8 @@ def test_choose_refuses_gaps_before_any_method_is_run(what):
     x, data = (gaps, rows) if what == "x" else (rows, gaps)
     with pytest.raises(ValueError, match=f"{what} holds NaN: fill them first"):
         xai.choose(model, x, data=data)
+    with pytest.raises(ValueError, match=f"{what} holds inf: fill them first"):
+        xai.choose(model, np.nan_to_num(x, nan=np.inf), data=np.nan_to_num(data, nan=np.inf))
     with pytest.raises(ValueError, match="one output at a time"):
         xai.choose(model, rows, data=rows, target="all")
     assert not calls

@@ -191,3 +191,69 @@ def test_groups_and_images():
     )
     assert np.all(e.values[0, :8] == 0) and np.all(e.values[0, 8:] > 0)
     assert e.std_error is None  # 8 patches of 16 are left: 256 coalitions
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"width": 0.3},
+        {"kernel": "uniform"},
+        {"regularizer": "lasso", "alpha": 0.01},
+        {"p": 0.3},
+    ],
+)
+def test_a_linear_fit_leaves_nulls_out_and_weighs_the_rest_as_if_they_were_there(table, options):
+    """LIME's: words that a text has not, beside those of all other texts."""
+    x, data = table
+    fit = LinearFit(**options)
+    e = xai.explain(model, x, "shapley", summary=fit, data=data, budget=100_000)
+    assert np.all(e.values[0, [2, 9]] == 0) and np.all(e.values[1, [2, 5, 9]] == 0)
+    assert e.std_error is None
+    samples = 100_000 - 8  # which all coalitions stand for, each at one draw
+    for i, row in enumerate(x):
+        game = xai.Game.from_function(
+            lambda S, row=row: np.mean([model(np.where(S, row, z)) for z in data], axis=0), D
+        )
+        whole = fit(game, budget=samples + 2)
+        np.testing.assert_allclose(e.values[i], whole.values, atol=1e-9)
+        np.testing.assert_allclose(e.info["intercept"][i], whole.info["intercept"], atol=1e-9)
+        np.testing.assert_allclose(e.info["r2"][i], whole.info["r2"], atol=1e-9)
+
+
+def test_a_linear_fit_of_many_nulls_is_one_of_the_few_others():
+    """With its errors, which more players than samples would leave unknown."""
+    x = np.zeros((2, 30_000))
+    x[0, [0, *range(17_000, 17_006)]] = x[1, 1] = 1.0  # 7 words, and one
+    x, few = sparse.csr_array(x), LinearFit(samples=20)
+
+    def found(z):
+        return z[:, [0, 17_003]].sum(axis=1)
+
+    e = xai.explain(found, x, "lime", removal="baseline", summary=few, budget=100)
+    assert np.isfinite(e.std_error).all() and e.info["r2"][0] > 0.8
+    assert set(np.flatnonzero(np.abs(e.values[0]) > 0.3)) == {0, 17_003}
+    nothing = xai.explain(found, 0 * x, "lime", removal="baseline")
+    assert not nothing.values.any() and np.array_equal(nothing.info["intercept"], [0, 0])
+    assert np.isnan(nothing.info["r2"]).all()
+
+
+@pytest.mark.parametrize("method", ["occlusion", "include_one"])
+def test_removing_or_including_one_by_one_costs_nothing_of_nulls(table, method):
+    """Of 30,000 words only the seven that a text has are left out."""
+    x, data = table
+    e = xai.explain(model, x, method, data=data)
+    for i, row in enumerate(x):
+        other = row if method == "occlusion" else data
+        each = [np.where(np.arange(D) == j, data if method == "occlusion" else row, other)
+                for j in range(D)]  # fmt: skip
+        sign = -1 if method == "occlusion" else 1
+        whole = model(np.broadcast_to(other, data.shape)).mean()
+        expected = [sign * (model(one).mean() - whole) for one in each]
+        np.testing.assert_allclose(e.values[i], expected, rtol=0, atol=1e-12)
+    assert e.evaluations == -(-(3 + 7 + 7 * (10 + 9 + 12)) // 3) and e.std_error is None
+    words = np.zeros((1, 30_000))
+    words[0, :7] = 1.0
+    x = sparse.csr_array(words)
+    seven = xai.explain(lambda z: z.sum(axis=1), x, method, removal="baseline")
+    assert seven.evaluations == 9

@@ -742,6 +742,14 @@ def test_an_infinite_range_is_refused_and_not_blamed_on_the_model(removal):
         xai.explain(lambda x: x[:, 0], np.ones((1, 2)), "ime", removal=removal)
 
 
+@pytest.mark.parametrize("kind", [np.asarray, sparse.csr_array])
+def test_an_infinite_mean_is_refused_and_not_put_in_the_place_of_features(kind):
+    x, data = kind([[1.0, 2.0]]), kind([[0.0, np.inf], [1.0, 2.0]])
+    with pytest.raises(ValueError, match="the mean of column '1' is infinite: pass a row"):
+        xai.explain(lambda x: x[:, [0]].sum(axis=1), x, "occlusion", removal=Baseline("mean"),
+                    data=data)  # fmt: skip
+
+
 @pytest.mark.parametrize("short", [[0.0, 1.0], np.zeros(5)])
 def test_a_row_that_does_not_fit_is_told_with_its_shape(short):
     with pytest.raises(ValueError, match=rf"rows of shape \({len(short)},\), but .* shape \(3,\)"):

@@ -367,6 +367,28 @@ def test_a_page_of_long_series_averages_steps_and_no_channels(tmp_path: Path) ->
     np.testing.assert_allclose(heat(one), np.transpose(expected), atol=0.51 * one["high"] / 1023)
 
 
+def test_a_page_of_series_draws_each_channel_in_its_own_range(tmp_path: Path) -> None:
+    """Not on one scale, as a photograph; and gaps are left open."""
+    x = np.ones((1, 2, 40)) * [[[1.0], [1e6]]]
+    x[0, 0, 5], x[0, 1, 7], x[0, 1, 20] = 3, 1e6 + 2, np.nan
+    made = xai.explain(lambda s: s[:, 0].sum(axis=1), x, "occlusion", removal="baseline")
+    page = data_of(write(tmp_path, {"one": made}))
+    assert page["series"]
+    kind, _, code = page["photos"][0].partition(",")
+    assert kind == "data:image/svg+xml;base64"
+    svg = base64.b64decode(code).decode()
+    assert 'viewBox="0 0 40 2"' in svg
+    path = re.findall(r' d="([^"]*)"', svg)[1]
+    points = [
+        (mark, float(at), float(y)) for mark, at, y in re.findall(r"([ML])(\S+) ([\d.]+)", path)
+    ]
+    assert len(points) == 79
+    assert [at for mark, at, _ in points if mark == "M"] == [0.5, 0.5, 21.5]
+    assert {y for _, at, y in points[:40] if at != 5.5} == {0.9}
+    assert {y for _, at, y in points[40:] if at != 7.5} == {1.9}
+    assert [y for _, at, y in points if y % 1 < 0.5] == [0.1, 1.1]
+
+
 @pytest.mark.parametrize(
     ("explanations", "options", "message"),
     [
@@ -455,6 +477,30 @@ def test_names_are_shown_not_run_in_a_browser(tmp_path: Path) -> None:
     assert "<title>safe</title>" in dom
     assert "&lt;img src=x onerror=" in dom
     assert "<img src=" not in dom
+
+
+@in_browser
+def test_values_that_are_rounded_do_not_look_like_whole_numbers(tmp_path: Path) -> None:
+    x = np.array([[2.0**53, 1234567.0, 1234567.8, 955.44, 0.39, -2.5e-9]])
+    made = xai.explain(lambda x: x.sum(axis=1), x, "occlusion", removal="baseline")
+    dom, _ = browse(made.to_html(tmp_path / "page.html"))
+    for shown in ("9.007e15", "1234567", "1.235e6", "955.4", "0.39", "-2.5e-9"):
+        assert f">{shown}</" in dom
+    assert "9007000" not in dom and "1235000" not in dom
+
+
+@in_browser
+def test_what_is_explained_lies_under_all_of_its_map_in_a_browser(tmp_path: Path) -> None:
+    """Of a slim image, too, which is stretched as its map is."""
+    x = np.zeros((1, 1, 2, 60))
+    x[..., 1, :] = 1  # of two lines, one dark and one bright
+    made = xai.explain(lambda x: x[:, 0, 0, 0], x, "occlusion", removal="baseline", channel_axis=1)
+    made.to_html(tmp_path / "page.html")
+    script = """setInterval(() => { document.title = ['.stack img', '.stack canvas'].map(
+      (s) => Math.round(document.querySelector(s).getBoundingClientRect().height)) }, 100)"""
+    dom, _ = browse(tmp_path / "page.html", script)
+    photo, heat = re.search(r"<title>(\d+),(\d+)</title>", dom).groups()
+    assert photo == heat
 
 
 @in_browser

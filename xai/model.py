@@ -6,7 +6,7 @@ import reprlib
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, is_dataclass, replace
 from numbers import Real
 from typing import Any, Literal, TypeAlias
 
@@ -228,7 +228,8 @@ def _of_another_kind(out: Any, by: str) -> NDArray[Any]:
             f"{by} returned None; it must return one number, or k, for each row of its batch: "
             "is there a return missing?"
         )
-    if isinstance(out, dict) or (isinstance(out, tuple | list) and len(out) and is_tensor(out[0])):
+    several = isinstance(out, dict) or is_dataclass(out)
+    if several or (isinstance(out, tuple | list) and len(out) and is_tensor(out[0])):
         raise TypeError(
             f"{by} returned a {type(out).__name__}: say which of its outputs is explained, "
             "with xai.TorchModel(module, output=0) or output='a name', or wrap it in a function "
@@ -353,13 +354,15 @@ def wrap(model: Any, inputs: Inputs) -> Model:
         return Model(
             model.predict_proba, prepare, "probability", _labels(labels), estimator=model, **known
         )
-    if hasattr(model, "decision_function") and (labels is not None or not _is_regressor(model)):
+    if hasattr(model, "decision_function") and (labels is not None or not _is(model, "regressor")):
         _refuse_pairs(model, labels)
+        if labels is None and _is(model, "outlier_detector"):
+            labels = [-1, 1]  # of an outlier and of an inlier, as its predict names them
         return Model(
             model.decision_function, prepare, "score", _labels(labels), estimator=model, **known
         )
     labels = _clusters(model) if labels is None else labels
-    if labels is not None and not _is_regressor(model):
+    if labels is not None and not _is(model, "regressor"):
 
         def indicate(batch: Any) -> NDArray[np.float64]:
             predicted = np.asarray(model.predict(batch))
@@ -451,11 +454,12 @@ def _reads(model: Any) -> Any:
     return np.float32 if own and type(model).__name__ in _OF_TREES else None
 
 
-def _is_regressor(model: Any) -> bool:
-    from sklearn.base import is_regressor
+def _is(model: Any, kind: str) -> bool:
+    """Whether it is a "regressor" or an "outlier_detector", as scikit-learn tells them."""
+    from sklearn import base
 
     try:
-        return bool(is_regressor(model))
+        return bool(getattr(base, f"is_{kind}")(model))
     except (AttributeError, TypeError):  # not a scikit-learn estimator: it has no tags
         return False
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from scipy import sparse
 
-from xai.inputs import Block, is_tensor
+from xai.inputs import Block, host_array, is_tensor
 from xai.removal.base import Context, Draws, Indices, Removal, as_floats, back, of_known
 
 _STATISTICS = ("mean", "min", "max")
@@ -79,7 +79,14 @@ class Baseline(Removal):
             assert context.channel_axis is not None
             return _own_statistic(context.inputs.block, name, context.channel_axis)
         background = context.background(None, f"Baseline({name!r})")
-        return context.inputs.admit(_statistic(background, name))
+        found = _statistic(background, name)
+        endless = np.isinf(found.toarray() if sparse.issparse(found) else host_array(found))
+        if name == "mean" and endless.any():
+            where = context.place(np.flatnonzero(endless)[0])
+            raise ValueError(
+                f"Baseline('mean'): the mean of {where} is infinite: pass a row instead"
+            )
+        return context.inputs.admit(found)
 
     def _constant(self, context: Context, value: Any) -> Block:
         if not isinstance(value, int | float):

@@ -20,9 +20,13 @@ function digits(value, count = 3) {
   return value.toPrecision(count).replace('e+', 'e');
 }
 const signed = (value) => (value > 0 ? '+' : '') + digits(value);
-// 12345 is written out, 0.12345 is not.
-const plain = (value) => Number.isNaN(value) ? 'NaN'
-  : String(Number.isInteger(value) && Math.abs(value) < 1e7 ? value : Number(value.toPrecision(4)));
+// 12345 is written out, 0.12345 is not; what is rounded before its point says so: 1.235e7.
+const plain = (value) => {
+  if (Number.isNaN(value)) return 'NaN';
+  if (Number.isInteger(value) && Math.abs(value) < 1e7) return String(value);
+  const short = value.toPrecision(4);
+  return short.includes('e') ? short.replace(/\.?0*e\+?/, 'e') : String(Number(short));
+};
 
 // Sorts text as text, numbers as numbers, NaN last.
 function before(a, b, sign) {

@@ -104,15 +104,16 @@ function paint(canvas, values, map, colours) {
 
 async function card(method, map) {
   const canvas = make('canvas'), readout = make('div', { className: 'readout' });
-  const photo = make('img', { className: 'photo', src: page.photos[state.row], alt: 'explained image' });
+  const photo = make('img', { className: 'photo', src: page.photos[state.row], alt: 'explained row' });
   const colours = bytes(page.colours[map.low < 0 ? 'signed' : 'unsigned']);
   const values = await inflate(map);
   paint(canvas, values, map, colours);
   canvas.style.opacity = at('opacity').value;
+  const [across, along] = page.series ? ['channel', 'step'] : ['row', 'column'];
   canvas.onmousemove = (event) => {
     const x = Math.min(map.width - 1, Math.floor(event.offsetX / canvas.clientWidth * map.width));
     const y = Math.min(map.height - 1, Math.floor(event.offsetY / canvas.clientHeight * map.height));
-    readout.textContent = `row ${y}, column ${x}: ${signed(values[Math.max(0, y) * map.width + Math.max(0, x)])}`;
+    readout.textContent = `${across} ${Math.max(0, y) * map.steps[0]}, ${along} ${Math.max(0, x) * map.steps[1]}: ${signed(values[Math.max(0, y) * map.width + Math.max(0, x)])}`;
   };
   canvas.onmouseleave = () => { readout.textContent = ''; };
   const ramp = make('canvas', { className: 'ramp' });
@@ -120,9 +121,9 @@ async function card(method, map) {
   paint(ramp, steps, { ...map, width: 256, height: 1 }, colours);
   const ends = make('div', { className: 'legend' }, make('span', { textContent: digits(map.low) }),
     make('span', { textContent: digits(map.high) }));
-  const [down, across] = map.steps;
-  const small = down * across > 1 ? ` (means of ${down}×${across} places)` : '';
-  const stack = make('div', { className: 'stack' }, photo, canvas);
+  const [down, right] = map.steps;
+  const small = down * right > 1 ? ` (means of ${down}×${right} places)` : '';
+  const stack = make('div', { className: page.series ? 'stack series' : 'stack' }, photo, canvas);
   stack.style.aspectRatio = map.ratio;
   stack.style.width = `${Math.min(100, 200 * map.ratio)}%`;  // at most twice as high as the card
   return make('figure', {}, make('figcaption', { textContent: titled(method, state.row) + small }),
@@ -241,6 +242,7 @@ function scatter() {
     return gap(best) < 400 ? best : null;
   };
   const tip = at('tip');
+  const [across, along] = page.series ? ['channel', 'step'] : ['row', 'column'];
   canvas.onmousemove = (event) => {
     const i = nearest(event);
     tip.hidden = i === null;
@@ -286,6 +288,7 @@ at('all').hidden = n < 2;
 at('step').hidden = n < 2;
 at('global').hidden = !page.global;
 at('sight').hidden = !page.photos;
+at('grey').parentNode.hidden = page.series;
 const names = current() && page.methods[0].layers.map((layer) => layer.label);
 at('outputs').hidden = names.length < 2;
 at('output').append(...names.map((text, value) => make('option', { value, textContent: text })));

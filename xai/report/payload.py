@@ -16,7 +16,7 @@ from xai.plots.choose import is_drawn
 from xai.plots.many import chosen, columns_of
 from xai.plots.picture import Floats, Panel, Scale
 from xai.plots.row import known, locate, names_of_players, per_row
-from xai.plots.signal import panel_of
+from xai.plots.signal import bands, channels, is_series, panel_of
 from xai.plots.style import diverging, sequential
 from xai.report.fragment import recipe_of
 
@@ -177,24 +177,30 @@ def numbers(array: Floats) -> str:
 
 
 def _images(explanations: Mapping[str, Explanation], choices: Mapping[str, list[Choice]]) -> Json:
-    """Photographs and maps of the first rows, until they fill the page."""
+    """Photographs, or lines of series, and maps of the first rows, until they fill the page."""
+    series = is_series(next(iter(explanations.values())))
     photos: list[str] = []
     maps: list[list[list[Json]]] = []  # row, method, output
     spent = 0
     for row in range(len(next(iter(explanations.values())))):
         panels = [
-            [panel_of(one, row, int(choice.index[row])) for choice in choices[name]]
+            [_panel(one, row, int(choice.index[row])) for choice in choices[name]]
             for name, one in explanations.items()
         ]
         line = [[_map(shown) for shown in own] for own in panels]
-        photo = _photo(panels[0][0])
+        photo = (_lines if series else _photo)(panels[0][0])
         spent += len(photo) + sum(len(one["bytes"]) for method in line for one in method)
         if photos and spent > MOST_BYTES:
             break
         photos.append(photo)
         maps.append(line)
     colours = {"signed": _lut(diverging()), "unsigned": _lut(sequential())}
-    return {"photos": photos, "maps": maps, "colours": colours}
+    return {"photos": photos, "maps": maps, "colours": colours, "series": series}
+
+
+def _panel(one: Explanation, row: int, output: int) -> Panel:
+    """One row as it is drawn; the lines of a series as they are."""
+    return channels(one, row, output, None) if is_series(one) else panel_of(one, row, output)
 
 
 def _map(shown: Panel) -> Json:
@@ -245,6 +251,35 @@ def _photo(shown: Panel) -> str:
     Image.fromarray(levels).save(file, kind, **({"quality": 88} if kind == "JPEG" else {}))
     code = base64.b64encode(file.getvalue()).decode("ascii")
     return f"data:image/{kind.lower()};base64,{code}"
+
+
+def _lines(shown: Panel) -> str:
+    """A series' lines as the address of a drawing that fills its map, a band for each channel.
+
+    Where steps are shown as blocks, a line goes through the least and the most of each.
+    """
+    heights, (_, step) = bands(shown), _steps(shown)
+    starts = np.arange(0, heights.shape[1], step)
+    at = np.arange(len(starts)) + 0.5
+    if step > 1:
+        ends = [
+            np.fmin.reduceat(heights, starts, axis=1),
+            np.fmax.reduceat(heights, starts, axis=1),
+        ]
+        heights, at = np.stack(ends, axis=2).reshape(len(heights), -1), at.repeat(2)
+    drawn = ""
+    for line in heights:
+        known = np.isfinite(line)
+        begins = known & ~np.append(False, known[:-1])
+        steps = zip(at[known], line[known], begins[known], strict=True)
+        drawn += "".join(f"{'M' if first else 'L'}{x:g} {y + 0.5:.3f}" for x, y, first in steps)
+    size = f"{len(starts)} {len(heights)}"
+    svg = (
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {size}" preserveAspectRatio="none">'
+        f'<path fill="#fff" d="M-1-1h{len(starts) + 2}v{len(heights) + 2}h-{len(starts) + 2}"/>'
+        f'<path fill="none" stroke="#000" vector-effect="non-scaling-stroke" d="{drawn}"/></svg>'
+    )
+    return f"data:image/svg+xml;base64,{base64.b64encode(svg.encode()).decode()}"
 
 
 def _lut(colours: Any) -> str:

@@ -41,10 +41,7 @@ class RemoveIndividual(Summary):
 
     def attribute(self, game: Game, plan: Plan) -> Attribution:
         """Values of all players but one, and of all."""
-        without = np.concatenate(
-            [np.ones((1, game.n_players), bool), ~np.eye(game.n_players, dtype=bool)]
-        )
-        return _one_by_one(self, game, without, plan, sign=-1)
+        return _one_by_one(self, game, plan, kept=True)
 
 
 @dataclass(frozen=True)
@@ -78,33 +75,49 @@ class IncludeIndividual(Summary):
 
     def attribute(self, game: Game, plan: Plan) -> Attribution:
         """Values of one player, and of none."""
-        alone = np.concatenate(
-            [np.zeros((1, game.n_players), bool), np.eye(game.n_players, dtype=bool)]
-        )
-        gains = _one_by_one(self, game, alone, plan, sign=1)
+        gains = _one_by_one(self, game, plan, kept=False)
         if not self.softmax:
             return gains
         return replace(gains, values=softmax(gains.values, axis=1))
 
 
-def _one_by_one(
-    summary: Summary,
-    game: Game,
-    coalitions: Coalitions,
-    plan: Plan,
-    *,
-    sign: int,
-) -> Attribution:
-    """±(v(S_i) − v(S_0)) for the first coalition S_0 and the others S_i."""
-    changed = 0 if game.n_players == 1 else game.n_players  # one player: both are ends of the game
+def _one_by_one(summary: Summary, game: Game, plan: Plan, *, kept: bool) -> Attribution:
+    """v(N) − v(N∖i) where all are `kept` but one, else v(i) − v(∅)."""
+    nulls = None if game.sampled_draws else game.null_players()
+    if nulls is not None:
+        return _without_nulls(summary, game, ~nulls, plan, kept=kept)
+    d = game.n_players
+    coalitions = np.full((1 + d, d), kept)
+    coalitions[1:] ^= np.eye(d, dtype=bool)
+    changed = 0 if d == 1 else d  # one player: both are ends of the game
     cost = changed * game.value_cost
     cost += 0 if coalitions.any(axis=1).all() else empty_again(game)
     needs(type(summary).__name__, cost + game.ends_cost, plan.budget)
     game.progress.expect(game.n_rows * cost)
 
     def linear(v: Floats) -> Floats:
-        return sign * (v[..., 1:, :] - v[..., :1, :])
+        first, others = v[..., :1, :], v[..., 1:, :]
+        return first - others if kept else others - first
 
     base, full = game.ends(np.arange(game.n_rows))
     values, errors = exact(game, coalitions, linear, plan)
     return finish(game, values, errors, base=base, full=full, tolerance=plan.tolerance)
+
+
+def _without_nulls(
+    summary: Summary, game: Game, others: Coalitions, plan: Plan, *, kept: bool
+) -> Attribution:
+    """The same of those players (n, d) that some draw changes, all rows' in one stream; else 0."""
+    rows, players = np.nonzero(others)
+    most = int(others.sum(axis=1).max())
+    needs(type(summary).__name__, most * game.value_cost + game.ends_cost, plan.budget)
+    game.progress.expect(len(rows) * game.value_cost)
+    base, full = game.ends(np.arange(game.n_rows))
+    values = np.zeros((*others.shape, game.n_outputs))
+    for start in range(0, len(rows), game.room):
+        row, player = (each[start : start + game.room] for each in (rows, players))
+        coalitions = np.full((len(row), game.n_players), kept)
+        coalitions[np.arange(len(row)), player] = not kept
+        v = game.value(row, coalitions)
+        values[row, player] = full[row] - v if kept else v - base[row]
+    return finish(game, values, None, base=base, full=full, tolerance=plan.tolerance)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Literal, TypeAlias
 
 import numpy as np
@@ -101,6 +101,9 @@ class LinearFit(Summary):
 
     Notes
     -----
+    Players that equal their replacement get 0 and are left out, where coalitions' weights are a
+    product over players: of the exponential and the uniform kernel. The others' fit is the same.
+
     The penalty weighs against the samples' sum of squares, so that it matters less the more there
     are. Where all coalitions are enumerated they stand for as many samples as `samples`, or the
     budget, would have bought: the fit is what sampling that many tends to.
@@ -143,8 +146,30 @@ class LinearFit(Summary):
                 "LIME's neighbourhood fits single draws, and this behavior is of their mean: "
                 "use removal='marginal'"
             )
-        room = plan.room(game, self.samples, unit_cost(game))
-        if not game.has_regressors and enumerates(game, room):
+        if game.has_regressors:
+            return self._sample(game, plan)
+        if self.kernel not in ("exponential", "uniform") or self.measure != "bernoulli":
+            return self._fit(game, plan)  # whose weights are no products over the players
+        result = without_nulls(game, lambda part: self._as_in(game, part)._fit(part, plan), plan)
+        told = result.info or dict.fromkeys(
+            ("intercept", "r2"), np.full_like(result.base_value, np.nan)
+        )
+        same = np.isnan(told["intercept"])  # nothing changes the value of these rows
+        intercept = np.where(same, result.base_value, told["intercept"])
+        return replace(result, info=told | {"intercept": intercept})
+
+    def _as_in(self, game: Game, part: Game) -> LinearFit:
+        """The fit of some players that weighs them as the game of all does."""
+        if part is game or self.kernel == "uniform":
+            return self
+        d, left_out = game.n_players, game.n_players - part.n_players
+        width = (self.width or 0.75) * np.sqrt(d)
+        mean = self.p + (1 - self.p) * np.exp(-1 / (2 * width**2))  # weight of one left out
+        alpha = self.alpha if self.regularizer == "lasso" else self.alpha / mean**left_out
+        return replace(self, width=width / np.sqrt(part.n_players), alpha=alpha)
+
+    def _fit(self, game: Game, plan: Plan) -> Attribution:
+        if enumerates(game, plan.room(game, self.samples, unit_cost(game))):
             return self._enumerate(game, plan)
         return self._sample(game, plan)
 

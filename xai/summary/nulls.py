@@ -116,15 +116,20 @@ def _together(game: Game, parts: list[Solved]) -> Attribution:
     base, full = np.empty((n, k)), np.empty((n, k))
     exact, runs = np.empty(n, bool), np.empty(n, object)
     converged = None if parts[0][2].converged is None else np.empty(n, bool)
+    info = {key: np.full((n, k), np.nan) for *_, part in parts for key in part.info}
     for rows, players, part in parts:
         values[np.ix_(rows, players)] = part.values
         if part.std_error is not None:
             errors[np.ix_(rows, players)] = part.std_error
         base[rows], full[rows] = part.base_value, part.prediction
         exact[rows], runs[rows] = part.by_row()
+        for key, told in part.info.items():
+            info[key][rows] = told
         if converged is not None and part.converged is not None:
             converged[rows] = part.converged
     std_error = None if exact.all() else errors
     ran = ", ".join(sorted(set(runs)))
-    whole = finish(game, values, std_error, base=base, full=full, tolerance=None, ran=ran)
+    whole = finish(
+        game, values, std_error, base=base, full=full, tolerance=None, ran=ran, info=info
+    )
     return replace(whole, converged=converged, exact=exact, runs=runs.astype(str))
