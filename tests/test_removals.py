@@ -271,6 +271,8 @@ def test_ime_draws_from_the_ranges_of_the_data(counting, table):
 def test_a_uniform_range_upside_down_is_refused(table):
     with pytest.raises(ValueError, match=r"Uniform.*(low.*high|high.*low)"):
         xai.explain(cubic, table[0], "shapley", removal=Uniform(2.0, 1.0))
+    with pytest.raises(ValueError, match="data= has no effect where both low= and high= are given"):
+        xai.explain(cubic, table[0], "shapley", removal=Uniform(1.0, 2.0, 5))
 
 
 def test_one_draw_is_the_same_for_every_coalition(table):

@@ -164,7 +164,7 @@ class Uniform(Removal):
     TypeError
         x is sparse.
     ValueError
-        `high` lies below `low`.
+        `high` lies below `low`; `data` beside both.
 
     Notes
     -----
@@ -192,6 +192,8 @@ class Uniform(Removal):
         block = None
         if self.low is None or self.high is None:
             block = context.background(self.data, "uniform removal")
+        elif self.data is not None:
+            raise ValueError("Uniform: data= has no effect where both low= and high= are given")
         low, high = (self._limit(context, side, block) for side in ("low", "high"))
         if np.any(high < low):
             raise ValueError("Uniform: high must not be below low")
