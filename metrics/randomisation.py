@@ -25,7 +25,7 @@ from xai.inputs import widest
 from xai.kernels.angles import angles
 from xai.kernels.correlation import scale
 from xai.metrics import checks
-from xai.metrics.case import Case, Result, metric, outputs
+from xai.metrics.case import Case, Result, Scene, metric, outputs
 from xai.metrics.faithfulness import abpc
 from xai.metrics.models import run_alike
 from xai.metrics.numerics import FLAT, average_ranks, pearson, ratio, spearman
@@ -192,14 +192,20 @@ def random_logit(case: Case, *, steps: int = STEPS, explain: Explain | None = No
     """
     check_repeats(case, explain)
     scene = case.scene
-    target, k = scene.seen.resolved.index[:, 0], scene.seen.outputs.shape[1]
-    if k < 2:
-        raise ValueError("random_logit explains another class; the model has one output")
+    if scene.rehearses:  # else x's predictions go with the first call of what is removed
+        _refuse_one_output(scene)
     beside = _beside(case, steps)
+    _refuse_one_output(scene)
+    target, k = scene.seen.resolved.index[:, 0], scene.seen.outputs.shape[1]
     step = 1 + int(streams.integers(scene.seed, streams.MOVE, np.zeros(1, np.intp), 1, k - 1)[0, 0])
     other = (target + step) % k
     a = explained(case, scene.x, np.arange(scene.n), explain, target=other)
     return Result(_likeness(case.flat, a, pearson), info=beside)
+
+
+def _refuse_one_output(scene: Scene) -> None:
+    if scene.seen.outputs.shape[1] < 2:
+        raise ValueError("random_logit explains another class; the model has one output")
 
 
 def _beside(case: Case, steps: int) -> dict[str, Floats]:
