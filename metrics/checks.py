@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from xai import inputs
 from xai.inputs import is_whole
 
 
@@ -33,8 +34,7 @@ def sides(name: str, value: Any) -> None:
 
 def is_number(value: Any) -> bool:
     """Whether a value is one finite real number."""
-    real = isinstance(value, int | float | np.integer | np.floating)
-    return real and not isinstance(value, bool) and bool(np.isfinite(value))
+    return inputs.is_number(value) and bool(np.isfinite(value))
 
 
 def number(name: str, value: Any) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
+from dataclasses import dataclass
 from functools import reduce
 from importlib import import_module
 from typing import Any
@@ -110,12 +111,14 @@ def _scored(
     common: dict[str, Any],
     like: Setting | None = None,
 ) -> Report:
-    """`evaluate`, with x's own predictions where they are known."""
-    with rehearsed(model, x, explanations, metrics, explain, common, like) as (scene, cases, asked):
+    """`evaluate`, with x's own predictions where these are known, from a rehearsal."""
+    with _met(model, x, explanations, metrics, explain, common, like) as met:
+        scene, cases, asked = met.scene, met.cases, met.asked
+        several = len(asked) > 1 and any(record.cost != "0" for record, *_ in asked.values())
+        if like is None and several and not scene.inside:  # a single one refuses in time
+            met.rehearse()
         named = {name: case.explanation for name, case in cases.items()}
-        again = by_name(explain, named) | {
-            RANDOM: RandomExplain(scene.seed, next(iter(cases.values())).flat)
-        }
+        again = met.explain | {RANDOM: RandomExplain(scene.seed, next(iter(cases.values())).flat)}
         extra: dict[str, Case] = {}
         if controls:
             extra = {f"{n} (flipped)": Case(scene, flipped(c.explanation))
@@ -143,8 +146,27 @@ def _measuring(label: str, name: str) -> Iterator[str]:
         yield told
 
 
+@dataclass(frozen=True)
+class _Met:
+    """What `evaluate` scores: cases in one scene, by metrics, and how to explain each again."""
+
+    scene: Scene
+    cases: dict[str, Case]
+    asked: Asked
+    explain: dict[str, Any]
+
+    def rehearse(self) -> None:
+        """Refuse what one metric refuses before another is measured: only x is evaluated."""
+        with self.scene.rehearsal() as other:
+            for label, (record, core, options) in self.asked.items():
+                for name, case in self.cases.items():
+                    again = explaining(record, options, self.explain.get(name))
+                    with _measuring(label, name), suppress(Rehearsed):
+                        core(Case(other, case.explanation), **again)
+
+
 @contextmanager
-def rehearsed(
+def _met(
     model: Any,
     x: Any,
     explanations: Any,
@@ -152,8 +174,8 @@ def rehearsed(
     explain: Any,
     common: dict[str, Any],
     like: Setting | None = None,
-) -> Iterator[tuple[Scene, dict[str, Case], Asked]]:
-    """What `evaluate` scores, once no metric refuses it: then nothing is evaluated but x itself.
+) -> Iterator[_Met]:
+    """Explanations and metrics as they were asked for, in an open scene.
 
     Parameters
     ----------
@@ -173,15 +195,7 @@ def rehearsed(
     with scene_of_all(model, x, named, common | {"seed": seed}) as scene:
         scene.take(like)
         cases = {name: Case(scene, explanation) for name, explanation in named.items()}
-        several = len(asked) > 1 and any(record.cost != "0" for record, *_ in asked.values())
-        if like is not None or (several and not scene.inside):  # a single one refuses in time
-            with scene.rehearsal() as other:
-                for label, (record, core, options) in asked.items():
-                    for name, case in cases.items():
-                        again = explaining(record, options, explain.get(name))
-                        with _measuring(label, name), suppress(Rehearsed):
-                            core(Case(other, case.explanation), **again)
-        yield scene, cases, asked
+        yield _Met(scene, cases, asked, explain)
 
 
 def named_explanations(explanations: Any, target: Any, x: Any) -> dict[str, Any]:
@@ -401,8 +415,8 @@ def compare(
             if made_up:
                 like = setting
                 # a Generator goes on at each use
-                with rehearsed(model, x, made_up, metrics, None, shared | {"seed": 0}, like):
-                    pass
+                with _met(model, x, made_up, metrics, None, shared | {"seed": 0}, like) as met:
+                    met.rehearse()
         explanations = explained_by(model, x, asked)
     return _scored(model, x, explanations, metrics, controls, None, shared, like)
 

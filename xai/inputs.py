@@ -33,6 +33,11 @@ def is_whole(value: object) -> TypeGuard[int]:
     return isinstance(value, int | np.integer) and not isinstance(value, bool)
 
 
+def is_number(value: object) -> TypeGuard[float]:
+    """Whether a value is one real number, Python's or NumPy's, and no bool."""
+    return isinstance(value, int | float | np.integer | np.floating) and not isinstance(value, bool)
+
+
 def on_host(value: Any) -> Any:
     """A tensor as an array, wherever it lives; anything else as it is."""
     if not is_tensor(value):

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xai.archive import require
-from xai.inputs import Inputs, host_array, is_whole
+from xai.inputs import Inputs, host_array, is_number, is_whole
 from xai.partition import Indices, Line, Overlap, Partition, Players
 from xai.places import channels_first, sides_of, with_channels
 from xai.suggest import unknown
@@ -339,8 +339,7 @@ class Superpixels(Players):
                     f"Superpixels({name}={value!r}) is not for method={self.method!r}, which "
                     f"takes {', '.join(known)}"
                 )
-            number = isinstance(value, int | float | np.number)
-            if not (number and (value > 0 or (name == "sigma" and value == 0))):
+            if not (is_number(value) and (value > 0 or (name == "sigma" and value == 0))):
                 raise ValueError(f"Superpixels({name}={value!r}): expected a positive number")
         return known | given
 

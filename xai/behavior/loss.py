@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from xai.behavior import arrays
 from xai.behavior.base import Array, Behavior, Values, View
 from xai.behavior.prediction import checked_probability
-from xai.inputs import is_tensor, on_host
+from xai.inputs import is_number, is_tensor, on_host
 from xai.suggest import unknown
 
 Loss: TypeAlias = (
@@ -169,7 +169,7 @@ def _chosen(loss: str, view: View) -> str:
 
 
 def _check_clip(clip: Any, loss: Any) -> None:
-    if isinstance(clip, bool) or not isinstance(clip, int | float | np.number) or not 0 <= clip < 1:
+    if not is_number(clip) or not 0 <= clip < 1:
         raise ValueError(f"clip must be a probability below 1, not {clip!r}")
     if clip and loss != "cross_entropy":
         raise ValueError(f"clip={clip!r} has no effect with loss={loss!r}: it is cross entropy's")

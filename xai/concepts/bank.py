@@ -28,7 +28,7 @@ from xai.concepts.crops import (
 from xai.concepts.factors import Factors, factorise
 from xai.concepts.importance import Importance, importance
 from xai.concepts.nnls import coefficients
-from xai.inputs import is_whole, on_host
+from xai.inputs import is_number, is_whole, on_host
 from xai.streams import as_seed
 
 if TYPE_CHECKING:
@@ -208,7 +208,7 @@ class ConceptBank:
         u = self.coefficients[:, self.index(concept)]
         check_count("n_concepts", n_concepts)
         check_count("batch_size", batch_size)
-        if not (isinstance(percentile, int | float | np.number) and 0 <= percentile < 100):
+        if not (is_number(percentile) and 0 <= percentile < 100):
             raise ValueError(f"percentile={percentile!r}: expected a number from 0 up to 100")
         boxes = self.boxes[u > np.percentile(u, percentile)]
         if len(boxes) < n_concepts:

@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from xai.inputs import Block, is_tensor, is_whole, on_host
+from xai.inputs import Block, is_number, is_tensor, is_whole, on_host
 from xai.places import along, channels_back, channels_first
 from xai.removal.base import Context, Draws, Indices, Removal, as_floats, back, joined
 
@@ -116,7 +116,7 @@ def _width(context: Context, removal: Blur | BlurPyramid) -> float:
     sigma, sides = removal.sigma, context.needs_sides(removal)
     if sigma is None:
         return SIGMA * min(sides)
-    if isinstance(sigma, bool) or not isinstance(sigma, int | float | np.number):
+    if not is_number(sigma):
         raise TypeError(f"{removal!r}: sigma must be a number of pixels")
     if not 0 <= sigma < np.inf:
         raise ValueError(f"{removal!r}: sigma must be finite, and not negative")

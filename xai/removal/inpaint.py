@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from xai.inputs import Block, is_tensor
+from xai.inputs import Block, is_number, is_tensor
 from xai.places import channels_back, channels_first
 from xai.removal.base import Context, Draws, Indices, Removal, as_floats, back, joined
 from xai.removal.noise import normals, spans
@@ -62,7 +62,7 @@ class Inpaint(Removal):
                 "removal=xai.removal.Blur(), or xai.removal.Baseline('mean')"
             )
         assert axis is not None
-        if not isinstance(self.noise, int | float | np.number) or not 0 <= self.noise < np.inf:
+        if not is_number(self.noise) or not 0 <= self.noise < np.inf:
             raise ValueError(f"{self}: noise must be a finite number, and not negative")
         filler = _Filler(x, axis, self._noise(context))
 

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from xai import streams
 from xai.game import GROUPS, Coalitions, Floats, FunctionGame, Game, Indices, Masks
-from xai.inputs import is_whole
+from xai.inputs import is_number, is_whole
 from xai.streams import as_seed
 
 
@@ -281,12 +281,12 @@ class Summary(ABC):
 
 def check_number(name: str, value: object) -> None:
     """Refuse a setting that is no number."""
-    if isinstance(value, bool) or not isinstance(value, int | float | np.number):
+    if not is_number(value):
         raise TypeError(f"{name} must be a number, not {value!r}")
 
 
 def _check_tolerance(tolerance: object) -> None:
-    if isinstance(tolerance, bool) or not isinstance(tolerance, int | float | np.number):
+    if not is_number(tolerance):
         raise TypeError(f"tolerance must be a number, not {tolerance!r}")
     if not 0 < tolerance < np.inf:
         raise ValueError(f"tolerance must be positive and finite, not {tolerance!r}")

@@ -85,7 +85,7 @@ def _one_by_one(summary: Summary, game: Game, plan: Plan, *, kept: bool) -> Attr
     """v(N) − v(N∖i) where all are `kept` but one, else v(i) − v(∅)."""
     nulls = None if game.sampled_draws else game.null_players()
     if nulls is not None:
-        return _without_nulls(summary, game, ~nulls, plan, kept=kept)
+        return _of_changed(summary, game, ~nulls, plan, kept=kept)
     d = game.n_players
     coalitions = np.full((1 + d, d), kept)
     coalitions[1:] ^= np.eye(d, dtype=bool)
@@ -104,7 +104,7 @@ def _one_by_one(summary: Summary, game: Game, plan: Plan, *, kept: bool) -> Attr
     return finish(game, values, errors, base=base, full=full, tolerance=plan.tolerance)
 
 
-def _without_nulls(
+def _of_changed(
     summary: Summary, game: Game, others: Coalitions, plan: Plan, *, kept: bool
 ) -> Attribution:
     """The same of those players (n, d) that some draw changes, all rows' in one stream; else 0."""
