@@ -168,6 +168,18 @@ def test_a_frame_is_long(sampled, plain):
     assert first["std_error"].item() == sampled.std_error[1, 2, 1]
 
 
+@pytest.mark.parametrize("players", [xai.players.Elements(), xai.players.Pixels()])
+def test_players_of_several_axes_are_named_by_their_place(players):
+    """The name of a step of a series, or of a pixel, is its index in the row's values."""
+    f, x = lambda x: x[:, :, 1, 2].sum(axis=1), np.arange(24.0).reshape(1, 2, 3, 4)
+    given = {"removal": "baseline", "players": players, "channel_axis": 1}
+    e = xai.explain(f, x, "occlusion", **given)
+    places = [str(list(place)) for place in np.ndindex(e.values.shape[1:])]
+    assert e.feature_names == places == e.to_frame()["feature"].tolist()
+    whole = e.values.ndim == 4
+    assert e.feature_names[e.top(1)[0, 0]] == ("[1, 1, 2]" if whole else "[1, 2]")
+
+
 def test_a_frame_names_the_class_of_each_row(trees):
     pytest.importorskip("pandas")
     explanation = xai.explain(trees.model, trees.x, "occlusion", removal=Baseline(0.0))

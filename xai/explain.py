@@ -93,6 +93,8 @@ def explain(
     progress : bool
         None: a bar when the work is long and somebody is looking.
     feature_names, output_names : list of str
+        One for each player, or for each column. Without: a table's own, else numbers; "[1, 7]"
+        where the values of a row are an array.
     categorical : columns (names or indices) whose numbers are codes of categories
     **options : settings of the method's parts, such as ``kernel=`` or ``samples=``;
         ``channel_axis=``, the axis of x that holds the channels of images, series or volumes, 0

@@ -100,6 +100,15 @@ def _always_kept(coalitions: NDArray[Any]) -> NDArray[Any]:
     return np.concatenate([coalitions, np.ones((len(coalitions), 1), coalitions.dtype)], axis=1)
 
 
+def numbered(shape: tuple[int, ...]) -> list[str]:
+    """Names of players that have none: their numbers, or "[1, 7]" where values are an array."""
+    *rest, last = (map(str, range(side)) for side in shape)
+    names = list(last)
+    for side in reversed(rest):
+        names = [f"{i}, {name}" for i in side for name in names]
+    return [f"[{name}]" for name in names] if rest else names
+
+
 class Players(ABC):
     """A way to divide rows into players; `encode` meets the rows.
 
