@@ -23,9 +23,9 @@ from mobilenet import find, load
 from sklearn.decomposition import NMF
 
 import xai
+from xai.batches import REST_BATCH_BYTES
 from xai.concepts.crops import opened, pooled_crops
 from xai.concepts.factors import ITERATIONS
-from xai.game import REST_BATCH_BYTES
 
 
 def seconds(run: Callable[[], Any]) -> float:

@@ -12,7 +12,7 @@ from typing import Any, Literal
 import numpy as np
 
 from xai.explanation import Explanation
-from xai.game import Game, ModelGame
+from xai.game import Game
 from xai.metrics import checks
 from xai.metrics.attributed import of_elements
 from xai.metrics.case import Case, Result, metric
@@ -31,6 +31,7 @@ from xai.metrics.subsets import (
     subsets,
 )
 from xai.model import reads_codes
+from xai.model_game import ModelGame
 from xai.setting import padded
 
 SAMPLES = 200

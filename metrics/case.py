@@ -18,10 +18,11 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from xai import streams
+from xai.batches import batch_rows
 from xai.explanation import Explanation
 from xai.finite import named_by, refuse_predictions
 from xai.foreign import converted
-from xai.game import Game, batch_rows
+from xai.game import Game
 from xai.known import Keys, Known
 from xai.metrics.attributed import (
     Named,

@@ -18,12 +18,12 @@ from numpy.typing import NDArray
 from xai import streams
 from xai.again import keywords_of
 from xai.explanation import Explanation
-from xai.game import ModelGame
 from xai.inputs import as_tensor, is_tensor
 from xai.kernels import tensors
 from xai.metrics.case import Case
 from xai.metrics.perturb import fixed
 from xai.metrics.score import Floats
+from xai.model_game import ModelGame
 from xai.removal.base import Context, Draws
 from xai.setting import Setting, open_setting
 from xai.summary import Gradient, IntegratedGradient

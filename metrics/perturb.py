@@ -19,9 +19,9 @@ from scipy.special import ndtri
 
 from xai import streams
 from xai.again import rows_of
+from xai.batches import batch_rows
 from xai.explanation import Explanation
 from xai.finite import named_by
-from xai.game import batch_rows
 from xai.inputs import Inputs, is_tensor, on_host
 from xai.kernels.distance import distances
 from xai.metrics import checks

@@ -13,13 +13,14 @@ from numpy.typing import NDArray
 from scipy.stats import rankdata
 
 from xai import streams
-from xai.game import Game, ModelGame
+from xai.game import Game
 from xai.inputs import host_array
 from xai.known import Keys, keys_of
 from xai.metrics import checks
 from xai.metrics.case import Case, Scene
 from xai.metrics.paths import Amount, amounts
 from xai.metrics.score import Floats
+from xai.model_game import ModelGame
 from xai.removal import Noise
 from xai.setting import padded
 from xai.summary.base import all_coalitions

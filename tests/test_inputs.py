@@ -1762,7 +1762,7 @@ GIVEN = {
 def test_several_calls_of_a_module_are_read_as_one_is(torch, monkeypatch, kind):
     x = np.random.default_rng(0).normal(size=(30, 8)).astype(np.float32)
     whole = xai.explain(_Odd(torch, GIVEN[kind]).module, x, "occlusion", removal="baseline")
-    monkeypatch.setattr(xai.game, "TENSOR_BATCHES", ((2**19, 7),))
+    monkeypatch.setattr(xai.batches, "TENSOR_BATCHES", ((2**19, 7),))
     odd = _Odd(torch, GIVEN[kind])
     parts = xai.explain(odd.module, x, "occlusion", removal="baseline")
     assert max(odd.sizes[1:]) == 7 < len(odd.sizes)
@@ -1788,7 +1788,7 @@ def test_an_output_that_a_module_does_not_have_is_told(torch, give, output, told
 @pytest.mark.parametrize("batch_size", [None, 1, 7, 40])
 @pytest.mark.parametrize("kind", ["function", "tensors", "module"])
 def test_a_model_may_write_every_output_to_the_same_memory(torch, monkeypatch, kind, batch_size):
-    monkeypatch.setattr(xai.game, "TENSOR_BATCHES", ((2**19, 7),))
+    monkeypatch.setattr(xai.batches, "TENSOR_BATCHES", ((2**19, 7),))
     rng = np.random.default_rng(0)
     x, w = rng.normal(size=(40, 5)).astype(np.float32), rng.normal(size=(5, 3)).astype(np.float32)
     memory = np.zeros((200, 3), np.float32)
@@ -1806,7 +1806,7 @@ def test_a_model_may_write_every_output_to_the_same_memory(torch, monkeypatch, k
 
 
 def test_graphs_of_calls_of_one_block_are_not_kept(torch, monkeypatch):
-    monkeypatch.setattr(xai.game, "TENSOR_BATCHES", ((2**19, 7),))
+    monkeypatch.setattr(xai.batches, "TENSOR_BATCHES", ((2**19, 7),))
     x, saved, most = torch.ones(30, 8), weakref.WeakSet(), []
 
     class Saved:
@@ -1836,7 +1836,7 @@ def test_graphs_of_calls_of_one_block_are_not_kept(torch, monkeypatch):
 )
 def test_a_module_that_is_at_odds_with_itself_is_refused(torch, monkeypatch, give, told):
     x = np.random.default_rng(0).normal(size=(30, 8)).astype(np.float32)
-    monkeypatch.setattr(xai.game, "TENSOR_BATCHES", ((2**19, 7),))
+    monkeypatch.setattr(xai.batches, "TENSOR_BATCHES", ((2**19, 7),))
     with pytest.raises(ValueError, match=told):
         xai.explain(_Odd(torch, give).module, x, "occlusion", removal="baseline")
 

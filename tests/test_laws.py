@@ -56,7 +56,7 @@ def test_workers_may_be_processes(large, backend):
 
 
 def test_workers_share_what_an_ensemble_takes_in_one_call(large, monkeypatch):
-    monkeypatch.setattr("xai.game.BATCH_ROWS", 50)
+    monkeypatch.setattr("xai.batches.BATCH_ROWS", 50)
     model = RandomForestClassifier(3, random_state=0).fit(large.rows, large.y)
     predict, largest = model.predict_proba, {}
     for jobs in (1, 2, 3):

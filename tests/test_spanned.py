@@ -240,7 +240,7 @@ def test_a_head_that_is_affine_to_its_end_has_large_calls_and_small_memory(
     ).double()  # fmt: skip
     bank = xai.concepts.fit(net, images, layer="1", n_concepts=6)
     row = 8 * 8 * 16 * 16  # bytes of its activations
-    monkeypatch.setattr("xai.game.REST_BATCH_BYTES", 40 * row)
+    monkeypatch.setattr("xai.batches.REST_BATCH_BYTES", 40 * row)
     monkeypatch.setattr("xai.concepts.players.REST_BATCH_BYTES", 40 * row)
     calls, made = [], []
     from xai.concepts.players import _Made

@@ -16,10 +16,11 @@ from xai import summary as summaries
 from xai.again import keywords_of
 from xai.behavior.loss import NO_LABELS, DatasetLoss, PredictionLoss
 from xai.explanation import Explanation
-from xai.game import DatasetGame, Game
+from xai.game import Game
 from xai.inputs import Inputs, dense, is_tensor
 from xai.methods import Method
 from xai.model import Rehearsed, uncalled
+from xai.model_game import DatasetGame
 from xai.progress import Progress
 from xai.setting import (
     Composed,

@@ -19,7 +19,7 @@ from xai.kernels import tensors
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from xai.game import ModelGame
+    from xai.model_game import ModelGame
 
 Indices = NDArray[np.intp]
 Wrt: TypeAlias = Literal["mask", "input"]

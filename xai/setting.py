@@ -13,15 +13,11 @@ from numpy.typing import ArrayLike, NDArray
 
 from xai import behavior as behaviors
 from xai import recipe as recipes
+from xai.batches import batch_rows
 from xai.behavior.base import Values, View
 from xai.composition import WHOLE_ONLY
 from xai.finite import refuse_predictions
-from xai.game import (
-    DatasetGame,
-    Game,
-    ModelGame,
-    batch_rows,
-)
+from xai.game import Game
 from xai.inputs import Inputs, is_tensor, is_whole, on_host, read
 from xai.methods import Method, find
 from xai.model import (
@@ -34,6 +30,7 @@ from xai.model import (
     wanted_columns,
     wrap,
 )
+from xai.model_game import DatasetGame, ModelGame
 from xai.partition import Partition
 from xai.players import Players, as_players, column_index
 from xai.predictions import Predictions, Settled

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from xai.game import REST_BATCH_BYTES
+from xai.batches import REST_BATCH_BYTES
 from xai.inputs import Inputs, as_tensor, no_codes, on_host
 from xai.layers import runs_of
 from xai.partition import Partition, Players

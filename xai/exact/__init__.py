@@ -20,7 +20,8 @@ from xai.exact.path import Way, follow
 from xai.exact.trees import read_trees
 
 if TYPE_CHECKING:
-    from xai.game import ClosedForm, ModelGame
+    from xai.game import ClosedForm
+    from xai.model_game import ModelGame
 
 TOLERANCE = 1e-6
 """How far (times max(1, |value|)) a row's closed form may lie from the model's own outputs."""

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
-from xai.game import Game, Indices, ModelGame
+from xai.game import Game, Indices
 from xai.kernels.tensors import masks
+from xai.model_game import ModelGame
 from xai.summary.base import Attribution, Budget, Plan, Summary, finish, needs
 from xai.summary.gradient import as_model_game, full_values
 from xai.summary.moments import host

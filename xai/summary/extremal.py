@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
-from xai.game import Floats, Game, ModelGame
+from xai.game import Floats, Game
+from xai.model_game import ModelGame
 from xai.summary.base import Attribution, Budget, Plan, Summary
 from xai.summary.learned import TOLERANCE, Momentum, Task, Variant, check_learned, learned, planned
 

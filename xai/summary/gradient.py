@@ -8,8 +8,9 @@ from typing import Any, ClassVar, Literal, TypeAlias
 import numpy as np
 
 from xai import streams
-from xai.game import BLOCK_BYTES, Floats, Game, Indices, ModelGame
+from xai.game import BLOCK_BYTES, Floats, Game, Indices
 from xai.gradients import Wrt
+from xai.model_game import ModelGame
 from xai.suggest import unknown
 from xai.summary.base import (
     Attribution,

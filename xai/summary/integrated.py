@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from xai.game import Floats, Game, Indices, ModelGame
+from xai.game import Floats, Game, Indices
 from xai.inputs import widest
+from xai.model_game import ModelGame
 from xai.summary.base import (
     Attribution,
     Budget,

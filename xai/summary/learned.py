@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from xai.game import Floats, Game, Indices, ModelGame
+from xai.game import Floats, Game, Indices
+from xai.model_game import ModelGame
 from xai.suggest import unknown
 from xai.summary.base import Attribution, Plan, check_number, check_samples, finish, needs
 from xai.summary.gradient import as_model_game

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
-from xai.game import Game, ModelGame
+from xai.game import Game
+from xai.model_game import ModelGame
 from xai.summary.base import Attribution, Budget, Plan, Summary, check_number
 from xai.summary.learned import TOLERANCE, Adam, Task, Variant, check_learned, learned, planned
 

@@ -11,8 +11,9 @@ import numpy as np
 
 from xai.archive import require
 from xai.finite import refuse_infinite
-from xai.game import Game, Indices, ModelGame
+from xai.game import Game, Indices
 from xai.gradients import refuse_detached
+from xai.model_game import ModelGame
 from xai.replay import copied
 from xai.suggest import unknown
 from xai.summary.base import Attribution, Budget, Plan, Summary, finish, needs
