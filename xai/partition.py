@@ -102,11 +102,13 @@ def _always_kept(coalitions: NDArray[Any]) -> NDArray[Any]:
 
 def numbered(shape: tuple[int, ...]) -> list[str]:
     """Names of players that have none: their numbers, or "[1, 7]" where values are an array."""
-    *rest, last = (map(str, range(side)) for side in shape)
-    names = list(last)
-    for side in reversed(rest):
-        names = [f"{i}, {name}" for i in side for name in names]
-    return [f"[{name}]" for name in names] if rest else names
+    *rest, last = shape
+    if not rest:
+        return list(map(str, range(last)))
+    heads, tails = ["["], [f"{i}]" for i in range(last)]
+    for side in rest:
+        heads = [f"{head}{i}, " for head in heads for i in range(side)]
+    return [head + tail for head in heads for tail in tails]
 
 
 class Players(ABC):
