@@ -729,9 +729,11 @@ def test_a_model_is_held_against_its_trees_at_every_background_row(rows):
 class Clipped(ensemble.RandomForestRegressor):
     """A forest whose first amount of two is cut off on both sides."""
 
+    limits = 0.4, 1.1
+
     def predict(self, X):
         out = super().predict(X)
-        out[:, 0] = np.clip(out[:, 0], 0.4, 1.1)
+        out[:, 0] = np.clip(out[:, 0], *self.limits)
         return out
 
 
@@ -757,6 +759,21 @@ def test_a_model_is_held_against_its_trees_where_each_row_has_a_baseline(rows, m
     oracle = xai.explain(model.predict, rows.X[inside][:4], **given)
     assert set(found.runs) == {"enumeration"}
     np.testing.assert_array_equal(found.values, oracle.values)
+
+
+def test_a_model_is_held_against_its_trees_where_each_row_has_its_own_draws(rows):
+    """As much is cut off above as below: the draws' mean is the trees', at the first row each."""
+    model = Clipped(10, random_state=0).fit(rows.X, rows.amounts)
+    first = ensemble.RandomForestRegressor.predict(model, rows.X)[:, 0]
+    order = np.argsort(first)
+    low, high, inside = order[0], order[-1], order[len(order) // 2 :][:4]
+    model.limits = first[low] + 0.1, first[high] - 0.1
+    own = rows.X[[[*inside[:2]], [low, high], [*inside[2:]], [high, low]]]
+    given = {"method": "exact_shapley", "removal": xai.removal.Marginal(own)}
+    found = xai.explain(model, rows.X[inside], target=0, **given)
+    oracle = xai.explain(model.predict, rows.X[inside], target=0, **given)
+    assert found.runs.tolist() == ["closed form for trees", "enumeration"] * 2
+    np.testing.assert_allclose(found.values, oracle.values, rtol=0, atol=1e-9)
 
 
 def test_one_background_row_near_certainty_costs_no_other_row_its_closed_form(rows):

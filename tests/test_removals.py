@@ -149,6 +149,44 @@ def test_the_background_may_live_in_the_removal(table):
     np.testing.assert_array_equal(one.values, other.values)
 
 
+OWN = ["occlusion", "exact_shapley", "permutation_shap", "kernel_shap", "banzhaf", "owen", "lime",
+       "mean_when_included", "sobol", "hsic"]  # fmt: skip
+
+
+@pytest.mark.parametrize("method", OWN)
+def test_rows_may_have_backgrounds_of_their_own(table, method):
+    """Together as each alone, against its own; taken from an Explanation they keep it."""
+    x = table[0]
+    own = np.random.default_rng(5).normal(size=(3, 6, 4))
+    given = {"budget": 200 if method in ("exact_shapley", "sobol") else 80, "seed": 0}
+    e = xai.explain(cubic, x, method, removal=Marginal(own), **given)
+    for i in range(3):
+        alone = xai.explain(cubic, x[i : i + 1], method, removal=Marginal(own[i]), **given)
+        np.testing.assert_allclose(e.values[i : i + 1], alone.values, rtol=1e-12, atol=1e-14)
+        np.testing.assert_allclose(e.base_values[i : i + 1], alone.base_values)
+        two = xai.metrics.max_sensitivity(cubic, x[[i]], e[i], samples=3)
+        np.testing.assert_allclose(
+            two.values, xai.metrics.max_sensitivity(cubic, x[[i]], alone, samples=3).values
+        )
+    whole = xai.metrics.deletion(cubic, x, e).values
+    np.testing.assert_allclose(
+        xai.metrics.deletion(cubic, x[[2, 0]], e[[2, 0]]).values, whole[[2, 0]]
+    )
+
+
+def test_backgrounds_of_their_own_cost_what_a_shared_one_does(counting, table):
+    model = counting(cubic)
+    own = np.random.default_rng(5).normal(size=(3, 6, 4))
+    e = xai.explain(model, table[0], "exact_shapley", removal=Marginal(own))
+    assert e.evaluations * 3 == model.rows == 3 * (1 + 6 * 15)
+
+
+@pytest.mark.parametrize("shape", [(2, 6, 4), (3, 6, 5), (3, 1, 6, 4)])
+def test_backgrounds_that_fit_no_row_are_refused(table, shape):
+    with pytest.raises(ValueError, match=r"data has rows of shape .* x have shape \(4,\)"):
+        xai.explain(cubic, table[0], removal=Marginal(np.zeros(shape)))
+
+
 def test_a_removal_may_be_given_by_name(table):
     x, data = table
     one = xai.explain(cubic, x, "ime", removal="marginal", data=data)

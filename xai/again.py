@@ -15,6 +15,7 @@ from xai.inputs import on_host
 from xai.methods import Method
 from xai.players import Groups
 from xai.removal.baseline import Baseline
+from xai.removal.sampled import Marginal, draws_of_rows
 
 
 def rows_of(
@@ -37,10 +38,10 @@ def rows_of(
         out["players"] = np.asarray(ids)[index]
     for name in ("removal", "method"):
         part = out.get(name)
-        if isinstance(part, Method) and isinstance(part.removal, Baseline):
-            out[name] = replace(part, removal=_baseline(part.removal, index, n, shape))
-        elif isinstance(part, Baseline):
-            out[name] = _baseline(part, index, n, shape)
+        if isinstance(part, Method):
+            out[name] = replace(part, removal=_of_rows(part.removal, index, n, shape))
+        elif part is not None:
+            out[name] = _of_rows(part, index, n, shape)
     if _is_per_row(out.get("value"), n, shape):
         out["value"] = out["value"][index]
     return out
@@ -66,11 +67,13 @@ def _own_names() -> frozenset[str]:
     return frozenset(signature(explain).parameters)
 
 
-def _baseline(
-    removal: Baseline, index: NDArray[np.intp], n: int, shape: tuple[int, ...]
-) -> Baseline:
-    per_row = n > 1 and _is_per_row(removal.value, n, shape)
-    return replace(removal, value=removal.value[index]) if per_row else removal
+def _of_rows(part: Any, index: NDArray[np.intp], n: int, shape: tuple[int, ...]) -> Any:
+    """A removal for other rows, if it is one that has something for each row."""
+    if isinstance(part, Baseline) and n > 1 and _is_per_row(part.value, n, shape):
+        return replace(part, value=part.value[index])
+    if isinstance(part, Marginal) and draws_of_rows(part.data, n, shape):
+        return replace(part, data=part.data[index])
+    return part
 
 
 def _is_per_row(value: Any, n: int, shape: tuple[int, ...]) -> bool:

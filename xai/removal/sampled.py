@@ -25,7 +25,8 @@ class Marginal(Removal):
     Parameters
     ----------
     data : (m, …) rows like x, optional
-        Used whole; `explain`'s `data` where None.
+        Used whole; `explain`'s `data` where None. An array (n, m, …) holds m rows for each row
+        of x: its neighbours, or shuffles of itself.
 
     Notes
     -----
@@ -41,12 +42,18 @@ class Marginal(Removal):
 
     def bind(self, context: Context) -> Draws:
         """One draw for each background row; the all-removed input is that row itself."""
-        block = context.background(self.data, "marginal removal")
+        own, shape = self.data, context.inputs.shape
+        apart = draws_of_rows(own, context.inputs.n, shape)
+        block = context.background(own.reshape(-1, *shape) if apart else own, "marginal removal")
+        m = apart or int(block.shape[0])
+
+        def place(rows: Indices, draws: Indices) -> Indices:
+            return rows * m + draws if apart else draws
 
         def source(rows: Indices, draws: Indices) -> tuple[Block, Indices]:
-            return block, draws
+            return block, place(rows, draws)
 
-        return Draws(source, int(block.shape[0]), key=lambda rows, draws: draws)
+        return Draws(source, m, key=place)
 
 
 @dataclass(frozen=True, eq=False)
@@ -299,6 +306,12 @@ class _Spread:
             place = u[:, j] * len(codes)
             values[:, j] = codes[place.long() if is_tensor(u) else place.astype(np.intp)]
         return values
+
+
+def draws_of_rows(data: Any, n: int, shape: tuple[int, ...]) -> int:
+    """Draws m of each row, in data (n, m, *shape) for n rows; 0 where rows share them."""
+    given = tuple(getattr(data, "shape", ()))
+    return int(given[1]) if given[:1] == (n,) and given[2:] == shape else 0
 
 
 def endless(generate: Callable[[Indices], Block], n_draws: int) -> Draws:
