@@ -9,6 +9,7 @@ from sklearn.linear_model import LogisticRegression
 
 import xai
 from xai import metrics
+from xai.inputs import read
 from xai.kernels import harmonic
 from xai.players import Patches
 from xai.removal import Baseline, Inpaint, Noise
@@ -190,6 +191,12 @@ def test_irof_is_relative_and_by_mean(images):
     ends = [row[~np.isnan(row)][-1] for row in score.curve]  # images differ in superpixels
     assert_allclose(ends, 0, atol=1e-12)
     assert (score.values > 0.5).all()  # a half on average, by chance
+    for i, image in enumerate(images):  # WEIGHTS * image is what each pixel adds
+        owner = xai.players.Superpixels(6).encode(read(image[None]), 3).owner[0, ..., 0].ravel()
+        parts = np.bincount(owner, (image * WEIGHTS).ravel())
+        order = np.argsort(-parts / np.bincount(owner))
+        left = 1 - np.cumsum(parts[order]) / parts.sum()
+        assert_allclose(score.curve[i, 1 : 1 + len(parts)], left, atol=1e-12)
     groups = [[0, 1, 2], [3], [4]]  # the mean of the large group is below its sum
     x = np.ones((1, 5))
     a = np.array([[2.0, 2.0, 2.0, 3.0, 0.0]])
