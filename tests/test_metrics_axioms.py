@@ -42,6 +42,21 @@ def test_shapley_values_keep_the_axioms(rows):
     assert_allclose(metrics.input_invariance(product, rows, shifted).values, 0, atol=1e-12)
 
 
+@pytest.mark.parametrize("axis", [1, 3])
+def test_an_images_numbers_have_one_sum_in_whatever_shape_they_come(axis):
+    """Of each colour of each pixel, of each pixel, of each patch."""
+    rng = np.random.default_rng(0)
+    x, weights = rng.random((2, 6, 6, 3)), rng.random((6, 6, 3))
+    a = x * weights
+    patches = a.reshape(2, 3, 2, 3, 2, 3).sum(axis=(2, 4, 5)).reshape(2, 9)
+    if axis == 1:
+        x, weights, a = (np.moveaxis(each, -1, -3) for each in (x, weights, a))
+    f = lambda x: (x * weights).sum(axis=(1, 2, 3))  # noqa: E731
+    given = {"removal": ZERO, "players": xai.players.Patches(2), "channel_axis": axis}
+    for shaped in (a, a.sum(axis=axis), patches):
+        assert_allclose(metrics.completeness_gap(f, x, shaped, **given).values, 0, atol=1e-12)
+
+
 def test_dummies_and_silent_players_are_counted_where_they_differ(rows):
     """Nguyen & Martínez's set difference: the last of four players has no effect."""
     a = np.array([[1.0, 3, 2, 2], [0, 3, 2, 0], [0, 0, 0, 5], [1, 1, -1, 1e-9]])
