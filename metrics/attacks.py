@@ -165,7 +165,7 @@ class _Attack:
         checks.count("steps", self.steps)
         checks.count("directions", self.directions)
         self.case.check_rows()
-        refuse_codes(self.case.scene)
+        refuse_codes(self.case.scene.seen)
 
     def run(self, goal: Goal) -> tuple[Floats, Floats]:
         """Highest goal (n,) reached with the class kept, and its δ (n, d)."""

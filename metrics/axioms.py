@@ -191,7 +191,7 @@ def input_invariance(case: Case, *, shift: Any = 1.0, explain: Explain | None = 
     [0.0, 1.0]
     """
     scene = case.scene
-    refuse_codes(scene)
+    refuse_codes(scene.seen)
     inputs, n = scene.seen.inputs, scene.n
     c = np.where(fixed(inputs), 0.0, _by_column(shift, inputs.shape))
     index = np.arange(n)

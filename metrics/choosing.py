@@ -15,7 +15,7 @@ import numpy as np
 
 from xai.explain import composed
 from xai.explanation import Explanation
-from xai.inputs import as_texts, on_host, read
+from xai.inputs import as_texts, on_host
 from xai.metrics import checks
 from xai.metrics.axioms import completeness_gap
 from xai.metrics.case import Case, Scene, predicted
@@ -30,10 +30,10 @@ from xai.metrics.evaluation import (
     scene_of_all,
 )
 from xai.metrics.neighbourhoods import Areas, areas_of, as_surrogate, refuse_gaps
-from xai.metrics.perturb import fixed, numbers
+from xai.metrics.perturb import fixed, numbers, refuse_codes
 from xai.metrics.robustness import max_sensitivity
 from xai.metrics.score import mean
-from xai.model import is_module, reads_codes, wrap
+from xai.model import is_module
 from xai.records import as_lines
 from xai.removal import Baseline
 from xai.suggest import unknown
@@ -193,7 +193,9 @@ def choose(
     checks.count("copies", copies, least=0)
     if "target" in keywords and keeps_axis(keywords["target"]):
         raise ValueError("choose asks about one output at a time: pass target=an index")
-    refuse_gaps(composed(model, x, read_by(keywords) | {"data": data}).inputs, data)
+    parts = composed(model, x, read_by(keywords) | {"data": data})
+    refuse_codes(parts)
+    refuse_gaps(parts.inputs, data)
     common = {n: keywords[n] for n in SHARED if n in keywords}
     common |= {"data": data, "players": "elements"}
     labelled: dict[str, Any] = {}
@@ -269,9 +271,6 @@ def _labelled(model: Any, x: Any, data: Any, methods: Any, categorical: Any) -> 
     if methods is None:
         own = {name: name for name in METHODS}
         if not is_module(model) or categorical is not None:  # there are no gradients in codes
-            return own
-        inputs = read(x, data)
-        if reads_codes(wrap(model, inputs), inputs):
             return own
         # of a frame by its columns' names
         table = hasattr(data, "columns")

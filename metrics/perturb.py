@@ -31,6 +31,7 @@ from xai.metrics.controls import RandomExplain
 from xai.metrics.numerics import ratio
 from xai.metrics.score import Floats
 from xai.model import reads_codes
+from xai.setting import Composed, Setting
 from xai.tables import frame_builder, of_columns
 
 Explain: TypeAlias = Callable[[Any, Any, NDArray[np.intp]], Any]
@@ -237,7 +238,7 @@ def copies(case: Case, radius: Any, samples: int, explain: Explain | None) -> Co
 def perturbations(scene: Scene, radius: Any, samples: int) -> tuple[Hashable, Floats]:
     """By which all rows are moved, (N, *shape), and the key of what is known of such copies."""
     checks.count("samples", samples)
-    refuse_codes(scene)
+    refuse_codes(scene.seen)
     inputs = scene.seen.inputs
     reach = within(inputs, radius)
     return ("copies", reach.tobytes(), int(samples)), box(inputs, reach, samples, scene.seed)
@@ -285,13 +286,12 @@ def fixed(inputs: Inputs) -> NDArray[np.bool_]:
     return out
 
 
-def refuse_codes(scene: Scene) -> None:
+def refuse_codes(seen: Setting | Composed) -> None:
     """Refuse to move rows of codes that a module's embedding reads, such as token ids."""
-    seen = scene.seen
     if reads_codes(seen.model, seen.inputs) and not fixed(seen.inputs).all():
         raise ValueError(
             "x holds codes that the module's embedding reads, such as token ids, which cannot be "
-            "moved a little: this metric is for numbers"
+            "moved a little: this is for numbers"
         )
 
 

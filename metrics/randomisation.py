@@ -307,7 +307,7 @@ def _smoothed(case: Case, explain: Explain | None, model: Any, draws: int, noise
     scene, n = case.scene, case.scene.n
     if draws == 0:
         return explained(case, scene.x, np.arange(n), explain, model)
-    refuse_codes(scene)
+    refuse_codes(scene.seen)
     inputs = scene.seen.inputs
     e = normals(inputs, scene.seed, np.arange(draws))
     free = ~fixed(inputs)

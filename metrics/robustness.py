@@ -384,7 +384,7 @@ def shift_consistency(
     among = scene.data if among is None else among
     if among is None:
         raise ValueError("shift_consistency needs other rows: pass among= or data=")
-    refuse_codes(scene)
+    refuse_codes(scene.seen)
     inputs = scene.seen.inputs
     free = ~fixed(inputs).reshape(-1)
     rows, x = others(case, among)
@@ -459,7 +459,7 @@ def worst_case_bound(
     checks.positive("radius", radius)
     if step is not None:
         checks.positive("step", step)
-    refuse_codes(case.scene)
+    refuse_codes(case.scene.seen)
     n, by_torch = case.scene.n, None
     if explain is None and step is None:
         by_torch = Differentiable.of(case)

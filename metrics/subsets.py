@@ -18,7 +18,7 @@ from xai.inputs import host_array
 from xai.known import Keys, keys_of
 from xai.metrics import checks
 from xai.metrics.case import Case, Scene
-from xai.metrics.paths import Amount, amounts
+from xai.metrics.paths import Amount, amounts, slack
 from xai.metrics.score import Floats
 from xai.model_game import ModelGame
 from xai.removal import Noise
@@ -83,14 +83,23 @@ def subsets(d: int, size: Amount | None, samples: int, seed: int) -> Removed:
 
 def drops(scene: Scene, place: int, removed: Removed) -> Iterator[tuple[Indices, Floats]]:
     """Rows of a game, and ``f(x) − f(x with a subset removed)`` of all subsets, (R, C)."""
-    own = scene.games[place][0]
     for rows, left in shared(scene, place, keys_of(~removed), lambda some: ~removed[some]):
-        yield rows, scene.predictions[own[rows], None] - left
+        yield rows, _lost(scene, place, rows, left)
+
+
+def _lost(scene: Scene, place: int, rows: Indices, left: Floats) -> Floats:
+    """What is lost of the predictions where so much is left, (R, C); 0 where it may be rounding."""
+    own, game = scene.games[place]
+    there = scene.predictions[own[rows], None]
+    gone = there - left
+    sizes = (np.abs(of).max(axis=1, keepdims=True) for of in (gone, np.hstack([there, left])))
+    gone[np.abs(gone) <= slack(game, *sizes)] = 0
+    return np.asarray(gone)
 
 
 def drops_alone(scene: Scene, place: int) -> Floats:
     """The same of every single player and all rows, (n, d)."""
-    own, game = scene.games[place]
+    game = scene.games[place][1]
     d = game.n_players
     if d <= FEW:  # what others ask of single players is then known
         return np.concatenate([gone for _, gone in drops(scene, place, np.eye(d, dtype=bool))])
@@ -98,7 +107,7 @@ def drops_alone(scene: Scene, place: int) -> Floats:
 
     def make() -> Floats:
         left = _left(game, d, lambda part: every[part, None] != every)
-        return np.concatenate([scene.predictions[own[rows], None] - v for rows, v in left])
+        return np.concatenate([_lost(scene, place, rows, values) for rows, values in left])
 
     return scene.once(("drops alone", place), make)
 

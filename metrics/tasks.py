@@ -32,6 +32,7 @@ from xai.metrics.findings import (
     found,
     refuse_lost,
 )
+from xai.metrics.perturb import refuse_codes
 from xai.metrics.proportions import clopper_pearson, least_samples
 from xai.targets import Target
 
@@ -99,6 +100,7 @@ def recourse(
         seed=seed, progress=progress,
     )  # fmt: skip
     with scene, scene.bar.of("recourse"):
+        refuse_codes(scene.setting)
         refuse_lost(scene, moved, chosen(scene, features))
         finding = found("recourse", scene, features, samples, confidence)
         signs = directions(scene, moved.by_element(scene.setting.inputs))

@@ -406,6 +406,9 @@ def test_ava_weights_scales_and_frames(rows, data):
         xai.aggregate(e, "ava", query=rows, k=3).values,
     )
     assert xai.aggregate(e, "ava", query=rows[0], k=3).data.shape == (1, 4)
+    for distance in ("seuclidean", "mahalanobis"):  # which one neighbour has no spread for
+        alone = xai.aggregate(e[0], "ava", query=rows, distance=distance)
+        assert_allclose(alone.values, np.tile(e.values[0], (7, 1)))
     assert_allclose(
         xai.aggregate(e, "ava", query=rows[0], k=3).values,
         xai.aggregate(e, "ava", query=rows[:1].tolist(), k=3).values,

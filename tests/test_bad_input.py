@@ -679,8 +679,10 @@ def test_names_that_do_not_fit_are_refused_before_anything_is_evaluated(line, co
 
 
 def test_names_of_outputs_are_a_list(trees):
-    with pytest.raises(TypeError, match=r"output_names .*a list"):
-        xai.explain(trees.model, trees.x, "occlusion", data=trees.data, output_names="abc")
+    for given in ("abc", 5, iter("abc")):
+        for name in ("output_names", "feature_names"):
+            with pytest.raises(TypeError, match=f"{name} must be a list of names, not "):
+                xai.explain(trees.model, trees.x, "occlusion", data=trees.data, **{name: given})
 
 
 def test_a_model_that_masks_what_it_returns(line):
@@ -1067,6 +1069,7 @@ def test_a_mask_of_steps_is_told_what_to_pass():
         ("banzhaf", {"order": 3}, "order must be 1 or 2, not 3"),
         ("beta_shapley", {"alpha": "16"}, "alpha must be a number, not '16'"),
         ("mean_when_included", {"p": 1}, "p must lie between 0 and 1, not 1"),
+        ("mean_when_included", {"p": "a"}, "p must be a number, not 'a'"),
         ("sobol", {"scrambles": 1}, "scrambles=1"),
         ("hsic", {"designs": 33}, "even"),
         ("hsic", {"designs": 6}, "designs=6: HSIC needs an integer of at least 8"),

@@ -206,6 +206,14 @@ def test_metrics_that_move_x_refuse_codes(name, ids, data):
         getattr(xai.metrics, name)(net(Sum), ids, e, data=data)
 
 
+def test_choose_and_recourse_refuse_codes(ids, data):
+    """Halves of codes were the embedding's to refuse."""
+    with pytest.raises(ValueError, match="codes that the module's embedding reads"):
+        xai.choose(net(Sum), ids, data=data, methods=["occlusion"])
+    with pytest.raises(ValueError, match="codes that the module's embedding reads"):
+        xai.metrics.tasks.recourse(net(Sum), ids, step=0.5)
+
+
 def test_what_is_measured_of_codes_by_itself_moves_none(ids):
     """And a slope in what an embedding makes of a code is not times the code."""
     module, given = net(Sum), {"removal": xai.removal.Baseline(0)}

@@ -828,9 +828,29 @@ def test_effects_of_a_saturated_probability_are_no_rounding():
     W = np.array([1, 1, 2, 0], np.float32)
     f = lambda rows: 1 - np.float32(2.0**-21) * (np.asarray(rows, np.float32) @ W)  # noqa: E731
     x = np.ones((2, 4), np.float32)
-    score = metrics.monotonicity_correlation(f, x, np.tile(W, (2, 1)), removal="baseline")
-    assert_allclose(score.values, 1)
-    assert_array_equal(metrics.monotonicity(f, x, np.tile(W, (2, 1)), removal="baseline").values, 0)
+    given = (f, x, np.tile(W, (2, 1)))
+    assert_allclose(metrics.monotonicity_correlation(*given, removal="baseline").values, 1)
+    assert_allclose(metrics.faithfulness_estimate(*given, removal="baseline").values, -1)
+    for metric in (metrics.faithfulness_correlation, metrics.mu_fidelity, metrics.sensitivity_n):
+        assert_allclose(metric(*given, removal="baseline", subset_size=2).values, -1)
+    assert_array_equal(metrics.monotonicity(*given, removal="baseline").values, 0)
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["faithfulness_correlation", "mu_fidelity", "sensitivity_n", "faithfulness_estimate",
+     "monotonicity_correlation"],
+)  # fmt: skip
+def test_what_removal_does_not_change_has_no_correlation_with_rounding(name):
+    """The same row has other last digits in a batch of another size: it was -0.35, or NaN."""
+    rng = np.random.default_rng(0)
+    x, W = rng.normal(size=(3, 60)), rng.normal(size=(60, 5))
+    f = lambda rows: np.tanh(rows @ W).sum(axis=1)  # noqa: E731
+    for batch_size in (2, 7, None):
+        score = getattr(metrics, name)(
+            f, x, x, removal=lambda rows, kept: rows, batch_size=batch_size
+        )  # fmt: skip
+        assert np.isnan(score.values).all()
 
 
 RAGGED = (

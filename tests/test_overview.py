@@ -393,6 +393,11 @@ def test_effects_that_cannot_be_had_are_refused(effect: Any) -> None:
         effect(model, X[0], 0, target=0)
     with pytest.raises(ValueError, match="2 names for 3 columns"):
         effect(model, X, 0, target=0, feature_names=["a", "b"])
+    with pytest.raises(TypeError, match="feature_names must be a list of names, not 3"):
+        effect(model, X, 0, target=0, feature_names=3)
+    for size in (0, -1):  # of which the rows never came to an end
+        with pytest.raises(ValueError, match=f"batch_size must be positive, not {size}"):
+            effect(model, X, 0, target=0, batch_size=size)
     count = "resolution" if effect is partial_dependence else "bins"
     with pytest.raises(ValueError, match=f"{count} must be positive"):
         effect(model, X, 0, target=0, **{count: 0})

@@ -247,6 +247,8 @@ def test_one_of_several_outputs_must_be_chosen() -> None:
     np.testing.assert_allclose(widths(made.plot(output=0)), [3, 1])
     with pytest.raises(ValueError, match="output 'maybe' is not explained"):
         made.plot(output="maybe")
+    with pytest.raises(ValueError, match=r"output \[0, 1\] is not explained here"):
+        made.plot(output=[0, 1])
 
 
 def test_an_output_is_the_models_index_not_the_place_in_top() -> None:

@@ -462,6 +462,8 @@ def test_highlighted_rows_of_a_decision_plot_are_dashed(mask: bool) -> None:
     for none in ([], np.zeros(40, bool), None):
         forms = {line.get_linestyle() for line in one.plot("decision", highlight=none).lines}
         assert forms == {"-"}
+    with pytest.raises(IndexError, match="highlight: row 40 is out of range for 40"):
+        one.plot("decision", highlight=[40])
 
 
 def test_steps_of_force_and_decision_carry_their_intervals() -> None:

@@ -105,6 +105,16 @@ def test_a_series_is_drawn_where_it_is_asked_for_and_what_is_none_is_refused() -
     )  # fmt: skip
     with pytest.raises(ValueError, match=r"no series: one explained row has the shape \(4, 4, 2\)"):
         images.plot("signal")
+    for axis in ("last", 9, 1.0):
+        with pytest.raises(
+            ValueError, match=f"channel_axis={axis!r}: the axes of a row are 1 to 3"
+        ):
+            images.plot("image", channel_axis=axis)
+    with pytest.raises(ValueError, match=r"percentile must lie in \(0, 100\], not '99'"):
+        images.plot("image", percentile="99")
+    text = xai.explain(lambda x: np.ones(len(x)), ["a b"], "occlusion", removal="baseline")
+    with pytest.raises(ValueError, match="no picture: some cells of the row are no numbers"):
+        text.plot("slices")
     pandas = pytest.importorskip("pandas")
     words = pandas.DataFrame({"kind": ["a", "b"], "size": [1.0, 2.0]})
     table = xai.explain(lambda x: x["size"].to_numpy(), words, "occlusion", data=words)

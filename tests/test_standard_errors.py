@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 import xai
+from xai.behavior import DatasetLoss
 from xai.removal import Marginal, Uniform
 from xai.summary import (
     HSIC,
@@ -382,6 +383,18 @@ def test_over_one_row_of_a_population_an_error_is_unknown():
             budget=500,
         )  # fmt: skip
         assert np.isfinite(e.values).all() and np.isnan(e.std_error).all()
+
+
+@pytest.mark.parametrize("order", [1, 2])
+def test_of_samples_that_use_one_row_of_a_population_an_error_is_unknown(order):
+    """Without that row nothing is left: it was an estimate of 0, or two warnings of NumPy's."""
+    rng = np.random.default_rng(0)
+    x, mean = rng.normal(size=(4, D)), DatasetLoss(lambda y, z: z[:, 0], average="loss")
+    e = xai.explain(
+        rough, x, "sage", y=np.zeros(4), data=np.zeros((3, D)), behavior=mean,
+        summary=Banzhaf(samples=1, order=order),
+    )  # fmt: skip
+    assert np.isfinite(e.values).all() and np.isnan(e.std_error).all()
 
 
 @pytest.mark.parametrize("summary", [Shapley(), Banzhaf(), IncludeIndividual()], ids=repr)

@@ -342,7 +342,7 @@ def _spread(points: NDArray[np.float64], distance: Any) -> dict[str, Any]:
     """What scaled distances are scaled by: of the neighbours alone, whatever else is asked."""
     name = distance.lower() if isinstance(distance, str) else ""
     if name in ("seuclidean", "se", "s"):
-        variance = points.var(axis=0, ddof=1)
+        variance = points.var(axis=0, ddof=int(len(points) > 1))
         return {"V": np.where(variance > 0, variance, 1.0)}
     if name in ("mahalanobis", "mahal", "mah"):
         return {"VI": np.linalg.pinv(np.atleast_2d(np.cov(points, rowvar=False, ddof=0)))}

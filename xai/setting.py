@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Sequence, Sized
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
@@ -426,9 +426,16 @@ def _named(inputs: Inputs, feature_names: Sequence[str] | None) -> Inputs:
 
 def names_columns(given: Sequence[str] | None, rows: Inputs) -> bool:
     """Whether there is a name for each column of a table."""
-    if isinstance(given, str):
-        raise TypeError(f"feature_names must be a list of names, not the string {given!r}")
-    return given is not None and list(rows.shape) == [len(given)]
+    if given is None:
+        return False
+    refuse_no_list("feature_names", given)
+    return list(rows.shape) == [len(given)]
+
+
+def refuse_no_list(name: str, given: object) -> None:
+    """Refuse what holds no names that can be counted; a string would be one for each letter."""
+    if isinstance(given, str) or not isinstance(given, Sized):
+        raise TypeError(f"{name} must be a list of names, not {given!r}")
 
 
 def _check_feature_names(given: Sequence[str] | None, players: Partition) -> None:
@@ -534,8 +541,7 @@ def _predict(
 
 def _names(model: Model, k: int, given: Sequence[str] | None) -> list[str]:
     if given is not None:
-        if isinstance(given, str):
-            raise TypeError(f"output_names must be a list of names, not the string {given!r}")
+        refuse_no_list("output_names", given)
         if len(given) != k:
             raise ValueError(f"output_names has {len(given)} names for {k} outputs")
         return [str(name) for name in given]

@@ -19,7 +19,7 @@ from xai.inputs import is_tensor, on_host
 from xai.players import column_index
 from xai.progress import Progress
 from xai.removal import Marginal
-from xai.setting import Setting, check_counts, open_setting
+from xai.setting import Setting, check_counts, open_setting, refuse_no_list
 from xai.tables import cells_of, holds_numbers, is_missing, native_pool
 from xai.targets import Target
 
@@ -123,7 +123,7 @@ def partial_dependence(
     >>> partial_dependence(f, x, 0).values
     array([2., 4.])
     """
-    check_counts(resolution=resolution)
+    check_counts(resolution=resolution, batch_size=batch_size)
     j, name, column = _column(data, feature, feature_names)
     values = _grid(name, column, resolution) if grid is None else _given(grid, name, column)
     rows = _with_column(data, np.zeros(len(values), np.intp), j, values)
@@ -197,7 +197,7 @@ def accumulated_local_effects(
     >>> accumulated_local_effects(f, x, 0).values.round(2)
     array([-1.67,  0.33,  2.33])
     """
-    check_counts(bins=bins)
+    check_counts(bins=bins, batch_size=batch_size)
     j, name, column = _column(data, feature, feature_names)
     if column.dtype.kind not in "fiubM":
         raise ValueError(
@@ -281,6 +281,8 @@ def _column(
 ) -> tuple[int, str, NDArray[Any]]:
     """Place, name and values of a column."""
     d = _width(data)
+    if names is not None:
+        refuse_no_list("feature_names", names)
     if names is not None and len(names) != d:
         raise ValueError(f"feature_names has {len(names)} names for {d} columns")
     known = list(map(str, getattr(data, "columns", range(d)) if names is None else names))

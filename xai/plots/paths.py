@@ -66,8 +66,11 @@ def decision(
     many = read_many(explanation, output)
     chosen = rows_of(rows, len(many))
     marked = np.zeros(len(many), bool)
-    if highlight is not None and len(highlight):
-        marked[np.asarray(highlight)] = True
+    asked = np.asarray([] if highlight is None else highlight)
+    if asked.dtype == bool and asked.shape == marked.shape:
+        marked = asked
+    elif asked.size:
+        marked[rows_of(asked, len(many), "highlight")] = True
     check_additive(many, "decision plot", chosen)
     shown = many.largest(max_display)
     axes = row_axes(shown.names, ax)

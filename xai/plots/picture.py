@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from xai.archive import as_array
 from xai.foreign import as_explanation
+from xai.inputs import is_number, is_whole
 from xai.plots.row import locate, read
 from xai.plots.style import diverging, median_note, sequential, title
 
@@ -111,7 +112,7 @@ class Scale:
 
 def limit(heats: Sequence[Floats], percentile: float) -> float:
     """Where the colours end: this percentile of |value|."""
-    if not 0 < percentile <= 100:
+    if not is_number(percentile) or not 0 < percentile <= 100:
         raise ValueError(f"percentile must lie in (0, 100], not {percentile!r}")
     sizes = np.abs(np.concatenate([heat.ravel() for heat in heats]))
     sizes = sizes[~np.isnan(sizes)]
@@ -131,7 +132,7 @@ def panel(
 ) -> Panel:
     """Read one row's photograph and heat map."""
     explanation = as_explanation(given)
-    shape = getattr(explanation.data, "shape", ())[1:]
+    shape = tuple(getattr(explanation.data, "shape", ()))[1:]
     if len(shape) not in (2, 3):
         volume = " Draw kind='slices'" if len(shape) == 4 else " Draw kind='bar'"
         raise ValueError(f"no picture: one explained row has the shape {shape}.{volume}")
@@ -154,11 +155,13 @@ def over_places(
     """Read one row, with its channels last, and its heat map without them."""
     shown = mapped(explanation, row, output, signed=signed)
     axis = explanation.channel_axis if channel_axis is None else channel_axis
-    if shown.photo.ndim < 3 or axis == 0:
+    last = shown.photo.ndim
+    if last < 3 or axis == 0:
         return shown
     if axis is None:
-        last = shown.photo.ndim
         raise ValueError(f"which axis of x holds the channels? Pass channel_axis=1 or {last}")
+    if not is_whole(axis) or not -last <= axis <= last:
+        raise ValueError(f"channel_axis={axis!r}: the axes of a row are 1 to {last}")
     axis -= axis > 0  # of one picture, not of the batch
     heat, summed = _over_channels(explanation[row], shown.heat, axis)
     unit = shown.unit + " (sum of the channels)" * summed
@@ -180,7 +183,7 @@ def mapped(
     heat = one.map(signed=signed)[0]
     try:
         photo = np.asarray(as_array(one.data), float)[0]
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, IndexError) as error:  # words; none at all of a text
         told = "no picture: some cells of the row are no numbers. Draw kind='bar'"
         raise ValueError(told) from error
     return Panel(

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from xai.archive import as_array
 from xai.foreign import as_explanation
-from xai.inputs import is_whole
+from xai.inputs import is_number, is_whole
 
 if TYPE_CHECKING:
     from xai.explanation import Explanation
@@ -185,7 +185,8 @@ def locate(explanation: Explanation, row: int, output: int | str | None) -> tupl
     if isinstance(output, str):
         places = [place for place, index in enumerate(explained) if names[index] == output]
     else:
-        places = [place for place, index in enumerate(explained) if output in (None, index)]
+        asked = explained if output is None else [output] if is_number(output) else []
+        places = [place for place, index in enumerate(explained) if index in asked]
     if not places:
         raise ValueError(f"output {output!r} is not explained here; explained: {known}")
     name = names[explained[places[0]]]

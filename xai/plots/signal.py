@@ -94,7 +94,7 @@ def channels(
 ) -> Panel:
     """Read one row's lines (C, T), and what their steps add."""
     explanation = as_explanation(explanation)
-    shape = getattr(explanation.data, "shape", ())[1:]
+    shape = tuple(getattr(explanation.data, "shape", ()))[1:]
     if len(shape) not in (1, 2):
         raise ValueError(f"no series: one explained row has the shape {shape}")
     if time_axis not in (None, 1, len(shape)):

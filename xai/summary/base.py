@@ -399,17 +399,18 @@ def finish(
     )
 
 
-def jackknife(game: Game, fit: Callable[[NDArray[np.bool_]], Floats]) -> Floats:
+def jackknife(game: Game, draws: Indices, fit: Callable[[NDArray[np.bool_]], Floats]) -> Floats:
     """Errors of what is estimated from samples that share the rows of a data set.
 
     The spread of samples is too little: what is left out is a group of rows, with all of theirs.
 
     Parameters
     ----------
+    draws : each sample's
     fit : which draws stay (m,) -> estimates
     """
-    if game.n_draws == 1:
-        return np.full_like(fit(np.ones(1, bool)), np.nan)
+    if not np.ptp(draws % GROUPS):  # without this group there is nothing to estimate from
+        return np.full_like(fit(np.ones(game.n_draws, bool)), np.nan)
     groups = np.arange(game.n_draws) % GROUPS
     without = [fit(groups != group) for group in np.unique(groups)]
     return np.asarray(np.sqrt((len(without) - 1) * np.var(without, axis=0)))

@@ -18,6 +18,7 @@ from xai.summary.base import (
     Plan,
     Summary,
     all_coalitions,
+    check_number,
     exact,
     finish,
     unit_cost,
@@ -78,6 +79,7 @@ class MeanWhenIncluded(Summary):
 
     def check(self) -> None:
         """Refuse a chance outside (0, 1), and what coalitions cannot be divided by."""
+        check_number("p", self.p)
         if not 0 < self.p < 1:
             raise ValueError(f"p must lie between 0 and 1, not {self.p!r}")
         if self.normalise not in ("sum", "expected"):

@@ -155,7 +155,7 @@ class ShapleyKernel:
             some = kept[draws]
             return design.of_some(some).fit(y[:, some], total[:, kept].mean(axis=1))
 
-        return jackknife(self.game, of_some)
+        return jackknife(self.game, draws, of_some)
 
     def _shares(self, level: NDArray[np.float64]) -> list[float]:
         """Shares of the pairs at which a tolerance is checked: the same for every batch size."""

@@ -386,7 +386,7 @@ class LinearFit(Summary):
             fit = self._regression(z, weigh, _columns(v[:, np.append(0, 1 + at)]), S.shape[1])
             return _by_row(fit.fit().phi, v.shape[2])
 
-        return jackknife(game, of_some)
+        return jackknife(game, draws, of_some)
 
     def _count(self, game: Game, plan: Plan) -> int:
         what, samples = "a linear fit", self.samples

@@ -411,7 +411,7 @@ def _over_rows(game: Game, estimate: Estimator, S: Coalitions, v: Floats, draws:
         some = kept[draws]
         return estimate(S[some], v[:, np.resize(some, v.shape[1])])[0]
 
-    return jackknife(game, of_some)
+    return jackknife(game, draws, of_some)
 
 
 def sampled(
