@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
@@ -17,6 +17,17 @@ if TYPE_CHECKING:
     from xai.layers import Cut
 
 Indices = NDArray[np.intp]
+
+
+def numbered(count: int) -> list[str]:
+    """Names of players that have none: their numbers."""
+    return list(_numbers(count))
+
+
+@lru_cache(maxsize=1)
+def _numbers(count: int) -> tuple[str, ...]:
+    """Kept: those of a photograph's pixels take longer than a network's gradient."""
+    return tuple(map(str, range(count)))
 
 
 @dataclass(frozen=True, eq=False)

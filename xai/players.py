@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from xai.concepts.players import Concepts
 from xai.inputs import Inputs, is_tensor, is_whole, on_host
-from xai.partition import Partition, Players
+from xai.partition import Partition, Players, numbered
 from xai.regions import Channels, Grid, Patches, Pixels, Superpixels, Windows
 from xai.suggest import unknown
 from xai.units import ActivationMaps, Units
@@ -55,7 +55,7 @@ class Elements(Players):
             return Tokens().encode(inputs, channel_axis)
         size = int(np.prod(inputs.shape))
         owner = np.arange(size).reshape(1, *inputs.shape)
-        names = inputs.names or [str(i) for i in range(size)]
+        names = inputs.names or numbered(size)
         return Partition(owner, np.full(inputs.n, size), list(names), inputs.shape, "Elements()")
 
 
@@ -114,7 +114,7 @@ class Groups(Players):
             labels.append(known)
         sizes = np.broadcast_to(np.array(counts), (inputs.n,)).copy()
         d = max(counts)
-        names = [str(v) for v in labels[0]] if len(labels) == 1 else [str(i) for i in range(d)]
+        names = [str(v) for v in labels[0]] if len(labels) == 1 else numbered(d)
         return Partition(owner, sizes, names, (d,), f"Groups({d})")
 
 
@@ -148,7 +148,7 @@ class Columns(Players):
             raise ValueError(
                 "column groups are for tables (2-D batches); use an array of group ids"
             )
-        names = inputs.names or [str(j) for j in range(inputs.shape[0])]
+        names = inputs.names or numbered(inputs.shape[0])
         owner = np.full(inputs.shape, -1, np.intp)
         labels = []
         for i, group in enumerate(self.groups):
@@ -201,7 +201,7 @@ class Tokens(Players):
                 f"row {named} (0-based) is an empty text: nothing to remove, so leave it out"
             )
         d = int(counts.max())
-        names = [str(i) for i in range(d)]
+        names = numbered(d)
         if inputs.names is not None:
             names = inputs.names
         elif inputs.n == 1:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from xai.archive import require
 from xai.inputs import Inputs, host_array, is_number, is_whole
-from xai.partition import Indices, Line, Overlap, Partition, Players
+from xai.partition import Indices, Line, Overlap, Partition, Players, numbered
 from xai.places import channels_first, sides_of, with_channels
 from xai.suggest import unknown
 
@@ -48,10 +48,6 @@ def _bands(lines: Sequence[Indices], channel_axis: int | None) -> Indices:
     counts = [int(line.max()) + 1 for line in lines]
     grid = np.ravel_multi_index(np.ix_(*lines), counts)
     return np.asarray(with_channels(grid[None], channel_axis))
-
-
-def _numbered(d: int) -> list[str]:
-    return [str(i) for i in range(d)]
 
 
 @dataclass(frozen=True)
@@ -102,7 +98,7 @@ class Patches(Players):
         d = int(owner.max()) + 1
         pixels = sides if max(sizes) == 1 else None
         return Partition(
-            owner, np.full(inputs.n, d), _numbered(d), pixels or (d,), repr(self), pixels=pixels
+            owner, np.full(inputs.n, d), numbered(d), pixels or (d,), repr(self), pixels=pixels
         )
 
 
@@ -143,7 +139,7 @@ class Grid(Players):
         lines = [np.arange(side) * min(self.cells, side) // side for side in sides]
         owner = _bands(lines, channel_axis)
         d = int(owner.max()) + 1
-        return Partition(owner, np.full(inputs.n, d), _numbered(d), (d,), repr(self))
+        return Partition(owner, np.full(inputs.n, d), numbered(d), (d,), repr(self))
 
 
 @dataclass(frozen=True)
@@ -205,7 +201,7 @@ class Windows(Players):
         owner = _bands([line.places for line in lines], channel_axis)
         d = math.prod(line.count for line in lines)
         overlap = Overlap(lines) if d < owner.max() + 1 else None
-        return Partition(owner, np.full(inputs.n, d), _numbered(d), (d,), repr(self), overlap)
+        return Partition(owner, np.full(inputs.n, d), numbered(d), (d,), repr(self), overlap)
 
 
 def _slide(length: int, size: int, stride: int) -> Line:
@@ -325,7 +321,7 @@ class Superpixels(Players):
         counts = np.array([int(region.max()) + 1 for region in regions])
         owner = with_channels(np.stack(regions).reshape(inputs.n, *sides), channel_axis)
         d = int(counts.max())
-        return Partition(owner, counts, _numbered(d), (d,), repr(self))
+        return Partition(owner, counts, numbered(d), (d,), repr(self))
 
     def _settings(self) -> dict[str, Any]:
         """The method's settings; one that belongs to another method is refused."""
