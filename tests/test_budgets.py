@@ -234,6 +234,26 @@ def test_rows_of_other_models_with_members_are_one_call_with_those_of_x(counting
     assert Model.counted.calls == (2 if members else 3)
 
 
+def test_a_method_of_an_ensemble_is_called_as_the_ensemble_is():
+    """With x beside others, and many rows at once."""
+    seen = []
+
+    class Watched(RandomForestRegressor):
+        def predict(self, x):
+            seen.append(len(x))
+            return super().predict(x)
+
+    rows = np.random.default_rng(0).normal(size=(20, 15))
+    forest = Watched(3, random_state=0).fit(rows, rows[:, 0] * rows[:, 1])
+    calls = []
+    for model in (forest, forest.predict):
+        seen.clear()
+        xai.explain(model, rows[:1], "kernel_shap", data=rows, budget=60_000)
+        calls.append(list(seen))
+    assert calls[1] == calls[0]
+    assert len(calls[0]) == 2  # the ends; all coalitions
+
+
 @pytest.mark.parametrize("members", [None, [1, 2]])
 def test_rows_of_x_stay_integers_beside_rows_that_are_none(members):
     """No float64 is 2^53 + 1."""

@@ -690,3 +690,14 @@ def test_rows_without_channels_have_none_for_players():
     with pytest.raises(ValueError, match="channel_axis=0 says there are none"):
         xai.explain(lambda x: x.sum(axis=1), np.ones((1, 5)), "occlusion", players=Channels(),
                     removal=Baseline(0), channel_axis=0)  # fmt: skip
+
+
+def test_explanations_share_the_names_of_pixels_and_not_their_list():
+    first, second = (
+        xai.explain(lambda x: x.sum(axis=(1, 2, 3)), np.ones((1, 20, 20, 1)), "occlusion")
+        for _ in range(2)
+    )
+    assert first.feature_names == [str([i, j]) for i in range(20) for j in range(20)]
+    assert all(a is b for a, b in zip(first.feature_names, second.feature_names, strict=True))
+    first.feature_names[0] = "corner"
+    assert second.feature_names[0] == "[0, 0]"

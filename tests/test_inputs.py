@@ -1399,6 +1399,18 @@ def test_rows_of_a_module_are_explained_again_as_they_were_given(torch, rows, ki
 # ------------------------------------------------------------------------------- other estimators
 
 
+def test_steps_of_a_model_that_is_no_pipeline_are_its_own_affair():
+    class Model:
+        steps = 10
+
+        def predict(self, x):
+            return x.sum(axis=1)
+
+    for model in (Model(), Model().predict):
+        found = xai.explain(model, np.eye(3), "occlusion", removal="baseline")
+        np.testing.assert_array_equal(found.values, np.eye(3))
+
+
 def test_a_grid_search_is_an_estimator(cancer):
     from sklearn.ensemble import RandomForestClassifier
     from sklearn.model_selection import GridSearchCV

@@ -774,6 +774,13 @@ def test_noise_of_a_normal_neighbourhood_is_made_once_for_all_rows(table, monkey
     assert cost(np.ones((30, 4))) < 2 * cost(np.ones((1, 4)))
 
 
+def test_a_normal_neighbourhood_draws_background_rows_for_categories_alone(table, monkeypatch):
+    drawn = []
+    monkeypatch.setattr("xai.removal.neighbourhood.independent_rows", lambda *_: drawn.append(1))
+    xai.explain(cubic, table[0], "lime", data=table[1], discretise=False, budget=500)
+    assert not drawn
+
+
 @pytest.mark.parametrize(
     "removal", [Uniform(-np.inf, 1.0), Uniform(data=[[0.0, np.inf], [1.0, 2.0]])]
 )

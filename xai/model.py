@@ -301,8 +301,10 @@ def _first(model: Any) -> Any:
     """The estimator or transformer that rows come to first, in pipelines, unions and searches."""
     if hasattr(model, "best_estimator_"):
         return _first(model.best_estimator_)
-    parts = getattr(model, "steps", None) or getattr(model, "transformer_list", None)
-    return _first(parts[0][1]) if parts else model
+    if is_a(model, "Pipeline", "FeatureUnion"):
+        parts = model.steps if is_a(model, "Pipeline") else model.transformer_list
+        return _first(parts[0][1]) if parts else model
+    return model
 
 
 def check_model(model: Any) -> None:
@@ -344,11 +346,11 @@ def wrap(model: Any, inputs: Inputs) -> Model:
         return Model(scores, inputs.decode, "callable", known_labels)
     if not _predicts(model):
         forward = model if is_tensor(inputs.block) else None
-        return Model(model, inputs.decode, "callable", forward=forward)
+        members = _has_members(getattr(model, "__self__", None))  # forest.predict_proba
+        return Model(model, inputs.decode, "callable", is_ensemble=members, forward=forward)
     prepare = _estimator_inputs(model, inputs)
     labels = getattr(model, "classes_", None)
-    members = hasattr(_last(model), "estimators_")  # fitted
-    known: dict[str, Any] = {"is_ensemble": members, "reads": _reads(model)}
+    known: dict[str, Any] = {"is_ensemble": _has_members(model), "reads": _reads(model)}
     _refuse_several(model, labels)
     if hasattr(model, "predict_proba"):
         return Model(
@@ -416,9 +418,14 @@ def _refuse_pairs(model: Any, labels: Any) -> None:
 
 def _last(model: Any) -> Any:
     """The estimator at the end of pipelines and searches."""
-    while hasattr(model, "best_estimator_") or hasattr(model, "steps"):
-        model = getattr(model, "best_estimator_", None) or model.steps[-1][1]
+    while (best := getattr(model, "best_estimator_", None)) is not None or is_a(model, "Pipeline"):
+        model = model.steps[-1][1] if best is None else best
     return model
+
+
+def _has_members(model: Any) -> bool:
+    """Whether it is a fitted ensemble, or ends in one."""
+    return hasattr(_last(model), "estimators_")
 
 
 def is_a(estimator: Any, *names: str) -> bool:

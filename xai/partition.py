@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
@@ -102,13 +102,19 @@ def _always_kept(coalitions: NDArray[Any]) -> NDArray[Any]:
 
 def numbered(shape: tuple[int, ...]) -> list[str]:
     """Names of players that have none: their numbers, or "[1, 7]" where values are an array."""
+    return list(_numbers(shape))
+
+
+@lru_cache(maxsize=1)
+def _numbers(shape: tuple[int, ...]) -> tuple[str, ...]:
+    """Kept: those of a photograph's pixels take longer than a network's gradient."""
     *rest, last = shape
     if not rest:
-        return list(map(str, range(last)))
+        return tuple(map(str, range(last)))
     heads, tails = ["["], [f"{i}]" for i in range(last)]
     for side in rest:
         heads = [f"{head}{i}, " for head in heads for i in range(side)]
-    return [head + tail for head in heads for tail in tails]
+    return tuple(head + tail for head in heads for tail in tails)
 
 
 class Players(ABC):

@@ -103,7 +103,7 @@ class Neighbourhood(Removal):
         x = host_array(context.inputs.block)
         scale = context.deviations(block, "Neighbourhood(discretise=False)")
         scale[scale == 0] = 1.0
-        columns = x.shape[1]
+        columns, mixed = x.shape[1], bool(categorical.any())
 
         @once
         def noise(draws: Indices) -> NDArray[np.float64]:
@@ -118,7 +118,7 @@ class Neighbourhood(Removal):
         def values(rows: Indices, draws: Indices) -> NDArray[np.float64]:
             distinct, place = np.unique(draws, return_inverse=True)
             moved = x[rows] + (scale * noise(distinct))[place]
-            return np.where(categorical, drawn(distinct)[place], moved)
+            return np.where(categorical, drawn(distinct)[place], moved) if mixed else moved
 
         def source(rows: Indices, draws: Indices) -> tuple[Block, Indices]:
             made = values(rows, draws)
@@ -129,10 +129,12 @@ class Neighbourhood(Removal):
             return made, np.arange(len(rows))
 
         def regressors(rows: Indices, draws: Indices) -> Regressors:
-            made = values(rows[:, None], draws)
-            own = x[rows, None]
-            same = (made == own) | ((made != made) & (own != own))  # categories may be NaN
-            return np.where(categorical, same, (made - own) / scale).swapaxes(1, 2), categorical
+            moved = np.broadcast_to(noise(draws), (len(rows), len(draws), columns))
+            if mixed:
+                made, own = drawn(draws), x[rows, None]
+                same = (made == own) | ((made != made) & (own != own))  # categories may be NaN
+                moved = np.where(categorical, same, moved)
+            return moved.swapaxes(1, 2), categorical
 
         if not categorical.all():
             make_room(context, np.where(categorical, 0.0, 0.5))  # codes stay what they are
