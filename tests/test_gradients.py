@@ -917,6 +917,31 @@ def test_the_first_layer_says_which_axis_it_takes_for_channels(make, shape, axis
     assert channels_read(nn.Sequential(nn.Identity(), make(), nn.Softmax(1)), shape) == axis
 
 
+@pytest.mark.parametrize("method", ["occlusion", "gradcam", "integrated_gradients"])
+def test_a_module_that_turns_images_itself_has_channels_last(method):
+    """Where its first layer takes as many channels as there are there, and not those of axis 1."""
+
+    class Turns(nn.Module):
+        def __init__(self, net):
+            super().__init__()
+            self.net = net
+
+        def forward(self, x):
+            return self.net(x.permute(0, 3, 1, 2))
+
+    torch.manual_seed(0)
+    net = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.Flatten(), nn.Linear(4 * 48, 2)).double()
+    x = torch.rand(2, 3, 8, 10).double()
+    first, last = (
+        xai.explain(model, rows, method)
+        for model, rows in ((net, x), (Turns(net), x.permute(0, 2, 3, 1)))
+    )
+    assert (first.channel_axis, last.channel_axis) == (1, 3)
+    np.testing.assert_allclose(last.values, first.values, atol=1e-12)
+    np.testing.assert_allclose(np.moveaxis(last.map(), -1, 1), first.map(), atol=1e-12)
+    assert xai.explain(nn.Flatten(), x.permute(0, 2, 3, 1), method="gradient").channel_axis == 1
+
+
 def test_series_without_channels_and_sequences_have_maps_over_time():
     class Steps(nn.Module):
         def __init__(self):

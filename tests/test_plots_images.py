@@ -51,6 +51,19 @@ def shown(axes: Axes) -> np.ndarray:
     return np.asarray(heat.cmap(heat.norm(heat.get_array())))
 
 
+def test_channels_are_listed_as_no_place_differs_from_another() -> None:
+    """Their map was one colour, the sum of all of them."""
+    bands = made(players=xai.players.Channels())
+    assert [label.get_text() for label in bands.plot().get_yticklabels()] == [
+        f"channel {i}" for i in np.argsort(bands.values[0])[::-1]
+    ]
+    assert xai.plots.compare([bands, bands]).get_legend() is not None
+    assert "channel 1" in bands._repr_html_()
+    assert not made(players=np.arange(3)[:, None, None]).plot().images
+    apart = made(players="elements")
+    assert len(apart.plot().images) == 2  # channels of a place and places differ
+
+
 @pytest.mark.parametrize("target", ["all", xai.Top(2)])
 def test_all_outputs_of_an_image_stand_in_its_line(target: str | xai.Top) -> None:
     """Those that this row explains, each under its name, on one scale."""
