@@ -917,6 +917,21 @@ def test_the_first_layer_says_which_axis_it_takes_for_channels(make, shape, axis
     assert channels_read(nn.Sequential(nn.Identity(), make(), nn.Softmax(1)), shape) == axis
 
 
+@pytest.mark.parametrize("name", ["layer_integrated_gradients", "gradcam", "ablation_cam"])
+def test_a_layer_is_named_whatever_the_rows_are(name):
+    """Of token ids, as captum's users do at the embedding; no place is known of its units."""
+    torch.manual_seed(0)
+    net = nn.Sequential(nn.Embedding(9, 4), nn.Tanh(), nn.Flatten(), nn.Linear(20, 2)).double()
+    ids = torch.tensor([[2, 7, 1, 5, 3], [1, 1, 8, 0, 4]])
+    found = xai.explain(net, ids, name, layer="0")
+    kind = xai.players.Units if name.startswith("layer") else xai.players.Channels
+    same = xai.explain(net, ids, name, players=kind("0"))
+    np.testing.assert_array_equal(found.values, same.values)
+    assert found.layer == "0"
+    with pytest.raises(ValueError, match=r"sees images.* pass .* layer= of that network"):
+        xai.explain(net, ids, name)
+
+
 @pytest.mark.parametrize("method", ["occlusion", "gradcam", "integrated_gradients"])
 def test_a_module_that_turns_images_itself_has_channels_last(method):
     """Where its first layer takes as many channels as there are there, and not those of axis 1."""

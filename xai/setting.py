@@ -397,7 +397,7 @@ def compose(
         _check_gradients(wrapped, inputs, recipe)
     recipe.summary.check()
     if players is None and axis is None:
-        recipes.refuse_without_layer(recipe, inputs)
+        recipes.refuse_without_layer(recipe, chosen, inputs)
     return Composed(recipe, chosen, wrapped, inputs, axis)
 
 

@@ -13,7 +13,7 @@ from xai.plots.heatmap import heatmap
 from xai.plots.image import image, images, slices
 from xai.plots.masks import masks
 from xai.plots.paths import decision, force
-from xai.plots.row import per_row
+from xai.plots.row import lies_over_rows, per_row
 from xai.plots.signal import is_series, is_signal, signal
 from xai.plots.swarm import beeswarm, scatter
 from xai.plots.table import bar, global_bar, waterfall
@@ -142,10 +142,10 @@ def is_volume(explanation: Explanation) -> bool:
 
 
 def _of_places(explanation: Explanation) -> bool:
-    """Whether players differ from place to place, as no map would show channels or bands do not."""
+    """Whether values differ from place to place, as those of channels do not."""
     axis, owners = explanation.channel_axis, explanation.element_players
     if not axis or explanation.layer or explanation.spans is not None:
-        return per_row(explanation)
+        return lies_over_rows(explanation)
     of_places = np.moveaxis(owners, axis, -1).reshape(len(owners), -1, owners.shape[axis])
     return per_row(explanation) and bool((of_places != of_places[:, :1]).any())
 

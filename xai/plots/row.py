@@ -206,6 +206,12 @@ def per_row(explanation: Explanation) -> bool:
     return len(explanation.element_players) == len(explanation)
 
 
+def lies_over_rows(explanation: Explanation) -> bool:
+    """Whether values can be laid over each row: of a layer, where it has feature maps."""
+    inside = explanation.activations is None or explanation.channel_axis is None
+    return per_row(explanation) and not (explanation.layer and inside)
+
+
 def _cells(one: Explanation, count: int) -> list[str]:
     """Write the value in each player's column, where it owns exactly one column of a table."""
     data = as_array(one.data) if per_row(one) else None
