@@ -1266,6 +1266,39 @@ def test_a_layer_that_gives_several_tensors_is_the_first_of_them(method):
     np.testing.assert_allclose(e.values, expected, atol=1e-12)
 
 
+def test_what_a_part_before_the_layer_returns_stays_of_its_kind():
+    """As the outputs of transformers, dicts whose entries are attributes, too."""
+
+    class Output(dict):
+        def __setitem__(self, key, value):
+            super().__setitem__(key, value)
+            super().__setattr__(key, value)
+
+    class Encoder(nn.Module):
+        def forward(self, x):
+            out = Output()
+            out["states"] = x.tanh()
+            return out
+
+    class Reader(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.encoder, self.pooler, self.head = Encoder(), nn.Linear(4, 3), nn.Linear(3, 2)
+
+        def forward(self, x):
+            out = self.encoder(x)
+            out["states"] *= 1  # written on: the next call must not see it
+            return self.head(self.pooler(out.states).tanh())
+
+    torch.manual_seed(0)
+    net, x = Reader().double(), torch.randn(2, 4).double()
+    e = xai.explain(net, x, "shapley", players=Units("pooler"), target=1)
+    with torch.no_grad():
+        full = net(x)[:, 1]
+    np.testing.assert_allclose(e.predictions, full, atol=1e-12)
+    np.testing.assert_allclose(e.values.sum(axis=1) + e.base_values, full, atol=1e-12)
+
+
 def test_a_layer_that_is_used_again_is_its_last_use():
     torch.manual_seed(1)
     net = Residual("add").double()
