@@ -350,6 +350,7 @@ def _read(x: Any, data: Any, accepts: Sequence[str] | None, own: list[Any], text
         name = next(iter(x), "…")
         raise TypeError(
             f"x is a {type(x).__name__}; pass a DataFrame or an array of rows, such as x[{name!r}]"
+            f". {SEVERAL}"
         )
     if isinstance(x, list | tuple) and len(x) and isinstance(x[0], dict):
         raise TypeError("x is a list of dicts; pass a DataFrame or an array of rows")

@@ -229,13 +229,15 @@ def _of_another_kind(out: Any, by: str) -> NDArray[Any]:
             "is there a return missing?"
         )
     several = isinstance(out, dict) or is_dataclass(out)
-    if several or (isinstance(out, tuple | list) and len(out) and is_tensor(out[0])):
+    first: Any = out[0] if isinstance(out, tuple | list) and len(out) else None
+    if is_tensor(first) and first.ndim == 0:
+        return _as_array([on_host(number) for number in out], by)
+    if several or is_tensor(first) or (isinstance(first, np.ndarray) and first.ndim > 1):
         raise TypeError(
             f"{by} returned a {type(out).__name__}: say which of its outputs is explained, "
             "with xai.TorchModel(module, output=0) or output='a name', or wrap it in a function "
             "that returns one array (n, k)"
         )
-    first = out[0] if isinstance(out, tuple | list) and len(out) else None
     if isinstance(first, dict) and any(map(is_tensor, first.values())):
         raise TypeError(
             f"{by} returned a {type(out).__name__} of dicts, as detectors do of images: "
@@ -258,6 +260,11 @@ def _numbers_among(array: NDArray[Any], by: str) -> NDArray[np.float64]:
         if not odd:
             return array.astype(np.float64)
         given = reprlib.repr(odd[0])
+        if isinstance(odd[0], str):
+            raise TypeError(
+                f"{by} returned {given}; expected numbers, (n,) or (n, k): of labels, one for each "
+                "class, such as np.array(f(x))[:, None] == ['no', 'yes'] of a function f"
+            )
     else:
         given = f"values of dtype {array.dtype}"
     raise TypeError(
@@ -329,7 +336,7 @@ def check_model(model: Any) -> None:
     from sklearn.base import BaseEstimator
     from sklearn.utils.validation import check_is_fitted
 
-    if isinstance(model, BaseEstimator):
+    if isinstance(model, BaseEstimator) and hasattr(model, "fit"):
         check_is_fitted(model)
 
 
