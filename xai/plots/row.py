@@ -174,21 +174,21 @@ def locate(explanation: Explanation, row: int, output: int | str | None) -> tupl
 
     The place is None where there is no such axis.
     """
-    names = [str(name) for name in explanation.output_names]
-    explained = np.atleast_1d(explanation.target[row])
-    known = ", ".join(f"{index} ({names[index]!r})" for index in explained[:10])
+    names, explained = explanation.output_names, np.atleast_1d(explanation.target[row])
+    known = ", ".join(f"{index} ({str(names[index])!r})" for index in explained[:10])
     known += f" and {len(explained) - 10} more" if len(explained) > 10 else ""
     if output is None and len(explained) > 1:
         raise ValueError(
             f"several outputs are explained: choose one with output=. They are {known}"
         )
     if isinstance(output, str):
-        places = [place for place, index in enumerate(explained) if names[index] == output]
-    else:
-        places = [place for place, index in enumerate(explained) if output in (None, index)]
+        places = [place for place, index in enumerate(explained) if str(names[index]) == output]
+    else:  # of a vocabulary there are thousands
+        same = output is None or (is_whole(output) and explained == output)
+        places = np.flatnonzero(np.broadcast_to(same, explained.shape)).tolist()
     if not places:
         raise ValueError(f"output {output!r} is not explained here; explained: {known}")
-    name = names[explained[places[0]]]
+    name = str(names[explained[places[0]]])
     return (places[0] if explanation.base_values.ndim == 2 else None), name
 
 
