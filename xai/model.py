@@ -228,11 +228,12 @@ def _of_another_kind(out: Any, by: str) -> NDArray[Any]:
             f"{by} returned None; it must return one number, or k, for each row of its batch: "
             "is there a return missing?"
         )
-    several = isinstance(out, dict) or is_dataclass(out)
-    first: Any = out[0] if isinstance(out, tuple | list) and len(out) else None
+    parts = out if isinstance(out, tuple | list) else ()
+    first: Any = parts[0] if parts else None
+    arrays = bool(parts) and all(isinstance(part, np.ndarray) and part.ndim > 1 for part in parts)
     if is_tensor(first) and first.ndim == 0:
         return _as_array([on_host(number) for number in out], by)
-    if several or is_tensor(first) or (isinstance(first, np.ndarray) and first.ndim > 1):
+    if isinstance(out, dict) or is_dataclass(out) or is_tensor(first) or arrays:
         raise TypeError(
             f"{by} returned a {type(out).__name__}: say which of its outputs is explained, "
             "with xai.TorchModel(module, output=0) or output='a name', or wrap it in a function "
