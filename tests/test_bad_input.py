@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections import UserDict
 from dataclasses import dataclass
 from fractions import Fraction
 
@@ -1018,6 +1019,9 @@ def test_categorical_columns_are_a_list(columns):
 def test_records_are_no_table():
     with pytest.raises(TypeError, match="x is a list of dicts; pass a DataFrame"):
         xai.explain(total, [{"a": 1.0}, {"a": 2.0}], "occlusion", removal=Baseline(0))
+    encoded = UserDict(input_ids=[[1, 2], [3]], attention_mask=[[1, 1], [1]])  # as of a tokenizer
+    with pytest.raises(TypeError, match=r"x is a UserDict; .* such as x\['input_ids'\]"):
+        xai.explain(total, encoded, "occlusion", removal=Baseline(0))
 
 
 @pytest.mark.parametrize("method", ["permutation_test", "sage"])

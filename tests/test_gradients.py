@@ -917,6 +917,46 @@ def test_the_first_layer_says_which_axis_it_takes_for_channels(make, shape, axis
     assert channels_read(nn.Sequential(nn.Identity(), make(), nn.Softmax(1)), shape) == axis
 
 
+@pytest.mark.parametrize("name", ["layer_integrated_gradients", "gradcam", "ablation_cam"])
+def test_a_layer_is_named_whatever_the_rows_are(name):
+    """Of token ids, as captum's users do at the embedding; no place is known of its units."""
+    torch.manual_seed(0)
+    net = nn.Sequential(nn.Embedding(9, 4), nn.Tanh(), nn.Flatten(), nn.Linear(20, 2)).double()
+    ids = torch.tensor([[2, 7, 1, 5, 3], [1, 1, 8, 0, 4]])
+    found = xai.explain(net, ids, name, layer="0")
+    kind = xai.players.Units if name.startswith("layer") else xai.players.Channels
+    same = xai.explain(net, ids, name, players=kind("0"))
+    np.testing.assert_array_equal(found.values, same.values)
+    assert found.layer == "0"
+    with pytest.raises(ValueError, match=r"sees images.* pass .* layer= of that network"):
+        xai.explain(net, ids, name)
+
+
+@pytest.mark.parametrize("method", ["occlusion", "gradcam", "integrated_gradients"])
+def test_a_module_that_turns_images_itself_has_channels_last(method):
+    """Where its first layer takes as many channels as there are there, and not those of axis 1."""
+
+    class Turns(nn.Module):
+        def __init__(self, net):
+            super().__init__()
+            self.net = net
+
+        def forward(self, x):
+            return self.net(x.permute(0, 3, 1, 2))
+
+    torch.manual_seed(0)
+    net = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.Flatten(), nn.Linear(4 * 48, 2)).double()
+    x = torch.rand(2, 3, 8, 10).double()
+    first, last = (
+        xai.explain(model, rows, method)
+        for model, rows in ((net, x), (Turns(net), x.permute(0, 2, 3, 1)))
+    )
+    assert (first.channel_axis, last.channel_axis) == (1, 3)
+    np.testing.assert_allclose(last.values, first.values, atol=1e-12)
+    np.testing.assert_allclose(np.moveaxis(last.map(), -1, 1), first.map(), atol=1e-12)
+    assert xai.explain(nn.Flatten(), x.permute(0, 2, 3, 1), method="gradient").channel_axis == 1
+
+
 def test_series_without_channels_and_sequences_have_maps_over_time():
     class Steps(nn.Module):
         def __init__(self):
@@ -1224,6 +1264,39 @@ def test_a_layer_that_gives_several_tensors_is_the_first_of_them(method):
     last, w = net.memory(x)[0][:, -1].detach().numpy(), net.head.weight[1].detach().numpy()
     expected = np.tile(w / 20, (3, 1)) if method == "gradcam" else last * w
     np.testing.assert_allclose(e.values, expected, atol=1e-12)
+
+
+def test_what_a_part_before_the_layer_returns_stays_of_its_kind():
+    """As the outputs of transformers, dicts whose entries are attributes, too."""
+
+    class Output(dict):
+        def __setitem__(self, key, value):
+            super().__setitem__(key, value)
+            super().__setattr__(key, value)
+
+    class Encoder(nn.Module):
+        def forward(self, x):
+            out = Output()
+            out["states"] = x.tanh()
+            return out
+
+    class Reader(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.encoder, self.pooler, self.head = Encoder(), nn.Linear(4, 3), nn.Linear(3, 2)
+
+        def forward(self, x):
+            out = self.encoder(x)
+            out["states"] *= 1  # written on: the next call must not see it
+            return self.head(self.pooler(out.states).tanh())
+
+    torch.manual_seed(0)
+    net, x = Reader().double(), torch.randn(2, 4).double()
+    e = xai.explain(net, x, "shapley", players=Units("pooler"), target=1)
+    with torch.no_grad():
+        full = net(x)[:, 1]
+    np.testing.assert_allclose(e.predictions, full, atol=1e-12)
+    np.testing.assert_allclose(e.values.sum(axis=1) + e.base_values, full, atol=1e-12)
 
 
 def test_a_layer_that_is_used_again_is_its_last_use():

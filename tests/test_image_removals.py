@@ -718,6 +718,20 @@ def test_a_fade_is_a_baseline_of_nothing_and_colours_are_baselines(images):
         np.testing.assert_allclose(e.base_values, score(other)[:, 0], atol=1e-12)
 
 
+@pytest.mark.parametrize("statistic", ["mean", "min", "max"])
+@pytest.mark.parametrize("kind", [np.asarray, "tensor"])
+def test_an_images_own_colour_leaves_unknown_pixels_out(torch, images, statistic, kind):
+    """As a satellite's under clouds."""
+    x = images.copy()
+    x[0, 1, :3, :5] = np.nan
+    expected = getattr(np, f"nan{statistic}")(x, axis=(2, 3), keepdims=True)
+    for axis in (1, 3):
+        block = np.moveaxis(x, 1, axis)
+        given = torch.tensor(block) if kind == "tensor" else block
+        got = np.moveaxis(np.asarray(replacement(Baseline(statistic), given, axis=axis)), axis, 1)
+        np.testing.assert_allclose(got, np.broadcast_to(expected, x.shape), atol=1e-12)
+
+
 # ------------------------------------------------------------------------- series and volumes
 
 

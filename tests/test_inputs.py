@@ -1148,6 +1148,58 @@ def test_a_detector_that_returns_a_dict_for_each_image_says_what_to_do():
     assert xai.explain(one, x, "occlusion", removal="baseline").values.shape == (2, 3, 4)
 
 
+def test_a_list_of_outputs_is_none_and_a_list_of_numbers_is_one():
+    """onnxruntime's `run` gives a list of arrays; a loop over rows one of tensors without axes."""
+    torch = pytest.importorskip("torch")
+    x = np.arange(6.0).reshape(2, 3)
+    with pytest.raises(TypeError, match="returned a list: say which of its outputs is explained"):
+        xai.explain(lambda x: [x], x, "occlusion", removal="baseline")
+    weight = torch.nn.Parameter(torch.ones(3, dtype=torch.float64))
+
+    def one_by_one(x):
+        return [torch.tensor(row) @ weight for row in x]
+
+    e = xai.explain(one_by_one, x, "occlusion", removal="baseline")
+    np.testing.assert_allclose(e.values, x)
+    with pytest.raises(TypeError, match=r"returned 'no'; .* == \['no', 'yes'\] of a function f"):
+        xai.explain(lambda x: ["no"] * len(x), x, "occlusion", removal="baseline")
+
+
+def test_an_estimator_that_is_never_fitted_is_a_model():
+    from sklearn.base import BaseEstimator, ClassifierMixin
+
+    class Rule(ClassifierMixin, BaseEstimator):
+        def predict_proba(self, x):
+            return np.stack([x[:, 0] <= 0, x[:, 0] > 0], axis=1) * 1.0
+
+    e = xai.explain(Rule(), np.array([[1.0, 2.0]]), "shapley", removal="baseline")
+    assert e.values.tolist() == [[1, 0]]
+
+
+@pytest.mark.filterwarnings("ignore:.*torch.jit:DeprecationWarning")
+@pytest.mark.parametrize("how", ["frozen", "exported", "held"])
+def test_modules_without_modes_are_run_as_they_are(how):
+    """A frozen script has none, an exported program refuses to be put in one."""
+    torch = pytest.importorskip("torch")
+    torch.manual_seed(0)
+    net = torch.nn.Sequential(torch.nn.Linear(3, 4), torch.nn.Tanh(), torch.nn.Linear(4, 2)).eval()
+    x = torch.rand(2, 3)
+    if how == "frozen":
+        model = torch.jit.freeze(torch.jit.script(net))
+    else:
+        sizes = ({0: torch.export.Dim("n", min=1, max=4096)},)
+        model = torch.export.export(net, (x,), dynamic_shapes=sizes).module()
+    if how == "held":
+        model = torch.nn.Sequential(model, torch.nn.Dropout(0.5))
+    modes = [getattr(part, "training", None) for part in model.modules()]
+    for name in ("shapley", "integrated_gradients"):
+        expected = xai.explain(net, x, name, removal="baseline").values
+        np.testing.assert_allclose(
+            xai.explain(model, x, name, removal="baseline").values, expected, atol=1e-6
+        )
+    assert modes == [getattr(part, "training", None) for part in model.modules()]
+
+
 @pytest.mark.parametrize("method", ["gradient", "occlusion", "gradcam", "deeplift", "fit"])
 def test_a_module_says_which_way_images_go_into_it(method):
     torch = pytest.importorskip("torch")

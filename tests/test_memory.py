@@ -111,6 +111,22 @@ def test_too_few_pairs_to_regress_fill_no_matrix_of_players():
     assert peak < d * d * 8 / 4
 
 
+@pytest.mark.parametrize("method", ["occlusion", "include_one"])
+def test_players_one_by_one_fill_no_matrix_of_players(method):
+    """12,000 pixels: a table of all against all takes 144 MB, also where a budget refuses it."""
+    x = np.ones((1, 12_000))
+    model = lambda rows: rows[:, 0] + 1  # noqa: E731
+    xai.explain(model, x[:, :9], method, removal="baseline")
+    tracemalloc.start()
+    found = xai.explain(model, x, method, removal="baseline")
+    with pytest.raises(ValueError, match="12002"):
+        xai.explain(model, x, method, removal="baseline", budget=100)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert found.values[0, :2].tolist() == [1, 0]
+    assert peak < 140e6, f"{peak / 1e6:.0f} MB"
+
+
 @pytest.mark.parametrize("regularizer", ["ridge", None])
 def test_a_fit_of_few_samples_fills_no_matrix_of_players(regularizer):
     """Its equations are of as many unknowns as there are samples: of genes, words, wavelengths."""

@@ -546,6 +546,9 @@ def test_a_method_of_layers_takes_players_inside_any_network():
     net = torch.nn.Sequential(torch.nn.Linear(4, 3), torch.nn.ReLU())
     inside = xai.explain(net, torch.ones(2, 4), "ablation_cam", players=xai.players.Units("1"))
     assert inside.values.shape == (2, 3)
+    for name in ("shapley", "occlusion", "lime", "sobol"):  # by 0, as in networks of images
+        named = xai.explain(net, torch.ones(2, 4), name, players=xai.players.Units("1"))
+        assert named.removal == "Baseline(value=0)"
 
 
 # ------------------------------------------------------------------------------- the front door

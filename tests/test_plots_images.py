@@ -51,6 +51,31 @@ def shown(axes: Axes) -> np.ndarray:
     return np.asarray(heat.cmap(heat.norm(heat.get_array())))
 
 
+def test_channels_are_listed_as_no_place_differs_from_another() -> None:
+    """Their map was one colour, the sum of all of them."""
+    bands = made(players=xai.players.Channels())
+    assert [label.get_text() for label in bands.plot().get_yticklabels()] == [
+        f"channel {i}" for i in np.argsort(bands.values[0])[::-1]
+    ]
+    assert xai.plots.compare([bands, bands]).get_legend() is not None
+    assert "channel 1" in bands._repr_html_()
+    assert not made(players=np.arange(3)[:, None, None]).plot().images
+    apart = made(players="elements")
+    assert len(apart.plot().images) == 2  # channels of a place and places differ
+
+
+def test_units_of_a_dense_layer_are_listed() -> None:
+    """No map of them lies over the image, nor over a series."""
+    nn = pytest.importorskip("torch").nn
+    x = np.random.default_rng(0).random((2, 1, 6, 6), np.float32)
+    for rows in (x, x[:, 0, :2], x.reshape(2, 36)):
+        net = nn.Sequential(nn.Flatten(), nn.Linear(rows[0].size, 4), nn.ReLU(), nn.Linear(4, 2))
+        e = xai.explain(net, rows, "shapley", players=xai.players.Units("1"))
+        assert not e.plot().images
+        assert xai.plots.compare([e, e]).get_legend() is not None
+        assert "<table>" in e._repr_html_()
+
+
 @pytest.mark.parametrize("target", ["all", xai.Top(2)])
 def test_all_outputs_of_an_image_stand_in_its_line(target: str | xai.Top) -> None:
     """Those that this row explains, each under its name, on one scale."""

@@ -9,7 +9,7 @@ model call, with their names and dtypes, so a removal never meets a type and a m
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias, TypeGuard
 
@@ -346,9 +346,14 @@ def _read(x: Any, data: Any, accepts: Sequence[str] | None, own: list[Any], text
         return _read_tensor(x)
     if sparse.issparse(x):
         return _read_sparse(x)
-    if isinstance(x, dict) or (isinstance(x, list | tuple) and len(x) and isinstance(x[0], dict)):
-        kind = "dict" if isinstance(x, dict) else "list of dicts"
-        raise TypeError(f"x is a {kind}; pass a DataFrame or an array of rows")
+    if isinstance(x, Mapping):  # also what a tokenizer returns
+        name = next(iter(x), "…")
+        raise TypeError(
+            f"x is a {type(x).__name__}; pass a DataFrame or an array of rows, such as x[{name!r}]"
+            f". {SEVERAL}"
+        )
+    if isinstance(x, list | tuple) and len(x) and isinstance(x[0], dict):
+        raise TypeError("x is a list of dicts; pass a DataFrame or an array of rows")
     rows = [data, *own] if data is not None else own
     if not rows and _all_strings(_items(x)):
         raise TypeError(

@@ -228,14 +228,17 @@ def _of_another_kind(out: Any, by: str) -> NDArray[Any]:
             f"{by} returned None; it must return one number, or k, for each row of its batch: "
             "is there a return missing?"
         )
-    several = isinstance(out, dict) or is_dataclass(out)
-    if several or (isinstance(out, tuple | list) and len(out) and is_tensor(out[0])):
+    parts = out if isinstance(out, tuple | list) else ()
+    first: Any = parts[0] if parts else None
+    arrays = bool(parts) and all(isinstance(part, np.ndarray) and part.ndim > 1 for part in parts)
+    if is_tensor(first) and first.ndim == 0:
+        return _as_array([on_host(number) for number in out], by)
+    if isinstance(out, dict) or is_dataclass(out) or is_tensor(first) or arrays:
         raise TypeError(
             f"{by} returned a {type(out).__name__}: say which of its outputs is explained, "
             "with xai.TorchModel(module, output=0) or output='a name', or wrap it in a function "
             "that returns one array (n, k)"
         )
-    first = out[0] if isinstance(out, tuple | list) and len(out) else None
     if isinstance(first, dict) and any(map(is_tensor, first.values())):
         raise TypeError(
             f"{by} returned a {type(out).__name__} of dicts, as detectors do of images: "
@@ -258,6 +261,11 @@ def _numbers_among(array: NDArray[Any], by: str) -> NDArray[np.float64]:
         if not odd:
             return array.astype(np.float64)
         given = reprlib.repr(odd[0])
+        if isinstance(odd[0], str):
+            raise TypeError(
+                f"{by} returned {given}; expected numbers, (n,) or (n, k): of labels, one for each "
+                "class, such as np.array(f(x))[:, None] == ['no', 'yes'] of a function f"
+            )
     else:
         given = f"values of dtype {array.dtype}"
     raise TypeError(
@@ -331,7 +339,7 @@ def check_model(model: Any) -> None:
     from sklearn.base import BaseEstimator
     from sklearn.utils.validation import check_is_fitted
 
-    if isinstance(model, BaseEstimator):
+    if isinstance(model, BaseEstimator) and hasattr(model, "fit"):
         check_is_fitted(model)
 
 

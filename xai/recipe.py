@@ -15,7 +15,17 @@ from xai.inputs import Inputs
 from xai.methods import Method
 from xai.partition import Partition
 from xai.places import sides_of
-from xai.players import Columns, Grid, Groups, Patches, Players
+from xai.players import (
+    ActivationMaps,
+    Channels,
+    Columns,
+    Concepts,
+    Grid,
+    Groups,
+    Patches,
+    Players,
+    Units,
+)
 from xai.suggest import nearest, unknown
 
 PARTS: dict[str, tuple[dict[str, Any], Any]] = {
@@ -89,8 +99,12 @@ def composed(
             default = recipe.removal
         elif inside:
             default = removals.Baseline(0)
+    elif inside and recipe.image is not None and data is None:
+        default = removals.Baseline(0)
     elif isinstance(default, removals.Neighbourhood) and len(inputs.shape) > 1:
         default = removals.Marginal()  # series have no columns to bin
+    if axis is None and recipe.image is not None and isinstance(recipe.image[1], _INSIDE):
+        players = recipe.image[1]  # whose layer= may be one that no place is known of, as of tokens
     triple = replace(
         recipe,
         removal=_part(removal, "removal") or default,
@@ -143,19 +157,19 @@ def _refuse_texts(recipe: Method) -> None:
         )
 
 
-def refuse_without_layer(recipe: Method, inputs: Inputs) -> None:
-    """Refuse rows that are no images where a method's own players are inside a network.
+_INSIDE = (ActivationMaps, Channels, Concepts, Units)
+"""Players inside a network, where a method names them."""
 
-    Without these it would be another method under this one's name.
-    """
-    players = None if recipe.image is None else recipe.image[1]
-    if players is not None and players.layer is not None:
+
+def refuse_without_layer(recipe: Method, players: Players, inputs: Inputs) -> None:
+    """Refuse rows that are no images where a method is to find a layer that sees some."""
+    if isinstance(players.layer, str) and players.layer == "auto":
         rows = "texts" if inputs.is_text else f"rows of shape {inputs.shape}"
         raise ValueError(
             f"method {recipe.name!r} finds its players in a network's layer that sees images (4-D "
             f"batches), not {rows}: pass channel_axis= where they are series or volumes (0: "
-            "without channels), players= inside the network, such as "
-            "xai.players.Units('a layer'), or choose another method, such as 'shapley'"
+            "without channels), layer= of that network, or choose another method, such as "
+            "'shapley'"
         )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from copy import deepcopy
+from copy import copy, deepcopy
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -131,7 +131,10 @@ def _copy(out: Any) -> Any:
     if is_tensor(out):
         return out.detach().clone()
     if isinstance(out, dict):
-        return {key: _copy(part) for key, part in out.items()}
+        parts = copy(out)  # of its own kind, whose entries may be attributes, too
+        for key, part in out.items():
+            parts[key] = _copy(part)
+        return parts
     if type(out) in (tuple, list):
         return type(out)(map(_copy, out))
     return out

@@ -48,6 +48,8 @@ if TYPE_CHECKING:
 
 Indices = NDArray[np.intp]
 
+COLOURS = (1, 3, 4)
+"""Channels of images that are grey, of colours, and of these and how opaque they are."""
 FIRST_ROWS, FIRST_BYTES = 8, 2**16
 """Rows of a module's first call, which shows how wide its layers are: more of a narrow table."""
 
@@ -392,7 +394,7 @@ def compose(
         _check_gradients(wrapped, inputs, recipe)
     recipe.summary.check()
     if players is None and axis is None:
-        recipes.refuse_without_layer(recipe, inputs)
+        recipes.refuse_without_layer(recipe, chosen, inputs)
     return Composed(recipe, chosen, wrapped, inputs, axis)
 
 
@@ -498,8 +500,11 @@ def _channel_axis(inputs: Inputs, model: Model, given: int | None) -> int | None
     if axes != 4:
         return None
     if model.module is not None:
-        return 1
-    fits = [a for a in (1, 3) if inputs.shape[a - 1] in (1, 3, 4)]
+        from xai.layers import channels_read
+
+        last = inputs.shape[0] not in COLOURS and channels_read(model.module, inputs.shape) == 3
+        return 3 if last else 1  # a module may take colours last, and turn images itself
+    fits = [a for a in (1, 3) if inputs.shape[a - 1] in COLOURS]
     if len(fits) != 1:
         raise ValueError(
             f"cannot tell which axis of x {(inputs.n, *inputs.shape)} holds the channels: "

@@ -199,9 +199,11 @@ def _remembered(part: Module) -> Callable[[], object]:
     """Note whether a module is trained, which is put back."""
     import torch
 
-    trained = part.training
+    trained = getattr(part, "training", None)  # a frozen script has no mode
 
     def back() -> None:
+        if trained is None:
+            return
         try:
             own = type(part).train is not torch.nn.Module.train
             if own and (trained or part.training):  # which what holds it has put it in
@@ -215,8 +217,12 @@ def _remembered(part: Module) -> Callable[[], object]:
 
 def _evaluated(module: Module) -> Callable[[], object]:
     """Put a module in eval mode, and all that it holds: in one call, which may do more."""
-    if any(part.training for part in module.modules()):
-        module.eval()
+    if any(getattr(part, "training", False) for part in module.modules()):
+        try:
+            module.eval()
+        except NotImplementedError:  # an exported program is in the mode that it was exported in
+            for part in module.modules():
+                part.training = False
     return lambda: None
 
 

@@ -5,13 +5,15 @@ from __future__ import annotations
 from inspect import Parameter, signature
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from xai.foreign import as_explanation
 from xai.plots.concepts import concepts_of_image
 from xai.plots.heatmap import heatmap
 from xai.plots.image import image, images, slices
 from xai.plots.masks import masks
 from xai.plots.paths import decision, force
-from xai.plots.row import per_row
+from xai.plots.row import lies_over_rows, per_row
 from xai.plots.signal import is_series, is_signal, signal
 from xai.plots.swarm import beeswarm, scatter
 from xai.plots.table import bar, global_bar, waterfall
@@ -125,18 +127,27 @@ def check_options(what: str, draw: Callable[..., Any], options: Mapping[str, Any
 
 
 def is_picture(explanation: Explanation) -> bool:
-    """Whether each row's values make an image, rather than a table or a series."""
+    """Whether each row's values make an image, rather than a table, a series or colours."""
     shape, axis = getattr(explanation.data, "shape", ())[1:], explanation.channel_axis
     places = len(shape) - bool(axis)
     flat = places == 2 and not is_signal(shape)
     picture = flat if axis is None else places == 2
-    return picture and per_row(explanation)
+    return picture and _of_places(explanation)
 
 
 def is_volume(explanation: Explanation) -> bool:
     """Whether each row's values are of a volume, or a video."""
     shape, axis = getattr(explanation.data, "shape", ())[1:], explanation.channel_axis
-    return axis is not None and len(shape) - bool(axis) == 3 and per_row(explanation)
+    return axis is not None and len(shape) - bool(axis) == 3 and _of_places(explanation)
+
+
+def _of_places(explanation: Explanation) -> bool:
+    """Whether values differ from place to place, as those of channels do not."""
+    axis, owners = explanation.channel_axis, explanation.element_players
+    if not axis or explanation.layer or explanation.spans is not None:
+        return lies_over_rows(explanation)
+    of_places = np.moveaxis(owners, axis, -1).reshape(len(owners), -1, owners.shape[axis])
+    return per_row(explanation) and bool((of_places != of_places[:, :1]).any())
 
 
 def is_drawn(explanation: Explanation) -> bool:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from xai.archive import as_array
 from xai.foreign import as_explanation
-from xai.inputs import is_number, is_whole
+from xai.inputs import is_whole
 
 if TYPE_CHECKING:
     from xai.explanation import Explanation
@@ -174,22 +174,21 @@ def locate(explanation: Explanation, row: int, output: int | str | None) -> tupl
 
     The place is None where there is no such axis.
     """
-    names = [str(name) for name in explanation.output_names]
-    explained = np.atleast_1d(explanation.target[row])
-    known = ", ".join(f"{index} ({names[index]!r})" for index in explained[:10])
+    names, explained = explanation.output_names, np.atleast_1d(explanation.target[row])
+    known = ", ".join(f"{index} ({str(names[index])!r})" for index in explained[:10])
     known += f" and {len(explained) - 10} more" if len(explained) > 10 else ""
     if output is None and len(explained) > 1:
         raise ValueError(
             f"several outputs are explained: choose one with output=. They are {known}"
         )
     if isinstance(output, str):
-        places = [place for place, index in enumerate(explained) if names[index] == output]
-    else:
-        asked = explained if output is None else [output] if is_number(output) else []
-        places = [place for place, index in enumerate(explained) if index in asked]
+        places = [place for place, index in enumerate(explained) if str(names[index]) == output]
+    else:  # of a vocabulary there are thousands
+        same = output is None or (is_whole(output) and explained == output)
+        places = np.flatnonzero(np.broadcast_to(same, explained.shape)).tolist()
     if not places:
         raise ValueError(f"output {output!r} is not explained here; explained: {known}")
-    name = names[explained[places[0]]]
+    name = str(names[explained[places[0]]])
     return (places[0] if explanation.base_values.ndim == 2 else None), name
 
 
@@ -205,6 +204,12 @@ def names_of_players(one: Explanation, count: int) -> list[str]:
 def per_row(explanation: Explanation) -> bool:
     """Whether each row was explained on its own, rather than a whole data set at once."""
     return len(explanation.element_players) == len(explanation)
+
+
+def lies_over_rows(explanation: Explanation) -> bool:
+    """Whether values can be laid over each row: of a layer, where it has feature maps."""
+    inside = explanation.activations is None or explanation.channel_axis is None
+    return per_row(explanation) and not (explanation.layer and inside)
 
 
 def _cells(one: Explanation, count: int) -> list[str]:

@@ -9,7 +9,7 @@ import numpy as np
 
 from xai.foreign import as_explanation
 from xai.plots.picture import Floats, Panel, Scale, colour_bar, displayed, mapped, panel, with_error
-from xai.plots.row import per_row
+from xai.plots.row import lies_over_rows
 from xai.plots.style import ink, new_axes, title
 
 if TYPE_CHECKING:
@@ -70,7 +70,7 @@ def is_series(explanation: Explanation) -> bool:
     """Whether each row's values are of a series: of one axis of places, where these are known."""
     shape, axis = getattr(explanation.data, "shape", ())[1:], explanation.channel_axis
     series = is_signal(shape) if axis is None else len(shape) - bool(axis) == 1
-    return series and per_row(explanation)
+    return series and lies_over_rows(explanation)
 
 
 def panel_of(

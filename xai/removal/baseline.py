@@ -9,6 +9,7 @@ import numpy as np
 from scipy import sparse
 
 from xai.inputs import Block, host_array, is_tensor
+from xai.places import channels_back, channels_first
 from xai.removal.base import Context, Draws, Indices, Removal, as_floats, back, of_known
 
 _STATISTICS = ("mean", "min", "max")
@@ -22,8 +23,8 @@ class Baseline(Removal):
     ----------
     value : number, array, "mean", "min" or "max"
         A number for every element; a row shaped like ``x[0]``, or one shaped like `x` for a
-        baseline per row; a statistic of `data` for tables and for layers without places, which
-        leaves NaN out, of each image itself (channel by channel) for images. Of texts 0, which
+        baseline per row; a statistic, which leaves NaN out, of `data` for tables and for layers
+        without places, of each image itself (channel by channel) for images. Of texts 0, which
         leaves words out, or a word in their place, such as a tokenizer's "[MASK]".
 
     Raises
@@ -158,14 +159,10 @@ def _sparse_statistic(block: Block, name: str) -> Block:
 
 
 def _own_statistic(block: Block, name: str, channel_axis: int) -> Block:
-    axes = tuple(a for a in range(1, block.ndim) if a != channel_axis)
-    if is_tensor(block):
-        operation = {"mean": _floating(block).mean, "min": block.amin, "max": block.amax}[name]
-        return operation(dim=axes, keepdim=True).expand(block.shape)
-    reduced = getattr(block, name)(axis=axes, keepdims=True)
-    return np.broadcast_to(reduced, block.shape)
-
-
-def _floating(block: Block) -> Block:
-    """A tensor that torch takes the mean of: not of integers."""
-    return block if block.is_floating_point() else as_floats(block)
+    """Each image's own, of its places, shaped like the batch."""
+    channels = channels_first(block, channel_axis)
+    n, c, *sides = channels.shape
+    found = _statistic(channels.reshape(n * c, -1).T, name).reshape(n, c, *(1 for _ in sides))
+    shape = (n, c, *sides)
+    whole = found.expand(shape) if is_tensor(found) else np.broadcast_to(found, shape)
+    return channels_back(whole, channel_axis)

@@ -83,17 +83,17 @@ class IncludeIndividual(Summary):
 
 def _one_by_one(summary: Summary, game: Game, plan: Plan, *, kept: bool) -> Attribution:
     """v(N) − v(N∖i) where all are `kept` but one, else v(i) − v(∅)."""
-    nulls = None if game.sampled_draws else game.null_players()
-    if nulls is not None:
-        return _of_changed(summary, game, ~nulls, plan, kept=kept)
     d = game.n_players
-    coalitions = np.full((1 + d, d), kept)
-    coalitions[1:] ^= np.eye(d, dtype=bool)
-    changed = 0 if d == 1 else d  # one player: both are ends of the game
-    cost = changed * game.value_cost
-    cost += 0 if coalitions.any(axis=1).all() else empty_again(game)
+    if not game.sampled_draws:
+        nulls = game.null_players()
+        others = np.ones((game.n_rows, d), bool) if nulls is None else ~nulls
+        return _of_changed(summary, game, others, plan, kept=kept)
+    cost = 0 if d == 1 else d * game.value_cost  # one player: both are ends of the game
+    cost += 0 if kept and d > 1 else empty_again(game)
     needs(type(summary).__name__, cost + game.ends_cost, plan.budget)
     game.progress.expect(game.n_rows * cost)
+    coalitions = np.full((1 + d, d), kept)
+    coalitions[1:] ^= np.eye(d, dtype=bool)
 
     def linear(v: Floats) -> Floats:
         first, others = v[..., :1, :], v[..., 1:, :]
@@ -109,11 +109,13 @@ def _of_changed(
 ) -> Attribution:
     """The same of those players (n, d) that some draw changes, all rows' in one stream; else 0."""
     rows, players = np.nonzero(others)
-    most = int(others.sum(axis=1).max())
+    if game.n_players == 1:  # nothing to ask for: both are ends of the game
+        rows, players = rows[:0], players[:0]
+    most = int(np.bincount(rows, minlength=1).max())
     needs(type(summary).__name__, most * game.value_cost + game.ends_cost, plan.budget)
     game.progress.expect(len(rows) * game.value_cost)
     base, full = game.ends(np.arange(game.n_rows))
-    values = np.zeros((*others.shape, game.n_outputs))
+    values = np.where(others[..., None], (full - base)[:, None], 0.0)
     for start in range(0, len(rows), game.room):
         row, player = (each[start : start + game.room] for each in (rows, players))
         coalitions = np.full((len(row), game.n_players), kept)

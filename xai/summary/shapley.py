@@ -31,6 +31,8 @@ ESTIMATORS = ("auto", "exact", "permutation", "kernel", "leverage", "gp")
 INDICES = ("k-SII", "SII")
 MANY_PLAYERS = 1024
 """From so many players "auto" walks: a regression costs the square of their number a pair."""
+MANY_OUTPUTS = 100
+"""Beyond so many outputs "auto" regresses: a process takes a twentieth of a second for each."""
 
 
 @dataclass(frozen=True)
@@ -51,7 +53,8 @@ class Shapley(Summary):
         - "gp": each coalition's mean over all draws; a Gaussian process over coalitions is fitted
           to pairs, and regression explains what it leaves;
         - "auto": "gp" where the budget holds 3 d pairs of coalitions and as many as players times
-          draws (a baseline, a set function, a loss, few background rows), else "permutation";
+          draws (a baseline, a set function, a loss, few background rows), of more than 100 outputs
+          its regression alone, else "permutation";
           `benchmarks/README.md` has the evidence.
     samples : int, optional
         Number of antithetic pairs of walks ("auto", "permutation"), or of coalitions.
@@ -136,7 +139,8 @@ class Shapley(Summary):
             return enumerated(game, shapley_weights(game.n_players), plan.tolerance)
         if self._averages(game, plan):
             # of a jackknife's outputs each would have its process, and most of the error is draws'
-            size = 0 if game.groups and self.estimator == "auto" else self.size
+            many = bool(game.groups) or game.n_outputs > MANY_OUTPUTS
+            size = 0 if many and self.estimator == "auto" else self.size
             return ShapleyKernel(game, self.samples, plan, leverage=True, process=size).run()
         if self.estimator in ("kernel", "leverage") and game.n_players > 1:
             leverage = self.estimator == "leverage"
