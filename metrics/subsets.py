@@ -92,8 +92,9 @@ def _lost(scene: Scene, place: int, rows: Indices, left: Floats) -> Floats:
     own, game = scene.games[place]
     there = scene.predictions[own[rows], None]
     gone = there - left
-    sizes = (np.abs(of).max(axis=1, keepdims=True) for of in (gone, np.hstack([there, left])))
-    gone[np.abs(gone) <= slack(game, *sizes)] = 0
+    sizes = np.abs(gone)
+    largest = np.maximum(np.abs(there), np.abs(left).max(axis=1, keepdims=True))
+    gone[sizes <= slack(game, sizes.max(axis=1, keepdims=True), largest)] = 0
     return np.asarray(gone)
 
 

@@ -35,6 +35,8 @@ BLOCK = 2**18
 """Most (row, coalition) pairs that a summary asks for at once."""
 BLOCK_BYTES = 2**25
 """Most bytes of coalitions, or of values, in one such block."""
+GROUPS = 20
+"""Groups of draws that a jackknife leaves out, one at a time."""
 
 
 @dataclass(frozen=True)

@@ -21,6 +21,7 @@ from xai.behavior.base import Values
 from xai.composition import Composer, Table, composer
 from xai.finite import refuse_infinite
 from xai.game import (
+    GROUPS,
     ClosedForm,
     Floats,
     Game,
@@ -42,8 +43,6 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-GROUPS = 20
-"""Groups of draws that a jackknife leaves out, one at a time."""
 REMOVED = "with every feature removed, the model returned"
 VALUES = "the behavior's values are"
 

@@ -13,9 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xai import streams
-from xai.game import Coalitions, Floats, FunctionGame, Game, Indices, Masks
+from xai.game import GROUPS, Coalitions, Floats, FunctionGame, Game, Indices, Masks
 from xai.inputs import is_number, is_whole
-from xai.model_game import GROUPS
 from xai.streams import as_seed
 
 
