@@ -291,7 +291,7 @@ def refuse_codes(seen: Setting | Composed) -> None:
     if reads_codes(seen.model, seen.inputs) and not fixed(seen.inputs).all():
         raise ValueError(
             "x holds codes that the module's embedding reads, such as token ids, which cannot be "
-            "moved a little: this is for numbers"
+            "moved a little: this is for numbers, and categorical= names columns that stay"
         )
 
 
