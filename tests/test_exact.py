@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from functools import partial
+from importlib import import_module
+from importlib.util import find_spec
 from types import SimpleNamespace
 from typing import Any
 
@@ -10,12 +12,17 @@ import numpy as np
 import pytest
 from scipy import sparse
 from sklearn import ensemble, linear_model, preprocessing, svm, tree
+from sklearn.base import BaseEstimator
 from sklearn.compose import ColumnTransformer
 from sklearn.decomposition import PCA
 from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 from sklearn.feature_selection import SelectKBest
 from sklearn.impute import SimpleImputer
-from sklearn.model_selection import GridSearchCV
+from sklearn.model_selection import (
+    FixedThresholdClassifier,
+    GridSearchCV,
+    TunedThresholdClassifierCV,
+)
 from sklearn.pipeline import Pipeline, make_pipeline
 
 import xai
@@ -694,6 +701,42 @@ def test_a_step_of_ones_own_is_not_taken_for_its_base(rows):
     """Both ends of the game would agree, but not what each column is worth."""
     model = make_pipeline(Turned(), linear_model.Ridge()).fit(rows.X, rows.amount)
     assert xai.explain(model, rows.x, data=rows.data).ran == "enumeration"
+
+
+class Sampler(BaseEstimator):
+    """As imbalanced-learn's: rows that are predicted go by it."""
+
+    def fit_resample(self, X, y):
+        return X, y
+
+
+WRAPPERS = {
+    "tuned": lambda forest: TunedThresholdClassifierCV(forest, cv=2),
+    "fixed": lambda forest: FixedThresholdClassifier(forest, threshold=0.3),
+    "searched": lambda forest: GridSearchCV(forest, {"max_depth": [3]}, cv=2),
+}
+if find_spec("sklearn.frozen"):  # 1.6 or newer
+    WRAPPERS["frozen"] = lambda forest: import_module("sklearn.frozen").FrozenEstimator(forest)
+
+
+@pytest.mark.parametrize("how", WRAPPERS)
+def test_what_hands_on_a_forests_scores_has_its_closed_form(rows, how):
+    forest = ensemble.RandomForestClassifier(5, max_depth=3, random_state=0).fit(rows.X, rows.two)
+    model = WRAPPERS[how](forest).fit(rows.X, rows.two)
+    found = xai.explain(model, rows.x, data=rows.data)
+    oracle = xai.explain(model.predict_proba, rows.x, "exact_shapley", data=rows.data)
+    assert found.ran == "closed form for trees"
+    np.testing.assert_allclose(found.values, oracle.values, rtol=0, atol=1e-12)
+
+
+def test_rows_that_are_predicted_go_by_a_sampler(rows):
+    forest = ensemble.RandomForestClassifier(5, random_state=0).fit(rows.X, rows.two)
+    model = Pipeline([("sampler", Sampler()), ("forest", forest)])
+    given = {"data": rows.data, "target": [0, 1, 0, 1]}
+    model.predict_proba = forest.predict_proba
+    found = xai.explain(model, rows.x, **given)
+    assert found.ran == "closed form for trees"
+    np.testing.assert_array_equal(found.values, xai.explain(forest, rows.x, **given).values)
 
 
 class Sharpened(ensemble.RandomForestClassifier):

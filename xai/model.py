@@ -306,9 +306,9 @@ def takes_texts(model: Any) -> bool:
 
 
 def _first(model: Any) -> Any:
-    """The estimator or transformer that rows come to first, in pipelines, unions and searches."""
-    if hasattr(model, "best_estimator_"):
-        return _first(model.best_estimator_)
+    """The estimator or transformer that rows come to first, in pipelines, unions and wrappers."""
+    if (own := wrapped(model)) is not None:
+        return _first(own)
     if is_a(model, "Pipeline", "FeatureUnion"):
         parts = model.steps if is_a(model, "Pipeline") else model.transformer_list
         return _first(parts[0][1]) if parts else model
@@ -425,10 +425,19 @@ def _refuse_pairs(model: Any, labels: Any) -> None:
 
 
 def _last(model: Any) -> Any:
-    """The estimator at the end of pipelines and searches."""
-    while (best := getattr(model, "best_estimator_", None)) is not None or is_a(model, "Pipeline"):
-        model = model.steps[-1][1] if best is None else best
+    """The estimator at the end of pipelines and wrappers."""
+    while (own := wrapped(model)) is not None or is_a(model, "Pipeline"):
+        model = model.steps[-1][1] if own is None else own
     return model
+
+
+def wrapped(model: Any) -> Any:
+    """Whose scores a search, a frozen estimator, or one with a threshold of its own hands on."""
+    if is_a(model, "FrozenEstimator"):
+        return model.estimator
+    if is_a(model, "BaseThresholdClassifier"):
+        return getattr(model, "estimator_", model.estimator)  # none of its own where it was fitted
+    return getattr(model, "best_estimator_", None)
 
 
 def _has_members(model: Any) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -259,7 +260,7 @@ def run_watched(module: Module, run: Callable[[], T]) -> tuple[T, int, dict[str,
         if out.is_nested:  # rows of their own lengths, as a padded batch of tokens in eval mode
             widest = max(widest, *(row.numel() for row in out.unbind()))
         elif out.ndim:
-            widest = max(widest, out[:1].numel())
+            widest = max(widest, math.prod(out.shape[1:]))
 
     scripted = any(isinstance(part, torch.jit.ScriptModule) for part in module.modules())
     if scripted or sealed(module):

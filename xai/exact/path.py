@@ -14,7 +14,7 @@ from scipy import sparse
 
 from xai.exact.base import Indices
 from xai.inputs import Inputs
-from xai.model import is_a
+from xai.model import is_a, wrapped
 
 _ONE_TO_ONE = (
     "StandardScaler",
@@ -27,6 +27,8 @@ _ONE_TO_ONE = (
     "OrdinalEncoder",
 )
 """Transformers whose column j is a function of column j."""
+_WRAPPERS = ("BaseSearchCV", "FrozenEstimator", "BaseThresholdClassifier")
+"""Estimators that hand on the scores of another."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,12 +64,12 @@ def follow(model: Any, raw: Any, inputs: Inputs) -> Way | None:
             return None
     steps: list[Any] = []
     last = model
-    while is_a(last, "BaseSearchCV", "Pipeline"):
+    while is_a(last, "Pipeline", *_WRAPPERS):
         if is_a(last, "Pipeline"):
             steps += [step for _, step in last.steps[:-1] if not _passes(step)]
             last = last.steps[-1][1]
         else:
-            last = last.best_estimator_
+            last = wrapped(last)
     if is_a(last, "BaseHistGradientBoosting") and getattr(last, "_preprocessor", None) is not None:
         steps.append(last._preprocessor)
     traced = _through(steps, len(sources))
@@ -121,7 +123,12 @@ def trace(step: Any, n_columns: int) -> Indices | None:
 
 
 def _passes(step: Any) -> bool:
-    return step is None or (isinstance(step, str) and step == "passthrough")
+    """Whether rows to predict go by a step: samplers see those alone that they are fitted to."""
+    return (
+        step is None
+        or hasattr(step, "fit_resample")
+        or (isinstance(step, str) and step == "passthrough")
+    )
 
 
 def _imputed(step: Any) -> Indices:
