@@ -8,7 +8,7 @@ from typing import ClassVar
 import numpy as np
 from scipy.special import softmax
 
-from xai.game import Coalitions, Floats, Game
+from xai.game import Coalitions, Floats, Game, Indices
 from xai.summary.base import (
     Attribution,
     Budget,
@@ -83,17 +83,19 @@ class IncludeIndividual(Summary):
 
 def _one_by_one(summary: Summary, game: Game, plan: Plan, *, kept: bool) -> Attribution:
     """v(N) − v(N∖i) where all are `kept` but one, else v(i) − v(∅)."""
-    d = game.n_players
     if not game.sampled_draws:
         nulls = game.null_players()
-        others = np.ones((game.n_rows, d), bool) if nulls is None else ~nulls
-        return _of_changed(summary, game, others, plan, kept=kept)
+        return (
+            _of_all(summary, game, plan, kept=kept) if nulls is None
+            else _of_changed(summary, game, ~nulls, plan, kept=kept)
+        )  # fmt: skip
+    d = game.n_players
     cost = 0 if d == 1 else d * game.value_cost  # one player: both are ends of the game
     cost += 0 if kept and d > 1 else empty_again(game)
     needs(type(summary).__name__, cost + game.ends_cost, plan.budget)
     game.progress.expect(game.n_rows * cost)
-    coalitions = np.full((1 + d, d), kept)
-    coalitions[1:] ^= np.eye(d, dtype=bool)
+    first = np.full((1, d), kept)
+    coalitions = np.concatenate([first, _but_one(np.arange(d), d, kept=kept)])
 
     def linear(v: Floats) -> Floats:
         first, others = v[..., :1, :], v[..., 1:, :]
@@ -104,22 +106,38 @@ def _one_by_one(summary: Summary, game: Game, plan: Plan, *, kept: bool) -> Attr
     return finish(game, values, errors, base=base, full=full, tolerance=plan.tolerance)
 
 
+def _but_one(players: Indices, d: int, *, kept: bool) -> Coalitions:
+    """Coalitions (p, d) that keep all players, or none, but for one each."""
+    coalitions = np.full((len(players), d), kept)
+    coalitions[np.arange(len(players)), players] = not kept
+    return coalitions
+
+
+def _of_all(summary: Summary, game: Game, plan: Plan, *, kept: bool) -> Attribution:
+    """The same of every player, of which as many are asked for at a time as fit memory."""
+    d = game.n_players
+    asked = d if d > 1 else 0  # one player: both are ends of the game
+    needs(type(summary).__name__, asked * game.value_cost + game.ends_cost, plan.budget)
+    base, full = game.ends(np.arange(game.n_rows))
+    values = np.repeat((full - base)[:, None], d, axis=1)
+    for rows, part in game.pieces(asked) if asked else ():
+        v = game.grid(rows, _but_one(np.arange(d)[part], d, kept=kept), None)
+        values[rows, part] = full[rows, None] - v if kept else v - base[rows, None]
+    return finish(game, values, None, base=base, full=full, tolerance=plan.tolerance)
+
+
 def _of_changed(
     summary: Summary, game: Game, others: Coalitions, plan: Plan, *, kept: bool
 ) -> Attribution:
     """The same of those players (n, d) that some draw changes, all rows' in one stream; else 0."""
     rows, players = np.nonzero(others)
-    if game.n_players == 1:  # nothing to ask for: both are ends of the game
-        rows, players = rows[:0], players[:0]
     most = int(np.bincount(rows, minlength=1).max())
     needs(type(summary).__name__, most * game.value_cost + game.ends_cost, plan.budget)
     game.progress.expect(len(rows) * game.value_cost)
     base, full = game.ends(np.arange(game.n_rows))
-    values = np.where(others[..., None], (full - base)[:, None], 0.0)
+    values = np.zeros((*others.shape, game.n_outputs))
     for start in range(0, len(rows), game.room):
         row, player = (each[start : start + game.room] for each in (rows, players))
-        coalitions = np.full((len(row), game.n_players), kept)
-        coalitions[np.arange(len(row)), player] = not kept
-        v = game.value(row, coalitions)
+        v = game.value(row, _but_one(player, game.n_players, kept=kept))
         values[row, player] = full[row] - v if kept else v - base[row]
     return finish(game, values, None, base=base, full=full, tolerance=plan.tolerance)
