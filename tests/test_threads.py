@@ -300,6 +300,22 @@ def test_explanations_of_one_module_in_several_threads() -> None:
         np.testing.assert_allclose(one, other, atol=1e-6)
 
 
+def test_a_copy_is_made_again_where_hooks_came_meanwhile() -> None:
+    from xai.replay import copied
+
+    class Hooked:
+        def __deepcopy__(self, memo: object) -> Hooked:
+            told.append("OrderedDict mutated during iteration")
+            if len(told) < 3:
+                raise RuntimeError(told[-1])
+            return self
+
+    told: list[str] = []
+    net = torch.nn.Linear(2, 1)
+    net.part = Hooked()
+    assert torch.equal(copied(net).weight, net.weight) and len(told) == 3
+
+
 def test_fused_layers_come_back_when_the_last_has_left() -> None:
     from xai.layers import Probe
 

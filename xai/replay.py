@@ -27,7 +27,12 @@ def copied(module: Module) -> Module:
     import torch
 
     with _alone, torch.inference_mode(False):
-        return deepcopy(module)
+        while True:
+            try:
+                return deepcopy(module)
+            except RuntimeError as error:  # hooks of another thread's came or went meanwhile
+                if "during iteration" not in str(error):
+                    raise
 
 
 @dataclass(eq=False)
