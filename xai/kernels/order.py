@@ -25,10 +25,8 @@ def places(a: NDArray[np.floating[Any]], out: NDArray[np.int32]) -> None:
     for i in range(n):
         for j in range(d):
             own, before = a[i, j], 0
-            for k in range(j):
-                before += a[i, k] >= own
-            for k in range(j + 1, d):
-                before += a[i, k] > own
+            for k in range(d):
+                before += (a[i, k] > own) | ((a[i, k] == own) & (k < j))
             if own != own:
                 for k in range(d):
                     before += k < j or a[i, k] == a[i, k]
