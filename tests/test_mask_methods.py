@@ -46,7 +46,7 @@ def test_a_mask_is_the_bilinear_interpolation_of_its_own_cells_and_shift():
 
 
 def test_every_mask_has_a_shift_of_its_own():
-    """One shift for a whole batch (spec, finding 9) puts all edges of its cells at one place."""
+    """One shift for a whole batch, as in Xplique, puts all edges of its cells at one place."""
     masks = SmoothGrid(4, smooth=False).draw(0, np.arange(64), (64, 64), 0.5)
     rows = masks.reshape(64, 64, 64)
     where = [frozenset(np.flatnonzero((np.diff(m, axis=0) != 0).any(axis=1)) % 16) for m in rows]
@@ -327,7 +327,7 @@ def _spread(A, B):
 
 
 def test_players_that_are_alike_get_alike_wherever_they_stand():
-    """Twenty players, 32 designs: the shipped defaults of CRAFT and Xplique (spec, finding 1)."""
+    """Twenty players, 32 designs: as CRAFT has it by default, and Xplique."""
     mean, error = shares_of_twenty(lambda seed: joint_designs(seed, 32, 20, 4), 400)
     limit = 5 * (error / mean.mean()).max()
     assert np.abs(mean / mean.mean() - 1).max() < limit < 0.2
@@ -679,7 +679,7 @@ def test_weighed_back_it_is_lime_when_all_coalitions_count(oracle):
 @pytest.mark.parametrize("measure", ["bernoulli", "uniform_size"])
 @pytest.mark.parametrize("sampling", ["bernoulli", "uniform_size"])
 def test_both_samplings_tend_to_the_measures_fit(measure, sampling):
-    """The reference code's weights, in which adj stretches distances, fail here (finding 3)."""
+    """The reference code stretches distances by adj, and not the weights: it fails here."""
     game = soft_game(rough, 8)
     exact = LinearFit(measure=measure, regularizer=None)(game, budget=256)
     assert exact.std_error is None
