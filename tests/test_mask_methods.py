@@ -301,6 +301,8 @@ def test_total_indices_of_an_interaction():
 
     found = Sobol(designs=2**14)(soft_game(ishigami, 3))
     np.testing.assert_allclose(found.values, [0.5576, 0.4424, 0.2437], atol=0.01)
+    exclusive = soft_game(lambda m: m[:, 0] + m[:, 1] - 2 * m[:, 0] * m[:, 1], 2)
+    np.testing.assert_allclose(Sobol(designs=2**12)(exclusive).values, 1, atol=0.01)
 
 
 def test_a_dummy_has_no_share_and_affine_changes_no_effect():
@@ -699,6 +701,8 @@ def test_a_labels_fit_does_not_depend_on_the_others(large):
     for label in (1, 0):
         one = xai.explain(large.model, large.x, "lime", target=label, **given)
         np.testing.assert_allclose(one.values, every.values[..., label], rtol=1e-9, atol=1e-12)
+        for name, told in one.info.items():  # lime keeps the last label's alone
+            np.testing.assert_allclose(told, every.info[name][..., label], rtol=1e-9)
 
 
 @pytest.mark.parametrize(

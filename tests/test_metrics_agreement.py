@@ -73,6 +73,15 @@ def test_players_that_are_alike_but_for_rounding_share_their_rank(name):
     assert np.isnan(same.values).all()
 
 
+@pytest.mark.parametrize("size", [1, 2, 3])
+def test_mu_fidelity_of_contributions_is_1_and_of_their_negatives_is_less_1(rows, size):
+    for sign in (1, -1):
+        score = metrics.mu_fidelity(
+            linear, rows, sign * W * rows, removal="baseline", subset_size=size
+        )
+        assert_allclose(score.values, sign)
+
+
 @pytest.mark.parametrize(
     ("name", "by_hand"), [("faithfulness_correlation", pearsonr), ("mu_fidelity", spearmanr)]
 )
