@@ -110,6 +110,16 @@ def test_sampled_subsets_come_near_the_exhaustive_ones():
     assert_allclose(sampled.values, expected, atol=0.05)
 
 
+@pytest.mark.parametrize("name", ["faithfulness_correlation", "mu_fidelity", "infidelity"])
+def test_sampled_subsets_hold_as_many_players_as_are_asked_for(name):
+    """Not on average, as of coins: Xplique's "exactly" so many pixels are each tossed for."""
+    removed = []
+    f = lambda x: removed.extend((x == 0).sum(axis=1)) or x @ np.arange(20.0)  # noqa: E731
+    x = np.ones((1, 20))
+    getattr(metrics, name)(f, x, x, removal="baseline", subset_size=5, samples=100)
+    assert sorted(removed) == [0] + [5] * 100
+
+
 def test_occlusion_agrees_with_itself(rows):
     alone = [np.where(np.arange(6) == i, 0, rows) for i in range(6)]
     occluded = np.stack([interacting(rows) - interacting(x) for x in alone], axis=1)

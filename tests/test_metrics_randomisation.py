@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from importlib import import_module
+from itertools import combinations
 
 import numpy as np
 import pytest
@@ -112,6 +113,13 @@ def test_layers_are_drawn_anew_in_order_and_the_model_stays(net, x):
         assert torch.equal(value, before[name])
     assert torch.equal(torch.random.get_rng_state(), state)
     assert net.training and not net[4]._forward_pre_hooks
+
+
+def test_layers_of_one_shape_are_drawn_apart():
+    """Of one seed, as in Quantus, each would be the same matrix again."""
+    drawn = randomised(torch.nn.Sequential(*[torch.nn.Linear(4, 4) for _ in range(3)]), "012", 0)
+    for one, other in combinations(drawn, 2):
+        assert not torch.isin(one.weight, other.weight).any()
 
 
 def test_smoothing_averages_over_copies(net, x):
