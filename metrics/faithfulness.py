@@ -314,7 +314,7 @@ def pgi(case: Case, *, k: Amount = 0.25) -> Floats:
 def pgu(case: Case, *, k: Amount = 0.25) -> Floats:
     """Prediction gap on unimportant players: ``E|f(x) − f(x′)|``, the k least removed.
 
-    Agarwal et al. 2022 (OpenXAI).
+    Agarwal et al. 2022 (OpenXAI), whose k are the important players that stay: ``k=d − theirs``.
 
     Examples
     --------

@@ -646,6 +646,8 @@ def test_sizes_are_uniform_and_weighed_back(d):
     ratio = fit._ratio(S)
     np.testing.assert_allclose(ratio, [adjustment(d, k) for k in sizes], rtol=1e-9)
     assert abs(ratio.mean() - 1) < 5 * ratio.std() / np.sqrt(len(ratio))
+    alone = np.mean([adjustment(d, k) ** 2 for k in range(d + 1)])  # what a sample counts less
+    assert 1 / alone == pytest.approx(np.sqrt(np.pi * d) / (d + 1), rel=0.5 / d)
     back = LinearFit(measure="uniform_size", sampling="bernoulli")._ratio(S)
     np.testing.assert_allclose(back, 1 / ratio, rtol=1e-9)
 
