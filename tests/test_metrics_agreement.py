@@ -178,6 +178,19 @@ def test_infidelity_of_a_linear_model(rows, a):
     assert_allclose(scaled.values, 0, atol=1e-20)
 
 
+def test_the_least_infidelity_is_that_of_the_best_fit_without_an_intercept(rows):
+    """a = E[IIᵀ]⁻¹ E[I Δ], and h beside it costs hᵀ E[IIᵀ] h more; Yeh et al. 2019."""
+    S = (np.arange(64)[:, None] >> np.arange(6) & 1).astype(float)
+    gone = interacting(rows)[:, None] - np.stack([interacting(np.where(s, 0, rows)) for s in S], 1)
+    moment = S.T @ S / 64
+    best = np.linalg.solve(moment, S.T @ gone.T / 64).T
+    least = metrics.infidelity(interacting, rows, best, removal="baseline", samples=64).values
+    assert (least > 0).all()
+    h = np.random.default_rng(3).normal(size=rows.shape)
+    beside = metrics.infidelity(interacting, rows, best + h, removal="baseline", samples=64).values
+    assert_allclose(beside - least, np.einsum("ni,ij,nj->n", h, moment, h))
+
+
 def test_infidelity_of_removing_everything_is_the_squared_completeness_gap():
     """I = x − b alone: so for Integrated Gradients it is the square of the quadrature's error."""
     torch = pytest.importorskip("torch")
