@@ -385,6 +385,19 @@ def test_monotonicity_correlation_of_squares(rows, a):
     assert_allclose(score.values, slow)
 
 
+AGREEMENTS = [record.name for record in metrics.names() if record.home == "agreement"]
+
+
+@pytest.mark.parametrize("name", AGREEMENTS)
+def test_a_constant_added_to_the_model_changes_no_agreement(rows, a, name):
+    """Nor is a prediction of 0 one to divide by, for which Quantus refuses the whole batch."""
+    f = lambda x: interacting(x) - interacting(rows[:1])  # noqa: E731
+    metric = getattr(metrics, name)
+    found, want = (metric(g, rows, a, removal="baseline").values for g in (f, interacting))
+    assert f(rows)[0] == 0
+    assert_allclose(found, want, atol=1e-9)
+
+
 def test_single_players_are_removed_one_by_one_however_many_they_are():
     w = np.random.default_rng(0).normal(size=1100)
     x, a = np.ones((2, 1100)), np.stack([w, np.cos(np.arange(1100))])
