@@ -340,6 +340,25 @@ def test_infidelity_draws_anew_with_each_seed_and_comes_nearer_with_more():
     assert errors(2000) < 0.1
 
 
+@pytest.mark.parametrize(
+    ("d", "method", "removal", "samples"),
+    [(20, "c_lime", Noise(0.5, displacements=True), 60), (100, "lime", Baseline(0.0), 150)],
+)
+def test_a_fit_is_not_scored_by_what_it_was_fitted_to(d, method, removal, samples):
+    """Few samples say little of others: by its own, of the same seed, a fit looked half as bad."""
+    rng = np.random.default_rng(5)
+    weights, x = rng.normal(size=(d, 60)), rng.normal(size=(12, d)) * np.sqrt(20 / d)
+    f = lambda z: np.sin(z @ weights).sum(axis=1)  # noqa: E731
+    fit = LinearFit("uniform", None, samples=samples)
+    e = xai.explain(f, x, method, removal=removal, summary=fit)
+    for name in ("infidelity", "lfa_error"):
+        own, *others = (
+            getattr(metrics, name)(f, x, e, removal=removal, samples=samples, seed=seed).mean()
+            for seed in range(9)
+        )
+        assert abs(own - np.mean(others)) < 4 * np.std(others)
+
+
 @pytest.mark.parametrize("name", ["infidelity", "lfa_error"])
 def test_noise_has_no_subsets(rows, name):
     slope = {"kind": "slope"} if name == "lfa_error" else {}
