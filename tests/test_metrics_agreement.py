@@ -345,7 +345,7 @@ def test_infidelity_draws_anew_with_each_seed_and_comes_nearer_with_more():
     [(20, "c_lime", Noise(0.5, displacements=True), 60), (100, "lime", Baseline(0.0), 150)],
 )
 def test_a_fit_is_not_scored_by_what_it_was_fitted_to(d, method, removal, samples):
-    """Few samples say little of others: by its own, of the same seed, a fit looked half as bad."""
+    """Few samples say little of others: by its own, of the same seed, a fit looked better."""
     rng = np.random.default_rng(5)
     weights, x = rng.normal(size=(d, 60)), rng.normal(size=(12, d)) * np.sqrt(20 / d)
     f = lambda z: np.sin(z @ weights).sum(axis=1)  # noqa: E731
