@@ -14,6 +14,8 @@ import numpy as np
 import torch
 from scipy.stats import rankdata
 
+from xai import streams
+
 BATCH = 2048
 STEPS = 8
 
@@ -88,8 +90,9 @@ def parameter_randomization(p: Any) -> np.ndarray:
     """Mean rank correlation as the layers are drawn anew from the top; and the floor."""
     abpc(p)
     net, own, found = copy.deepcopy(p.net), rankdata(p.a, axis=1), []
+    seeds = streams.bits(0, streams.LAYER, np.arange(len(net)), 1)[:, 0].tolist()
     for at in range(len(net) - 1, -1, -2):
-        torch.manual_seed(at // 2)
+        torch.manual_seed(seeds[at // 2] % 2**63)
         net[at].reset_parameters()
         found.append(correlation(own, rankdata(p.explain(net, p.x, p.target), axis=1)))
     with torch.no_grad():

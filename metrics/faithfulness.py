@@ -41,7 +41,7 @@ SEGMENTS = 50
 def deletion(case: Case, *, steps: int | None = None) -> Result:
     """Area under the value as players are removed, most important first: ``∫ D``.
 
-    Petsiuk, Das & Saenko 2018.
+    Petsiuk, Das & Saenko 2018, who set an image's pixels to 0: ``removal="baseline"``.
 
     Examples
     --------
@@ -58,7 +58,7 @@ def deletion(case: Case, *, steps: int | None = None) -> Result:
 def insertion(case: Case, *, steps: int | None = None) -> Result:
     """Area under the value as players are put back, most important first: ``∫ I``.
 
-    Petsiuk, Das & Saenko 2018.
+    Petsiuk, Das & Saenko 2018, who put an image's pixels back into a blur: ``removal="blur"``.
 
     Examples
     --------
@@ -314,7 +314,7 @@ def pgi(case: Case, *, k: Amount = 0.25) -> Floats:
 def pgu(case: Case, *, k: Amount = 0.25) -> Floats:
     """Prediction gap on unimportant players: ``E|f(x) − f(x′)|``, the k least removed.
 
-    Agarwal et al. 2022 (OpenXAI).
+    Agarwal et al. 2022 (OpenXAI), whose k are the important players that stay: ``k=d − theirs``.
 
     Examples
     --------

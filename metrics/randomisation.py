@@ -254,11 +254,13 @@ def _draw_anew(module: Any, names: list[str], seed: int) -> None:
     import torch
 
     everything = layers(module)
+    # hashed: torch.manual_seed(0) gives what was made with it its first weights again
+    seeds = streams.bits(seed, streams.LAYER, np.arange(len(everything)), 1)[:, 0].tolist()
     for name in names:
         part = module.get_submodule(name)
         _own_weights(part)
         drawn: Any = copied(part).cpu()  # by one generator, wherever the layer lives
-        with _seeded(seed + everything.index(name)):
+        with _seeded(seeds[everything.index(name)]):
             drawn.reset_parameters()
         fresh = dict(_tensors(drawn))
         with torch.no_grad():

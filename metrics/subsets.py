@@ -35,6 +35,8 @@ SIZED = 64
 """Most players of which random halves are drawn by size, which takes sorting."""
 SPACING = 2**32
 """Samples of one size are numbered from here to those of the next."""
+APART = 2**48
+"""First number of samples and draws that no explanation is fitted to: theirs begin at 0."""
 
 
 def of_size(d: int, size: int, samples: int, seed: int) -> Removed:
@@ -63,10 +65,9 @@ def of_halves(d: int, samples: int, seed: int) -> Removed:
     """
     if d < 63 and 2**d <= samples:
         return all_coalitions(d)
-    halves = streams.kept(seed, np.arange(samples), d, 0.5)
     if d > SIZED:
-        return halves
-    sizes = halves.sum(axis=1)
+        return streams.kept(seed, APART + np.arange(samples), d, 0.5)
+    sizes = streams.kept(seed, np.arange(samples), d, 0.5).sum(axis=1)
     place = (rankdata(sizes, "ordinal") - rankdata(sizes, "min")).astype(np.intp)
     return streams.subsets(seed, place + sizes * SPACING, sizes, d)
 
@@ -178,8 +179,8 @@ def by_noise(case: Case, samples: int, score: Scored) -> Any:
     parts = []
     for own, game, a in case.games():
         assert isinstance(game, ModelGame)
-        count = samples if game.endless else min(samples, game.n_draws)
-        move = partial(_moved, game, a, np.arange(count))
+        first, count = (APART, samples) if game.endless else (0, min(samples, game.n_draws))
+        move = partial(_moved, game, a, first + np.arange(count))
         for rows, both in _gathered(game, count, move, 1):
             gone = case.scene.predictions[own[rows], None] - both[:, 1]
             parts.append((own[rows], np.asarray(score(both[:, 0], gone))))

@@ -590,6 +590,13 @@ def test_sage_against_brute_force(trees, oracle, loss):
     np.testing.assert_allclose(explanation.predictions, v(np.ones((1, 4), bool)), atol=1e-10)
 
 
+def test_sage_is_the_mean_of_each_rows_loss_shapley_values(trees):
+    """The game of a data set is the mean of its rows' games, and Shapley values are linear."""
+    x, given = trees.all_x[:150:25], {"y": trees.all_y[:150:25], "data": trees.data[:4]}
+    whole, each = (xai.explain(trees.model, x, m, **given) for m in ("sage", "loss_shap"))
+    np.testing.assert_allclose(whole.values[0], each.values.mean(axis=0), atol=1e-12)
+
+
 def test_a_permutation_test_averages_after_the_loss(line):
     """Breiman 2001: the loss rises by the mean, over (row, replacement), of each one's loss."""
     x, data = line.x[:6], line.data

@@ -29,6 +29,29 @@ def test_an_additive_game_is_exact(estimator):
 
 
 @pytest.mark.parametrize("estimator", ["auto", *SAMPLERS])
+def test_a_game_without_three_way_terms_is_exact(estimator):
+    """A coalition and its complement cancel every term of an even number of players."""
+    Q = np.random.default_rng(0).normal(size=(20, 20))
+    game = xai.Game.from_function(lambda S: 0.3 + np.einsum("bi,ij,bj->b", S, Q, S), n_players=20)
+    found = Shapley(estimator)(game, budget=600)
+    expected = np.diag(Q) + (Q + Q.T - 2 * np.diag(np.diag(Q))).sum(axis=1) / 2
+    np.testing.assert_allclose(found.values, expected, rtol=0, atol=1e-9)
+
+
+@pytest.mark.parametrize("method", ["shapley", "permutation_shap"])
+@pytest.mark.parametrize("budget", [316, 1000])
+def test_walks_over_a_background_are_exact_where_columns_meet_in_pairs(method, budget):
+    """14 pairs on 7 rows, and 45: each is exact on its row, and all rows count alike."""
+    rng = np.random.default_rng(0)
+    Q, x, data = rng.normal(size=(12, 12)), rng.normal(size=(2, 12)), rng.normal(size=(7, 12))
+    f = lambda x: np.einsum("bi,ij,bj->b", x, Q, x)  # noqa: E731
+    found = xai.explain(f, x, method, data=data, budget=budget)
+    moved, middle = x[:, None] - data, (x[:, None] + data) / 2
+    expected = (moved * (middle @ (Q + Q.T))).mean(axis=1)
+    np.testing.assert_allclose(found.values, expected, rtol=0, atol=1e-10)
+
+
+@pytest.mark.parametrize("estimator", ["auto", *SAMPLERS])
 def test_the_opposite_game_has_the_opposite_values(estimator):
     def v(S):
         return np.sin(S @ np.linspace(-2, 3, 20)) + 3.0 * S[:, 0] - S[:, :3].all(axis=1)

@@ -736,6 +736,24 @@ def test_lrp_conserves_the_output_and_is_gradient_times_input_without_biases():
     np.testing.assert_allclose(lrp.values, same.values, rtol=1e-5, atol=1e-9)
 
 
+def test_lrp_keeps_from_the_input_what_biases_add():
+    """LRP-0 of ReLU networks is gradient times input with biases, too: Σ R = f − Σ b ∂f/∂b."""
+    torch.manual_seed(0)
+    net = nn.Sequential(
+        nn.Conv2d(2, 4, 3), nn.ReLU(), nn.MaxPool2d(2), nn.Flatten(), nn.Linear(36, 6), nn.ReLU(),
+        nn.Linear(6, 3),
+    ).double()  # fmt: skip
+    lrp = xai.explain(net, IMAGES, "lrp", target=1)
+    same = xai.explain(net, IMAGES, "gradient_x_input", target=1)
+    np.testing.assert_allclose(lrp.values, same.values, rtol=1e-5, atol=1e-8)
+    biases = [part.bias for part in net if hasattr(part, "bias")]
+    for image, values, prediction in zip(IMAGES, lrp.values, lrp.predictions, strict=True):
+        slopes = torch.autograd.grad(net(image[None])[0, 1], biases)
+        kept = sum((b * slope).sum().item() for b, slope in zip(biases, slopes, strict=True))
+        assert abs(kept) > 0.01
+        assert values.sum() == pytest.approx(prediction - kept, rel=1e-6)
+
+
 @pytest.mark.parametrize("rule", ["deeplift", "lrp"])
 @pytest.mark.parametrize("autocast", [True, False])
 def test_rules_that_give_nan_name_the_row_and_float16(rule, autocast):

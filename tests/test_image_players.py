@@ -591,6 +591,19 @@ def test_group_ids_count_for_all_places_along_an_axis_of_one(shape):
     np.testing.assert_array_equal(*again)
 
 
+def test_group_ids_may_lie_in_memory_as_they_like(torch):
+    """captum views them as a line, which it cannot of a part, or of what is turned."""
+    x = np.random.default_rng(0).normal(size=(2, 3, 6, 8))
+    f = lambda x: np.stack([(np.asarray(x) ** 2).sum(axis=(1, 2, 3))] * 2, axis=1)  # noqa: E731
+    wide = np.arange(2 * 48).reshape(1, 8, 12).transpose(0, 2, 1) // 7
+    given = {"removal": xai.removal.Baseline(0), "channel_axis": 1, "target": 0}
+    turned = wide[:, ::2]
+    found = [xai.explain(f, x, "shapley", players=ids, **given).values
+             for ids in (turned.copy(), turned, torch.tensor(wide)[:, ::2])]  # fmt: skip
+    for other in found[1:]:
+        np.testing.assert_array_equal(other, found[0])
+
+
 @pytest.mark.parametrize("shape", [(5,), (4, 5), (3, 4, 5), (2, 2, 4, 5), (1, 1, 2, 4, 5)])
 def test_group_ids_of_another_shape_are_refused(shape):
     x = np.zeros((3, 2, 4, 5))

@@ -590,6 +590,20 @@ def explained(model, x, method, removal, **keywords):
     return xai.explain(model, x, method, **(rest | keywords))
 
 
+@pytest.mark.parametrize("name", [*REMOVALS, "baseline"])
+def test_images_written_over_others_are_removed_anew(images, name):
+    """shap's masker knows an image by where it lies in memory, and hands on the blur of another."""
+    removal = REMOVALS.get(name, Baseline("mean"))
+    buffer = images.copy()
+    first = explained(score, buffer, "occlusion", removal)
+    buffer[:] = images[::-1] ** 2
+    second = explained(score, buffer, "occlusion", removal)
+    np.testing.assert_array_equal(
+        second.values, explained(score, images[::-1] ** 2, "occlusion", removal).values
+    )
+    assert (second.values != first.values).all()
+
+
 @pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize("name", REMOVALS)
 def test_budget_batches_and_neighbours(counting, images, name, method):

@@ -110,6 +110,14 @@ def test_each_row_is_explained_alone(local_case, large, run):
         assert_agree(together[i], alone)
 
 
+def test_several_rows_take_no_more_calls_than_one(local_case, large, run, counting):
+    """Rows, coalitions and draws are one stream, which others cut at every row, or every draw."""
+    alone, together = (counting(large.model) for _ in range(2))
+    run(local_case, large, model=alone, x=large.x[:1])
+    run(local_case, large, model=together)
+    assert together.calls == alone.calls <= 4
+
+
 def test_all_outputs_cost_no_more_than_one_and_agree(output_case, large, run, counting):
     model = counting(large.model)
     every = run(output_case, large, model=model, target="all")

@@ -46,7 +46,7 @@ def test_a_mask_is_the_bilinear_interpolation_of_its_own_cells_and_shift():
 
 
 def test_every_mask_has_a_shift_of_its_own():
-    """One shift for a whole batch (spec, finding 9) puts all edges of its cells at one place."""
+    """One shift for a whole batch, as in Xplique, puts all edges of its cells at one place."""
     masks = SmoothGrid(4, smooth=False).draw(0, np.arange(64), (64, 64), 0.5)
     rows = masks.reshape(64, 64, 64)
     where = [frozenset(np.flatnonzero((np.diff(m, axis=0) != 0).any(axis=1)) % 16) for m in rows]
@@ -301,6 +301,8 @@ def test_total_indices_of_an_interaction():
 
     found = Sobol(designs=2**14)(soft_game(ishigami, 3))
     np.testing.assert_allclose(found.values, [0.5576, 0.4424, 0.2437], atol=0.01)
+    exclusive = soft_game(lambda m: m[:, 0] + m[:, 1] - 2 * m[:, 0] * m[:, 1], 2)
+    np.testing.assert_allclose(Sobol(designs=2**12)(exclusive).values, 1, atol=0.01)
 
 
 def test_a_dummy_has_no_share_and_affine_changes_no_effect():
@@ -314,9 +316,9 @@ def test_a_dummy_has_no_share_and_affine_changes_no_effect():
     np.testing.assert_allclose(one.std_error, other.std_error, rtol=1e-9)
 
 
-def shares_of_twenty(designs, seeds):
-    """Mean share (20,) of players that are all alike, and the error of that mean."""
-    found = np.array([jansen(_spread(*designs(seed)), 1 + 3)[0][0, :, 0] for seed in range(seeds)])
+def shares_alike(designs, seeds):
+    """Mean share of each of players that are all alike, and the error of that mean."""
+    found = np.array([jansen(_spread(*designs(seed)), 4)[0][0, :, 0] for seed in range(seeds)])
     return found.mean(axis=0), found.std(axis=0, ddof=1) / np.sqrt(seeds)
 
 
@@ -326,15 +328,16 @@ def _spread(A, B):
     return np.concatenate([total[:, None], total[:, None] - A + B], axis=1)[None, :, :, None]
 
 
-def test_players_that_are_alike_get_alike_wherever_they_stand():
-    """Twenty players, 32 designs: the shipped defaults of CRAFT and Xplique (spec, finding 1)."""
-    mean, error = shares_of_twenty(lambda seed: joint_designs(seed, 32, 20, 4), 400)
+@pytest.mark.parametrize(("d", "seeds"), [(20, 400), (64, 150)])
+def test_players_that_are_alike_get_alike_wherever_they_stand(d, seeds):
+    """Twenty concepts and 32 designs, as CRAFT has it by default; 8 × 8 cells, as Xplique has."""
+    mean, error = shares_alike(lambda seed: joint_designs(seed, 32, d, 4), seeds)
     limit = 5 * (error / mean.mean()).max()
     assert np.abs(mean / mean.mean() - 1).max() < limit < 0.2
-    assert abs(mean.mean() - 0.05) < 0.006
+    assert abs(mean.mean() * d - 1) < 0.12
     for sequence in (qmc.Halton, qmc.Sobol):  # the defect that this test is here to find
-        points = sequence(40, scramble=False).random(32)
-        shares = jansen(_spread(points[:, :20], points[:, 20:]), 4)[0][0, :, 0]
+        points = sequence(2 * d, scramble=False).random(32)
+        shares = jansen(_spread(points[:, :d], points[:, d:]), 4)[0][0, :, 0]
         assert np.abs(shares / shares.mean() - 1).max() > limit
 
 
@@ -644,6 +647,8 @@ def test_sizes_are_uniform_and_weighed_back(d):
     ratio = fit._ratio(S)
     np.testing.assert_allclose(ratio, [adjustment(d, k) for k in sizes], rtol=1e-9)
     assert abs(ratio.mean() - 1) < 5 * ratio.std() / np.sqrt(len(ratio))
+    alone = np.mean([adjustment(d, k) ** 2 for k in range(d + 1)])  # what a sample counts less
+    assert 1 / alone == pytest.approx(np.sqrt(np.pi * d) / (d + 1), rel=0.5 / d)
     back = LinearFit(measure="uniform_size", sampling="bernoulli")._ratio(S)
     np.testing.assert_allclose(back, 1 / ratio, rtol=1e-9)
 
@@ -679,7 +684,7 @@ def test_weighed_back_it_is_lime_when_all_coalitions_count(oracle):
 @pytest.mark.parametrize("measure", ["bernoulli", "uniform_size"])
 @pytest.mark.parametrize("sampling", ["bernoulli", "uniform_size"])
 def test_both_samplings_tend_to_the_measures_fit(measure, sampling):
-    """The reference code's weights, in which adj stretches distances, fail here (finding 3)."""
+    """The reference code stretches distances by adj, and not the weights: it fails here."""
     game = soft_game(rough, 8)
     exact = LinearFit(measure=measure, regularizer=None)(game, budget=256)
     assert exact.std_error is None
@@ -699,6 +704,8 @@ def test_a_labels_fit_does_not_depend_on_the_others(large):
     for label in (1, 0):
         one = xai.explain(large.model, large.x, "lime", target=label, **given)
         np.testing.assert_allclose(one.values, every.values[..., label], rtol=1e-9, atol=1e-12)
+        for name, told in one.info.items():  # lime keeps the last label's alone
+            np.testing.assert_allclose(told, every.info[name][..., label], rtol=1e-9)
 
 
 @pytest.mark.parametrize(

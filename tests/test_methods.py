@@ -10,6 +10,10 @@ import numpy as np
 import pytest
 
 import xai
+from xai import recipe
+from xai.inputs import read
+from xai.methods import find
+from xai.removal import Baseline, Blur, BlurPyramid, Inpaint
 
 
 def records():
@@ -88,6 +92,28 @@ def test_each_method_is_its_papers_triple(case, large, run):
         assert str(explanation.removal).startswith(removal)
     assert str(explanation.behavior).startswith(behavior)
     assert str(explanation.summary).startswith(summary)
+
+
+PICTURES = {
+    "occlusion": (Baseline(0), "Prediction(output='auto')", "RemoveIndividual"),
+    "lime": (Baseline("mean"), "Prediction(output='auto')", "LinearFit"),
+    "rise": (Baseline(0), "Prediction(output='auto')", "MeanWhenIncluded"),
+    "mir": (Inpaint(), "Margin(output='auto')", "MinimalSubset"),
+    "meaningful_perturbation": (Blur(), "Prediction(output='probability')", "PenalizedSubset"),
+    "extremal_perturbation": (BlurPyramid(), "Prediction(output='auto')", "ExtremalSubset"),
+    "sobol": (Baseline(0), "Prediction(output='auto')", "Sobol"),
+    "hsic": (Baseline(0), "Prediction(output='auto')", "HSIC"),
+}
+
+
+@pytest.mark.parametrize("name", PICTURES)
+def test_of_images_too_each_method_is_its_papers_triple(name):
+    """Zeros, a default value, neighbours' values, a blur: same table; the last two Fel et al."""
+    x = read(np.random.default_rng(0).random((1, 3, 16, 16)))
+    found, _ = recipe.composed(find(name), x, 1, *[None] * 4, auto=False)
+    removal, behavior, summary = PICTURES[name]
+    assert found.removal == removal
+    assert repr(found.behavior) == behavior and type(found.summary).__name__ == summary
 
 
 def test_the_table_and_the_explanation_agree(case, large, run):

@@ -73,6 +73,15 @@ def test_players_that_are_alike_but_for_rounding_share_their_rank(name):
     assert np.isnan(same.values).all()
 
 
+@pytest.mark.parametrize("size", [1, 2, 3])
+def test_mu_fidelity_of_contributions_is_1_and_of_their_negatives_is_less_1(rows, size):
+    for sign in (1, -1):
+        score = metrics.mu_fidelity(
+            linear, rows, sign * W * rows, removal="baseline", subset_size=size
+        )
+        assert_allclose(score.values, sign)
+
+
 @pytest.mark.parametrize(
     ("name", "by_hand"), [("faithfulness_correlation", pearsonr), ("mu_fidelity", spearmanr)]
 )
@@ -99,6 +108,16 @@ def test_sampled_subsets_come_near_the_exhaustive_ones():
     )
     expected = [pearsonr(r, w * z)[0] for r, z in zip(a, x, strict=True)]
     assert_allclose(sampled.values, expected, atol=0.05)
+
+
+@pytest.mark.parametrize("name", ["faithfulness_correlation", "mu_fidelity", "infidelity"])
+def test_sampled_subsets_hold_as_many_players_as_are_asked_for(name):
+    """Not on average, as of coins: Xplique's "exactly" so many pixels are each tossed for."""
+    removed = []
+    f = lambda x: removed.extend((x == 0).sum(axis=1)) or x @ np.arange(20.0)  # noqa: E731
+    x = np.ones((1, 20))
+    getattr(metrics, name)(f, x, x, removal="baseline", subset_size=5, samples=100)
+    assert sorted(removed) == [0] + [5] * 100
 
 
 def test_occlusion_agrees_with_itself(rows):
@@ -157,6 +176,19 @@ def test_infidelity_of_a_linear_model(rows, a):
     )
     scaled = metrics.infidelity(linear, rows, -3 * W * rows, removal="baseline", normalise=True)
     assert_allclose(scaled.values, 0, atol=1e-20)
+
+
+def test_the_least_infidelity_is_that_of_the_best_fit_without_an_intercept(rows):
+    """a = E[IIᵀ]⁻¹ E[I Δ], and h beside it costs hᵀ E[IIᵀ] h more; Yeh et al. 2019."""
+    S = (np.arange(64)[:, None] >> np.arange(6) & 1).astype(float)
+    gone = interacting(rows)[:, None] - np.stack([interacting(np.where(s, 0, rows)) for s in S], 1)
+    moment = S.T @ S / 64
+    best = np.linalg.solve(moment, S.T @ gone.T / 64).T
+    least = metrics.infidelity(interacting, rows, best, removal="baseline", samples=64).values
+    assert (least > 0).all()
+    h = np.random.default_rng(3).normal(size=rows.shape)
+    beside = metrics.infidelity(interacting, rows, best + h, removal="baseline", samples=64).values
+    assert_allclose(beside - least, np.einsum("ni,ij,nj->n", h, moment, h))
 
 
 def test_infidelity_of_removing_everything_is_the_squared_completeness_gap():
@@ -308,6 +340,25 @@ def test_infidelity_draws_anew_with_each_seed_and_comes_nearer_with_more():
     assert errors(2000) < 0.1
 
 
+@pytest.mark.parametrize(
+    ("d", "method", "removal", "samples"),
+    [(20, "c_lime", Noise(0.5, displacements=True), 60), (100, "lime", Baseline(0.0), 150)],
+)
+def test_a_fit_is_not_scored_by_what_it_was_fitted_to(d, method, removal, samples):
+    """Few samples say little of others: by its own, of the same seed, a fit looked better."""
+    rng = np.random.default_rng(5)
+    weights, x = rng.normal(size=(d, 60)), rng.normal(size=(12, d)) * np.sqrt(20 / d)
+    f = lambda z: np.sin(z @ weights).sum(axis=1)  # noqa: E731
+    fit = LinearFit("uniform", None, samples=samples)
+    e = xai.explain(f, x, method, removal=removal, summary=fit)
+    for name in ("infidelity", "lfa_error"):
+        own, *others = (
+            getattr(metrics, name)(f, x, e, removal=removal, samples=samples, seed=seed).mean()
+            for seed in range(9)
+        )
+        assert abs(own - np.mean(others)) < 4 * np.std(others)
+
+
 @pytest.mark.parametrize("name", ["infidelity", "lfa_error"])
 def test_noise_has_no_subsets(rows, name):
     slope = {"kind": "slope"} if name == "lfa_error" else {}
@@ -351,6 +402,19 @@ def test_monotonicity_correlation_of_squares(rows, a):
         values = interacting(changed.reshape(-1, 6)).reshape(6, 5) - interacting(x[None])
         slow.append(spearmanr(np.abs(r), (values**2).mean(axis=1))[0])
     assert_allclose(score.values, slow)
+
+
+AGREEMENTS = [record.name for record in metrics.names() if record.home == "agreement"]
+
+
+@pytest.mark.parametrize("name", AGREEMENTS)
+def test_a_constant_added_to_the_model_changes_no_agreement(rows, a, name):
+    """Nor is a prediction of 0 one to divide by, for which Quantus refuses the whole batch."""
+    f = lambda x: interacting(x) - interacting(rows[:1])  # noqa: E731
+    metric = getattr(metrics, name)
+    found, want = (metric(g, rows, a, removal="baseline").values for g in (f, interacting))
+    assert f(rows)[0] == 0
+    assert_allclose(found, want, atol=1e-9)
 
 
 def test_single_players_are_removed_one_by_one_however_many_they_are():

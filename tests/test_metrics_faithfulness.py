@@ -134,6 +134,8 @@ def test_pgi_of_gaussian_noise(rows):
     assert_allclose(pgi.values, scale * np.linalg.norm(top), rtol=0.05)
     pgu = metrics.pgu(linear, rows, a, k=2, removal=Noise(0.5, n_draws=4000))
     assert_allclose(pgu.values, scale * np.linalg.norm(bottom), rtol=0.05)
+    rest = metrics.pgu(linear, rows, a, k=3, removal=Noise(0.5, n_draws=4000))  # all but the top 2
+    assert_allclose(rest.values, scale * np.sqrt((W**2).sum() - (top**2).sum()), rtol=0.05)
     several = metrics.pgi(linear, rows, W * rows, k=[1, 2], removal="baseline").values
     falls = np.cumsum(-np.sort(-W * rows, axis=1), axis=1)
     assert_allclose(several, np.abs(falls[:, :2]).mean(axis=1))

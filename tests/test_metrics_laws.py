@@ -979,3 +979,73 @@ def test_numbers_for_each_column_may_be_tensors_that_numpy_does_not_know(rows):
     cells[:, 0, 3] = 1
     pointed = metrics.grid_pointing(None, None, cells, cell=torch.tensor([1, 0])).values
     assert_array_equal(pointed, [1, 0])
+
+
+# ------------------------------------------------------------------------- which way is better
+
+GAINS = np.array([3.0, 3, 2, 1, 0])
+"""What each column adds to a sum: the first two alike, the last nothing."""
+
+
+def gains(f, x, target):
+    return np.tile(GAINS, (len(x), 1))
+
+
+def backwards(f, x, target):
+    return gains(f, x, target)[:, ::-1] + 3
+
+
+def unsteady(f, x, target):
+    """Neither alike near x nor linear in the model."""
+    return (f(x).reshape(len(x), -1)[:, :1] * x) ** 2
+
+
+def opposed(f, x, target):
+    return gains(f, x, target) * (2 * np.asarray(target)[:, None] - 1)
+
+
+def weights(f, x, target):
+    return np.tile(f[0].weight[:1].detach().numpy(), (len(x), 1))
+
+
+SUM = lambda x: x @ GAINS  # noqa: E731
+HINDERED = lambda x: SUM(x) - 4 * x[:, 0] * (1 - x[:, 4])  # noqa: E731
+SIGNS = lambda x: np.stack([-x[:, 0] * x[:, 1], x[:, 0] * x[:, 1]], axis=1)  # noqa: E731
+SIDES = {
+    "consistency": (SIGNS, lambda f, x, target: f(x), backwards),
+    "efficient_parameter_randomization": (None, weights, gains),
+    "monotonicity": (HINDERED, gains, backwards),
+    "parameter_randomization": (None, weights, gains),
+    "random_logit": (SIGNS, opposed, gains),
+    "simulatability": (SIGNS, lambda f, x, target: f(x), backwards),
+}
+"""Model (None: a network), right and wrong explanation, of metrics to which a sum says little."""
+
+
+@pytest.mark.parametrize("record", RECORDS, ids=[record.name for record in RECORDS])
+def test_what_is_right_scores_better_than_what_is_wrong(record):
+    """On the side that the table names: others call the lower value of a fall the better one."""
+    name, metric = record.name, getattr(metrics, record.name)
+    again, x = "explain" in metric.options, np.ones((4, 5))
+    f, *both = SIDES.get(name, (SUM, gains, unsteady if again else backwards))
+    if f is SIGNS:
+        x = np.random.default_rng(0).normal(size=(100, 5))
+    if f is None or "torch" in record.needs:
+        torch = pytest.importorskip("torch")
+        torch.manual_seed(0)
+        f = torch.nn.Sequential(torch.nn.Linear(5, 3), torch.nn.Linear(3, 2)).double()
+        f[0].weight.data[0] = torch.as_tensor(GAINS > 2)
+        x = torch.as_tensor(x)
+    truth = {"mask": GAINS > 2, "reference": GAINS, "cell": 0}
+    options = {key: truth[key] for key in record.needs.split(", ") if key in truth}
+    means = []
+    for explain in both:
+        if name in CASES:
+            a = explain(f, x, np.zeros(len(x), int))
+            score = scored(name, f, x, a, explain, target=0)
+        else:
+            a = explain(f, x, None)
+            score = metric(f, x, a[:, :4].reshape(-1, 2, 2) if "cell" in options else a, **options)
+        means.append(score.mean())
+    right, wrong = means if record.better == "higher" else [-mean for mean in means]
+    assert right > wrong

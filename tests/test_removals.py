@@ -421,6 +421,14 @@ def test_a_linear_model_and_a_baseline_are_exact(method, d):
     np.testing.assert_allclose(explanation.base_values, b @ w + 0.5, rtol=0, atol=1e-10)
 
 
+@pytest.mark.parametrize("method", [m for m in LINEAR_METHODS if m != "exact_shapley"])
+def test_hundreds_of_players_need_no_other_budget(method):
+    """The default grows with them: shap's permutations refuse more than 249 by default."""
+    w, x = np.random.default_rng(0).normal(size=(2, 300))
+    found = xai.explain(lambda rows: rows @ w, x, method, removal=Baseline(0))
+    np.testing.assert_allclose(found.values[0], w * x, rtol=0, atol=1e-10)
+
+
 @pytest.mark.parametrize("method", LINEAR_METHODS)
 def test_a_linear_model_and_a_background_are_exact_when_all_is_enumerated(line, method):
     explanation = xai.explain(line.model, line.x[:3], method, data=line.data, budget=10_000)

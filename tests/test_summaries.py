@@ -177,6 +177,31 @@ def test_a_product_of_two_is_shared():
 
     for summary in (Shapley(), Banzhaf(), LinearFit(kernel="shapley", regularizer=None)):
         np.testing.assert_allclose(summary(game_of(product, 2)).values, [3, 3], atol=1e-12)
+    for summary, alone in ((RemoveIndividual(), 6), (IncludeIndividual(), 0)):
+        np.testing.assert_allclose(summary(game_of(product, 2)).values, alone, atol=1e-12)
+
+
+def test_the_mean_with_a_player_is_the_middle_and_half_of_what_the_player_adds():
+    """Of a sum b + Σ w_j S_j it is b + w_i + ½ Σ_{j ≠ i} w_j, with the others there by half."""
+    w = np.array([2.0, -1.0, 0.5, 3.0])
+    values = MeanWhenIncluded(p=0.5)(game_of(lambda Z: 7 + Z @ w, 4)).values
+    np.testing.assert_allclose(values, 7 + w.sum() / 2 + w / 2, atol=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("kernel", "summary"),
+    [
+        ("uniform", Banzhaf()),
+        (lambda Z: (Z.sum(axis=1) <= 1) * 1.0, IncludeIndividual()),
+        (lambda Z: (Z.sum(axis=1) >= 4) * 1.0, RemoveIndividual()),
+    ],
+    ids=["all", "smallest", "largest"],
+)
+def test_where_the_kernel_weighs_alike_decides_which_summary_it_is(set_function, kernel, summary):
+    """Everywhere: Banzhaf's; up to one player: each added alone; from all but one: each removed."""
+    game = game_of(set_function(5, 2), 5)
+    fit = LinearFit(kernel, regularizer=None)
+    np.testing.assert_allclose(fit(game).values, summary(game).values, atol=1e-10)
 
 
 @pytest.mark.parametrize("summary", CHANGES, ids=label)

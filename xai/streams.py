@@ -17,7 +17,7 @@ MIX_1 = np.uint64(0xBF58476D1CE4E5B9)
 MIX_2 = np.uint64(0x94D049BB133111EB)
 
 PERMUTATION, COALITION, DRAW, REPLACEMENT, SIZE, STRATUM, JITTER, SIGN, FLIP = range(9)
-SHIFT, SCRAMBLE, MOVE = range(9, 12)
+SHIFT, SCRAMBLE, MOVE, LAYER = range(9, 13)
 """Streams: numbers drawn for one purpose never meet those of another."""
 
 
