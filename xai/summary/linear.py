@@ -393,7 +393,7 @@ class LinearFit(Summary):
         if not game.has_regressors:
             return plan.count(what, game, samples=samples, unit=unit_cost(game), least=LEAST)
         # the samples are draws of the empty coalition, and its value has paid the first
-        what += "" if samples is None else f" with samples={samples}"
+        what = what if samples is None else f"samples={samples}"
         least = LEAST if samples is None else int(samples)
         needs(what, game.ends_cost + max(0, least - game.n_draws), plan.budget)
         return max(least, 0 if samples else plan.room(game, None, 1) - game.ends_cost)
