@@ -77,7 +77,8 @@ def explain(
         As `classes_` has them; class indices for modules and callables.
     data : (m, …) background rows, used whole; texts have none
         Values that x's dtype cannot hold are never rounded to it: batches that hold some are then
-        of a wider dtype, float64 for float32. Modules take everything in their own dtype.
+        of a wider dtype, float64 for float32. Modules take everything in their own dtype. Images
+        given some have them put in place of their own default removal, but by `lime`.
     players : what is removed together; None for every element (pixels of images)
     removal, behavior, summary : a part, or its name, in place of the method's own
     budget : int
