@@ -147,6 +147,7 @@ def test_code_on_the_pages_runs(page: str, monkeypatch: Any, tmp_path: Path) -> 
     assert calls or page not in ("coming.md", "theory.md")
 
 
+@pytest.mark.filterwarnings("ignore::PendingDeprecationWarning:shap")  # as it is imported
 def test_what_is_said_of_peers_is_there() -> None:
     """Names with dots are those of installed packages, and none of theirs is left out."""
     text = (DOCS / "coming.md").read_text("utf-8")
