@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import inspect
 import tracemalloc
 from dataclasses import replace
+from typing import get_args
 
 import numpy as np
 import pytest
 
 import xai
 from xai.behavior import Contrast, DatasetLoss, Margin, Prediction, PredictionLoss, View, arrays
+from xai.behavior.prediction import Output
 from xai.removal import Baseline, Marginal, ProductOfMarginals, Uniform
 from xai.summary import (
     Banzhaf,
@@ -134,6 +137,11 @@ def test_an_infinite_value_says_what_to_do(cancer, behavior, output):
             cancer.forest, x, "occlusion", data=cancer.x[:5], behavior=behavior(output=output),
             target=1,
         )  # fmt: skip
+
+
+@pytest.mark.parametrize("output", get_args(Output))
+def test_help_tells_what_each_scale_is(output):
+    assert f'"{output}":' in inspect.getdoc(Prediction)
 
 
 def test_an_unknown_output_names_the_nearest(trees):

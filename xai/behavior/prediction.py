@@ -21,12 +21,7 @@ OUTPUTS = ("auto", "probability", "logit", "log_odds", "raw")
 
 
 def transform(output: str, scale: Scale) -> Callable[[Array], Array]:
-    """The function from the model's outputs (B, K) to the asked scale.
-
-    "auto" and "raw" change nothing; "probability" is a `predict_proba`'s own, the softmax
-    (one output: sigmoid) of a module, a callable's own if it lies in [0, 1]; "logit" is a
-    module's output or log p; "log_odds" is log p/(1 − p).
-    """
+    """The function from the model's outputs (B, K) to the asked scale: see `Prediction`."""
     if output not in OUTPUTS:
         raise ValueError(unknown("output", output, OUTPUTS))
     if output in ("auto", "raw") or (output == "logit" and scale in ("module", "score")):
@@ -96,7 +91,15 @@ class Prediction(Behavior):
     Parameters
     ----------
     output : {"auto", "probability", "logit", "log_odds", "raw"}
-        The scale; "auto" is `predict_proba`'s probability, else the model's own output.
+        The scale. "auto": `predict_proba`'s probability, else the model's own output. "raw":
+        the model's own output. "probability": of a module its softmax (of one output the
+        sigmoid), of a callable its own output, which must lie in [0, 1]. "logit": a module's or
+        `decision_function`'s own output, else log p. "log_odds": log p/(1 − p).
+
+    Raises
+    ------
+    ValueError
+        An unknown scale, or one of probabilities where the model gives none.
 
     Examples
     --------
