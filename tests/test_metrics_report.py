@@ -1681,6 +1681,17 @@ def test_the_cost_that_the_table_shows_is_what_is_spent(record, counting):
     assert 0.85 * shown <= score.evaluations <= shown
 
 
+def test_two_curves_serve_all_metrics_of_the_order(counting):
+    """The most and the least important first; what is left when these meet is shared, too."""
+    drawn = np.random.default_rng(0).normal(size=(4, 12))
+    x, data = drawn[:1], drawn[1:]
+    counted = counting(lambda z: z[:, 0] * z[:, 1] + z[:, 2])
+    asked = ["deletion", "insertion", "comprehensiveness", "sufficiency", "pixel_flipping", "abpc",
+             "monotonicity"]  # fmt: skip
+    report = metrics.evaluate(counted, x, {"a": x}, asked, controls=False, data=data)
+    assert counted.rows == report.evaluations == (2 * 12 - 1) * len(data) + 1
+
+
 AGAIN = [r for r in metrics.names() if re.search(r"\bex\b", r.cost) and "torch" not in r.needs]
 
 
