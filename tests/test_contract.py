@@ -565,6 +565,12 @@ def test_an_unknown_option_without_a_near_name_reads_well(line):
         xai.explain(line.model, line.x[:1], "lime", data=line.data, zzzzz=1)
 
 
+def test_a_name_where_there_are_none_reads_well():
+    game = xai.Game.from_function(lambda S: S.all(axis=1), n_players=2)
+    with pytest.raises(ValueError, match="player in groups: 'age'; Known: none"):
+        xai.summary.Owen([["age"], [1]])(game)
+
+
 def test_an_option_of_a_part_is_named_too(line):
     with pytest.raises(TypeError, match="regularizer"):
         xai.explain(line.model, line.x[:1], "lime", data=line.data, regulariser="lasso")

@@ -139,7 +139,10 @@ class Plan:
     seed: int
 
     def room(self, game: Game, samples: int | None, unit: int) -> int:
-        """Model rows per explained row: the budget, or what an explicit count or the rule asks."""
+        """Model rows per explained row: the budget, or what an explicit count or the rule asks.
+
+        A TypeError where the default is of a deterministic summary.
+        """
         check_samples("a summary", samples, least=1)
         if self.budget is not None:
             return self.budget
