@@ -525,6 +525,18 @@ def test_an_unknown_option_names_the_nearest(line, method, wrong, right):
 
 
 @pytest.mark.parametrize(
+    ("method", "option", "having"),
+    [("kernel_shap", "order", "shapley, exact_shapley, permutation_shap, banzhaf, .* have it"),
+     ("shapley", "steps", "integrated_gradients, blur_integrated_gradients, .* have it"),
+     ("shapley", "threshold", "mir has it")],
+)  # fmt: skip
+def test_an_option_of_other_methods_names_these(line, method, option, having):
+    """It is spelled right: no other word was meant."""
+    with pytest.raises(TypeError, match=f"option '{option}' for method '{method}': {having}. K"):
+        xai.explain(line.model, line.x[:1], method, data=line.data, **{option: 2})
+
+
+@pytest.mark.parametrize(
     ("theirs", "ours"),
     [("class_names", "output_names"), ("num_samples", "samples"), ("kernel_width", "width"),
      ("background", "data"), ("masker", "data"), ("baselines", "removal"), ("link", "output"),

@@ -12,7 +12,7 @@ from xai import behavior as behaviors
 from xai import removal as removals
 from xai import summary as summaries
 from xai.inputs import Inputs
-from xai.methods import Method
+from xai.methods import METHODS, Method
 from xai.partition import Partition
 from xai.places import sides_of
 from xai.players import (
@@ -238,7 +238,11 @@ def with_repeats(
 
 
 def _unknown_option(name: str, choices: list[str], method: str) -> str:
+    having = [m.name for m in METHODS if any(name in _settings(getattr(m, what)) for what in PARTS)]
     meant = nearest(name, choices, 0.4)
     hint = f"; did you mean {meant!r}?" if meant else "."
+    if having:  # right, but elsewhere
+        more = ", …" * bool(having[5:])
+        hint = f": {', '.join(having[:5])}{more} {'have' if having[1:] else 'has'} it."
     known = ", ".join(sorted(set(choices)))
     return f"unknown option {name!r} for method {method!r}{hint} Known: {known}"
