@@ -175,8 +175,10 @@ def test_a_contrast_is_the_gap_to_another_class(trees, to):
 def test_a_contrast_to_an_unknown_class_is_refused(trees):
     with pytest.raises(ValueError, match="cedar"):
         explain(trees.model, trees.x, Contrast(to="ceder"), target=0)
-    with pytest.raises(ValueError, match="7"):
+    with pytest.raises(ValueError, match=r"^to 7 is out of range"):
         explain(trees.model, trees.x, Contrast(to=7), target=0)
+    with pytest.raises(TypeError, match=r"^to must be an int, a label or None, not 1\.5"):
+        explain(trees.model, trees.x, Contrast(to=1.5), target=0)
 
 
 @pytest.mark.parametrize("behavior", [Contrast(), "contrast"])

@@ -174,7 +174,10 @@ class Contrast(Behavior):
         if self.to is None:
             first, second = np.argsort(-view.outputs, axis=1, kind="stable")[:, :2].T[..., None]
             return np.asarray(np.where(view.target == first, second, first))
-        other = one_index(self.to, view.labels, view.names, len(view.names))
+        other = one_index(
+            self.to, view.labels, view.names, len(view.names), what="to",
+            kinds="an int, a label or None",
+        )  # fmt: skip
         same = np.flatnonzero((view.target == other).all(axis=1))
         if len(same):
             raise ValueError(
