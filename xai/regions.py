@@ -343,7 +343,8 @@ class Superpixels(Players):
                     f"Superpixels({name}={value!r}) is not for method={self.method!r}, which "
                     f"takes {', '.join(known)}"
                 )
-            if not (is_number(value) and (value > 0 or (name == "sigma" and value == 0))):
+            positive = is_number(value) and (0 < value < np.inf or (name == "sigma" and value == 0))
+            if not positive:
                 raise ValueError(f"Superpixels({name}={value!r}): expected a positive number")
         return known | given
 
