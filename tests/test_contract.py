@@ -577,6 +577,18 @@ def test_an_unknown_option_without_a_near_name_reads_well(line):
         xai.explain(line.model, line.x[:1], "lime", data=line.data, zzzzz=1)
 
 
+@pytest.mark.parametrize(
+    ("method", "flag"),
+    [("lime", {"discretise": "no"}), ("c_lime", {"displacements": 1.5}),
+     (xai.Method(summary=xai.summary.IncludeIndividual(softmax="no")), {})],
+)  # fmt: skip
+def test_what_is_neither_true_nor_false_is_refused_where_one_is_asked_for(line, method, flag):
+    """Else "no" means yes."""
+    with pytest.raises(TypeError, match="must be True or False, not "):
+        xai.explain(line.model, line.x[:1], method, data=line.data, **flag)
+    xai.explain(line.model, line.x[:1], "lime", data=line.data, discretise=np.False_)
+
+
 def test_a_name_where_there_are_none_reads_well():
     game = xai.Game.from_function(lambda S: S.all(axis=1), n_players=2)
     with pytest.raises(ValueError, match="player in groups: 'age'; Known: none"):
