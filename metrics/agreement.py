@@ -183,6 +183,7 @@ def infidelity(
     >>> infidelity(f, x, np.array([[3.0, 0.0]]), removal="baseline").mean()
     0.5
     """
+    checks.flag("normalise", normalise)
     removes = not adds_noise(case.scene.setting.recipe.removal)
     if removes and kind_of(case.explanation) == "slope":
         case = _as_effect(case, "effect")

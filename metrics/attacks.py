@@ -85,7 +85,7 @@ def distance_attack(
         reached = lengths(gap)
         return reached, np.nan_to_num(ratio(gap, reached[:, None]))
 
-    best, delta = attack.run(distance)
+    best, delta, _ = attack.run(distance)
     return Result(best, None, {"delta": delta})
 
 
@@ -140,10 +140,8 @@ def top_k_attack(
         return -share, np.nan_to_num(ratio(slope, total[:, None]))
 
     attack = _Attack(case, radius, norm, steps, directions, explain)
-    _, delta = attack.run(mass_lost)
-    index = np.arange(len(own))
-    a = np.abs(np.nan_to_num(explained(case, attack.rows(delta, index), index, explain)))
-    kept = (inside & (ranks(a) < k)).sum(axis=1) / k
+    _, delta, a = attack.run(mass_lost)
+    kept = (inside & (ranks(np.abs(np.nan_to_num(a))) < k)).sum(axis=1) / k
     return Result(1 - kept, None, {"delta": delta})
 
 
@@ -167,13 +165,14 @@ class _Attack:
         self.case.check_rows()
         refuse_codes(self.case.scene.seen)
 
-    def run(self, goal: Goal) -> tuple[Floats, Floats]:
-        """Highest goal (n,) reached with the class kept, and its δ (n, d)."""
+    def run(self, goal: Goal) -> tuple[Floats, Floats, Floats]:
+        """Highest goal (n,) reached with the class kept, its δ (n, d) and the attribution there."""
         inputs, n = self.case.scene.seen.inputs, self.case.scene.n
         index, d = np.arange(n), int(np.prod(inputs.shape))
-        best, best_delta = goal(self.case.flat, index)[0], np.zeros((n, d))
+        there = self.case.flat
+        best, best_delta = goal(there, index)[0], np.zeros((n, d))
         if not self.free.any():  # categories alone; what cannot be moved is refused by it
-            return best, best_delta
+            return best, best_delta, there
         start = np.tile(self._noise(1, sample=0), (n, 1))
         delta = self._inside(start * self.radius / 4)
         for step in range(self.steps):
@@ -182,14 +181,15 @@ class _Attack:
             stride = self.radius * (1 - step / self.steps)
             tried = self._inside(delta + stride * uphill)
             x = self.rows(tried, index)
-            reached = goal(explained(self.case, x, index, self.explain), index)[0]
-            kept = self._kept(x)
+            a = explained(self.case, x, index, self.explain)
+            reached, kept = goal(a, index)[0], self._kept(x)
             better = kept & (reached > best)
             best = np.where(better, reached, best)
+            there = np.where(better[:, None], a, there)
             best_delta = np.where(better[:, None], tried, best_delta)
             # beyond the class: -δ moves a alike, and lies on the row's own side of the boundary
             delta = np.where(kept[:, None], tried, -tried / 2)
-        return best, best_delta
+        return best, best_delta, there
 
     @property
     def free(self) -> NDArray[np.bool_]:

@@ -55,6 +55,7 @@ def completeness_gap(case: Case, *, relative: bool = False) -> Result:
     >>> completeness_gap(f, np.full((1, 2), 3.0), np.array([[4.0, 4.0]]), removal="baseline").mean()
     1.0
     """
+    checks.flag("relative", relative)
 
     def gap(total: Floats, change: Floats) -> Floats:
         error = np.abs(total - change)

@@ -62,8 +62,8 @@ data : background rows
 players : what is removed together
     None: the explanation's own players; every element (pixel) for an array.
 removal : how features are removed; a part or its name
-    None: by the rows of `data` (images: by their mean colour); without data as the explanation
-    was asked to.
+    None: by the rows of `data`; without any as the explanation was asked to, where it was, else
+    of images by their mean colour.
 behavior : which output of the model
     None: the explanation's, else `Prediction()`.
 batch_size, n_jobs, feature_names, categorical, channel_axis : as for `xai.explain`

@@ -1,4 +1,4 @@
-"""Options of metrics that are numbers: what is none is refused, before anything is evaluated."""
+"""Options of metrics, numbers and flags: what is none is refused, before anything is evaluated."""
 
 from __future__ import annotations
 
@@ -30,6 +30,12 @@ def sides(name: str, value: Any) -> None:
     several = isinstance(value, tuple | list) and len(value) > 0
     for side in value if several else (value,):
         count(name, side)
+
+
+def flag(name: str, value: Any) -> None:
+    """Refuse what is neither True nor False: "no" would mean yes."""
+    if not isinstance(value, bool | np.bool_):
+        raise ValueError(f"{name}={value!r}: expected True or False")
 
 
 def is_number(value: Any) -> bool:

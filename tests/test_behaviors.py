@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import inspect
 import tracemalloc
 from dataclasses import replace
+from typing import get_args
 
 import numpy as np
 import pytest
 
 import xai
 from xai.behavior import Contrast, DatasetLoss, Margin, Prediction, PredictionLoss, View, arrays
+from xai.behavior.prediction import Output
 from xai.removal import Baseline, Marginal, ProductOfMarginals, Uniform
 from xai.summary import (
     Banzhaf,
@@ -136,6 +139,11 @@ def test_an_infinite_value_says_what_to_do(cancer, behavior, output):
         )  # fmt: skip
 
 
+@pytest.mark.parametrize("output", get_args(Output))
+def test_help_tells_what_each_scale_is(output):
+    assert f'"{output}":' in inspect.getdoc(Prediction)
+
+
 def test_an_unknown_output_names_the_nearest(trees):
     with pytest.raises(ValueError, match="logit"):
         explain(trees.model, trees.x, Prediction("logits"))
@@ -167,8 +175,10 @@ def test_a_contrast_is_the_gap_to_another_class(trees, to):
 def test_a_contrast_to_an_unknown_class_is_refused(trees):
     with pytest.raises(ValueError, match="cedar"):
         explain(trees.model, trees.x, Contrast(to="ceder"), target=0)
-    with pytest.raises(ValueError, match="7"):
+    with pytest.raises(ValueError, match=r"^to 7 is out of range"):
         explain(trees.model, trees.x, Contrast(to=7), target=0)
+    with pytest.raises(TypeError, match=r"^to must be an int, a label or None, not 1\.5"):
+        explain(trees.model, trees.x, Contrast(to=1.5), target=0)
 
 
 @pytest.mark.parametrize("behavior", [Contrast(), "contrast"])

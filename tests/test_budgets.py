@@ -163,6 +163,37 @@ def test_the_least_of_an_explicit_count(counting, method, samples, removal, play
     )  # fmt: skip
 
 
+@pytest.mark.parametrize(
+    ("method", "count"),
+    [("kernel_shap", {"samples": 401}), ("lime", {"samples": 400}), ("banzhaf", {"samples": 200}),
+     ("permutation_shap", {"samples": 60}), ("sobol", {"designs": 64}), ("hsic", {"designs": 200})],
+)  # fmt: skip
+def test_a_count_too_large_for_the_budget_is_named_as_the_caller_wrote_it(method, count):
+    """And nothing else: it is the count that needs the rows, not one sample of it."""
+    (name, value), x = *count.items(), RNG.normal(size=(1, 12))
+    with pytest.raises(ValueError, match=f"budget=99 is too small: {name}={value} needs at least"):
+        xai.explain(lambda z: z.sum(axis=1), x, method, data=x + 1, budget=99, **count)
+
+
+SAMPLERS = ["permutation_shap", "kernel_shap", "banzhaf", "owen", "mean_when_included", "lime"]
+
+
+@pytest.mark.parametrize("behavior", ["prediction", "margin"])
+@pytest.mark.parametrize("method", [*SAMPLERS, "occlusion", "sobol", "hsic"])
+def test_background_rows_cost_walks_and_regressions_nothing(method, behavior):
+    """Each of their samples has a row of its own, where the behavior commutes with the mean."""
+    x, rows = RNG.normal(size=(1, 12)), RNG.normal(size=(8, 12))
+    count = {"samples": 40} if method in SAMPLERS else {}
+    count |= {"designs": 64} if method in ("sobol", "hsic") else {}
+    few, many = (
+        xai.explain(
+            model, x, method, data=rows[:m], behavior=behavior, removal="marginal", **count
+        ).evaluations - m - 1
+        for m in (2, 8)
+    )  # fmt: skip
+    assert many == (few if method in SAMPLERS and behavior == "prediction" else 4 * few)
+
+
 @pytest.mark.parametrize("alpha", [1, 4])
 @pytest.mark.parametrize("removal", REMOVALS)
 def test_the_least_of_a_regression_on_pairs(counting, alpha, removal):

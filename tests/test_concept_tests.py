@@ -177,6 +177,7 @@ def test_a_class_is_one_index(target):
         ({"segments": 15}, "segments=15: expected a list of numbers"),
         ({"segments": (15, "a")}, "segments='a': expected an integer"),
         ({"sigma": "a"}, r"Superpixels\(sigma='a'\): expected a positive number"),
+        ({"sigma": np.inf}, r"Superpixels\(sigma=inf\): expected a positive number"),
     ],
     ids=str,
 )

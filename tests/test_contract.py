@@ -525,6 +525,18 @@ def test_an_unknown_option_names_the_nearest(line, method, wrong, right):
 
 
 @pytest.mark.parametrize(
+    ("method", "option", "having"),
+    [("kernel_shap", "order", "shapley, exact_shapley, permutation_shap, banzhaf, .* have it"),
+     ("shapley", "steps", "integrated_gradients, blur_integrated_gradients, .* have it"),
+     ("shapley", "threshold", "mir has it")],
+)  # fmt: skip
+def test_an_option_of_other_methods_names_these(line, method, option, having):
+    """It is spelled right: no other word was meant."""
+    with pytest.raises(TypeError, match=f"option '{option}' for method '{method}': {having}. K"):
+        xai.explain(line.model, line.x[:1], method, data=line.data, **{option: 2})
+
+
+@pytest.mark.parametrize(
     ("theirs", "ours"),
     [("class_names", "output_names"), ("num_samples", "samples"), ("kernel_width", "width"),
      ("background", "data"), ("masker", "data"), ("baselines", "removal"), ("link", "output"),
@@ -563,6 +575,24 @@ def test_every_word_of_a_peers_is_answered_by_one_that_there_is():
 def test_an_unknown_option_without_a_near_name_reads_well(line):
     with pytest.raises(TypeError, match=r"option 'zzzzz' for method 'lime'\. Known: alpha, "):
         xai.explain(line.model, line.x[:1], "lime", data=line.data, zzzzz=1)
+
+
+@pytest.mark.parametrize(
+    ("method", "flag"),
+    [("lime", {"discretise": "no"}), ("c_lime", {"displacements": 1.5}),
+     (xai.Method(summary=xai.summary.IncludeIndividual(softmax="no")), {})],
+)  # fmt: skip
+def test_what_is_neither_true_nor_false_is_refused_where_one_is_asked_for(line, method, flag):
+    """Else "no" means yes."""
+    with pytest.raises(TypeError, match="must be True or False, not "):
+        xai.explain(line.model, line.x[:1], method, data=line.data, **flag)
+    xai.explain(line.model, line.x[:1], "lime", data=line.data, discretise=np.False_)
+
+
+def test_a_name_where_there_are_none_reads_well():
+    game = xai.Game.from_function(lambda S: S.all(axis=1), n_players=2)
+    with pytest.raises(ValueError, match="player in groups: 'age'; Known: none"):
+        xai.summary.Owen([["age"], [1]])(game)
 
 
 def test_an_option_of_a_part_is_named_too(line):

@@ -69,6 +69,21 @@ def test_every_public_function_says_what_it_raises(module: str) -> None:
     assert [name for name, f in raising.items() if "Raises\n" not in (f.__doc__ or "")] == []
 
 
+@pytest.mark.parametrize("module", CATALOGUE.MODULES)
+def test_every_public_class_says_what_it_raises(module: str) -> None:
+    """By each method, or in "Raises" of the class: what `bind` and `encode` refuse, too."""
+    silent = []
+    for name, thing in CATALOGUE.public(module).items():
+        for method, found in vars(thing).items() if inspect.isclass(thing) else ():
+            f = found.fget if isinstance(found, property) else found
+            if method.startswith("_") or not inspect.isfunction(f):
+                continue
+            told = f"{thing.__doc__} {f.__doc__}"
+            if re.search(r"^ +raise \w", inspect.getsource(f), re.M) and "Error" not in told:
+                silent.append(f"{name}.{method}")
+    assert silent == []
+
+
 @pytest.mark.parametrize("metric", [record.name for record in xai.metrics.names()])
 def test_every_option_of_a_metric_is_told_by_its_help(metric: str) -> None:
     """As a parameter, or in backticks in the text above; units of `radius`, kinds of `k`."""
@@ -147,6 +162,7 @@ def test_code_on_the_pages_runs(page: str, monkeypatch: Any, tmp_path: Path) -> 
     assert calls or page not in ("coming.md", "theory.md")
 
 
+@pytest.mark.filterwarnings("ignore::PendingDeprecationWarning:shap")  # as it is imported
 def test_what_is_said_of_peers_is_there() -> None:
     """Names with dots are those of installed packages, and none of theirs is left out."""
     text = (DOCS / "coming.md").read_text("utf-8")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import sys
 
 import numpy as np
@@ -396,6 +397,28 @@ def test_patches_are_a_twelfth_of_the_shorter_side_where_none_are_given(shape, s
     x = np.moveaxis(np.ones((1, *shape)), 1, axis)
     _, players = recipe.composed(find("shapley"), read(x), axis % 4, *[None] * 4, auto=True)
     assert players == Patches(side)
+
+
+DEFAULTS = {
+    "auto": "Patches(size=2)", "lime": "Patches(size=2)", "sobol": "Grid(cells=8)",
+    "hsic": "Grid(cells=8)", "mir": "Superpixels()",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "method", ["auto", *(r.name for r in xai.methods() if "image" in r.inputs.split(";")[0]
+                         and "torch" not in r.inputs)],
+)  # fmt: skip
+def test_players_of_images_where_none_are_given_are_as_help_tells(method):
+    """Pixels, but of methods whose papers or costs ask for fewer."""
+    if method == "mir":
+        pytest.importorskip("skimage")
+    x = np.random.default_rng(0).random((1, 3, 24, 30))
+    _, players = recipe.composed(find(method), read(x), 1, *[None] * 4, auto=method == "auto")
+    expected = DEFAULTS.get(method)
+    assert (None if players is None else repr(players)) == expected
+    told = inspect.getdoc(xai.explain).split("players :")[1].split("removal, behavior")[0]
+    assert (f"`{method}`" in told or f'"{method}"' in told) == (expected is not None)
 
 
 @pytest.mark.parametrize("method", ["occlusion", "shapley", "sobol", "lime", "rise"])

@@ -780,6 +780,16 @@ def test_options_that_are_no_numbers_cost_x_at_most(
     assert f.rows <= len(rows)
 
 
+@pytest.mark.parametrize(("name", "flag"), [("infidelity", "normalise"),
+                                            ("completeness_gap", "relative")])  # fmt: skip
+def test_flags_are_true_or_false(name, flag, rows, attribution, counting):
+    f = counting(model)
+    with pytest.raises(ValueError, match=f"{flag}='no': expected True or False"):
+        scored(name, f, rows, attribution, **{flag: "no"})
+    assert f.rows <= len(rows)
+    scored(name, f, rows, attribution, **{flag: np.False_})
+
+
 def test_a_number_of_players_may_be_numpys(rows, attribution):
     want = scored("pgi", model, rows, attribution, k=2)
     for k in (np.int64(2), np.array(2), np.array([2])):

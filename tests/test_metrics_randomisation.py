@@ -498,6 +498,8 @@ def test_an_unknown_layer_is_refused_with_the_nearest(net, x):
         metrics.relative_representation_stability(net, x, e, layer="9")
     with pytest.raises(ValueError, match="Linear is no layer of the model"):
         metrics.relative_representation_stability(net, x, e, layer=torch.nn.Linear(1, 1))
+    with pytest.raises(ValueError, match=r"layer=1 is no layer .* or its name"):
+        metrics.relative_representation_stability(net, x, e, layer=1)
 
 
 COMPUTED = {

@@ -1681,6 +1681,38 @@ def test_the_cost_that_the_table_shows_is_what_is_spent(record, counting):
     assert 0.85 * shown <= score.evaluations <= shown
 
 
+def test_two_curves_serve_all_metrics_of_the_order(counting):
+    """The most and the least important first; what is left when these meet is shared, too."""
+    drawn = np.random.default_rng(0).normal(size=(4, 12))
+    x, data = drawn[:1], drawn[1:]
+    counted = counting(lambda z: z[:, 0] * z[:, 1] + z[:, 2])
+    asked = ["deletion", "insertion", "comprehensiveness", "sufficiency", "pixel_flipping", "abpc",
+             "monotonicity"]  # fmt: skip
+    report = metrics.evaluate(counted, x, {"a": x}, asked, controls=False, data=data)
+    assert counted.rows == report.evaluations == (2 * 12 - 1) * len(data) + 1
+
+
+AGAIN = [r for r in metrics.names() if re.search(r"\bex\b", r.cost) and "torch" not in r.needs]
+
+
+@pytest.mark.parametrize("d", [5, 40])
+@pytest.mark.parametrize("record", AGAIN, ids=lambda record: record.name)
+def test_the_explanations_that_the_table_shows_are_made(record, d):
+    """By differences; those along random directions, from 33 columns on, cost no more."""
+    x, made = np.random.default_rng(0).normal(size=(1, d)), []
+
+    def explain(model, rows, target):
+        made.append(len(rows))
+        return rows**2
+
+    data = {"data": np.random.default_rng(1).normal(size=(12, d))}
+    model = lambda z: np.stack([z[:, 0] * z[:, 1], z[:, 2]], axis=1)  # noqa: E731
+    getattr(metrics, record.name)(model, x, x**2, explain=explain, **data)
+    some, _, most = re.split(r" ex\b", record.cost.split(" or ")[-1])[0].partition(" ≤ ")
+    shown = eval(re.sub(r"(?<=\d)(?=[dN(])", "*", some), {"__builtins__": {}}, {"d": d, "N": 10})
+    assert sum(made) == min(shown, int(most or shown))
+
+
 # ------------------------------------------------------- what is refused before anything is spent
 
 

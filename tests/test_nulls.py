@@ -10,6 +10,7 @@ import xai
 from xai.summary import Banzhaf, BetaShapley, LinearFit, Semivalue
 
 D = 12
+LOSSES = ("loss_shap", "sage", "permutation_test")
 
 
 def model(x):
@@ -77,6 +78,38 @@ def test_nulls_of_other_values_and_the_rest_are_as_if_they_were_there(table, sum
             lambda S, row=row: np.mean([model(np.where(S, row, z)) for z in data], axis=0), D
         )
         np.testing.assert_allclose(values, summary(game, budget=2**D).values, atol=1e-12)
+
+
+CHANGES = [r.name for r in xai.methods() if "table" in r.inputs and "torch" not in r.inputs
+           and r.name != "mean_when_included"]  # fmt: skip
+
+
+@pytest.mark.parametrize("method", CHANGES)
+def test_a_constant_column_gets_nothing_of_whatever_measures_a_change(table, method):
+    x, data = (np.nan_to_num(rows[:, :9]) for rows in (table[0][:2], table[1]))
+    f = lambda z: z[:, 0] * z[:, 1] * z[:, 2] + np.sin(z[:, 3:]).sum(axis=1)  # noqa: E731
+    e = xai.explain(f, x, method, data=data, **({"y": f(x)} if method in LOSSES else {}))
+    assert np.all(np.abs(e.values[:, 2]) < 1e-10) and np.all(np.abs(e.values[:, 0]) > 1e-6)
+
+
+@pytest.mark.parametrize("designs", [64, None])
+def test_hsic_of_the_rest_is_as_if_nulls_were_not_there(table, designs):
+    """Its bandwidth is of coalitions that differ: two that differ in a null alone are one."""
+    x, data = table
+    null = np.array([2, 9])
+    rest = np.setdiff1d(np.arange(D), null)
+
+    def fewer(batch):
+        whole = np.tile(x[0], (len(batch), 1))
+        whole[:, rest] = batch
+        return model(whole)
+
+    budget = None if designs else 50_000
+    given = {"designs": designs, "budget": budget}
+    with_nulls = xai.explain(model, x, "hsic", data=data, **given)
+    without = xai.explain(fewer, x[:1, rest], "hsic", data=data[:, rest], **given)
+    assert np.all(with_nulls.values[0, null] == 0) and with_nulls.values[2, 2] != 0
+    np.testing.assert_allclose(with_nulls.values[0, rest], without.values[0], atol=1e-12)
 
 
 @pytest.mark.parametrize("removal", ["marginal", "a baseline", "a baseline for each row"])

@@ -391,6 +391,16 @@ def test_the_fit_does_not_jump_where_enumeration_begins():
     assert np.all(np.diff(gaps) < 0) and gaps[-1] < 1e-3
 
 
+@pytest.mark.parametrize("value", [-1.0, np.nan, np.inf])
+def test_a_strength_or_a_width_that_none_can_be_is_refused(set_function, value):
+    game = game_of(set_function(4), 4)
+    with pytest.raises(ValueError, match=f"alpha must be finite and not negative, not {value}"):
+        LinearFit(alpha=value)(game)
+    if value != np.inf:  # which weighs all alike
+        with pytest.raises(ValueError, match=f"width must be positive, not {value}"):
+            LinearFit(width=value)(game)
+
+
 @pytest.mark.parametrize(
     ("summary", "option"),
     [

@@ -77,8 +77,11 @@ def explain(
         As `classes_` has them; class indices for modules and callables.
     data : (m, …) background rows, used whole; texts have none
         Values that x's dtype cannot hold are never rounded to it: batches that hold some are then
-        of a wider dtype, float64 for float32. Modules take everything in their own dtype.
-    players : what is removed together; None for every element (pixels of images)
+        of a wider dtype, float64 for float32. Modules take everything in their own dtype. Images
+        given some have them put in place of their own default removal, but by `lime`.
+    players : what is removed together
+        None: every element, of images every pixel; but "auto" and `lime` take patches of images,
+        12 along the shorter side, `sobol` and `hsic` 8 × 8 cells, `mir` superpixels.
     removal, behavior, summary : a part, or its name, in place of the method's own
     budget : int
         At most this many model rows per explained row.

@@ -212,6 +212,11 @@ class Explanation:
         over it; 0 where an element belongs to no player. Of a layer's channels it is the sum of
         their activation maps times their values, scaled up; negative parts are cut off, as class
         activation maps do, unless `signed`. Of a layer's units, their values' sum.
+
+        Raises
+        ------
+        ValueError
+            There is no map: of a data set as a whole, or of a layer without feature maps.
         """
         if self.layer:
             return self._map_of_layer(signed=signed)
@@ -275,7 +280,15 @@ class Explanation:
         return np.broadcast_to(with_channels(total / count, axis), shape).astype(flat.dtype)
 
     def top(self, k: int) -> NDArray[np.intp]:
-        """Indices of the `k` players largest by |value|: `(n, k)`, or `(n, k, outputs)`."""
+        """Indices of the `k` players largest by |value|: `(n, k)`, or `(n, k, outputs)`.
+
+        Players that a row does not have come last.
+
+        Raises
+        ------
+        ValueError
+            `k` is not from 1 to the number of players.
+        """
         flat = self._per_player()
         if not is_whole(k) or not 1 <= k <= flat.shape[1]:
             raise ValueError(f"top({k!r}): there are {flat.shape[1]} players")

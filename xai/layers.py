@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xai.inputs import Inputs, as_tensor, is_tensor, no_codes, on_host
-from xai.model import Model
+from xai.model import Model, is_module
 from xai.places import sides_of
 from xai.progress import Progress
 from xai.replay import Replay
@@ -203,7 +203,8 @@ def find_layer(module: Module, layer: LayerName) -> tuple[str, Module]:
     for name, part in names.items():
         if part is layer:
             return name, part
-    raise ValueError(f"{type(layer).__name__} is no layer of the model: pass one of its modules")
+    given = type(layer).__name__ if is_module(layer) else f"layer={layer!r}"
+    raise ValueError(f"{given} is no layer of the model: pass one of its modules, or its name")
 
 
 @dataclass(eq=False)

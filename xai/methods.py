@@ -104,7 +104,7 @@ _TABLE_IMAGE = "table, image; any model"
 _IMAGE = "image; any model"
 _GRID = (Baseline(0), Grid(8))
 
-_METHODS = (
+METHODS = (
     Method(Marginal(), Prediction(), RemoveIndividual(), "occlusion",
            paper="Zeiler & Fergus 2014, Visualizing and understanding convolutional networks",
            image=(Baseline(0), None)),
@@ -247,7 +247,7 @@ def methods() -> Table[Record]:
     >>> [record.name for record in methods()][:2]
     ['occlusion', 'include_one']
     """
-    return Table([_record(method) for method in _METHODS], _COLUMNS, _NOTE)
+    return Table([_record(method) for method in METHODS], _COLUMNS, _NOTE)
 
 
 def _record(method: Method) -> Record:
@@ -297,7 +297,7 @@ def find(method: object) -> Method:
     method = method.name if isinstance(method, Record) else method
     if not isinstance(method, str):
         raise TypeError(f"method must be a name or an xai.Method, not {type(method).__name__}")
-    for known in _METHODS:
+    for known in METHODS:
         if known.name == ("shapley" if method == "auto" else method):
             return known
-    raise ValueError(unknown("method", method, ["auto", *(m.name for m in _METHODS)]))
+    raise ValueError(unknown("method", method, ["auto", *(m.name for m in METHODS)]))

@@ -12,7 +12,7 @@ from xai import behavior as behaviors
 from xai import removal as removals
 from xai import summary as summaries
 from xai.inputs import Inputs
-from xai.methods import Method
+from xai.methods import METHODS, Method
 from xai.partition import Partition
 from xai.places import sides_of
 from xai.players import (
@@ -200,6 +200,8 @@ def with_options(
             choices += [*known_names, "channel_axis"]
             raise TypeError(_unknown_option(name, choices, recipe.name))
         parts[owner] = replace(parts[owner], **{name: value})
+    for part in parts.values():
+        _check_flags(part)
     players = parts.pop("players")
     return replace(recipe, **parts), players
 
@@ -209,6 +211,14 @@ def part_with_options(given: Any, what: str, options: Mapping[str, Any]) -> Any:
     part = _part(given, what)
     own = {name: options[name] for name in _settings(part) if name in options}
     return replace(part, **own) if own else given
+
+
+def _check_flags(part: Any) -> None:
+    """Refuse what is neither True nor False where a part asks for that: "no" would mean yes."""
+    for f in fields(part) if is_dataclass(part) else ():
+        value = getattr(part, f.name)
+        if f.type in ("bool", bool) and not isinstance(value, bool | np.bool_):
+            raise TypeError(f"{f.name} must be True or False, not {value!r}")
 
 
 def _settings(part: Any) -> list[str]:
@@ -238,7 +248,11 @@ def with_repeats(
 
 
 def _unknown_option(name: str, choices: list[str], method: str) -> str:
+    having = [m.name for m in METHODS if any(name in _settings(getattr(m, what)) for what in PARTS)]
     meant = nearest(name, choices, 0.4)
     hint = f"; did you mean {meant!r}?" if meant else "."
+    if having:  # right, but elsewhere
+        more = ", …" * bool(having[5:])
+        hint = f": {', '.join(having[:5])}{more} {'have' if having[1:] else 'has'} it."
     known = ", ".join(sorted(set(choices)))
     return f"unknown option {name!r} for method {method!r}{hint} Known: {known}"

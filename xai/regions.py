@@ -220,6 +220,11 @@ class Channels(Players):
         A layer of the model, whose output is the game's input then: features are removed there.
         "auto": the last that has feature maps.
 
+    Raises
+    ------
+    ValueError
+        The rows are no images, or have no channels.
+
     Examples
     --------
     >>> Channels("features.12")
@@ -273,6 +278,9 @@ class Superpixels(Players):
     ------
     ImportError
         scikit-image is missing.
+    ValueError
+        An unknown `method`, an option of the other one or that is not positive, or rows that hold
+        NaN or inf, or are no images.
 
     Notes
     -----
@@ -335,7 +343,8 @@ class Superpixels(Players):
                     f"Superpixels({name}={value!r}) is not for method={self.method!r}, which "
                     f"takes {', '.join(known)}"
                 )
-            if not (is_number(value) and (value > 0 or (name == "sigma" and value == 0))):
+            positive = is_number(value) and (0 < value < np.inf or (name == "sigma" and value == 0))
+            if not positive:
                 raise ValueError(f"Superpixels({name}={value!r}): expected a positive number")
         return known | given
 

@@ -73,4 +73,4 @@ def unknown(kind: str, word: object, choices: Iterable[object]) -> str:
     meant = nearest(word, names, 0.5)
     hint = f"; did you mean {meant!r}?" if meant else ";"
     shown = names if len(names) <= 30 else [*names[:30], "…"]
-    return f"unknown {kind} {word!r}{hint} Known: {', '.join(shown)}"
+    return f"unknown {kind} {word!r}{hint} Known: {', '.join(shown) or 'none'}"

@@ -71,24 +71,31 @@ def label_index(value: object, labels: Sequence[object]) -> int:
     raise ValueError(unknown("label", value, labels))
 
 
-def one_index(target: object, labels: Sequence[object], names: Sequence[str], k: int) -> int:
-    """A single output: an int is an index, anything else a label."""
+def one_index(
+    target: object,
+    labels: Sequence[object],
+    names: Sequence[str],
+    k: int,
+    *,
+    what: str = "target",
+    kinds: str = "'predicted', 'all', an int, a label or Top",
+) -> int:
+    """A single output: an int is an index, anything else a label; messages say what it is."""
     if is_whole(target):
         if not 0 <= target < k:
-            raise _out_of_range(target, labels, k)
+            raise _out_of_range(target, labels, k, what)
         return int(target)
     if isinstance(target, Label):
         return label_index(target.value, labels or names)
     if isinstance(target, str):
         return label_index(target, labels if target in list(labels) else names)
-    raise TypeError(
-        f"target must be 'predicted', 'all', an int, a label or Top, not {target!r}"
-        f"{_by_label(target, labels)}"
-    )
+    raise TypeError(f"{what} must be {kinds}, not {target!r}{_by_label(target, labels)}")
 
 
-def _out_of_range(target: object, labels: Sequence[object], k: int) -> ValueError:
-    told = f"target {target} is out of range: the model has outputs 0 to {k - 1}"
+def _out_of_range(
+    target: object, labels: Sequence[object], k: int, what: str = "target"
+) -> ValueError:
+    told = f"{what} {target} is out of range: the model has outputs 0 to {k - 1}"
     return ValueError(told + _by_label(target, labels))
 
 

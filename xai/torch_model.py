@@ -40,7 +40,7 @@ class TorchModel:
         Which output is explained, of a module that returns several: a key, attribute or place, or
         a function of what the module returns. None: the tensor itself, or what is called `logits`.
     precision : {"bfloat16", "float16"}, optional
-        Run in `torch.autocast` of this type; values are float32 then, with its rounding errors.
+        Run in `torch.autocast` of this type; values have its rounding errors.
     channels_last : bool
         Run images with the channels' numbers next to one another in memory, which most
         convolutions are faster with. The module's own weights are put back afterwards.

@@ -21,12 +21,7 @@ OUTPUTS = ("auto", "probability", "logit", "log_odds", "raw")
 
 
 def transform(output: str, scale: Scale) -> Callable[[Array], Array]:
-    """The function from the model's outputs (B, K) to the asked scale.
-
-    "auto" and "raw" change nothing; "probability" is a `predict_proba`'s own, the softmax
-    (one output: sigmoid) of a module, a callable's own if it lies in [0, 1]; "logit" is a
-    module's output or log p; "log_odds" is log p/(1 − p).
-    """
+    """The function from the model's outputs (B, K) to the asked scale: see `Prediction`."""
     if output not in OUTPUTS:
         raise ValueError(unknown("output", output, OUTPUTS))
     if output in ("auto", "raw") or (output == "logit" and scale in ("module", "score")):
@@ -96,7 +91,15 @@ class Prediction(Behavior):
     Parameters
     ----------
     output : {"auto", "probability", "logit", "log_odds", "raw"}
-        The scale; "auto" is `predict_proba`'s probability, else the model's own output.
+        The scale. "auto": `predict_proba`'s probability, else the model's own output. "raw":
+        the model's own output. "probability": of a module its softmax (of one output the
+        sigmoid), of a callable its own output, which must lie in [0, 1]. "logit": a module's or
+        `decision_function`'s own output, else log p. "log_odds": log p/(1 − p).
+
+    Raises
+    ------
+    ValueError
+        An unknown scale, or one of probabilities where the model gives none.
 
     Examples
     --------
@@ -171,7 +174,10 @@ class Contrast(Behavior):
         if self.to is None:
             first, second = np.argsort(-view.outputs, axis=1, kind="stable")[:, :2].T[..., None]
             return np.asarray(np.where(view.target == first, second, first))
-        other = one_index(self.to, view.labels, view.names, len(view.names))
+        other = one_index(
+            self.to, view.labels, view.names, len(view.names), what="to",
+            kinds="an int, a label or None",
+        )  # fmt: skip
         same = np.flatnonzero((view.target == other).all(axis=1))
         if len(same):
             raise ValueError(

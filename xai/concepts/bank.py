@@ -116,7 +116,7 @@ class ConceptBank:
     def coefficients_of(self, a: Tensor, axis: int) -> Tensor:
         """Coefficients of a layer's output, place by place, concepts where the channels were.
 
-        They have gradients in `a`.
+        They have gradients in `a`. A ValueError where the bank is of another network or layer.
         """
         import torch
 
@@ -201,6 +201,11 @@ class ConceptBank:
         ----------
         percentile : of the concept's coefficients; crops above it are taken
 
+        Raises
+        ------
+        ValueError
+            No such concept, a `percentile` outside [0, 100), or too few crops above it.
+
         Notes
         -----
         The recursion of CRAFT (Fel et al. 2023, §3.1).
@@ -233,7 +238,7 @@ class ConceptBank:
         return [images[within(box)] for box in self.boxes[self.best(concept, k)]]
 
     def index(self, concept: int) -> int:
-        """A concept's index, checked."""
+        """A concept's index; a ValueError where there is no such concept."""
         if not is_whole(concept) or not 0 <= concept < len(self):
             raise ValueError(f"concept {concept!r}: expected an index from 0 to {len(self) - 1}")
         return int(concept)

@@ -70,6 +70,11 @@ class Draws:
 class Context:
     """What a removal may use when it is bound: the rows, the background, the seed, the kind.
 
+    Raises
+    ------
+    ValueError
+        By what is asked of it: rows, or a background, that the removal cannot take.
+
     Examples
     --------
     >>> import numpy as np, xai

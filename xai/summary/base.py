@@ -139,7 +139,10 @@ class Plan:
     seed: int
 
     def room(self, game: Game, samples: int | None, unit: int) -> int:
-        """Model rows per explained row: the budget, or what an explicit count or the rule asks."""
+        """Model rows per explained row: the budget, or what an explicit count or the rule asks.
+
+        A TypeError where the default is of a deterministic summary.
+        """
         check_samples("a summary", samples, least=1)
         if self.budget is not None:
             return self.budget
@@ -158,6 +161,7 @@ class Plan:
         unit: int,
         least: int = 1,
         name: str = "samples",
+        each: int = 1,
         enumerates: bool = True,
     ) -> int:
         """How many samples of `unit` model rows to take, the game's ends paid first.
@@ -167,14 +171,15 @@ class Plan:
         samples : an explicit count, which raises the default budget
         least : the fewest samples that work
         name : what the explicit count is called
+        each : how many of that count `unit` pays for
         enumerates : whether all coalitions will do instead
         """
         ends, whole = game.ends_cost, enumeration_cost(game) if enumerates else math.inf
-        check_samples(what, samples, least=least, name=name)
+        check_samples(what, samples, least=each * least, name=name)
         if samples is not None:
-            asked = f"{what} with {name}={samples}"
-            needs(asked, int(min(ends + int(samples) * unit, whole)), self.budget)
-            return int(samples)
+            count = int(samples) // each
+            needs(f"{name}={samples}", int(min(ends + count * unit, whole)), self.budget)
+            return count
         needs(what, int(min(ends + least * unit, whole)), self.budget)
         return max(least, (self.room(game, None, unit) - ends) // unit)
 

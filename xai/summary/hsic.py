@@ -22,6 +22,7 @@ from xai.summary.base import (
     finish,
     grid_in_parts,
 )
+from xai.summary.nulls import without_nulls
 from xai.summary.pairs import signs
 from xai.summary.semivalue import sampled
 from xai.summary.sobol import check_scrambles
@@ -58,8 +59,9 @@ class HSIC(Summary):
     Gretton et al. (2005); for images Novello, Fel & Vigouroux (2022). Where coalitions are sampled
     only those of different scrambles are compared, so that the estimate is unbiased given w: a
     player that does nothing gets 0 in expectation, not n times less than others, and may get less
-    than 0. Enumerated, it gets 0. A player that matters through pairs alone (XOR) is not seen.
-    The cost of n values is n² kernels for each row and output.
+    than 0. Enumerated, it gets 0, and so do players that equal their replacement at every draw,
+    which are left out. A player that matters through pairs alone (XOR) is not seen. The cost of n
+    values is n² kernels for each row and output.
 
     Examples
     --------
@@ -84,6 +86,9 @@ class HSIC(Summary):
 
     def attribute(self, game: Game, plan: Plan) -> Attribution:
         """Enumerate where that fits, else sample pairs of coalitions."""
+        return without_nulls(game, lambda part: self._estimate(part, plan), plan)
+
+    def _estimate(self, game: Game, plan: Plan) -> Attribution:
         unit, d = game.value_cost, game.n_players
         if enumerates(game, plan.room(game, self.designs, unit)):
             return self._enumerate(game, plan)

@@ -76,7 +76,7 @@ class ShapleyKernel:
         if not self.exact:
             what = f"{name} (pairs of coalitions)"
             self.pairs = plan.count(
-                what, game, samples=pairs, unit=self.pair_cost, least=game.n_players
+                what, game, samples=samples, unit=self.pair_cost, least=game.n_players, each=2
             )
 
     def run(self) -> Attribution:

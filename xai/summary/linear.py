@@ -202,8 +202,10 @@ class LinearFit(Summary):
             check_number(name, getattr(self, name))
         if not 0 < self.p < 1:
             raise ValueError(f"p must lie between 0 and 1, not {self.p!r}")
-        if self.alpha < 0 or (self.width is not None and self.width <= 0):
-            raise ValueError("alpha must not be negative, and width must be positive")
+        if not 0 <= self.alpha < np.inf:
+            raise ValueError(f"alpha must be finite and not negative, not {self.alpha!r}")
+        if self.width is not None and not self.width > 0:
+            raise ValueError(f"width must be positive, not {self.width!r}")
         check_samples("a linear fit", self.samples, least=LEAST)
         if self.loss == "gradient":
             self._mean_gradient().check()
@@ -393,7 +395,7 @@ class LinearFit(Summary):
         if not game.has_regressors:
             return plan.count(what, game, samples=samples, unit=unit_cost(game), least=LEAST)
         # the samples are draws of the empty coalition, and its value has paid the first
-        what += "" if samples is None else f" with samples={samples}"
+        what = what if samples is None else f"samples={samples}"
         least = LEAST if samples is None else int(samples)
         needs(what, game.ends_cost + max(0, least - game.n_draws), plan.budget)
         return max(least, 0 if samples else plan.room(game, None, 1) - game.ends_cost)

@@ -34,6 +34,11 @@ class MinimalSubset(Summary):
         0 where the value is a margin, which is above 0 as long as the class is predicted; 0.5, say,
         for a probability.
 
+    Raises
+    ------
+    ValueError
+        `threshold` is NaN.
+
     Notes
     -----
     The minimal image representation of Zhou et al. (2015), with segments as players. A player's

@@ -45,6 +45,13 @@ class Owen(Summary):
     samples : int, optional
         Number of antithetic pairs of walks.
 
+    Raises
+    ------
+    TypeError
+        `groups` holds something else than lists, indices and names.
+    ValueError
+        `groups` does not hold every player once, or holds an unknown or an empty one.
+
     Notes
     -----
     Owen (1977); for nested groups Winter (1989). Efficient, like Shapley values; the values of a

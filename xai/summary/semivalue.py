@@ -195,6 +195,13 @@ class Semivalue(Summary):
     samples : int, optional
         Number of pairs of walks (of pairs of coalitions, where these are used).
 
+    Raises
+    ------
+    TypeError
+        `weights` are no numbers.
+    ValueError
+        They are not one for each size, negative or infinite, or do not sum to 1 as above.
+
     Notes
     -----
     Dubey, Neyman & Weber (1981). Not efficient, but for Shapley's weights. Exact where all
