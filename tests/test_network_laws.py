@@ -202,6 +202,18 @@ def test_a_network_is_left_as_it_was(network_case, run, images, background):
     assert all(torch.equal(state[k], v) for k, v in net.state_dict().items())
 
 
+def test_outputs_that_are_not_as_many_as_those_of_x_are_refused(torch_case, run):
+    net, calls = network(), []
+
+    def widen(_, given, out):
+        calls.append(len(out))
+        return torch.cat([out, out[:, :1]], 1) if len(calls) > 1 else out
+
+    net[9].register_forward_hook(widen)
+    with pytest.raises(ValueError, match=r"3 outputs in one call and 4|does not reproduce"):
+        run(torch_case, net)
+
+
 def test_finding_concepts_leaves_the_images_as_they_were(images):
     x = images.clone()
     bank = xai.concepts.fit(

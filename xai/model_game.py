@@ -16,7 +16,15 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
-from xai.batches import AHEAD_BYTES, TOGETHER_BYTES, batch_rows, fair_share, in_a_thread, in_workers
+from xai.batches import (
+    AHEAD_BYTES,
+    TOGETHER_BYTES,
+    batch_rows,
+    fair_share,
+    in_a_thread,
+    in_turn,
+    in_workers,
+)
 from xai.behavior.base import Values
 from xai.composition import Composer, Table, composer
 from xai.finite import refuse_infinite
@@ -269,8 +277,9 @@ class ModelGame(Game):
 
         if alone:
             # a user's function of rows and masks is called in this thread, as the model is
-            blocks = (map if self.draws.inputs else self.ahead)(inputs_of, batches)
-            return self._collect(map(outputs_of, batches, blocks))
+            blocks = (in_turn if self.draws.inputs else self.ahead)(inputs_of, batches)
+            pairs = zip(batches, blocks, strict=True)
+            return self._collect(outputs_of(batch, block) for batch, block in pairs)
         run = lambda batch: outputs_of(batch, inputs_of(batch))  # noqa: E731
         return self._collect(in_workers(run, batches, self.n_jobs))
 
@@ -293,7 +302,7 @@ class ModelGame(Game):
         block = self.inputs.block
         here = not is_tensor(block) or block.device.type == "cpu"
         small = self._batch * self._row_bytes < AHEAD_BYTES
-        return map(make, batches) if here and small else in_a_thread(make, batches)
+        return in_turn(make, batches) if here and small else in_a_thread(make, batches)
 
     def _call(self, block: Any, rows: Indices) -> Floats:
         """Outputs (B, K) of inputs made together, a batch in each call."""

@@ -207,7 +207,8 @@ def _network(game: ModelGame, at: Indices) -> Module:
         def forward(self, x: Tensor) -> Tensor:
             rows = np.tile(at, len(x) // len(at))  # DeepLIFT runs x and its baselines together
             # a copy: a module that works in place on its input may not write on a leaf
-            values: Tensor = game.values.output(rows, model.tensor(x.clone(), rows))
+            out = game.gradients.outputs(x.clone(), rows, model)
+            values: Tensor = game.values.output(rows, out)
             if torch.is_grad_enabled():
                 refuse_detached(values, x)
             return values
