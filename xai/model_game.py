@@ -11,6 +11,7 @@ from copy import copy
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, TypeVar, cast
+from weakref import proxy
 
 import numpy as np
 from numpy.typing import NDArray
@@ -171,7 +172,7 @@ class ModelGame(Game):
             return None
         wide = copy(self)
         wide.sampled_draws, wide.groups = False, _groups(self.n_draws)
-        for name in ("n_outputs", "_base"):
+        for name in ("n_outputs", "_base", "gradients"):
             wide.__dict__.pop(name, None)
         wide._has_base = np.zeros(self.inputs.n, bool)
         return wide
@@ -459,7 +460,7 @@ class ModelGame(Game):
         """Values and gradients batch by batch, as tensors where the model lives; torch only."""
         from xai.gradients import Gradients
 
-        return Gradients(self)
+        return Gradients(proxy(self))  # else both, and all they hold, stayed until a collection
 
     def gradient(self, rows: Any, masks: Any, draws: Any, wrt: Wrt = "mask") -> Floats:
         """Gradients of `sample` in each player's mask, (B, d, k); of a torch module.
