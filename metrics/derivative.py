@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
+from weakref import proxy
 
 import numpy as np
 from numpy.typing import NDArray
@@ -123,7 +124,8 @@ class Differentiable:
             points = None if setting is None else _points(case.explanation, setting)
             if setting is None or points is None:
                 return None
-            made = cls(case, setting, points, np.zeros(setting.inputs.n, bool))
+            # the case keeps it: each would keep the other, the model and x until a collection
+            made = cls(proxy(case), setting, points, np.zeros(setting.inputs.n, bool))
             held = made._holding()
             return replace(made, held=held) if held.any() else None
 

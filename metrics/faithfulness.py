@@ -207,18 +207,21 @@ def irof(case: Case, *, segments: int = SEGMENTS, steps: int | None = None) -> R
     checks.count("segments", segments)
     if _of_pixels(case):
         case = case.changed(("slic", segments), players=Superpixels(segments))
-    by_mean = case.once("by mean", lambda: _by_mean(case))
+    by_mean = case.once("by mean", lambda: _by_mean(case)) or case
     curve = along(by_mean, "removed", steps_of(case, steps, all_players=True))
     relative = ratio(curve, np.abs(curve[:, :1]))
     return Result(relative[:, 0] - trapezoid(relative), relative)
 
 
-def _by_mean(case: Case) -> Case:
-    """Each player's value by its number of elements."""
+def _by_mean(case: Case) -> Case | None:
+    """Each player's value by its number of elements; None where these are alike.
+
+    The order is the same then, and so are the curves.
+    """
     owner, d = case.scene.setting.owner.reshape(case.scene.n, -1), case.values.shape[1]
     sizes = np.stack([np.bincount(row[row >= 0], minlength=d) for row in owner])
-    if (sizes == sizes[:, :1]).all():  # the same order, and so the same curves
-        return case
+    if (sizes == sizes[:, :1]).all():
+        return None
     return Case(case.scene, case.values / np.maximum(sizes, 1))
 
 

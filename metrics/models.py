@@ -41,13 +41,13 @@ class _Classifier:
     """A function in the place of a classifier's outputs, of the same kind and classes."""
 
     def __init__(self, call: Callable[[Any], Any], known: Model) -> None:
-        self.call, self.classes_ = call, np.asarray(known.labels)
+        self.call, self.classes_ = call, (classes := np.asarray(known.labels))
         if known.scale == "probability":
             self.predict_proba = call
         elif known.scale == "score":
             self.decision_function = call
         else:
-            self.predict = lambda x: self.classes_[call(x).argmax(axis=1)]
+            self.predict = lambda x: classes[call(x).argmax(axis=1)]
 
     def __call__(self, x: Any) -> Any:
         return self.call(x)
@@ -77,9 +77,11 @@ def _around(module: Any, before: Callable[[Any], Any], after: Callable[[Any], An
     import torch
 
     class Composed(torch.nn.Module):
-        def __init__(self) -> None:
+        """A class made in a function stays until a collection, with whatever it closes over."""
+
+        def __init__(self, module: Any, *around: Callable[[Any], Any]) -> None:
             super().__init__()
-            self.training = module.training
+            self.around, self.training = around, module.training
             if not module._modules or isinstance(module, torch.jit.ScriptModule):  # no layers
                 self.inner = module
                 return
@@ -88,9 +90,10 @@ def _around(module: Any, before: Callable[[Any], Any], after: Callable[[Any], An
                 setattr(self, kind, getattr(module, kind))
 
         def forward(self, x: Any) -> Any:
+            before, after = self.around
             return after(self.inner(before(x)))
 
-    return Composed()
+    return Composed(module, before, after)
 
 
 def run_alike(model: Any, module: Any) -> Any:

@@ -325,6 +325,22 @@ def test_what_is_not_finite_names_the_explained_row(case, large, run, value):
         assert [int(row) for row in re.findall(r"\d+", named[1])] == [1], str(error.value)
 
 
+def test_an_iteration_of_the_models_that_ends_is_an_error(case, small, run, counting):
+    """One output would stand for all that a batch of one and its followers were to give."""
+    whole = counting(small.model)
+    removal = {"removal": "baseline"} if case.default_removal == "Marginal" else {}
+    run(case, small, model=whole, batch_size=1, **removal)
+    for last in sorted({2, len(small.x) + 1, len(small.x) + 3, whole.calls // 2, whole.calls}):
+        model = counting(small.model)
+
+        def ending(x, model=model, last=last):
+            return next(iter(())) if model.calls + 1 == last else model(x)
+
+        with pytest.raises((StopIteration, RuntimeError)) as error:
+            run(case, small, model=ending, batch_size=1, **removal)
+        assert isinstance(error.value.__cause__ or error.value, StopIteration)
+
+
 def test_the_whole_background_is_used(background_case, large, run, counting):
     """Every background row's mark reaches the model: no silent subsampling."""
     model = counting(large.model)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import inspect
 import re
+import weakref
 from dataclasses import dataclass, field
 from functools import partial
 from importlib import import_module
@@ -188,6 +190,27 @@ def test_what_explains_again_calls_the_model_with_no_more_rows_than_asked(name, 
     assert f.largest <= 4
     assert_array_equal(small.values, whole.values)
     assert small.evaluations == whole.evaluations
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_nothing_waits_for_a_collection(name, rows):
+    """Model, rows and explanation are gone with the score: they may fill a device."""
+    torch = pytest.importorskip("torch")
+
+    def once():
+        torch.manual_seed(0)
+        net = torch.nn.Sequential(torch.nn.Linear(5, 4), torch.nn.Tanh(), torch.nn.Linear(4, 2))
+        e = xai.explain(net, rows, "gradient")
+        scored(name, net, rows, e, explain=None)
+        return [weakref.ref(net), weakref.ref(net[0].weight), weakref.ref(e)]
+
+    once()  # imports, what is made once
+    gc.collect()
+    gc.disable()
+    try:
+        assert not [ref() for ref in once() if ref() is not None]
+    finally:
+        gc.enable()
 
 
 @pytest.mark.parametrize("name", FLAT)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import weakref
 from dataclasses import replace
 
 import joblib
@@ -200,6 +202,42 @@ def test_a_network_is_left_as_it_was(network_case, run, images, background):
     assert all(p.grad is None for p in net.parameters())
     assert all(not part._forward_hooks for part in net.modules())
     assert all(torch.equal(state[k], v) for k, v in net.state_dict().items())
+
+
+def test_nothing_waits_for_a_collection(network_case, run, images, monkeypatch):
+    """Network, copies of it and rows are gone with the explanation: they may fill a device."""
+    kept = []
+    deepcopy = xai.replay.deepcopy
+
+    def copying(module):
+        copied = deepcopy(module)
+        kept.append(weakref.ref(copied))
+        return copied
+
+    monkeypatch.setattr("xai.replay.deepcopy", copying)
+    net = network()
+    run(network_case, net, batch_size=2)  # imports, what is made once
+    gc.collect()
+    gc.disable()
+    try:
+        run(network_case, net, batch_size=2)
+        kept += [weakref.ref(net), weakref.ref(net[1].weight)]
+        del net
+        assert not [ref() for ref in kept if ref() is not None]
+    finally:
+        gc.enable()
+
+
+def test_outputs_that_are_not_as_many_as_those_of_x_are_refused(torch_case, run):
+    net, calls = network(), []
+
+    def widen(_, given, out):
+        calls.append(len(out))
+        return torch.cat([out, out[:, :1]], 1) if len(calls) > 1 else out
+
+    net[9].register_forward_hook(widen)
+    with pytest.raises(ValueError, match=r"3 outputs in one call and 4|does not reproduce"):
+        run(torch_case, net)
 
 
 def test_finding_concepts_leaves_the_images_as_they_were(images):

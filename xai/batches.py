@@ -53,10 +53,19 @@ def batch_rows(
     return max(1, *(min(most, size // row) for size, most in either))
 
 
+def in_turn(make: Callable[[slice], T], batches: list[slice]) -> Iterator[T]:
+    """Make each batch's inputs when they are asked for.
+
+    As `map` does, which a StopIteration of a user's function would end in silence.
+    """
+    for batch in batches:
+        yield make(batch)
+
+
 def in_a_thread(make: Callable[[slice], T], batches: list[slice]) -> Iterator[T]:
     """Make each batch's inputs in a thread of its own while the model is at the one before."""
     if len(batches) < 2:
-        yield from map(make, batches)
+        yield from in_turn(make, batches)
         return
     with ThreadPoolExecutor(1) as worker:
         coming = worker.submit(make, batches[0])

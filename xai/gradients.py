@@ -10,11 +10,13 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from xai.batches import in_turn
 from xai.behavior import arrays
 from xai.composition import Composer, soft
 from xai.finite import NotFiniteError
 from xai.inputs import is_tensor
 from xai.kernels import tensors
+from xai.model import Model, check_width
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -109,7 +111,7 @@ class Gradients:
                 return part, self.inputs(at[batch], part, draws[batch])
 
         # a graph is made in the thread that walks it back
-        blocks = map(make, batches) if through else game.ahead(make, batches)
+        blocks = in_turn(make, batches) if through else game.ahead(make, batches)
         for batch, (part, block) in zip(batches, blocks, strict=True):
             leaf, block = (part, block) if through else (_leaf(block),) * 2
             values = self._values(block, at[batch], mirror)
@@ -129,7 +131,7 @@ class Gradients:
         at = np.repeat(game.explained[np.asarray(rows)], m)
         draws = np.tile(np.arange(m), len(masks))
         block = self.inputs(at, masks.repeat_interleave(m, 0), draws)
-        values = game.values.output(at, game.model.tensor(block, at))
+        values = game.values.output(at, self.outputs(block, at))
         game.count(len(block))
         out: Tensor = game.values.reduced(at[::m], values.reshape(len(masks), m, -1).mean(1))
         return out
@@ -159,6 +161,18 @@ class Gradients:
         return self._in_masks(gradient, at, lost / m)
 
     # -- parts ---------------------------------------------------------------------------------
+
+    def outputs(self, block: Tensor, at: Indices, model: Model | None = None) -> Tensor:
+        """Outputs (B, K) of inputs made of rows of `game.inputs`; by the game's model, or another.
+
+        Raises
+        ------
+        ValueError
+            They are not as many as those of x.
+        """
+        out: Tensor = (model or self.game.model).tensor(block, at)
+        check_width(out.shape[1], self.game.full_outputs.shape[1])
+        return out
 
     def inputs(self, at: Indices, masks: Any, draws: Indices) -> Tensor:
         """Model inputs of rows of `game.inputs`, soft masks and draws, (B,) each."""
@@ -190,7 +204,7 @@ class Gradients:
         with torch.inference_mode(False), torch.enable_grad():
             # a copy: a module whose first layer works in place may not write on a leaf
             own = block.flip(self.width_axis) if mirror else block.clone()
-            values: Tensor = game.values.at_one_draw(at, game.model.tensor(own, at))
+            values: Tensor = game.values.at_one_draw(at, self.outputs(own, at))
             return values
 
     def _back(self, values: Tensor, leaf: Tensor) -> Tensor:

@@ -11,12 +11,21 @@ from copy import copy
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, TypeVar, cast
+from weakref import proxy
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
-from xai.batches import AHEAD_BYTES, TOGETHER_BYTES, batch_rows, fair_share, in_a_thread, in_workers
+from xai.batches import (
+    AHEAD_BYTES,
+    TOGETHER_BYTES,
+    batch_rows,
+    fair_share,
+    in_a_thread,
+    in_turn,
+    in_workers,
+)
 from xai.behavior.base import Values
 from xai.composition import Composer, Table, composer
 from xai.finite import refuse_infinite
@@ -163,7 +172,7 @@ class ModelGame(Game):
             return None
         wide = copy(self)
         wide.sampled_draws, wide.groups = False, _groups(self.n_draws)
-        for name in ("n_outputs", "_base"):
+        for name in ("n_outputs", "_base", "gradients"):
             wide.__dict__.pop(name, None)
         wide._has_base = np.zeros(self.inputs.n, bool)
         return wide
@@ -269,8 +278,9 @@ class ModelGame(Game):
 
         if alone:
             # a user's function of rows and masks is called in this thread, as the model is
-            blocks = (map if self.draws.inputs else self.ahead)(inputs_of, batches)
-            return self._collect(map(outputs_of, batches, blocks))
+            blocks = (in_turn if self.draws.inputs else self.ahead)(inputs_of, batches)
+            pairs = zip(batches, blocks, strict=True)
+            return self._collect(outputs_of(batch, block) for batch, block in pairs)
         run = lambda batch: outputs_of(batch, inputs_of(batch))  # noqa: E731
         return self._collect(in_workers(run, batches, self.n_jobs))
 
@@ -293,7 +303,7 @@ class ModelGame(Game):
         block = self.inputs.block
         here = not is_tensor(block) or block.device.type == "cpu"
         small = self._batch * self._row_bytes < AHEAD_BYTES
-        return map(make, batches) if here and small else in_a_thread(make, batches)
+        return in_turn(make, batches) if here and small else in_a_thread(make, batches)
 
     def _call(self, block: Any, rows: Indices) -> Floats:
         """Outputs (B, K) of inputs made together, a batch in each call."""
@@ -450,7 +460,7 @@ class ModelGame(Game):
         """Values and gradients batch by batch, as tensors where the model lives; torch only."""
         from xai.gradients import Gradients
 
-        return Gradients(self)
+        return Gradients(proxy(self))  # else both, and all they hold, stayed until a collection
 
     def gradient(self, rows: Any, masks: Any, draws: Any, wrt: Wrt = "mask") -> Floats:
         """Gradients of `sample` in each player's mask, (B, d, k); of a torch module.

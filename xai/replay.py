@@ -56,7 +56,7 @@ class Replay:
     def __post_init__(self) -> None:
         import torch
 
-        parts = *_before(self.module, self.layer), self.layer
+        parts = *_before(self.module, self.layer, set()), self.layer
         # a script's `forward` cannot be replaced
         self.parts = [part for part in parts if not isinstance(part, torch.jit.ScriptModule)]
 
@@ -111,24 +111,19 @@ class _Pass:
         return call
 
 
-def _before(module: Module, layer: Module) -> Iterator[Module]:
-    """The largest modules of which none holds the layer, each once."""
+def _before(module: Module, layer: Module, seen: set[Module]) -> Iterator[Module]:
+    """The largest modules of which none holds the layer, each once: those in `seen` were met."""
     import torch
 
-    seen: set[Module] = set()
-
-    def parts(of: Module) -> Iterator[Module]:
-        for child in of.children():
-            if child in seen or child is layer:
-                continue
-            seen.add(child)
-            holder = isinstance(child, torch.nn.ModuleList | torch.nn.ModuleDict)
-            if holder or any(part is layer for part in child.modules()):
-                yield from parts(child)
-            else:
-                yield child
-
-    return parts(module)
+    for child in module.children():
+        if child in seen or child is layer:
+            continue
+        seen.add(child)
+        holder = isinstance(child, torch.nn.ModuleList | torch.nn.ModuleDict)
+        if holder or any(part is layer for part in child.modules()):
+            yield from _before(child, layer, seen)
+        else:
+            yield child
 
 
 def _copy(out: Any) -> Any:

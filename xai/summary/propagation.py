@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from torch import Tensor
     from torch.nn import Module
 
+    from xai.model import Model
+
 Rule: TypeAlias = Literal["deeplift", "guided_backprop", "deconvnet", "lrp"]
 RULES = {
     "deeplift": ("DeepLift", 2),
@@ -200,16 +202,20 @@ def _network(game: ModelGame, at: Indices) -> Module:
     set_apart(own.module, game.model.reused)
 
     class Rows(torch.nn.Module):
-        def __init__(self) -> None:
+        """A class made in a function stays until a collection, with whatever it closes over."""
+
+        def __init__(self, game: ModelGame, model: Model, at: Indices) -> None:
             super().__init__()
-            self.network = own.module
+            self.network, self.game, self.own, self.at = model.module, game, model, at
 
         def forward(self, x: Tensor) -> Tensor:
-            rows = np.tile(at, len(x) // len(at))  # DeepLIFT runs x and its baselines together
+            # DeepLIFT runs x and its baselines together
+            rows = np.tile(self.at, len(x) // len(self.at))
             # a copy: a module that works in place on its input may not write on a leaf
-            values: Tensor = game.values.output(rows, model.tensor(x.clone(), rows))
+            out = self.game.gradients.outputs(x.clone(), rows, self.own)
+            values: Tensor = self.game.values.output(rows, out)
             if torch.is_grad_enabled():
                 refuse_detached(values, x)
             return values
 
-    return Rows().eval()
+    return Rows(game, model, at).eval()

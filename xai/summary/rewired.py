@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import copy
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
@@ -104,7 +105,7 @@ def set_apart(network: Module, reused: Mapping[str, int]) -> None:
     import torch
 
     class Turns(torch.nn.Module):
-        def __init__(self, layer: Module, count: int) -> None:
+        def __init__(self, count: int, layer: Module) -> None:
             super().__init__()
             self.parts = torch.nn.ModuleList(copy.deepcopy(layer) for _ in range(count))
             self.turn = 0
@@ -114,22 +115,8 @@ def set_apart(network: Module, reused: Mapping[str, int]) -> None:
             self.turn += 1
             return part(*given, **named)
 
-    turning = {network.get_submodule(name): count for name, count in reused.items()}
-    seen: set[Module] = set()
-
-    def visit(holder: Module) -> None:
-        for name, part in list(holder._modules.items()):
-            if part is None:
-                continue
-            if part in turning:
-                own: Module = Turns(part, turning[part])
-            else:
-                own = copy.deepcopy(part) if part in seen else part
-                seen.add(own)
-                visit(own)
-            holder._modules[name] = own
-
-    visit(network)
+    turning = {network.get_submodule(name): partial(Turns, count) for name, count in reused.items()}
+    _visit(network, turning, set())
     turns = [part for part in network.modules() if isinstance(part, Turns)]
 
     def rewind(*_: Any) -> None:  # a place may not see all the runs of a layer of several
@@ -137,6 +124,22 @@ def set_apart(network: Module, reused: Mapping[str, int]) -> None:
             part.turn = 0
 
     network.register_forward_pre_hook(rewind)
+
+
+def _visit(
+    holder: Module, turning: Mapping[Module, Callable[[Module], Module]], seen: set[Module]
+) -> None:
+    """Replace what a module holds, place by place: by what is made of it, or by a copy if seen."""
+    for name, part in list(holder._modules.items()):
+        if part is None:
+            continue
+        if part in turning:
+            own = turning[part](part)
+        else:
+            own = copy.deepcopy(part) if part in seen else part
+            seen.add(own)
+            _visit(own, turning, seen)
+        holder._modules[name] = own
 
 
 def _name_curves(network: Module) -> None:
