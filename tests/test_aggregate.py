@@ -673,6 +673,7 @@ def test_what_cannot_be_aggregated_is_refused(members, rows, data):
             "-1.0 between",
         ),
         (lambda: xai.aggregate(e, "ava", query=rows[:0]), ValueError, "query has no rows"),
+        (lambda: xai.aggregate(e, "ava", query=rows.astype(str)), TypeError, "rows of numbers"),
         (
             lambda: xai.aggregate(e, "ava", query=rows, distance=lambda x, z: np.inf),
             ValueError,

@@ -334,6 +334,19 @@ def test_a_foreign_file_is_refused(tmp_path):
         xai.load(tmp_path / "three")
 
 
+def test_rows_of_a_kind_that_is_unknown_are_named(plain, tmp_path):
+    """As a later version may store them."""
+    plain.save(tmp_path / "one.npz")
+    with np.load(tmp_path / "one.npz") as file:
+        parts = dict(file)
+    text = str(parts["json"])
+    parts["json"] = np.array(text.replace('"kind": "array"', '"kind": "ragged"'))
+    assert parts["json"] != text
+    np.savez(tmp_path / "one.npz", **parts)
+    with pytest.raises(ValueError, match="'ragged', unknown to this version"):
+        xai.load(tmp_path / "one.npz")
+
+
 def test_a_damaged_file_is_refused(plain, tmp_path):
     plain.save(tmp_path / "whole")
     whole = (tmp_path / "whole").read_bytes()

@@ -1072,6 +1072,15 @@ def test_channels_are_found_wherever_they_lie(method, sides, channels):
     np.testing.assert_allclose(last.map(), first.map(), rtol=1e-9, atol=1e-12)
 
 
+def test_each_output_of_units_has_its_own_map():
+    net, x = Turned(4, (8, 12), False).double(), torch.rand(2, 2, 8, 12, dtype=torch.float64)
+    every, *alone = (
+        xai.explain(net, x, "gradient_x_input", target=target, players=Units("middle")).map()
+        for target in ("all", 0, 1, 2)
+    )
+    np.testing.assert_allclose(every, np.stack(alone, axis=-1), atol=1e-12)
+
+
 def test_units_with_channels_last_sum_over_channels_in_the_map():
     x = torch.rand(2, 2, 8, 12, dtype=torch.float64)
     first, last = (
@@ -1352,6 +1361,19 @@ def test_a_variance_over_one_draw_needs_no_two_samples():
     with pytest.raises(ValueError, match="needs at least 2 model rows"):
         xai.explain(convolutions(), IMAGES, "vargrad", budget=1, **given)
     assert xai.explain(convolutions(), IMAGES, "vargrad", budget=2, **given).evaluations == 2
+
+
+@pytest.mark.parametrize("method", ["gradcam", "ablation_cam"])
+def test_a_layer_that_runs_twice_is_explained_where_it_ran_last(method):
+    """Its first output has fewer channels: what stands for the last one has no place there."""
+    net = convolutions()
+    same = nn.Sequential(*net[:3], net[1], *net[4:])
+    one, other = (
+        xai.explain(each, IMAGES, method, layer=layer, target=0)
+        for each, layer in ((same, "1"), (net, "3"))
+    )
+    np.testing.assert_array_equal(one.values, other.values)
+    assert one.evaluations == other.evaluations
 
 
 @pytest.mark.parametrize("method", ["gradient", "gradient_x_input", "smoothgrad", "gradcam"])
@@ -1801,6 +1823,8 @@ def test_lrp_through_what_is_linear_conserves_the_output(layer, place):
         nn.Conv2d(2, 2, 3, bias=False), nn.ReLU(), nn.Conv2d(2, 2, 3, bias=False), nn.ReLU(),
         nn.AdaptiveAvgPool2d(2), nn.Flatten(), nn.Linear(8, 2, bias=False),
     ).double()  # fmt: skip
+    if hasattr(layer, "reset_parameters"):
+        layer.reset_parameters()  # it was made before the seed
     net.insert(place, layer.double())
     lrp, same = (xai.explain(net, IMAGES, name, target=1) for name in ("lrp", "gradient_x_input"))
     most = np.abs(same.values).max()  # of which captum's epsilon is little

@@ -773,6 +773,20 @@ def test_one_round_has_an_unknown_error(set_function):
     assert np.isfinite(found.interactions).all()
 
 
+@pytest.mark.parametrize("index", ["SII", "k-SII", "Banzhaf"])
+def test_the_diagonal_has_the_values_errors_where_it_has_the_values(set_function, index):
+    """k-SII's has what is left of a value beside its interactions, of which no error is known."""
+    found = Interactions(index)(game_of(set_function(8), 8), budget=200)
+    own = np.diagonal(found.interactions).T
+    error = np.diagonal(found.info["interactions_std_error"][0, ..., 0])
+    assert np.isfinite(found.std_error).all()
+    if index == "k-SII":
+        assert not np.allclose(own, found.values) and np.isnan(error).all()
+    else:
+        np.testing.assert_array_equal(own, found.values)
+        np.testing.assert_array_equal(error, found.std_error)
+
+
 def test_pairs_find_interactions_sooner_than_walks(set_function):
     """Where each coalition has one value to know, both parts of its pair are regressed."""
     d = 12
@@ -946,6 +960,15 @@ def test_a_model_of_pairs_has_its_interactions():
 def test_bad_options_are_refused(large, method, options, words):
     with pytest.raises(ValueError, match=words):
         xai.explain(large.model, large.x, method, data=large.data, **options)
+
+
+@pytest.mark.parametrize(
+    ("given", "right"),
+    [({"estimator": "permutations"}, "permutation"), ({"index": "k-SI"}, "k-SII")],
+)
+def test_interactions_name_the_nearest_word(set_function, given, right):
+    with pytest.raises(ValueError, match=f"did you mean '{right}'"):
+        Interactions(**given)(game_of(set_function(3), 3))
 
 
 def test_exact_shapley_enumerates_with_interactions(large):

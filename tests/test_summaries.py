@@ -333,6 +333,19 @@ def test_ridge_shrinks_as_its_closed_form(set_function, oracle):
     np.testing.assert_allclose(summary(game_of(v, d), budget=16).values, beta[1:], atol=1e-10)
 
 
+@pytest.mark.parametrize("width", [None, 0.4])
+def test_the_cosine_kernel_is_of_the_angle_to_all_players(set_function, oracle, width):
+    """exp(-D^2 / 2 w^2), D = 1 - cos(S, N), of which the empty coalition's is 1."""
+
+    def weights(S):
+        cosine = S @ np.ones(4) / np.maximum(np.linalg.norm(S, axis=1) * 2, 1)
+        return np.exp(-((1 - cosine) ** 2) / (2 * (width or 0.25) ** 2))
+
+    v = set_function(4)
+    found = LinearFit("cosine", None, width=width)(game_of(v, 4), budget=16)
+    np.testing.assert_allclose(found.values, oracle.linear_fit(v, 4, weights)[0], rtol=1e-9)
+
+
 @pytest.mark.parametrize("samples", [20, 5000])
 def test_ridge_over_all_coalitions_is_what_sampling_as_many_tends_to(set_function, samples):
     """Three players: eight coalitions stand for 5,000 samples, and shrink no more than these."""
