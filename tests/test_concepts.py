@@ -637,7 +637,7 @@ def test_refining_needs_as_many_crops_as_concepts(textured):
             ValueError, match=f"percentile={percentile!r}: expected a number from 0"
         ):
             bank.refine(1, layer="1", percentile=percentile)
-    for concept in (3, -1):
+    for concept in (3, -1, 1.5):
         with pytest.raises(ValueError, match=f"concept {concept}: expected an index from 0 to 2"):
             bank.best(concept)
     with pytest.raises(ValueError, match="k=-1: expected an integer of at least 0"):

@@ -285,6 +285,10 @@ def test_a_path_is_refined_while_one_of_its_outputs_is_open():
     e = xai.explain(Both(), x, "integrated_gradients", removal=Baseline(0), target="all")
     assert e.converged.all() and (e.info["steps"] > 17).all()
     np.testing.assert_allclose(e.values, [[[1, 2]]], rtol=2e-3)
+    few = xai.explain(
+        Both(), x, "integrated_gradients", removal=Baseline(0), target="all", steps=17
+    )
+    assert few.info["completeness_gap"][0, 1] < 1e-12 and not few.converged.any()
 
 
 def test_a_path_back_to_where_it_began_is_complete_to_rounding():
@@ -603,6 +607,9 @@ def test_value_matching_fits_are_the_perturbation_methods():
         (Gradient(at="path", samples=3), "even"),
         (Gradient(at="nowhere"), "removed"),
         (Gradient(moment="median"), "square"),
+        (Gradient(samples=0), "samples=0.*at least 1"),
+        (Gradient(moment="variance", samples=1), "samples=1.*at least 2"),
+        (Gradient(wrt="inputs"), "'input'"),
         (IntegratedGradient(steps=0), "at least 1"),
     ],
 )

@@ -8,7 +8,9 @@ import pytest
 import xai
 from xai.summary import (
     Banzhaf,
+    BetaShapley,
     IncludeIndividual,
+    Interactions,
     LinearFit,
     MeanWhenIncluded,
     RemoveIndividual,
@@ -282,6 +284,30 @@ def test_individual_removal_names_the_least_budget(set_function):
     with pytest.raises(ValueError, match="8"):  # everything, nothing, and each player alone
         RemoveIndividual()(game_of(v, 6), budget=7)
     assert RemoveIndividual()(game_of(v, 6), budget=8).evaluations == 8
+
+
+@pytest.mark.parametrize(
+    "summary",
+    [
+        MeanWhenIncluded(), MeanWhenIncluded(p=0.35), Banzhaf(), BetaShapley(4, 4), BetaShapley(),
+        LinearFit("exponential", None), Shapley(), Shapley(estimator="kernel"),
+        Shapley(estimator="leverage"), Shapley(estimator="gp"), Interactions("k-SII"),
+        Interactions("Banzhaf"),
+    ],
+    ids=repr,
+)  # fmt: skip
+def test_how_a_long_table_is_cut_changes_nothing(monkeypatch, set_function, summary):
+    d = 9
+    game = game_of(set_function(d), d)
+    whole = summary(game, budget=400)
+    monkeypatch.setattr(
+        "xai.streams.parts", lambda n, d: [slice(a, min(a + 7, n)) for a in range(0, n, 7)]
+    )
+    cut = summary(game, budget=400)
+    assert whole.std_error is not None
+    for name in ("values", "std_error", "interactions"):
+        if getattr(whole, name) is not None:
+            np.testing.assert_allclose(getattr(cut, name), getattr(whole, name), rtol=1e-7)
 
 
 # --------------------------------------------------------------------------- mean when included
@@ -582,6 +608,35 @@ def test_fewer_samples_than_players_are_fitted_as_many_are(regularizer):
     missed = 1 - share @ (y - a @ phi) ** 2 / (share @ y**2)
     np.testing.assert_allclose(found.info["r2"].ravel(), missed, rtol=1e-8)
     assert np.isnan(found.std_error).all()
+
+
+def test_a_lasso_of_fewer_samples_than_players_is_that_of_their_table():
+    from sklearn.linear_model import Lasso
+
+    d, seen = 60, []
+    w = np.random.default_rng(0).normal(size=d)
+
+    def v(Z):
+        seen.append(Z.astype(float))
+        return np.tanh(Z @ w)
+
+    found = LinearFit("uniform", "lasso", alpha=0.02, samples=25)(game_of(v, d))
+    Z = np.concatenate([seen[0][1:], *seen[1:]])  # x itself, then samples
+    model = Lasso(alpha=0.02, tol=1e-12).fit(Z, v(Z))
+    assert len(Z) == 26 and 0 < (found.values == 0).sum() < d
+    np.testing.assert_allclose(found.values, model.coef_, atol=1e-6)
+    np.testing.assert_allclose(found.info["intercept"].ravel(), model.intercept_, atol=1e-6)
+
+
+@pytest.mark.parametrize("regularizer", ["ridge", None])
+@pytest.mark.parametrize("extra", [1, 2])
+def test_an_error_is_known_where_samples_outnumber_what_is_fitted(regularizer, extra):
+    """By two at least, x itself among them: d slopes and an intercept are fitted."""
+    d, w = 12, np.random.default_rng(0).normal(size=12)
+    given = {} if regularizer else {"regularizer": None}
+    found = LinearFit("uniform", samples=d + extra, **given)(game_of(lambda Z: np.tanh(Z @ w), d))
+    assert np.isfinite(found.values).all()
+    assert np.isfinite(found.std_error).all() == np.isfinite(found.std_error).any() == (extra == 2)
 
 
 @pytest.mark.parametrize("discretise", [True, False])
