@@ -390,7 +390,8 @@ def test_shaps_outputs_are_named_as_the_columns_are():
     )  # fmt: skip
     assert list(explanation[0].to_shap().output_names) == ["high", "mid"]
     assert list(explanation[1].to_shap().output_names) == ["low", "mid"]
-    assert list(explanation.to_shap().output_names) == ["top 1", "top 2"]
+    for some in (explanation, explanation[:0]):
+        assert list(some.to_shap().output_names) == ["top 1", "top 2"]
 
 
 def test_names_of_outputs_that_are_no_axis_are_refused():

@@ -23,6 +23,7 @@ from xai.summary import (
     Semivalue,
     Shapley,
 )
+from xai.summary.orders import Walks
 from xai.summary.stretches import Stretches, draws_of, visited
 
 NESTED = [[0, 1], [2, [3, 4]], 5]
@@ -386,6 +387,19 @@ def test_two_pairs_of_stretches_share_a_draw_and_all_draws_take_turns():
     whole = np.tile(np.arange(6), (20, 3, 1))
     np.testing.assert_array_equal(np.sort(cycles[..., 0], axis=2), whole)
     assert len(np.unique(cycles[..., 0].reshape(60, 6), axis=0)) > 50
+
+
+@pytest.mark.parametrize("rounds", [1, 2, 5, 6, 7])
+def test_two_rounds_of_walks_share_their_draws_and_all_draws_take_turns(rounds):
+    """A last round that has no partner goes on with the draws whose turn it is."""
+    game = SimpleNamespace(commutes=True, endless=False, n_draws=4)
+    walks = Walks(game, 3 * rounds, 0, None, ranks=None, each=3)
+    draws, samples = (f(np.arange(3 * rounds)) for f in (walks._draws, walks._samples))
+    of_round = draws[np.argsort(samples)].reshape(rounds, 3)
+    pairs = rounds // 2
+    np.testing.assert_array_equal(of_round[: 2 * pairs : 2], of_round[1 : 2 * pairs : 2])
+    one_of_two = np.concatenate([of_round[: 2 * pairs : 2].ravel(), of_round[2 * pairs :].ravel()])
+    assert np.ptp(np.bincount(one_of_two, minlength=4)) <= 1
 
 
 def test_what_is_known_of_all_draws_is_regressed_out_of_stretches():

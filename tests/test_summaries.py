@@ -310,6 +310,17 @@ def test_how_a_long_table_is_cut_changes_nothing(monkeypatch, set_function, summ
             np.testing.assert_allclose(getattr(cut, name), getattr(whole, name), rtol=1e-7)
 
 
+@pytest.mark.parametrize(("d", "pairs", "draws"), [(4, 200, 40), (5, 100, 30), (6, 300, 20)])
+@pytest.mark.parametrize("share", [0.5, 0.25, 0.125])
+def test_what_a_smaller_design_leaves_out_is_what_so_few_copies_do(d, pairs, draws, share):
+    """One copy of several leaves out all of its spread: it is seen beside other coalitions."""
+    design = Design.make(d, pairs, 0, float(draws))
+    part = design.part(design.level(0) < share)
+    assert part.weight.sum() == pytest.approx(design.weight.sum())
+    for _, copies, left_out in part.strata:
+        np.testing.assert_allclose(left_out, 1 - copies / draws if copies > 1 else 1)
+
+
 # --------------------------------------------------------------------------- mean when included
 
 
@@ -328,6 +339,16 @@ def test_no_player_is_left_out_of_a_mean(p):
             summary(game_of(lambda Z: Z @ np.arange(d), d), budget=budget)
 
 
+def test_the_error_of_a_mean_knows_that_coalitions_of_a_run_depend():
+    """A player is in both of a third of its runs; the others are there in turns."""
+    d, summary = 8, MeanWhenIncluded(p=0.6)
+    game = game_of(lambda Z: Z @ np.linspace(0.5, 1, d), d)
+    exact = summary(game, budget=2**d).values
+    found = [summary(game, budget=122, seed=seed) for seed in range(1000)]
+    errors = np.mean([a.std_error**2 for a in found])
+    assert 0.95 < np.sqrt(np.mean([(a.values - exact) ** 2 for a in found]) / errors) < 1.05
+
+
 @pytest.mark.parametrize("p", [0.5, 0.8, 0.35])
 def test_every_coalition_of_a_run_is_as_likely_as_if_drawn_alone(oracle, p):
     """A chance of p for each of 3 players, independently: 20,000 runs within 5 sigma."""
@@ -343,6 +364,16 @@ def test_every_coalition_of_a_run_is_as_likely_as_if_drawn_alone(oracle, p):
 
 
 # ------------------------------------------------------------------------------- regularizers
+
+
+@pytest.mark.parametrize(
+    "given",
+    [{"p": 0}, {"p": 1}, {"p": np.nan}, {"alpha": -1}, {"width": 0}, {"width": -0.2}],
+    ids=str,
+)
+def test_numbers_of_a_fit_out_of_range_are_named(set_function, given):
+    with pytest.raises(ValueError, match=f"{next(iter(given))} must"):
+        LinearFit(**given)(game_of(set_function(3), 3))
 
 
 def test_ridge_shrinks_as_its_closed_form(set_function, oracle):
