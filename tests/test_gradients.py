@@ -1731,6 +1731,28 @@ def test_propagation_through_modules_that_are_used_again(method, inplace):
         np.testing.assert_allclose(again.info["completeness_gap"], 0, atol=1e-9)
 
 
+@pytest.mark.parametrize("method", ["deeplift", "lrp", "guided_backprop", "deconvnet"])
+def test_a_layer_takes_turns_at_its_one_place(method):
+    class Turns(nn.Module):
+        def __init__(self):
+            super().__init__()
+            torch.manual_seed(4)
+            self.one, self.two = nn.Conv2d(2, 3, 3, padding=1), nn.Conv2d(3, 3, 3, padding=1)
+            self.relu = nn.ReLU()
+            self.head = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(3, 2))
+
+        def forward(self, x):
+            h = self.relu(self.one(x))
+            return self.head(self.relu(self.two(self.relu(self.two(h)))))
+
+    net = Turns().double()
+    apart = nn.Sequential(
+        net.one, nn.ReLU(), net.two, nn.ReLU(), copy.deepcopy(net.two), nn.ReLU(), *net.head
+    )
+    one, other = (xai.explain(each, IMAGES, method, target=0).values for each in (net, apart))
+    np.testing.assert_allclose(one, other, rtol=1e-9, atol=1e-15)
+
+
 @pytest.mark.parametrize("method", ["gradient", "integrated_gradients", "deeplift", "lrp"])
 def test_an_output_that_is_detached_has_no_gradients(method):
     class Detached(nn.Sequential):
