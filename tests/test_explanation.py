@@ -534,6 +534,9 @@ def test_what_is_missing_is_no_category_and_categories_have_one_line():
     numbers, none = in_numbers(np.array([1, None, pd.NA, 2.5], object))
     np.testing.assert_array_equal(numbers, [1, np.nan, np.nan, 2.5])
     assert none == []
+    dates, none = in_numbers(np.array(["1970-01-03", "NaT"], "M8[D]"))
+    np.testing.assert_array_equal(dates, [2, np.nan])
+    assert none == []
     codes, kinds = in_numbers(np.array(["b\n c", "a", "b\n c"], object))
     assert codes.tolist() == [1, 0, 1] and kinds == ["a", "b c"]
 
