@@ -9,6 +9,7 @@ import sys
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
+from scipy import sparse
 from scipy.spatial.distance import cdist
 
 import xai
@@ -68,6 +69,17 @@ def test_the_mean_is_the_mean(members):
     assert mean.summary.count("|") == 2
     assert mean.recipe is None
     assert mean.std_error is None
+
+
+def test_sparse_rows_are_known_again(rows, data):
+    x, other = (sparse.csr_array(np.maximum(each, 0)) for each in (rows, -rows))
+    one, two = (
+        xai.explain(lambda z: linear(z.toarray()), x, method, removal="baseline")
+        for method in ("shapley", "occlusion")
+    )
+    assert_allclose(xai.aggregate([one, two]).values, one.values)
+    with pytest.raises(ValueError, match="rows"):
+        xai.aggregate([one, dataclasses.replace(two, data=other)])
 
 
 def test_weights_are_scaled_to_a_convex_combination(members):
@@ -673,6 +685,7 @@ def test_what_cannot_be_aggregated_is_refused(members, rows, data):
             "-1.0 between",
         ),
         (lambda: xai.aggregate(e, "ava", query=rows[:0]), ValueError, "query has no rows"),
+        (lambda: xai.aggregate(e, "ava", query=rows.astype(str)), TypeError, "rows of numbers"),
         (
             lambda: xai.aggregate(e, "ava", query=rows, distance=lambda x, z: np.inf),
             ValueError,

@@ -86,6 +86,22 @@ def test_a_callables_probability_must_be_one(output):
         explain(lambda z: z[:, :2] * 3, x, Prediction(output), target=0)
 
 
+@pytest.mark.parametrize("wrong", [-2.0, 2.0])
+def test_a_tensors_probability_must_be_one_on_the_way_too(wrong):
+    """It is one at both ends of the path, and beside it is an output that always is."""
+
+    def function(z):
+        bulge = wrong * 4 * z[:, 0] * (1 - z[:, 0])
+        return torch.stack([bulge, 0 * bulge + 0.25], dim=1)
+
+    torch = pytest.importorskip("torch")
+    with pytest.raises(ValueError, match=r"probabilities were asked for.*values from"):
+        xai.explain(
+            function, torch.ones(1, 4), "integrated_gradients", target=0,
+            behavior=Prediction("probability"),
+        )  # fmt: skip
+
+
 def test_a_probability_that_is_above_one_by_rounding_is_told_in_full():
     above = np.nextafter(1.0, 2.0)
     with pytest.raises(ValueError, match=f"values from {above} to {above};"):

@@ -248,6 +248,7 @@ def test_importance_is_printed_from_what_speaks_for_the_class_to_what_speaks_aga
     lines = repr(shares).splitlines()[1:-1]
     assert [line.split(":")[0] for line in lines] == [f"  concept {i}" for i in ranked]
     assert [line.endswith("(against)") for line in lines] == list(against[ranked])
+    assert all(" ± " in line for line in lines)
     np.testing.assert_allclose(shares.std_error, shares.explanation.std_error.mean(axis=0))
     signed = bank.importance(images[:4], target=0, summary="shapley")
     assert signed.values.min() < 0 and "(against)" not in repr(signed)  # nor "±": exact
@@ -636,7 +637,7 @@ def test_refining_needs_as_many_crops_as_concepts(textured):
             ValueError, match=f"percentile={percentile!r}: expected a number from 0"
         ):
             bank.refine(1, layer="1", percentile=percentile)
-    for concept in (3, -1):
+    for concept in (3, -1, 1.5):
         with pytest.raises(ValueError, match=f"concept {concept}: expected an index from 0 to 2"):
             bank.best(concept)
     with pytest.raises(ValueError, match="k=-1: expected an integer of at least 0"):

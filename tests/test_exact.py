@@ -28,6 +28,7 @@ from sklearn.pipeline import Pipeline, make_pipeline
 import xai
 from xai.exact import linear
 from xai.exact.base import Part
+from xai.exact.trees import read_trees
 from xai.kernels import tree_shapley as kernel
 
 LOG_ODDS = xai.behavior.Prediction("log_odds")
@@ -176,6 +177,15 @@ def test_deep_trees_ask_for_the_same_column_again_and_again():
     deep = tree.DecisionTreeRegressor(random_state=0).fit(X, rng.normal(size=400))
     assert deep.get_depth() > 10
     check(deep, X[:5], X[20:90], "trees")
+
+
+@pytest.mark.parametrize("place", [0, 1])
+def test_a_stump_beside_a_deep_tree(rows, place):
+    forest = ensemble.RandomForestRegressor(2, random_state=0).fit(rows.X, rows.amount)
+    forest.estimators_[place] = tree.DecisionTreeRegressor(max_depth=1).fit(rows.X, rows.amount)
+    deepest = max(each.get_depth() for each in forest.estimators_)
+    assert read_trees(forest, "amount", "raw", 1).shapley.__self__.depth == deepest > 5
+    check(forest, rows.x, rows.data, "trees")
 
 
 def test_float32_rows_and_thresholds_between_floats(rows):

@@ -285,6 +285,10 @@ def test_a_path_is_refined_while_one_of_its_outputs_is_open():
     e = xai.explain(Both(), x, "integrated_gradients", removal=Baseline(0), target="all")
     assert e.converged.all() and (e.info["steps"] > 17).all()
     np.testing.assert_allclose(e.values, [[[1, 2]]], rtol=2e-3)
+    few = xai.explain(
+        Both(), x, "integrated_gradients", removal=Baseline(0), target="all", steps=17
+    )
+    assert few.info["completeness_gap"][0, 1] < 1e-12 and not few.converged.any()
 
 
 def test_a_path_back_to_where_it_began_is_complete_to_rounding():
@@ -603,6 +607,9 @@ def test_value_matching_fits_are_the_perturbation_methods():
         (Gradient(at="path", samples=3), "even"),
         (Gradient(at="nowhere"), "removed"),
         (Gradient(moment="median"), "square"),
+        (Gradient(samples=0), "samples=0.*at least 1"),
+        (Gradient(moment="variance", samples=1), "samples=1.*at least 2"),
+        (Gradient(wrt="inputs"), "'input'"),
         (IntegratedGradient(steps=0), "at least 1"),
     ],
 )
@@ -1090,6 +1097,15 @@ def test_channels_are_found_wherever_they_lie(method, sides, channels):
     np.testing.assert_allclose(last.map(), first.map(), rtol=1e-9, atol=1e-12)
 
 
+def test_each_output_of_units_has_its_own_map():
+    net, x = Turned(4, (8, 12), False).double(), torch.rand(2, 2, 8, 12, dtype=torch.float64)
+    every, *alone = (
+        xai.explain(net, x, "gradient_x_input", target=target, players=Units("middle")).map()
+        for target in ("all", 0, 1, 2)
+    )
+    np.testing.assert_allclose(every, np.stack(alone, axis=-1), atol=1e-12)
+
+
 def test_units_with_channels_last_sum_over_channels_in_the_map():
     x = torch.rand(2, 2, 8, 12, dtype=torch.float64)
     first, last = (
@@ -1370,6 +1386,19 @@ def test_a_variance_over_one_draw_needs_no_two_samples():
     with pytest.raises(ValueError, match="needs at least 2 model rows"):
         xai.explain(convolutions(), IMAGES, "vargrad", budget=1, **given)
     assert xai.explain(convolutions(), IMAGES, "vargrad", budget=2, **given).evaluations == 2
+
+
+@pytest.mark.parametrize("method", ["gradcam", "ablation_cam"])
+def test_a_layer_that_runs_twice_is_explained_where_it_ran_last(method):
+    """Its first output has fewer channels: what stands for the last one has no place there."""
+    net = convolutions()
+    same = nn.Sequential(*net[:3], net[1], *net[4:])
+    one, other = (
+        xai.explain(each, IMAGES, method, layer=layer, target=0)
+        for each, layer in ((same, "1"), (net, "3"))
+    )
+    np.testing.assert_array_equal(one.values, other.values)
+    assert one.evaluations == other.evaluations
 
 
 @pytest.mark.parametrize("method", ["gradient", "gradient_x_input", "smoothgrad", "gradcam"])
@@ -1720,6 +1749,28 @@ def test_propagation_through_modules_that_are_used_again(method, inplace):
         np.testing.assert_allclose(again.info["completeness_gap"], 0, atol=1e-9)
 
 
+@pytest.mark.parametrize("method", ["deeplift", "lrp", "guided_backprop", "deconvnet"])
+def test_a_layer_takes_turns_at_its_one_place(method):
+    class Turns(nn.Module):
+        def __init__(self):
+            super().__init__()
+            torch.manual_seed(4)
+            self.one, self.two = nn.Conv2d(2, 3, 3, padding=1), nn.Conv2d(3, 3, 3, padding=1)
+            self.relu = nn.ReLU()
+            self.head = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(3, 2))
+
+        def forward(self, x):
+            h = self.relu(self.one(x))
+            return self.head(self.relu(self.two(self.relu(self.two(h)))))
+
+    net = Turns().double()
+    apart = nn.Sequential(
+        net.one, nn.ReLU(), net.two, nn.ReLU(), copy.deepcopy(net.two), nn.ReLU(), *net.head
+    )
+    one, other = (xai.explain(each, IMAGES, method, target=0).values for each in (net, apart))
+    np.testing.assert_allclose(one, other, rtol=1e-9, atol=1e-15)
+
+
 @pytest.mark.parametrize("method", ["gradient", "integrated_gradients", "deeplift", "lrp"])
 def test_an_output_that_is_detached_has_no_gradients(method):
     class Detached(nn.Sequential):
@@ -1819,6 +1870,8 @@ def test_lrp_through_what_is_linear_conserves_the_output(layer, place):
         nn.Conv2d(2, 2, 3, bias=False), nn.ReLU(), nn.Conv2d(2, 2, 3, bias=False), nn.ReLU(),
         nn.AdaptiveAvgPool2d(2), nn.Flatten(), nn.Linear(8, 2, bias=False),
     ).double()  # fmt: skip
+    if hasattr(layer, "reset_parameters"):
+        layer.reset_parameters()  # it was made before the seed
     net.insert(place, layer.double())
     lrp, same = (xai.explain(net, IMAGES, name, target=1) for name in ("lrp", "gradient_x_input"))
     most = np.abs(same.values).max()  # of which captum's epsilon is little

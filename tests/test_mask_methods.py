@@ -189,6 +189,24 @@ def test_rise_takes_tensors_and_leaves_them_alone(pictures):
     np.testing.assert_allclose(found.values, by_function.values, atol=1e-6)
 
 
+def test_a_picture_that_meets_the_tolerance_leaves_the_others_masks_as_they_were():
+    x = np.random.default_rng(0).random((3, 1, 12, 12))
+    x[1] = 0.0
+    x[1, 0, :4, :4] = 1.0  # what lies in one corner is found soon
+
+    def explained(rows):
+        return xai.explain(
+            lambda z: z.sum(axis=(1, 2, 3)), rows, "rise", masks=SmoothGrid(4), budget=2000,
+            tolerance=0.15, channel_axis=1,
+        )  # fmt: skip
+
+    together, alone = explained(x), [explained(x[i : i + 1]) for i in range(3)]
+    assert len({each.evaluations for each in alone}) > 1
+    for i, each in enumerate(alone):
+        np.testing.assert_allclose(together.values[i], each.values[0], rtol=1e-6, atol=1e-9)
+        np.testing.assert_allclose(together.std_error[i], each.std_error[0], rtol=1e-6, atol=1e-9)
+
+
 def test_rise_stops_at_a_tolerance(pictures):
     model, x = pictures
     loose = xai.explain(model, x[:1], "rise", budget=4000, tolerance=0.5)

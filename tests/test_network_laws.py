@@ -368,6 +368,7 @@ class Several(torch.nn.Module):
         ("dict", "scores"),
         ("dict", lambda out: out["scores"]),
         ("object", None),
+        ("object", "logits"),
     ],
 )
 def test_one_of_several_outputs_is_explained(network_case, run, kind, output):

@@ -290,3 +290,15 @@ def test_removing_or_including_one_by_one_costs_nothing_of_nulls(table, method):
     x = sparse.csr_array(words)
     seven = xai.explain(lambda z: z.sum(axis=1), x, method, removal="baseline")
     assert seven.evaluations == 9
+
+
+@pytest.mark.parametrize("method", ["occlusion", "include_one"])
+def test_a_budget_is_enough_where_it_is_for_the_row_that_changes_most(method):
+    x = np.array([[1.0, 0, 0, 0], [1, 1, 1, 0]])
+
+    def explained(budget):
+        return xai.explain(lambda z: z.sum(axis=1), x, method, removal="baseline", budget=budget)
+
+    np.testing.assert_array_equal(explained(5).values, x)
+    with pytest.raises(ValueError, match="at least 5 model rows"):
+        explained(4)

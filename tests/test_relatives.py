@@ -23,6 +23,7 @@ from xai.summary import (
     Semivalue,
     Shapley,
 )
+from xai.summary.orders import Walks
 from xai.summary.stretches import Stretches, draws_of, visited
 
 NESTED = [[0, 1], [2, [3, 4]], 5]
@@ -386,6 +387,19 @@ def test_two_pairs_of_stretches_share_a_draw_and_all_draws_take_turns():
     whole = np.tile(np.arange(6), (20, 3, 1))
     np.testing.assert_array_equal(np.sort(cycles[..., 0], axis=2), whole)
     assert len(np.unique(cycles[..., 0].reshape(60, 6), axis=0)) > 50
+
+
+@pytest.mark.parametrize("rounds", [1, 2, 5, 6, 7])
+def test_two_rounds_of_walks_share_their_draws_and_all_draws_take_turns(rounds):
+    """A last round that has no partner goes on with the draws whose turn it is."""
+    game = SimpleNamespace(commutes=True, endless=False, n_draws=4)
+    walks = Walks(game, 3 * rounds, 0, None, ranks=None, each=3)
+    draws, samples = (f(np.arange(3 * rounds)) for f in (walks._draws, walks._samples))
+    of_round = draws[np.argsort(samples)].reshape(rounds, 3)
+    pairs = rounds // 2
+    np.testing.assert_array_equal(of_round[: 2 * pairs : 2], of_round[1 : 2 * pairs : 2])
+    one_of_two = np.concatenate([of_round[: 2 * pairs : 2].ravel(), of_round[2 * pairs :].ravel()])
+    assert np.ptp(np.bincount(one_of_two, minlength=4)) <= 1
 
 
 def test_what_is_known_of_all_draws_is_regressed_out_of_stretches():
@@ -773,6 +787,20 @@ def test_one_round_has_an_unknown_error(set_function):
     assert np.isfinite(found.interactions).all()
 
 
+@pytest.mark.parametrize("index", ["SII", "k-SII", "Banzhaf"])
+def test_the_diagonal_has_the_values_errors_where_it_has_the_values(set_function, index):
+    """k-SII's has what is left of a value beside its interactions, of which no error is known."""
+    found = Interactions(index)(game_of(set_function(8), 8), budget=200)
+    own = np.diagonal(found.interactions).T
+    error = np.diagonal(found.info["interactions_std_error"][0, ..., 0])
+    assert np.isfinite(found.std_error).all()
+    if index == "k-SII":
+        assert not np.allclose(own, found.values) and np.isnan(error).all()
+    else:
+        np.testing.assert_array_equal(own, found.values)
+        np.testing.assert_array_equal(error, found.std_error)
+
+
 def test_pairs_find_interactions_sooner_than_walks(set_function):
     """Where each coalition has one value to know, both parts of its pair are regressed."""
     d = 12
@@ -946,6 +974,15 @@ def test_a_model_of_pairs_has_its_interactions():
 def test_bad_options_are_refused(large, method, options, words):
     with pytest.raises(ValueError, match=words):
         xai.explain(large.model, large.x, method, data=large.data, **options)
+
+
+@pytest.mark.parametrize(
+    ("given", "right"),
+    [({"estimator": "permutations"}, "permutation"), ({"index": "k-SI"}, "k-SII")],
+)
+def test_interactions_name_the_nearest_word(set_function, given, right):
+    with pytest.raises(ValueError, match=f"did you mean '{right}'"):
+        Interactions(**given)(game_of(set_function(3), 3))
 
 
 def test_exact_shapley_enumerates_with_interactions(large):

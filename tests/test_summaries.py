@@ -8,7 +8,9 @@ import pytest
 import xai
 from xai.summary import (
     Banzhaf,
+    BetaShapley,
     IncludeIndividual,
+    Interactions,
     LinearFit,
     MeanWhenIncluded,
     RemoveIndividual,
@@ -309,6 +311,41 @@ def test_individual_removal_names_the_least_budget(set_function):
     assert RemoveIndividual()(game_of(v, 6), budget=8).evaluations == 8
 
 
+@pytest.mark.parametrize(
+    "summary",
+    [
+        MeanWhenIncluded(), MeanWhenIncluded(p=0.35), Banzhaf(), BetaShapley(4, 4), BetaShapley(),
+        LinearFit("exponential", None), Shapley(), Shapley(estimator="kernel"),
+        Shapley(estimator="leverage"), Shapley(estimator="gp"), Interactions("k-SII"),
+        Interactions("Banzhaf"),
+    ],
+    ids=repr,
+)  # fmt: skip
+def test_how_a_long_table_is_cut_changes_nothing(monkeypatch, set_function, summary):
+    d = 9
+    game = game_of(set_function(d), d)
+    whole = summary(game, budget=400)
+    monkeypatch.setattr(
+        "xai.streams.parts", lambda n, d: [slice(a, min(a + 7, n)) for a in range(0, n, 7)]
+    )
+    cut = summary(game, budget=400)
+    assert whole.std_error is not None
+    for name in ("values", "std_error", "interactions"):
+        if getattr(whole, name) is not None:
+            np.testing.assert_allclose(getattr(cut, name), getattr(whole, name), rtol=1e-7)
+
+
+@pytest.mark.parametrize(("d", "pairs", "draws"), [(4, 200, 40), (5, 100, 30), (6, 300, 20)])
+@pytest.mark.parametrize("share", [0.5, 0.25, 0.125])
+def test_what_a_smaller_design_leaves_out_is_what_so_few_copies_do(d, pairs, draws, share):
+    """One copy of several leaves out all of its spread: it is seen beside other coalitions."""
+    design = Design.make(d, pairs, 0, float(draws))
+    part = design.part(design.level(0) < share)
+    assert part.weight.sum() == pytest.approx(design.weight.sum())
+    for _, copies, left_out in part.strata:
+        np.testing.assert_allclose(left_out, 1 - copies / draws if copies > 1 else 1)
+
+
 # --------------------------------------------------------------------------- mean when included
 
 
@@ -325,6 +362,16 @@ def test_no_player_is_left_out_of_a_mean(p):
     for summary, budget in [(few, None), (MeanWhenIncluded(p=p), least + 1)]:
         with pytest.raises(ValueError, match=f"{least} of which together hold every player.*least"):
             summary(game_of(lambda Z: Z @ np.arange(d), d), budget=budget)
+
+
+def test_the_error_of_a_mean_knows_that_coalitions_of_a_run_depend():
+    """A player is in both of a third of its runs; the others are there in turns."""
+    d, summary = 8, MeanWhenIncluded(p=0.6)
+    game = game_of(lambda Z: Z @ np.linspace(0.5, 1, d), d)
+    exact = summary(game, budget=2**d).values
+    found = [summary(game, budget=122, seed=seed) for seed in range(1000)]
+    errors = np.mean([a.std_error**2 for a in found])
+    assert 0.95 < np.sqrt(np.mean([(a.values - exact) ** 2 for a in found]) / errors) < 1.05
 
 
 @pytest.mark.parametrize("p", [0.5, 0.8, 0.35])
@@ -344,6 +391,16 @@ def test_every_coalition_of_a_run_is_as_likely_as_if_drawn_alone(oracle, p):
 # ------------------------------------------------------------------------------- regularizers
 
 
+@pytest.mark.parametrize(
+    "given",
+    [{"p": 0}, {"p": 1}, {"p": np.nan}, {"alpha": -1}, {"width": 0}, {"width": -0.2}],
+    ids=str,
+)
+def test_numbers_of_a_fit_out_of_range_are_named(set_function, given):
+    with pytest.raises(ValueError, match=f"{next(iter(given))} must"):
+        LinearFit(**given)(game_of(set_function(3), 3))
+
+
 def test_ridge_shrinks_as_its_closed_form(set_function, oracle):
     """argmin sum w (v - b0 - Z b)^2 + alpha |b|^2, the intercept free; over as many samples as
     the budget buys beside both ends, all coalitions alike."""
@@ -356,6 +413,19 @@ def test_ridge_shrinks_as_its_closed_form(set_function, oracle):
     beta = np.linalg.solve(A.T @ (w[:, None] * A) + penalty, A.T @ (w * v(Z.astype(bool))))
     summary = LinearFit(kernel=kernel_weights, regularizer="ridge", alpha=alpha)
     np.testing.assert_allclose(summary(game_of(v, d), budget=16).values, beta[1:], atol=1e-10)
+
+
+@pytest.mark.parametrize("width", [None, 0.4])
+def test_the_cosine_kernel_is_of_the_angle_to_all_players(set_function, oracle, width):
+    """exp(-D^2 / 2 w^2), D = 1 - cos(S, N), of which the empty coalition's is 1."""
+
+    def weights(S):
+        cosine = S @ np.ones(4) / np.maximum(np.linalg.norm(S, axis=1) * 2, 1)
+        return np.exp(-((1 - cosine) ** 2) / (2 * (width or 0.25) ** 2))
+
+    v = set_function(4)
+    found = LinearFit("cosine", None, width=width)(game_of(v, 4), budget=16)
+    np.testing.assert_allclose(found.values, oracle.linear_fit(v, 4, weights)[0], rtol=1e-9)
 
 
 @pytest.mark.parametrize("samples", [20, 5000])
@@ -604,6 +674,35 @@ def test_fewer_samples_than_players_are_fitted_as_many_are(regularizer):
     missed = 1 - share @ (y - a @ phi) ** 2 / (share @ y**2)
     np.testing.assert_allclose(found.info["r2"].ravel(), missed, rtol=1e-8)
     assert np.isnan(found.std_error).all()
+
+
+def test_a_lasso_of_fewer_samples_than_players_is_that_of_their_table():
+    from sklearn.linear_model import Lasso
+
+    d, seen = 60, []
+    w = np.random.default_rng(0).normal(size=d)
+
+    def v(Z):
+        seen.append(Z.astype(float))
+        return np.tanh(Z @ w)
+
+    found = LinearFit("uniform", "lasso", alpha=0.02, samples=25)(game_of(v, d))
+    Z = np.concatenate([seen[0][1:], *seen[1:]])  # x itself, then samples
+    model = Lasso(alpha=0.02, tol=1e-12).fit(Z, v(Z))
+    assert len(Z) == 26 and 0 < (found.values == 0).sum() < d
+    np.testing.assert_allclose(found.values, model.coef_, atol=1e-6)
+    np.testing.assert_allclose(found.info["intercept"].ravel(), model.intercept_, atol=1e-6)
+
+
+@pytest.mark.parametrize("regularizer", ["ridge", None])
+@pytest.mark.parametrize("extra", [1, 2])
+def test_an_error_is_known_where_samples_outnumber_what_is_fitted(regularizer, extra):
+    """By two at least, x itself among them: d slopes and an intercept are fitted."""
+    d, w = 12, np.random.default_rng(0).normal(size=12)
+    given = {} if regularizer else {"regularizer": None}
+    found = LinearFit("uniform", samples=d + extra, **given)(game_of(lambda Z: np.tanh(Z @ w), d))
+    assert np.isfinite(found.values).all()
+    assert np.isfinite(found.std_error).all() == np.isfinite(found.std_error).any() == (extra == 2)
 
 
 @pytest.mark.parametrize("discretise", [True, False])

@@ -93,7 +93,7 @@ class Additive:
     places: Indices
     factors: Floats
     shapley: Callable[[Part], tuple[Floats, Floats]]
-    only_contrasts: bool = False
+    only_contrasts: bool
     offset_known: bool = True
 
 
