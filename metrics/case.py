@@ -37,7 +37,7 @@ from xai.metrics.attributed import (
 )
 from xai.metrics.registry import find
 from xai.metrics.score import Floats, Score
-from xai.model import Rehearsed, uncalled
+from xai.model import Rehearsed, check_width, uncalled
 from xai.progress import Progress
 from xai.setting import Setting, check_axis, check_counts, names_columns, open_setting, padded
 from xai.streams import as_seed
@@ -393,6 +393,7 @@ def _of_copies(x: Any, like: Scene) -> NDArray[np.floating]:
     parts = []
     for start in starts:
         parts.append(seen.model(inputs.part(start, start + size)))
+        check_width(parts[-1].shape[1], seen.outputs.shape[1])
         like.bar.update(len(parts[-1]))
     out = np.concatenate(parts)
     like.spent_elsewhere += inputs.n

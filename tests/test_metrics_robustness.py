@@ -206,6 +206,14 @@ def test_outputs_of_a_regression_are_no_classes(name):
         assert (score.values > 0).all()
 
 
+@pytest.mark.parametrize("name", ["relative_input_stability", "relative_output_stability"])
+def test_copies_with_more_outputs_than_their_row_are_refused(rows, name):
+    widths = iter([2, 4])
+    model = lambda z: np.tile(z[:, :1], next(widths))  # noqa: E731
+    with pytest.raises(ValueError, match="returned 2 outputs in one call and 4 in another"):
+        getattr(metrics, name)(model, rows, rows, explain=lambda model, x, target: x)
+
+
 def test_an_array_needs_explain(rows):
     with pytest.raises(ValueError, match="the explanation is an array: pass explain="):
         metrics.max_sensitivity(linear, rows, rows)
