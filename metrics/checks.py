@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from xai import inputs
-from xai.inputs import is_whole
+from xai.inputs import is_flag, is_whole
 
 
 def count(name: str, value: Any, *, least: int = 1) -> None:
@@ -34,7 +34,7 @@ def sides(name: str, value: Any) -> None:
 
 def flag(name: str, value: Any) -> None:
     """Refuse what is neither True nor False: "no" would mean yes."""
-    if not isinstance(value, bool | np.bool_):
+    if not is_flag(value):
         raise ValueError(f"{name}={value!r}: expected True or False")
 
 

@@ -38,6 +38,11 @@ def is_number(value: object) -> TypeGuard[float]:
     return isinstance(value, int | float | np.integer | np.floating) and not isinstance(value, bool)
 
 
+def is_flag(value: object) -> bool:
+    """Whether a value is True or False, Python's or NumPy's."""
+    return isinstance(value, bool | np.bool_)
+
+
 def on_host(value: Any) -> Any:
     """A tensor as an array, wherever it lives; anything else as it is."""
     if not is_tensor(value):

@@ -11,7 +11,7 @@ import numpy as np
 from xai import behavior as behaviors
 from xai import removal as removals
 from xai import summary as summaries
-from xai.inputs import Inputs
+from xai.inputs import Inputs, is_flag
 from xai.methods import METHODS, Method
 from xai.partition import Partition
 from xai.places import sides_of
@@ -217,7 +217,7 @@ def _check_flags(part: Any) -> None:
     """Refuse what is neither True nor False where a part asks for that: "no" would mean yes."""
     for f in fields(part) if is_dataclass(part) else ():
         value = getattr(part, f.name)
-        if f.type in ("bool", bool) and not isinstance(value, bool | np.bool_):
+        if f.type in ("bool", bool) and not is_flag(value):
             raise TypeError(f"{f.name} must be True or False, not {value!r}")
 
 

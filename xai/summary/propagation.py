@@ -206,13 +206,13 @@ def _network(game: ModelGame, at: Indices) -> Module:
 
         def __init__(self, game: ModelGame, model: Model, at: Indices) -> None:
             super().__init__()
-            self.network, self.game, self.own, self.at = model.module, game, model, at
+            self.network, self.game, self.model, self.at = model.module, game, model, at
 
         def forward(self, x: Tensor) -> Tensor:
             # DeepLIFT runs x and its baselines together
             rows = np.tile(self.at, len(x) // len(self.at))
             # a copy: a module that works in place on its input may not write on a leaf
-            out = self.game.gradients.outputs(x.clone(), rows, self.own)
+            out = self.game.gradients.outputs(x.clone(), rows, self.model)
             values: Tensor = self.game.values.output(rows, out)
             if torch.is_grad_enabled():
                 refuse_detached(values, x)
