@@ -99,6 +99,15 @@ def test_concepts_that_depend_on_one_another_still_give_a_least_residual():
     np.testing.assert_allclose(np.linalg.norm(A - U @ W, axis=1), best, atol=1e-7)
 
 
+def test_an_exchange_without_an_end_is_finished_row_by_row(monkeypatch):
+    """As where rounding decides: no exchange is left, and the same coefficients are found."""
+    rng = np.random.default_rng(2)
+    W, A = map(torch.tensor, (rng.random((6, 9)), rng.normal(size=(30, 9)) + 0.3))
+    expected = coefficients(A, W)
+    monkeypatch.setattr("xai.concepts.nnls.MOST_EXCHANGES", 1 - len(W))
+    torch.testing.assert_close(coefficients(A, W), expected, rtol=0, atol=1e-8)
+
+
 def test_a_concept_is_made_of_itself_alone(problem):
     W = problem[0]
     np.testing.assert_allclose(coefficients(W, W), np.eye(R), atol=1e-9)

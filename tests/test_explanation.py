@@ -107,6 +107,14 @@ def test_what_chooses_no_rows_is_refused(plain, rows):
         plain[rows]
 
 
+def test_a_rows_own_baseline_goes_with_it_into_slices():
+    x, own = np.arange(8.0).reshape(2, 4), np.arange(8.0)[::-1].reshape(2, 4)
+    explanation = xai.explain(
+        lambda z: z.prod(axis=1), x, "occlusion", removal="baseline", value=own
+    )
+    np.testing.assert_array_equal(explanation[1:].recipe["value"], own[1:])
+
+
 def test_info_is_sliced_too(large):
     explanation = xai.explain(large.model, large.x, "lime", data=large.data, budget=500)
     assert explanation.info
@@ -244,6 +252,14 @@ def test_saving_writes_that_very_path_and_loading_gives_the_same(
         explanation.save(kind(path))
         assert [entry.name for entry in tmp_path.iterdir()] == [name]
         assert_same(xai.load(kind(path)), explanation)
+
+
+def test_texts_come_back(tmp_path):
+    texts = ["a good film", "bad"]
+    explanation = xai.explain(lambda x: np.array([float(len(t)) for t in x]), texts, "occlusion")
+    explanation.save(tmp_path / "one")
+    assert xai.load(tmp_path / "one").data == texts
+    assert_same(xai.load(tmp_path / "one"), explanation)
 
 
 def test_a_file_holds_no_pickle(sampled, tmp_path):

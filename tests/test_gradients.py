@@ -206,6 +206,39 @@ def test_every_behavior_has_gradients(behavior, output):
         np.testing.assert_allclose(gradient[:, j], slope, rtol=1e-4, atol=1e-8)
 
 
+def one_logit() -> nn.Module:
+    torch.manual_seed(5)
+    return nn.Sequential(nn.Linear(5, 6), nn.Tanh(), nn.Linear(6, 1)).double().eval()
+
+
+def slopes(value, x):
+    """Central differences (n, d) of ``value(x) -> (n,)``."""
+    steps = 1e-6 * np.eye(x.shape[1])
+    return np.stack([(value(x + s) - value(x - s)) / 2e-6 for s in steps], axis=1)
+
+
+@pytest.mark.parametrize("given", ["a logit", "its probability"])
+def test_log_odds_of_one_output_are_the_logit(given):
+    net, x = one_logit(), TABLE[:3]
+    model = net if given == "a logit" else lambda t: net(t).sigmoid()[:, 0]
+    got = xai.explain(model, torch.tensor(x), "gradient", output="log_odds").values
+    logit = slopes(lambda z: net(torch.tensor(z)).detach().numpy()[:, 0], x)
+    np.testing.assert_allclose(got, logit, atol=1e-9)
+
+
+@pytest.mark.parametrize("loss", ["cross_entropy", "squared"])
+def test_losses_of_one_logit_are_of_both_classes(loss):
+    net, x, y = one_logit(), TABLE[:3], np.array([1, 0, 1])
+
+    def value(z):
+        p = net(torch.tensor(z)).sigmoid().detach().numpy()[:, 0]
+        own = np.where(y == 1, p, 1 - p)
+        return np.log(own) if loss == "cross_entropy" else -2 * (1 - own) ** 2
+
+    got = xai.explain(net, x, "gradient", y=y, behavior="prediction_loss", loss=loss).values
+    np.testing.assert_allclose(got, slopes(value, x), atol=1e-8)
+
+
 # ----------------------------------------------------------------------- integrated and expected
 
 

@@ -177,6 +177,20 @@ def test_a_pyramid_is_differentiable_in_the_masks(torch, images):
     assert torch.autograd.gradcheck(inputs, masks)
 
 
+def test_a_pyramid_of_halves_is_that_of_floats_to_their_rounding(torch, images):
+    """Values and slopes: what Numba does not know is blended by torch, as on a device."""
+    rows, slopes, values = np.array([1, 0, 1]), [], []
+    for dtype in (torch.bfloat16, torch.float32):
+        made = bound(BlurPyramid(2.0, 4), torch.tensor(images).to(dtype))
+        masks = (torch.arange(3 * 480).reshape(3, 1, 20, 24) % 97 / 97.5 + 1e-3).requires_grad_()
+        out = made.inputs(rows, masks, rows * 0)
+        assert out.dtype == dtype
+        values.append(out.detach().float())
+        slopes.append(torch.autograd.grad(out.float().sum(), masks)[0])
+    torch.testing.assert_close(*values, rtol=0, atol=0.03)
+    assert np.corrcoef(*(s.numpy().ravel() for s in slopes))[0, 1] > 0.99
+
+
 def test_a_pyramid_is_computed_once_for_each_row(images, monkeypatch):
     calls = []
     of_row = blur.Blurs.of_row

@@ -770,6 +770,18 @@ def test_sparse_stays_sparse(counting, kind, removal):
     np.testing.assert_array_equal(x.toarray(), dense[:2])
 
 
+def test_a_module_reads_sparse_rows_as_dense_ones():
+    torch = pytest.importorskip("torch")
+    from scipy import sparse
+
+    torch.manual_seed(0)
+    net = torch.nn.Sequential(torch.nn.Linear(6, 5), torch.nn.Tanh(), torch.nn.Linear(5, 2)).eval()
+    dense = np.eye(3, 6, dtype=np.float32) * 2 - np.eye(3, 6, 2, dtype=np.float32)
+    one = xai.explain(net, sparse.csr_array(dense), "shapley", removal=Baseline(0))
+    other = xai.explain(net, dense, "shapley", removal=Baseline(0))
+    np.testing.assert_array_equal(one.values, other.values)
+
+
 def test_a_sparse_text_classifier():
     from sklearn.feature_extraction.text import CountVectorizer
     from sklearn.naive_bayes import MultinomialNB

@@ -86,6 +86,13 @@ def test_bounds_of_quadratics_are_their_closed_forms(rows, method):
     assert_allclose(wide, 0.3 * np.minimum(2 * sigma, sums), rtol=1e-9)
 
 
+def test_a_linear_networks_gradient_moves_nowhere_and_its_product_as_its_weights(rows):
+    net = torch.nn.Linear(4, 1).double()
+    assert not bound(net, rows, xai.explain(net, rows, "gradient"))[0].any()
+    values, _ = bound(net, rows, xai.explain(net, rows, "gradient_x_input"))  # J = diag(w)
+    assert_allclose(values, 0.3 * np.abs(net.weight.detach().numpy()).max(), rtol=1e-9)
+
+
 CASES = {
     "gradient": {},
     "gradient_x_input": {"removal": Baseline("mean"), "players": xai.players.Patches(3)},
