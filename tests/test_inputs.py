@@ -770,6 +770,17 @@ def test_sparse_stays_sparse(counting, kind, removal):
     np.testing.assert_array_equal(x.toarray(), dense[:2])
 
 
+def test_one_sparse_line_is_a_batch_of_one_and_sparse_data_go_with_dense_rows():
+    from scipy import sparse
+
+    row, data = np.array([0.0, 2, 0, 3]), np.diag([1.0, 2, 3, 4])
+    one = xai.explain(lambda x: x @ row, sparse.coo_array(row), "occlusion", removal=Baseline(0))
+    np.testing.assert_array_equal(one.values, [row**2])
+    two = xai.explain(lambda x: x @ row, row, "occlusion", data=sparse.csr_array(data))
+    three = xai.explain(lambda x: x @ row, row, "occlusion", data=data)
+    np.testing.assert_array_equal(two.values, three.values)
+
+
 def test_a_module_reads_sparse_rows_as_dense_ones():
     torch = pytest.importorskip("torch")
     from scipy import sparse

@@ -12,7 +12,7 @@ from xai.behavior import DatasetLoss, Margin, PredictionLoss
 from xai.metrics import Score, tasks
 from xai.players import Columns, Tokens, Windows
 from xai.removal import Baseline, Marginal, Noise
-from xai.summary import Gradient, LinearFit
+from xai.summary import Attribution, Gradient, LinearFit, Summary
 
 ZERO = Baseline(0.0)
 X = np.random.default_rng(0).normal(size=(6, 4))
@@ -189,6 +189,40 @@ def test_what_is_refused_is_told(call, error, words):
     assert words in str(told.value)
 
 
+# ---------------------------------------------------------------------- of summaries of one's own
+
+
+class Slopes(Summary):
+    """Written by somebody who does not say that it differentiates."""
+
+    def attribute(self, game, plan):
+        every, whole = np.arange(game.n_rows), np.ones((game.n_rows, game.n_players))
+        ends = game.value(every, whole > 0)
+        return Attribution(game.gradient(every, whole, 0 * every), None, 0 * ends, ends, False)
+
+
+class Drawn(Summary):
+    """Written by somebody who does not say how many rows it draws."""
+
+    def attribute(self, game, plan):
+        plan.room(game, None, 1)
+
+
+def test_a_summary_of_ones_own_without_a_rule_is_told_what_it_lacks():
+    with pytest.raises(TypeError, match="pass budget=, or give its class default_budget"):
+        xai.explain(linear, X, removal=ZERO, summary=Drawn())
+
+
+@pytest.mark.parametrize("x", [X, SPARSE], ids=["function", "sparse rows"])
+def test_a_summary_of_ones_own_is_told_what_gradients_need(net, x):
+    words = "gradients need a torch module" if x is X else "gradients need x as an array"
+    with pytest.raises(TypeError, match=words):
+        xai.explain(linear if x is X else net, x, removal=ZERO, summary=Slopes())
+    e = xai.explain(net, X, removal=ZERO, summary=Slopes(), target=0)
+    expected = xai.explain(net, X, "gradient_x_input", target=0)
+    np.testing.assert_allclose(e.values, expected.values, rtol=1e-12)
+
+
 # ------------------------------------------------------------------------------------ of networks
 
 
@@ -232,6 +266,13 @@ def test_what_is_refused_of_a_network_is_told(net, call, error, words):
     with pytest.raises(error) as told:
         call(net)
     assert words in str(told.value)
+
+
+def test_maps_of_a_layer_without_places_are_refused():
+    torch = pytest.importorskip("torch")
+    flat = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(64, 3)).double().eval()
+    with pytest.raises(ValueError, match="layer '1' has no feature maps to lay over an image"):
+        xai.explain(flat, IMAGES, "score_cam", layer="1")
 
 
 OF_FUNCTIONS = {

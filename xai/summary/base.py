@@ -149,7 +149,10 @@ class Plan:
         if samples is not None:
             return game.ends_cost + samples * unit
         if isinstance(self.default, str):
-            raise TypeError(f"a deterministic summary has no default to sample by: {self.default}")
+            raise TypeError(
+                "this summary has no rule of how many model rows to sample: pass budget=, or give "
+                "its class default_budget = xai.summary.Budget(…)"
+            )
         return self.default(game)
 
     def count(
@@ -192,7 +195,6 @@ class Summary(ABC):
     --------
     >>> import xai
     >>> class Alone(Summary):
-    ...     default_budget = "d + 1"
     ...     def attribute(self, game, plan):
     ...         return xai.summary.RemoveIndividual().attribute(game, plan)
     >>> game = xai.Game.from_function(lambda S: S.all(axis=1), n_players=2)
@@ -200,7 +202,7 @@ class Summary(ABC):
     array([1., 1.])
     """
 
-    default_budget: ClassVar[Budget | str]
+    default_budget: ClassVar[Budget | str] = "what it takes"
     """A rule, or the words for what a deterministic summary needs."""
     always_differentiates: ClassVar[bool] = False
     always_softens: ClassVar[bool] = False
