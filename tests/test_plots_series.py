@@ -70,6 +70,13 @@ def test_the_time_can_be_named() -> None:
         e.plot("signal", time_axis=3)
 
 
+def test_channels_have_the_names_that_they_are_given() -> None:
+    axes = explained().plot(channel_names=["lead I", "lead II", "V1"])
+    assert [label.get_text() for label in axes.get_yticklabels()] == ["lead I", "lead II", "V1"]
+    with pytest.raises(ValueError, match="channel_names has 1 names for 3 channels"):
+        explained().plot(channel_names=["lead I"])
+
+
 def test_one_channel_needs_no_axis_of_its_own() -> None:
     flat = np.random.default_rng(0).normal(size=(2, 50))
     e = xai.explain(lambda x: x[:, 20] - x[:, 3], flat, "occlusion", removal="baseline")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -10,7 +11,7 @@ import numpy as np
 from xai.foreign import as_explanation
 from xai.plots.picture import Floats, Panel, Scale, colour_bar, displayed, mapped, panel, with_error
 from xai.plots.row import lies_over_rows
-from xai.plots.style import ink, new_axes, title
+from xai.plots.style import ink, new_axes, one_line, title
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -27,6 +28,7 @@ def signal(
     output: int | str | None = None,
     *,
     time_axis: int | None = None,
+    channel_names: Sequence[str] | None = None,
     percentile: float = 99.0,
     ax: Axes | None = None,
 ) -> Axes:
@@ -39,11 +41,12 @@ def signal(
     row, output, percentile, ax : as in `plot`
     time_axis : which axis of x is the time: 1 or 2; None: the one that does not hold the channels,
         where the explanation knows, else the longer one
+    channel_names : one for each line, from the first channel on; None: their numbers
 
     Raises
     ------
     ValueError
-        Rows of more than two axes, or not of numbers.
+        Rows of more than two axes, or not of numbers; names that are not one for each channel.
 
     Examples
     --------
@@ -54,9 +57,14 @@ def signal(
     (2, 9)
     """
     shown = channels(explanation, row, output, time_axis)
+    lines = len(shown.photo)
+    if channel_names is not None and len(channel_names) != lines:
+        raise ValueError(f"channel_names has {len(channel_names)} names for {lines} channels")
     scale = Scale.of([shown.heat], percentile)
     axes = new_axes(ax, 8.0, 1.4 + height(shown))
     draw(axes, shown, scale)
+    if channel_names is not None:
+        axes.set_yticks(range(lines), list(map(one_line, channel_names)))
     colour_bar([axes], [shown], scale, with_error([shown]))
     return axes
 
