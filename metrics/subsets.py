@@ -17,7 +17,7 @@ from xai.game import Game
 from xai.inputs import host_array
 from xai.known import Keys, keys_of
 from xai.metrics import checks
-from xai.metrics.case import Case, Scene
+from xai.metrics.case import APART, Case, Scene
 from xai.metrics.paths import Amount, amounts, slack
 from xai.metrics.score import Floats
 from xai.model_game import ModelGame
@@ -35,8 +35,6 @@ SIZED = 64
 """Most players of which random halves are drawn by size, which takes sorting."""
 SPACING = 2**32
 """Samples of one size are numbered from here to those of the next."""
-APART = 2**48
-"""First number of samples and draws that no explanation is fitted to: theirs begin at 0."""
 
 
 def of_size(d: int, size: int, samples: int, seed: int) -> Removed:
@@ -179,8 +177,8 @@ def by_noise(case: Case, samples: int, score: Scored) -> Any:
     parts = []
     for own, game, a in case.games():
         assert isinstance(game, ModelGame)
-        first, count = (APART, samples) if game.endless else (0, min(samples, game.n_draws))
-        move = partial(_moved, game, a, first + np.arange(count))
+        count = samples if game.endless else min(samples, game.n_draws)
+        move = partial(_moved, game, a, np.arange(count))
         for rows, both in _gathered(game, count, move, 1):
             gone = case.scene.predictions[own[rows], None] - both[:, 1]
             parts.append((own[rows], np.asarray(score(both[:, 0], gone))))

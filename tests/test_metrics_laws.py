@@ -6,7 +6,7 @@ import gc
 import inspect
 import re
 import weakref
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from importlib import import_module
 from pathlib import Path
@@ -21,7 +21,7 @@ import xai
 from xai import metrics
 from xai.metrics.registry import RECORDS
 from xai.progress import Progress
-from xai.removal import Baseline
+from xai.removal import Baseline, Noise
 
 
 @dataclass(frozen=True)
@@ -380,6 +380,34 @@ def test_scores_are_repeated_by_their_seed_without_global_state(name, rows, attr
     one, two = (scored(name, model, rows, attribution, seed=5) for _ in range(2))
     assert_array_equal(one.values, two.values)
     assert_array_equal(np.random.get_state()[1], before)  # noqa: NPY002
+
+
+@dataclass(frozen=True)
+class Noted(xai.removal.Removal):
+    """Noise without an end that writes down which of its draws are asked for."""
+
+    asked: set[int] = field(default_factory=set, repr=False)
+
+    def bind(self, context):
+        draws = Noise(0.5, n_draws=4).bind(context)
+
+        def source(rows, draw):
+            self.asked.update(np.asarray(draw).tolist())
+            return draws.source(rows, draw)
+
+        return replace(draws, source=source)
+
+
+@pytest.mark.parametrize("name", FLAT)
+def test_an_explanation_is_scored_by_draws_that_it_was_not_made_of(name, rows):
+    """As a model on rows that it was not fitted to: with its own it would look too good."""
+    removal = Noted()
+    e = xai.explain(model, rows, "occlusion", removal=removal, target=0)
+    own = set(removal.asked)
+    removal.asked.clear()
+    scored(name, model, rows, e, removal=removal)
+    metrics.evaluate(model, rows, {"a": e, "b": e}, ["deletion"], removal=removal)
+    assert own == {0, 1, 2, 3} and removal.asked and not own & removal.asked
 
 
 @pytest.mark.parametrize("name", FLAT)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import Any, ClassVar, TypeAlias, TypeVar
 
 import numpy as np
@@ -64,6 +64,15 @@ class Draws:
     inputs: Callable[[Indices, Any, Indices], Block] | None = None
     regressors: Callable[[Indices, Indices], Regressors] | None = None
     soft: bool = True
+
+    def later(self, first: int) -> Draws:
+        """The draws from a number on."""
+
+        def of(function: Any) -> Any:
+            return function and (lambda *given: function(*given[:-1], given[-1] + first))
+
+        parts = ("source", "key", "inputs", "regressors")
+        return replace(self, **{name: of(getattr(self, name)) for name in parts})
 
 
 @dataclass(frozen=True)
