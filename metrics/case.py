@@ -141,7 +141,7 @@ class Scene:
     def __post_init__(self) -> None:
         self.seed = as_seed(self.seed)
         self.bar = Progress(self.progress)
-        check_counts(batch_size=self.batch_size, n_jobs=self.n_jobs)
+        self.batch_size, self.n_jobs = check_counts(batch_size=self.batch_size, n_jobs=self.n_jobs)
         check_axis(self.channel_axis)
 
     def __enter__(self) -> Scene:

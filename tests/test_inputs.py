@@ -770,6 +770,21 @@ def test_sparse_stays_sparse(counting, kind, removal):
     np.testing.assert_array_equal(x.toarray(), dense[:2])
 
 
+@pytest.mark.parametrize("method", ["permutation_shap", "kernel_shap", "lime", "banzhaf", "owen"])
+def test_small_integers_of_numpys_count_as_pythons(method):
+    """100 · 2 is beyond int8; and a repr of np.int8(100) is nobody's."""
+    x = np.random.default_rng(0).normal(size=(40, 12))
+    made = []
+    for count in (100, np.int8(100)):
+        removal = xai.removal.Uniform(n_draws=count)
+        made.append(xai.explain(
+            lambda z: z[:, 0] * z[:, 1] + z.sum(axis=1), x[:3], method, data=x, removal=removal,
+            samples=count, batch_size=count,
+        ))  # fmt: skip
+    np.testing.assert_array_equal(made[0].values, made[1].values)
+    assert repr(made[0]) == repr(made[1]) and "int8" not in repr(made[1])
+
+
 def test_one_sparse_line_is_a_batch_of_one_and_sparse_data_go_with_dense_rows():
     from scipy import sparse
 

@@ -128,7 +128,7 @@ def explain(
     True
     """
     seed = as_seed(seed)
-    check_counts(budget=budget, batch_size=batch_size, n_jobs=n_jobs)
+    budget, batch_size, n_jobs = check_counts(budget=budget, batch_size=batch_size, n_jobs=n_jobs)
     bar = Progress(progress, method if isinstance(method, str) else getattr(method, "name", ""))
     try:
         with open_setting(
@@ -177,8 +177,8 @@ def rehearse(model: Any, x: Any, keywords: Mapping[str, Any], like: Setting) -> 
     if parts.inside or parts.recipe.behavior.observed(parts.model) is not parts.model:
         return None
     counts = {name: keywords.get(name) for name in ("budget", "batch_size", "n_jobs")}
-    check_counts(**counts)
-    own = keywords_of(open_setting, keywords) | {"seed": 0}  # a Generator goes on at each use
+    counts = dict(zip(counts, check_counts(**counts), strict=True))
+    own = keywords_of(open_setting, {**keywords, **counts}) | {"seed": 0}  # a Generator goes on
     with open_setting(model, x, option_names=_KEYWORDS, like=like, **own) as setting:
         setting = replace(setting, model=uncalled(setting.model))
         games = setting.games(counts["batch_size"])

@@ -200,8 +200,7 @@ def with_options(
             choices += [*known_names, "channel_axis"]
             raise TypeError(_unknown_option(name, choices, recipe.name))
         parts[owner] = replace(parts[owner], **{name: value})
-    for part in parts.values():
-        _check_flags(part)
+    parts = {what: _checked(part) for what, part in parts.items()}
     players = parts.pop("players")
     return replace(recipe, **parts), players
 
@@ -213,12 +212,19 @@ def part_with_options(given: Any, what: str, options: Mapping[str, Any]) -> Any:
     return replace(part, **own) if own else given
 
 
-def _check_flags(part: Any) -> None:
-    """Refuse what is neither True nor False where a part asks for that: "no" would mean yes."""
+def _checked(part: Any) -> Any:
+    """A part whose whole numbers are Python's: NumPy's small ones overflow, and look odd in a repr.
+
+    Refused is what is neither True nor False where a part asks for that: "no" would mean yes.
+    """
+    whole = {}
     for f in fields(part) if is_dataclass(part) else ():
         value = getattr(part, f.name)
         if f.type in ("bool", bool) and not is_flag(value):
             raise TypeError(f"{f.name} must be True or False, not {value!r}")
+        if f.init and isinstance(value, np.integer):
+            whole[f.name] = int(value)
+    return replace(part, **whole) if whole else part
 
 
 def _settings(part: Any) -> list[str]:

@@ -460,8 +460,11 @@ def _with_categories(
     return replace(inputs, categorical=marked)
 
 
-def check_counts(**counts: int | None) -> None:
-    """Refuse what is no integer, and sizes and numbers of jobs that are none."""
+def check_counts(**counts: int | None) -> list[int | None]:
+    """The same as Python's integers, which NumPy's small ones would overflow among.
+
+    Refused is what is no integer, and sizes and numbers of jobs that are none.
+    """
     for name, value in counts.items():
         if value is None:
             continue
@@ -471,6 +474,7 @@ def check_counts(**counts: int | None) -> None:
             continue
         if value < 1 and not (name == "n_jobs" and value < 0):
             raise ValueError(f"{name} must be positive, not {value}")
+    return [None if value is None else int(value) for value in counts.values()]
 
 
 def check_axis(channel_axis: Any) -> None:
