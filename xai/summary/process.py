@@ -94,14 +94,15 @@ def fit_odd(
     unseen, values = np.empty(count), np.empty(count)
     unseen[used], values[used] = (y - alpha / inverse.diagonal())[1:], (seen @ mean)[1:]
     left = np.setdiff1d(np.arange(count), used)
+    both = np.stack([alpha, mean], axis=1)
+    beta = triples.of(points).T @ both * triples.variance[:, None]
     for part in np.array_split(left, 1 + len(left) * len(points) // 2**22):
-        cross = odd_kernel(z[part], points, lam)
-        cross += (triples.of(z[part]) * triples.variance) @ triples.of(points).T
-        unseen[part], values[part] = cross @ alpha, cross @ mean
+        predicted = odd_kernel(z[part], points, lam) @ both + triples.of(z[part]) @ beta
+        unseen[part], values[part] = predicted.T
     values += left_out * (unseen - values)
     # triples were chosen by all pairs: each costs a degree of freedom
     unseen = odd - (odd - unseen) * np.sqrt(len(y) / (len(y) - len(triples.members)))
-    phi = _shapley(points, lam).T @ mean + triples.shapley(triples.of(points).T @ mean, d)
+    phi = _shapley(points, lam).T @ mean + triples.shapley(beta[:, 1], d)
     return Fit(phi, values, unseen, float(2 * seen[0] @ mean))
 
 
@@ -129,11 +130,10 @@ class _Triples:
         """Products (P, K) at signs (P, d)."""
         return _products(z, self.members)
 
-    def shapley(self, scores: NDArray[np.float64], d: int) -> NDArray[np.float64]:
-        """Shapley values (d,) of Σ β_T Π z, β = variance × scores: 2/3 β_T for each member."""
+    def shapley(self, beta: NDArray[np.float64], d: int) -> NDArray[np.float64]:
+        """Shapley values (d,) of Σ β_T Π z: 2/3 β_T for each member."""
         phi = np.zeros(d)
-        share = 2 / 3 * self.variance * scores
-        np.add.at(phi, self.members.ravel(), np.repeat(share, 3))
+        np.add.at(phi, self.members.ravel(), np.repeat(2 / 3 * beta, 3))
         return phi
 
 
