@@ -23,7 +23,6 @@ from xai.metrics.derivative import Differentiable
 from xai.metrics.numerics import ratio
 from xai.metrics.paths import ranks
 from xai.metrics.perturb import (
-    COPIES,
     Explain,
     explained,
     fixed,
@@ -33,6 +32,7 @@ from xai.metrics.perturb import (
     normals,
     refuse_codes,
     refuse_still,
+    together,
 )
 from xai.metrics.robustness import RADIUS
 from xai.metrics.score import Floats
@@ -224,7 +224,7 @@ class _Attack:
 
     def _differences(self, goal: Goal, delta: Floats, step: int) -> Floats:
         """The gradient by central differences, (n, d)."""
-        n, d = delta.shape
+        inputs, (n, d) = self.case.scene.seen.inputs, delta.shape
         axes = np.flatnonzero(self.free)
         if len(axes) <= self.directions:
             V: Floats = np.eye(d)[axes]
@@ -233,17 +233,15 @@ class _Attack:
         h = self.radius * 1e-2
         both = np.concatenate([V, -V]) * h
         rise = np.empty((n, len(V)))
-        size = max(1, COPIES // both.size)
-        for start in range(0, n, size):
-            own = slice(start, start + size)
-            index = np.repeat(np.arange(n)[own], len(both))
-            x = self.rows((delta[own, None] + both).reshape(-1, d), index)
-            far = gone(self.case.scene.seen.inputs, index, x).reshape(-1, 2, len(V) * d)
+        for rows in together(inputs, len(both)):
+            index = np.repeat(rows, len(both))
+            x = self.rows((delta[rows, None] + both).reshape(-1, d), index)
+            far = gone(inputs, index, x).reshape(-1, 2, len(V) * d)
             still = (far[:, 0] == far[:, 1]).all(axis=1)
-            refuse_still(np.arange(n)[own][still], f"radius={self.radius!r}, a hundredth of it")
+            refuse_still(rows[still], f"radius={self.radius!r}, a hundredth of it")
             value = goal(explained(self.case, x, index, self.explain), index)[0]
             there, back = value.reshape(-1, 2, len(V)).swapaxes(0, 1)
-            rise[own] = there - back
+            rise[rows] = there - back
         return np.asarray(rise @ V)
 
     def _inside(self, delta: Floats) -> Floats:

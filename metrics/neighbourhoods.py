@@ -16,7 +16,7 @@ from xai.inputs import Inputs, on_host
 from xai.metrics.agreement import kind_of
 from xai.metrics.case import Case, Scene
 from xai.metrics.numerics import ratio
-from xai.metrics.perturb import fixed, fractions_told, moved, normals, numbers
+from xai.metrics.perturb import fixed, fractions_told, moved, normals, numbers, together
 from xai.metrics.score import Floats
 from xai.metrics.subsets import of_halves
 from xai.removal import Baseline
@@ -24,8 +24,6 @@ from xai.removal.base import Context
 from xai.setting import compose
 
 Indices = NDArray[np.intp]
-NUMBERS = 2**22
-"""Of the displaced rows that are held at once."""
 SAME = 1e-9
 """Of their size: numbers that differ by less are the same but for rounding."""
 
@@ -125,12 +123,10 @@ def features_of(scene: Scene) -> Indices:
 
 def values_at(scene: Scene, count: int, by: Callable[[Indices], Floats]) -> Floats:
     """The explained output of each row moved by so many displacements (R, count, d): (n, count)."""
-    inputs, n = scene.seen.inputs, scene.n
-    out = np.empty((n, count))
-    step = max(1, NUMBERS // (count * int(np.prod(inputs.shape))))
-    scene.bar.expect_more(n * count)
-    for start in range(0, n, step):
-        rows = np.arange(start, min(start + step, n))
+    inputs = scene.seen.inputs
+    out = np.empty((inputs.n, count))
+    scene.bar.expect_more(inputs.n * count)
+    for rows in together(inputs, count):
         index = np.repeat(rows, count)
         x = moved(inputs, index, by(rows).reshape(len(index), *inputs.shape))
         y = None if scene.y is None else np.atleast_1d(np.asarray(on_host(scene.y)))[index]
