@@ -18,7 +18,7 @@ from xai.explanation import Explanation
 from xai.inputs import as_texts, on_host
 from xai.metrics import checks
 from xai.metrics.axioms import completeness_gap
-from xai.metrics.case import Case, Scene, predicted
+from xai.metrics.case import Case, Scene
 from xai.metrics.evaluation import (
     SHARED,
     asked_methods,
@@ -203,10 +203,8 @@ def choose(
     if explanations is None:
         labelled = _labelled(model, x, data, methods, keywords.get("categorical"))
         asked = asked_methods(model, x, labelled, keywords | {"data": data})
-        with predicted(model, x, keywords) as setting:
-            made_up = made_up_by(model, x, asked, setting)
+        made_up, like = made_up_by(model, x, asked, keywords)
         if made_up:
-            like = setting
             scene_of_all(model, x, named_explanations(made_up, keywords.get("target"), x), common)
         named: dict[str, Any] = dict(explained_by(model, x, asked))
     else:
