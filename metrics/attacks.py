@@ -35,10 +35,9 @@ from xai.metrics.perturb import (
     together,
 )
 from xai.metrics.robustness import RADIUS
-from xai.metrics.score import Floats
+from xai.metrics.score import Floats, Indices
 
 Norm: TypeAlias = Literal["l2", "linf"]
-Indices: TypeAlias = NDArray[np.intp]
 Goal: TypeAlias = Callable[[Floats, Indices], tuple[Floats, Floats]]
 """(attributions (m, d), their rows) -> what is to rise (m,), and its slopes in these (m, d)."""
 STEPS, DIRECTIONS = 10, 32

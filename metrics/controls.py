@@ -6,12 +6,11 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from xai import streams
 from xai.explanation import Explanation
 from xai.metrics.attributed import numbers_of
-from xai.metrics.score import Floats
+from xai.metrics.score import Floats, Indices
 from xai.places import channels_of
 
 RANDOM = "random"
@@ -42,7 +41,7 @@ class RandomExplain:
     like: Floats
     calls: int = 0
 
-    def __call__(self, index: NDArray[np.intp]) -> Floats:
+    def __call__(self, index: Indices) -> Floats:
         self.calls += 1
         return random_like(self.like[index], self.seed + 7919 * self.calls)
 

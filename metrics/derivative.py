@@ -24,7 +24,7 @@ from xai.inputs import as_tensor, is_tensor
 from xai.kernels import tensors
 from xai.metrics.case import Case
 from xai.metrics.perturb import fixed
-from xai.metrics.score import Floats
+from xai.metrics.score import Floats, Indices
 from xai.model_game import ModelGame
 from xai.removal.base import Context, Draws
 from xai.setting import Setting, open_setting
@@ -34,7 +34,6 @@ from xai.summary.integrated import gauss_nodes
 if TYPE_CHECKING:
     from torch import Tensor
 
-Indices = NDArray[np.intp]
 GRAPH_ROWS = 512
 """Most model rows whose graph is held at once; a single row's points are, however many."""
 SAME = 0.01

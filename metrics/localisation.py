@@ -23,11 +23,10 @@ from xai.metrics.attributed import has_places, in_columns_of
 from xai.metrics.case import Case, Result, metric
 from xai.metrics.numerics import FLAT, average_ranks, ratio
 from xai.metrics.paths import Amount, amounts
-from xai.metrics.score import Floats
+from xai.metrics.score import Floats, Indices
 from xai.places import sides_of
 
 Inside = NDArray[np.bool_]
-Counts = NDArray[np.intp]
 
 
 @metric
@@ -207,13 +206,13 @@ def _mass(a: Floats, inside: Inside) -> Floats:
     return np.where(inside.any(axis=1), mass, np.nan)
 
 
-def _hits(a: Floats, inside: Inside, k: NDArray[np.intp]) -> Floats:
+def _hits(a: Floats, inside: Inside, k: Indices) -> Floats:
     """How many of the k (n,) largest lie inside, in expectation over the order of equals."""
     sure, left, good, equal = _at_the_last(a, inside, k)
     return np.where(inside.any(axis=1), sure + left * good / equal, np.nan)
 
 
-def _iou(a: Floats, inside: Inside, k: NDArray[np.intp]) -> Floats:
+def _iou(a: Floats, inside: Inside, k: Indices) -> Floats:
     """Intersection over union with the k (n,) largest, in expectation over the order of equals."""
     both, of_rows = k + inside.sum(axis=1), _at_the_last(a, inside, k)
     hits, (_, left, good, equal) = _hits(a, inside, k), of_rows
@@ -230,8 +229,8 @@ def _iou(a: Floats, inside: Inside, k: NDArray[np.intp]) -> Floats:
 
 
 def _at_the_last(
-    a: Floats, inside: Inside, k: NDArray[np.intp]
-) -> tuple[Counts, Counts, Counts, Counts]:
+    a: Floats, inside: Inside, k: Indices
+) -> tuple[Indices, Indices, Indices, Indices]:
     """Of the k (n,) largest: how many above the last lie inside, and how many are not above it.
 
     And how many of the equals of the last lie inside, and are there.

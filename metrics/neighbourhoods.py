@@ -17,13 +17,12 @@ from xai.metrics.agreement import kind_of
 from xai.metrics.case import Case, Scene
 from xai.metrics.numerics import ratio
 from xai.metrics.perturb import fixed, fractions_told, moved, normals, numbers, together
-from xai.metrics.score import Floats
+from xai.metrics.score import Floats, Indices
 from xai.metrics.subsets import of_halves
 from xai.removal import Baseline
 from xai.removal.base import Context
 from xai.setting import compose
 
-Indices = NDArray[np.intp]
 SAME = 1e-9
 """Of their size: numbers that differ by less are the same but for rounding."""
 

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from xai.kernels import order
 from xai.kernels.correlation import correlations
-from xai.metrics.score import Floats
+from xai.metrics.score import Floats, Indices
 
 FLAT = 1e-12
 """Numbers whose spread is below this part of their size are all alike: a correlation is NaN."""
@@ -62,7 +62,7 @@ def average_ranks(a: Floats) -> Floats:
     return ranks
 
 
-def levels(a: Floats, size: Floats | None = None) -> NDArray[np.intp]:
+def levels(a: Floats, size: Floats | None = None) -> Indices:
     """Whole numbers in the order of `a` along the first axis, equal where it is but for rounding.
 
     Parameters

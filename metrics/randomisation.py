@@ -31,7 +31,6 @@ from xai.metrics.models import run_alike
 from xai.metrics.numerics import FLAT, average_ranks, pearson, ratio, spearman
 from xai.metrics.perturb import (
     Explain,
-    Indices,
     check_repeats,
     explained,
     fixed,
@@ -41,7 +40,7 @@ from xai.metrics.perturb import (
     refuse_codes,
     together,
 )
-from xai.metrics.score import Floats
+from xai.metrics.score import Floats, Indices
 from xai.model import is_module
 from xai.replay import copied
 

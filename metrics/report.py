@@ -10,14 +10,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.stats import rankdata
 
 from xai.archive import require
 from xai.metrics.controls import RANDOM
 from xai.metrics.intervals import interval
 from xai.metrics.numerics import levels, sizes
-from xai.metrics.score import Floats, Score
+from xai.metrics.score import Floats, Indices, Score
 from xai.records import as_html, as_lines
 from xai.suggest import unknown
 
@@ -126,7 +125,7 @@ class Report:
             out[metric] |= {mine[i]: of_rows for i, of_rows in zip(scored, found, strict=True)}
         return out
 
-    def _table(self, metric: str) -> tuple[list[str], NDArray[np.intp], Floats, Floats]:
+    def _table(self, metric: str) -> tuple[list[str], Indices, Floats, Floats]:
         """Explanations, the places of those with scores, and these where all E of them have one.
 
         As more is better, (E, rows), with the size of all scores there, (rows,).

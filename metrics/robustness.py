@@ -26,7 +26,6 @@ from xai.metrics.perturb import (
     COPIES,
     Copies,
     Explain,
-    Indices,
     answer,
     answers,
     check_repeats,
@@ -47,7 +46,7 @@ from xai.metrics.perturb import (
     takes_rows,
     together,
 )
-from xai.metrics.score import Floats
+from xai.metrics.score import Floats, Indices
 from xai.model import is_module
 from xai.tables import matched
 

@@ -19,13 +19,12 @@ from xai.known import Keys, keys_of
 from xai.metrics import checks
 from xai.metrics.case import Case, Scene
 from xai.metrics.paths import Amount, amounts, slack
-from xai.metrics.score import Floats
+from xai.metrics.score import Floats, Indices
 from xai.model_game import ModelGame
 from xai.removal import Noise
 from xai.setting import padded
 from xai.summary.base import all_coalitions
 
-Indices = NDArray[np.intp]
 Removed = NDArray[np.bool_]
 Scored: TypeAlias = Callable[[Floats, Floats], Any]
 """What an attribution says of C changes, and what these are, (R, C) each -> (R, …)."""
