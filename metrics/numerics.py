@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -60,6 +61,16 @@ def average_ranks(a: Floats) -> Floats:
     ranks = np.empty(a.shape)
     order.average_ranks(_lines(a), _lines(np.argsort(a, axis=-1)), FLAT, _lines(ranks))
     return ranks
+
+
+def of_present(a: Floats, b: Floats, score: Callable[[Floats, Floats], Any]) -> Floats:
+    """Scores (n,) of rows a and b (n, d) without the NaN that both are padded with behind."""
+    counts = (~np.isnan(a)).sum(axis=1)
+    out = np.full(len(a), np.nan)
+    for d in np.unique(counts):
+        rows = np.flatnonzero(counts == d)
+        out[rows] = score(a[rows, :d], b[rows, :d])
+    return out
 
 
 def levels(a: Floats, size: Floats | None = None) -> Indices:
