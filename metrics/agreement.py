@@ -54,7 +54,7 @@ def faithfulness_correlation(
     >>> faithfulness_correlation(f, np.ones((2, 3)), a, removal="baseline").values
     array([ 1., nan])
     """
-    return np.asarray(by_subset(case, _sized(case, subset_size, samples), pearson))
+    return by_subset(case, _sized(case, subset_size, samples), pearson)
 
 
 @metric
@@ -71,7 +71,7 @@ def mu_fidelity(case: Case, *, subset_size: Amount = 0.2, samples: int = SAMPLES
     >>> round(mu_fidelity(f, np.ones((1, 3)), a, removal="baseline", subset_size=1).mean(), 3)
     1.0
     """
-    return np.asarray(by_subset(case, _sized(case, subset_size, samples), spearman))
+    return by_subset(case, _sized(case, subset_size, samples), spearman)
 
 
 def _sized(case: Case, size: Amount | None, samples: int) -> Any:
@@ -194,10 +194,10 @@ def infidelity(
             said = np.where(np.isnan(factor), 0.0, factor)[:, None] * said
         return np.asarray(((said - done) ** 2).mean(axis=1))
 
-    return np.asarray(_of_changes(case, subset_size, samples, error))
+    return _of_changes(case, subset_size, samples, error)
 
 
-def _of_changes(case: Case, size: Amount | None, samples: int, score: Scored) -> Any:
+def _of_changes(case: Case, size: Amount | None, samples: int, score: Scored) -> Floats:
     """A score of what the attribution says of perturbed inputs and what the model does there."""
     checks.count("samples", samples, least=2)
     if adds_noise(case.scene.setting.recipe.removal):

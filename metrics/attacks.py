@@ -193,7 +193,7 @@ class _Attack:
     @property
     def free(self) -> NDArray[np.bool_]:
         """Elements that can be moved, (d,)."""
-        return np.asarray(~fixed(self.case.scene.seen.inputs).reshape(-1))
+        return ~fixed(self.case.scene.seen.inputs).reshape(-1)
 
     def rows(self, delta: Floats, index: Indices) -> Any:
         """Rows `index` moved by δ (m, d), as the model takes them."""
@@ -204,7 +204,7 @@ class _Attack:
         scene = self.case.scene
         e = normals(scene.seen.inputs, scene.seed, sample + np.arange(count))
         e = e.reshape(count, -1) * self.free
-        return np.asarray(e / lengths(e)[:, None])
+        return e / lengths(e)[:, None]
 
     def _gradient(self, goal: Goal, delta: Floats, step: int) -> Floats:
         """Direction of ascent, (n, d): of length 1, or signs for ℓ∞."""
@@ -241,7 +241,7 @@ class _Attack:
             value = goal(explained(self.case, x, index, self.explain), index)[0]
             there, back = value.reshape(-1, 2, len(V)).swapaxes(0, 1)
             rise[rows] = there - back
-        return np.asarray(rise @ V)
+        return rise @ V
 
     def _inside(self, delta: Floats) -> Floats:
         """δ projected to the ball."""

@@ -148,7 +148,7 @@ def _look(scene: Scene, place: int, rank: NDArray[np.int32], steps: list[Step]) 
 
     def kept(new: Indices) -> NDArray[np.bool_]:
         step, row = np.divmod(new, n)
-        return np.asarray((rank[row] < sizes[step, None]) ^ removed[step, None])
+        return (rank[row] < sizes[step, None]) ^ removed[step, None]
 
     return scene.values(place, keys, kept)
 

@@ -102,7 +102,7 @@ class Report:
     def _gain(self, metric: str, name: str, other: str) -> Floats:
         """How much better one is than another, row by row."""
         sign = 1 if self[metric, name].better == "higher" else -1
-        return np.asarray(sign * (self[metric, name].values - self[metric, other].values))
+        return sign * (self[metric, name].values - self[metric, other].values)
 
     def ranks(self) -> dict[str, dict[str, float]]:
         """Mean rank of each explanation (1 is best) by each metric, controls left out."""

@@ -95,7 +95,7 @@ def _lost(scene: Scene, place: int, rows: Indices, left: Floats) -> Floats:
     sizes = np.abs(gone)
     largest = np.maximum(np.abs(there), np.abs(left).max(axis=1, keepdims=True))
     gone[sizes <= slack(game, sizes.max(axis=1, keepdims=True), largest)] = 0
-    return np.asarray(gone)
+    return gone
 
 
 def drops_alone(scene: Scene, place: int) -> Floats:
@@ -156,7 +156,7 @@ def _gathered(
             found.clear()
 
 
-def by_subset(case: Case, removed: Callable[[int], Removed], score: Scored) -> Any:
+def by_subset(case: Case, removed: Callable[[int], Removed], score: Scored) -> Floats:
     """``score(Σ_{i∈S} a_i, f(x) − f(x∖S))`` as an array of n rows, of some rows at a time."""
     parts = []
     for place, (own, game, a) in enumerate(case.games()):
@@ -172,7 +172,7 @@ def adds_noise(removal: Any) -> bool:
     return isinstance(removal, Noise)
 
 
-def by_noise(case: Case, samples: int, score: Scored) -> Any:
+def by_noise(case: Case, samples: int, score: Scored) -> Floats:
     """``score(Iᵀa, f(x) − f(x − I))``: all elements are moved by the removal's draws I."""
     case = case.changed("elements", players="elements")
     parts = []
