@@ -87,9 +87,7 @@ def areas_of(scene: Scene, data: Any, scale: float, samples: int) -> Areas:
         for some, part in game.pieces(len(kept)):
             absent[rows[some], part] = game.grid(some, kept[part], None)[:, :, 0]
     own = scene.predictions[:, None]
-    there = values_at(
-        scene, samples, lambda rows: np.broadcast_to(steps, (len(rows), *steps.shape))
-    )
+    there = values_at(scene, samples, lambda rows: steps)
     way = np.where(still, 0.0, x - b)
     walked = values_at(scene, samples, lambda rows: way[rows, None] * (shares - 1)[:, None])
     return Areas(kept, absent - own, steps, there - own, shares, walked - own, b, ~still,
@@ -121,13 +119,13 @@ def features_of(scene: Scene) -> Indices:
 
 
 def values_at(scene: Scene, count: int, by: Callable[[Indices], Floats]) -> Floats:
-    """The explained output of each row moved by so many displacements (R, count, d): (n, count)."""
+    """The explained output (n, count) of rows moved by (R, count, d), or (count, d) all alike."""
     inputs = scene.seen.inputs
     out = np.empty((inputs.n, count))
     scene.bar.expect_more(inputs.n * count)
     for rows in together(inputs, count):
         index = np.repeat(rows, count)
-        x = moved(inputs, index, by(rows).reshape(len(index), *inputs.shape))
+        x = moved(inputs, index, by(rows).reshape(-1, *inputs.shape))
         y = None if scene.y is None else np.atleast_1d(np.asarray(on_host(scene.y)))[index]
         with named_by(index), fractions_told(inputs, x), Scene(
             scene.own_model, x, target=scene.seen.resolved.index[index, 0], behavior=scene.behavior,
