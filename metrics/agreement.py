@@ -184,8 +184,7 @@ def infidelity(
     0.5
     """
     checks.flag("normalise", normalise)
-    removes = not adds_noise(case.scene.setting.recipe.removal)
-    if removes and kind_of(case.explanation) == "slope":
+    if not adds_noise(case) and kind_of(case.explanation) == "slope":
         case = _as_effect(case, "effect")
 
     def error(said: Floats, done: Floats) -> Floats:
@@ -200,7 +199,7 @@ def infidelity(
 def _of_changes(case: Case, size: Amount | None, samples: int, score: Scored) -> Floats:
     """A score of what the attribution says of perturbed inputs and what the model does there."""
     checks.count("samples", samples, least=2)
-    if adds_noise(case.scene.setting.recipe.removal):
+    if adds_noise(case):
         if size is not None:
             raise ValueError(
                 f"subset_size={size!r} counts removed players, and noise moves all: leave it out"
@@ -253,7 +252,7 @@ def lfa_error(
     kind = kind_of(case.explanation) if kind is None else kind
     if kind not in ("effect", "slope"):
         raise ValueError(f"kind={kind!r}: expected 'effect' or 'slope'")
-    wanted = "slope" if adds_noise(case.scene.setting.recipe.removal) else "effect"
+    wanted = "slope" if adds_noise(case) else "effect"
     case = case if kind == wanted else _as_effect(case, wanted)
 
     def errors(said: Floats, done: Floats) -> Floats:

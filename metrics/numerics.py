@@ -44,7 +44,7 @@ def spearman(a: Floats, b: Floats) -> Floats:
     >>> spearman(np.array([1.0, 2.0, 9.0]), np.array([1.0, 20.0, 30.0])).item()
     1.0
     """
-    return pearson(*np.broadcast_arrays(average_ranks(a), average_ranks(b)))
+    return pearson(average_ranks(a), average_ranks(b))
 
 
 def average_ranks(a: Floats) -> Floats:

@@ -167,9 +167,9 @@ def by_subset(case: Case, removed: Callable[[int], Removed], score: Scored) -> F
     return padded(parts, case.scene.n)
 
 
-def adds_noise(removal: Any) -> bool:
-    """Whether a removal perturbs the input itself, so that attributions are read as slopes."""
-    return isinstance(removal, Noise)
+def adds_noise(case: Case) -> bool:
+    """Whether removing perturbs the input itself, so that attributions are read as slopes."""
+    return isinstance(case.scene.setting.recipe.removal, Noise)
 
 
 def by_noise(case: Case, samples: int, score: Scored) -> Floats:
