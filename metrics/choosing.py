@@ -30,7 +30,7 @@ from xai.metrics.evaluation import (
     scene_of_all,
 )
 from xai.metrics.neighbourhoods import Areas, areas_of, as_surrogate, refuse_gaps
-from xai.metrics.perturb import fixed, numbers, refuse_codes
+from xai.metrics.perturb import fixed, flattened, numbers, refuse_codes
 from xai.metrics.robustness import max_sensitivity
 from xai.metrics.score import mean
 from xai.model import is_module
@@ -330,7 +330,7 @@ def _recovery(
     if not w.any():
         return {}, ["the model does not change nearby, so that no linear one fits: no self-test"]
     module = is_module(scene.model)
-    linear = _module(w) if module else lambda rows: _flat(rows) @ w
+    linear = _module(w) if module else lambda rows: flattened(rows) @ w
     left_out = {"target", "y", "behavior", "output_names"}
     given = {k: v for k, v in keywords.items() if k not in left_out}
     again = asked_methods(linear, scene.x, labelled, given | {"data": data})
@@ -350,10 +350,6 @@ def _poor(recovery: dict[str, float]) -> list[str]:
     poor = [name for name, r2 in recovery.items() if r2 < 0.9]
     do = "does" if len(poor) == 1 else "do"
     return [f"{', '.join(poor)}: {do} not even recover a linear model here"] if poor else []
-
-
-def _flat(rows: Any) -> Any:
-    return np.asarray(on_host(rows), np.float64).reshape(len(rows), -1)
 
 
 def _module(w: Any) -> Any:

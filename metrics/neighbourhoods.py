@@ -16,7 +16,7 @@ from xai.inputs import Inputs, on_host
 from xai.metrics.agreement import kind_of
 from xai.metrics.case import Case, Scene
 from xai.metrics.numerics import ratio
-from xai.metrics.perturb import fixed, fractions_told, moved, normals, numbers, together
+from xai.metrics.perturb import fixed, flattened, fractions_told, moved, normals, numbers, together
 from xai.metrics.score import Floats, Indices
 from xai.metrics.subsets import of_halves
 from xai.removal import Baseline
@@ -74,7 +74,8 @@ def areas_of(scene: Scene, data: Any, scale: float, samples: int) -> Areas:
     inputs, n, owner = scene.setting.inputs, scene.n, features_of(scene)
     _, first, size = np.unique(owner, return_index=True, return_counts=True)
     d = int(np.prod(inputs.shape))
-    background, x, still = _background(inputs, data), numbers(inputs), fixed(inputs).reshape(-1)
+    background, x = flattened(inputs.encode(data, "data")), numbers(inputs)
+    still = fixed(inputs).reshape(-1)
     e = normals(inputs, scene.seed, np.arange(samples)).reshape(samples, d)[:, first[owner]]
     spread = np.sqrt(np.bincount(owner, background.var(axis=0)) / size)[owner]
     reach = np.where(still, 0.0, scale * spread)
@@ -97,17 +98,11 @@ def areas_of(scene: Scene, data: Any, scale: float, samples: int) -> Areas:
 def refuse_gaps(inputs: Inputs, data: Any) -> None:
     """Refuse rows that lack numbers, or hold infinite ones, which could not be moved."""
     still = fixed(inputs).reshape(-1)
-    for what, block in (("x", numbers(inputs)), ("data", _background(inputs, data))):
-        moved = block[:, ~still]
+    for what, block in (("x", inputs.block), ("data", inputs.encode(data, "data"))):
+        moved = flattened(block)[:, ~still]
         if not np.isfinite(moved).all():
             odd = "NaN" if np.isnan(moved).any() else "inf"
             raise ValueError(f"rows are moved by numbers, and {what} holds {odd}: fill them first")
-
-
-def _background(inputs: Inputs, data: Any) -> Floats:
-    """The background's rows as float64, (m, d)."""
-    rows = np.asarray(on_host(inputs.encode(data, "data")), np.float64)
-    return rows.reshape(len(rows), -1)
 
 
 def features_of(scene: Scene) -> Indices:
@@ -183,4 +178,4 @@ def _own_baseline(case: Case) -> Floats | None:
     draws = removal.bind(Context(own.inputs, e.recipe.get("data"), 0, own.axis))
     every = np.arange(own.inputs.n)
     block, place = draws.source(every, np.zeros_like(every))
-    return np.asarray(on_host(block[place]), np.float64).reshape(len(every), -1)
+    return flattened(block[place])

@@ -367,7 +367,12 @@ def refuse_still(rows: Indices, by: str) -> None:
 
 def numbers(inputs: Inputs) -> Floats:
     """The explained rows as float64, (n, d)."""
-    return np.asarray(on_host(inputs.block), np.float64).reshape(inputs.n, -1)
+    return flattened(inputs.block)
+
+
+def flattened(rows: Any) -> Floats:
+    """Rows of numbers, wherever they live, as float64 (n, d)."""
+    return np.asarray(on_host(rows), np.float64).reshape(len(rows), -1)
 
 
 def lengths(a: Floats) -> Floats:
