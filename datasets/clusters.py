@@ -63,7 +63,7 @@ def clustered(
     weights = rng.uniform(-1, 1, features)
     masks = rng.random((clusters, features)) < 0.5
     x = centres[rng.integers(0, clusters, n)] + rng.standard_normal((n, features))
-    model = Local(read_only(centres, np.float64), read_only(masks * weights, np.float64))
+    model = Local(read_only(centres), read_only(masks * weights))
     cluster, p = model.cluster(x), model(x)
     return Dataset(
         data=x,

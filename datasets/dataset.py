@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,7 +17,6 @@ from xai.suggest import unknown
 if TYPE_CHECKING:
     import pandas
 
-Scalar = TypeVar("Scalar", bound=np.generic)
 Floats = NDArray[np.float64]
 
 
@@ -78,9 +77,9 @@ class Dataset:
         hold("data", read_only(self.data, np.float64))
         hold("target", read_only(self.target, np.int64))
         if self.truth is not None:
-            hold("truth", read_only(self.truth, self.truth.dtype.type))
+            hold("truth", read_only(self.truth))
         for name in ("attributions", "info"):
-            arrays = {k: read_only(v, v.dtype.type) for k, v in getattr(self, name).items()}
+            arrays = {k: read_only(v) for k, v in getattr(self, name).items()}
             hold(name, MappingProxyType(arrays))
         hold("categories", MappingProxyType(dict(self.categories)))
 
@@ -131,8 +130,8 @@ class Dataset:
         return pandas.DataFrame(columns)
 
 
-def read_only(array: NDArray[Any], dtype: type[Scalar]) -> NDArray[Scalar]:
-    """Copy `array` as `dtype`, and refuse writes to the copy."""
+def read_only(array: NDArray[Any], dtype: type[np.generic] | None = None) -> NDArray[Any]:
+    """A copy that refuses writes, of another dtype where one is named."""
     copy = np.array(array, dtype=dtype)
     copy.setflags(write=False)
     return copy

@@ -139,7 +139,7 @@ class Law:
 
     def given_x1(self, x1: Floats) -> Floats:
         """``E[f | x1] = α(x1 − c²(x1 − tanh(x1/s1²)))``; ``E[f | x2] = 0``."""
-        return np.asarray(self.alpha * (x1 - self.c**2 * (x1 - np.tanh(x1 / self.s1**2))))
+        return self.alpha * (x1 - self.c**2 * (x1 - np.tanh(x1 / self.s1**2)))
 
     def variances(self) -> tuple[float, float]:
         """Var f, and Var E[f | x1] by Gauss-Hermite quadrature (it is odd, so z = 1 will do)."""

@@ -104,10 +104,13 @@ def _patterns(
     scenario: str, target: NDArray[Any], size: int, rng: np.random.Generator
 ) -> tuple[Floats, NDArray[np.bool_]]:
     """Tetrominoes of each image, (n, size, size), and where they matter."""
+    cell = size // 8
+    shapes = [shape.repeat(cell, axis=0).repeat(cell, axis=1) for shape in SHAPES.values()]
     if scenario == "rigid":
-        pattern = np.stack([_moved("TL"[label], size, rng) for label in target])
+        pattern = np.stack([_moved(shapes[label], size, rng) for label in target])
         return pattern, pattern != 0
-    fixed = np.stack([_placed(SHAPES[k], PLACES[k], size) for k in "TL"])
+    corners = [(cell * top, cell * left) for top, left in PLACES.values()]
+    fixed = np.stack([_at(*both, size) for both in zip(shapes, corners, strict=True)])
     truth = np.broadcast_to(fixed.any(axis=0), (len(target), size, size))
     if scenario != "xor":
         return fixed[target], truth
@@ -117,27 +120,17 @@ def _patterns(
     return np.einsum("nk,khw->nhw", signs, fixed), truth
 
 
-def _placed(shape: Floats, place: tuple[int, int], size: int) -> Floats:
-    """A shape of cells on an image, its corner at a cell."""
-    cell = size // 8
-    return _at(_cells(shape, cell), place[0] * cell, place[1] * cell, size)
-
-
-def _moved(name: str, size: int, rng: np.random.Generator) -> Floats:
+def _moved(shape: Floats, size: int, rng: np.random.Generator) -> Floats:
     """A shape turned by quarters and moved by pixels."""
-    turned = np.rot90(_cells(SHAPES[name], size // 8), int(rng.integers(4)))
+    turned = np.rot90(shape, int(rng.integers(4)))
     top, left = (int(rng.integers(0, size - side + 1)) for side in turned.shape)
-    return _at(turned, top, left, size)
+    return _at(turned, (top, left), size)
 
 
-def _cells(shape: Floats, side: int) -> Floats:
-    """Each cell of a shape as `side` × `side` pixels."""
-    return np.repeat(np.repeat(shape, side, axis=0), side, axis=1)
-
-
-def _at(block: Floats, top: int, left: int, size: int) -> Floats:
-    out = np.zeros((size, size))
-    out[top : top + block.shape[0], left : left + block.shape[1]] = block
+def _at(shape: Floats, corner: tuple[int, int], size: int) -> Floats:
+    """A shape on an empty image, by its upper left corner."""
+    out, (top, left) = np.zeros((size, size)), corner
+    out[top : top + shape.shape[0], left : left + shape.shape[1]] = shape
     return out
 
 

@@ -54,7 +54,7 @@ def faithfulness_correlation(
     >>> faithfulness_correlation(f, np.ones((2, 3)), a, removal="baseline").values
     array([ 1., nan])
     """
-    return np.asarray(by_subset(case, _sized(case, subset_size, samples), pearson))
+    return by_subset(case, _sized(case, subset_size, samples), pearson)
 
 
 @metric
@@ -71,7 +71,7 @@ def mu_fidelity(case: Case, *, subset_size: Amount = 0.2, samples: int = SAMPLES
     >>> round(mu_fidelity(f, np.ones((1, 3)), a, removal="baseline", subset_size=1).mean(), 3)
     1.0
     """
-    return np.asarray(by_subset(case, _sized(case, subset_size, samples), spearman))
+    return by_subset(case, _sized(case, subset_size, samples), spearman)
 
 
 def _sized(case: Case, size: Amount | None, samples: int) -> Any:
@@ -184,8 +184,7 @@ def infidelity(
     0.5
     """
     checks.flag("normalise", normalise)
-    removes = not adds_noise(case.scene.setting.recipe.removal)
-    if removes and kind_of(case.explanation) == "slope":
+    if not adds_noise(case) and kind_of(case.explanation) == "slope":
         case = _as_effect(case, "effect")
 
     def error(said: Floats, done: Floats) -> Floats:
@@ -194,13 +193,13 @@ def infidelity(
             said = np.where(np.isnan(factor), 0.0, factor)[:, None] * said
         return np.asarray(((said - done) ** 2).mean(axis=1))
 
-    return np.asarray(_of_changes(case, subset_size, samples, error))
+    return _of_changes(case, subset_size, samples, error)
 
 
-def _of_changes(case: Case, size: Amount | None, samples: int, score: Scored) -> Any:
+def _of_changes(case: Case, size: Amount | None, samples: int, score: Scored) -> Floats:
     """A score of what the attribution says of perturbed inputs and what the model does there."""
     checks.count("samples", samples, least=2)
-    if adds_noise(case.scene.setting.recipe.removal):
+    if adds_noise(case):
         if size is not None:
             raise ValueError(
                 f"subset_size={size!r} counts removed players, and noise moves all: leave it out"
@@ -253,7 +252,7 @@ def lfa_error(
     kind = kind_of(case.explanation) if kind is None else kind
     if kind not in ("effect", "slope"):
         raise ValueError(f"kind={kind!r}: expected 'effect' or 'slope'")
-    wanted = "slope" if adds_noise(case.scene.setting.recipe.removal) else "effect"
+    wanted = "slope" if adds_noise(case) else "effect"
     case = case if kind == wanted else _as_effect(case, wanted)
 
     def errors(said: Floats, done: Floats) -> Floats:

@@ -23,7 +23,6 @@ from xai.metrics.derivative import Differentiable
 from xai.metrics.numerics import ratio
 from xai.metrics.paths import ranks
 from xai.metrics.perturb import (
-    COPIES,
     Explain,
     explained,
     fixed,
@@ -33,12 +32,12 @@ from xai.metrics.perturb import (
     normals,
     refuse_codes,
     refuse_still,
+    together,
 )
 from xai.metrics.robustness import RADIUS
-from xai.metrics.score import Floats
+from xai.metrics.score import Floats, Indices
 
 Norm: TypeAlias = Literal["l2", "linf"]
-Indices: TypeAlias = NDArray[np.intp]
 Goal: TypeAlias = Callable[[Floats, Indices], tuple[Floats, Floats]]
 """(attributions (m, d), their rows) -> what is to rise (m,), and its slopes in these (m, d)."""
 STEPS, DIRECTIONS = 10, 32
@@ -194,7 +193,7 @@ class _Attack:
     @property
     def free(self) -> NDArray[np.bool_]:
         """Elements that can be moved, (d,)."""
-        return np.asarray(~fixed(self.case.scene.seen.inputs).reshape(-1))
+        return ~fixed(self.case.scene.seen.inputs).reshape(-1)
 
     def rows(self, delta: Floats, index: Indices) -> Any:
         """Rows `index` moved by δ (m, d), as the model takes them."""
@@ -205,7 +204,7 @@ class _Attack:
         scene = self.case.scene
         e = normals(scene.seen.inputs, scene.seed, sample + np.arange(count))
         e = e.reshape(count, -1) * self.free
-        return np.asarray(e / lengths(e)[:, None])
+        return e / lengths(e)[:, None]
 
     def _gradient(self, goal: Goal, delta: Floats, step: int) -> Floats:
         """Direction of ascent, (n, d): of length 1, or signs for ℓ∞."""
@@ -224,7 +223,7 @@ class _Attack:
 
     def _differences(self, goal: Goal, delta: Floats, step: int) -> Floats:
         """The gradient by central differences, (n, d)."""
-        n, d = delta.shape
+        inputs, (n, d) = self.case.scene.seen.inputs, delta.shape
         axes = np.flatnonzero(self.free)
         if len(axes) <= self.directions:
             V: Floats = np.eye(d)[axes]
@@ -233,18 +232,16 @@ class _Attack:
         h = self.radius * 1e-2
         both = np.concatenate([V, -V]) * h
         rise = np.empty((n, len(V)))
-        size = max(1, COPIES // both.size)
-        for start in range(0, n, size):
-            own = slice(start, start + size)
-            index = np.repeat(np.arange(n)[own], len(both))
-            x = self.rows((delta[own, None] + both).reshape(-1, d), index)
-            far = gone(self.case.scene.seen.inputs, index, x).reshape(-1, 2, len(V) * d)
+        for rows in together(inputs, len(both)):
+            index = np.repeat(rows, len(both))
+            x = self.rows((delta[rows, None] + both).reshape(-1, d), index)
+            far = gone(inputs, index, x).reshape(-1, 2, len(V) * d)
             still = (far[:, 0] == far[:, 1]).all(axis=1)
-            refuse_still(np.arange(n)[own][still], f"radius={self.radius!r}, a hundredth of it")
+            refuse_still(rows[still], f"radius={self.radius!r}, a hundredth of it")
             value = goal(explained(self.case, x, index, self.explain), index)[0]
             there, back = value.reshape(-1, 2, len(V)).swapaxes(0, 1)
-            rise[own] = there - back
-        return np.asarray(rise @ V)
+            rise[rows] = there - back
+        return rise @ V
 
     def _inside(self, delta: Floats) -> Floats:
         """δ projected to the ball."""

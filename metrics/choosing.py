@@ -18,7 +18,7 @@ from xai.explanation import Explanation
 from xai.inputs import as_texts, on_host
 from xai.metrics import checks
 from xai.metrics.axioms import completeness_gap
-from xai.metrics.case import Case, Scene, predicted
+from xai.metrics.case import Case, Scene
 from xai.metrics.evaluation import (
     SHARED,
     asked_methods,
@@ -30,7 +30,7 @@ from xai.metrics.evaluation import (
     scene_of_all,
 )
 from xai.metrics.neighbourhoods import Areas, areas_of, as_surrogate, refuse_gaps
-from xai.metrics.perturb import fixed, numbers, refuse_codes
+from xai.metrics.perturb import fixed, flattened, numbers, refuse_codes
 from xai.metrics.robustness import max_sensitivity
 from xai.metrics.score import mean
 from xai.model import is_module
@@ -203,10 +203,8 @@ def choose(
     if explanations is None:
         labelled = _labelled(model, x, data, methods, keywords.get("categorical"))
         asked = asked_methods(model, x, labelled, keywords | {"data": data})
-        with predicted(model, x, keywords) as setting:
-            made_up = made_up_by(model, x, asked, setting)
+        made_up, like = made_up_by(model, x, asked, keywords)
         if made_up:
-            like = setting
             scene_of_all(model, x, named_explanations(made_up, keywords.get("target"), x), common)
         named: dict[str, Any] = dict(explained_by(model, x, asked))
     else:
@@ -332,7 +330,7 @@ def _recovery(
     if not w.any():
         return {}, ["the model does not change nearby, so that no linear one fits: no self-test"]
     module = is_module(scene.model)
-    linear = _module(w) if module else lambda rows: _flat(rows) @ w
+    linear = _module(w) if module else lambda rows: flattened(rows) @ w
     left_out = {"target", "y", "behavior", "output_names"}
     given = {k: v for k, v in keywords.items() if k not in left_out}
     again = asked_methods(linear, scene.x, labelled, given | {"data": data})
@@ -352,10 +350,6 @@ def _poor(recovery: dict[str, float]) -> list[str]:
     poor = [name for name, r2 in recovery.items() if r2 < 0.9]
     do = "does" if len(poor) == 1 else "do"
     return [f"{', '.join(poor)}: {do} not even recover a linear model here"] if poor else []
-
-
-def _flat(rows: Any) -> Any:
-    return np.asarray(on_host(rows), np.float64).reshape(len(rows), -1)
 
 
 def _module(w: Any) -> Any:

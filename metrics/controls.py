@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from xai import streams
 from xai.explanation import Explanation
 from xai.metrics.attributed import numbers_of
-from xai.metrics.registry import Record
-from xai.metrics.score import Floats
+from xai.metrics.score import Floats, Indices
 from xai.places import channels_of
 
 RANDOM = "random"
@@ -44,15 +41,9 @@ class RandomExplain:
     like: Floats
     calls: int = 0
 
-    def __call__(self, index: NDArray[np.intp]) -> Floats:
+    def __call__(self, index: Indices) -> Floats:
         self.calls += 1
         return random_like(self.like[index], self.seed + 7919 * self.calls)
-
-
-def explaining(record: Record, options: Mapping[str, Any], again: Any) -> dict[str, Any]:
-    """A metric's options with what explains again where they name none; noise has none but its."""
-    given = {"explain": again} if "explain" in record.needs else {}
-    return {**options, **given} if isinstance(again, RandomExplain) else {**given, **options}
 
 
 def flipped(explanation: Any) -> Any:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 from weakref import proxy
 
@@ -23,7 +24,7 @@ from xai.inputs import as_tensor, is_tensor
 from xai.kernels import tensors
 from xai.metrics.case import Case
 from xai.metrics.perturb import fixed
-from xai.metrics.score import Floats
+from xai.metrics.score import Floats, Indices
 from xai.model_game import ModelGame
 from xai.removal.base import Context, Draws
 from xai.setting import Setting, open_setting
@@ -33,7 +34,6 @@ from xai.summary.integrated import gauss_nodes
 if TYPE_CHECKING:
     from torch import Tensor
 
-Indices = NDArray[np.intp]
 GRAPH_ROWS = 512
 """Most model rows whose graph is held at once; a single row's points are, however many."""
 SAME = 0.01
@@ -76,18 +76,19 @@ class Graph:
         own: Tensor = g[self.rows].flatten(1)
         return own
 
-    def transposed(self) -> tuple[Tensor, Tensor]:
+    @cached_property
+    def _transposed(self) -> tuple[Tensor, Tensor]:
         """Zeros u (R, d), and Jᵀu on a graph of u: what `jvp` differentiates."""
         import torch
 
         u = torch.zeros_like(self.a, requires_grad=True)
         return u, self.vjp(u, deeper=True)
 
-    def jvp(self, v: Tensor, transposed: tuple[Tensor, Tensor]) -> Tensor:
+    def jvp(self, v: Tensor) -> Tensor:
         """``J v`` of v (R, elements): (R, d)."""
         import torch
 
-        u, g = transposed
+        u, g = self._transposed
         if not g.requires_grad:
             return torch.zeros_like(u)
         (out,) = torch.autograd.grad(
@@ -195,7 +196,7 @@ class Differentiable:
             gap = np.abs(got - want).max(axis=1)
             held[graph.rows] = gap <= SAME * np.maximum(np.abs(want).max(axis=1), 1e-12)
             try:
-                graph.jvp(torch.ones_like(graph.x[graph.rows]).flatten(1), graph.transposed())
+                graph.jvp(torch.ones_like(graph.x[graph.rows]).flatten(1))
             except RuntimeError as error:
                 if any(words in str(error) for words in ONCE):
                     return np.zeros_like(held)
@@ -239,13 +240,13 @@ class Differentiable:
 
         R, elements = len(graph.rows), graph.x[0].numel()
         steps = min(LANCZOS, elements, graph.a.shape[1])
-        free, transposed = self._free(), graph.transposed()
+        free = self._free()
         start = streams.normals(self.case.scene.seed, streams.MOVE, np.zeros(1, np.intp), elements)
         B = torch.zeros(R, steps, steps + 1, dtype=torch.float64, device="cpu")
         V = [_unit((torch.from_numpy(start).double() * free).expand(R, -1), B)[0]]
         U: list[Tensor] = []
         for k in range(steps):
-            u, B[:, k, k] = _unit(_apart(_host(graph.jvp(V[k], transposed)), U), B)
+            u, B[:, k, k] = _unit(_apart(_host(graph.jvp(V[k])), U), B)
             U.append(u)
             v, B[:, k, k + 1] = _unit(_apart(_host(graph.vjp(u)) * free, V), B)
             V.append(v)

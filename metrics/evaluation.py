@@ -29,7 +29,6 @@ from xai.metrics.case import SCENE_OPTIONS, Case, Scene, one_output, predicted, 
 from xai.metrics.controls import (
     RANDOM,
     RandomExplain,
-    explaining,
     flipped,
     random_of,
 )
@@ -98,52 +97,26 @@ def evaluate(
     >>> report.names, round(report["deletion", "shapley"].mean(), 2)
     (('shapley', 'shapley (flipped)', 'random'), 2.33)
     """
-    return _scored(model, x, explanations, metrics, controls, explain, common)
+    with _met(model, x, explanations, metrics, explain, common) as met:
+        return met.report(controls)
 
 
-def _scored(
-    model: Any,
-    x: Any,
-    explanations: Any,
-    metrics: Any,
-    controls: bool,
-    explain: Any,
-    common: dict[str, Any],
-    like: Setting | None = None,
-) -> Report:
-    """`evaluate`, with x's own predictions where these are known, from a rehearsal."""
-    with _met(model, x, explanations, metrics, explain, common, like) as met:
-        scene, cases, asked = met.scene, met.cases, met.asked
-        several = len(asked) > 1 and any(record.cost != "0" for record, *_ in asked.values())
-        if like is None and several and not scene.inside:  # a single one refuses in time
-            met.rehearse()
-        named = {name: case.explanation for name, case in cases.items()}
-        again = met.explain | {RANDOM: RandomExplain(scene.seed, next(iter(cases.values())).flat)}
-        extra: dict[str, Case] = {}
-        if controls:
-            extra = {f"{n} (flipped)": Case(scene, flipped(c.explanation))
-                     for n, c in cases.items()}  # fmt: skip
-            extra[RANDOM] = Case(scene, random_of(next(iter(named.values())), scene.seed))
-        scores: dict[tuple[str, str], Score] = {}
-        for label, (record, core, options) in asked.items():
-            for name, case in (cases | extra).items():
-                if name.endswith(" (flipped)") and record.category not in SIGNED:
-                    continue
-                own = explaining(record, options, again.get(name))
-                with _measuring(label, name) as told:
-                    scores[label, name] = score(record.name, case, core, own, told)
-        evaluations = -(-scene.spent // scene.n) if scene.spent else 0
-    return Report(
-        scores, tuple(asked), (*cases, *extra), tuple(extra), evaluations, named, scene.seed
-    )
+@dataclass(frozen=True)
+class Asked:
+    """A metric that was asked for: its line of the table, its function, and options of its own."""
 
+    record: Record
+    core: Callable[..., Any]
+    options: dict[str, Any]
 
-@contextmanager
-def _measuring(label: str, name: str) -> Iterator[str]:
-    """Add to an error of which metric and explanation it was."""
-    told = f"{label} of {name!r}"
-    with noted(f"{told} was to be measured"):
-        yield told
+    def explaining(self, again: Any) -> dict[str, Any]:
+        """The options, with what explains again where they name none; noise has none but its."""
+        given = {"explain": again} if "explain" in self.record.needs else {}
+        return self.options | given if isinstance(again, RandomExplain) else given | self.options
+
+    def score(self, case: Case, again: Any, told: str = "") -> Score:
+        """The score of a case, which is explained `again` so, where it has to be."""
+        return score(self.record.name, case, self.core, self.explaining(again), told)
 
 
 @dataclass(frozen=True)
@@ -152,17 +125,44 @@ class _Met:
 
     scene: Scene
     cases: dict[str, Case]
-    asked: Asked
+    asked: dict[str, Asked]
     explain: dict[str, Any]
 
     def rehearse(self) -> None:
         """Refuse what one metric refuses before another is measured: only x is evaluated."""
         with self.scene.rehearsal() as other:
-            for label, (record, core, options) in self.asked.items():
+            for label, metric in self.asked.items():
                 for name, case in self.cases.items():
-                    again = explaining(record, options, self.explain.get(name))
-                    with _measuring(label, name), suppress(Rehearsed):
-                        core(Case(other, case.explanation), **again)
+                    again = metric.explaining(self.explain.get(name))
+                    with noted(f"{label} of {name!r} was to be measured"), suppress(Rehearsed):
+                        metric.core(Case(other, case.explanation), **again)
+
+    def report(self, controls: bool, *, rehearsed: bool = False) -> Report:
+        """Scores of all cases, and of the controls where they are wanted, by all metrics."""
+        scene, cases, (first, *_) = self.scene, self.cases, self.cases.values()
+        several = len(self.asked) > 1 and any(m.record.cost != "0" for m in self.asked.values())
+        if several and not rehearsed and not scene.inside:  # a single one refuses in time
+            self.rehearse()
+        again = self.explain | {RANDOM: RandomExplain(scene.seed, first.flat)}
+        extra: dict[str, Case] = {}
+        if controls:
+            extra = {f"{n} (flipped)": Case(scene, flipped(c.explanation))
+                     for n, c in cases.items()}  # fmt: skip
+            extra[RANDOM] = Case(scene, random_of(first.explanation, scene.seed))
+        scores: dict[tuple[str, str], Score] = {}
+        for label, metric in self.asked.items():
+            for name, case in (cases | extra).items():
+                if name.endswith(" (flipped)") and metric.record.category not in SIGNED:
+                    continue
+                told = f"{label} of {name!r}"
+                with noted(f"{told} was to be measured"):
+                    scores[label, name] = metric.score(case, again.get(name), told)
+        evaluations = -(-scene.spent // scene.n) if scene.spent else 0
+        named = {name: case.explanation for name, case in cases.items()}
+        return Report(
+            scores, tuple(self.asked), (*cases, *extra), tuple(extra), evaluations, named,
+            scene.seed,
+        )  # fmt: skip
 
 
 @contextmanager
@@ -187,7 +187,7 @@ def _met(
     if metrics is None:
         metrics = _default(model, x, named, explain)
     asked = asked_metrics(model, metrics, named, explain)
-    for record, *_ in asked.values():
+    for record in (metric.record for metric in asked.values()):
         for own in set(_public(record).options).intersection(common):
             pair = f"({record.name!r}, {{{own!r}: …}})"
             raise TypeError(f"{own}= is an option of {record.name}: ask for {pair} in metrics=")
@@ -243,18 +243,15 @@ def by_name(explain: Any, named: dict[str, Any]) -> dict[str, Any]:
     return {str(name): function for name, function in explain.items()}
 
 
-Asked = dict[str, tuple[Record, Callable[..., Any], dict[str, Any]]]
-
-
 def asked_metrics(
     model: Any, metrics: Any, named: dict[str, Any], explain: Mapping[str, Any]
-) -> Asked:
-    """Each label's record, function and options; what cannot be measured is refused at once."""
+) -> dict[str, Asked]:
+    """The metric of each label; what cannot be measured is refused at once."""
     fixed = _unrepeatable(named, explain)
     if isinstance(metrics, str):
         raise TypeError(f"metrics must be a list of names, such as [{metrics!r}]")
     pairs = list(metrics.items()) if isinstance(metrics, Mapping) else [(None, m) for m in metrics]
-    asked: Asked = {}
+    asked: dict[str, Asked] = {}
     for label, given in pairs:
         name, options = _with_options(given)
         record = find(name)
@@ -279,7 +276,7 @@ def asked_metrics(
         label = name if label is None else str(label)
         if label in asked:
             raise ValueError(f"{label!r} is asked for twice: pass metrics as a dict with labels")
-        asked[label] = (record, public.core, own)
+        asked[label] = Asked(record, public.core, own)
     return asked
 
 
@@ -409,16 +406,14 @@ def compare(
     own = "removal= is the metrics' here; of a method: {label: {'method': …, 'removal': …}}"
     with nullcontext() if removal is None else noted(own):
         asked = asked_methods(model, x, labelled, keywords)
-        like = None
-        with predicted(model, x, keywords) as setting:
-            made_up = made_up_by(model, x, asked, setting)
-            if made_up:
-                like = setting
-                # a Generator goes on at each use
-                with _met(model, x, made_up, metrics, None, shared | {"seed": 0}, like) as met:
-                    met.rehearse()
+        made_up, like = made_up_by(model, x, asked, keywords)
+        if made_up:
+            # a Generator goes on at each use
+            with _met(model, x, made_up, metrics, None, shared | {"seed": 0}, like) as met:
+                met.rehearse()
         explanations = explained_by(model, x, asked)
-    return _scored(model, x, explanations, metrics, controls, None, shared, like)
+    with _met(model, x, explanations, metrics, None, shared, like) as met:
+        return met.report(controls, rehearsed=like is not None)
 
 
 def labelled_methods(methods: Any) -> dict[str, Any]:
@@ -467,18 +462,20 @@ def asked_methods(
 
 
 def made_up_by(
-    model: Any, x: Any, asked: Mapping[str, dict[str, Any]], like: Setting
-) -> dict[str, Explanation]:
-    """Rehearsed explanations, which tell nothing; none where not all can be rehearsed.
+    model: Any, x: Any, asked: Mapping[str, dict[str, Any]], keywords: Mapping[str, Any]
+) -> tuple[dict[str, Explanation], Setting | None]:
+    """Rehearsed explanations, which tell nothing, and x's own predictions.
 
-    What one of the methods refuses is so told before another is run.
+    What one of the methods refuses is so told before another is run. Neither where not all of them
+    can be rehearsed.
     """
     made_up = {}
-    for label, keywords in asked.items():
-        with _explaining(label):
-            made_up[label] = rehearse(model, x, keywords, like)
+    with predicted(model, x, keywords) as like:
+        for label, own in asked.items():
+            with _explaining(label):
+                made_up[label] = rehearse(model, x, own, like)
     found = {label: e for label, e in made_up.items() if e is not None}
-    return found if len(found) == len(asked) else {}
+    return (found, like) if len(found) == len(asked) else ({}, None)
 
 
 def explained_by(model: Any, x: Any, asked: Mapping[str, dict[str, Any]]) -> dict[str, Explanation]:

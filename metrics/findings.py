@@ -236,17 +236,16 @@ def chosen(scene: Scene, features: Sequence[int | str] | None) -> Indices:
 def found(
     task: str,
     scene: Scene,
-    features: Sequence[int | str] | None,
+    players: Indices,
     samples: int,
     confidence: float,
     tau: float = 0.0,
     rare: float = 0.0,
 ) -> Finding:
     """The answers to a task."""
-    players = chosen(scene, features)
 
     def counts(change: Floats) -> NDArray[np.bool_]:
-        return np.asarray(change > 0 if task == "recourse" else np.abs(change) > tau)
+        return change > 0 if task == "recourse" else np.abs(change) > tau
 
     (hits, change), S, every = changes(scene, players, samples, counts)
     there, rate = ~np.isnan(hits), hits / S

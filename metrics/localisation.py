@@ -23,11 +23,10 @@ from xai.metrics.attributed import has_places, in_columns_of
 from xai.metrics.case import Case, Result, metric
 from xai.metrics.numerics import FLAT, average_ranks, ratio
 from xai.metrics.paths import Amount, amounts
-from xai.metrics.score import Floats
+from xai.metrics.score import Floats, Indices
 from xai.places import sides_of
 
 Inside = NDArray[np.bool_]
-Counts = NDArray[np.intp]
 
 
 @metric
@@ -44,7 +43,7 @@ def pointing_game(case: Case, *, mask: Any) -> Floats:
     array([1. , 0. , 0.5])
     """
     a, inside = aligned(case, mask)
-    return _hits(a, inside, np.ones(len(a), np.intp))
+    return _hits(inside, *_at_the_last(a, inside, np.ones(len(a), np.intp)))
 
 
 @metric
@@ -77,7 +76,7 @@ def relevance_rank(case: Case, *, mask: Any) -> Floats:
     """
     a, inside = aligned(case, mask)
     K = inside.sum(axis=1)
-    return ratio(_hits(a, inside, K), K)
+    return ratio(_hits(inside, *_at_the_last(a, inside, K)), K)
 
 
 @metric
@@ -207,16 +206,15 @@ def _mass(a: Floats, inside: Inside) -> Floats:
     return np.where(inside.any(axis=1), mass, np.nan)
 
 
-def _hits(a: Floats, inside: Inside, k: NDArray[np.intp]) -> Floats:
-    """How many of the k (n,) largest lie inside, in expectation over the order of equals."""
-    sure, left, good, equal = _at_the_last(a, inside, k)
+def _hits(inside: Inside, sure: Indices, left: Indices, good: Indices, equal: Indices) -> Floats:
+    """How many of the largest lie inside, in expectation over the order of equals."""
     return np.where(inside.any(axis=1), sure + left * good / equal, np.nan)
 
 
-def _iou(a: Floats, inside: Inside, k: NDArray[np.intp]) -> Floats:
+def _iou(a: Floats, inside: Inside, k: Indices) -> Floats:
     """Intersection over union with the k (n,) largest, in expectation over the order of equals."""
     both, of_rows = k + inside.sum(axis=1), _at_the_last(a, inside, k)
-    hits, (_, left, good, equal) = _hits(a, inside, k), of_rows
+    hits, (_, left, good, equal) = _hits(inside, *of_rows), of_rows
     out = np.asarray(hits / (both - hits))
     for i in np.flatnonzero((left < equal) & (good > 0) & (good < equal)):  # else hits are sure
         sure, left, good, equal = (part[i] for part in of_rows)
@@ -230,8 +228,8 @@ def _iou(a: Floats, inside: Inside, k: NDArray[np.intp]) -> Floats:
 
 
 def _at_the_last(
-    a: Floats, inside: Inside, k: NDArray[np.intp]
-) -> tuple[Counts, Counts, Counts, Counts]:
+    a: Floats, inside: Inside, k: Indices
+) -> tuple[Indices, Indices, Indices, Indices]:
     """Of the k (n,) largest: how many above the last lie inside, and how many are not above it.
 
     And how many of the equals of the last lie inside, and are there.
@@ -281,7 +279,7 @@ def aligned(case: Case, mask: Any) -> tuple[Floats, Inside]:
 def _views(case: Case) -> Iterator[Floats]:
     """The attributions as they are, over the input's shape if at all, and without channels."""
     given, own = case.explanation, case.flat
-    yield own.reshape(np.shape(given.values if isinstance(given, Explanation) else own))
+    yield own.reshape(given.values.shape) if isinstance(given, Explanation) else own
     yield own[:, ~np.isnan(own).all(axis=0)]  # without places that only rows not among these have
     if not isinstance(given, Explanation) or has_places(given):
         yield case.map

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container, Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field
 from itertools import chain, combinations, count
@@ -13,10 +13,11 @@ from scipy.stats import rankdata
 
 from xai.explanation import Explanation
 from xai.metrics import checks
-from xai.metrics.case import Case, Scene, score, split
-from xai.metrics.controls import RandomExplain, explaining, flipped, random_of, replaced
+from xai.metrics.case import Case, Scene, split
+from xai.metrics.controls import RandomExplain, flipped, random_of, replaced
 from xai.metrics.evaluation import (
     SIGNED,
+    Asked,
     asked_metrics,
     by_name,
     named_explanations,
@@ -24,7 +25,6 @@ from xai.metrics.evaluation import (
 )
 from xai.metrics.intervals import of_shares
 from xai.metrics.numerics import levels, pearson, ratio
-from xai.metrics.registry import Record
 from xai.metrics.score import Floats, mean
 from xai.records import as_lines
 from xai.streams import as_seed
@@ -130,16 +130,17 @@ def meta_check(
     split("meta_check", [], common)
     named = named_explanations(explanations, common.get("target"), x)
     explain = by_name(explain, named)
-    ((label, (record, core, options)),) = asked_metrics(model, [metric], named, explain).items()
+    ((label, asked),) = asked_metrics(model, [metric], named, explain).items()
     seed = as_seed(common.get("seed") or 0)
     common = common | {"seed": seed}
     if removals and common.get("removal") is None:
         common["removal"] = removals[0]
-    sign = 1 if record.better == "higher" else -1
-    checked = _Checked(record, core, options, named, explain)
+    better = asked.record.better
+    sign = 1 if better == "higher" else -1
+    checked = _Checked(asked, named, explain)
     with scene_of_all(model, x, named, common) as scene:
         own = {n: sign * v for n, v in checked.scores(scene).items()}
-        signed = named if record.category in SIGNED else {}
+        signed = named if checked.signed else {}
         against = {n: sign * checked.scored(scene, flipped(e)) for n, e in signed.items()}
         chance = [sign * checked.of_chance(scene, seed + i) for i in range(randoms)]
         tables: dict[str, Floats] = {}
@@ -160,7 +161,7 @@ def meta_check(
     }
     return MetaCheck(
         label,
-        record.better,
+        better,
         {n: shares[0][0] for n, shares in by_row.items()},
         {n: shares[1][0] for n, shares in by_row.items()},
         {n: float(np.std(v, ddof=1)) if seeds > 1 else np.nan for n, v in means.items()},
@@ -173,15 +174,17 @@ def meta_check(
 class _Checked:
     """A metric that is checked, and the explanations on which it is."""
 
-    record: Record
-    core: Callable[..., Any]
-    options: dict[str, Any]
+    metric: Asked
     named: dict[str, Any]
     explain: dict[str, Any]
 
+    @property
+    def signed(self) -> bool:
+        """Whether signs count."""
+        return self.metric.record.category in SIGNED
+
     def scored(self, scene: Scene, attribution: Any, again: Any = None) -> Floats:
-        own = explaining(self.record, self.options, again)
-        return score(self.record.name, Case(scene, attribution), self.core, own).values
+        return self.metric.score(Case(scene, attribution), again).values
 
     def scores(self, scene: Scene) -> dict[str, Floats]:
         """Of the explanations themselves."""
@@ -196,10 +199,11 @@ class _Checked:
     def table(self, scene: Scene, seed: int) -> Floats:
         """Of the explanations, of their negatives, and of a random one: (2 E + 1, n)."""
         first, *_ = self.named.values()
-        flat, signed = Case(scene, first).flat, self.record.category in SIGNED
-        opposite = [flipped(e) if signed else replaced(e, np.negative) for e in self.named.values()]
+        flat = Case(scene, first).flat
         rows = [*self.scores(scene).values()]
-        rows += [self.scored(scene, e, RandomExplain(seed, flat)) for e in opposite]
+        for e in self.named.values():
+            opposite = flipped(e) if self.signed else replaced(e, np.negative)
+            rows.append(self.scored(scene, opposite, RandomExplain(seed, flat)))
         return np.stack([*rows, self.of_chance(scene, seed)])
 
 

@@ -42,7 +42,7 @@ class _Classifier:
 
     def __init__(self, call: Callable[[Any], Any], known: Model) -> None:
         self.call, self.classes_ = call, (classes := np.asarray(known.labels))
-        if known.scale == "probability":
+        if known.scale in ("probability", "callable"):  # that of transformers has labels
             self.predict_proba = call
         elif known.scale == "score":
             self.decision_function = call

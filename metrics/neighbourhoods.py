@@ -16,16 +16,13 @@ from xai.inputs import Inputs, on_host
 from xai.metrics.agreement import kind_of
 from xai.metrics.case import Case, Scene
 from xai.metrics.numerics import ratio
-from xai.metrics.perturb import fixed, fractions_told, moved, normals, numbers
-from xai.metrics.score import Floats
+from xai.metrics.perturb import fixed, flattened, fractions_told, moved, normals, numbers, together
+from xai.metrics.score import Floats, Indices
 from xai.metrics.subsets import of_halves
 from xai.removal import Baseline
 from xai.removal.base import Context
 from xai.setting import compose
 
-Indices = NDArray[np.intp]
-NUMBERS = 2**22
-"""Of the displaced rows that are held at once."""
 SAME = 1e-9
 """Of their size: numbers that differ by less are the same but for rounding."""
 
@@ -77,7 +74,8 @@ def areas_of(scene: Scene, data: Any, scale: float, samples: int) -> Areas:
     inputs, n, owner = scene.setting.inputs, scene.n, features_of(scene)
     _, first, size = np.unique(owner, return_index=True, return_counts=True)
     d = int(np.prod(inputs.shape))
-    background, x, still = _background(inputs, data), numbers(inputs), fixed(inputs).reshape(-1)
+    background, x = flattened(inputs.encode(data, "data")), numbers(inputs)
+    still = fixed(inputs).reshape(-1)
     e = normals(inputs, scene.seed, np.arange(samples)).reshape(samples, d)[:, first[owner]]
     spread = np.sqrt(np.bincount(owner, background.var(axis=0)) / size)[owner]
     reach = np.where(still, 0.0, scale * spread)
@@ -90,9 +88,7 @@ def areas_of(scene: Scene, data: Any, scale: float, samples: int) -> Areas:
         for some, part in game.pieces(len(kept)):
             absent[rows[some], part] = game.grid(some, kept[part], None)[:, :, 0]
     own = scene.predictions[:, None]
-    there = values_at(
-        scene, samples, lambda rows: np.broadcast_to(steps, (len(rows), *steps.shape))
-    )
+    there = values_at(scene, samples, lambda rows: steps)
     way = np.where(still, 0.0, x - b)
     walked = values_at(scene, samples, lambda rows: way[rows, None] * (shares - 1)[:, None])
     return Areas(kept, absent - own, steps, there - own, shares, walked - own, b, ~still,
@@ -102,17 +98,11 @@ def areas_of(scene: Scene, data: Any, scale: float, samples: int) -> Areas:
 def refuse_gaps(inputs: Inputs, data: Any) -> None:
     """Refuse rows that lack numbers, or hold infinite ones, which could not be moved."""
     still = fixed(inputs).reshape(-1)
-    for what, block in (("x", numbers(inputs)), ("data", _background(inputs, data))):
-        moved = block[:, ~still]
+    for what, block in (("x", inputs.block), ("data", inputs.encode(data, "data"))):
+        moved = flattened(block)[:, ~still]
         if not np.isfinite(moved).all():
             odd = "NaN" if np.isnan(moved).any() else "inf"
             raise ValueError(f"rows are moved by numbers, and {what} holds {odd}: fill them first")
-
-
-def _background(inputs: Inputs, data: Any) -> Floats:
-    """The background's rows as float64, (m, d)."""
-    rows = np.asarray(on_host(inputs.encode(data, "data")), np.float64)
-    return rows.reshape(len(rows), -1)
 
 
 def features_of(scene: Scene) -> Indices:
@@ -124,15 +114,13 @@ def features_of(scene: Scene) -> Indices:
 
 
 def values_at(scene: Scene, count: int, by: Callable[[Indices], Floats]) -> Floats:
-    """The explained output of each row moved by so many displacements (R, count, d): (n, count)."""
-    inputs, n = scene.seen.inputs, scene.n
-    out = np.empty((n, count))
-    step = max(1, NUMBERS // (count * int(np.prod(inputs.shape))))
-    scene.bar.expect_more(n * count)
-    for start in range(0, n, step):
-        rows = np.arange(start, min(start + step, n))
+    """The explained output (n, count) of rows moved by (R, count, d), or (count, d) all alike."""
+    inputs = scene.seen.inputs
+    out = np.empty((inputs.n, count))
+    scene.bar.expect_more(inputs.n * count)
+    for rows in together(inputs, count):
         index = np.repeat(rows, count)
-        x = moved(inputs, index, by(rows).reshape(len(index), *inputs.shape))
+        x = moved(inputs, index, by(rows).reshape(-1, *inputs.shape))
         y = None if scene.y is None else np.atleast_1d(np.asarray(on_host(scene.y)))[index]
         with named_by(index), fractions_told(inputs, x), Scene(
             scene.own_model, x, target=scene.seen.resolved.index[index, 0], behavior=scene.behavior,
@@ -190,4 +178,4 @@ def _own_baseline(case: Case) -> Floats | None:
     draws = removal.bind(Context(own.inputs, e.recipe.get("data"), 0, own.axis))
     every = np.arange(own.inputs.n)
     block, place = draws.source(every, np.zeros_like(every))
-    return np.asarray(on_host(block[place]), np.float64).reshape(len(every), -1)
+    return flattened(block[place])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -10,7 +11,7 @@ from numpy.typing import NDArray
 
 from xai.kernels import order
 from xai.kernels.correlation import correlations
-from xai.metrics.score import Floats
+from xai.metrics.score import Floats, Indices
 
 FLAT = 1e-12
 """Numbers whose spread is below this part of their size are all alike: a correlation is NaN."""
@@ -43,7 +44,7 @@ def spearman(a: Floats, b: Floats) -> Floats:
     >>> spearman(np.array([1.0, 2.0, 9.0]), np.array([1.0, 20.0, 30.0])).item()
     1.0
     """
-    return pearson(*np.broadcast_arrays(average_ranks(a), average_ranks(b)))
+    return pearson(average_ranks(a), average_ranks(b))
 
 
 def average_ranks(a: Floats) -> Floats:
@@ -62,7 +63,17 @@ def average_ranks(a: Floats) -> Floats:
     return ranks
 
 
-def levels(a: Floats, size: Floats | None = None) -> NDArray[np.intp]:
+def of_present(a: Floats, b: Floats, score: Callable[[Floats, Floats], Any]) -> Floats:
+    """Scores (n,) of rows a and b (n, d) without the NaN that both are padded with behind."""
+    counts = (~np.isnan(a)).sum(axis=1)
+    out = np.full(len(a), np.nan)
+    for d in np.unique(counts):
+        rows = np.flatnonzero(counts == d)
+        out[rows] = score(a[rows, :d], b[rows, :d])
+    return out
+
+
+def levels(a: Floats, size: Floats | None = None) -> Indices:
     """Whole numbers in the order of `a` along the first axis, equal where it is but for rounding.
 
     Parameters

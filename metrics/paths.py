@@ -15,12 +15,10 @@ from xai.kernels.order import places
 from xai.known import keys_along
 from xai.metrics import checks
 from xai.metrics.case import Case, Scene
-from xai.metrics.score import Floats
+from xai.metrics.score import Floats, Indices
 from xai.setting import padded
 
-Places: TypeAlias = NDArray[np.intp]
-Sizes: TypeAlias = NDArray[np.intp]
-Cuts: TypeAlias = Callable[[int], Sizes]
+Cuts: TypeAlias = Callable[[int], Indices]
 """Of d players, how many have changed at each step, (S,)."""
 Amount: TypeAlias = int | float | Sequence[int | float]
 """So many players, or a fraction of them (rounded up), or several of these."""
@@ -43,7 +41,7 @@ def ranks(a: Floats) -> NDArray[np.int32]:
     return out
 
 
-def cuts(d: int, K: int) -> Sizes:
+def cuts(d: int, K: int) -> Indices:
     """How many of d players have changed at steps 0..K.
 
     Examples
@@ -68,7 +66,7 @@ def steps_of(case: Case, steps: int | None, *, all_players: bool = False) -> Cut
     return lambda d: cuts(d, d if most is None else min(most, d))
 
 
-def amounts(k: Amount, d: int, name: str = "k") -> Sizes:
+def amounts(k: Amount, d: int, name: str = "k") -> Indices:
     """Numbers of players that `k` asks for; fractions are rounded up.
 
     Examples
@@ -109,7 +107,7 @@ def along(case: Case, first: str, sizes: Cuts) -> Floats:
 def all_along(case: Case, *wanted: tuple[str, Cuts]) -> list[Floats]:
     """The values `along` several such ways, evaluated together."""
     known = case.once("along", dict[int, dict[tuple[str, int], Floats]])
-    parts: list[list[tuple[NDArray[np.intp], Floats]]] = [[] for _ in wanted]
+    parts: list[list[tuple[Indices, Floats]]] = [[] for _ in wanted]
     for place, (rows, game, a) in enumerate(case.games()):
         d, held = game.n_players, known.setdefault(place, {})
         ways = [[(first, s) for s in sizes(d).tolist()] for first, sizes in wanted]
@@ -148,9 +146,9 @@ def _look(scene: Scene, place: int, rank: NDArray[np.int32], steps: list[Step]) 
     sums = keys_along(np.argsort(rank, axis=1)).T
     keys = np.where(removed[:, None], sums[-1] - sums[sizes], sums[sizes])
 
-    def kept(new: NDArray[np.intp]) -> NDArray[np.bool_]:
+    def kept(new: Indices) -> NDArray[np.bool_]:
         step, row = np.divmod(new, n)
-        return np.asarray((rank[row] < sizes[step, None]) ^ removed[step, None])
+        return (rank[row] < sizes[step, None]) ^ removed[step, None]
 
     return scene.values(place, keys, kept)
 
@@ -167,7 +165,9 @@ def both_ends(case: Case, sizes: Cuts) -> tuple[Floats, Floats]:
     return most, least
 
 
-def one_gone(game: Game, players: Places, draws: Places) -> Iterator[tuple[Places, slice, Floats]]:
+def one_gone(
+    game: Game, players: Indices, draws: Indices
+) -> Iterator[tuple[Indices, slice, Floats]]:
     """Values with one player removed at each draw: rows, which players, and (R, P, draws)."""
     m = len(draws)
     for rows, part in game.pieces(len(players), m):

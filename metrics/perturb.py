@@ -29,14 +29,13 @@ from xai.metrics.attributed import cut, in_columns_of, labels_of, numbers_of
 from xai.metrics.case import Case, Scene, outputs
 from xai.metrics.controls import RandomExplain
 from xai.metrics.numerics import ratio
-from xai.metrics.score import Floats
+from xai.metrics.score import Floats, Indices
 from xai.model import reads_codes
 from xai.setting import Composed, Setting
 from xai.tables import frame_builder, of_columns
 
-Explain: TypeAlias = Callable[[Any, Any, NDArray[np.intp]], Any]
+Explain: TypeAlias = Callable[[Any, Any, Indices], Any]
 """(model, rows, target (m,)) -> an array like the rows or their players, or an Explanation."""
-Indices: TypeAlias = NDArray[np.intp]
 COPIES = 2**22
 """Numbers of the copies of rows that are held at once."""
 TINY = 1e-140
@@ -368,7 +367,12 @@ def refuse_still(rows: Indices, by: str) -> None:
 
 def numbers(inputs: Inputs) -> Floats:
     """The explained rows as float64, (n, d)."""
-    return np.asarray(on_host(inputs.block), np.float64).reshape(inputs.n, -1)
+    return flattened(inputs.block)
+
+
+def flattened(rows: Any) -> Floats:
+    """Rows of numbers, wherever they live, as float64 (n, d)."""
+    return np.asarray(on_host(rows), np.float64).reshape(len(rows), -1)
 
 
 def lengths(a: Floats) -> Floats:

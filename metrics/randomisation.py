@@ -28,10 +28,9 @@ from xai.metrics import checks
 from xai.metrics.case import Case, Result, Scene, metric, outputs
 from xai.metrics.faithfulness import abpc
 from xai.metrics.models import run_alike
-from xai.metrics.numerics import FLAT, average_ranks, pearson, ratio, spearman
+from xai.metrics.numerics import FLAT, average_ranks, of_present, pearson, ratio, spearman
 from xai.metrics.perturb import (
     Explain,
-    Indices,
     check_repeats,
     explained,
     fixed,
@@ -41,7 +40,7 @@ from xai.metrics.perturb import (
     refuse_codes,
     together,
 )
-from xai.metrics.score import Floats
+from xai.metrics.score import Floats, Indices
 from xai.model import is_module
 from xai.replay import copied
 
@@ -200,7 +199,7 @@ def random_logit(case: Case, *, steps: int = STEPS, explain: Explain | None = No
     step = 1 + int(streams.integers(scene.seed, streams.MOVE, np.zeros(1, np.intp), 1, k - 1)[0, 0])
     other = (target + step) % k
     a = explained(case, scene.x, np.arange(scene.n), explain, target=other)
-    return Result(_likeness(case.flat, a, pearson), info=beside)
+    return Result(of_present(case.flat, a, pearson), info=beside)
 
 
 def _refuse_one_output(scene: Scene) -> None:
@@ -328,20 +327,9 @@ def _smoothed(case: Case, explain: Explain | None, model: Any, draws: int, noise
 def _likeness_in_rank(own: Floats) -> Callable[[Floats], Floats]:
     """Rank correlation of each row's attributions with its own, which are ranked once."""
     if np.isnan(own).any():
-        return lambda a: _likeness(own, a, spearman)
+        return lambda a: of_present(own, a, spearman)
     ranked = average_ranks(own)
     return lambda a: pearson(ranked, average_ranks(a))
-
-
-def _likeness(a: Floats, b: Floats, of: Callable[[Floats, Floats], Any]) -> Floats:
-    """Correlation of each row's attributions, padding left out."""
-    if not np.isnan(a).any():
-        return np.asarray(of(a, b))
-    out = np.empty(len(a))
-    for i, (x, y) in enumerate(zip(a, b, strict=True)):
-        there = ~np.isnan(x)
-        out[i] = of(x[there], y[there])
-    return out
 
 
 def _entropy(row: Floats, bins: int) -> float:

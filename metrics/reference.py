@@ -15,7 +15,7 @@ import numpy as np
 
 from xai.metrics.attributed import cut, numbers_of
 from xai.metrics.case import Case, metric, one_output
-from xai.metrics.numerics import average_ranks, spearman
+from xai.metrics.numerics import average_ranks, of_present, spearman
 from xai.metrics.paths import Amount, amounts, ranks
 from xai.metrics.score import Floats
 
@@ -97,7 +97,7 @@ def rank_correlation(case: Case, *, reference: Any) -> Floats:
     >>> rank_correlation(None, None, a, reference=[30.0, 5.0, 1.0]).mean()
     1.0
     """
-    return _by_count(case, reference, lambda a, g: spearman(np.abs(a), np.abs(g)))
+    return _compared(case, reference, lambda a, g: spearman(np.abs(a), np.abs(g)))
 
 
 @metric
@@ -122,7 +122,7 @@ def pairwise_rank_agreement(case: Case, *, reference: Any) -> Floats:
             same += (of_a == np.sign(g[:, step:] - g[:, :-step])).sum(axis=1)
         return same / (d * (d - 1) / 2) if d > 1 else np.full(len(a), np.nan)
 
-    return _by_count(case, reference, pairs)
+    return _compared(case, reference, pairs)
 
 
 def _agreed(
@@ -137,11 +137,11 @@ def _agreed(
         parts = [(alike & (last < K)).sum(axis=1) / K for K in amounts(k, a.shape[1])]
         return np.asarray(np.mean(parts, axis=0))
 
-    return _by_count(case, reference, score)
+    return _compared(case, reference, score)
 
 
-def _by_count(case: Case, reference: Any, score: Callable[[Floats, Floats], Floats]) -> Floats:
-    """Scores (n,), rows with equally many features at a time."""
+def _compared(case: Case, reference: Any, score: Callable[[Floats, Floats], Floats]) -> Floats:
+    """Scores (n,) of the attribution and the reference, which have the same features."""
     a = case.flat
     g = numbers_of(one_output(reference, case.scene.target, case.scene.x), "the reference")
     g = cut(g.reshape(len(g), -1), a.shape[1])
@@ -150,14 +150,9 @@ def _by_count(case: Case, reference: Any, score: Callable[[Floats, Floats], Floa
             f"the reference has shape {g.shape}; expected {a.shape}, or one row for all"
         )
     g = np.broadcast_to(g, a.shape)
-    counts = (~np.isnan(a)).sum(axis=1)
     other = np.flatnonzero((np.isnan(a) != np.isnan(g)).any(axis=1))
     if len(other):
         raise ValueError(
             f"the reference has other features than the attribution in row {other[0]} (0-based)"
         )
-    out = np.full(len(a), np.nan)
-    for d in np.unique(counts):
-        rows = np.flatnonzero(counts == d)
-        out[rows] = score(a[rows, :d], g[rows, :d])
-    return out
+    return of_present(a, g, score)

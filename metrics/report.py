@@ -10,14 +10,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.stats import rankdata
 
 from xai.archive import require
 from xai.metrics.controls import RANDOM
 from xai.metrics.intervals import interval
 from xai.metrics.numerics import levels, sizes
-from xai.metrics.score import Floats, Score
+from xai.metrics.score import Floats, Indices, Score
 from xai.records import as_html, as_lines
 from xai.suggest import unknown
 
@@ -103,7 +102,7 @@ class Report:
     def _gain(self, metric: str, name: str, other: str) -> Floats:
         """How much better one is than another, row by row."""
         sign = 1 if self[metric, name].better == "higher" else -1
-        return np.asarray(sign * (self[metric, name].values - self[metric, other].values))
+        return sign * (self[metric, name].values - self[metric, other].values)
 
     def ranks(self) -> dict[str, dict[str, float]]:
         """Mean rank of each explanation (1 is best) by each metric, controls left out."""
@@ -126,7 +125,7 @@ class Report:
             out[metric] |= {mine[i]: of_rows for i, of_rows in zip(scored, found, strict=True)}
         return out
 
-    def _table(self, metric: str) -> tuple[list[str], NDArray[np.intp], Floats, Floats]:
+    def _table(self, metric: str) -> tuple[list[str], Indices, Floats, Floats]:
         """Explanations, the places of those with scores, and these where all E of them have one.
 
         As more is better, (E, rows), with the size of all scores there, (rows,).

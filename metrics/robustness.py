@@ -26,7 +26,6 @@ from xai.metrics.perturb import (
     COPIES,
     Copies,
     Explain,
-    Indices,
     answer,
     answers,
     check_repeats,
@@ -47,7 +46,7 @@ from xai.metrics.perturb import (
     takes_rows,
     together,
 )
-from xai.metrics.score import Floats
+from xai.metrics.score import Floats, Indices
 from xai.model import is_module
 from xai.tables import matched
 
@@ -460,15 +459,14 @@ def worst_case_bound(
     if step is not None:
         checks.positive("step", step)
     refuse_codes(case.scene.seen)
-    n, by_torch = case.scene.n, None
-    if explain is None and step is None:
-        by_torch = Differentiable.of(case)
-    held = np.zeros(n, bool) if by_torch is None else by_torch.held
-    sigma: Floats = np.empty(n)
-    rows: Floats = np.full(n, np.inf)
+    held = np.zeros(case.scene.n, bool)
+    sigma: Floats = np.empty(case.scene.n)
+    rows: Floats = np.full(case.scene.n, np.inf)
+    by_torch = Differentiable.of(case) if explain is None and step is None else None
     if by_torch is not None:
         sigma = case.once("sigma", by_torch.sigma)
-        held = held & (sigma > 0)  # where gradients are constant in pieces, differences see kinks
+        # where gradients are constant in pieces, differences see kinks
+        held = by_torch.held & (sigma > 0)
         if norm == "linf" and case.flat.shape[1] <= MOST_PLAYERS:
             rows = case.once("absolute", by_torch.absolute)
     if not held.all():

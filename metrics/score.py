@@ -12,6 +12,7 @@ from xai.inputs import on_host
 from xai.tables import is_missing
 
 Floats: TypeAlias = NDArray[np.floating]
+Indices: TypeAlias = NDArray[np.intp]
 Better: TypeAlias = Literal["higher", "lower"]
 
 

@@ -13,10 +13,8 @@ from xai.inputs import host_array, on_host
 from xai.metrics import checks
 from xai.metrics.case import Case, Result, metric
 from xai.metrics.intervals import of_gains
-from xai.metrics.score import Floats
+from xai.metrics.score import Floats, Indices
 from xai.suggest import unknown
-
-Indices = NDArray[np.intp]
 
 
 @metric

@@ -19,13 +19,12 @@ from xai.known import Keys, keys_of
 from xai.metrics import checks
 from xai.metrics.case import APART, Case, Scene
 from xai.metrics.paths import Amount, amounts, slack
-from xai.metrics.score import Floats
+from xai.metrics.score import Floats, Indices
 from xai.model_game import ModelGame
 from xai.removal import Noise
 from xai.setting import padded
 from xai.summary.base import all_coalitions
 
-Indices = NDArray[np.intp]
 Removed = NDArray[np.bool_]
 Scored: TypeAlias = Callable[[Floats, Floats], Any]
 """What an attribution says of C changes, and what these are, (R, C) each -> (R, …)."""
@@ -94,7 +93,7 @@ def _lost(scene: Scene, place: int, rows: Indices, left: Floats) -> Floats:
     sizes = np.abs(gone)
     largest = np.maximum(np.abs(there), np.abs(left).max(axis=1, keepdims=True))
     gone[sizes <= slack(game, sizes.max(axis=1, keepdims=True), largest)] = 0
-    return np.asarray(gone)
+    return gone
 
 
 def drops_alone(scene: Scene, place: int) -> Floats:
@@ -155,7 +154,7 @@ def _gathered(
             found.clear()
 
 
-def by_subset(case: Case, removed: Callable[[int], Removed], score: Scored) -> Any:
+def by_subset(case: Case, removed: Callable[[int], Removed], score: Scored) -> Floats:
     """``score(Σ_{i∈S} a_i, f(x) − f(x∖S))`` as an array of n rows, of some rows at a time."""
     parts = []
     for place, (own, game, a) in enumerate(case.games()):
@@ -166,12 +165,12 @@ def by_subset(case: Case, removed: Callable[[int], Removed], score: Scored) -> A
     return padded(parts, case.scene.n)
 
 
-def adds_noise(removal: Any) -> bool:
-    """Whether a removal perturbs the input itself, so that attributions are read as slopes."""
-    return isinstance(removal, Noise)
+def adds_noise(case: Case) -> bool:
+    """Whether removing perturbs the input itself, so that attributions are read as slopes."""
+    return isinstance(case.scene.setting.recipe.removal, Noise)
 
 
-def by_noise(case: Case, samples: int, score: Scored) -> Any:
+def by_noise(case: Case, samples: int, score: Scored) -> Floats:
     """``score(Iᵀa, f(x) − f(x − I))``: all elements are moved by the removal's draws I."""
     case = case.changed("elements", players="elements")
     parts = []

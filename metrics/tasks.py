@@ -101,10 +101,11 @@ def recourse(
     )  # fmt: skip
     with scene, scene.bar.of("recourse"):
         refuse_codes(scene.setting)
-        refuse_lost(scene, moved, chosen(scene, features))
-        finding = found("recourse", scene, features, samples, confidence)
+        players = chosen(scene, features)
+        refuse_lost(scene, moved, players)
+        finding = found("recourse", scene, players, samples, confidence)
         signs = directions(scene, moved.by_element(scene.setting.inputs))
-        return replace(finding, signs=signs[:, chosen(scene, features)])
+        return replace(finding, signs=signs[:, players])
 
 
 def depends_on(
@@ -171,7 +172,8 @@ def depends_on(
         n_jobs=n_jobs, seed=seed, progress=progress,
     )  # fmt: skip
     with scene, scene.bar.of("depends_on"):
-        return found("depends_on", scene, features, samples, confidence, tau, rare)
+        players = chosen(scene, features)
+        return found("depends_on", scene, players, samples, confidence, tau, rare)
 
 
 @dataclass(frozen=True)

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose
+from scipy.special import expit
 from sklearn.ensemble import VotingClassifier
 from sklearn.naive_bayes import GaussianNB
 from sklearn.svm import SVC, LinearSVC
@@ -344,6 +347,36 @@ def test_models_of_texts_are_mixed_too(kind):
     score = metrics.linearity_gap(f, kind(texts), e)
     assert_allclose(score.values, 0, atol=1e-12)
     assert metrics.linearity_gap(f.predict_proba, texts, e).undefined == 0
+
+
+class Pipeline:
+    """Of transformers: labels with their scores for each text."""
+
+    task = "text-classification"
+    model = SimpleNamespace(config=SimpleNamespace(id2label={0: "bad", 1: "good"}))
+
+    def __call__(self, texts, **_):
+        good = [expit(t.count("good") + t.count("film") * t.count("fun")) for t in texts]
+        return [[{"label": "good", "score": p}, {"label": "bad", "score": 1 - p}] for p in good]
+
+
+def test_a_pipelines_scores_are_mixed_and_not_which_is_largest():
+    texts, pipeline = ["good film and fun", "good film", "good fun"], Pipeline()
+
+    def scores(rows):
+        return np.array([[bad["score"], good["score"]] for good, bad in pipeline(rows)])
+
+    def squared(model, x, target):
+        return np.nan_to_num(xai.explain(model, x, "occlusion", target=target).values) ** 2
+
+    def gaps(model):
+        e = xai.explain(model, texts, "exact_shapley", target=1)
+        assert_allclose(metrics.linearity_gap(model, texts, e).values, 0, atol=1e-12)
+        a = squared(model, texts, 1)
+        return metrics.linearity_gap(model, texts, a, explain=squared, target=1).values
+
+    assert gaps(pipeline).min() > 0.01
+    assert_allclose(gaps(pipeline), gaps(scores))
 
 
 @pytest.mark.parametrize(

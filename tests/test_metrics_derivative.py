@@ -45,6 +45,13 @@ class Stopped(torch.nn.Module):
         return (0.5 * Once.apply(x[:, 1:]).pow(2)).sum(dim=1) + 0.5 * x[:, 0] ** 2
 
 
+class Distance(torch.nn.Module):
+    """½ |x|², of whose distances torch has no second derivative."""
+
+    def forward(self, x):
+        return torch.cdist(x, torch.zeros_like(x[:1])) ** 2 / 2
+
+
 def mlp():
     torch.manual_seed(0)
     return torch.nn.Sequential(
@@ -208,6 +215,21 @@ def test_what_has_no_second_derivative_is_taken_by_differences(rows):
     values, info = bound(Quadratic(A), rows, changed)
     assert info["differentiated"].tolist() == [True, False, True, True]
     assert_allclose(values, whole, rtol=1e-5)
+
+
+def test_distances_are_differentiated_once_and_a_frozen_linear_layer_as_any(rows):
+    e = xai.explain(Distance(), rows, "gradient")
+    values, info = bound(Distance(), rows, e)
+    assert_allclose(values, 0.3, rtol=1e-6)  # J = 1
+    assert not info["differentiated"].any()
+    line = torch.nn.Linear(4, 1).double()
+    for trained in (True, False):
+        line.requires_grad_(trained)
+        flat, _ = bound(line, rows, xai.explain(line, rows, "gradient"))
+        own, info = bound(line, rows, xai.explain(line, rows, "gradient_x_input"))
+        assert_allclose(flat, 0)
+        assert_allclose(own, 0.3 * line.weight.abs().max().item(), rtol=1e-9)
+        assert info["differentiated"].all()
 
 
 def test_kinks_of_relus_are_left_to_differences_and_attacks_cross_them():

@@ -847,7 +847,7 @@ def test_copies_of_as_many_rows_as_fit_memory_are_attacked_at_once(attack, monke
     whole = attack(f, x, x * np.arange(40), explain=slope, radius=0.1)
     assert max(sizes) == 7 * 64  # 32 directions, there and back
     sizes.clear()
-    monkeypatch.setattr("xai.metrics.attacks.COPIES", 3 * 64 * 40)
+    monkeypatch.setattr("xai.metrics.perturb.COPIES", 3 * 64 * 40)
     parts = attack(f, x, x * np.arange(40), explain=slope, radius=0.1)
     assert max(sizes) == 3 * 64
     assert_array_equal(parts.values, whole.values)
