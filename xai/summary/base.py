@@ -60,6 +60,8 @@ class Budget:
         return " + ".join([*terms, "m", full])
 
 
+Ends: TypeAlias = tuple[Floats, Floats]
+"""Values of the empty and of the full coalition, (n, k) each."""
 PAIR_ERRORS = "interactions_std_error"
 """Where `info` has the errors of interactions."""
 SAMPLED = Budget(rows=8192, per_player=32)
@@ -376,9 +378,8 @@ def finish(
     game: Game,
     values: Floats,
     std_error: Floats | None,
+    ends: Ends,
     *,
-    base: Floats,
-    full: Floats,
     tolerance: float | None,
     converged: NDArray[np.bool_] | None = None,
     info: dict[str, NDArray[Any]] | None = None,
@@ -394,8 +395,8 @@ def finish(
     return Attribution(
         values=values,
         std_error=std_error,
-        base_value=base,
-        prediction=full,
+        base_value=ends[0],
+        prediction=ends[1],
         evaluations=-(-game.evaluations // game.n_rows),
         converged=met,
         info=info or {},
@@ -525,8 +526,8 @@ def exact(
     coalitions: Coalitions,
     linear: Callable[[Floats], Floats],
     plan: Plan | None = None,
-) -> tuple[Floats, Floats | None]:
-    """A linear function of the values of given coalitions, for every row.
+) -> tuple[Floats, Floats | None, Ends]:
+    """A linear function of the values of given coalitions, for every row; and the game's ends.
 
     Parameters
     ----------
@@ -539,12 +540,14 @@ def exact(
     -------
     values, std_error : (n, d, k)
         The error is None, unless the draws are themselves a sample: then it is their spread.
+    ends : base values and predictions, (n, k) each
 
     Notes
     -----
     Memory: the values of all C coalitions for one row (8Ck bytes) beside the coalitions
     themselves (Cd bytes) and what `linear` makes of them; the rest is in blocks.
     """
+    ends = game.ends(np.arange(game.n_rows))
     values, errors = [], []
     spread = game.sampled_draws and game.commutes
     for rows, step in game.blocks(len(coalitions)):
@@ -555,7 +558,7 @@ def exact(
             error = np.full_like(value, np.nan)
         values.append(value)
         errors.append(error)
-    return np.concatenate(values), np.concatenate(errors) if game.sampled_draws else None
+    return np.concatenate(values), np.concatenate(errors) if game.sampled_draws else None, ends
 
 
 def grid_in_parts(game: Game, rows: Indices, coalitions: Masks, draws: Indices | None) -> Floats:

@@ -112,7 +112,7 @@ class Gradient(Summary):
         found: Floats | None = errors
         if exact:  # all draws that there are, unless these have no end and what they take counts
             found = unknown_error(model, values) if self.wrt == "mask" else None
-        return finish(model, values, found, base=base, full=full, tolerance=plan.tolerance)
+        return finish(model, values, found, (base, full), tolerance=plan.tolerance)
 
     def check(self) -> None:
         """Refuse unknown places and moments, and numbers of samples that do not suit them."""

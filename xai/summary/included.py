@@ -9,7 +9,7 @@ from typing import ClassVar
 import numpy as np
 
 from xai import streams
-from xai.game import Coalitions, Floats, Game, Indices
+from xai.game import Coalitions, Floats, Game
 from xai.suggest import unknown
 from xai.summary.base import (
     SAMPLED,
@@ -24,7 +24,7 @@ from xai.summary.base import (
     unit_cost,
 )
 from xai.summary.masks import Normalise, SmoothGrid, mean_under
-from xai.summary.semivalue import own_draws, sample_count, sampled
+from xai.summary.samples import own_draws, sample_count, sampled
 
 
 @dataclass(frozen=True)
@@ -97,13 +97,12 @@ class MeanWhenIncluded(Summary):
         if count is None:
             return self._enumerate(game, plan.tolerance)
 
-        def coalitions(samples: Indices) -> Coalitions:
-            return kept_in_runs(plan.seed, len(samples), game.n_players, self.p)
-
         def estimate(S: Coalitions, v: Floats) -> tuple[Floats, Floats]:
             return _mean_included(S, v, run, alone=run * self.p <= 1 + 1e-9)
 
-        return sampled(game, count, plan, coalitions, estimate, paired=False)
+        S = kept_in_runs(plan.seed, count, game.n_players, self.p)
+        found = sampled(game, S, plan, estimate, paired=False)
+        return finish(game, *found, tolerance=plan.tolerance)
 
     def _under(self, masks: SmoothGrid, game: Game, plan: Plan) -> Attribution:
         if not isinstance(masks, SmoothGrid):
@@ -125,9 +124,7 @@ class MeanWhenIncluded(Summary):
             means = [np.einsum("c,...ck->...k", weight * kept, v) for kept in S.T]
             return np.stack(means, axis=-2)
 
-        base, full = game.ends(np.arange(game.n_rows))
-        values, errors = exact(game, S, linear)
-        return finish(game, values, errors, base=base, full=full, tolerance=tolerance)
+        return finish(game, *exact(game, S, linear), tolerance=tolerance)
 
 
 def _run(p: float) -> int:

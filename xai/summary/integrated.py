@@ -112,7 +112,7 @@ class IntegratedGradient(Summary):
         info = {"completeness_gap": gap, "steps": nodes, "local_gap": local}
         met = np.asarray((np.abs(gap) <= allowed).all(axis=1))
         return finish(
-            model, values, unknown_error(model, values), base=base, full=full, tolerance=None,
+            model, values, unknown_error(model, values), (base, full), tolerance=None,
             converged=met, info=info,
         )  # fmt: skip
 

@@ -18,6 +18,7 @@ from xai.summary.base import (
     SAMPLED,
     Attribution,
     Budget,
+    Ends,
     Plan,
     Summary,
     all_coalitions,
@@ -25,11 +26,18 @@ from xai.summary.base import (
     enumeration_cost,
     exact,
     finish,
-    needs,
 )
 from xai.summary.enumeration import shapley_weights
 from xai.summary.orders import Walked, Walks
-from xai.summary.shapley import Shapley
+from xai.summary.pairs import (
+    REGRESSION,
+    by_pairs,
+    regress,
+    semivalues,
+    shapley_interactions,
+    sign_products,
+)
+from xai.summary.samples import sample_count, sampled
 from xai.summary.walks import pair_cost, spreads
 
 INDICES = ("k-SII", "SII", "Banzhaf")
@@ -116,34 +124,20 @@ class Interactions(Summary):
     def attribute(self, game: Game, plan: Plan) -> Attribution:
         """Enumerate where that fits, else walk."""
         if self.index == "Banzhaf":
-            from xai.summary.semivalue import banzhaf_interactions  # it needs this file's layout
-
             return banzhaf_interactions(game, plan, self.samples)
         d = game.n_players
         orders = max(1, -(-d // 2))
         unit = orders * pair_cost(game, d - 1)
         if enumerates(game, plan.room(game, self.samples, unit)):
-            return enumerated_pairs(
+            return _enumerated(
                 game, shapley_weights(d), pair_weights(d), plan.tolerance, self.index
             )
         what = "interactions (each pair of players met once)"
         rounds = plan.count(what, game, samples=self.samples, unit=unit)
         pairs = (plan.room(game, self.samples, unit) - game.ends_cost) // (2 * game.value_cost)
         if self.estimator == "auto" and not spreads(game) and 2 * (comb(d, 2) + 1) < pairs:
-            from xai.summary.semivalue import interactions_by_pairs  # it needs this file's layout
-
-            return interactions_by_pairs(game, plan, pairs, self.index)
+            return _by_pairs(game, plan, pairs, self.index)
         return _sampled(game, plan, rounds, orders, self.index)
-
-
-def of_shapley(summary: Shapley, game: Game, plan: Plan) -> Attribution:
-    """Interactions as `Shapley(order=2)` asks for them."""
-    if summary.estimator == "exact":  # enumeration, whatever the default
-        needs("Shapley(estimator='exact')", enumeration_cost(game), plan.budget)
-        plan = replace(plan, budget=max(plan.budget or 0, enumeration_cost(game)))
-    estimator: Literal["auto", "permutation"]
-    estimator = "permutation" if summary.estimator == "permutation" else "auto"
-    return Interactions(summary.index, summary.samples, estimator).attribute(game, plan)
 
 
 def pair_weights(d: int) -> NDArray[np.float64]:
@@ -160,7 +154,7 @@ def laid_out(phi: Floats, pairs: Floats, index: str) -> Floats:
     return out
 
 
-def enumerated_pairs(
+def _enumerated(
     game: Game,
     weights: NDArray[np.float64],
     of_pairs: NDArray[np.float64],
@@ -192,18 +186,29 @@ def enumerated_pairs(
         return np.stack(parts, axis=-2)
 
     game.progress.expect(game.n_rows * enumeration_cost(game))
-    base, full = game.ends(np.arange(game.n_rows))
-    found, errors = exact(game, coalitions, linear)
-    error = None if errors is None else errors[:, :d]
-    result = finish(
-        game, found[:, :d], error, base=base, full=full, tolerance=tolerance, ran="enumeration"
-    )
-    pairs = from_triangle(found[:, d:], d)
-    spread = None if errors is None else from_triangle(errors[:, d:], d)
-    return with_pairs(result, pairs, spread, index)
+    found = exact(game, coalitions, linear)
+    return _parted(game, *found, tolerance=tolerance, index=index, ran="enumeration")
 
 
-def from_triangle(pairs: Floats, d: int) -> Floats:
+def _parted(
+    game: Game,
+    both: Floats,
+    errors: Floats | None,
+    ends: Ends,
+    *,
+    tolerance: float | None,
+    index: str,
+    ran: str,
+) -> Attribution:
+    """What was found of players and of pairs, side by side: (n, d + d(d-1)/2, k)."""
+    d = game.n_players
+    own, of_pairs = (None, None) if errors is None else (errors[:, :d], errors[:, d:])
+    result = finish(game, both[:, :d], own, ends, tolerance=tolerance, ran=ran)
+    spread = None if of_pairs is None else _from_triangle(of_pairs, d)
+    return _with_pairs(result, _from_triangle(both[:, d:], d), spread, index)
+
+
+def _from_triangle(pairs: Floats, d: int) -> Floats:
     """From i < j in their order, (n, d(d-1)/2, k), to symmetric (n, d, d, k) with 0 at (i, i)."""
     out = np.zeros((len(pairs), d, d, pairs.shape[-1]))
     i, j = np.triu_indices(d, 1)
@@ -211,7 +216,7 @@ def from_triangle(pairs: Floats, d: int) -> Floats:
     return out
 
 
-def with_pairs(
+def _with_pairs(
     result: Attribution, pairs: Floats, errors: Floats | None, index: str
 ) -> Attribution:
     """A result with its interactions; errors are those of I_ij, (n, d, d, k)."""
@@ -228,7 +233,46 @@ def with_pairs(
 
 
 # ---------------------------------------------------------------------------------------------
-# Sampled
+# From pairs of a coalition and its complement
+
+
+def banzhaf_interactions(game: Game, plan: Plan, samples: int | None) -> Attribution:
+    """Banzhaf values and interactions: from one pair of coalitions, its odd and its even part.
+
+    With signs z for coalitions, a player's value is twice the mean of v(S) z_i, the interaction of
+    two is four times that of v(S) z_i z_j.
+    """
+    d = game.n_players
+    count = sample_count("one pair of coalitions", game, plan, samples, per_sample=2)
+    if count is None:
+        own, both = np.full(d, 0.5 ** (d - 1)), np.full(max(d - 1, 0), 0.5 ** max(d - 2, 0))
+        return _enumerated(game, own, both, plan.tolerance, "Banzhaf")
+
+    def estimate(S: Coalitions, v: Floats) -> tuple[Floats, Floats]:
+        one, other = np.split(v, 2, axis=1)
+        even = 2 * (one + other)
+        odd = regress(S, one - other)
+        pairs = regress(S, even - even.mean(axis=1, keepdims=True), sign_products)
+        values, errors = (
+            np.concatenate([a, b[:, 1:]], axis=1) for a, b in zip(odd, pairs, strict=True)
+        )
+        return values, errors
+
+    S, width = streams.kept(plan.seed, np.arange(count), d, 0.5), d + comb(d, 2)
+    found = sampled(game, S, plan, estimate, paired=True, width=width)
+    return _parted(game, *found, tolerance=plan.tolerance, index="Banzhaf", ran=REGRESSION)
+
+
+def _by_pairs(game: Game, plan: Plan, count: int, index: str) -> Attribution:
+    """Shapley values and interactions regressed on pairs of coalitions."""
+    d = game.n_players
+    targets = [semivalues(np.full(d, 1 / d)), shapley_interactions(d)]
+    found = by_pairs(game, plan, targets, count)
+    return _parted(game, *found, tolerance=plan.tolerance, index=index, ran=REGRESSION)
+
+
+# ---------------------------------------------------------------------------------------------
+# Walks
 
 
 def _sampled(game: Game, plan: Plan, rounds: int, orders: int, index: str) -> Attribution:
@@ -242,11 +286,8 @@ def _sampled(game: Game, plan: Plan, rounds: int, orders: int, index: str) -> At
     walks = Walks(
         game, rounds * orders, plan.seed, plan.tolerance, ranks, each=orders, extra=d - 1, tap=tap
     )
-    values, errors, base, full = walks.run()
-    result = finish(
-        game, values, errors, base=base, full=full, tolerance=plan.tolerance, ran="walks"
-    )
-    return with_pairs(result, *tap.estimate(), index)
+    result = finish(game, *walks.run(), tolerance=plan.tolerance, ran="walks")
+    return _with_pairs(result, *tap.estimate(), index)
 
 
 def neighbour_ranks(seed: int, samples: Indices, d: int) -> Indices:

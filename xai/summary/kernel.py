@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from functools import cached_property
-from itertools import combinations
 from math import comb
 
 import numpy as np
@@ -23,8 +21,8 @@ from xai.summary.base import (
     jackknife,
     shares_rows,
 )
-from xai.summary.enumeration import enumerated, shapley_weights
-from xai.summary.fit import MANY, pseudo_inverse
+from xai.summary.enumeration import enumerated, shapley_weights, whole_size
+from xai.summary.fit import MANY, pseudo_inverse, weighted_moments
 from xai.summary.process import fit_odd
 
 HEAVY = 0.4
@@ -85,16 +83,15 @@ class ShapleyKernel:
         if self.exact:
             return enumerated(game, shapley_weights(game.n_players), self.tolerance)
         n, d, k = game.n_rows, game.n_players, game.n_outputs
-        values, errors = np.zeros((n, d, k)), np.empty((n, d, k))
-        bases, fulls = np.empty((n, k)), np.empty((n, k))
+        values, errors = np.empty((2, n, d, k))
         game.progress.expect(n * self.pairs * self.pair_cost + game.base_cost)
         several = None if not self.spreads else np.inf if game.endless else float(game.n_draws)
         design = Design.make(d, self.pairs, self.seed, several, leverage=self.leverage)
         draws, level = self._draws(design), design.level(self.seed)
         shares = self._shares(level)
         designs = {share: design if share == 1 else design.part(level < share) for share in shares}
+        base, full = game.ends(np.arange(n))
         for rows, _ in game.blocks(2 * len(level)):
-            bases[rows], fulls[rows] = game.ends(rows)
             active, done = np.arange(len(rows)), 0.0
             looks = Looks(len(rows), shares, self.tolerance, twice=False)
             y = np.empty((len(rows), len(level), k))
@@ -104,7 +101,7 @@ class ShapleyKernel:
                 own = None if draws is None else draws[new]
                 y[np.ix_(active, new)] = self._centred(known, design.S[new], own)
                 done = share
-                total = fulls[known] - bases[known]
+                total = full[known] - base[known]
                 known_y = y[np.ix_(active, so_far)]
                 values[known], variance = self._solve(designs[share], known_y, total)
                 errors[known] = np.sqrt(variance)
@@ -114,9 +111,7 @@ class ShapleyKernel:
                     errors[known] = np.where(np.isnan(variance), np.nan, over_rows)
                 active = active[looks.left(values[known], errors[known])]
         ran = "a Gaussian process" if self.process else "regression"
-        return finish(
-            game, values, errors, base=bases, full=fulls, tolerance=self.tolerance, ran=ran
-        )
+        return finish(game, values, errors, (base, full), tolerance=self.tolerance, ran=ran)
 
     def _solve(self, design: Design, y: Floats, total: Floats) -> tuple[Floats, Floats]:
         """Values and variances (R, d, k), by way of a Gaussian process where it has a use."""
@@ -479,28 +474,6 @@ def _error_share(copies: int, draws: float) -> float:
     What is seen of one copy is how it differs from another coalition, whose draw may be the same.
     """
     return 1.0 if copies == 1 < draws else max(0.0, 1 - copies / draws)
-
-
-def weighted_moments(
-    regressors: Callable[[slice], Floats], weight: Floats, y: Floats
-) -> tuple[Floats, Floats]:
-    """Σ w z zᵀ (d, d) and Σ w z yᵀ (d, columns), some rows at a time."""
-    d = regressors(slice(0, 1)).shape[1]
-    gram, moment = np.zeros((d, d)), np.zeros((d, y.shape[1]))
-    for part in streams.parts(len(y), d):
-        root = np.sqrt(weight[part, None])
-        z = regressors(part) * root
-        gram += z.T @ z  # which takes half the time of another product
-        moment += z.T @ (y[part] * root)
-    return gram, moment
-
-
-def whole_size(d: int, s: int) -> Coalitions:
-    """All coalitions of size s; of size d/2 one of each complementary pair."""
-    members = [m for m in combinations(range(d), s) if 2 * s != d or m[0] == 0]
-    S = np.zeros((len(members), d), bool)
-    np.put_along_axis(S, np.array(members), True, axis=1)
-    return S
 
 
 def _drawn_sizes(

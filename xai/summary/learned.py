@@ -128,10 +128,8 @@ def learned(game: Game, make: Callable[[ModelGame], Task]) -> Attribution:
     shape = model.pixels or (model.n_players,)
     info["masks"] = masks.reshape(*masks.shape[:2], *shape, model.n_outputs)
     met = np.asarray(stopped.all(axis=(1, 2)))
-    return finish(
-        model, masks.mean(axis=1), None, base=base, full=full, tolerance=None, converged=met,
-        info=info,
-    )  # fmt: skip
+    values = masks.mean(axis=1)
+    return finish(model, values, None, (base, full), tolerance=None, converged=met, info=info)
 
 
 # ------------------------------------------------------------------------------------ the descent

@@ -38,7 +38,7 @@ from xai.summary.gradient import Gradient
 from xai.summary.kernel import ShapleyKernel
 from xai.summary.nulls import without_nulls
 from xai.summary.pairs import log_choose
-from xai.summary.semivalue import own_draws
+from xai.summary.samples import own_draws
 from xai.summary.shapley import Shapley
 
 Kernel: TypeAlias = "Literal['exponential', 'cosine', 'shapley', 'uniform'] | Callable[[Any], Any]"
@@ -324,19 +324,11 @@ class LinearFit(Summary):
                 phi = phi.reshape(*v.shape[:-2], d, k)
             return np.concatenate([phi, v], axis=-2)
 
+        both, errors, ends = exact(game, S, linear)
         result = _Results(game.n_rows, d, k)
-        result.base, result.full = game.ends(np.arange(game.n_rows))
-        both, errors = exact(game, S, linear)
         result.store(np.arange(game.n_rows), fit(both[:, d:]))
-        return finish(
-            game,
-            result.phi,
-            None if errors is None else errors[:, :d],
-            base=result.base,
-            full=result.full,
-            tolerance=plan.tolerance,
-            info=result.info(),
-        )
+        own = None if errors is None else errors[:, :d]
+        return finish(game, result.phi, own, ends, tolerance=plan.tolerance, info=result.info())
 
     # -- samples ------------------------------------------------------------------------------
 
@@ -353,8 +345,9 @@ class LinearFit(Summary):
         alike = game.has_regressors and game.shares_empty  # one neighbourhood serves all rows
         game.progress.expect(count if alike else n * count)
         result, checks = _Results(n, d, k), stops(count, tolerance, first=64)
+        base, full = np.empty((2, n, k))
         for rows, _ in game.blocks(count):
-            result.base[rows], result.full[rows], v = _ends_and_first(game, rows)
+            base[rows], full[rows], v = _ends_and_first(game, rows)
             active, evaluated = rows, v.shape[1]
             looks = Looks(len(rows), checks, tolerance)
             for stop in looks:
@@ -362,22 +355,15 @@ class LinearFit(Summary):
                     own = draws[evaluated:stop] if game.commutes else None
                     new = grid_in_parts(game, active, S[evaluated:stop], own)
                     v, evaluated = np.concatenate([v, new], axis=1), stop
-                values = np.concatenate([result.full[active, None], v[:, :stop]], axis=1)
+                values = np.concatenate([full[active, None], v[:, :stop]], axis=1)
                 for at, fit in self._fits(game, active, S[:stop], draws[:stop], values):
                     result.store(active[at], fit)
                 if shares_rows(game):
                     result.error[active] = self._over_rows(game, S[:stop], draws[:stop], values)
                 left = looks.left(result.phi[active], result.error[active])
                 active, v = active[left], v[left]
-        return finish(
-            game,
-            result.phi,
-            result.error,
-            base=result.base,
-            full=result.full,
-            tolerance=tolerance,
-            info=result.info(),
-        )
+        ends, info = (base, full), result.info()
+        return finish(game, result.phi, result.error, ends, tolerance=tolerance, info=info)
 
     def _over_rows(self, game: Game, S: Coalitions, draws: Indices, v: Floats) -> Floats:
         """Errors (1, d, k) where samples, on single draws, share the rows of a data set."""
@@ -493,12 +479,8 @@ class _Results:
     """Fits of all rows, filled in some rows at a time."""
 
     def __init__(self, n: int, d: int, k: int) -> None:
-        self.phi: Floats = np.empty((n, d, k))
-        self.error: Floats = np.empty((n, d, k))
-        self.base: Floats = np.empty((n, k))
-        self.full: Floats = np.empty((n, k))
-        self.intercept: Floats = np.empty((n, k))
-        self.r2: Floats = np.empty((n, k))
+        self.phi, self.error = np.empty((2, n, d, k))
+        self.intercept, self.r2 = np.empty((2, n, k))
 
     def store(self, rows: Indices, fit: Fit) -> None:
         k = self.phi.shape[2]

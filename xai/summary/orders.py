@@ -14,7 +14,7 @@ import numpy as np
 
 from xai import streams
 from xai.game import Coalitions, Floats, Game, Indices
-from xai.summary.base import Left, Looks, stops
+from xai.summary.base import Ends, Left, Looks, stops
 from xai.summary.two_stage import on_gap, shares_of_gap
 from xai.summary.walks import blur, pair_cost, spreads
 
@@ -85,23 +85,20 @@ class Walks:
         """Walks in full groups: all, but for a last round that has no partner."""
         return self.count - self.count % (self.size * self.each)
 
-    def run(self) -> tuple[Floats, Floats, Floats, Floats]:
-        """Values and errors (n, d, k), base values and predictions (n, k)."""
+    def run(self) -> tuple[Floats, Floats, Ends]:
+        """Values and errors (n, d, k), and the game's ends."""
         game = self.game
         n, d, k = game.n_rows, game.n_players, game.n_outputs
-        values, errors = np.empty((n, d, k)), np.empty((n, d, k))
-        bases, fulls = np.empty((n, k)), np.empty((n, k))
+        values, errors = np.empty((2, n, d, k))
         game.progress.expect(n * self.count * pair_cost(game, self.extra) + game.base_cost)
+        base, full = game.ends(np.arange(n))
         width = 2 * (d - 1 + self.extra)
         for rows, step in game.blocks(self.size * max(1, width)):
-            bases[rows], fulls[rows] = game.ends(rows)
-            ends = bases[rows], fulls[rows]
+            ends = base[rows], full[rows]
             values[rows], errors[rows] = self._block(rows, ends, step * self.size)
-        return values, errors, bases, fulls
+        return values, errors, (base, full)
 
-    def _block(
-        self, rows: Indices, ends: tuple[Floats, Floats], step: int
-    ) -> tuple[Floats, Floats]:
+    def _block(self, rows: Indices, ends: Ends, step: int) -> tuple[Floats, Floats]:
         """Estimates and errors (R, d, k) of some rows; rows that meet the tolerance stop."""
         base, full = ends
         values = np.empty((len(rows), self.game.n_players, base.shape[1]))
@@ -160,9 +157,7 @@ class Walks:
         groups = np.where(walks < self.paired, walks // self.size, walks - self.paired // 2)
         return streams.cycles(self.seed, groups, self.game.n_draws)
 
-    def _walk(
-        self, rows: Indices, ends: tuple[Floats, Floats], walks: Indices
-    ) -> tuple[Floats, Floats]:
+    def _walk(self, rows: Indices, ends: Ends, walks: Indices) -> tuple[Floats, Floats]:
         """Contributions along walks and their reverses (R, P, d, k), and v(N) − v(∅) (R, P, k)."""
         samples, draws = self._samples(walks), self._draws(walks)
         ranks = self.ranks(samples)
@@ -195,9 +190,7 @@ class Walks:
         )
 
 
-def ends_at(
-    game: Game, rows: Indices, ends: tuple[Floats, Floats], draws: Indices | None, count: int
-) -> tuple[Floats, Floats]:
+def ends_at(game: Game, rows: Indices, ends: Ends, draws: Indices | None, count: int) -> Ends:
     """Values of nothing and of everything at each walk's draw, (R, P, k) each.
 
     Parameters
@@ -267,7 +260,7 @@ class Moments:
         return Moments(groups=self.groups, **arrays)
 
     def estimate(
-        self, ends: tuple[Floats, Floats], game: Game, size: int, each: int
+        self, ends: Ends, game: Game, size: int, each: int
     ) -> tuple[Floats, Floats, Floats]:
         """Values, which sum to what is between the ends, their errors, and slopes: (R, d, k)."""
         count = self.groups

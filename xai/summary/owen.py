@@ -213,11 +213,7 @@ def _enumerated(game: Game, tree: Tree, cost: int, tolerance: float | None) -> A
         return np.moveaxis(phi.reshape(d, *gains.shape[1:]), 0, -2)
 
     game.progress.expect(game.n_rows * cost)
-    base, full = game.ends(np.arange(game.n_rows))
-    values, errors = exact(game, found.S, linear)
-    return finish(
-        game, values, errors, base=base, full=full, tolerance=tolerance, ran="enumeration"
-    )
+    return finish(game, *exact(game, found.S, linear), tolerance=tolerance, ran="enumeration")
 
 
 # ---------------------------------------------------------------------------------------------

@@ -121,9 +121,7 @@ class Propagation(Summary):
                 np.add.at(values[..., j], rows, handed / m)
                 model.count(unit * len(rows))
         info = {"completeness_gap": values.sum(axis=1) - (full - base)} if lifts else {}
-        return finish(
-            model, values, None, base=base, full=full, tolerance=plan.tolerance, info=info
-        )
+        return finish(model, values, None, (base, full), tolerance=plan.tolerance, info=info)
 
     def _check(self, game: ModelGame, *, lifts: bool) -> None:
         runs = game.model.torch_model

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar, Literal, TypeAlias
 
 import numpy as np
@@ -17,11 +17,13 @@ from xai.summary.base import (
     Plan,
     Summary,
     enumerates,
+    enumeration_cost,
     enumeration_needs,
     finish,
     needs,
 )
 from xai.summary.enumeration import enumerated, shapley_weights
+from xai.summary.interactions import Interactions
 from xai.summary.kernel import ShapleyKernel
 from xai.summary.nulls import Solved, without_nulls
 from xai.summary.walks import Walks, pair_cost, spreads
@@ -101,9 +103,7 @@ class Shapley(Summary):
     def attribute(self, game: Game, plan: Plan) -> Attribution:
         """A closed form where there is one; enumerate where that fits, else estimate."""
         if self.order != 1:
-            from xai.summary.interactions import of_shapley  # which imports this file
-
-            return of_shapley(self, game, plan)
+            return self._interactions(game, plan)
         known = _known(game, plan) if self.estimator in ("auto", "exact") else []
         if known and len(known[0][0]) == game.n_rows:
             return known[0][2]
@@ -132,6 +132,14 @@ class Shapley(Summary):
             )
         if self.order == 1 and self.index != "k-SII":
             raise ValueError(f"index={self.index!r} has no effect: order=1 has no interactions")
+
+    def _interactions(self, game: Game, plan: Plan) -> Attribution:
+        if self.estimator == "exact":  # enumeration, whatever the default
+            needs("Shapley(estimator='exact')", enumeration_cost(game), plan.budget)
+            plan = replace(plan, budget=max(plan.budget or 0, enumeration_cost(game)))
+        walks = self.estimator == "permutation"
+        summary = Interactions(self.index, self.samples, "permutation" if walks else "auto")
+        return summary.attribute(game, plan)
 
     def _estimate(self, game: Game, plan: Plan) -> Attribution:
         if self.estimator == "exact":
@@ -175,7 +183,6 @@ def _known(game: Game, plan: Plan) -> list[Solved]:
     rows, values = form.values()
     if len(rows) == 0:
         return []
-    base, full = game.ends(rows)
     ran = f"closed form for {form.kind}"
-    found = finish(game, values, None, base=base, full=full, tolerance=plan.tolerance, ran=ran)
+    found = finish(game, values, None, game.ends(rows), tolerance=plan.tolerance, ran=ran)
     return [(rows, np.arange(game.n_players), found)]

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from xai import streams
 from xai.game import Coalitions, Floats, Game, Indices
 from xai.known import Known, keys_along
-from xai.summary.base import Attribution, Left, Looks, finish, stops, unit_cost
+from xai.summary.base import Attribution, Ends, Left, Looks, finish, stops, unit_cost
 from xai.summary.orders import ends_at
 from xai.summary.walks import blur, spreads
 
@@ -59,25 +59,20 @@ class Stretches:
         """Walk, block of rows by block of rows."""
         game = self.game
         n, d, k = game.n_rows, game.n_players, game.n_outputs
-        values, errors = np.empty((n, d, k)), np.empty((n, d, k))
-        bases, fulls = np.empty((n, k)), np.empty((n, k))
+        values, errors = np.empty((2, n, d, k))
         cost = int(costs_up_to(game, self.mass, self.pairs, self.seed)[-1])
         game.progress.expect(n * cost + game.base_cost)
         unit = self.size * 2 * max(1, d - 1)
         # few rows and all their walks, where these fit: what two walks share is evaluated once
         at_once = max(cost // game.sample_cost, unit * (self.pairs // self.size) // POINTS)
+        base, full = game.ends(np.arange(n))
         for rows, _ in game.blocks(at_once):
-            bases[rows], fulls[rows] = game.ends(rows)
-            ends = bases[rows], fulls[rows]
+            ends = base[rows], full[rows]
             step = max(1, POINTS * game.room // (unit * len(rows)))
             values[rows], errors[rows] = self._block(rows, ends, step * self.size)
-        return finish(
-            game, values, errors, base=bases, full=fulls, tolerance=self.tolerance, ran="walks"
-        )
+        return finish(game, values, errors, (base, full), tolerance=self.tolerance, ran="walks")
 
-    def _block(
-        self, rows: Indices, ends: tuple[Floats, Floats], step: int
-    ) -> tuple[Floats, Floats]:
+    def _block(self, rows: Indices, ends: Ends, step: int) -> tuple[Floats, Floats]:
         """Estimates and errors (R, d, k) of some rows; rows that meet the tolerance stop."""
         base, full = ends
         values = np.empty((len(rows), self.game.n_players, base.shape[1]))
@@ -115,7 +110,7 @@ class Stretches:
     def _walk(
         self,
         rows: Indices,
-        ends: tuple[Floats, Floats],
+        ends: Ends,
         pairs: Indices,
         weight: NDArray[np.float64],
         known: Known,

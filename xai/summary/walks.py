@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from xai import streams
 from xai.game import Floats, Game, Indices
-from xai.summary.base import Attribution, Looks, Plan, finish, stops, unit_cost
+from xai.summary.base import Attribution, Ends, Looks, Plan, finish, stops, unit_cost
 from xai.summary.control import controlled
 from xai.summary.strata import Orders, even_slots, promising_slots, stratified_ranks
 from xai.summary.two_stage import Population, by_slot, two_stage, within_draws
@@ -23,7 +23,7 @@ def spreads(game: Game) -> bool:
     return game.commutes and (game.endless or game.n_draws > 1)
 
 
-def blur(game: Game, ends: tuple[Floats, Floats]) -> Floats:
+def blur(game: Game, ends: Ends) -> Floats:
     """How far rounding alone may move differences of values, (R, k), by their ends (R, k)."""
     return np.asarray(game.rounding * np.maximum(*map(np.abs, ends)))
 
@@ -63,31 +63,26 @@ class Walks:
         """Walk, block of rows by block of rows, chunk of pairs by chunk of pairs."""
         game = self.game
         n, d, k = game.n_rows, game.n_players, game.n_outputs
-        values, variances = np.zeros((n, d, k)), np.zeros((n, d, k))
-        bases, fulls = np.empty((n, k)), np.empty((n, k))
+        values, variances = np.zeros((2, n, d, k))
         game.progress.expect(n * self.pairs * pair_cost(game) + game.base_cost)
         most = max(2, CHUNK // (d * k))
         chunks = np.array_split(np.arange(self.pairs), -(-self.pairs // most))
         # contributions, the same controlled, their means by draw, and trends over positions by draw
         per_row = 2 * len(chunks[0]) * d * k + min(len(chunks[0]), game.n_draws) * d * (k + 4)
         together = max(1, CHUNK // per_row)
+        base, full = game.ends(np.arange(n))
         for start in range(0, n, together):
             rows = np.arange(start, min(start + together, n))
-            ends = game.ends(rows)
-            bases[rows], fulls[rows] = ends
+            ends = base[rows], full[rows]
             for chunk in chunks:
                 share = len(chunk) / self.pairs
                 phi, error = self._chunk(rows, ends, int(chunk[0]), len(chunk))
                 values[rows] += share * phi
                 variances[rows] += (share * error) ** 2
-        errors = np.sqrt(variances)
-        return finish(
-            game, values, errors, base=bases, full=fulls, tolerance=self.plan.tolerance, ran="walks"
-        )
+        errors, tolerance = np.sqrt(variances), self.plan.tolerance
+        return finish(game, values, errors, (base, full), tolerance=tolerance, ran="walks")
 
-    def _chunk(
-        self, rows: Indices, ends: tuple[Floats, Floats], first: int, count: int
-    ) -> tuple[Floats, Floats]:
+    def _chunk(self, rows: Indices, ends: Ends, first: int, count: int) -> tuple[Floats, Floats]:
         """Estimates and errors (R, d, k) of some rows; rows that meet the tolerance stop.
 
         A chunk of pairs is a design of its own. Nearly always there is one.
@@ -119,7 +114,7 @@ class Walks:
         return values, errors
 
     def _places(
-        self, rows: Indices, ends: tuple[Floats, Floats], first: int, count: int
+        self, rows: Indices, ends: Ends, first: int, count: int
     ) -> tuple[Indices, Indices, NDArray[np.float64], NDArray[np.bool_]]:
         """Slot and draw (R, P) of each pair; for each slot (R, D) the spread that is expected.
 
@@ -148,7 +143,7 @@ class Walks:
     def _walk(
         self,
         rows: Indices,
-        ends: tuple[Floats, Floats],
+        ends: Ends,
         ranks: NDArray[np.intp],
         draws: Indices,
     ) -> tuple[Floats, Floats]:
@@ -175,7 +170,7 @@ class Walks:
         ranks: NDArray[np.intp],
         spread: NDArray[np.float64],
         told: NDArray[np.bool_],
-        ends: tuple[Floats, Floats],
+        ends: Ends,
     ) -> tuple[Floats, Floats]:
         """Values and standard errors (R, d, k) from contributions (R, P, d, k)."""
         game, count = self.game, int(slots.max()) + 1
