@@ -73,6 +73,17 @@ def unit_cost(game: Game) -> int:
     return game.sample_cost if game.commutes else game.value_cost
 
 
+def spreads(game: Game) -> bool:
+    """Whether each sample has a draw of its own, out of several."""
+    return game.commutes and (game.endless or game.n_draws > 1)
+
+
+def new_end_cost(game: Game) -> int:
+    """Model rows of the empty coalition at a sample's own draw, beside those of the base value."""
+    new = spreads(game) and (game.endless or not game.shares_empty)
+    return game.sample_cost if new else 0
+
+
 @dataclass(frozen=True, eq=False)
 class Attribution:
     """What a summary returns: (n, d, k) arrays; (d,) or (d, k) for a game of a set function.

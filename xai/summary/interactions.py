@@ -26,6 +26,7 @@ from xai.summary.base import (
     enumeration_cost,
     exact,
     finish,
+    spreads,
 )
 from xai.summary.enumeration import shapley_weights
 from xai.summary.orders import Walked, Walks
@@ -38,7 +39,7 @@ from xai.summary.pairs import (
     sign_products,
 )
 from xai.summary.samples import sample_count, sampled
-from xai.summary.walks import pair_cost, spreads
+from xai.summary.walks import pair_cost
 
 INDICES = ("k-SII", "SII", "Banzhaf")
 ESTIMATORS = ("auto", "permutation")

@@ -19,7 +19,10 @@ from xai.summary.base import (
     enumerates,
     finish,
     jackknife,
+    new_end_cost,
     shares_rows,
+    spreads,
+    unit_cost,
 )
 from xai.summary.enumeration import enumerated, shapley_weights, whole_size
 from xai.summary.fit import MANY, pseudo_inverse, weighted_moments
@@ -60,12 +63,10 @@ class ShapleyKernel:
     ) -> None:
         self.game, self.tolerance, self.seed = game, plan.tolerance, plan.seed
         self.leverage, self.process = leverage, process
-        whole = not game.commutes or process > 0
-        self.spreads = not whole and (game.endless or game.n_draws > 1)
-        unit = game.value_cost if whole else game.sample_cost
-        # an endless removal's draw is new, and so is its empty coalition; one for each pair
-        again = self.spreads and (game.endless or not game.shares_empty)
-        self.pair_cost = 2 * unit + again
+        self.spreads = spreads(game) and not process
+        self.pair_cost = 2 * unit_cost(game) + new_end_cost(game)
+        if process:
+            self.pair_cost = 2 * game.value_cost
         name = "a Gaussian process" if process else "leverage" if leverage else "KernelSHAP"
         check_samples(name, samples, least=2 * game.n_players)
         pairs = None if samples is None else int(samples) // 2

@@ -14,9 +14,9 @@ import numpy as np
 
 from xai import streams
 from xai.game import Coalitions, Floats, Game, Indices
-from xai.summary.base import Ends, Left, Looks, stops
-from xai.summary.two_stage import on_gap, shares_of_gap
-from xai.summary.walks import blur, pair_cost, spreads
+from xai.summary.base import Ends, Left, Looks, spreads, stops
+from xai.summary.two_stage import between_draws, on_gap, shares_of_gap
+from xai.summary.walks import blur, pair_cost
 
 
 class Tap(Protocol):
@@ -148,14 +148,8 @@ class Walks:
 
     def _draws(self, walks: Indices) -> Indices | None:
         """The walks' draws; None where values are means over all of them."""
-        if not self.game.commutes:
-            return None
-        if not spreads(self.game):
-            return np.zeros(len(walks), np.intp)
-        if self.game.endless:
-            return walks
         groups = np.where(walks < self.paired, walks // self.size, walks - self.paired // 2)
-        return streams.cycles(self.seed, groups, self.game.n_draws)
+        return draws_in_turn(self.game, groups, self.seed)
 
     def _walk(self, rows: Indices, ends: Ends, walks: Indices) -> tuple[Floats, Floats]:
         """Contributions along walks and their reverses (R, P, d, k), and v(N) − v(∅) (R, P, k)."""
@@ -188,6 +182,15 @@ class Walks:
             one[:, :, d - 1 :],
             other[:, :, d - 1 :],
         )
+
+
+def draws_in_turn(game: Game, groups: Indices, seed: int) -> Indices | None:
+    """The draw of each group of walks; None where values are means over all of them."""
+    if not game.commutes:
+        return None
+    if not spreads(game):
+        return np.zeros(len(groups), np.intp)
+    return groups if game.endless else streams.cycles(seed, groups, game.n_draws)
 
 
 def ends_at(game: Game, rows: Indices, ends: Ends, draws: Indices | None, count: int) -> Ends:
@@ -297,16 +300,12 @@ class Moments:
         self, game: Game, size: int, residual: Floats, c: Floats, var_t: Floats, balance: Floats
     ) -> Floats:
         """Variance of the estimates: two-stage sampling, draws first, walks within them."""
-        count, m = self.groups, game.n_draws
-        sampled = c**2 * var_t / m if game.sampled_draws else 0.0
-        cycles, rest = divmod(count, m)
-        between_draws = rest * (1 - rest / m) / count**2
-        if game.sampled_draws:
-            between_draws = (rest * (cycles + 1) ** 2 + (m - rest) * cycles**2) / count**2
-        if count < 2 and (size == 1 or between_draws > 0):
+        count, share = self.groups, between_draws(game, self.groups)
+        sampled = c**2 * var_t / game.n_draws if game.sampled_draws else 0.0
+        if count < 2 and (size == 1 or share > 0):
             return np.full_like(residual, np.nan)
         if size == 1:
             return balance * residual / count + sampled
         inside = self.inside / count  # variance of a group's mean around its draw's own value
         between = np.maximum(residual - inside, 0)
-        return balance * inside / count + between_draws * between + sampled
+        return balance * inside / count + share * between + sampled

@@ -21,6 +21,7 @@ from xai.summary.base import (
     Summary,
     check_number,
     finish,
+    spreads,
     unit_cost,
 )
 from xai.summary.enumeration import cost_of_sizes, enumerated
@@ -29,7 +30,6 @@ from xai.summary.nulls import without_nulls
 from xai.summary.pairs import REGRESSION, by_pairs, log_choose, regress, semivalues
 from xai.summary.samples import sample_count, sampled
 from xai.summary.stretches import Stretches, affordable, costs_up_to
-from xai.summary.walks import spreads
 
 
 @dataclass(frozen=True)

@@ -21,12 +21,13 @@ from xai.summary.base import (
     enumeration_needs,
     finish,
     needs,
+    spreads,
 )
 from xai.summary.enumeration import enumerated, shapley_weights
 from xai.summary.interactions import Interactions
 from xai.summary.kernel import ShapleyKernel
 from xai.summary.nulls import Solved, without_nulls
-from xai.summary.walks import Walks, pair_cost, spreads
+from xai.summary.walks import Walks, pair_cost
 
 Estimator: TypeAlias = "Literal['auto', 'exact', 'permutation', 'kernel', 'leverage', 'gp']"
 ESTIMATORS = ("auto", "exact", "permutation", "kernel", "leverage", "gp")

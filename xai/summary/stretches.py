@@ -11,9 +11,20 @@ from numpy.typing import NDArray
 from xai import streams
 from xai.game import Coalitions, Floats, Game, Indices
 from xai.known import Known, keys_along
-from xai.summary.base import Attribution, Ends, Left, Looks, finish, stops, unit_cost
-from xai.summary.orders import ends_at
-from xai.summary.walks import blur, spreads
+from xai.summary.base import (
+    Attribution,
+    Ends,
+    Left,
+    Looks,
+    finish,
+    new_end_cost,
+    spreads,
+    stops,
+    unit_cost,
+)
+from xai.summary.orders import draws_in_turn, ends_at
+from xai.summary.two_stage import between_draws
+from xai.summary.walks import blur
 
 GOLDEN = (5**0.5 - 1) / 2
 EVEN = 0.2
@@ -156,14 +167,8 @@ class Stretches:
 
 
 def draws_of(game: Game, pairs: Indices, seed: int) -> Indices | None:
-    """The draw of each pair of walks; None where a value is a mean over all of them."""
-    if not game.commutes:
-        return None
-    if not spreads(game):
-        return np.zeros(len(pairs), np.intp)
-    if game.endless:
-        return pairs
-    return streams.cycles(seed, pairs // 2, game.n_draws)
+    """The draw of each pair of walks, of which two share one; None for means over all of them."""
+    return draws_in_turn(game, pairs if game.endless else pairs // 2, seed)
 
 
 def visited(mass: NDArray[np.float64], pairs: Indices, seed: int) -> Coalitions:
@@ -206,7 +211,6 @@ def _keys(
 def costs_up_to(game: Game, mass: NDArray[np.float64], pairs: int, seed: int) -> NDArray[np.intp]:
     """Model rows of the first 1, 2, … pairs of stretches, (pairs,); equal inputs cost once."""
     d = game.n_players
-    again = spreads(game) and (game.endless or not game.shares_empty)
     keys, owners = [], []
     for part in streams.parts(pairs, d):
         some = np.arange(part.start, part.stop)
@@ -219,7 +223,7 @@ def costs_up_to(game: Game, mass: NDArray[np.float64], pairs: int, seed: int) ->
     order = np.argsort(owner, kind="stable")
     first = np.unique(np.concatenate(keys)[order], return_index=True)[1]
     new = np.bincount(owner[order][first], minlength=pairs)
-    return np.cumsum(unit_cost(game) * new + again * game.sample_cost)
+    return np.cumsum(unit_cost(game) * new + new_end_cost(game))
 
 
 def affordable(game: Game, mass: NDArray[np.float64], rows: int, seed: int) -> int:
@@ -331,18 +335,15 @@ class _Moments:
         self, game: Game, size: int, between: Floats, inside: Floats, fitted: Floats
     ) -> Floats:
         """Of a group's mean: two-stage sampling, draws first, walks within them."""
-        count, m = self.groups, game.n_draws
+        count = self.groups
         spare = self.seen[:, None] - 1 - fitted
         # a player is met by some groups only; each that meets it is one observation
         residual = between / count * self.seen[:, None] / np.where(spare > 0, spare, np.nan)
         if size == 1:
             return np.sqrt(residual / count)
         inside = inside / count
-        cycles, rest = divmod(count, m)
-        spread = rest * (1 - rest / m) / count**2
-        if game.sampled_draws:
-            spread = (rest * (cycles + 1) ** 2 + (m - rest) * cycles**2) / count**2
-        error = np.sqrt(inside / count + spread * np.maximum(residual - inside, 0))
+        between = between_draws(game, count) * np.maximum(residual - inside, 0)
+        error = np.sqrt(inside / count + between)
         return np.where(spare > 0, error, np.nan)
 
 

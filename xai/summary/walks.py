@@ -9,18 +9,23 @@ from numpy.typing import NDArray
 
 from xai import streams
 from xai.game import Floats, Game, Indices
-from xai.summary.base import Attribution, Ends, Looks, Plan, finish, stops, unit_cost
+from xai.summary.base import (
+    Attribution,
+    Ends,
+    Looks,
+    Plan,
+    finish,
+    new_end_cost,
+    spreads,
+    stops,
+    unit_cost,
+)
 from xai.summary.control import controlled
 from xai.summary.strata import Orders, even_slots, promising_slots, stratified_ranks
-from xai.summary.two_stage import Population, by_slot, two_stage, within_draws
+from xai.summary.two_stage import by_slot, two_stage, within_draws
 
 CHUNK = 2**22
 """Most numbers of 8 bytes that some rows' contributions (pairs × players × outputs) take."""
-
-
-def spreads(game: Game) -> bool:
-    """Whether each walk has a draw of its own, out of several."""
-    return game.commutes and (game.endless or game.n_draws > 1)
 
 
 def blur(game: Game, ends: Ends) -> Floats:
@@ -33,9 +38,8 @@ def pair_cost(game: Game, extra: int = 0) -> int:
 
     `extra` coalitions beside those of each are evaluated with it.
     """
-    new_end = game.sample_cost if game.endless or not game.shares_empty else 0
     inner = 2 * (game.n_players - 1 + extra) * unit_cost(game)
-    return max(1, inner + (new_end if spreads(game) else 0))
+    return max(1, inner + new_end_cost(game))
 
 
 @dataclass
@@ -188,9 +192,8 @@ class Walks:
             told[:, :count],
             trends=self.orders is None,
         )
-        draws = Population(game.n_draws, spreads(game), game.sampled_draws)
         of_draws, total, fine = by_slot(t, slots, count)[0], ends[1] - ends[0], blur(game, ends)
-        return two_stage(draws, means, of_draws, shift, noise, total, fine)
+        return two_stage(game, means, of_draws, shift, noise, total, fine)
 
 
 def contributions(inner: Floats, low: Floats, high: Floats, ranks: NDArray[np.intp]) -> Floats:
