@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import partial
 from itertools import combinations
 from math import comb
 from typing import ClassVar, Literal
@@ -11,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xai import streams
-from xai.game import Coalitions, Floats, Game, Indices
+from xai.game import Coalitions, Floats, Game
 from xai.suggest import unknown
 from xai.summary.base import (
     PAIR_ERRORS,
@@ -29,7 +30,7 @@ from xai.summary.base import (
     spreads,
 )
 from xai.summary.enumeration import shapley_weights
-from xai.summary.orders import Walked, Walks
+from xai.summary.orders import Walks, neighbour_ranks
 from xai.summary.pairs import (
     REGRESSION,
     by_pairs,
@@ -138,7 +139,11 @@ class Interactions(Summary):
         pairs = (plan.room(game, self.samples, unit) - game.ends_cost) // (2 * game.value_cost)
         if self.estimator == "auto" and not spreads(game) and 2 * (comb(d, 2) + 1) < pairs:
             return _by_pairs(game, plan, pairs, self.index)
-        return _sampled(game, plan, rounds, orders, self.index)
+        ranks = partial(neighbour_ranks, plan.seed, d=d)
+        walks = Walks(game, rounds * orders, plan.seed, plan.tolerance, ranks, each=orders)
+        found, of_pairs = walks.run()
+        result = finish(game, *found, tolerance=plan.tolerance, ran="walks")
+        return _with_pairs(result, *of_pairs, self.index)
 
 
 def pair_weights(d: int) -> NDArray[np.float64]:
@@ -270,97 +275,3 @@ def _by_pairs(game: Game, plan: Plan, count: int, index: str) -> Attribution:
     targets = [semivalues(np.full(d, 1 / d)), shapley_interactions(d)]
     found = by_pairs(game, plan, targets, count)
     return _parted(game, *found, tolerance=plan.tolerance, index=index, ran=REGRESSION)
-
-
-# ---------------------------------------------------------------------------------------------
-# Walks
-
-
-def _sampled(game: Game, plan: Plan, rounds: int, orders: int, index: str) -> Attribution:
-    """Walks in rounds of `orders`, in each of which every two players are neighbours once."""
-    d = game.n_players
-    tap = _Neighbours(game, plan.seed, orders)
-
-    def ranks(samples: Indices) -> Indices:
-        return neighbour_ranks(plan.seed, samples, d)
-
-    walks = Walks(
-        game, rounds * orders, plan.seed, plan.tolerance, ranks, each=orders, extra=d - 1, tap=tap
-    )
-    result = finish(game, *walks.run(), tolerance=plan.tolerance, ran="walks")
-    return _with_pairs(result, *tap.estimate(), index)
-
-
-def neighbour_ranks(seed: int, samples: Indices, d: int) -> Indices:
-    """Positions (P, d) of the players in orders of which each ⌈d/2⌉ in a row are one round.
-
-    In a round every two players are neighbours once: row j of Williams's square is
-    j, j + 1, j − 1, j + 2, j − 2, …, modulo an even number of labels. With an odd d, one label is
-    nobody's; those whom only it parts are no neighbours (`_Neighbours` leaves them out).
-    """
-    return _without_nobody(_labelled(seed, samples, d), d)
-
-
-def _labelled(seed: int, samples: Indices, d: int) -> Indices:
-    """Positions (P, d + d % 2), nobody's included."""
-    even = d + d % 2
-    rounds, row = np.divmod(samples, even // 2)
-    labels = streams.ranks(seed, streams.PERMUTATION, rounds, even)
-    offset = (labels - row[:, None]) % even  # 0, 1, −1, 2, −2, … stand at 0, 1, 2, 3, 4, …
-    return np.where(
-        offset == 0, 0, np.where(offset <= even // 2, 2 * offset - 1, 2 * (even - offset))
-    )
-
-
-def _without_nobody(ranks: Indices, d: int) -> Indices:
-    own, nobody = ranks[:, :d], ranks[:, d:]
-    return own - (own > nobody) if d % 2 else own
-
-
-class _Neighbours:
-    """Second differences of neighbours along walks, summed over rounds for each pair."""
-
-    def __init__(self, game: Game, seed: int, orders: int) -> None:
-        n, d, k = game.n_rows, game.n_players, game.n_outputs
-        self.game, self.seed, self.orders = game, seed, orders
-        self.total, self.squares = np.zeros((n, d, d, k)), np.zeros((n, d, d, k))
-        self.walks = np.zeros(n, np.intp)
-
-    def coalitions(self, ranks: Indices) -> Coalitions:
-        """The first s players and the one after the next, s = 0..d-2: (P, d-1, d)."""
-        s = np.arange(ranks.shape[1] - 1)[None, :, None]
-        return np.asarray((ranks[:, None] < s) | (ranks[:, None] == s + 1))
-
-    def add(self, rows: Indices, samples: Indices, ranks: Indices, walk: Walked) -> None:
-        """Take in the neighbours of some walks."""
-        one, other, more, rest = walk.forward, walk.backward, walk.more, walk.more_of_rest
-        gains = (one[:, :, 2:] - more) - (one[:, :, 1:-1] - one[:, :, :-2])
-        again = (other[:, :, :-2] - rest) - (other[:, :, 1:-1] - other[:, :, 2:])
-        mean = (gains + again) / 2
-        order = np.argsort(ranks, axis=1)
-        parted = self._parted(samples)
-        for p, players in enumerate(order):
-            near = np.arange(len(players) - 1) != parted[p]
-            i, j = players[:-1][near], players[1:][near]
-            sample = mean[:, p, near]
-            at = rows[:, None]
-            self.total[at, i, j] += sample
-            self.squares[at, i, j] += sample**2
-        self.walks[rows] += len(ranks)
-
-    def _parted(self, samples: Indices) -> Indices:
-        """The place after which nobody stands in each walk, (P,): -1 where it parts none."""
-        d = self.game.n_players
-        if d % 2 == 0:
-            return np.full(len(samples), -1)
-        return _labelled(self.seed, samples, d)[:, d] - 1
-
-    def estimate(self) -> tuple[Floats, Floats]:
-        """I_ij and its standard error, (n, d, d, k) each, 0 at (i, i)."""
-        count = (self.walks // self.orders)[:, None, None, None]
-        total, squares = (a + a.swapaxes(1, 2) for a in (self.total, self.squares))
-        mean = total / count
-        spread = np.maximum(squares - count * mean**2, 0)
-        error = np.full_like(mean, np.nan)
-        np.divide(spread, count * (count - 1), out=error, where=count > 1)
-        return mean, np.sqrt(error)
