@@ -102,10 +102,7 @@ def read_trees(estimator: Any, scale: str, asked: str, n_outputs: int) -> Additi
     outputs = outputs_of(
         scale, asked, len(forest.constant), n_outputs, margin=margin, factor=factor
     )
-    if outputs is None:
-        return None
-    places, factors, only_contrasts = outputs
-    return Additive("trees", places, factors, forest.shapley, only_contrasts)
+    return None if outputs is None else Additive("trees", *outputs, forest.shapley)
 
 
 def _decision_tree(estimator: Any) -> Forest:
