@@ -269,7 +269,9 @@ class Summary(ABC):
         if budget is not None and not is_whole(budget):
             raise TypeError(f"budget must be an integer number of model rows, not {budget!r}")
         if tolerance is not None:
-            _check_tolerance(tolerance)
+            check_number("tolerance", tolerance)
+            if not 0 < tolerance < np.inf:
+                raise ValueError(f"tolerance must be positive and finite, not {tolerance!r}")
         started = game.evaluations
         rule = default or self.default_budget
         plan = Plan(None if budget is None else int(budget), rule, tolerance, as_seed(seed))
@@ -301,13 +303,6 @@ def check_number(name: str, value: object) -> None:
     """Refuse a setting that is no number."""
     if not is_number(value):
         raise TypeError(f"{name} must be a number, not {value!r}")
-
-
-def _check_tolerance(tolerance: object) -> None:
-    if not is_number(tolerance):
-        raise TypeError(f"tolerance must be a number, not {tolerance!r}")
-    if not 0 < tolerance < np.inf:
-        raise ValueError(f"tolerance must be positive and finite, not {tolerance!r}")
 
 
 def _squeezed(result: Attribution, evaluations: int, *, flat: bool) -> Attribution:

@@ -94,7 +94,8 @@ class Gradient(Summary):
         model.progress.expect_more(model.n_rows * count)
         tolerance = None if exact else plan.tolerance
         checks = stops(count, tolerance, first=16)
-        values, errors, full = empty_values(model), empty_values(model), full_values(model)
+        full = full_values(model)
+        values, errors = np.empty((2, model.n_rows, model.n_players, model.n_outputs))
         for rows in row_blocks(model, 4):
             moments = self._moments(len(rows), model, exact=exact)
             active, done = np.arange(len(rows)), 0
@@ -221,11 +222,6 @@ def row_blocks(game: ModelGame, arrays: int, rows: Indices | None = None) -> lis
     rows = np.arange(game.n_rows) if rows is None else rows
     step = max(1, BLOCK_BYTES // (8 * arrays * game.n_players * game.n_outputs))
     return [rows[a : a + step] for a in range(0, len(rows), step)]
-
-
-def empty_values(game: ModelGame) -> Floats:
-    """Room for every row's attributions (n, d, k)."""
-    return np.empty((game.n_rows, game.n_players, game.n_outputs))
 
 
 def _radical_inverse(index: Indices) -> Floats:

@@ -22,7 +22,7 @@ from xai.summary.base import (
     needs,
     unknown_error,
 )
-from xai.summary.gradient import as_model_game, empty_values, row_blocks
+from xai.summary.gradient import as_model_game, row_blocks
 from xai.summary.moments import host
 
 if TYPE_CHECKING:
@@ -118,7 +118,7 @@ class IntegratedGradient(Summary):
 
     def _integrals(self, game: ModelGame, steps: int) -> Floats:
         """Quadratures (n, d, k), the draws' mean."""
-        m, values = game.n_draws, empty_values(game)
+        m, values = game.n_draws, np.empty((game.n_rows, game.n_players, game.n_outputs))
         alpha, w, draws = gauss_nodes(steps, m)
         game.progress.expect_more(game.n_rows * steps * m)
         for block in row_blocks(game, 1):

@@ -108,12 +108,12 @@ class Propagation(Summary):
             if lifts:
                 for_deeplift(network)
             method = getattr(captum, name)(network)
-            x = model.inputs.block[at]
+            x, removed = model.inputs.block[at], np.zeros((len(at), 1))
             rules = lrp_rules(network) if self.rule == "lrp" else {}
             for j in range(k):
                 for part, rule in rules.items():  # captum takes all away after each output
                     setattr(part, "rule", rule)  # noqa: B010 — torch types any attribute
-                given = {"baselines": _emptied(model, at, draws)} if lifts else {}
+                given = {"baselines": model.gradients.inputs(at, removed, draws)} if lifts else {}
                 with for_lrp(network) if self.rule == "lrp" else nullcontext():
                     found = _run(method, x, j, given)
                 handed = host(model.gradients.per_player(found[..., None], rows))[..., 0]
@@ -176,11 +176,6 @@ def _run(method: Any, x: Tensor, output: int, given: dict[str, Any]) -> Tensor:
                 )
             raise
     return part.detach()
-
-
-def _emptied(game: ModelGame, at: Indices, draws: Indices) -> Tensor:
-    """The explained rows with everything removed, each by its draw."""
-    return game.gradients.inputs(at, np.zeros((len(at), 1)), draws)
 
 
 def _network(game: ModelGame, at: Indices) -> Module:
