@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from xai import streams
-from xai.game import Coalitions, Floats, Game
+from xai.game import Coalitions, Floats, Game, Indices
 from xai.summary.base import (
     Attribution,
     Looks,
@@ -18,6 +18,7 @@ from xai.summary.base import (
     check_samples,
     enumerates,
     finish,
+    grid_in_parts,
     jackknife,
     new_end_cost,
     shares_rows,
@@ -99,10 +100,9 @@ class ShapleyKernel:
             for share in looks:
                 new, so_far = (level >= done) & (level < share), level < share
                 known = rows[active]
-                own = None if draws is None else draws[new]
-                y[np.ix_(active, new)] = self._centred(known, design.S[new], own)
+                own, total = None if draws is None else draws[new], full[known] - base[known]
+                y[np.ix_(active, new)] = self._centred(known, design.S[new], own, total)
                 done = share
-                total = full[known] - base[known]
                 known_y = y[np.ix_(active, so_far)]
                 values[known], variance = self._solve(designs[share], known_y, total)
                 errors[known] = np.sqrt(variance)
@@ -138,9 +138,7 @@ class ShapleyKernel:
             plain[r, :, j], variance[r, :, j] = fit.phi + phi[0, :, 0], var[0, :, 0]
         return plain, variance
 
-    def _over_rows(
-        self, design: Design, y: Floats, draws: NDArray[np.intp] | None
-    ) -> Floats | float:
+    def _over_rows(self, design: Design, y: Floats, draws: Indices | None) -> Floats | float:
         """Errors (1, d, k) where pairs, each on a draw of its own, share the rows of a data set."""
         if draws is None:
             return np.nan
@@ -165,27 +163,23 @@ class ShapleyKernel:
         return shares
 
     def _centred(
-        self, rows: NDArray[np.intp], S: Coalitions, draws: NDArray[np.intp] | None
+        self, rows: Indices, S: Coalitions, draws: Indices | None, total: Floats
     ) -> Floats:
-        """Odd part (v(S) − v(N∖S))/2 at each pair's draw, its line taken off: (R, P, k)."""
-        game, d = self.game, self.game.n_players
-        parts = []
-        room = max(1, game.room // (2 * len(rows)))
-        for a in range(0, len(S), room):
-            part = S[a : a + room]
-            own = None if draws is None else np.concatenate([draws[a : a + room]] * 2)
-            v = game.grid(rows, np.concatenate([part, ~part]), own)
-            parts.append((v[:, : len(part)] - v[:, len(part) :]) / 2)
-        if draws is not None:
-            base, full = game.ends_by_draw(rows, draws)
-            total = full - base
-        else:
-            base, full = game.ends(rows)
-            total = (full - base)[:, None]
-        share = S.sum(axis=1)[None, :, None] / d
-        return np.asarray(np.concatenate(parts, axis=1) - (share - 0.5) * total)
+        """Odd part (v(S) − v(N∖S))/2 at each pair's draw, its line taken off: (R, P, k).
 
-    def _draws(self, design: Design) -> NDArray[np.intp] | None:
+        The line is that to the `total` (R, k) over all draws, where pairs have none of their own.
+        """
+        own = None if draws is None else np.tile(draws, 2)
+        v = grid_in_parts(self.game, rows, np.concatenate([S, ~S]), own)
+        one, other = np.split(v, 2, axis=1)
+        by_pair = total[:, None]
+        if draws is not None:
+            low, high = self.game.ends_by_draw(rows, draws)
+            by_pair = high - low
+        share = S.sum(axis=1)[None, :, None] / self.game.n_players
+        return np.asarray((one - other) / 2 - (share - 0.5) * by_pair)
+
+    def _draws(self, design: Design) -> Indices | None:
         """Each pair's draw: copies of a coalition get different ones, the rest use all evenly."""
         if not self.spreads:
             return None
@@ -202,7 +196,7 @@ class ShapleyKernel:
                 )
         return draws
 
-    def _distinct(self, first: NDArray[np.intp], copies: int) -> NDArray[np.intp]:
+    def _distinct(self, first: Indices, copies: int) -> Indices:
         """Different draws for the copies of some coalitions, one after the other."""
         m = self.game.n_draws
         order = np.argsort(streams.bits(self.seed, streams.DRAW, first + m, m), axis=1)
@@ -477,9 +471,7 @@ def _error_share(copies: int, draws: float) -> float:
     return 1.0 if copies == 1 < draws else max(0.0, 1 - copies / draws)
 
 
-def _drawn_sizes(
-    sizes: NDArray[np.intp], often: NDArray[np.floating], count: int, u: float
-) -> NDArray[np.intp]:
+def _drawn_sizes(sizes: Indices, often: NDArray[np.floating], count: int, u: float) -> Indices:
     """Sizes of `count` coalitions, spread evenly over their distribution, in ascending order."""
     cumulative = np.cumsum(often) / often.sum()
     place = np.searchsorted(cumulative, (np.arange(count) + u) / count)
@@ -487,7 +479,7 @@ def _drawn_sizes(
 
 
 def _drawn(
-    d: int, size: NDArray[np.intp], seed: int, *, distinct: bool
+    d: int, size: Indices, seed: int, *, distinct: bool
 ) -> tuple[Coalitions, NDArray[np.float64]]:
     """Random coalitions of given sizes, and the share of all others of the size that are left out.
 

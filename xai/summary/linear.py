@@ -312,9 +312,8 @@ class LinearFit(Summary):
         game.progress.expect(game.n_rows * enumeration_cost(game))
 
         def fit(v: Floats) -> Fit:  # v: (R, C, k)
-            return self._regression(
-                lambda at: S[at].T[None], lambda at, moved: weights[None, at], _columns(v), d
-            ).fit()
+            z, weigh = (lambda at: S[at].T[None]), (lambda at, moved: weights[None, at])
+            return Regression(z, weigh, _columns(v), d, self.regularizer, self.alpha).fit()
 
         def linear(v: Floats) -> Floats:
             if self.regularizer == "lasso":  # not linear: only the mean of v is of use
@@ -371,8 +370,9 @@ class LinearFit(Summary):
         def of_some(kept: NDArray[np.bool_]) -> Floats:
             at = np.flatnonzero(kept[draws])
             z, weigh = self._table(game, np.arange(1), S[at], draws[at])
-            fit = self._regression(z, weigh, _columns(v[:, np.append(0, 1 + at)]), S.shape[1])
-            return _by_row(fit.fit().phi, v.shape[2])
+            y, d = _columns(v[:, np.append(0, 1 + at)]), S.shape[1]
+            fit = Regression(z, weigh, y, d, self.regularizer, self.alpha).fit()
+            return _by_row(fit.phi, v.shape[2])
 
         return jackknife(game, draws, of_some)
 
@@ -402,19 +402,9 @@ class LinearFit(Summary):
         for start in range(0, len(rows), step):
             some = places[start : start + step]
             z, weigh = self._table(game, rows[some], S, draws)
-            columns = _columns(v[some], len(some) if game.has_regressors else 1)
-            yield some, self._regression(z, weigh, columns, d, errors=True).fit()
-
-    def _regression(
-        self,
-        z: Callable[[slice], NDArray[Any]],
-        weigh: Callable[[slice, Floats], Floats],
-        v: Floats,
-        d: int,
-        *,
-        errors: bool = False,
-    ) -> Regression:
-        return Regression(z, weigh, v, d, self.regularizer, self.alpha, errors=errors)
+            y = _columns(v[some], len(some) if game.has_regressors else 1)
+            fit = Regression(z, weigh, y, d, self.regularizer, self.alpha, errors=True)
+            yield some, fit.fit()
 
     def _table(
         self, game: Game, rows: Indices, S: Coalitions, draws: Indices

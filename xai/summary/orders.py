@@ -73,8 +73,7 @@ class Walks:
     ) -> tuple[Floats, Floats]:
         """Estimates and errors (R, d, k) of some rows; rows that meet the tolerance stop."""
         base, full = ends
-        values = np.empty((len(rows), self.game.n_players, base.shape[1]))
-        errors = np.empty_like(values)
+        values, errors = np.empty((2, len(rows), self.game.n_players, base.shape[1]))
         active, moments, done = np.arange(len(rows)), None, 0
         looks = Looks(len(rows), self._stops(), self.tolerance)
         for stop in looks:

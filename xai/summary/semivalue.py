@@ -222,11 +222,9 @@ def semivalue(
     game: Game, plan: Plan, mass: NDArray[np.float64], samples: int | None
 ) -> Attribution:
     """The semivalue of given masses (d,) of sizes: enumerated where that fits, else sampled."""
-
-    def estimate(part: Game) -> Attribution:
-        return _estimate(part, plan, _thinned(mass, part.n_players), samples)
-
-    return without_nulls(game, estimate, plan)
+    return without_nulls(
+        game, lambda part: _estimate(part, plan, _thinned(mass, part.n_players), samples), plan
+    )
 
 
 def _thinned(mass: NDArray[np.float64], d: int) -> NDArray[np.float64]:
@@ -243,7 +241,8 @@ def _estimate(
     in_pairs = np.allclose(mass, mass[::-1], rtol=1e-9, atol=1e-12) and not spreads(game)
     first = 2 * unit_cost(game) if in_pairs else int(costs_up_to(game, mass, 1, plan.seed)[0])
     if cost_of_sizes(game, mass > 0) <= plan.room(game, samples, first):
-        return enumerated(game, _per_coalition(mass), plan.tolerance)
+        per_coalition = [m / comb(len(mass) - 1, s) for s, m in enumerate(mass)]
+        return enumerated(game, np.array(per_coalition), plan.tolerance)
     what = "one pair of coalitions" if in_pairs else "one pair of walks"
     pairs = plan.count(what, game, samples=samples, unit=first)
     if in_pairs:
@@ -254,8 +253,3 @@ def _estimate(
     if spreads(game) and not game.endless and pairs > 1:
         pairs -= pairs % 2  # two share a draw
     return Stretches(game, mass, pairs, plan.seed, plan.tolerance).run()
-
-
-def _per_coalition(mass: NDArray[np.float64]) -> NDArray[np.float64]:
-    d = len(mass)
-    return np.array([m / comb(d - 1, s) for s, m in enumerate(mass)])

@@ -168,7 +168,7 @@ class Shapley(Summary):
             return False
         if spreads(game) and game.sampled_draws:
             return False
-        room = plan.room(game, self.samples, pair_cost(game)) - game.ends_cost
+        room = plan.room(game, None, pair_cost(game)) - game.ends_cost
         draws = game.n_draws if spreads(game) else 1
         least = max(16, game.n_players * max(3, draws))
         return room // (2 * game.value_cost) >= least

@@ -86,8 +86,7 @@ class Stretches:
     def _block(self, rows: Indices, ends: Ends, step: int) -> tuple[Floats, Floats]:
         """Estimates and errors (R, d, k) of some rows; rows that meet the tolerance stop."""
         base, full = ends
-        values = np.empty((len(rows), self.game.n_players, base.shape[1]))
-        errors = np.empty_like(values)
+        values, errors = np.empty((2, len(rows), self.game.n_players, base.shape[1]))
         weight = self._weights()
         active, moments, done = np.arange(len(rows)), None, 0
         known = Known(len(rows), base.shape[1])
