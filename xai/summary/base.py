@@ -16,6 +16,7 @@ from xai import streams
 from xai.game import GROUPS, Coalitions, Floats, FunctionGame, Game, Indices, Masks
 from xai.inputs import is_number, is_whole
 from xai.streams import as_seed
+from xai.suggest import unknown
 
 
 @dataclass(frozen=True)
@@ -269,9 +270,7 @@ class Summary(ABC):
         if budget is not None and not is_whole(budget):
             raise TypeError(f"budget must be an integer number of model rows, not {budget!r}")
         if tolerance is not None:
-            check_number("tolerance", tolerance)
-            if not 0 < tolerance < np.inf:
-                raise ValueError(f"tolerance must be positive and finite, not {tolerance!r}")
+            check_positive("tolerance", tolerance)
         started = game.evaluations
         rule = default or self.default_budget
         plan = Plan(None if budget is None else int(budget), rule, tolerance, as_seed(seed))
@@ -303,6 +302,19 @@ def check_number(name: str, value: object) -> None:
     """Refuse a setting that is no number."""
     if not is_number(value):
         raise TypeError(f"{name} must be a number, not {value!r}")
+
+
+def check_positive(name: str, value: Any) -> None:
+    """Refuse a setting that is no number, or none that is positive and finite."""
+    check_number(name, value)
+    if not 0 < value < np.inf:
+        raise ValueError(f"{name} must be positive and finite, not {value!r}")
+
+
+def check_word(name: str, value: object, words: Sequence[object]) -> None:
+    """Refuse a setting that is none of some words."""
+    if value not in words:
+        raise ValueError(unknown(name, value, words))
 
 
 def _squeezed(result: Attribution, evaluations: int, *, flat: bool) -> Attribution:

@@ -11,7 +11,6 @@ from xai import streams
 from xai.game import BLOCK_BYTES, Floats, Game, Indices
 from xai.gradients import Wrt
 from xai.model_game import ModelGame
-from xai.suggest import unknown
 from xai.summary.base import (
     Attribution,
     Budget,
@@ -19,6 +18,7 @@ from xai.summary.base import (
     Plan,
     Summary,
     check_samples,
+    check_word,
     finish,
     needs,
     stops,
@@ -117,12 +117,9 @@ class Gradient(Summary):
 
     def check(self) -> None:
         """Refuse unknown places and moments, and numbers of samples that do not suit them."""
-        if self.at not in PLACES:
-            raise ValueError(unknown("at", self.at, PLACES))
-        if self.wrt not in ("input", "mask"):
-            raise ValueError(unknown("wrt", self.wrt, ("input", "mask")))
-        if self.moment not in MOMENTS:
-            raise ValueError(unknown("moment", self.moment, MOMENTS))
+        check_word("at", self.at, PLACES)
+        check_word("wrt", self.wrt, ("input", "mask"))
+        check_word("moment", self.moment, MOMENTS)
         check_samples("a gradient", self.samples, least=2 if self.moment == "variance" else 1)
         if self.at == "path" and self.samples is not None and self.samples % 2:
             raise ValueError(

@@ -10,7 +10,6 @@ import numpy as np
 
 from xai import streams
 from xai.game import Coalitions, Floats, Game
-from xai.suggest import unknown
 from xai.summary.base import (
     SAMPLED,
     Attribution,
@@ -19,6 +18,7 @@ from xai.summary.base import (
     Summary,
     all_coalitions,
     check_number,
+    check_word,
     exact,
     finish,
     unit_cost,
@@ -82,8 +82,7 @@ class MeanWhenIncluded(Summary):
         check_number("p", self.p)
         if not 0 < self.p < 1:
             raise ValueError(f"p must lie between 0 and 1, not {self.p!r}")
-        if self.normalise not in ("sum", "expected"):
-            raise ValueError(unknown("normalise", self.normalise, ["sum", "expected"]))
+        check_word("normalise", self.normalise, ["sum", "expected"])
         if self.masks is None and self.normalise != "sum":
             raise ValueError("normalise='expected' is for masks: pass masks=SmoothGrid(), too")
 

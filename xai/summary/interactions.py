@@ -13,7 +13,6 @@ from numpy.typing import NDArray
 
 from xai import streams
 from xai.game import Coalitions, Floats, Game
-from xai.suggest import unknown
 from xai.summary.base import (
     PAIR_ERRORS,
     SAMPLED,
@@ -23,6 +22,7 @@ from xai.summary.base import (
     Plan,
     Summary,
     all_coalitions,
+    check_word,
     enumerates,
     enumeration_cost,
     exact,
@@ -118,10 +118,8 @@ class Interactions(Summary):
 
     def check(self) -> None:
         """Refuse unknown estimators and indices."""
-        if self.estimator not in ESTIMATORS:
-            raise ValueError(unknown("estimator", self.estimator, ESTIMATORS))
-        if self.index not in INDICES:
-            raise ValueError(unknown("index", self.index, INDICES))
+        check_word("estimator", self.estimator, ESTIMATORS)
+        check_word("index", self.index, INDICES)
 
     def attribute(self, game: Game, plan: Plan) -> Attribution:
         """Enumerate where that fits, else walk."""

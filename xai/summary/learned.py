@@ -11,8 +11,15 @@ from numpy.typing import NDArray
 
 from xai.game import Floats, Game, Indices
 from xai.model_game import ModelGame
-from xai.suggest import unknown
-from xai.summary.base import Attribution, Plan, check_number, check_samples, finish, needs
+from xai.summary.base import (
+    Attribution,
+    Plan,
+    check_positive,
+    check_samples,
+    check_word,
+    finish,
+    needs,
+)
 from xai.summary.gradient import as_model_game
 
 if TYPE_CHECKING:
@@ -74,14 +81,11 @@ class Task:
 
 def check_learned(what: str, variant: str, iterations: int | None, **pixels: float | None) -> None:
     """Refuse an unknown variant, and iterations and numbers of pixels that are none."""
-    if variant not in VARIANTS:
-        raise ValueError(unknown("variant", variant, VARIANTS))
+    check_word("variant", variant, VARIANTS)
     check_samples(what, iterations, least=1, name="iterations")
     for name, given in pixels.items():
         if given is not None:
-            check_number(name, given)
-            if not 0 < given < np.inf:
-                raise ValueError(f"{name} must be positive and finite, not {given!r}")
+            check_positive(name, given)
 
 
 def planned(

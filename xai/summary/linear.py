@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 
 from xai import streams
 from xai.game import BLOCK_BYTES, Coalitions, Floats, Game, Indices, mean_of_draws
-from xai.suggest import unknown
 from xai.summary.base import (
     SAMPLED,
     Attribution,
@@ -22,6 +21,7 @@ from xai.summary.base import (
     all_coalitions,
     check_number,
     check_samples,
+    check_word,
     enumerates,
     enumeration_cost,
     exact,
@@ -181,18 +181,15 @@ class LinearFit(Summary):
 
     def check(self) -> None:
         """Refuse what no fit has, and settings that exclude each other."""
-        if not callable(self.kernel) and self.kernel not in KERNELS:
-            raise ValueError(unknown("kernel", self.kernel, KERNELS))
-        if self.regularizer not in REGULARIZERS:
-            raise ValueError(unknown("regularizer", self.regularizer, REGULARIZERS))
-        if self.loss not in ("value", "gradient"):
-            raise ValueError(unknown("loss", self.loss, ["value", "gradient"]))
+        if not callable(self.kernel):
+            check_word("kernel", self.kernel, KERNELS)
+        check_word("regularizer", self.regularizer, REGULARIZERS)
+        check_word("loss", self.loss, ["value", "gradient"])
         if self.loss == "value" and self.at != "coalitions":
             raise ValueError(f"at={self.at!r} is for loss='gradient': values are of coalitions")
-        if self.measure not in SAMPLINGS:
-            raise ValueError(unknown("measure", self.measure, SAMPLINGS))
-        if self.sampling not in (None, *SAMPLINGS):
-            raise ValueError(unknown("sampling", self.sampling, SAMPLINGS))
+        check_word("measure", self.measure, SAMPLINGS)
+        if self.sampling is not None:
+            check_word("sampling", self.sampling, SAMPLINGS)
         if self.kernel == "shapley" and self.regularizer is not None:
             raise ValueError(
                 "Shapley's kernel takes no penalty, which would break efficiency: "

@@ -15,8 +15,7 @@ from xai.game import Game, Indices
 from xai.gradients import refuse_detached
 from xai.model_game import ModelGame
 from xai.replay import copied
-from xai.suggest import unknown
-from xai.summary.base import Attribution, Budget, Plan, Summary, finish, needs
+from xai.summary.base import Attribution, Budget, Plan, Summary, check_word, finish, needs
 from xai.summary.gradient import as_model_game, full_values
 from xai.summary.moments import host
 from xai.summary.rewired import for_deeplift, for_lrp, lrp_rules, set_apart
@@ -83,8 +82,7 @@ class Propagation(Summary):
 
     def check(self) -> None:
         """Refuse an unknown rule."""
-        if self.rule not in RULES:
-            raise ValueError(unknown("rule", self.rule, list(RULES)))
+        check_word("rule", self.rule, list(RULES))
 
     def attribute(self, game: Game, plan: Plan) -> Attribution:
         """Run captum's method for each output, batch by batch."""

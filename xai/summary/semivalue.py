@@ -19,7 +19,7 @@ from xai.summary.base import (
     Budget,
     Plan,
     Summary,
-    check_number,
+    check_positive,
     finish,
     spreads,
     unit_cost,
@@ -179,10 +179,8 @@ class BetaShapley(Summary):
 
     def check(self) -> None:
         """Refuse alpha and beta that are not positive numbers."""
-        for name, value in (("alpha", self.alpha), ("beta", self.beta)):
-            check_number(name, value)
-            if not 0 < value < np.inf:
-                raise ValueError(f"{name} must be positive and finite, not {value!r}")
+        check_positive("alpha", self.alpha)
+        check_positive("beta", self.beta)
 
     def attribute(self, game: Game, plan: Plan) -> Attribution:
         """Enumerate where that fits, else sample."""

@@ -9,13 +9,13 @@ import numpy as np
 
 from xai.game import Game
 from xai.inputs import is_whole
-from xai.suggest import unknown
 from xai.summary.base import (
     SAMPLED,
     Attribution,
     Budget,
     Plan,
     Summary,
+    check_word,
     enumerates,
     enumeration_cost,
     enumeration_needs,
@@ -114,10 +114,8 @@ class Shapley(Summary):
         """Refuse unknown estimators, orders and indices, and settings without an effect."""
         if self.order not in (1, 2):
             raise ValueError(f"order must be 1 or 2, not {self.order!r}")
-        if self.index not in INDICES:
-            raise ValueError(unknown("index", self.index, INDICES))
-        if self.estimator not in ESTIMATORS:
-            raise ValueError(unknown("estimator", self.estimator, ESTIMATORS))
+        check_word("index", self.index, INDICES)
+        check_word("estimator", self.estimator, ESTIMATORS)
         if not is_whole(self.size) or self.size < 1:
             raise ValueError(f"size={self.size!r}: a Gaussian process needs a positive integer")
         used = self.order == 1 and self.estimator in ("auto", "gp")
