@@ -84,11 +84,10 @@ class IntegratedGradient(Summary):
                 "mean over draws; use removal=xai.removal.Baseline(...)"
             )
         m, ends = model.n_draws, model.ends_cost
-        steps = self.steps or self.FIRST
-        what = "integrated gradients" + f" with steps={steps}" * bool(self.steps)
+        what = "integrated gradients" + f" with steps={self.steps}" * bool(self.steps)
         needs(what, ends + (self.steps or 1) * m, plan.budget)
         room = self.FIRST + self.MOST if plan.budget is None else (plan.budget - ends) // m
-        steps = steps if self.steps else int(min(steps, room))
+        steps = self.steps or int(min(self.FIRST, room))
         base, full = model.ends(np.arange(model.n_rows))
         change, tolerance = full - base, plan.tolerance or 1e-3
         allowed = tolerance * np.maximum(

@@ -149,15 +149,6 @@ def pair_weights(d: int) -> NDArray[np.float64]:
     return np.array([1 / ((d - 1) * comb(d - 2, s)) for s in range(d - 1)])
 
 
-def laid_out(phi: Floats, pairs: Floats, index: str) -> Floats:
-    """The matrix (…, d, d, k) of values (…, d, k) and of I_ij (…, d, d, k), symmetric."""
-    out = pairs / 2 if index == "k-SII" else pairs.copy()
-    every = np.arange(phi.shape[-2])
-    own = phi - pairs.sum(axis=-2) / 2 if index == "k-SII" else phi
-    out[..., every, every, :] = own
-    return out
-
-
 def _enumerated(
     game: Game,
     weights: NDArray[np.float64],
@@ -223,17 +214,24 @@ def _from_triangle(pairs: Floats, d: int) -> Floats:
 def _with_pairs(
     result: Attribution, pairs: Floats, errors: Floats | None, index: str
 ) -> Attribution:
-    """A result with its interactions; errors are those of I_ij, (n, d, d, k)."""
-    info = dict(result.info)
-    if errors is not None:
-        own = np.full_like(result.values, np.nan)
-        if index != "k-SII" and result.std_error is not None:
-            own = result.std_error
-        every = np.arange(pairs.shape[1])
-        laid = errors / 2 if index == "k-SII" else errors.copy()
-        laid[:, every, every] = own
-        info[PAIR_ERRORS] = laid
-    return replace(result, interactions=laid_out(result.values, pairs, index), info=info)
+    """A result with its interactions, laid out as `index` asks, from I_ij and errors of these.
+
+    Parameters
+    ----------
+    pairs, errors : (n, d, d, k)
+    """
+    every, shared = np.arange(pairs.shape[1]), index == "k-SII"
+
+    def laid_out(own: Floats, pairs: Floats) -> Floats:
+        out = pairs / 2 if shared else pairs.copy()
+        out[:, every, every] = own
+        return out
+
+    own, spread, info = result.values, result.std_error, {}
+    if errors is not None and spread is not None:
+        info[PAIR_ERRORS] = laid_out(np.full_like(spread, np.nan) if shared else spread, errors)
+    own = own - pairs.sum(axis=2) / 2 if shared else own
+    return replace(result, interactions=laid_out(own, pairs), info=info)
 
 
 # ---------------------------------------------------------------------------------------------

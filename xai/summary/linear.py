@@ -408,6 +408,9 @@ class LinearFit(Summary):
     ) -> tuple[Callable[[slice], NDArray[Any]], Callable[[slice, Floats], Floats]]:
         """What x itself and samples are regressed on, and how they are weighed."""
         count, d = S.shape
+        ratio = None if game.has_regressors else self._ratio(S)
+        if ratio is not None:
+            ratio = np.concatenate([[1.0], ratio])  # x itself is no sample
 
         def z(part: slice) -> NDArray[Any]:
             at = slice(max(part.start - 1, 0), part.stop - 1)
@@ -417,16 +420,6 @@ class LinearFit(Summary):
             here = np.broadcast_to(here, own.shape[:2])
             return np.concatenate([here[..., None], own], axis=2)
 
-        def weigh(part: slice, moved: Floats) -> Floats:
-            if every is not None:
-                weights = every[:, part]
-            else:
-                weights = self._weights(np.einsum("tds,tds->ts", moved, moved), d)
-            return weights if ratio is None else weights * ratio[part]
-
-        ratio = None if game.has_regressors else self._ratio(S)
-        if ratio is not None:
-            ratio = np.concatenate([[1.0], ratio])  # x itself is no sample
         every = None
         of_coalitions = callable(self.kernel) or self.kernel == "cosine"
         if of_coalitions and not z(slice(0, 2))[..., 0].all():
@@ -438,6 +431,14 @@ class LinearFit(Summary):
             parts = streams.parts(count + 1, len(rows) * d)
             tables = np.concatenate([z(part).astype(bool) for part in parts], axis=2)
             every = np.stack([self._called(table.T) for table in tables])
+
+        def weigh(part: slice, moved: Floats) -> Floats:
+            if every is not None:
+                weights = every[:, part]
+            else:
+                weights = self._weights(np.einsum("tds,tds->ts", moved, moved), d)
+            return weights if ratio is None else weights * ratio[part]
+
         return z, weigh
 
 

@@ -7,7 +7,7 @@ neighbours, on the same draw, it tells of their interaction, too.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -294,10 +294,7 @@ class Moments:
 
     def keep(self, rows: Left) -> Moments:
         """The sums of some of the rows."""
-        arrays = {
-            name: value[rows] for name, value in vars(self).items() if isinstance(value, np.ndarray)
-        }
-        return Moments(groups=self.groups, **arrays)
+        return replace(self, **{n: v[rows] for n, v in vars(self).items() if n != "groups"})
 
     def estimate(
         self, ends: Ends, game: Game, size: int, each: int

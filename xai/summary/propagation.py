@@ -88,7 +88,7 @@ class Propagation(Summary):
         """Run captum's method for each output, batch by batch."""
         model = as_model_game(game)
         lifts = self.rule == "deeplift"
-        self._check(model, lifts=lifts)
+        self._check(model)
         name, unit = RULES[self.rule]
         k, m = model.n_outputs, model.n_draws if lifts else 1
         ends = model.ends_cost if lifts else model.full_cost
@@ -121,7 +121,7 @@ class Propagation(Summary):
         info = {"completeness_gap": values.sum(axis=1) - (full - base)} if lifts else {}
         return finish(model, values, None, (base, full), tolerance=plan.tolerance, info=info)
 
-    def _check(self, game: ModelGame, *, lifts: bool) -> None:
+    def _check(self, game: ModelGame) -> None:
         runs = game.model.torch_model
         if runs is None or game.model.forward is not runs:
             raise TypeError(
@@ -142,7 +142,7 @@ class Propagation(Summary):
                 f"{self.rule} changes how nn.ReLU modules hand gradients back, and the network has "
                 "none (captum knows no ReLU6 and no functional relu): it would be the gradient"
             )
-        if lifts and game.endless:
+        if self.rule == "deeplift" and game.endless:
             raise ValueError(
                 "DeepLIFT compares with one baseline, or with each of several, and this removal "
                 "has no end of draws: use removal=xai.removal.Baseline(...) or Marginal(rows)"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import numpy as np
@@ -299,8 +299,8 @@ class _Moments:
 
     def keep(self, rows: Left) -> _Moments:
         """The sums of some of the rows."""
-        arrays = {n: v[rows] for n, v in vars(self).items() if n not in ("groups", "seen")}
-        return _Moments(groups=self.groups, seen=self.seen, **arrays)
+        of_all = ("groups", "seen")
+        return replace(self, **{n: v[rows] for n, v in vars(self).items() if n not in of_all})
 
     def estimate(self, game: Game, size: int, fine: Floats) -> tuple[Floats, Floats]:
         """Values and standard errors (R, d, k); NaN for a player no walk has met.

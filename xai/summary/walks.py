@@ -94,7 +94,7 @@ class Walks:
         game, d, tolerance = self.game, self.game.n_players, self.plan.tolerance
         base, full = ends
         seed = int(streams.bits(self.plan.seed, streams.PERMUTATION, np.array([first]), 1)[0, 0])
-        ranks = (self.orders or (lambda s, p: stratified_ranks(s, p, d)))(seed, count)
+        ranks = self.orders(seed, count) if self.orders else stratified_ranks(seed, count, d)
         slots, draws, spread, told = self._places(rows, ends, first, count)
         phi = np.empty((len(rows), count, d, game.n_outputs))
         t = np.empty((len(rows), count, game.n_outputs))
