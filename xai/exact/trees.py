@@ -105,14 +105,6 @@ def read_trees(estimator: Any, scale: str, asked: str, n_outputs: int) -> Additi
     return None if outputs is None else Additive("trees", *outputs, forest.shapley)
 
 
-def _decision_tree(estimator: Any) -> Forest:
-    return _mean_of([estimator.tree_])
-
-
-def _forest(estimator: Any) -> Forest:
-    return _mean_of([e.tree_ for e in estimator.estimators_])
-
-
 def _bagging(estimator: Any) -> Forest | None:
     """Trees on some of the columns each; members that never saw some class are not read."""
     members = estimator.estimators_
@@ -234,8 +226,8 @@ def join_trees(
 
 
 _READERS: dict[str, Callable[[Any], Forest | None]] = {
-    "BaseDecisionTree": _decision_tree,
-    "BaseForest": _forest,
+    "BaseDecisionTree": lambda estimator: _mean_of([estimator.tree_]),
+    "BaseForest": lambda estimator: _mean_of([e.tree_ for e in estimator.estimators_]),
     "BaggingClassifier": _bagging,
     "BaggingRegressor": _bagging,
     "BaseGradientBoosting": _gradient_boosting,

@@ -152,6 +152,8 @@ class Walks:
         draws: Indices,
     ) -> tuple[Floats, Floats]:
         """Contributions (R, P, d, k) of some pairs, and their v(N) − v(∅), (R, P, k)."""
+        from xai.kernels.pairs import walked
+
         game, d = self.game, self.game.n_players
         forward = ranks[:, None, :] < np.arange(1, d)[None, :, None]
         coalitions = np.concatenate([forward, ~forward], axis=1).reshape(-1, d)
@@ -162,7 +164,9 @@ class Walks:
             low, high = game.ends_by_draw(rows, draws)
         else:
             low, high = (np.repeat(end[:, None], len(ranks), axis=1) for end in ends)
-        return contributions(inner, low, high, ranks), high - low
+        phi = np.empty((len(rows), *ranks.shape, game.n_outputs))
+        walked(inner, low, high, ranks, phi)
+        return phi, high - low
 
     # -- estimates ----------------------------------------------------------------------------
 
@@ -194,19 +198,3 @@ class Walks:
         )
         of_draws, total, fine = by_slot(t, slots, count)[0], ends[1] - ends[0], blur(game, ends)
         return two_stage(game, means, of_draws, shift, noise, total, fine)
-
-
-def contributions(inner: Floats, low: Floats, high: Floats, ranks: NDArray[np.intp]) -> Floats:
-    """Each player's mean contribution over a walk and its reverse, (R, P, d, k).
-
-    Parameters
-    ----------
-    inner : (R, P, 2, d-1, k)
-        Values of the first s = 1..d-1 players, and of all but them.
-    low, high : (R, P, k), values of nothing and of everything; ranks : (P, d)
-    """
-    from xai.kernels.pairs import walked
-
-    out = np.empty((*inner.shape[:2], ranks.shape[1], inner.shape[4]))
-    walked(inner, low, high, ranks, out)
-    return out
