@@ -318,18 +318,12 @@ def check_word(name: str, value: object, words: Sequence[object]) -> None:
 
 
 def _squeezed(result: Attribution, evaluations: int, *, flat: bool) -> Attribution:
-    def cut(array: Any) -> Any:
-        return None if array is None else array[0, ..., 0] if flat else array[0]
-
-    return replace(
-        result,
-        values=cut(result.values),
-        std_error=cut(result.std_error),
-        base_value=cut(result.base_value),
-        prediction=cut(result.prediction),
-        evaluations=evaluations,
-        interactions=cut(result.interactions),
-    )
+    names = ("values", "std_error", "base_value", "prediction", "interactions")
+    arrays = {name: getattr(result, name) for name in names}
+    one: dict[str, Any] = {
+        n: None if a is None else a[0, ..., 0] if flat else a[0] for n, a in arrays.items()
+    }
+    return replace(result, evaluations=evaluations, **one)
 
 
 def _of_own_outputs(result: Attribution, k: int, groups: int, plan: Plan) -> Attribution:

@@ -19,6 +19,7 @@ from xai.summary.base import (
     all_coalitions,
     check_number,
     check_word,
+    enumeration_cost,
     exact,
     finish,
     unit_cost,
@@ -115,6 +116,7 @@ class MeanWhenIncluded(Summary):
         return mean_under(game, plan, count, draws, masks=masks, p=self.p, normalise=self.normalise)
 
     def _enumerate(self, game: Game, tolerance: float | None) -> Attribution:
+        game.progress.expect(game.n_rows * enumeration_cost(game))
         S = all_coalitions(game.n_players)
         size = S.sum(axis=1)
         weight = self.p ** (size - 1) * (1 - self.p) ** (game.n_players - size)

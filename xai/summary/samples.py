@@ -15,7 +15,6 @@ from xai.summary.base import (
     Looks,
     Plan,
     enumerates,
-    enumeration_cost,
     grid_in_parts,
     jackknife,
     shares_rows,
@@ -33,7 +32,6 @@ def sample_count(
     """Number of samples, or None where all coalitions fit the budget."""
     unit = per_sample * unit_cost(game)
     if enumerates(game, plan.room(game, samples, unit)):
-        game.progress.expect(game.n_rows * enumeration_cost(game))
         return None
     return plan.count(what, game, samples=samples, unit=unit, least=least)
 
