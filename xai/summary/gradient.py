@@ -95,7 +95,8 @@ class Gradient(Summary):
         tolerance = None if exact else plan.tolerance
         checks = stops(count, tolerance, first=16)
         full = full_values(model)
-        values, errors = np.empty((2, model.n_rows, model.n_players, model.n_outputs))
+        shape = model.n_rows, model.n_players, model.n_outputs
+        values, errors = np.empty(shape), np.empty(shape)
         for rows in row_blocks(model, 4):
             moments = self._moments(len(rows), model, exact=exact)
             active, done = np.arange(len(rows)), 0

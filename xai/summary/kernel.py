@@ -226,13 +226,7 @@ class Design:
 
     @classmethod
     def make(
-        cls,
-        d: int,
-        pairs: int,
-        seed: int,
-        draws: float | None,
-        *,
-        leverage: bool = False,
+        cls, d: int, pairs: int, seed: int, draws: float | None, *, leverage: bool = False
     ) -> Design:
         """Spend `pairs` pairs: whole sizes while they are covered, drawn ones for the rest.
 

@@ -118,12 +118,7 @@ class Stretches:
         return self.pairs * self.mass / np.maximum(visits, 1)
 
     def _walk(
-        self,
-        rows: Indices,
-        ends: Ends,
-        pairs: Indices,
-        weight: NDArray[np.float64],
-        known: Known,
+        self, rows: Indices, ends: Ends, pairs: Indices, weight: NDArray[np.float64], known: Known
     ) -> _Gains:
         """Gains along some pairs of stretches."""
         game, d = self.game, self.game.n_players

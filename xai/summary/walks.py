@@ -67,7 +67,7 @@ class Walks:
         """Walk, block of rows by block of rows, chunk of pairs by chunk of pairs."""
         game = self.game
         n, d, k = game.n_rows, game.n_players, game.n_outputs
-        values, variances = np.zeros((2, n, d, k))
+        values, variances = np.zeros((n, d, k)), np.zeros((n, d, k))
         game.progress.expect(n * self.pairs * pair_cost(game) + game.base_cost)
         most = max(2, CHUNK // (d * k))
         chunks = np.array_split(np.arange(self.pairs), -(-self.pairs // most))
@@ -145,11 +145,7 @@ class Walks:
         return slots, draws, alike, alike > 0
 
     def _walk(
-        self,
-        rows: Indices,
-        ends: Ends,
-        ranks: NDArray[np.intp],
-        draws: Indices,
+        self, rows: Indices, ends: Ends, ranks: NDArray[np.intp], draws: Indices
     ) -> tuple[Floats, Floats]:
         """Contributions (R, P, d, k) of some pairs, and their v(N) − v(∅), (R, P, k)."""
         from xai.kernels.pairs import walked
@@ -183,18 +179,12 @@ class Walks:
         """Values and standard errors (R, d, k) from contributions (R, P, d, k)."""
         game, count = self.game, int(slots.max()) + 1
         slots = np.ascontiguousarray(slots)
-        if spreads(game) and self.orders is None and self.plan.tolerance is None:
+        stratified = self.orders is None
+        if spreads(game) and stratified and self.plan.tolerance is None:
             phi = controlled(phi, t, slots, ranks)
         means, visits = by_slot(phi, slots, count)
         shift, noise = within_draws(
-            phi,
-            means,
-            visits,
-            slots,
-            ranks,
-            spread[:, :count],
-            told[:, :count],
-            trends=self.orders is None,
+            phi, means, visits, slots, ranks, spread[:, :count], told[:, :count], trends=stratified
         )
         of_draws, total, fine = by_slot(t, slots, count)[0], ends[1] - ends[0], blur(game, ends)
         return two_stage(game, means, of_draws, shift, noise, total, fine)
