@@ -193,7 +193,7 @@ def test_a_dummy_has_no_sampled_interactions(set_function):
 
 @pytest.mark.parametrize("d", [2, 3, 4, 7, 8, 9, 12])
 def test_every_two_players_are_neighbours_once_in_a_round(d):
-    from xai.summary.interactions import _labelled, neighbour_ranks
+    from xai.summary.orders import _labelled, neighbour_ranks
 
     rounds, orders = 3, -(-d // 2)
     samples = np.arange(rounds * orders)

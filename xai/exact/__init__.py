@@ -18,9 +18,9 @@ from xai.exact.boosters import read_boosters
 from xai.exact.linear import read_linear
 from xai.exact.path import Way, follow
 from xai.exact.trees import read_trees
+from xai.game import ClosedForm
 
 if TYPE_CHECKING:
-    from xai.game import ClosedForm
     from xai.model_game import ModelGame
 
 TOLERANCE = 1e-6
@@ -35,8 +35,6 @@ def closed_form(game: ModelGame) -> ClosedForm | None:
     Only for values that are linear in an additive output, of rows that are mixtures of x and a
     finite number of replacement rows.
     """
-    from xai.game import ClosedForm
-
     linear, draws, model = game.values.linear, game.draws, game.model
     mixes = draws.inputs is None and draws.regressors is None and not draws.endless
     if linear is None or model.estimator is None or not mixes or len(game.inputs.shape) != 1:

@@ -81,10 +81,10 @@ class Additive:
     places, factors : (K,)
         Output o of the model, on the scale that was asked for, is ``factors[o]`` times the
         additive output ``places[o]``.
-    shapley : part -> phi (n, d, k), own (n, k)
-        Shapley values, and the explained outputs of x itself.
     only_contrasts : bool
         Whether outputs are known but for a term that is common to all of them.
+    shapley : part -> phi (n, d, k), own (n, k)
+        Shapley values, and the explained outputs of x itself.
     offset_known : bool
         Whether outputs are known with their constant, which no Shapley value depends on.
     """
@@ -92,8 +92,8 @@ class Additive:
     kind: str
     places: Indices
     factors: Floats
-    shapley: Callable[[Part], tuple[Floats, Floats]]
     only_contrasts: bool
+    shapley: Callable[[Part], tuple[Floats, Floats]]
     offset_known: bool = True
 
 

@@ -51,7 +51,6 @@ def read_boosters(estimator: Any, scale: str, asked: str, n_outputs: int) -> Add
     outputs = outputs_of(scale, asked, len(constant), n_outputs, margin=True)
     if outputs is None:
         return None
-    places, factors, only_contrasts = outputs
     every = np.full(len(nodes), -1)
     forest = join_trees(nodes, values, every, int(read.max_depth), constant, _DTYPES[library])
 
@@ -65,7 +64,7 @@ def read_boosters(estimator: Any, scale: str, asked: str, n_outputs: int) -> Add
         return phi, own
 
     # shap 0.51 drops CatBoost's constant, and reads one of xgboost 3's where it has one per class
-    return Additive("trees", places, factors, shapley, only_contrasts, offset_known=False)
+    return Additive("trees", *outputs, shapley, offset_known=False)
 
 
 def _takes_numbers_as_gaps(estimator: Any) -> bool:

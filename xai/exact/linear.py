@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -31,12 +32,8 @@ def read_linear(estimator: Any, scale: str, asked: str, n_outputs: int) -> Addit
     outputs = outputs_of(scale, asked, len(coef), n_outputs, margin=True)
     if outputs is None:
         return None
-    places, factors, only_contrasts = outputs
-
-    def shapley(part: Part) -> tuple[Floats, Floats]:
-        return _shapley(coef, np.broadcast_to(intercept, len(coef)), part)
-
-    return Additive("a linear model", places, factors, shapley, only_contrasts)
+    shapley = partial(_shapley, coef, np.broadcast_to(intercept, len(coef)))
+    return Additive("a linear model", *outputs, shapley)
 
 
 def _shapley(coef: Floats, intercept: Floats, part: Part) -> tuple[Floats, Floats]:

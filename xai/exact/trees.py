@@ -102,18 +102,7 @@ def read_trees(estimator: Any, scale: str, asked: str, n_outputs: int) -> Additi
     outputs = outputs_of(
         scale, asked, len(forest.constant), n_outputs, margin=margin, factor=factor
     )
-    if outputs is None:
-        return None
-    places, factors, only_contrasts = outputs
-    return Additive("trees", places, factors, forest.shapley, only_contrasts)
-
-
-def _decision_tree(estimator: Any) -> Forest:
-    return _mean_of([estimator.tree_])
-
-
-def _forest(estimator: Any) -> Forest:
-    return _mean_of([e.tree_ for e in estimator.estimators_])
+    return None if outputs is None else Additive("trees", *outputs, forest.shapley)
 
 
 def _bagging(estimator: Any) -> Forest | None:
@@ -237,8 +226,8 @@ def join_trees(
 
 
 _READERS: dict[str, Callable[[Any], Forest | None]] = {
-    "BaseDecisionTree": _decision_tree,
-    "BaseForest": _forest,
+    "BaseDecisionTree": lambda estimator: _mean_of([estimator.tree_]),
+    "BaseForest": lambda estimator: _mean_of([e.tree_ for e in estimator.estimators_]),
     "BaggingClassifier": _bagging,
     "BaggingRegressor": _bagging,
     "BaseGradientBoosting": _gradient_boosting,

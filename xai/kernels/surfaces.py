@@ -132,8 +132,16 @@ class MaxConvolution:
         return window
 
     def masks(self, parameters: Tensor) -> Tensor:
-        """Grid points (B, points) to pixels (B, d)."""
-        return self.pixels.masks(self.maxima(parameters))
+        """Grid points (B, points) to pixels (B, d): smooth maxima, interpolated."""
+        from torch.nn.functional import pad
+
+        axes, points = len(self.grid), parameters.reshape(-1, 1, *self.grid)
+        around = pad(points, [self.window // 2] * 2 * axes, mode="replicate")[:, 0]
+        for axis in range(axes):
+            around = around.unfold(1 + axis, self.window, 1)
+        order = [0, *range(1 + axes, 1 + 2 * axes), *range(1, 1 + axes)]
+        windows = around.permute(order).reshape(len(points), self.window**axes, -1)
+        return self.pixels.masks(_smax(windows * self.weights) / _smax(self.weights))
 
     def shares(self, level: Tensor) -> Tensor:
         """Derivatives of the mean mask: the maxima's, weighed as they are interpolated."""
@@ -149,19 +157,6 @@ class MaxConvolution:
             spread = _folded(spread.swapaxes(axis, -1), self.window // 2).swapaxes(axis, -1)
         shares: Tensor = spread.flatten(1) / _smax(self.weights)
         return shares
-
-    def maxima(self, parameters: Tensor) -> Tensor:
-        """Smooth maxima at the grid's points, (B, points)."""
-        from torch.nn.functional import pad
-
-        axes, points = len(self.grid), parameters.reshape(-1, 1, *self.grid)
-        around = pad(points, [self.window // 2] * 2 * axes, mode="replicate")[:, 0]
-        for axis in range(axes):
-            around = around.unfold(1 + axis, self.window, 1)
-        order = [0, *range(1 + axes, 1 + 2 * axes), *range(1, 1 + axes)]
-        windows = around.permute(order).reshape(len(points), self.window**axes, -1)
-        maxima: Tensor = _smax(windows * self.weights) / _smax(self.weights)
-        return maxima
 
 
 def _smax(v: Tensor) -> Tensor:

@@ -16,6 +16,7 @@ from xai import streams
 from xai.game import GROUPS, Coalitions, Floats, FunctionGame, Game, Indices, Masks
 from xai.inputs import is_number, is_whole
 from xai.streams import as_seed
+from xai.suggest import unknown
 
 
 @dataclass(frozen=True)
@@ -60,6 +61,8 @@ class Budget:
         return " + ".join([*terms, "m", full])
 
 
+Ends: TypeAlias = tuple[Floats, Floats]
+"""Values of the empty and of the full coalition, (n, k) each."""
 PAIR_ERRORS = "interactions_std_error"
 """Where `info` has the errors of interactions."""
 SAMPLED = Budget(rows=8192, per_player=32)
@@ -69,6 +72,17 @@ SAMPLED = Budget(rows=8192, per_player=32)
 def unit_cost(game: Game) -> int:
     """Model rows of one sampled coalition: at a draw of its own, as far as values commute."""
     return game.sample_cost if game.commutes else game.value_cost
+
+
+def spreads(game: Game) -> bool:
+    """Whether each sample has a draw of its own, out of several."""
+    return game.commutes and (game.endless or game.n_draws > 1)
+
+
+def new_end_cost(game: Game) -> int:
+    """Model rows of the empty coalition at a sample's own draw, beside those of the base value."""
+    new = spreads(game) and (game.endless or not game.shares_empty)
+    return game.sample_cost if new else 0
 
 
 @dataclass(frozen=True, eq=False)
@@ -258,7 +272,7 @@ class Summary(ABC):
         if budget is not None and not is_whole(budget):
             raise TypeError(f"budget must be an integer number of model rows, not {budget!r}")
         if tolerance is not None:
-            _check_tolerance(tolerance)
+            check_positive("tolerance", tolerance)
         started = game.evaluations
         rule = default or self.default_budget
         plan = Plan(None if budget is None else int(budget), rule, tolerance, as_seed(seed))
@@ -292,26 +306,26 @@ def check_number(name: str, value: object) -> None:
         raise TypeError(f"{name} must be a number, not {value!r}")
 
 
-def _check_tolerance(tolerance: object) -> None:
-    if not is_number(tolerance):
-        raise TypeError(f"tolerance must be a number, not {tolerance!r}")
-    if not 0 < tolerance < np.inf:
-        raise ValueError(f"tolerance must be positive and finite, not {tolerance!r}")
+def check_positive(name: str, value: Any) -> None:
+    """Refuse a setting that is no number, or none that is positive and finite."""
+    check_number(name, value)
+    if not 0 < value < np.inf:
+        raise ValueError(f"{name} must be positive and finite, not {value!r}")
+
+
+def check_word(name: str, value: object, words: Sequence[object]) -> None:
+    """Refuse a setting that is none of some words."""
+    if value not in words:
+        raise ValueError(unknown(name, value, words))
 
 
 def _squeezed(result: Attribution, evaluations: int, *, flat: bool) -> Attribution:
-    def cut(array: Any) -> Any:
-        return None if array is None else array[0, ..., 0] if flat else array[0]
-
-    return replace(
-        result,
-        values=cut(result.values),
-        std_error=cut(result.std_error),
-        base_value=cut(result.base_value),
-        prediction=cut(result.prediction),
-        evaluations=evaluations,
-        interactions=cut(result.interactions),
-    )
+    names = ("values", "std_error", "base_value", "prediction", "interactions")
+    arrays = {name: getattr(result, name) for name in names}
+    one: dict[str, Any] = {
+        n: None if a is None else a[0, ..., 0] if flat else a[0] for n, a in arrays.items()
+    }
+    return replace(result, evaluations=evaluations, **one)
 
 
 def _of_own_outputs(result: Attribution, k: int, groups: int, plan: Plan) -> Attribution:
@@ -378,9 +392,8 @@ def finish(
     game: Game,
     values: Floats,
     std_error: Floats | None,
+    ends: Ends,
     *,
-    base: Floats,
-    full: Floats,
     tolerance: float | None,
     converged: NDArray[np.bool_] | None = None,
     info: dict[str, NDArray[Any]] | None = None,
@@ -396,8 +409,8 @@ def finish(
     return Attribution(
         values=values,
         std_error=std_error,
-        base_value=base,
-        prediction=full,
+        base_value=ends[0],
+        prediction=ends[1],
         evaluations=-(-game.evaluations // game.n_rows),
         converged=met,
         info=info or {},
@@ -527,8 +540,8 @@ def exact(
     coalitions: Coalitions,
     linear: Callable[[Floats], Floats],
     plan: Plan | None = None,
-) -> tuple[Floats, Floats | None]:
-    """A linear function of the values of given coalitions, for every row.
+) -> tuple[Floats, Floats | None, Ends]:
+    """A linear function of the values of given coalitions, for every row; and the game's ends.
 
     Parameters
     ----------
@@ -541,12 +554,14 @@ def exact(
     -------
     values, std_error : (n, d, k)
         The error is None, unless the draws are themselves a sample: then it is their spread.
+    ends : base values and predictions, (n, k) each
 
     Notes
     -----
     Memory: the values of all C coalitions for one row (8Ck bytes) beside the coalitions
     themselves (Cd bytes) and what `linear` makes of them; the rest is in blocks.
     """
+    ends = game.ends(np.arange(game.n_rows))
     values, errors = [], []
     spread = game.sampled_draws and game.commutes
     for rows, step in game.blocks(len(coalitions)):
@@ -557,7 +572,7 @@ def exact(
             error = np.full_like(value, np.nan)
         values.append(value)
         errors.append(error)
-    return np.concatenate(values), np.concatenate(errors) if game.sampled_draws else None
+    return np.concatenate(values), np.concatenate(errors) if game.sampled_draws else None, ends
 
 
 def grid_in_parts(game: Game, rows: Indices, coalitions: Masks, draws: Indices | None) -> Floats:

@@ -58,7 +58,7 @@ class ChannelGradient(Summary):
         full = full_values(model)
         base = np.full_like(full, np.nan)
         values = np.concatenate(parts)
-        return finish(model, values, None, base=base, full=full, tolerance=plan.tolerance)
+        return finish(model, values, None, (base, full), tolerance=plan.tolerance)
 
 
 def _plus_plus(g: Tensor, game: ModelGame, rows: Indices) -> Tensor:

@@ -52,11 +52,7 @@ def enumerated(game: Game, weights: NDArray[np.float64], tolerance: float | None
     d, counts = game.n_players, weights > 0
     coalitions, linear = _of_all(d, weights) if counts.all() else _of_sizes(d, weights)
     game.progress.expect(int(game.n_rows * cost_of_sizes(game, counts)))
-    base, full = game.ends(np.arange(game.n_rows))
-    values, errors = exact(game, coalitions, linear)
-    return finish(
-        game, values, errors, base=base, full=full, tolerance=tolerance, ran="enumeration"
-    )
+    return finish(game, *exact(game, coalitions, linear), tolerance=tolerance, ran="enumeration")
 
 
 Linear = Callable[[Floats], Floats]
@@ -81,7 +77,7 @@ def _of_all(d: int, weights: NDArray[np.float64]) -> tuple[Coalitions, Linear]:
 
 def _of_sizes(d: int, weights: NDArray[np.float64]) -> tuple[Coalitions, Linear]:
     """The coalitions of the sizes that count, and the semivalue of their values."""
-    coalitions = np.concatenate([_of_size(d, s) for s in _sizes(weights > 0)])
+    coalitions = np.concatenate([of_size(d, s) for s in _sizes(weights > 0)])
     weight = np.append(weights, 0.0)[coalitions.sum(axis=1)]
     keys, own = keys_of(coalitions), keys_of(np.eye(d, dtype=bool))  # a coalition's is their sum
     order = np.argsort(keys)
@@ -103,10 +99,16 @@ def _sizes(counts: NDArray[np.bool_]) -> Indices:
     return np.flatnonzero(np.append(counts, False) | np.append(False, counts))
 
 
-def _of_size(d: int, size: int) -> Coalitions:
+def of_size(d: int, size: int) -> Coalitions:
     """All coalitions of a size."""
     count = comb(d, size)
     members = np.fromiter(chain.from_iterable(combinations(range(d), size)), np.intp, count * size)
     coalitions = np.zeros((count, d), bool)
     np.put_along_axis(coalitions, members.reshape(count, size), True, axis=1)
     return coalitions
+
+
+def whole_size(d: int, size: int) -> Coalitions:
+    """The same, but of size d/2 one of each complementary pair."""
+    coalitions = of_size(d, size)
+    return coalitions[: len(coalitions) // 2] if 2 * size == d else coalitions

@@ -104,38 +104,37 @@ class ExtremalSubset(Summary):
     def attribute(self, game: Game, plan: Plan) -> Attribution:
         """Learn the masks of all areas, of as many rows as fit a batch, together."""
         areas = self._areas()
-        count = planned(WHAT, self.variant, self.iterations, ITERATIONS)
+        model, iterations = planned(
+            WHAT, game, plan, self.variant, len(areas), self.iterations, ITERATIONS
+        )
+        import torch
 
-        def task(model: ModelGame) -> Task:
-            import torch
+        counts = np.clip(np.round(areas * model.n_players), 1, model.n_players).astype(int)
+        targets = torch.as_tensor(counts, device=model.inputs.block.device)
 
-            counts = np.clip(np.round(areas * model.n_players), 1, model.n_players).astype(int)
-            targets = torch.as_tensor(counts, device=model.inputs.block.device)
+        def penalty(masks: Tensor, p: Tensor, kind: Tensor, done: float) -> Tensor:
+            best = closest(masks.detach(), targets[kind])
+            off = masks.mean(1) - best.mean(1)
+            weight = float(PRESSURE * GROWTH**done)
+            return weight * ((masks - best).square().mean(1) + MEAN * done**2 * off.square())
 
-            def penalty(masks: Tensor, p: Tensor, kind: Tensor, done: float) -> Tensor:
-                best = closest(masks.detach(), targets[kind])
-                off = masks.mean(1) - best.mean(1)
-                weight = float(PRESSURE * GROWTH**done)
-                return weight * ((masks - best).square().mean(1) + MEAN * done**2 * off.square())
+        def fits(masks: Tensor, kind: Tensor) -> Tensor:
+            share = targets[kind] / model.n_players
+            return (masks.mean(1) - share).abs() <= NEAR * share
 
-            def fits(masks: Tensor, kind: Tensor) -> Tensor:
-                share = targets[kind] / model.n_players
-                return (masks.mean(1) - share).abs() <= NEAR * share
-
-            return Task(
-                variant=self.variant,
-                count=len(areas),
-                iterations=count(model, plan, len(areas)),
-                tolerance=plan.tolerance or TOLERANCE,
-                mirror=self.mirror,
-                start=1.0,
-                surface=self._surface,
-                optimizer=lambda p: Momentum.of(p, RATE),
-                penalty=penalty,
-                fits=fits,
-            )
-
-        return learned(game, task)
+        task = Task(
+            variant=self.variant,
+            count=len(areas),
+            iterations=iterations,
+            tolerance=plan.tolerance or TOLERANCE,
+            mirror=self.mirror,
+            start=1.0,
+            surface=self._surface,
+            optimizer=lambda p: Momentum.of(p, RATE),
+            penalty=penalty,
+            fits=fits,
+        )
+        return learned(model, task)
 
     def _areas(self) -> Floats:
         areas = np.empty(0)

@@ -11,7 +11,6 @@ from xai import streams
 from xai.game import BLOCK_BYTES, Floats, Game, Indices
 from xai.gradients import Wrt
 from xai.model_game import ModelGame
-from xai.suggest import unknown
 from xai.summary.base import (
     Attribution,
     Budget,
@@ -19,6 +18,7 @@ from xai.summary.base import (
     Plan,
     Summary,
     check_samples,
+    check_word,
     finish,
     needs,
     stops,
@@ -94,7 +94,9 @@ class Gradient(Summary):
         model.progress.expect_more(model.n_rows * count)
         tolerance = None if exact else plan.tolerance
         checks = stops(count, tolerance, first=16)
-        values, errors, full = empty_values(model), empty_values(model), full_values(model)
+        full = full_values(model)
+        shape = model.n_rows, model.n_players, model.n_outputs
+        values, errors = np.empty(shape), np.empty(shape)
         for rows in row_blocks(model, 4):
             moments = self._moments(len(rows), model, exact=exact)
             active, done = np.arange(len(rows)), 0
@@ -112,16 +114,13 @@ class Gradient(Summary):
         found: Floats | None = errors
         if exact:  # all draws that there are, unless these have no end and what they take counts
             found = unknown_error(model, values) if self.wrt == "mask" else None
-        return finish(model, values, found, base=base, full=full, tolerance=plan.tolerance)
+        return finish(model, values, found, (base, full), tolerance=plan.tolerance)
 
     def check(self) -> None:
         """Refuse unknown places and moments, and numbers of samples that do not suit them."""
-        if self.at not in PLACES:
-            raise ValueError(unknown("at", self.at, PLACES))
-        if self.wrt not in ("input", "mask"):
-            raise ValueError(unknown("wrt", self.wrt, ("input", "mask")))
-        if self.moment not in MOMENTS:
-            raise ValueError(unknown("moment", self.moment, MOMENTS))
+        check_word("at", self.at, PLACES)
+        check_word("wrt", self.wrt, ("input", "mask"))
+        check_word("moment", self.moment, MOMENTS)
         check_samples("a gradient", self.samples, least=2 if self.moment == "variance" else 1)
         if self.at == "path" and self.samples is not None and self.samples % 2:
             raise ValueError(
@@ -221,11 +220,6 @@ def row_blocks(game: ModelGame, arrays: int, rows: Indices | None = None) -> lis
     rows = np.arange(game.n_rows) if rows is None else rows
     step = max(1, BLOCK_BYTES // (8 * arrays * game.n_players * game.n_outputs))
     return [rows[a : a + step] for a in range(0, len(rows), step)]
-
-
-def empty_values(game: ModelGame) -> Floats:
-    """Room for every row's attributions (n, d, k)."""
-    return np.empty((game.n_rows, game.n_players, game.n_outputs))
 
 
 def _radical_inverse(index: Indices) -> Floats:

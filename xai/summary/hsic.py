@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xai import streams
-from xai.game import Coalitions, Floats, Game, Indices
+from xai.game import Coalitions, Floats, Game
 from xai.summary.base import (
     Attribution,
     Budget,
@@ -24,7 +24,7 @@ from xai.summary.base import (
 )
 from xai.summary.nulls import without_nulls
 from xai.summary.pairs import signs
-from xai.summary.semivalue import sampled
+from xai.summary.samples import sampled
 from xai.summary.sobol import check_scrambles
 
 QUANTILES = 2048
@@ -89,7 +89,7 @@ class HSIC(Summary):
         return without_nulls(game, lambda part: self._estimate(part, plan), plan)
 
     def _estimate(self, game: Game, plan: Plan) -> Attribution:
-        unit, d = game.value_cost, game.n_players
+        unit = game.value_cost
         if enumerates(game, plan.room(game, self.designs, unit)):
             return self._enumerate(game, plan)
         least = 2 * self.scrambles
@@ -97,27 +97,26 @@ class HSIC(Summary):
             "HSIC", game, samples=self.designs, unit=unit, least=least, name="designs"
         )
 
-        def coalitions(samples: Indices) -> Coalitions:
-            return two_levels(plan.seed, len(samples), d, self.scrambles)
-
         def estimate(S: Coalitions, v: Floats) -> tuple[Floats, Floats]:
             cells = [[self._across(S, y, game) for y in row.T] for row in v]  # (R, k, 2, d)
             values, errors = np.moveaxis(np.array(cells), (2, 3), (0, 2))
             return values, errors
 
-        return sampled(game, count // 2, plan, coalitions, estimate, paired=True, spread=False)
+        S = two_levels(plan.seed, count // 2, game.n_players, self.scrambles)
+        found = sampled(game, S, plan, estimate, paired=True, spread=False)
+        return finish(game, *found, tolerance=plan.tolerance)
 
     def _enumerate(self, game: Game, plan: Plan) -> Attribution:
         S, k = all_coalitions(game.n_players), game.n_outputs
         game.progress.expect(game.n_rows * enumeration_cost(game))
-        base, full = game.ends(np.arange(game.n_rows))
+        ends = game.ends(np.arange(game.n_rows))
         values = np.empty((game.n_rows, game.n_players, k))
         s = signs(S)
         for row in range(game.n_rows):
             v = grid_in_parts(game, np.array([row]), S, None)[0]
             for j, y in enumerate(v.T):
                 values[row, :, j] = moment(s, y, s, y, median_distance(y, game.rounding)) / 2
-        return finish(game, values, None, base=base, full=full, tolerance=plan.tolerance)
+        return finish(game, values, None, ends, tolerance=plan.tolerance)
 
     def _across(self, S: Coalitions, y: NDArray[np.float64], game: Game) -> tuple[Floats, Floats]:
         """Means (d,) over pairs of scrambles, and their jackknife error."""

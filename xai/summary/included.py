@@ -9,8 +9,7 @@ from typing import ClassVar
 import numpy as np
 
 from xai import streams
-from xai.game import Coalitions, Floats, Game, Indices
-from xai.suggest import unknown
+from xai.game import Coalitions, Floats, Game
 from xai.summary.base import (
     SAMPLED,
     Attribution,
@@ -19,12 +18,14 @@ from xai.summary.base import (
     Summary,
     all_coalitions,
     check_number,
+    check_word,
+    enumeration_cost,
     exact,
     finish,
     unit_cost,
 )
 from xai.summary.masks import Normalise, SmoothGrid, mean_under
-from xai.summary.semivalue import own_draws, sample_count, sampled
+from xai.summary.samples import own_draws, sample_count, sampled
 
 
 @dataclass(frozen=True)
@@ -82,8 +83,7 @@ class MeanWhenIncluded(Summary):
         check_number("p", self.p)
         if not 0 < self.p < 1:
             raise ValueError(f"p must lie between 0 and 1, not {self.p!r}")
-        if self.normalise not in ("sum", "expected"):
-            raise ValueError(unknown("normalise", self.normalise, ["sum", "expected"]))
+        check_word("normalise", self.normalise, ["sum", "expected"])
         if self.masks is None and self.normalise != "sum":
             raise ValueError("normalise='expected' is for masks: pass masks=SmoothGrid(), too")
 
@@ -97,13 +97,12 @@ class MeanWhenIncluded(Summary):
         if count is None:
             return self._enumerate(game, plan.tolerance)
 
-        def coalitions(samples: Indices) -> Coalitions:
-            return kept_in_runs(plan.seed, len(samples), game.n_players, self.p)
-
         def estimate(S: Coalitions, v: Floats) -> tuple[Floats, Floats]:
             return _mean_included(S, v, run, alone=run * self.p <= 1 + 1e-9)
 
-        return sampled(game, count, plan, coalitions, estimate, paired=False)
+        S = kept_in_runs(plan.seed, count, game.n_players, self.p)
+        found = sampled(game, S, plan, estimate, paired=False)
+        return finish(game, *found, tolerance=plan.tolerance)
 
     def _under(self, masks: SmoothGrid, game: Game, plan: Plan) -> Attribution:
         if not isinstance(masks, SmoothGrid):
@@ -117,6 +116,7 @@ class MeanWhenIncluded(Summary):
         return mean_under(game, plan, count, draws, masks=masks, p=self.p, normalise=self.normalise)
 
     def _enumerate(self, game: Game, tolerance: float | None) -> Attribution:
+        game.progress.expect(game.n_rows * enumeration_cost(game))
         S = all_coalitions(game.n_players)
         size = S.sum(axis=1)
         weight = self.p ** (size - 1) * (1 - self.p) ** (game.n_players - size)
@@ -125,9 +125,7 @@ class MeanWhenIncluded(Summary):
             means = [np.einsum("c,...ck->...k", weight * kept, v) for kept in S.T]
             return np.stack(means, axis=-2)
 
-        base, full = game.ends(np.arange(game.n_rows))
-        values, errors = exact(game, S, linear)
-        return finish(game, values, errors, base=base, full=full, tolerance=tolerance)
+        return finish(game, *exact(game, S, linear), tolerance=tolerance)
 
 
 def _run(p: float) -> int:

@@ -101,9 +101,7 @@ def _one_by_one(summary: Summary, game: Game, plan: Plan, *, kept: bool) -> Attr
         first, others = v[..., :1, :], v[..., 1:, :]
         return first - others if kept else others - first
 
-    base, full = game.ends(np.arange(game.n_rows))
-    values, errors = exact(game, coalitions, linear, plan)
-    return finish(game, values, errors, base=base, full=full, tolerance=plan.tolerance)
+    return finish(game, *exact(game, coalitions, linear, plan), tolerance=plan.tolerance)
 
 
 def _but_one(players: Indices, d: int, *, kept: bool) -> Coalitions:
@@ -123,7 +121,7 @@ def _of_all(summary: Summary, game: Game, plan: Plan, *, kept: bool) -> Attribut
     for rows, part in game.pieces(asked) if asked else ():
         v = game.grid(rows, _but_one(np.arange(d)[part], d, kept=kept), None)
         values[rows, part] = full[rows, None] - v if kept else v - base[rows, None]
-    return finish(game, values, None, base=base, full=full, tolerance=plan.tolerance)
+    return finish(game, values, None, (base, full), tolerance=plan.tolerance)
 
 
 def _of_changed(
@@ -140,4 +138,4 @@ def _of_changed(
         row, player = (each[start : start + game.room] for each in (rows, players))
         v = game.value(row, _but_one(player, game.n_players, kept=kept))
         values[row, player] = full[row] - v if kept else v - base[row]
-    return finish(game, values, None, base=base, full=full, tolerance=plan.tolerance)
+    return finish(game, values, None, (base, full), tolerance=plan.tolerance)

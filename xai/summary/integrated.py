@@ -22,7 +22,7 @@ from xai.summary.base import (
     needs,
     unknown_error,
 )
-from xai.summary.gradient import as_model_game, empty_values, row_blocks
+from xai.summary.gradient import as_model_game, row_blocks
 from xai.summary.moments import host
 
 if TYPE_CHECKING:
@@ -84,11 +84,10 @@ class IntegratedGradient(Summary):
                 "mean over draws; use removal=xai.removal.Baseline(...)"
             )
         m, ends = model.n_draws, model.ends_cost
-        steps = self.steps or self.FIRST
-        what = "integrated gradients" + f" with steps={steps}" * bool(self.steps)
+        what = "integrated gradients" + f" with steps={self.steps}" * bool(self.steps)
         needs(what, ends + (self.steps or 1) * m, plan.budget)
         room = self.FIRST + self.MOST if plan.budget is None else (plan.budget - ends) // m
-        steps = steps if self.steps else int(min(steps, room))
+        steps = self.steps or int(min(self.FIRST, room))
         base, full = model.ends(np.arange(model.n_rows))
         change, tolerance = full - base, plan.tolerance or 1e-3
         allowed = tolerance * np.maximum(
@@ -112,13 +111,13 @@ class IntegratedGradient(Summary):
         info = {"completeness_gap": gap, "steps": nodes, "local_gap": local}
         met = np.asarray((np.abs(gap) <= allowed).all(axis=1))
         return finish(
-            model, values, unknown_error(model, values), base=base, full=full, tolerance=None,
+            model, values, unknown_error(model, values), (base, full), tolerance=None,
             converged=met, info=info,
         )  # fmt: skip
 
     def _integrals(self, game: ModelGame, steps: int) -> Floats:
         """Quadratures (n, d, k), the draws' mean."""
-        m, values = game.n_draws, empty_values(game)
+        m, values = game.n_draws, np.empty((game.n_rows, game.n_players, game.n_outputs))
         alpha, w, draws = gauss_nodes(steps, m)
         game.progress.expect_more(game.n_rows * steps * m)
         for block in row_blocks(game, 1):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import partial
 from itertools import combinations
 from math import comb
 from typing import ClassVar, Literal
@@ -11,26 +12,35 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xai import streams
-from xai.game import Coalitions, Floats, Game, Indices
-from xai.suggest import unknown
+from xai.game import Coalitions, Floats, Game
 from xai.summary.base import (
     PAIR_ERRORS,
     SAMPLED,
     Attribution,
     Budget,
+    Ends,
     Plan,
     Summary,
     all_coalitions,
+    check_word,
     enumerates,
     enumeration_cost,
     exact,
     finish,
-    needs,
+    spreads,
 )
 from xai.summary.enumeration import shapley_weights
-from xai.summary.orders import Walked, Walks
-from xai.summary.shapley import Shapley
-from xai.summary.walks import pair_cost, spreads
+from xai.summary.orders import Walks, neighbour_ranks
+from xai.summary.pairs import (
+    REGRESSION,
+    by_pairs,
+    regress,
+    semivalues,
+    shapley_interactions,
+    sign_products,
+)
+from xai.summary.samples import sample_count, sampled
+from xai.summary.walks import pair_cost
 
 INDICES = ("k-SII", "SII", "Banzhaf")
 ESTIMATORS = ("auto", "permutation")
@@ -108,42 +118,30 @@ class Interactions(Summary):
 
     def check(self) -> None:
         """Refuse unknown estimators and indices."""
-        if self.estimator not in ESTIMATORS:
-            raise ValueError(unknown("estimator", self.estimator, ESTIMATORS))
-        if self.index not in INDICES:
-            raise ValueError(unknown("index", self.index, INDICES))
+        check_word("estimator", self.estimator, ESTIMATORS)
+        check_word("index", self.index, INDICES)
 
     def attribute(self, game: Game, plan: Plan) -> Attribution:
         """Enumerate where that fits, else walk."""
         if self.index == "Banzhaf":
-            from xai.summary.semivalue import banzhaf_interactions  # it needs this file's layout
-
             return banzhaf_interactions(game, plan, self.samples)
         d = game.n_players
         orders = max(1, -(-d // 2))
         unit = orders * pair_cost(game, d - 1)
         if enumerates(game, plan.room(game, self.samples, unit)):
-            return enumerated_pairs(
+            return _enumerated(
                 game, shapley_weights(d), pair_weights(d), plan.tolerance, self.index
             )
         what = "interactions (each pair of players met once)"
         rounds = plan.count(what, game, samples=self.samples, unit=unit)
         pairs = (plan.room(game, self.samples, unit) - game.ends_cost) // (2 * game.value_cost)
         if self.estimator == "auto" and not spreads(game) and 2 * (comb(d, 2) + 1) < pairs:
-            from xai.summary.semivalue import interactions_by_pairs  # it needs this file's layout
-
-            return interactions_by_pairs(game, plan, pairs, self.index)
-        return _sampled(game, plan, rounds, orders, self.index)
-
-
-def of_shapley(summary: Shapley, game: Game, plan: Plan) -> Attribution:
-    """Interactions as `Shapley(order=2)` asks for them."""
-    if summary.estimator == "exact":  # enumeration, whatever the default
-        needs("Shapley(estimator='exact')", enumeration_cost(game), plan.budget)
-        plan = replace(plan, budget=max(plan.budget or 0, enumeration_cost(game)))
-    estimator: Literal["auto", "permutation"]
-    estimator = "permutation" if summary.estimator == "permutation" else "auto"
-    return Interactions(summary.index, summary.samples, estimator).attribute(game, plan)
+            return _by_pairs(game, plan, pairs, self.index)
+        ranks = partial(neighbour_ranks, plan.seed, d=d)
+        walks = Walks(game, rounds * orders, plan.seed, plan.tolerance, ranks, each=orders)
+        found, of_pairs = walks.run()
+        result = finish(game, *found, tolerance=plan.tolerance, ran="walks")
+        return _with_pairs(result, *of_pairs, self.index)
 
 
 def pair_weights(d: int) -> NDArray[np.float64]:
@@ -151,16 +149,7 @@ def pair_weights(d: int) -> NDArray[np.float64]:
     return np.array([1 / ((d - 1) * comb(d - 2, s)) for s in range(d - 1)])
 
 
-def laid_out(phi: Floats, pairs: Floats, index: str) -> Floats:
-    """The matrix (…, d, d, k) of values (…, d, k) and of I_ij (…, d, d, k), symmetric."""
-    out = pairs / 2 if index == "k-SII" else pairs.copy()
-    every = np.arange(phi.shape[-2])
-    own = phi - pairs.sum(axis=-2) / 2 if index == "k-SII" else phi
-    out[..., every, every, :] = own
-    return out
-
-
-def enumerated_pairs(
+def _enumerated(
     game: Game,
     weights: NDArray[np.float64],
     of_pairs: NDArray[np.float64],
@@ -192,18 +181,29 @@ def enumerated_pairs(
         return np.stack(parts, axis=-2)
 
     game.progress.expect(game.n_rows * enumeration_cost(game))
-    base, full = game.ends(np.arange(game.n_rows))
-    found, errors = exact(game, coalitions, linear)
-    error = None if errors is None else errors[:, :d]
-    result = finish(
-        game, found[:, :d], error, base=base, full=full, tolerance=tolerance, ran="enumeration"
-    )
-    pairs = from_triangle(found[:, d:], d)
-    spread = None if errors is None else from_triangle(errors[:, d:], d)
-    return with_pairs(result, pairs, spread, index)
+    found = exact(game, coalitions, linear)
+    return _parted(game, *found, tolerance=tolerance, index=index, ran="enumeration")
 
 
-def from_triangle(pairs: Floats, d: int) -> Floats:
+def _parted(
+    game: Game,
+    both: Floats,
+    errors: Floats | None,
+    ends: Ends,
+    *,
+    tolerance: float | None,
+    index: str,
+    ran: str,
+) -> Attribution:
+    """What was found of players and of pairs, side by side: (n, d + d(d-1)/2, k)."""
+    d = game.n_players
+    own, of_pairs = (None, None) if errors is None else (errors[:, :d], errors[:, d:])
+    result = finish(game, both[:, :d], own, ends, tolerance=tolerance, ran=ran)
+    spread = None if of_pairs is None else _from_triangle(of_pairs, d)
+    return _with_pairs(result, _from_triangle(both[:, d:], d), spread, index)
+
+
+def _from_triangle(pairs: Floats, d: int) -> Floats:
     """From i < j in their order, (n, d(d-1)/2, k), to symmetric (n, d, d, k) with 0 at (i, i)."""
     out = np.zeros((len(pairs), d, d, pairs.shape[-1]))
     i, j = np.triu_indices(d, 1)
@@ -211,114 +211,63 @@ def from_triangle(pairs: Floats, d: int) -> Floats:
     return out
 
 
-def with_pairs(
+def _with_pairs(
     result: Attribution, pairs: Floats, errors: Floats | None, index: str
 ) -> Attribution:
-    """A result with its interactions; errors are those of I_ij, (n, d, d, k)."""
-    info = dict(result.info)
-    if errors is not None:
-        own = np.full_like(result.values, np.nan)
-        if index != "k-SII" and result.std_error is not None:
-            own = result.std_error
-        every = np.arange(pairs.shape[1])
-        laid = errors / 2 if index == "k-SII" else errors.copy()
-        laid[:, every, every] = own
-        info[PAIR_ERRORS] = laid
-    return replace(result, interactions=laid_out(result.values, pairs, index), info=info)
+    """A result with its interactions, laid out as `index` asks, from I_ij and errors of these.
+
+    Parameters
+    ----------
+    pairs, errors : (n, d, d, k)
+    """
+    every, shared = np.arange(pairs.shape[1]), index == "k-SII"
+
+    def laid_out(own: Floats, pairs: Floats) -> Floats:
+        out = pairs / 2 if shared else pairs.copy()
+        out[:, every, every] = own
+        return out
+
+    own, spread, info = result.values, result.std_error, {}
+    if errors is not None and spread is not None:
+        info[PAIR_ERRORS] = laid_out(np.full_like(spread, np.nan) if shared else spread, errors)
+    own = own - pairs.sum(axis=2) / 2 if shared else own
+    return replace(result, interactions=laid_out(own, pairs), info=info)
 
 
 # ---------------------------------------------------------------------------------------------
-# Sampled
+# From pairs of a coalition and its complement
 
 
-def _sampled(game: Game, plan: Plan, rounds: int, orders: int, index: str) -> Attribution:
-    """Walks in rounds of `orders`, in each of which every two players are neighbours once."""
-    d = game.n_players
-    tap = _Neighbours(game, plan.seed, orders)
+def banzhaf_interactions(game: Game, plan: Plan, samples: int | None) -> Attribution:
+    """Banzhaf values and interactions: from one pair of coalitions, its odd and its even part.
 
-    def ranks(samples: Indices) -> Indices:
-        return neighbour_ranks(plan.seed, samples, d)
-
-    walks = Walks(
-        game, rounds * orders, plan.seed, plan.tolerance, ranks, each=orders, extra=d - 1, tap=tap
-    )
-    values, errors, base, full = walks.run()
-    result = finish(
-        game, values, errors, base=base, full=full, tolerance=plan.tolerance, ran="walks"
-    )
-    return with_pairs(result, *tap.estimate(), index)
-
-
-def neighbour_ranks(seed: int, samples: Indices, d: int) -> Indices:
-    """Positions (P, d) of the players in orders of which each ⌈d/2⌉ in a row are one round.
-
-    In a round every two players are neighbours once: row j of Williams's square is
-    j, j + 1, j − 1, j + 2, j − 2, …, modulo an even number of labels. With an odd d, one label is
-    nobody's; those whom only it parts are no neighbours (`_Neighbours` leaves them out).
+    With signs z for coalitions, a player's value is twice the mean of v(S) z_i, the interaction of
+    two is four times that of v(S) z_i z_j.
     """
-    return _without_nobody(_labelled(seed, samples, d), d)
+    d = game.n_players
+    count = sample_count("one pair of coalitions", game, plan, samples, per_sample=2)
+    if count is None:
+        own, both = np.full(d, 0.5 ** (d - 1)), np.full(max(d - 1, 0), 0.5 ** max(d - 2, 0))
+        return _enumerated(game, own, both, plan.tolerance, "Banzhaf")
+
+    def estimate(S: Coalitions, v: Floats) -> tuple[Floats, Floats]:
+        one, other = np.split(v, 2, axis=1)
+        even = 2 * (one + other)
+        odd = regress(S, one - other)
+        pairs = regress(S, even - even.mean(axis=1, keepdims=True), sign_products)
+        values, errors = (
+            np.concatenate([a, b[:, 1:]], axis=1) for a, b in zip(odd, pairs, strict=True)
+        )
+        return values, errors
+
+    S, width = streams.kept(plan.seed, np.arange(count), d, 0.5), d + comb(d, 2)
+    found = sampled(game, S, plan, estimate, paired=True, width=width)
+    return _parted(game, *found, tolerance=plan.tolerance, index="Banzhaf", ran=REGRESSION)
 
 
-def _labelled(seed: int, samples: Indices, d: int) -> Indices:
-    """Positions (P, d + d % 2), nobody's included."""
-    even = d + d % 2
-    rounds, row = np.divmod(samples, even // 2)
-    labels = streams.ranks(seed, streams.PERMUTATION, rounds, even)
-    offset = (labels - row[:, None]) % even  # 0, 1, −1, 2, −2, … stand at 0, 1, 2, 3, 4, …
-    return np.where(
-        offset == 0, 0, np.where(offset <= even // 2, 2 * offset - 1, 2 * (even - offset))
-    )
-
-
-def _without_nobody(ranks: Indices, d: int) -> Indices:
-    own, nobody = ranks[:, :d], ranks[:, d:]
-    return own - (own > nobody) if d % 2 else own
-
-
-class _Neighbours:
-    """Second differences of neighbours along walks, summed over rounds for each pair."""
-
-    def __init__(self, game: Game, seed: int, orders: int) -> None:
-        n, d, k = game.n_rows, game.n_players, game.n_outputs
-        self.game, self.seed, self.orders = game, seed, orders
-        self.total, self.squares = np.zeros((n, d, d, k)), np.zeros((n, d, d, k))
-        self.walks = np.zeros(n, np.intp)
-
-    def coalitions(self, ranks: Indices) -> Coalitions:
-        """The first s players and the one after the next, s = 0..d-2: (P, d-1, d)."""
-        s = np.arange(ranks.shape[1] - 1)[None, :, None]
-        return np.asarray((ranks[:, None] < s) | (ranks[:, None] == s + 1))
-
-    def add(self, rows: Indices, samples: Indices, ranks: Indices, walk: Walked) -> None:
-        """Take in the neighbours of some walks."""
-        one, other, more, rest = walk.forward, walk.backward, walk.more, walk.more_of_rest
-        gains = (one[:, :, 2:] - more) - (one[:, :, 1:-1] - one[:, :, :-2])
-        again = (other[:, :, :-2] - rest) - (other[:, :, 1:-1] - other[:, :, 2:])
-        mean = (gains + again) / 2
-        order = np.argsort(ranks, axis=1)
-        parted = self._parted(samples)
-        for p, players in enumerate(order):
-            near = np.arange(len(players) - 1) != parted[p]
-            i, j = players[:-1][near], players[1:][near]
-            sample = mean[:, p, near]
-            at = rows[:, None]
-            self.total[at, i, j] += sample
-            self.squares[at, i, j] += sample**2
-        self.walks[rows] += len(ranks)
-
-    def _parted(self, samples: Indices) -> Indices:
-        """The place after which nobody stands in each walk, (P,): -1 where it parts none."""
-        d = self.game.n_players
-        if d % 2 == 0:
-            return np.full(len(samples), -1)
-        return _labelled(self.seed, samples, d)[:, d] - 1
-
-    def estimate(self) -> tuple[Floats, Floats]:
-        """I_ij and its standard error, (n, d, d, k) each, 0 at (i, i)."""
-        count = (self.walks // self.orders)[:, None, None, None]
-        total, squares = (a + a.swapaxes(1, 2) for a in (self.total, self.squares))
-        mean = total / count
-        spread = np.maximum(squares - count * mean**2, 0)
-        error = np.full_like(mean, np.nan)
-        np.divide(spread, count * (count - 1), out=error, where=count > 1)
-        return mean, np.sqrt(error)
+def _by_pairs(game: Game, plan: Plan, count: int, index: str) -> Attribution:
+    """Shapley values and interactions regressed on pairs of coalitions."""
+    d = game.n_players
+    targets = [semivalues(np.full(d, 1 / d)), shapley_interactions(d)]
+    found = by_pairs(game, plan, targets, count)
+    return _parted(game, *found, tolerance=plan.tolerance, index=index, ran=REGRESSION)

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from functools import cached_property
-from itertools import combinations
 from math import comb
 
 import numpy as np
@@ -12,7 +10,7 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from xai import streams
-from xai.game import Coalitions, Floats, Game
+from xai.game import Coalitions, Floats, Game, Indices
 from xai.summary.base import (
     Attribution,
     Looks,
@@ -20,11 +18,15 @@ from xai.summary.base import (
     check_samples,
     enumerates,
     finish,
+    grid_in_parts,
     jackknife,
+    new_end_cost,
     shares_rows,
+    spreads,
+    unit_cost,
 )
-from xai.summary.enumeration import enumerated, shapley_weights
-from xai.summary.fit import MANY, pseudo_inverse
+from xai.summary.enumeration import enumerated, shapley_weights, whole_size
+from xai.summary.fit import MANY, pseudo_inverse, weighted_moments
 from xai.summary.process import fit_odd
 
 HEAVY = 0.4
@@ -62,12 +64,10 @@ class ShapleyKernel:
     ) -> None:
         self.game, self.tolerance, self.seed = game, plan.tolerance, plan.seed
         self.leverage, self.process = leverage, process
-        whole = not game.commutes or process > 0
-        self.spreads = not whole and (game.endless or game.n_draws > 1)
-        unit = game.value_cost if whole else game.sample_cost
-        # an endless removal's draw is new, and so is its empty coalition; one for each pair
-        again = self.spreads and (game.endless or not game.shares_empty)
-        self.pair_cost = 2 * unit + again
+        self.spreads = spreads(game) and not process
+        self.pair_cost = 2 * unit_cost(game) + new_end_cost(game)
+        if process:
+            self.pair_cost = 2 * game.value_cost
         name = "a Gaussian process" if process else "leverage" if leverage else "KernelSHAP"
         check_samples(name, samples, least=2 * game.n_players)
         pairs = None if samples is None else int(samples) // 2
@@ -85,26 +85,24 @@ class ShapleyKernel:
         if self.exact:
             return enumerated(game, shapley_weights(game.n_players), self.tolerance)
         n, d, k = game.n_rows, game.n_players, game.n_outputs
-        values, errors = np.zeros((n, d, k)), np.empty((n, d, k))
-        bases, fulls = np.empty((n, k)), np.empty((n, k))
+        values, errors = np.empty((2, n, d, k))
         game.progress.expect(n * self.pairs * self.pair_cost + game.base_cost)
         several = None if not self.spreads else np.inf if game.endless else float(game.n_draws)
         design = Design.make(d, self.pairs, self.seed, several, leverage=self.leverage)
         draws, level = self._draws(design), design.level(self.seed)
         shares = self._shares(level)
         designs = {share: design if share == 1 else design.part(level < share) for share in shares}
+        base, full = game.ends(np.arange(n))
         for rows, _ in game.blocks(2 * len(level)):
-            bases[rows], fulls[rows] = game.ends(rows)
             active, done = np.arange(len(rows)), 0.0
             looks = Looks(len(rows), shares, self.tolerance, twice=False)
             y = np.empty((len(rows), len(level), k))
             for share in looks:
                 new, so_far = (level >= done) & (level < share), level < share
                 known = rows[active]
-                own = None if draws is None else draws[new]
-                y[np.ix_(active, new)] = self._centred(known, design.S[new], own)
+                own, total = None if draws is None else draws[new], full[known] - base[known]
+                y[np.ix_(active, new)] = self._centred(known, design.S[new], own, total)
                 done = share
-                total = fulls[known] - bases[known]
                 known_y = y[np.ix_(active, so_far)]
                 values[known], variance = self._solve(designs[share], known_y, total)
                 errors[known] = np.sqrt(variance)
@@ -114,9 +112,7 @@ class ShapleyKernel:
                     errors[known] = np.where(np.isnan(variance), np.nan, over_rows)
                 active = active[looks.left(values[known], errors[known])]
         ran = "a Gaussian process" if self.process else "regression"
-        return finish(
-            game, values, errors, base=bases, full=fulls, tolerance=self.tolerance, ran=ran
-        )
+        return finish(game, values, errors, (base, full), tolerance=self.tolerance, ran=ran)
 
     def _solve(self, design: Design, y: Floats, total: Floats) -> tuple[Floats, Floats]:
         """Values and variances (R, d, k), by way of a Gaussian process where it has a use."""
@@ -142,9 +138,7 @@ class ShapleyKernel:
             plain[r, :, j], variance[r, :, j] = fit.phi + phi[0, :, 0], var[0, :, 0]
         return plain, variance
 
-    def _over_rows(
-        self, design: Design, y: Floats, draws: NDArray[np.intp] | None
-    ) -> Floats | float:
+    def _over_rows(self, design: Design, y: Floats, draws: Indices | None) -> Floats | float:
         """Errors (1, d, k) where pairs, each on a draw of its own, share the rows of a data set."""
         if draws is None:
             return np.nan
@@ -169,27 +163,23 @@ class ShapleyKernel:
         return shares
 
     def _centred(
-        self, rows: NDArray[np.intp], S: Coalitions, draws: NDArray[np.intp] | None
+        self, rows: Indices, S: Coalitions, draws: Indices | None, total: Floats
     ) -> Floats:
-        """Odd part (v(S) − v(N∖S))/2 at each pair's draw, its line taken off: (R, P, k)."""
-        game, d = self.game, self.game.n_players
-        parts = []
-        room = max(1, game.room // (2 * len(rows)))
-        for a in range(0, len(S), room):
-            part = S[a : a + room]
-            own = None if draws is None else np.concatenate([draws[a : a + room]] * 2)
-            v = game.grid(rows, np.concatenate([part, ~part]), own)
-            parts.append((v[:, : len(part)] - v[:, len(part) :]) / 2)
-        if draws is not None:
-            base, full = game.ends_by_draw(rows, draws)
-            total = full - base
-        else:
-            base, full = game.ends(rows)
-            total = (full - base)[:, None]
-        share = S.sum(axis=1)[None, :, None] / d
-        return np.asarray(np.concatenate(parts, axis=1) - (share - 0.5) * total)
+        """Odd part (v(S) − v(N∖S))/2 at each pair's draw, its line taken off: (R, P, k).
 
-    def _draws(self, design: Design) -> NDArray[np.intp] | None:
+        The line is that to the `total` (R, k) over all draws, where pairs have none of their own.
+        """
+        own = None if draws is None else np.tile(draws, 2)
+        v = grid_in_parts(self.game, rows, np.concatenate([S, ~S]), own)
+        one, other = np.split(v, 2, axis=1)
+        by_pair = total[:, None]
+        if draws is not None:
+            low, high = self.game.ends_by_draw(rows, draws)
+            by_pair = high - low
+        share = S.sum(axis=1)[None, :, None] / self.game.n_players
+        return np.asarray((one - other) / 2 - (share - 0.5) * by_pair)
+
+    def _draws(self, design: Design) -> Indices | None:
         """Each pair's draw: copies of a coalition get different ones, the rest use all evenly."""
         if not self.spreads:
             return None
@@ -206,7 +196,7 @@ class ShapleyKernel:
                 )
         return draws
 
-    def _distinct(self, first: NDArray[np.intp], copies: int) -> NDArray[np.intp]:
+    def _distinct(self, first: Indices, copies: int) -> Indices:
         """Different draws for the copies of some coalitions, one after the other."""
         m = self.game.n_draws
         order = np.argsort(streams.bits(self.seed, streams.DRAW, first + m, m), axis=1)
@@ -236,13 +226,7 @@ class Design:
 
     @classmethod
     def make(
-        cls,
-        d: int,
-        pairs: int,
-        seed: int,
-        draws: float | None,
-        *,
-        leverage: bool = False,
+        cls, d: int, pairs: int, seed: int, draws: float | None, *, leverage: bool = False
     ) -> Design:
         """Spend `pairs` pairs: whole sizes while they are covered, drawn ones for the rest.
 
@@ -481,31 +465,7 @@ def _error_share(copies: int, draws: float) -> float:
     return 1.0 if copies == 1 < draws else max(0.0, 1 - copies / draws)
 
 
-def weighted_moments(
-    regressors: Callable[[slice], Floats], weight: Floats, y: Floats
-) -> tuple[Floats, Floats]:
-    """Σ w z zᵀ (d, d) and Σ w z yᵀ (d, columns), some rows at a time."""
-    d = regressors(slice(0, 1)).shape[1]
-    gram, moment = np.zeros((d, d)), np.zeros((d, y.shape[1]))
-    for part in streams.parts(len(y), d):
-        root = np.sqrt(weight[part, None])
-        z = regressors(part) * root
-        gram += z.T @ z  # which takes half the time of another product
-        moment += z.T @ (y[part] * root)
-    return gram, moment
-
-
-def whole_size(d: int, s: int) -> Coalitions:
-    """All coalitions of size s; of size d/2 one of each complementary pair."""
-    members = [m for m in combinations(range(d), s) if 2 * s != d or m[0] == 0]
-    S = np.zeros((len(members), d), bool)
-    np.put_along_axis(S, np.array(members), True, axis=1)
-    return S
-
-
-def _drawn_sizes(
-    sizes: NDArray[np.intp], often: NDArray[np.floating], count: int, u: float
-) -> NDArray[np.intp]:
+def _drawn_sizes(sizes: Indices, often: NDArray[np.floating], count: int, u: float) -> Indices:
     """Sizes of `count` coalitions, spread evenly over their distribution, in ascending order."""
     cumulative = np.cumsum(often) / often.sum()
     place = np.searchsorted(cumulative, (np.arange(count) + u) / count)
@@ -513,7 +473,7 @@ def _drawn_sizes(
 
 
 def _drawn(
-    d: int, size: NDArray[np.intp], seed: int, *, distinct: bool
+    d: int, size: Indices, seed: int, *, distinct: bool
 ) -> tuple[Coalitions, NDArray[np.float64]]:
     """Random coalitions of given sizes, and the share of all others of the size that are left out.
 

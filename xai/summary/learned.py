@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias
 
 import numpy as np
@@ -11,8 +11,15 @@ from numpy.typing import NDArray
 
 from xai.game import Floats, Game, Indices
 from xai.model_game import ModelGame
-from xai.suggest import unknown
-from xai.summary.base import Attribution, Plan, check_number, check_samples, finish, needs
+from xai.summary.base import (
+    Attribution,
+    Plan,
+    check_positive,
+    check_samples,
+    check_word,
+    finish,
+    needs,
+)
 from xai.summary.gradient import as_model_game
 
 if TYPE_CHECKING:
@@ -74,46 +81,40 @@ class Task:
 
 def check_learned(what: str, variant: str, iterations: int | None, **pixels: float | None) -> None:
     """Refuse an unknown variant, and iterations and numbers of pixels that are none."""
-    if variant not in VARIANTS:
-        raise ValueError(unknown("variant", variant, VARIANTS))
+    check_word("variant", variant, VARIANTS)
     check_samples(what, iterations, least=1, name="iterations")
     for name, given in pixels.items():
         if given is not None:
-            check_number(name, given)
-            if not 0 < given < np.inf:
-                raise ValueError(f"{name} must be positive and finite, not {given!r}")
+            check_positive(name, given)
 
 
-def planned(what: str, variant: str, iterations: int | None, default: int) -> Callable[..., int]:
-    """How many iterations a budget allows."""
+def planned(
+    what: str, game: Game, plan: Plan, variant: str, masks: int, iterations: int | None, most: int
+) -> tuple[ModelGame, int]:
+    """The game, which has gradients, and how many iterations a budget allows: `most` by default."""
+    model = as_model_game(game)
+    assert model.gradients is not None  # says why there are none before anything is spent
+    if not model.commutes and model.n_draws > 1:
+        raise ValueError(
+            f"{what} of a loss or a margin takes one baseline: its value is of the mean over "
+            "draws; use removal=xai.removal.Baseline(...)"
+        )
+    each = masks * model.n_outputs * (2 if variant == "dual" else 1)
+    ends = model.ends_cost + each * model.value_cost
+    asked = what + f" with iterations={iterations}" * bool(iterations)
+    needs(asked, ends + each * (iterations or 1), plan.budget)
+    if iterations is not None or plan.budget is None:
+        return model, iterations or most
+    return model, int(min(most, (plan.budget - ends) // each))
 
-    def count(game: ModelGame, plan: Plan, masks: int) -> int:
-        if not game.commutes and game.n_draws > 1:
-            raise ValueError(
-                f"{what} of a loss or a margin takes one baseline: its value is of the mean over "
-                "draws; use removal=xai.removal.Baseline(...)"
-            )
-        each = masks * game.n_outputs * (2 if variant == "dual" else 1)
-        ends = game.ends_cost + each * game.value_cost
-        asked = what + f" with iterations={iterations}" * bool(iterations)
-        needs(asked, ends + each * (iterations or 1), plan.budget)
-        if iterations is not None or plan.budget is None:
-            return iterations or default
-        return int(min(default, (plan.budget - ends) // each))
 
-    return count
-
-
-def learned(game: Game, make: Callable[[ModelGame], Task]) -> Attribution:
+def learned(model: ModelGame, task: Task) -> Attribution:
     """Learn the masks of all rows; values are each row's mean mask.
 
     `info` has "masks" (n, count, *players, k), the "area" of each, which is its mean, its "score",
     the value that it reaches (of what is kept; where it deletes, of the rest), and the
     "iterations" it took.
     """
-    model = as_model_game(game)
-    assert model.gradients is not None  # says why there are none before anything is spent
-    task = make(model)
     base, full = model.ends(np.arange(model.n_rows))
     each = task.count * model.n_outputs * task.sides
     model.progress.expect_more(model.n_rows * each * (task.iterations + model.value_cost))
@@ -128,10 +129,8 @@ def learned(game: Game, make: Callable[[ModelGame], Task]) -> Attribution:
     shape = model.pixels or (model.n_players,)
     info["masks"] = masks.reshape(*masks.shape[:2], *shape, model.n_outputs)
     met = np.asarray(stopped.all(axis=(1, 2)))
-    return finish(
-        model, masks.mean(axis=1), None, base=base, full=full, tolerance=None, converged=met,
-        info=info,
-    )  # fmt: skip
+    values = masks.mean(axis=1)
+    return finish(model, values, None, (base, full), tolerance=None, converged=met, info=info)
 
 
 # ------------------------------------------------------------------------------------ the descent
@@ -142,10 +141,10 @@ def _learn(game: ModelGame, task: Task, rows: Indices, span: Floats) -> dict[str
     import torch
 
     shape = (len(rows), task.count, game.n_outputs)
-    place = np.indices(shape).reshape(3, -1)
+    row, kinds, outputs = np.indices(shape).reshape(3, -1)
     with torch.inference_mode(False), torch.enable_grad():
-        batch = _Batch(game, task, rows[place[0]], place[2], place[1])
-        batch.run(span[rows[place[0]], place[2]])
+        batch = _Batch(game, task, rows[row], outputs, kinds)
+        batch.run(span[rows[row], outputs])
         masks = batch.surface.masks(batch.parameters).detach().clamp(0, 1)
     told: dict[str, NDArray[Any]] = {
         **_scores(game, task, batch.rows, batch.outputs, masks),
@@ -155,28 +154,21 @@ def _learn(game: ModelGame, task: Task, rows: Indices, span: Floats) -> dict[str
     return {"masks": flat.swapaxes(2, 3)} | {key: v.reshape(shape) for key, v in told.items()}
 
 
-@dataclass(eq=False)
 class _Batch:
     """Masks that are learned together, each by itself: of explained rows, outputs and kinds."""
 
-    game: ModelGame
-    task: Task
-    rows: Indices
-    outputs: Indices
-    kinds: Indices
-    parameters: Tensor = field(init=False)
-    used: Indices = field(init=False)
-    stopped: NDArray[np.bool_] = field(init=False)
-
-    def __post_init__(self) -> None:
+    def __init__(
+        self, game: ModelGame, task: Task, rows: Indices, outputs: Indices, kinds: Indices
+    ) -> None:
         import torch
 
-        x = self.game.inputs.block
+        self.game, self.task = game, task
+        self.rows, self.outputs, self.kinds = rows, outputs, kinds
+        x = game.inputs.block
         like = torch.empty(0, device=x.device, dtype=torch.promote_types(x.dtype, torch.float32))
-        self.surface = self.task.surface(self.game, like)
-        count = int(np.prod(self.surface.grid))
-        self.parameters = like.new_full((len(self.rows), count), self.task.start)
-        self.used, self.stopped = np.zeros(len(self.rows), int), np.zeros(len(self.rows), bool)
+        self.surface = task.surface(game, like)
+        self.parameters = like.new_full((len(rows), int(np.prod(self.surface.grid))), task.start)
+        self.used, self.stopped = np.zeros(len(rows), int), np.zeros(len(rows), bool)
 
     def run(self, span: Floats) -> None:
         """Descend until every mask is at rest, or the iterations are spent."""

@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 
 from xai import streams
 from xai.game import BLOCK_BYTES, Coalitions, Floats, Game, Indices, mean_of_draws
-from xai.suggest import unknown
 from xai.summary.base import (
     SAMPLED,
     Attribution,
@@ -22,6 +21,7 @@ from xai.summary.base import (
     all_coalitions,
     check_number,
     check_samples,
+    check_word,
     enumerates,
     enumeration_cost,
     exact,
@@ -38,7 +38,7 @@ from xai.summary.gradient import Gradient
 from xai.summary.kernel import ShapleyKernel
 from xai.summary.nulls import without_nulls
 from xai.summary.pairs import log_choose
-from xai.summary.semivalue import own_draws
+from xai.summary.samples import own_draws
 from xai.summary.shapley import Shapley
 
 Kernel: TypeAlias = "Literal['exponential', 'cosine', 'shapley', 'uniform'] | Callable[[Any], Any]"
@@ -181,18 +181,15 @@ class LinearFit(Summary):
 
     def check(self) -> None:
         """Refuse what no fit has, and settings that exclude each other."""
-        if not callable(self.kernel) and self.kernel not in KERNELS:
-            raise ValueError(unknown("kernel", self.kernel, KERNELS))
-        if self.regularizer not in REGULARIZERS:
-            raise ValueError(unknown("regularizer", self.regularizer, REGULARIZERS))
-        if self.loss not in ("value", "gradient"):
-            raise ValueError(unknown("loss", self.loss, ["value", "gradient"]))
+        if not callable(self.kernel):
+            check_word("kernel", self.kernel, KERNELS)
+        check_word("regularizer", self.regularizer, REGULARIZERS)
+        check_word("loss", self.loss, ["value", "gradient"])
         if self.loss == "value" and self.at != "coalitions":
             raise ValueError(f"at={self.at!r} is for loss='gradient': values are of coalitions")
-        if self.measure not in SAMPLINGS:
-            raise ValueError(unknown("measure", self.measure, SAMPLINGS))
-        if self.sampling not in (None, *SAMPLINGS):
-            raise ValueError(unknown("sampling", self.sampling, SAMPLINGS))
+        check_word("measure", self.measure, SAMPLINGS)
+        if self.sampling is not None:
+            check_word("sampling", self.sampling, SAMPLINGS)
         if self.kernel == "shapley" and self.regularizer is not None:
             raise ValueError(
                 "Shapley's kernel takes no penalty, which would break efficiency: "
@@ -312,9 +309,8 @@ class LinearFit(Summary):
         game.progress.expect(game.n_rows * enumeration_cost(game))
 
         def fit(v: Floats) -> Fit:  # v: (R, C, k)
-            return self._regression(
-                lambda at: S[at].T[None], lambda at, moved: weights[None, at], _columns(v), d
-            ).fit()
+            z, weigh = (lambda at: S[at].T[None]), (lambda at, moved: weights[None, at])
+            return Regression(z, weigh, _columns(v), d, self.regularizer, self.alpha).fit()
 
         def linear(v: Floats) -> Floats:
             if self.regularizer == "lasso":  # not linear: only the mean of v is of use
@@ -324,19 +320,11 @@ class LinearFit(Summary):
                 phi = phi.reshape(*v.shape[:-2], d, k)
             return np.concatenate([phi, v], axis=-2)
 
+        both, errors, ends = exact(game, S, linear)
         result = _Results(game.n_rows, d, k)
-        result.base, result.full = game.ends(np.arange(game.n_rows))
-        both, errors = exact(game, S, linear)
         result.store(np.arange(game.n_rows), fit(both[:, d:]))
-        return finish(
-            game,
-            result.phi,
-            None if errors is None else errors[:, :d],
-            base=result.base,
-            full=result.full,
-            tolerance=plan.tolerance,
-            info=result.info(),
-        )
+        own = None if errors is None else errors[:, :d]
+        return finish(game, result.phi, own, ends, tolerance=plan.tolerance, info=result.info())
 
     # -- samples ------------------------------------------------------------------------------
 
@@ -353,8 +341,9 @@ class LinearFit(Summary):
         alike = game.has_regressors and game.shares_empty  # one neighbourhood serves all rows
         game.progress.expect(count if alike else n * count)
         result, checks = _Results(n, d, k), stops(count, tolerance, first=64)
+        base, full = np.empty((2, n, k))
         for rows, _ in game.blocks(count):
-            result.base[rows], result.full[rows], v = _ends_and_first(game, rows)
+            base[rows], full[rows], v = _ends_and_first(game, rows)
             active, evaluated = rows, v.shape[1]
             looks = Looks(len(rows), checks, tolerance)
             for stop in looks:
@@ -362,22 +351,15 @@ class LinearFit(Summary):
                     own = draws[evaluated:stop] if game.commutes else None
                     new = grid_in_parts(game, active, S[evaluated:stop], own)
                     v, evaluated = np.concatenate([v, new], axis=1), stop
-                values = np.concatenate([result.full[active, None], v[:, :stop]], axis=1)
+                values = np.concatenate([full[active, None], v[:, :stop]], axis=1)
                 for at, fit in self._fits(game, active, S[:stop], draws[:stop], values):
                     result.store(active[at], fit)
                 if shares_rows(game):
                     result.error[active] = self._over_rows(game, S[:stop], draws[:stop], values)
                 left = looks.left(result.phi[active], result.error[active])
                 active, v = active[left], v[left]
-        return finish(
-            game,
-            result.phi,
-            result.error,
-            base=result.base,
-            full=result.full,
-            tolerance=tolerance,
-            info=result.info(),
-        )
+        ends, info = (base, full), result.info()
+        return finish(game, result.phi, result.error, ends, tolerance=tolerance, info=info)
 
     def _over_rows(self, game: Game, S: Coalitions, draws: Indices, v: Floats) -> Floats:
         """Errors (1, d, k) where samples, on single draws, share the rows of a data set."""
@@ -385,8 +367,9 @@ class LinearFit(Summary):
         def of_some(kept: NDArray[np.bool_]) -> Floats:
             at = np.flatnonzero(kept[draws])
             z, weigh = self._table(game, np.arange(1), S[at], draws[at])
-            fit = self._regression(z, weigh, _columns(v[:, np.append(0, 1 + at)]), S.shape[1])
-            return _by_row(fit.fit().phi, v.shape[2])
+            y, d = _columns(v[:, np.append(0, 1 + at)]), S.shape[1]
+            fit = Regression(z, weigh, y, d, self.regularizer, self.alpha).fit()
+            return _by_row(fit.phi, v.shape[2])
 
         return jackknife(game, draws, of_some)
 
@@ -416,25 +399,18 @@ class LinearFit(Summary):
         for start in range(0, len(rows), step):
             some = places[start : start + step]
             z, weigh = self._table(game, rows[some], S, draws)
-            columns = _columns(v[some], len(some) if game.has_regressors else 1)
-            yield some, self._regression(z, weigh, columns, d, errors=True).fit()
-
-    def _regression(
-        self,
-        z: Callable[[slice], NDArray[Any]],
-        weigh: Callable[[slice, Floats], Floats],
-        v: Floats,
-        d: int,
-        *,
-        errors: bool = False,
-    ) -> Regression:
-        return Regression(z, weigh, v, d, self.regularizer, self.alpha, errors=errors)
+            y = _columns(v[some], len(some) if game.has_regressors else 1)
+            fit = Regression(z, weigh, y, d, self.regularizer, self.alpha, errors=True)
+            yield some, fit.fit()
 
     def _table(
         self, game: Game, rows: Indices, S: Coalitions, draws: Indices
     ) -> tuple[Callable[[slice], NDArray[Any]], Callable[[slice, Floats], Floats]]:
         """What x itself and samples are regressed on, and how they are weighed."""
         count, d = S.shape
+        ratio = None if game.has_regressors else self._ratio(S)
+        if ratio is not None:
+            ratio = np.concatenate([[1.0], ratio])  # x itself is no sample
 
         def z(part: slice) -> NDArray[Any]:
             at = slice(max(part.start - 1, 0), part.stop - 1)
@@ -444,16 +420,6 @@ class LinearFit(Summary):
             here = np.broadcast_to(here, own.shape[:2])
             return np.concatenate([here[..., None], own], axis=2)
 
-        def weigh(part: slice, moved: Floats) -> Floats:
-            if every is not None:
-                weights = every[:, part]
-            else:
-                weights = self._weights(np.einsum("tds,tds->ts", moved, moved), d)
-            return weights if ratio is None else weights * ratio[part]
-
-        ratio = None if game.has_regressors else self._ratio(S)
-        if ratio is not None:
-            ratio = np.concatenate([[1.0], ratio])  # x itself is no sample
         every = None
         of_coalitions = callable(self.kernel) or self.kernel == "cosine"
         if of_coalitions and not z(slice(0, 2))[..., 0].all():
@@ -465,6 +431,14 @@ class LinearFit(Summary):
             parts = streams.parts(count + 1, len(rows) * d)
             tables = np.concatenate([z(part).astype(bool) for part in parts], axis=2)
             every = np.stack([self._called(table.T) for table in tables])
+
+        def weigh(part: slice, moved: Floats) -> Floats:
+            if every is not None:
+                weights = every[:, part]
+            else:
+                weights = self._weights(np.einsum("tds,tds->ts", moved, moved), d)
+            return weights if ratio is None else weights * ratio[part]
+
         return z, weigh
 
 
@@ -493,12 +467,8 @@ class _Results:
     """Fits of all rows, filled in some rows at a time."""
 
     def __init__(self, n: int, d: int, k: int) -> None:
-        self.phi: Floats = np.empty((n, d, k))
-        self.error: Floats = np.empty((n, d, k))
-        self.base: Floats = np.empty((n, k))
-        self.full: Floats = np.empty((n, k))
-        self.intercept: Floats = np.empty((n, k))
-        self.r2: Floats = np.empty((n, k))
+        self.phi, self.error = np.empty((2, n, d, k))
+        self.intercept, self.r2 = np.empty((2, n, k))
 
     def store(self, rows: Indices, fit: Fit) -> None:
         k = self.phi.shape[2]

@@ -109,15 +109,14 @@ def mean_under(
             "or choose a method that draws coalitions, such as 'mean_when_included'"
         )
     n, d, k = game.n_rows, game.n_players, game.n_outputs
-    values, errors = np.empty((n, d, k)), np.empty((n, d, k))
-    bases, fulls = np.empty((n, k)), np.empty((n, k))
+    values, errors = np.empty((2, n, d, k))
     block = max(1, BLOCK_BYTES // (4 * d))
     together = max(1, min(game.room // block, BLOCK_BYTES // (32 * d * k)))
     game.progress.expect(n * count * (1 if draws is not None else game.value_cost))
     checks = stops(count, plan.tolerance, first=64)
+    ends = game.ends(np.arange(n))
     for start in range(0, n, together):
         active = np.arange(start, min(start + together, n))
-        bases[active], fulls[active] = game.ends(active)
         sums, done = _Sums(len(active), d, k), 0
         looks = Looks(len(active), checks, plan.tolerance)
         for stop in looks:
@@ -132,7 +131,7 @@ def mean_under(
             left = looks.left(values[active], errors[active])
             active = active[left]
             sums.keep(left)
-    return finish(game, values, errors, base=bases, full=fulls, tolerance=plan.tolerance)
+    return finish(game, values, errors, ends, tolerance=plan.tolerance)
 
 
 class _Sums:

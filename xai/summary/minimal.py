@@ -90,8 +90,8 @@ class MinimalSubset(Summary):
         order = np.where(kept, steps, values).reshape(n, k, d).swapaxes(1, 2)
         info = {"kept": kept.sum(axis=1).reshape(n, k), "score": score.reshape(n, k)}
         return finish(
-            game, order, unknown_error(game, order), base=base, full=full,
-            tolerance=plan.tolerance, info=info,
+            game, order, unknown_error(game, order), (base, full), tolerance=plan.tolerance,
+            info=info,
         )  # fmt: skip
 
 

@@ -129,7 +129,5 @@ def _together(game: Game, parts: list[Solved]) -> Attribution:
             converged[rows] = part.converged
     std_error = None if exact.all() else errors
     ran = ", ".join(sorted(set(runs)))
-    whole = finish(
-        game, values, std_error, base=base, full=full, tolerance=None, ran=ran, info=info
-    )
+    whole = finish(game, values, std_error, (base, full), tolerance=None, ran=ran, info=info)
     return replace(whole, converged=converged, exact=exact, runs=runs.astype(str))

@@ -1,48 +1,21 @@
-"""Walks in rounds of orders that depend on each other, such as those that meet all pairs.
+"""Walks in rounds of orders in which every two players are neighbours once.
 
-What a walk says of the players is their Shapley value. A `tap` may look at the values behind it,
-and ask for more coalitions on the same draw.
+What a walk says of the players is their Shapley value; with one coalition more for each two
+neighbours, on the same draw, it tells of their interaction, too.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Protocol
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from xai import streams
-from xai.game import Coalitions, Floats, Game, Indices
-from xai.summary.base import Left, Looks, stops
-from xai.summary.two_stage import on_gap, shares_of_gap
-from xai.summary.walks import blur, pair_cost, spreads
-
-
-class Tap(Protocol):
-    """What else is made of the walks."""
-
-    def coalitions(self, ranks: Indices) -> Coalitions:
-        """Further coalitions (P, c, d) of walks (P, d); their complements are evaluated, too."""
-
-    def add(self, rows: Indices, samples: Indices, ranks: Indices, walked: Walked) -> None:
-        """Take in some walks of some rows."""
-
-
-@dataclass(frozen=True)
-class Walked:
-    """Values along walks: P walks of each of R rows.
-
-    Attributes
-    ----------
-    forward : (R, P, d+1, k), the first 0..d players; backward : the same of all but these
-    more, more_of_rest : (R, P, c, k), the tap's coalitions and their complements
-    """
-
-    forward: Floats
-    backward: Floats
-    more: Floats
-    more_of_rest: Floats
+from xai.game import Floats, Game, Indices
+from xai.summary.base import Ends, Left, Looks, spreads, stops
+from xai.summary.two_stage import between_draws, on_gap, shares_of_gap
+from xai.summary.walks import blur, pair_cost
 
 
 @dataclass(frozen=True)
@@ -54,7 +27,6 @@ class Walks:
     count : walks, each with its reverse; a multiple of `each`
     ranks : samples (P,) -> the position of each player (P, d)
     each : walks in a round; rounds are independent, the walks of one need not be
-    extra : coalitions that the tap adds to a walk
 
     Notes
     -----
@@ -71,8 +43,6 @@ class Walks:
     tolerance: float | None
     ranks: Callable[[Indices], Indices]
     each: int = 1
-    extra: int = 0
-    tap: Tap | None = None
 
     @property
     def size(self) -> int:
@@ -85,33 +55,31 @@ class Walks:
         """Walks in full groups: all, but for a last round that has no partner."""
         return self.count - self.count % (self.size * self.each)
 
-    def run(self) -> tuple[Floats, Floats, Floats, Floats]:
-        """Values and errors (n, d, k), base values and predictions (n, k)."""
+    def run(self) -> tuple[tuple[Floats, Floats, Ends], tuple[Floats, Floats]]:
+        """Values and errors (n, d, k) and the game's ends; interactions and errors (n, d, d, k)."""
         game = self.game
         n, d, k = game.n_rows, game.n_players, game.n_outputs
-        values, errors = np.empty((n, d, k)), np.empty((n, d, k))
-        bases, fulls = np.empty((n, k)), np.empty((n, k))
-        game.progress.expect(n * self.count * pair_cost(game, self.extra) + game.base_cost)
-        width = 2 * (d - 1 + self.extra)
-        for rows, step in game.blocks(self.size * max(1, width)):
-            bases[rows], fulls[rows] = game.ends(rows)
-            ends = bases[rows], fulls[rows]
-            values[rows], errors[rows] = self._block(rows, ends, step * self.size)
-        return values, errors, bases, fulls
+        values, errors = np.empty((2, n, d, k))
+        game.progress.expect(n * self.count * pair_cost(game, d - 1) + game.base_cost)
+        base, full = game.ends(np.arange(n))
+        near = _Neighbours(game, self.seed, self.each)
+        for rows, step in game.blocks(self.size * max(1, 4 * (d - 1))):
+            ends = base[rows], full[rows]
+            values[rows], errors[rows] = self._block(rows, ends, step * self.size, near)
+        return (values, errors, (base, full)), near.estimate()
 
     def _block(
-        self, rows: Indices, ends: tuple[Floats, Floats], step: int
+        self, rows: Indices, ends: Ends, step: int, near: _Neighbours
     ) -> tuple[Floats, Floats]:
         """Estimates and errors (R, d, k) of some rows; rows that meet the tolerance stop."""
         base, full = ends
-        values = np.empty((len(rows), self.game.n_players, base.shape[1]))
-        errors = np.empty_like(values)
+        values, errors = np.empty((2, len(rows), self.game.n_players, base.shape[1]))
         active, moments, done = np.arange(len(rows)), None, 0
         looks = Looks(len(rows), self._stops(), self.tolerance)
         for stop in looks:
             while done < stop:
                 walks = np.arange(done, min(done + step, stop))
-                phi, t = self._walk(rows[active], (base[active], full[active]), walks)
+                phi, t = self._walk(rows[active], (base[active], full[active]), walks, near)
                 groups = phi.reshape(len(active), -1, self.size, *phi.shape[2:])
                 if moments is None:
                     moments = Moments.empty(groups[:, 0].mean(axis=1), t[:, 0])
@@ -126,9 +94,8 @@ class Walks:
             active, moments, slope = active[left], moments.keep(left), slope[left]
         if done < self.count and len(active):
             total = full[active] - base[active]
-            phi, t = self._walk(
-                rows[active], (base[active], full[active]), np.arange(done, self.count)
-            )
+            walks = np.arange(done, self.count)
+            phi, t = self._walk(rows[active], (base[active], full[active]), walks, near)
             rest = phi.mean(axis=1) + slope * (total - t.mean(axis=1))[:, None]
             share = done / self.count
             values[active] = share * values[active] + (1 - share) * rest
@@ -151,53 +118,119 @@ class Walks:
 
     def _draws(self, walks: Indices) -> Indices | None:
         """The walks' draws; None where values are means over all of them."""
-        if not self.game.commutes:
-            return None
-        if not spreads(self.game):
-            return np.zeros(len(walks), np.intp)
-        if self.game.endless:
-            return walks
         groups = np.where(walks < self.paired, walks // self.size, walks - self.paired // 2)
-        return streams.cycles(self.seed, groups, self.game.n_draws)
+        return draws_in_turn(self.game, groups, self.seed)
 
     def _walk(
-        self, rows: Indices, ends: tuple[Floats, Floats], walks: Indices
+        self, rows: Indices, ends: Ends, walks: Indices, near: _Neighbours
     ) -> tuple[Floats, Floats]:
         """Contributions along walks and their reverses (R, P, d, k), and v(N) − v(∅) (R, P, k)."""
+        game, d = self.game, self.game.n_players
         samples, draws = self._samples(walks), self._draws(walks)
         ranks = self.ranks(samples)
-        low, high = ends_at(self.game, rows, ends, draws, len(walks))
-        walked = self._evaluate(rows, ranks, draws, low, high)
-        if self.tap is not None:
-            self.tap.add(rows, samples, ranks, walked)
-        steps = (np.diff(walked.forward, axis=2) - np.diff(walked.backward, axis=2)) / 2
-        return np.take_along_axis(steps, ranks[None, :, :, None], axis=2), high - low
-
-    def _evaluate(
-        self, rows: Indices, ranks: Indices, draws: Indices | None, low: Floats, high: Floats
-    ) -> Walked:
-        game, d = self.game, self.game.n_players
-        forward = ranks[:, None, :] < np.arange(1, d)[None, :, None]
-        if self.tap is not None:
-            forward = np.concatenate([forward, self.tap.coalitions(ranks)], axis=1)
-        both = np.stack([forward, ~forward], axis=1)
+        low, high = ends_at(game, rows, ends, draws, len(walks))
+        place, s = ranks[:, None], np.arange(d - 1)[:, None]
+        # the first s + 1 players, and the first s with the one after the next
+        some = np.concatenate([place <= s, (place < s) | (place == s + 1)], axis=1)
+        both = np.stack([some, ~some], axis=1)
         values = np.empty((len(rows), *both.shape[:3], low.shape[-1]))
         if both.size:
             own = None if draws is None else np.repeat(draws, both.shape[1] * both.shape[2])
             values = game.grid(rows, both.reshape(-1, d), own).reshape(values.shape)
         one, other = values[:, :, 0], values[:, :, 1]
-        low, high = low[:, :, None], high[:, :, None]
-        return Walked(
-            np.concatenate([low, one[:, :, : d - 1], high], axis=2),
-            np.concatenate([high, other[:, :, : d - 1], low], axis=2),
-            one[:, :, d - 1 :],
-            other[:, :, d - 1 :],
-        )
+        none, every = low[:, :, None], high[:, :, None]
+        forward = np.concatenate([none, one[:, :, : d - 1], every], axis=2)
+        backward = np.concatenate([every, other[:, :, : d - 1], none], axis=2)
+        near.add(rows, samples, ranks, forward, backward, one[:, :, d - 1 :], other[:, :, d - 1 :])
+        steps = (np.diff(forward, axis=2) - np.diff(backward, axis=2)) / 2
+        return np.take_along_axis(steps, ranks[None, :, :, None], axis=2), high - low
 
 
-def ends_at(
-    game: Game, rows: Indices, ends: tuple[Floats, Floats], draws: Indices | None, count: int
-) -> tuple[Floats, Floats]:
+def neighbour_ranks(seed: int, samples: Indices, d: int) -> Indices:
+    """Positions (P, d) of the players in orders of which each ⌈d/2⌉ in a row are one round.
+
+    In a round every two players are neighbours once: row j of Williams's square is
+    j, j + 1, j − 1, j + 2, j − 2, …, modulo an even number of labels. With an odd d, one label is
+    nobody's; those whom only it parts are no neighbours (`_Neighbours` leaves them out).
+    """
+    ranks = _labelled(seed, samples, d)
+    own, nobody = ranks[:, :d], ranks[:, d:]
+    return own - (own > nobody) if d % 2 else own
+
+
+def _labelled(seed: int, samples: Indices, d: int) -> Indices:
+    """Positions (P, d + d % 2), nobody's included."""
+    even = d + d % 2
+    rounds, row = np.divmod(samples, even // 2)
+    labels = streams.ranks(seed, streams.PERMUTATION, rounds, even)
+    offset = (labels - row[:, None]) % even  # 0, 1, −1, 2, −2, … stand at 0, 1, 2, 3, 4, …
+    return np.where(
+        offset == 0, 0, np.where(offset <= even // 2, 2 * offset - 1, 2 * (even - offset))
+    )
+
+
+class _Neighbours:
+    """Second differences of neighbours along walks, summed over rounds for each pair."""
+
+    def __init__(self, game: Game, seed: int, orders: int) -> None:
+        n, d, k = game.n_rows, game.n_players, game.n_outputs
+        self.seed, self.orders = seed, orders
+        self.total, self.squares = np.zeros((n, d, d, k)), np.zeros((n, d, d, k))
+        self.walks = np.zeros(n, np.intp)
+
+    def add(
+        self,
+        rows: Indices,
+        samples: Indices,
+        ranks: Indices,
+        forward: Floats,
+        backward: Floats,
+        more: Floats,
+        rest: Floats,
+    ) -> None:
+        """Take in the neighbours of some walks.
+
+        Parameters
+        ----------
+        forward, backward : (R, P, d+1, k), the first 0..d players, and all but these
+        more, rest : (R, P, d-1, k), the first 0..d-2 with the one after the next, and all but these
+        """
+        d = ranks.shape[1]
+        gains = (forward[:, :, 2:] - more) - (forward[:, :, 1:-1] - forward[:, :, :-2])
+        again = (backward[:, :, :-2] - rest) - (backward[:, :, 1:-1] - backward[:, :, 2:])
+        mean = (gains + again) / 2
+        # after which place nobody's label stands: those whom it parts are no neighbours
+        parted = _labelled(self.seed, samples, d)[:, d] - 1 if d % 2 else np.full(len(samples), -1)
+        for p, players in enumerate(np.argsort(ranks, axis=1)):
+            near = np.arange(d - 1) != parted[p]
+            i, j = players[:-1][near], players[1:][near]
+            sample = mean[:, p, near]
+            at = rows[:, None]
+            self.total[at, i, j] += sample
+            self.squares[at, i, j] += sample**2
+        self.walks[rows] += len(ranks)
+
+    def estimate(self) -> tuple[Floats, Floats]:
+        """I_ij and its standard error, (n, d, d, k) each, 0 at (i, i)."""
+        count = (self.walks // self.orders)[:, None, None, None]
+        total, squares = (a + a.swapaxes(1, 2) for a in (self.total, self.squares))
+        mean = total / count
+        spread = np.maximum(squares - count * mean**2, 0)
+        error = np.full_like(mean, np.nan)
+        np.divide(spread, count * (count - 1), out=error, where=count > 1)
+        return mean, np.sqrt(error)
+
+
+def draws_in_turn(game: Game, groups: Indices, seed: int) -> Indices | None:
+    """The draw of each group of walks; None where values are means over all of them."""
+    if not game.commutes:
+        return None
+    if not spreads(game):
+        return np.zeros(len(groups), np.intp)
+    return groups if game.endless else streams.cycles(seed, groups, game.n_draws)
+
+
+def ends_at(game: Game, rows: Indices, ends: Ends, draws: Indices | None, count: int) -> Ends:
     """Values of nothing and of everything at each walk's draw, (R, P, k) each.
 
     Parameters
@@ -261,13 +294,10 @@ class Moments:
 
     def keep(self, rows: Left) -> Moments:
         """The sums of some of the rows."""
-        arrays = {
-            name: value[rows] for name, value in vars(self).items() if isinstance(value, np.ndarray)
-        }
-        return Moments(groups=self.groups, **arrays)
+        return replace(self, **{n: v[rows] for n, v in vars(self).items() if n != "groups"})
 
     def estimate(
-        self, ends: tuple[Floats, Floats], game: Game, size: int, each: int
+        self, ends: Ends, game: Game, size: int, each: int
     ) -> tuple[Floats, Floats, Floats]:
         """Values, which sum to what is between the ends, their errors, and slopes: (R, d, k)."""
         count = self.groups
@@ -304,16 +334,12 @@ class Moments:
         self, game: Game, size: int, residual: Floats, c: Floats, var_t: Floats, balance: Floats
     ) -> Floats:
         """Variance of the estimates: two-stage sampling, draws first, walks within them."""
-        count, m = self.groups, game.n_draws
-        sampled = c**2 * var_t / m if game.sampled_draws else 0.0
-        cycles, rest = divmod(count, m)
-        between_draws = rest * (1 - rest / m) / count**2
-        if game.sampled_draws:
-            between_draws = (rest * (cycles + 1) ** 2 + (m - rest) * cycles**2) / count**2
-        if count < 2 and (size == 1 or between_draws > 0):
+        count, share = self.groups, between_draws(game, self.groups)
+        sampled = c**2 * var_t / game.n_draws if game.sampled_draws else 0.0
+        if count < 2 and (size == 1 or share > 0):
             return np.full_like(residual, np.nan)
         if size == 1:
             return balance * residual / count + sampled
         inside = self.inside / count  # variance of a group's mean around its draw's own value
         between = np.maximum(residual - inside, 0)
-        return balance * inside / count + between_draws * between + sampled
+        return balance * inside / count + share * between + sampled

@@ -75,17 +75,14 @@ class Owen(Summary):
         """Values of all consistent coalitions where these fit, else walks."""
         tree = read_groups(self.groups, game.n_players, game.player_names)
         unit = pair_cost(game)
-        cost = _cost(game, tree)
+        cost = _parts(tree) * game.value_cost + empty_again(game) + game.ends_cost
         if cost <= plan.room(game, self.samples, unit):
             return _enumerated(game, tree, cost, plan.tolerance)
         what = "one antithetic pair of walks"
         pairs = plan.count(what, game, samples=self.samples, unit=unit)
         keys = _keys(tree, game.n_players)
-
-        def orders(seed: int, pairs: int) -> Indices:
-            return _ranks(seed, np.arange(pairs), keys)
-
-        return Walks(game, pairs, plan, orders).run()
+        walks = Walks(game, pairs, plan, lambda seed, p: _ranks(seed, np.arange(p), keys))
+        return walks.run()
 
 
 # ---------------------------------------------------------------------------------------------
@@ -140,11 +137,6 @@ def _named(player: int, names: Sequence[str]) -> str:
 
 # ---------------------------------------------------------------------------------------------
 # Exact
-
-
-def _cost(game: Game, tree: Tree) -> int:
-    """Model rows per explained row of all consistent coalitions."""
-    return _parts(tree) * game.value_cost + empty_again(game) + game.ends_cost
 
 
 def _parts(tree: Tree) -> int:
@@ -213,11 +205,7 @@ def _enumerated(game: Game, tree: Tree, cost: int, tolerance: float | None) -> A
         return np.moveaxis(phi.reshape(d, *gains.shape[1:]), 0, -2)
 
     game.progress.expect(game.n_rows * cost)
-    base, full = game.ends(np.arange(game.n_rows))
-    values, errors = exact(game, found.S, linear)
-    return finish(
-        game, values, errors, base=base, full=full, tolerance=tolerance, ran="enumeration"
-    )
+    return finish(game, *exact(game, found.S, linear), tolerance=tolerance, ran="enumeration")
 
 
 # ---------------------------------------------------------------------------------------------

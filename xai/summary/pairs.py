@@ -14,11 +14,14 @@ from numpy.typing import NDArray
 from scipy.special import gammaln
 
 from xai import streams
-from xai.game import Coalitions, Floats
-from xai.summary.base import Plan
-from xai.summary.fit import pseudo_inverse
-from xai.summary.kernel import weighted_moments, whole_size
+from xai.game import Coalitions, Floats, Game
+from xai.summary.base import Ends, Plan
+from xai.summary.enumeration import whole_size
+from xai.summary.fit import pseudo_inverse, weighted_moments
+from xai.summary.samples import sampled
 from xai.summary.stretches import GOLDEN
+
+REGRESSION = "regression on pairs"
 
 
 @dataclass(frozen=True)
@@ -181,3 +184,59 @@ class Design:
         if drawn > 1:
             variance = np.maximum(squares - total**2 / drawn, 0) * drawn / (drawn - 1)
         return values, np.sqrt(variance)
+
+
+def by_pairs(
+    game: Game, plan: Plan, targets: list[Target], count: int
+) -> tuple[Floats, Floats, Ends]:
+    """All targets' sums and errors (n, q, k), side by side, and the ends: first odd, second even.
+
+    From about `count` pairs of coalitions, whose values are means over all draws.
+    """
+    design = Design.make(game.n_players, targets, count, plan)
+
+    def estimate(S: Coalitions, v: Floats) -> tuple[Floats, Floats]:
+        one, other = np.split(v, 2, axis=1)
+        found = []
+        for target, y in zip(targets, (one - other, one + other), strict=False):
+            flat = np.moveaxis(y, 1, 0).reshape(len(S), -1)
+            shape = (-1, len(v), v.shape[2])
+            parts = design.estimate(target, flat)
+            found.append([np.moveaxis(part.reshape(shape), 0, 1) for part in parts])
+        values, errors = (np.concatenate(parts, axis=1) for parts in zip(*found, strict=True))
+        return values, errors
+
+    width = sum(len(target.known) for target in targets)
+    return sampled(game, design.S, plan, estimate, paired=True, spread=False, width=width)
+
+
+def regress(
+    S: Coalitions, y: Floats, features: Callable[[Coalitions], Floats] = signs
+) -> tuple[Floats, Floats]:
+    """Least squares of y (R, P, k) on features of S (P, d) that are ±1, and its errors."""
+    (r, count, k), d = y.shape, features(S[:1]).shape[1]
+    flat = np.moveaxis(y, 1, 0).reshape(count, r * k)
+
+    def rows(part: slice) -> Floats:
+        return features(S[part])
+
+    if count < 2 * d:  # too few to regress: plain averages with the signs
+        if features is sign_products and count > 1:  # less the mean of all others, not of all
+            flat = flat * (count / (count - 1))
+        phi, variance = np.zeros((d, r * k)), np.full((d, r * k), np.nan)
+        for part in streams.parts(count, d):
+            phi += rows(part).T @ flat[part] / count
+        if count > 1:
+            squares = (flat**2).sum(axis=0) - count * phi**2
+            variance = np.maximum(squares, 0) / (count - 1) / count
+    else:
+        gram, moment = weighted_moments(rows, np.ones(count), flat)
+        inverse = pseudo_inverse(gram)
+        phi, variance = inverse @ moment, np.zeros((d, r * k))
+        for part in streams.parts(count, d):
+            z = rows(part)
+            influence = z @ inverse
+            spare = np.maximum(1 - np.einsum("pd,pd->p", influence, z), 1e-12)
+            variance += (influence**2).T @ ((flat[part] - z @ phi) ** 2 / spare[:, None])
+    values, variances = (np.moveaxis(a.reshape(d, r, k), 0, 1) for a in (phi, variance))
+    return values, np.sqrt(variances)

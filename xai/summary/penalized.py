@@ -89,27 +89,25 @@ class PenalizedSubset(Summary):
 
     def attribute(self, game: Game, plan: Plan) -> Attribution:
         """Learn the masks of as many rows as fit a batch together."""
-        count = planned(WHAT, self.variant, self.iterations, ITERATIONS)
+        model, iterations = planned(WHAT, game, plan, self.variant, 1, self.iterations, ITERATIONS)
 
-        def task(model: ModelGame) -> Task:
-            def penalty(masks: Tensor, p: Tensor, kind: Tensor, done: float) -> Tensor:
-                small = self.size * masks.mean(1)
-                return small if model.pixels is None else small + self.smoothness * roughness(p)
+        def penalty(masks: Tensor, p: Tensor, kind: Tensor, done: float) -> Tensor:
+            small = self.size * masks.mean(1)
+            return small if model.pixels is None else small + self.smoothness * roughness(p)
 
-            return Task(
-                variant=self.variant,
-                count=1,
-                iterations=count(model, plan, 1),
-                tolerance=plan.tolerance or TOLERANCE,
-                mirror=self.mirror,
-                start=0.5,
-                surface=self._surface,
-                optimizer=lambda p: Adam.of(p, RATE),
-                penalty=penalty,
-                fits=lambda masks, kind: kind >= 0,
-            )
-
-        result = learned(game, task)
+        task = Task(
+            variant=self.variant,
+            count=1,
+            iterations=iterations,
+            tolerance=plan.tolerance or TOLERANCE,
+            mirror=self.mirror,
+            start=0.5,
+            surface=self._surface,
+            optimizer=lambda p: Adam.of(p, RATE),
+            penalty=penalty,
+            fits=lambda masks, kind: kind >= 0,
+        )
+        result = learned(model, task)
         info = {key: array[:, 0] for key, array in result.info.items() if key != "masks"}
         return replace(result, info=info)
 

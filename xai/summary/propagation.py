@@ -15,8 +15,7 @@ from xai.game import Game, Indices
 from xai.gradients import refuse_detached
 from xai.model_game import ModelGame
 from xai.replay import copied
-from xai.suggest import unknown
-from xai.summary.base import Attribution, Budget, Plan, Summary, finish, needs
+from xai.summary.base import Attribution, Budget, Plan, Summary, check_word, finish, needs
 from xai.summary.gradient import as_model_game, full_values
 from xai.summary.moments import host
 from xai.summary.rewired import for_deeplift, for_lrp, lrp_rules, set_apart
@@ -83,14 +82,13 @@ class Propagation(Summary):
 
     def check(self) -> None:
         """Refuse an unknown rule."""
-        if self.rule not in RULES:
-            raise ValueError(unknown("rule", self.rule, list(RULES)))
+        check_word("rule", self.rule, list(RULES))
 
     def attribute(self, game: Game, plan: Plan) -> Attribution:
         """Run captum's method for each output, batch by batch."""
         model = as_model_game(game)
         lifts = self.rule == "deeplift"
-        self._check(model, lifts=lifts)
+        self._check(model)
         name, unit = RULES[self.rule]
         k, m = model.n_outputs, model.n_draws if lifts else 1
         ends = model.ends_cost if lifts else model.full_cost
@@ -108,12 +106,12 @@ class Propagation(Summary):
             if lifts:
                 for_deeplift(network)
             method = getattr(captum, name)(network)
-            x = model.inputs.block[at]
+            x, removed = model.inputs.block[at], np.zeros((len(at), 1))
             rules = lrp_rules(network) if self.rule == "lrp" else {}
             for j in range(k):
                 for part, rule in rules.items():  # captum takes all away after each output
                     setattr(part, "rule", rule)  # noqa: B010 — torch types any attribute
-                given = {"baselines": _emptied(model, at, draws)} if lifts else {}
+                given = {"baselines": model.gradients.inputs(at, removed, draws)} if lifts else {}
                 with for_lrp(network) if self.rule == "lrp" else nullcontext():
                     found = _run(method, x, j, given)
                 handed = host(model.gradients.per_player(found[..., None], rows))[..., 0]
@@ -121,11 +119,9 @@ class Propagation(Summary):
                 np.add.at(values[..., j], rows, handed / m)
                 model.count(unit * len(rows))
         info = {"completeness_gap": values.sum(axis=1) - (full - base)} if lifts else {}
-        return finish(
-            model, values, None, base=base, full=full, tolerance=plan.tolerance, info=info
-        )
+        return finish(model, values, None, (base, full), tolerance=plan.tolerance, info=info)
 
-    def _check(self, game: ModelGame, *, lifts: bool) -> None:
+    def _check(self, game: ModelGame) -> None:
         runs = game.model.torch_model
         if runs is None or game.model.forward is not runs:
             raise TypeError(
@@ -146,7 +142,7 @@ class Propagation(Summary):
                 f"{self.rule} changes how nn.ReLU modules hand gradients back, and the network has "
                 "none (captum knows no ReLU6 and no functional relu): it would be the gradient"
             )
-        if lifts and game.endless:
+        if self.rule == "deeplift" and game.endless:
             raise ValueError(
                 "DeepLIFT compares with one baseline, or with each of several, and this removal "
                 "has no end of draws: use removal=xai.removal.Baseline(...) or Marginal(rows)"
@@ -178,11 +174,6 @@ def _run(method: Any, x: Tensor, output: int, given: dict[str, Any]) -> Tensor:
                 )
             raise
     return part.detach()
-
-
-def _emptied(game: ModelGame, at: Indices, draws: Indices) -> Tensor:
-    """The explained rows with everything removed, each by its draw."""
-    return game.gradients.inputs(at, np.zeros((len(at), 1)), draws)
 
 
 def _network(game: ModelGame, at: Indices) -> Module:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from math import comb
 from typing import Any, ClassVar, Literal
 
@@ -12,43 +11,25 @@ from numpy.typing import NDArray
 from scipy.special import betaln
 
 from xai import streams
-from xai.game import Coalitions, Floats, Game, Indices
+from xai.game import Coalitions, Floats, Game
 from xai.inputs import on_host
 from xai.summary.base import (
     SAMPLED,
     Attribution,
     Budget,
-    Looks,
     Plan,
     Summary,
-    check_number,
-    enumerates,
-    enumeration_cost,
+    check_positive,
     finish,
-    grid_in_parts,
-    jackknife,
-    shares_rows,
-    stops,
+    spreads,
     unit_cost,
 )
 from xai.summary.enumeration import cost_of_sizes, enumerated
-from xai.summary.fit import pseudo_inverse
-from xai.summary.interactions import enumerated_pairs, from_triangle, with_pairs
-from xai.summary.kernel import weighted_moments
+from xai.summary.interactions import banzhaf_interactions
 from xai.summary.nulls import without_nulls
-from xai.summary.pairs import (
-    Design,
-    Target,
-    log_choose,
-    semivalues,
-    shapley_interactions,
-    sign_products,
-    signs,
-)
+from xai.summary.pairs import REGRESSION, by_pairs, log_choose, regress, semivalues
+from xai.summary.samples import sample_count, sampled
 from xai.summary.stretches import Stretches, affordable, costs_up_to
-from xai.summary.walks import spreads
-
-REGRESSION = "regression on pairs"
 
 
 @dataclass(frozen=True)
@@ -105,81 +86,13 @@ class Banzhaf(Summary):
             d = game.n_players
             return enumerated(game, np.full(d, 0.5 ** (d - 1)), plan.tolerance)
 
-        def coalitions(samples: Indices) -> Coalitions:
-            return streams.kept(plan.seed, samples, game.n_players, 0.5)
-
         def estimate(S: Coalitions, v: Floats) -> tuple[Floats, Floats]:
-            half = v.shape[1] // 2
-            return _regress(S, v[:, :half] - v[:, half:])
+            one, other = np.split(v, 2, axis=1)
+            return regress(S, one - other)
 
-        found = sampled(game, pairs, plan, coalitions, estimate, paired=True)
-        return replace(found, ran=REGRESSION)
-
-
-def banzhaf_interactions(game: Game, plan: Plan, samples: int | None) -> Attribution:
-    """Banzhaf values and interactions: from one pair of coalitions, its odd and its even part.
-
-    With signs z for coalitions, a player's value is twice the mean of v(S) z_i, the interaction of
-    two is four times that of v(S) z_i z_j.
-    """
-    d = game.n_players
-    pairs = sample_count("one pair of coalitions", game, plan, samples, per_sample=2)
-    if pairs is None:
-        own, both = np.full(d, 0.5 ** (d - 1)), np.full(max(d - 1, 0), 0.5 ** max(d - 2, 0))
-        return enumerated_pairs(game, own, both, plan.tolerance, "Banzhaf")
-
-    def coalitions(samples: Indices) -> Coalitions:
-        return streams.kept(plan.seed, samples, d, 0.5)
-
-    def estimate(S: Coalitions, v: Floats) -> tuple[Floats, Floats]:
-        one, other = np.split(v, 2, axis=1)
-        even = 2 * (one + other)
-        odd = _regress(S, one - other)
-        pairs = _regress(S, even - even.mean(axis=1, keepdims=True), sign_products)
-        values, errors = (
-            np.concatenate([a, b[:, 1:]], axis=1) for a, b in zip(odd, pairs, strict=True)
-        )
-        return values, errors
-
-    width = d + d * (d - 1) // 2
-    found = sampled(game, pairs, plan, coalitions, estimate, paired=True, width=width)
-    assert found.std_error is not None
-    values, errors = found.values, found.std_error
-    result = replace(found, values=values[:, :d], std_error=errors[:, :d], ran=REGRESSION)
-    of_pairs, of_errors = (from_triangle(a[:, d:], d) for a in (values, errors))
-    return with_pairs(result, of_pairs, of_errors, "Banzhaf")
-
-
-def _regress(
-    S: Coalitions, y: Floats, features: Callable[[Coalitions], Floats] = signs
-) -> tuple[Floats, Floats]:
-    """Least squares of y (R, P, k) on features of S (P, d) that are ±1, and its errors."""
-    (r, count, k), d = y.shape, features(S[:1]).shape[1]
-    flat = np.moveaxis(y, 1, 0).reshape(count, r * k)
-
-    def rows(part: slice) -> Floats:
-        return features(S[part])
-
-    if count < 2 * d:  # too few to regress: plain averages with the signs
-        if features is sign_products and count > 1:  # less the mean of all others, not of all
-            flat = flat * (count / (count - 1))
-        phi, variance = np.zeros((d, r * k)), np.full((d, r * k), np.nan)
-        for part in streams.parts(count, d):
-            phi += rows(part).T @ flat[part] / count
-        if count > 1:
-            squares = (flat**2).sum(axis=0) - count * phi**2
-            variance = np.maximum(squares, 0) / (count - 1) / count
-    else:
-        gram, moment = weighted_moments(rows, np.ones(count), flat)
-        inverse = pseudo_inverse(gram)
-        phi, variance = inverse @ moment, np.zeros((d, r * k))
-        for part in streams.parts(count, d):
-            z = rows(part)
-            influence = z @ inverse
-            spare = np.maximum(1 - np.einsum("pd,pd->p", influence, z), 1e-12)
-            variance += (influence**2).T @ ((flat[part] - z @ phi) ** 2 / spare[:, None])
-    values, variances = (np.moveaxis(a.reshape(d, r, k), 0, 1) for a in (phi, variance))
-    return values, np.sqrt(variances)
+        S = streams.kept(plan.seed, np.arange(pairs), game.n_players, 0.5)
+        found = sampled(game, S, plan, estimate, paired=True)
+        return finish(game, *found, tolerance=plan.tolerance, ran=REGRESSION)
 
 
 @dataclass(frozen=True)
@@ -266,10 +179,8 @@ class BetaShapley(Summary):
 
     def check(self) -> None:
         """Refuse alpha and beta that are not positive numbers."""
-        for name, value in (("alpha", self.alpha), ("beta", self.beta)):
-            check_number(name, value)
-            if not 0 < value < np.inf:
-                raise ValueError(f"{name} must be positive and finite, not {value!r}")
+        check_positive("alpha", self.alpha)
+        check_positive("beta", self.beta)
 
     def attribute(self, game: Game, plan: Plan) -> Attribution:
         """Enumerate where that fits, else sample."""
@@ -309,11 +220,9 @@ def semivalue(
     game: Game, plan: Plan, mass: NDArray[np.float64], samples: int | None
 ) -> Attribution:
     """The semivalue of given masses (d,) of sizes: enumerated where that fits, else sampled."""
-
-    def estimate(part: Game) -> Attribution:
-        return _estimate(part, plan, _thinned(mass, part.n_players), samples)
-
-    return without_nulls(game, estimate, plan)
+    return without_nulls(
+        game, lambda part: _estimate(part, plan, _thinned(mass, part.n_players), samples), plan
+    )
 
 
 def _thinned(mass: NDArray[np.float64], d: int) -> NDArray[np.float64]:
@@ -327,143 +236,18 @@ def _thinned(mass: NDArray[np.float64], d: int) -> NDArray[np.float64]:
 def _estimate(
     game: Game, plan: Plan, mass: NDArray[np.float64], samples: int | None
 ) -> Attribution:
-    by_pairs = np.allclose(mass, mass[::-1], rtol=1e-9, atol=1e-12) and not spreads(game)
-    first = 2 * unit_cost(game) if by_pairs else int(costs_up_to(game, mass, 1, plan.seed)[0])
+    in_pairs = np.allclose(mass, mass[::-1], rtol=1e-9, atol=1e-12) and not spreads(game)
+    first = 2 * unit_cost(game) if in_pairs else int(costs_up_to(game, mass, 1, plan.seed)[0])
     if cost_of_sizes(game, mass > 0) <= plan.room(game, samples, first):
-        return enumerated(game, _per_coalition(mass), plan.tolerance)
-    what = "one pair of coalitions" if by_pairs else "one pair of walks"
+        per_coalition = [m / comb(len(mass) - 1, s) for s, m in enumerate(mass)]
+        return enumerated(game, np.array(per_coalition), plan.tolerance)
+    what = "one pair of coalitions" if in_pairs else "one pair of walks"
     pairs = plan.count(what, game, samples=samples, unit=first)
-    if by_pairs:
-        return _by_pairs(game, plan, [semivalues(mass)], pairs)[0]
+    if in_pairs:
+        found = by_pairs(game, plan, [semivalues(mass)], pairs)
+        return finish(game, *found, tolerance=plan.tolerance, ran=REGRESSION)
     if samples is None:
         pairs = affordable(game, mass, plan.room(game, None, first) - game.ends_cost, plan.seed)
     if spreads(game) and not game.endless and pairs > 1:
         pairs -= pairs % 2  # two share a draw
     return Stretches(game, mass, pairs, plan.seed, plan.tolerance).run()
-
-
-def _per_coalition(mass: NDArray[np.float64]) -> NDArray[np.float64]:
-    d = len(mass)
-    return np.array([m / comb(d - 1, s) for s, m in enumerate(mass)])
-
-
-def _by_pairs(
-    game: Game, plan: Plan, targets: list[Target], count: int
-) -> tuple[Attribution, list[Floats], list[Floats]]:
-    """Values, and all targets' sums and errors (n, q, k): the first odd, the second even."""
-    design = Design.make(game.n_players, targets, count, plan)
-
-    def estimate(S: Coalitions, v: Floats) -> tuple[Floats, Floats]:
-        one, other = np.split(v, 2, axis=1)
-        found = []
-        for target, y in zip(targets, (one - other, one + other), strict=False):
-            flat = np.moveaxis(y, 1, 0).reshape(len(S), -1)
-            shape = (-1, len(v), v.shape[2])
-            parts = design.estimate(target, flat)
-            found.append([np.moveaxis(part.reshape(shape), 0, 1) for part in parts])
-        values, errors = (np.concatenate(parts, axis=1) for parts in zip(*found, strict=True))
-        return values, errors
-
-    widths = [len(target.known) for target in targets]
-    found = sampled(
-        game, len(design.S), plan, lambda i: design.S[i], estimate, paired=True, spread=False,
-        width=sum(widths),
-    )  # fmt: skip
-    assert found.std_error is not None
-    cuts = np.cumsum(widths)[:-1]
-    values, errors = (np.split(a, cuts, axis=1) for a in (found.values, found.std_error))
-    return replace(found, values=values[0], std_error=errors[0], ran=REGRESSION), values, errors
-
-
-def interactions_by_pairs(game: Game, plan: Plan, count: int, index: str) -> Attribution:
-    """Shapley values and interactions regressed on pairs of coalitions."""
-    d = game.n_players
-    targets = [semivalues(np.full(d, 1 / d)), shapley_interactions(d)]
-    result, values, errors = _by_pairs(game, plan, targets, count)
-    return with_pairs(result, from_triangle(values[1], d), from_triangle(errors[1], d), index)
-
-
-# ---------------------------------------------------------------------------------------------
-# Independent coalitions, each on a draw of its own
-
-
-def sample_count(
-    what: str, game: Game, plan: Plan, samples: int | None, *, per_sample: int, least: int = 1
-) -> int | None:
-    """Number of samples, or None where all coalitions fit the budget."""
-    unit = per_sample * unit_cost(game)
-    if enumerates(game, plan.room(game, samples, unit)):
-        game.progress.expect(game.n_rows * enumeration_cost(game))
-        return None
-    return plan.count(what, game, samples=samples, unit=unit, least=least)
-
-
-def own_draws(game: Game, seed: int, samples: Indices) -> Indices | None:
-    """An independent draw for each sample; None where values are means over all draws."""
-    if not game.commutes:
-        return None
-    if game.endless:
-        return samples
-    return streams.integers(seed, streams.DRAW, samples, 1, game.n_draws)[:, 0]
-
-
-Estimator = Callable[[Coalitions, Floats], "tuple[Floats, Floats]"]
-"""(coalitions (C, d), values (R, C, k)) -> values and errors, (R, d, k) each."""
-
-
-def _over_rows(game: Game, estimate: Estimator, S: Coalitions, v: Floats, draws: Indices) -> Floats:
-    """Errors where samples share the rows of a data set, by what each group of these changes."""
-
-    def of_some(kept: NDArray[np.bool_]) -> Floats:
-        some = kept[draws]
-        return estimate(S[some], v[:, np.resize(some, v.shape[1])])[0]
-
-    return jackknife(game, draws, of_some)
-
-
-def sampled(
-    game: Game,
-    count: int,
-    plan: Plan,
-    coalitions: Callable[[Indices], Coalitions],
-    estimate: Estimator,
-    *,
-    paired: bool,
-    spread: bool = True,
-    width: int | None = None,
-) -> Attribution:
-    """Evaluate samples for all rows, and estimate; rows that meet the tolerance stop.
-
-    `width` numbers are estimated, the values first: one for each player where it is None.
-    Where `spread` is False, each value is the mean over all draws, whatever the game.
-    """
-    n, d, k = game.n_rows, game.n_players, game.n_outputs
-    values, errors = np.empty((n, width or d, k)), np.empty((n, width or d, k))
-    S = coalitions(np.arange(count))
-    draws = own_draws(game, plan.seed, np.arange(count)) if spread else None
-    tolerance = plan.tolerance
-    bases, fulls = np.empty((n, k)), np.empty((n, k))
-    checks = stops(count, tolerance, first=64)
-    unit = 1 if spread else game.value_cost
-    game.progress.expect(n * count * (1 + paired) * unit)
-    for rows, _ in game.blocks(count * (1 + paired)):
-        bases[rows], fulls[rows] = game.ends(rows)
-        active, parts, done = rows, [], 0
-        looks = Looks(len(rows), checks, tolerance)
-        for stop in looks:
-            some, own = S[done:stop], None if draws is None else draws[done:stop]
-            sides = (some, ~some) if paired else (some,)
-            parts.append([grid_in_parts(game, active, side, own) for side in sides])
-            done = stop
-            v = np.concatenate(
-                [np.concatenate(side, axis=1) for side in zip(*parts, strict=True)], 1
-            )
-            values[active], errors[active] = estimate(S[:done], v)
-            if shares_rows(game):
-                errors[active] = np.nan
-                if draws is not None:
-                    errors[active] = _over_rows(game, estimate, S[:done], v, draws[:done])
-            left = looks.left(values[active][:, :d], errors[active][:, :d])
-            active, parts = active[left], [[v[left] for v in part] for part in parts]
-    result = finish(game, values[:, :d], errors[:, :d], base=bases, full=fulls, tolerance=tolerance)
-    return replace(result, values=values, std_error=errors)

@@ -2,29 +2,32 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar, Literal, TypeAlias
 
 import numpy as np
 
 from xai.game import Game
 from xai.inputs import is_whole
-from xai.suggest import unknown
 from xai.summary.base import (
     SAMPLED,
     Attribution,
     Budget,
     Plan,
     Summary,
+    check_word,
     enumerates,
+    enumeration_cost,
     enumeration_needs,
     finish,
     needs,
+    spreads,
 )
 from xai.summary.enumeration import enumerated, shapley_weights
+from xai.summary.interactions import Interactions
 from xai.summary.kernel import ShapleyKernel
 from xai.summary.nulls import Solved, without_nulls
-from xai.summary.walks import Walks, pair_cost, spreads
+from xai.summary.walks import Walks, pair_cost
 
 Estimator: TypeAlias = "Literal['auto', 'exact', 'permutation', 'kernel', 'leverage', 'gp']"
 ESTIMATORS = ("auto", "exact", "permutation", "kernel", "leverage", "gp")
@@ -101,9 +104,7 @@ class Shapley(Summary):
     def attribute(self, game: Game, plan: Plan) -> Attribution:
         """A closed form where there is one; enumerate where that fits, else estimate."""
         if self.order != 1:
-            from xai.summary.interactions import of_shapley  # which imports this file
-
-            return of_shapley(self, game, plan)
+            return self._interactions(game, plan)
         known = _known(game, plan) if self.estimator in ("auto", "exact") else []
         if known and len(known[0][0]) == game.n_rows:
             return known[0][2]
@@ -113,10 +114,8 @@ class Shapley(Summary):
         """Refuse unknown estimators, orders and indices, and settings without an effect."""
         if self.order not in (1, 2):
             raise ValueError(f"order must be 1 or 2, not {self.order!r}")
-        if self.index not in INDICES:
-            raise ValueError(unknown("index", self.index, INDICES))
-        if self.estimator not in ESTIMATORS:
-            raise ValueError(unknown("estimator", self.estimator, ESTIMATORS))
+        check_word("index", self.index, INDICES)
+        check_word("estimator", self.estimator, ESTIMATORS)
         if not is_whole(self.size) or self.size < 1:
             raise ValueError(f"size={self.size!r}: a Gaussian process needs a positive integer")
         used = self.order == 1 and self.estimator in ("auto", "gp")
@@ -132,6 +131,14 @@ class Shapley(Summary):
             )
         if self.order == 1 and self.index != "k-SII":
             raise ValueError(f"index={self.index!r} has no effect: order=1 has no interactions")
+
+    def _interactions(self, game: Game, plan: Plan) -> Attribution:
+        if self.estimator == "exact":  # enumeration, whatever the default
+            needs("Shapley(estimator='exact')", enumeration_cost(game), plan.budget)
+            plan = replace(plan, budget=max(plan.budget or 0, enumeration_cost(game)))
+        walks = self.estimator == "permutation"
+        summary = Interactions(self.index, self.samples, "permutation" if walks else "auto")
+        return summary.attribute(game, plan)
 
     def _estimate(self, game: Game, plan: Plan) -> Attribution:
         if self.estimator == "exact":
@@ -159,7 +166,7 @@ class Shapley(Summary):
             return False
         if spreads(game) and game.sampled_draws:
             return False
-        room = plan.room(game, self.samples, pair_cost(game)) - game.ends_cost
+        room = plan.room(game, None, pair_cost(game)) - game.ends_cost
         draws = game.n_draws if spreads(game) else 1
         least = max(16, game.n_players * max(3, draws))
         return room // (2 * game.value_cost) >= least
@@ -175,7 +182,6 @@ def _known(game: Game, plan: Plan) -> list[Solved]:
     rows, values = form.values()
     if len(rows) == 0:
         return []
-    base, full = game.ends(rows)
     ran = f"closed form for {form.kind}"
-    found = finish(game, values, None, base=base, full=full, tolerance=plan.tolerance, ran=ran)
+    found = finish(game, values, None, game.ends(rows), tolerance=plan.tolerance, ran=ran)
     return [(rows, np.arange(game.n_players), found)]

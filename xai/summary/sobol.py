@@ -91,12 +91,10 @@ class Sobol(Summary):
         )  # fmt: skip
         game.progress.expect(n * count * unit)
         A, B = joint_designs(plan.seed, count, d, self.scrambles)
-        values, errors, slope = (np.empty((n, d, k)) for _ in range(3))
-        bases, fulls = np.empty((n, k)), np.empty((n, k))
-        R = self.scrambles
+        values, errors, slope = np.empty((3, n, d, k))
+        ends, R = game.ends(np.arange(n)), self.scrambles
         checks = stops(count, plan.tolerance, first=2 * R, step=R)
         for rows, step in game.blocks(8 * (d + 1)):  # floats take 8 bytes each
-            bases[rows], fulls[rows] = game.ends(rows)
             active, done = rows, 0
             y = np.empty((len(rows), 0, d + 1, k))
             looks = Looks(len(rows), checks, plan.tolerance)
@@ -104,14 +102,12 @@ class Sobol(Summary):
                 parts = [slice(a, min(a + step, stop)) for a in range(done, stop, step)]
                 new = [_evaluated(game, active, A[part], B[part]) for part in parts]
                 y, done = np.concatenate([y, *new], axis=1), stop
-                values[active], errors[active] = jansen(y, self.scrambles)
+                values[active], errors[active] = jansen(y, R)
                 slope[active] = slopes(y, A[:stop], B[:stop])
                 left = looks.left(values[active], errors[active])
                 active, y = active[left], y[left]
-        return finish(
-            game, values, errors, base=bases, full=fulls, tolerance=plan.tolerance,
-            info={"slope": slope},
-        )  # fmt: skip
+        info = {"slope": slope}
+        return finish(game, values, errors, ends, tolerance=plan.tolerance, info=info)
 
 
 def check_scrambles(scrambles: Any, *, least: int) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import numpy as np
@@ -11,9 +11,20 @@ from numpy.typing import NDArray
 from xai import streams
 from xai.game import Coalitions, Floats, Game, Indices
 from xai.known import Known, keys_along
-from xai.summary.base import Attribution, Left, Looks, finish, stops, unit_cost
-from xai.summary.orders import ends_at
-from xai.summary.walks import blur, spreads
+from xai.summary.base import (
+    Attribution,
+    Ends,
+    Left,
+    Looks,
+    finish,
+    new_end_cost,
+    spreads,
+    stops,
+    unit_cost,
+)
+from xai.summary.orders import draws_in_turn, ends_at
+from xai.summary.two_stage import between_draws
+from xai.summary.walks import blur
 
 GOLDEN = (5**0.5 - 1) / 2
 EVEN = 0.2
@@ -59,29 +70,23 @@ class Stretches:
         """Walk, block of rows by block of rows."""
         game = self.game
         n, d, k = game.n_rows, game.n_players, game.n_outputs
-        values, errors = np.empty((n, d, k)), np.empty((n, d, k))
-        bases, fulls = np.empty((n, k)), np.empty((n, k))
+        values, errors = np.empty((2, n, d, k))
         cost = int(costs_up_to(game, self.mass, self.pairs, self.seed)[-1])
         game.progress.expect(n * cost + game.base_cost)
         unit = self.size * 2 * max(1, d - 1)
         # few rows and all their walks, where these fit: what two walks share is evaluated once
         at_once = max(cost // game.sample_cost, unit * (self.pairs // self.size) // POINTS)
+        base, full = game.ends(np.arange(n))
         for rows, _ in game.blocks(at_once):
-            bases[rows], fulls[rows] = game.ends(rows)
-            ends = bases[rows], fulls[rows]
+            ends = base[rows], full[rows]
             step = max(1, POINTS * game.room // (unit * len(rows)))
             values[rows], errors[rows] = self._block(rows, ends, step * self.size)
-        return finish(
-            game, values, errors, base=bases, full=fulls, tolerance=self.tolerance, ran="walks"
-        )
+        return finish(game, values, errors, (base, full), tolerance=self.tolerance, ran="walks")
 
-    def _block(
-        self, rows: Indices, ends: tuple[Floats, Floats], step: int
-    ) -> tuple[Floats, Floats]:
+    def _block(self, rows: Indices, ends: Ends, step: int) -> tuple[Floats, Floats]:
         """Estimates and errors (R, d, k) of some rows; rows that meet the tolerance stop."""
         base, full = ends
-        values = np.empty((len(rows), self.game.n_players, base.shape[1]))
-        errors = np.empty_like(values)
+        values, errors = np.empty((2, len(rows), self.game.n_players, base.shape[1]))
         weight = self._weights()
         active, moments, done = np.arange(len(rows)), None, 0
         known = Known(len(rows), base.shape[1])
@@ -113,12 +118,7 @@ class Stretches:
         return self.pairs * self.mass / np.maximum(visits, 1)
 
     def _walk(
-        self,
-        rows: Indices,
-        ends: tuple[Floats, Floats],
-        pairs: Indices,
-        weight: NDArray[np.float64],
-        known: Known,
+        self, rows: Indices, ends: Ends, pairs: Indices, weight: NDArray[np.float64], known: Known
     ) -> _Gains:
         """Gains along some pairs of stretches."""
         game, d = self.game, self.game.n_players
@@ -161,14 +161,8 @@ class Stretches:
 
 
 def draws_of(game: Game, pairs: Indices, seed: int) -> Indices | None:
-    """The draw of each pair of walks; None where a value is a mean over all of them."""
-    if not game.commutes:
-        return None
-    if not spreads(game):
-        return np.zeros(len(pairs), np.intp)
-    if game.endless:
-        return pairs
-    return streams.cycles(seed, pairs // 2, game.n_draws)
+    """The draw of each pair of walks, of which two share one; None for means over all of them."""
+    return draws_in_turn(game, pairs if game.endless else pairs // 2, seed)
 
 
 def visited(mass: NDArray[np.float64], pairs: Indices, seed: int) -> Coalitions:
@@ -211,7 +205,6 @@ def _keys(
 def costs_up_to(game: Game, mass: NDArray[np.float64], pairs: int, seed: int) -> NDArray[np.intp]:
     """Model rows of the first 1, 2, … pairs of stretches, (pairs,); equal inputs cost once."""
     d = game.n_players
-    again = spreads(game) and (game.endless or not game.shares_empty)
     keys, owners = [], []
     for part in streams.parts(pairs, d):
         some = np.arange(part.start, part.stop)
@@ -224,7 +217,7 @@ def costs_up_to(game: Game, mass: NDArray[np.float64], pairs: int, seed: int) ->
     order = np.argsort(owner, kind="stable")
     first = np.unique(np.concatenate(keys)[order], return_index=True)[1]
     new = np.bincount(owner[order][first], minlength=pairs)
-    return np.cumsum(unit_cost(game) * new + again * game.sample_cost)
+    return np.cumsum(unit_cost(game) * new + new_end_cost(game))
 
 
 def affordable(game: Game, mass: NDArray[np.float64], rows: int, seed: int) -> int:
@@ -301,8 +294,8 @@ class _Moments:
 
     def keep(self, rows: Left) -> _Moments:
         """The sums of some of the rows."""
-        arrays = {n: v[rows] for n, v in vars(self).items() if n not in ("groups", "seen")}
-        return _Moments(groups=self.groups, seen=self.seen, **arrays)
+        of_all = ("groups", "seen")
+        return replace(self, **{n: v[rows] for n, v in vars(self).items() if n not in of_all})
 
     def estimate(self, game: Game, size: int, fine: Floats) -> tuple[Floats, Floats]:
         """Values and standard errors (R, d, k); NaN for a player no walk has met.
@@ -336,18 +329,15 @@ class _Moments:
         self, game: Game, size: int, between: Floats, inside: Floats, fitted: Floats
     ) -> Floats:
         """Of a group's mean: two-stage sampling, draws first, walks within them."""
-        count, m = self.groups, game.n_draws
+        count = self.groups
         spare = self.seen[:, None] - 1 - fitted
         # a player is met by some groups only; each that meets it is one observation
         residual = between / count * self.seen[:, None] / np.where(spare > 0, spare, np.nan)
         if size == 1:
             return np.sqrt(residual / count)
         inside = inside / count
-        cycles, rest = divmod(count, m)
-        spread = rest * (1 - rest / m) / count**2
-        if game.sampled_draws:
-            spread = (rest * (cycles + 1) ** 2 + (m - rest) * cycles**2) / count**2
-        error = np.sqrt(inside / count + spread * np.maximum(residual - inside, 0))
+        between = between_draws(game, count) * np.maximum(residual - inside, 0)
+        error = np.sqrt(inside / count + between)
         return np.where(spare > 0, error, np.nan)
 
 

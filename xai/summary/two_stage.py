@@ -2,31 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 from numpy.typing import NDArray
 
-from xai.game import Floats, mean_of_draws
+from xai.game import Floats, Game, mean_of_draws
+from xai.summary.base import spreads
 
 PAIRS = 6
 """As so many pairs counts what all players' noise says of one player's."""
-
-
-@dataclass(frozen=True)
-class Population:
-    """The draws that those visited stand for.
-
-    Attributes
-    ----------
-    size : int
-    several : whether values differ between draws
-    sampled : whether the draws are a sample themselves
-    """
-
-    size: int
-    several: bool
-    sampled: bool
 
 
 def by_slot(values: Floats, slots: NDArray[np.intp], count: int) -> tuple[Floats, NDArray[np.intp]]:
@@ -158,7 +141,7 @@ def _positions(d: int) -> NDArray[np.float64]:
 
 
 def two_stage(
-    draws: Population,
+    game: Game,
     means: Floats,
     t: Floats,
     shift: Floats,
@@ -175,7 +158,7 @@ def two_stage(
     noise : (R, d, k) variance of the mean of `means` that comes from within draws; None: unknown
     blur : (R, k), below which a spread of t is rounding, and takes no slope
     """
-    count, several = means.shape[1], draws.several
+    count, size = means.shape[1], game.n_draws
     phi, t_mean = mean_of_draws(means), mean_of_draws(t)
     spare = max(count - 1, 1)
     centred, t_centred = means - phi[:, None], t - t_mean[:, None]
@@ -192,17 +175,17 @@ def two_stage(
     if noise is not None:  # what the shifts add up to falls on those that walks leave uncertain
         values = values + shares_of_gap(noise, phi) * (total - values.sum(axis=1))[:, None]
     unknown = np.full_like(values, np.nan)
-    if not several:  # one draw (or means over all draws): only the noise of walks
+    if not spreads(game):  # one draw (or means over all draws): only the noise of walks
         return values, unknown if noise is None else np.sqrt(noise)
-    whole = not draws.sampled and count == draws.size
+    whole = not game.sampled_draws and count == size
     if count < 2 or (noise is None and whole):
         return values, unknown
     # as far as draws visited are too much alike to tell a slope, the gap may be anybody's
     slope += ((1 - fitted) ** 2 * gap) ** 2 * share * (1 - share)
-    if draws.sampled:
-        extra = c**2 * var_t / draws.size  # the known mean is one of a sample, too
+    if game.sampled_draws:
+        extra = c**2 * var_t / size  # the known mean is one of a sample, too
         return values, np.sqrt(residual / count + slope + extra)
-    left = 1 / count - 1 / draws.size  # draws are taken without replacement
+    left = 1 / count - 1 / size  # draws are taken without replacement
     if noise is None:
         return values, np.sqrt(residual / count + slope)
     between = np.maximum(residual - noise * count, 0)
@@ -245,3 +228,12 @@ def shares_of_gap(var: Floats, phi: Floats) -> Floats:
         total = size.sum(axis=1, keepdims=True)
         share = np.where(total > 0, size / _positive(total), share)
     return share
+
+
+def between_draws(game: Game, count: int) -> float:
+    """What part of the variance between draws a mean over `count` of them has, taken in cycles."""
+    m = game.n_draws
+    cycles, rest = divmod(count, m)
+    if game.sampled_draws:
+        return (rest * (cycles + 1) ** 2 + (m - rest) * cycles**2) / count**2
+    return rest * (1 - rest / m) / count**2

@@ -9,21 +9,26 @@ from numpy.typing import NDArray
 
 from xai import streams
 from xai.game import Floats, Game, Indices
-from xai.summary.base import Attribution, Looks, Plan, finish, stops, unit_cost
+from xai.summary.base import (
+    Attribution,
+    Ends,
+    Looks,
+    Plan,
+    finish,
+    new_end_cost,
+    spreads,
+    stops,
+    unit_cost,
+)
 from xai.summary.control import controlled
 from xai.summary.strata import Orders, even_slots, promising_slots, stratified_ranks
-from xai.summary.two_stage import Population, by_slot, two_stage, within_draws
+from xai.summary.two_stage import by_slot, two_stage, within_draws
 
 CHUNK = 2**22
 """Most numbers of 8 bytes that some rows' contributions (pairs × players × outputs) take."""
 
 
-def spreads(game: Game) -> bool:
-    """Whether each walk has a draw of its own, out of several."""
-    return game.commutes and (game.endless or game.n_draws > 1)
-
-
-def blur(game: Game, ends: tuple[Floats, Floats]) -> Floats:
+def blur(game: Game, ends: Ends) -> Floats:
     """How far rounding alone may move differences of values, (R, k), by their ends (R, k)."""
     return np.asarray(game.rounding * np.maximum(*map(np.abs, ends)))
 
@@ -33,9 +38,8 @@ def pair_cost(game: Game, extra: int = 0) -> int:
 
     `extra` coalitions beside those of each are evaluated with it.
     """
-    new_end = game.sample_cost if game.endless or not game.shares_empty else 0
     inner = 2 * (game.n_players - 1 + extra) * unit_cost(game)
-    return max(1, inner + (new_end if spreads(game) else 0))
+    return max(1, inner + new_end_cost(game))
 
 
 @dataclass
@@ -64,30 +68,25 @@ class Walks:
         game = self.game
         n, d, k = game.n_rows, game.n_players, game.n_outputs
         values, variances = np.zeros((n, d, k)), np.zeros((n, d, k))
-        bases, fulls = np.empty((n, k)), np.empty((n, k))
         game.progress.expect(n * self.pairs * pair_cost(game) + game.base_cost)
         most = max(2, CHUNK // (d * k))
         chunks = np.array_split(np.arange(self.pairs), -(-self.pairs // most))
         # contributions, the same controlled, their means by draw, and trends over positions by draw
         per_row = 2 * len(chunks[0]) * d * k + min(len(chunks[0]), game.n_draws) * d * (k + 4)
         together = max(1, CHUNK // per_row)
+        base, full = game.ends(np.arange(n))
         for start in range(0, n, together):
             rows = np.arange(start, min(start + together, n))
-            ends = game.ends(rows)
-            bases[rows], fulls[rows] = ends
+            ends = base[rows], full[rows]
             for chunk in chunks:
                 share = len(chunk) / self.pairs
                 phi, error = self._chunk(rows, ends, int(chunk[0]), len(chunk))
                 values[rows] += share * phi
                 variances[rows] += (share * error) ** 2
-        errors = np.sqrt(variances)
-        return finish(
-            game, values, errors, base=bases, full=fulls, tolerance=self.plan.tolerance, ran="walks"
-        )
+        errors, tolerance = np.sqrt(variances), self.plan.tolerance
+        return finish(game, values, errors, (base, full), tolerance=tolerance, ran="walks")
 
-    def _chunk(
-        self, rows: Indices, ends: tuple[Floats, Floats], first: int, count: int
-    ) -> tuple[Floats, Floats]:
+    def _chunk(self, rows: Indices, ends: Ends, first: int, count: int) -> tuple[Floats, Floats]:
         """Estimates and errors (R, d, k) of some rows; rows that meet the tolerance stop.
 
         A chunk of pairs is a design of its own. Nearly always there is one.
@@ -95,7 +94,7 @@ class Walks:
         game, d, tolerance = self.game, self.game.n_players, self.plan.tolerance
         base, full = ends
         seed = int(streams.bits(self.plan.seed, streams.PERMUTATION, np.array([first]), 1)[0, 0])
-        ranks = (self.orders or (lambda s, p: stratified_ranks(s, p, d)))(seed, count)
+        ranks = self.orders(seed, count) if self.orders else stratified_ranks(seed, count, d)
         slots, draws, spread, told = self._places(rows, ends, first, count)
         phi = np.empty((len(rows), count, d, game.n_outputs))
         t = np.empty((len(rows), count, game.n_outputs))
@@ -119,7 +118,7 @@ class Walks:
         return values, errors
 
     def _places(
-        self, rows: Indices, ends: tuple[Floats, Floats], first: int, count: int
+        self, rows: Indices, ends: Ends, first: int, count: int
     ) -> tuple[Indices, Indices, NDArray[np.float64], NDArray[np.bool_]]:
         """Slot and draw (R, P) of each pair; for each slot (R, D) the spread that is expected.
 
@@ -146,13 +145,11 @@ class Walks:
         return slots, draws, alike, alike > 0
 
     def _walk(
-        self,
-        rows: Indices,
-        ends: tuple[Floats, Floats],
-        ranks: NDArray[np.intp],
-        draws: Indices,
+        self, rows: Indices, ends: Ends, ranks: NDArray[np.intp], draws: Indices
     ) -> tuple[Floats, Floats]:
         """Contributions (R, P, d, k) of some pairs, and their v(N) − v(∅), (R, P, k)."""
+        from xai.kernels.pairs import walked
+
         game, d = self.game, self.game.n_players
         forward = ranks[:, None, :] < np.arange(1, d)[None, :, None]
         coalitions = np.concatenate([forward, ~forward], axis=1).reshape(-1, d)
@@ -163,7 +160,9 @@ class Walks:
             low, high = game.ends_by_draw(rows, draws)
         else:
             low, high = (np.repeat(end[:, None], len(ranks), axis=1) for end in ends)
-        return contributions(inner, low, high, ranks), high - low
+        phi = np.empty((len(rows), *ranks.shape, game.n_outputs))
+        walked(inner, low, high, ranks, phi)
+        return phi, high - low
 
     # -- estimates ----------------------------------------------------------------------------
 
@@ -175,40 +174,17 @@ class Walks:
         ranks: NDArray[np.intp],
         spread: NDArray[np.float64],
         told: NDArray[np.bool_],
-        ends: tuple[Floats, Floats],
+        ends: Ends,
     ) -> tuple[Floats, Floats]:
         """Values and standard errors (R, d, k) from contributions (R, P, d, k)."""
         game, count = self.game, int(slots.max()) + 1
         slots = np.ascontiguousarray(slots)
-        if spreads(game) and self.orders is None and self.plan.tolerance is None:
+        stratified = self.orders is None
+        if spreads(game) and stratified and self.plan.tolerance is None:
             phi = controlled(phi, t, slots, ranks)
         means, visits = by_slot(phi, slots, count)
         shift, noise = within_draws(
-            phi,
-            means,
-            visits,
-            slots,
-            ranks,
-            spread[:, :count],
-            told[:, :count],
-            trends=self.orders is None,
+            phi, means, visits, slots, ranks, spread[:, :count], told[:, :count], trends=stratified
         )
-        draws = Population(game.n_draws, spreads(game), game.sampled_draws)
         of_draws, total, fine = by_slot(t, slots, count)[0], ends[1] - ends[0], blur(game, ends)
-        return two_stage(draws, means, of_draws, shift, noise, total, fine)
-
-
-def contributions(inner: Floats, low: Floats, high: Floats, ranks: NDArray[np.intp]) -> Floats:
-    """Each player's mean contribution over a walk and its reverse, (R, P, d, k).
-
-    Parameters
-    ----------
-    inner : (R, P, 2, d-1, k)
-        Values of the first s = 1..d-1 players, and of all but them.
-    low, high : (R, P, k), values of nothing and of everything; ranks : (P, d)
-    """
-    from xai.kernels.pairs import walked
-
-    out = np.empty((*inner.shape[:2], ranks.shape[1], inner.shape[4]))
-    walked(inner, low, high, ranks, out)
-    return out
+        return two_stage(game, means, of_draws, shift, noise, total, fine)
