@@ -109,3 +109,16 @@ def test_errors_and_outputs_are_told() -> None:
     axes = e.plot(output="down")
     assert axes.get_title().startswith("banzhaf: down")
     assert "median standard error" in axes.get_title()
+
+
+def test_each_row_may_have_words_of_its_own() -> None:
+    ids = np.array([[3, 1], [4, 1]])
+    e = xai.explain(lambda x: x @ np.arange(2.0), ids, "occlusion", removal="baseline")
+    for words in ([["a", "b"], ["c", "d"]], np.array([["a", "b"], ["c", "d"]])):
+        for row in (0, 1, -1):
+            drawn = [word.get_text() for word in e.plot("text", words=words, row=row).texts]
+            assert drawn == list(words[row])
+    with pytest.raises(ValueError, match="words: there are lists for 1 rows, of 2"):
+        e.plot("text", words=[["a", "b"]])
+    with pytest.raises(ValueError, match="there are 3 for the row's 2 players"):
+        e.plot("text", words=[["a", "b"], ["c", "d", "e"]], row=1)
