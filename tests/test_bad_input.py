@@ -1127,3 +1127,13 @@ def test_columns_without_a_group_are_named_ten_at_most(line):
     x = np.zeros((2, 30))
     with pytest.raises(ValueError, match=r"no group holds '1', .*'10', …; each must be in one"):
         xai.explain(lambda x: x[:, 0], x, data=x, players=[[0]])
+
+
+def test_one_image_without_an_axis_of_rows_is_told_so():
+    torch = pytest.importorskip("torch")
+    net = torch.nn.Sequential(
+        torch.nn.Conv2d(3, 2, 3), torch.nn.AdaptiveAvgPool2d(1), torch.nn.Flatten()
+    )
+    with pytest.raises(ValueError, match=r"for 3 rows.*one image or series alone.* x\[None\]"):
+        xai.explain(net, torch.ones(3, 8, 8), "gradient")
+    assert xai.explain(net, torch.ones(3, 8, 8)[None], "gradient").values.shape == (1, 8, 8)
