@@ -882,3 +882,11 @@ def test_no_label_is_cut_off(wild: str, kind: str, style: str) -> None:
 def test_options_of_pictures_are_refused_in_words(draw: Any, message: str) -> None:
     with pytest.raises(TypeError, match=message):
         draw(made())
+
+
+def test_a_beeswarm_says_what_its_grey_dots_are() -> None:
+    pandas = pytest.importorskip("pandas")
+    frame = pandas.DataFrame({"job": ["cook", "clerk"], "age": [30, 40]})
+    one = xai.explain(lambda f: f["age"].to_numpy(), frame, "exact_shapley", data=frame)
+    bar = one.plot("beeswarm").figure.axes[1]
+    assert bar.get_ylabel() == "feature value; grey: categories"
