@@ -116,6 +116,7 @@ class Moved(Removal):
 
     step: Any
     samples: int
+    columns: Sequence[int | str] | None = None
 
     def bind(self, context: Context) -> Draws:
         context.refuse_texts("recourse")
@@ -151,13 +152,16 @@ class Moved(Removal):
                 step[column_index(column, names)] = far if checks.is_number(far) else np.nan
         else:
             step = np.array(by_element(given, shape))
+            if self.columns is not None and len(self.columns):
+                asked = [column_index(column, names) for column in self.columns]
+                step[np.delete(np.arange(len(step)), asked)] = 0
         if not np.isfinite(step).all() or (step == 0).all():
             raise ValueError(f"step={self.step!r}: expected a number other than 0, or one a column")
         if len(inputs.categorical) and (inputs.categorical & (step != 0)).any():
             bad = names[int(np.argmax(inputs.categorical & (step != 0)))]
             raise ValueError(
                 f"recourse moves numbers, and column {bad!r} holds categories, strings or dates: "
-                "pass step={column: number, …} of the columns to move"
+                "pass features=[…], the columns to move, or step={column: number, …}"
             )
         return step
 

@@ -102,7 +102,11 @@ def refuse_gaps(inputs: Inputs, data: Any) -> None:
         moved = flattened(block)[:, ~still]
         if not np.isfinite(moved).all():
             odd = "NaN" if np.isnan(moved).any() else "inf"
-            raise ValueError(f"rows are moved by numbers, and {what} holds {odd}: fill them first")
+            bad = np.flatnonzero(~still)[np.argmin(np.isfinite(moved).all(axis=0))]
+            where = f" in column {inputs.names[bad]!r}" if inputs.names else ""
+            raise ValueError(
+                f"rows are moved by numbers, and {what} holds {odd}: fill them first{where}"
+            )
 
 
 def features_of(scene: Scene) -> Indices:

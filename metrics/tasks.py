@@ -74,7 +74,7 @@ def recourse(
         How far; a Series by its names. Negative to ask about lowering. Columns that a mapping
         leaves out stay, as categories must.
     features : indices or names of players
-        None: all; of a mapping's single columns these.
+        None: all; of a mapping's single columns these. Of columns, a number moves these alone.
     samples : int
         Displacements tried, the same for every row.
     confidence : float
@@ -93,7 +93,8 @@ def recourse(
     check(samples, confidence)
     if isinstance(step, Mapping) and features is None and players is None:
         features = list(step)
-    moved = Moved(step, samples)
+    columns = features if checks.is_number(step) and players is None and np.ndim(x) == 2 else None
+    moved = Moved(step, samples, columns)  # the other columns stay, and may hold categories
     scene = Scene(
         model, x, target=target, players=players, removal=moved, behavior=behavior, y=y,
         categorical=categorical, channel_axis=channel_axis, batch_size=batch_size, n_jobs=n_jobs,

@@ -1105,3 +1105,35 @@ def test_settings_are_refused_before_the_model_is_called(method, setting, messag
     with pytest.raises((TypeError, ValueError), match=message):
         xai.explain(Model(), x, method, data=x, **setting)
     assert not calls
+
+
+def test_background_rows_in_the_methods_place_are_told_theirs(mixed):
+    with pytest.raises(TypeError, match=r"not DataFrame \(background rows: pass data=\)"):
+        xai.explain(mixed.pipeline, mixed.x, mixed.data)
+    with pytest.raises(TypeError, match=r"not int$"):
+        xai.explain(mixed.pipeline, mixed.x, 3)
+
+
+def test_named_groups_are_told_how_to_be_passed(mixed):
+    groups = {"who": ["age", "grade"], "where": ["town"], "what": ["income"]}
+    with pytest.raises(TypeError, match=r"pass players=list\(groups.values\(\)\), feature_names="):
+        xai.explain(mixed.pipeline, mixed.x, data=mixed.data, players=groups)
+    named = {"players": list(groups.values()), "feature_names": list(groups)}
+    e = xai.explain(mixed.pipeline, mixed.x, data=mixed.data, **named)
+    assert list(e.feature_names) == list(groups)
+
+
+def test_columns_without_a_group_are_named_ten_at_most(line):
+    x = np.zeros((2, 30))
+    with pytest.raises(ValueError, match=r"no group holds '1', .*'10', …; each must be in one"):
+        xai.explain(lambda x: x[:, 0], x, data=x, players=[[0]])
+
+
+def test_one_image_without_an_axis_of_rows_is_told_so():
+    torch = pytest.importorskip("torch")
+    net = torch.nn.Sequential(
+        torch.nn.Conv2d(3, 2, 3), torch.nn.AdaptiveAvgPool2d(1), torch.nn.Flatten()
+    )
+    with pytest.raises(ValueError, match=r"for 3 rows.*one image or series alone.* x\[None\]"):
+        xai.explain(net, torch.ones(3, 8, 8), "gradient")
+    assert xai.explain(net, torch.ones(3, 8, 8)[None], "gradient").values.shape == (1, 8, 8)

@@ -736,3 +736,12 @@ def test_a_third_of_a_method_may_be_replaced(trees):
     ]
     np.testing.assert_array_equal(*margins)
     assert not np.allclose(margins[0], banzhaf.values)
+
+
+@pytest.mark.parametrize(("method", "name"), [
+    ("permutation_test", "minus 0-1 loss"), ("sage", "minus cross_entropy loss"),
+    ("loss_shap", "minus cross_entropy loss"),
+])  # fmt: skip
+def test_the_output_of_a_loss_is_named_in_words(trees, method, name):
+    e = xai.explain(trees.model, trees.x, method, y=trees.y[: len(trees.x)], data=trees.data)
+    assert list(e.output_names) == [name]

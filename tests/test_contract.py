@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import re
 from dataclasses import fields, is_dataclass
 
 import numpy as np
@@ -559,6 +560,28 @@ def test_a_method_of_a_peers_is_answered_by_ours(line, theirs, ours):
         xai.explain(line.model, line.x[:1], theirs, data=line.data)
 
 
+@pytest.mark.parametrize(("theirs", "ours"), [
+    ("TreeExplainer", "explain"), ("explian", "explain"), ("plot", "plots"), ("Load", "load"),
+])  # fmt: skip
+def test_a_name_that_the_package_lacks_is_answered_by_the_nearest(theirs, ours):
+    told = f"module 'xai' has no attribute '{theirs}'; did you mean '{ours}'"
+    with pytest.raises(AttributeError, match=re.escape(told)):
+        getattr(xai, theirs)
+
+
+@pytest.mark.parametrize(("theirs", "ours"), [
+    ("MPRT", "parameter_randomization"), ("PointingGame", "pointing_game"), ("AUC", "roc_auc"),
+    ("FaithfulnessCorrelation", "faithfulness_correlation"), ("evaluat", "evaluate"),
+])  # fmt: skip
+def test_a_metric_of_a_peers_is_answered_by_ours(line, theirs, ours):
+    told = f"module 'xai.metrics' has no attribute '{theirs}'; did you mean '{ours}'"
+    with pytest.raises(AttributeError, match=re.escape(told)):
+        getattr(metrics, theirs)
+    for lacking in (xai, metrics):
+        with pytest.raises(AttributeError, match=r"no attribute '_repr_mimebundle_'$"):
+            lacking._repr_mimebundle_  # noqa: B018
+
+
 def test_every_word_of_a_peers_is_answered_by_one_that_there_is():
     known = {record.name for record in xai.methods()} | {*inspect.signature(xai.explain).parameters}
     parts = [*vars(xai.removal).values(), *vars(xai.summary).values(), *vars(xai.behavior).values()]
@@ -566,7 +589,8 @@ def test_every_word_of_a_peers_is_answered_by_one_that_there_is():
     known |= {
         option for record in metrics.names() for option in getattr(metrics, record.name).options
     }
-    assert [ours for ours in PEERS if ours not in known | set(KINDS)] == []
+    known |= {record.name for record in metrics.names()} | {*xai.__all__, *KINDS}
+    assert [ours for ours in PEERS if ours not in known] == []
     one = xai.explain(lambda x: x[:, 0], np.eye(2), data=np.eye(2))
     with pytest.raises(ValueError, match="unknown kind 'summary_plot'; did you mean 'beeswarm'"):
         one.plot("summary_plot")

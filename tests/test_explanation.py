@@ -576,3 +576,9 @@ def test_an_explanation_without_its_data_can_be_saved(plain, tmp_path):
     loaded = xai.load(tmp_path / "one")
     assert loaded.data is None and loaded[1].data is None
     np.testing.assert_array_equal(loaded.values, plain.values)
+
+
+def test_a_pair_of_indices_is_told_where_players_are():
+    e = xai.explain(lambda x: x[:, 0], np.eye(2), "occlusion", data=np.eye(2))
+    with pytest.raises(IndexError, match=r"\(of players: explanation.values\[:, j\]\)"):
+        e[:, 0]

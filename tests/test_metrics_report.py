@@ -1834,6 +1834,10 @@ def test_choose_refuses_gaps_before_any_method_is_run(what):
         xai.choose(model, x, data=data)
     with pytest.raises(ValueError, match=f"{what} holds inf: fill them first"):
         xai.choose(model, np.nan_to_num(x, nan=np.inf), data=np.nan_to_num(data, nan=np.inf))
+    pandas = pytest.importorskip("pandas")
+    frames = [pandas.DataFrame(block, columns=["a", "b", "c"]) for block in (x, data)]
+    with pytest.raises(ValueError, match="holds NaN: fill them first in column 'b'"):
+        xai.choose(lambda frame: model(frame.to_numpy()), frames[0], data=frames[1])
     with pytest.raises(ValueError, match="one output at a time"):
         xai.choose(model, rows, data=rows, target="all")
     assert not calls

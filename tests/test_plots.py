@@ -95,7 +95,7 @@ def test_bars_are_the_values_sorted_coloured_and_labelled() -> None:
         assert same_color(patch.get_facecolor(), colour)
     top, bottom = axes.patches[0].get_window_extent(), axes.patches[-1].get_window_extent()
     assert top.y0 > bottom.y1
-    assert axes.get_title() == "exact_shapley: price\nprediction 1.5, base value 3"
+    assert axes.get_title() == "exact_shapley: price\nprediction 1.5, base value 3, row 1 of 2"
 
 
 def test_the_others_are_summed_not_dropped() -> None:

@@ -341,6 +341,8 @@ def test_the_words_of_a_short_text_are_all_that_is_drawn() -> None:
     made = xai.explain(lambda t: np.array([len(s) * 1.0 for s in t]), texts, "occlusion")
     assert sorted(tick_labels(made[0].plot("beeswarm"))) == ["film", "good"]
     assert xai.overview.importance(made[0]).names == ["good", "film"]
+    with pytest.raises(ValueError, match=r"sum by name what explanation\.to_frame\(\) has"):
+        xai.overview.importance(made)
 
 
 @pytest.mark.parametrize("kind", ["bar", "beeswarm", "global", "heatmap"])
@@ -880,3 +882,11 @@ def test_no_label_is_cut_off(wild: str, kind: str, style: str) -> None:
 def test_options_of_pictures_are_refused_in_words(draw: Any, message: str) -> None:
     with pytest.raises(TypeError, match=message):
         draw(made())
+
+
+def test_a_beeswarm_says_what_its_grey_dots_are() -> None:
+    pandas = pytest.importorskip("pandas")
+    frame = pandas.DataFrame({"job": ["cook", "clerk"], "age": [30, 40]})
+    one = xai.explain(lambda f: f["age"].to_numpy(), frame, "exact_shapley", data=frame)
+    bar = one.plot("beeswarm").figure.axes[1]
+    assert bar.get_ylabel() == "feature value; grey: categories"

@@ -109,3 +109,29 @@ def test_errors_and_outputs_are_told() -> None:
     axes = e.plot(output="down")
     assert axes.get_title().startswith("banzhaf: down")
     assert "median standard error" in axes.get_title()
+
+
+def test_each_row_may_have_words_of_its_own() -> None:
+    ids = np.array([[3, 1], [4, 1]])
+    e = xai.explain(lambda x: x @ np.arange(2.0), ids, "occlusion", removal="baseline")
+    for words in ([["a", "b"], ["c", "d"]], np.array([["a", "b"], ["c", "d"]])):
+        for row in (0, 1, -1):
+            drawn = [word.get_text() for word in e.plot("text", words=words, row=row).texts]
+            assert drawn == list(words[row])
+    with pytest.raises(ValueError, match="words: there are lists for 1 rows, of 2"):
+        e.plot("text", words=[["a", "b"]])
+    with pytest.raises(ValueError, match="there are 3 for the row's 2 players"):
+        e.plot("text", words=[["a", "b"], ["c", "d", "e"]], row=1)
+
+
+def test_one_row_of_several_is_told_which_it_is() -> None:
+    e = xai.explain(lambda t: np.array([len(s) * 1.0 for s in t]), ["a b", "c d"], "exact_shapley")
+    for kind in ("text", "bar", "waterfall"):
+        assert "row 0 of 2" in e.plot(kind, row=0).get_title()
+        assert "row 1 of 2" in e.plot(kind, row=-1).get_title()
+        assert "row" not in e[1].plot(kind).get_title()
+    f = lambda x: x.sum(axis=(1, 2, 3))  # noqa: E731 # as in every example here
+    m = xai.explain(f, np.ones((2, 1, 6, 6)), "occlusion", removal="baseline", channel_axis=1)
+    assert "row 0 of 2" in m.plot("image").get_title()
+    assert "row" not in m[0].plot("image").get_title()
+    assert not any("row" in axes.get_title() for axes in m.plot("images").axes)

@@ -205,6 +205,12 @@ def test_a_page_escapes_everything(tmp_path: Path) -> None:
     assert Reader(text).text.count(EVIL) >= 3  # the title, above the page and on it, and the recipe
 
 
+def test_wide_tables_break_no_word_in_the_middle(tmp_path: Path) -> None:
+    rules = [rule for rule in write(tmp_path, {"mine": linear(2)}).split("}") if ".wide" in rule]
+    assert rules
+    assert "anywhere" not in "".join(rules)
+
+
 def test_rows_may_be_named_by_an_index(tmp_path: Path) -> None:
     days = np.array(["2020-01-01", "2020-01-02"], "M8[D]")
     for names in (np.arange(7, 9), days):
@@ -231,6 +237,22 @@ def test_categories_and_words_are_shown_as_they_are(tmp_path: Path) -> None:
     np.testing.assert_array_equal(floats(data["data"]).reshape(2, 2), [[1, 30], [0, 40]])
     texts = xai.explain(lambda t: np.array([len(s) for s in t]), ["a b", "c"], "exact_shapley")
     assert data_of(write(tmp_path, {"one": texts}))["words"] == [["a", "b"], ["c", ""]]
+
+
+def test_token_ids_are_shown_by_their_words(tmp_path: Path) -> None:
+    ids = np.array([[3, 1], [4, 0]])
+    made = xai.explain(lambda x: x @ np.arange(2.0), ids, "occlusion", removal="baseline")
+    words = [["good", "film"], ["bad", ""]]
+    made.to_html(tmp_path / "page.html", words=words)
+    assert data_of((tmp_path / "page.html").read_text())["words"] == words
+    for wrong in ([["good", "film"]], [["good", "film"], ["bad"]]):
+        with pytest.raises(ValueError, match=r"words: expected 2 for each of 2 rows"):
+            made.to_html(tmp_path / "page.html", words=wrong)
+    images = xai.explain(
+        lambda x: x.sum(axis=(1, 2, 3)), np.ones((1, 3, 5, 5)), "occlusion", removal="baseline"
+    )
+    with pytest.raises(ValueError, match="words are of token ids"):
+        images.to_html(tmp_path / "page.html", words=[["a"] * 16])
 
 
 def test_all_outputs_are_on_the_page_unless_one_is_chosen(tmp_path: Path) -> None:

@@ -103,6 +103,18 @@ def test_recourse_tells_where_the_output_rises(rows):
     assert (found.high[expected] == high).all()
 
 
+def test_a_number_moves_the_features_named_and_no_categories(mixed):
+    asked = {"features": ["income"], "target": 1}
+    one = tasks.recourse(mixed.pipeline, mixed.frame[:3], step=2.0, **asked)
+    same = tasks.recourse(mixed.pipeline, mixed.frame[:3], step={"income": 2.0}, target=1)
+    assert_array_equal(one.rate, same.rate)
+    assert_array_equal(one.signs, same.signs)
+    with pytest.raises(ValueError, match=r"holds categories.*pass features="):
+        tasks.recourse(mixed.pipeline, mixed.frame[:3], step=2.0, target=1)
+    with pytest.raises(ValueError, match="unknown column 'incom'; did you mean 'income'"):
+        tasks.recourse(mixed.pipeline, mixed.frame[:3], step=2.0, features=["incom"], target=1)
+
+
 def test_lowering_is_a_negative_step(rows):
     raised, lowered = (tasks.recourse(curved, rows, step=s, features=[0, 1]) for s in (0.1, -0.1))
     assert_array_equal(raised.holds, ~lowered.holds)

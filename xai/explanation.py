@@ -153,7 +153,10 @@ class Explanation:
             chosen = np.asarray(rows)
             chosen = chosen if chosen.size else chosen.astype(np.intp)  # an empty list has floats
             if isinstance(rows, tuple) or chosen.ndim != 1 or chosen.dtype.kind not in "iub":
-                raise IndexError(f"rows are an int, a slice, a list or a mask, not {rows!r}")
+                column = " (of players: explanation.values[:, j])" * isinstance(rows, tuple)
+                raise IndexError(
+                    f"rows are an int, a slice, a list or a mask, not {rows!r}{column}"
+                )
             rows = chosen
         index = np.arange(len(self))[rows].copy()  # torch takes no steps back
 

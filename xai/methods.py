@@ -296,7 +296,10 @@ def find(method: object) -> Method:
         return method
     method = method.name if isinstance(method, Record) else method
     if not isinstance(method, str):
-        raise TypeError(f"method must be a name or an xai.Method, not {type(method).__name__}")
+        rows = " (background rows: pass data=)" if hasattr(method, "shape") else ""
+        raise TypeError(
+            f"method must be a name or an xai.Method, not {type(method).__name__}{rows}"
+        )
     for known in METHODS:
         if known.name == ("shapley" if method == "auto" else method):
             return known

@@ -193,7 +193,7 @@ def _wrong_shape(kind: str, shape: tuple[int, ...], n: int, by: str = "the model
         return f"{told}: wrap it, so that it returns k numbers of each row, such as means of places"
     if n == 1:
         return f"{told}: does it squeeze the batch, too, where that is one row?"
-    return told
+    return f"{told} (one image or series alone is passed as x[None])" if by == "the model" else told
 
 
 def check_width(k: int, before: int, by: str = "the model") -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -163,7 +163,11 @@ class Columns(Players):
             labels.append(" + ".join(names[j] for j in places))
         left = [names[j] for j in np.flatnonzero(owner == -1)]
         if left:
-            raise ValueError(f"players do not cover x: no group holds {left}")
+            more = ", …" * bool(left[10:])
+            raise ValueError(
+                f"players do not cover x: no group holds {', '.join(map(repr, left[:10]))}{more}; "
+                "each must be in one, and an array of group ids keeps those of −1"
+            )
         d = len(self.groups)
         return Partition(owner[None], np.full(inputs.n, d), labels, (d,), f"Columns({labels})")
 
@@ -263,7 +267,10 @@ def as_players(players: Any, inputs: Inputs, channel_axis: int | None) -> Player
         return Groups(players)
     if isinstance(players, list | tuple):
         return Columns(players)
+    named = isinstance(players, Mapping)
     raise TypeError(
         "players must be None, 'elements', an array of group ids, a list of column groups or an "
         f"xai.players object, not {type(players).__name__}"
+        + ": pass players=list(groups.values()), feature_names=list(groups)"
+        * named
     )

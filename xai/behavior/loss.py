@@ -60,7 +60,7 @@ class PredictionLoss(Behavior):
         def reduce(rows: Any, means: Array) -> Array:
             return -score(rows, means)[:, None]
 
-        return Values(lambda rows, out: to_scale(out), reduce, [f"-{name}"])
+        return Values(lambda rows, out: to_scale(out), reduce, [f"minus {name} loss"])
 
 
 @dataclass(frozen=True)
@@ -104,7 +104,9 @@ class DatasetLoss(Behavior):
         if self.average == "prediction":
             return PredictionLoss(self.loss, self.clip).bind(view)
         to_scale, score, name = _loss(self.loss, self.clip, view)
-        return Values(lambda rows, out: -score(rows, to_scale(out))[:, None], None, [f"-{name}"])
+        return Values(
+            lambda rows, out: -score(rows, to_scale(out))[:, None], None, [f"minus {name} loss"]
+        )
 
 
 def _loss(

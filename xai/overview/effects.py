@@ -201,7 +201,8 @@ def accumulated_local_effects(
     j, name, column = _column(data, feature, feature_names)
     if column.dtype.kind not in "fiubM":
         raise ValueError(
-            f"{name!r} holds no numbers or dates: its values have no order to accumulate along"
+            f"{name!r} holds no numbers or dates: its values have no order to accumulate along "
+            "(partial_dependence needs none)"
         )
     at = _present(name, column)
     column, index = column[at], np.arange(len(at))

@@ -20,7 +20,7 @@ from xai.plots.picture import (
     panel,
     with_error,
 )
-from xai.plots.row import outputs, rows_of
+from xai.plots.row import outputs, read, rows_of
 from xai.plots.style import check_axes, inches
 
 if TYPE_CHECKING:
@@ -58,6 +58,7 @@ def image(
     (-1.0, 1.0)
     """
     shown = panel(explanation, row, output, channel_axis, signed=signed)
+    shown = replace(shown, heading=[*shown.heading, read(explanation, row, output).place])
     scale = Scale.of([shown.heat], percentile)
     check_axes(ax)
     if ax is None:

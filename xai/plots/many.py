@@ -125,7 +125,7 @@ def read_many(given: Explanation, output: int | str | None = None) -> Many:
     if (owners != owners[0]).any():
         raise ValueError(
             "many rows together need the same players in every row, and these differ: draw one, "
-            "as explanation[0].plot()"
+            "as explanation[0].plot(), or sum by name what explanation.to_frame() has of them"
         )
     n = len(explanation)
     places, name = _places(explanation, output)

@@ -33,6 +33,8 @@ class Row:
     base, prediction : float
     undefined : int
         How many players were left out because their value is NaN.
+    place : str
+        Which row of how many; empty where there is one.
     """
 
     method: str
@@ -44,6 +46,7 @@ class Row:
     base: float
     prediction: float
     undefined: int = 0
+    place: str = ""
 
     @property
     def labels(self) -> list[str]:
@@ -67,9 +70,10 @@ class Row:
 
     @property
     def state(self) -> list[str]:
-        """The prediction, and the base value where there is one."""
+        """The prediction, the base value where there is one, and which row it is, of several."""
         base = [] if np.isnan(self.base) else [f"base value {self.base:z.4g}"]
-        return [f"prediction {self.prediction:z.4g}", *base]
+        place = [self.place] if self.place else []
+        return [f"prediction {self.prediction:z.4g}", *base, *place]
 
     def largest(self, count: int) -> Row:
         """Keep the `count` largest by |value|, ties by index; sum the others into a last entry.
@@ -132,7 +136,8 @@ def rows_of(rows: object, count: int, name: str = "rows") -> list[int]:
 
 def read(given: Explanation, row: int = 0, output: int | str | None = None) -> Row:
     """Take one row and one output out of an explanation, ours or shap's."""
-    one = as_explanation(given)[row]
+    every = as_explanation(given)
+    one, n = every[row], len(every)
     place, name = locate(one, 0, output)
     values = _of_output(one.values, place).ravel()
     # Where rows differ in their number of players, NaN fills up the shorter ones.
@@ -148,6 +153,7 @@ def read(given: Explanation, row: int = 0, output: int | str | None = None) -> R
         std_error=None if errors is None else errors[:count],
         base=float(_of_output(one.base_values, place)),
         prediction=float(_of_output(one.predictions, place)),
+        place=f"row {row % n} of {n}" if n > 1 else "",
     )
 
 

@@ -80,7 +80,8 @@ def beeswarm(
             plotnonfinite=True, linewidths=0, zorder=2,
         )  # fmt: skip
     if np.isfinite(shown.data).any():
-        value_bar(axes, drawn, "feature value")
+        grey = "; grey: categories" if any(shown.categories) else ""
+        value_bar(axes, drawn, f"feature value{grey}")
     title(axes, shown.heading)
     axes.set_xlabel("\n".join(["attribution", *line_notes(shown)]))
     return axes

@@ -217,7 +217,7 @@ def waterfall(
     check_additive(shown, "waterfall")
     axes = row_axes(["prediction", *shown.labels, "base value"], ax)
     _draw_steps(axes, shown)
-    title(axes, [shown.heading])
+    title(axes, [shown.heading, shown.place])
     axes.set_xlabel("\n".join(["value of the output", *notes(shown)]))
     return axes
 

@@ -32,7 +32,7 @@ def text(
     row: int = 0,
     output: int | str | None = None,
     *,
-    words: Sequence[str] | None = None,
+    words: Sequence[str] | Sequence[Sequence[str]] | None = None,
     percentile: float = 100.0,
     ax: Axes | None = None,
 ) -> Axes:
@@ -41,14 +41,14 @@ def text(
     Parameters
     ----------
     row, output, percentile, ax : as in `plot`
-    words : list of str, optional
+    words : list of str, or such a list for each row, optional
         A word for each player of the row, of token ids: what a tokenizer's
         ``convert_ids_to_tokens(ids[row])`` gives. Pieces of words are drawn as one.
 
     Raises
     ------
     ValueError
-        Words that are not one for each player.
+        Words that are not one for each player, or lists that are not one for each row.
 
     Examples
     --------
@@ -59,7 +59,8 @@ def text(
     ['a', 'good', 'film']
     """
     shown = read(explanation, row, output)
-    pieces = _pieces(shown.names if words is None else words, len(shown.values))
+    own_words = shown.names if words is None else _of_row(words, row, len(explanation))
+    pieces = _pieces(own_words, len(shown.values))
     scale = Scale.of([shown.values], percentile, signed=True)
     heading = [
         shown.heading,
@@ -83,6 +84,16 @@ def text(
     ax.set_axis_off()
     title(ax, heading, 80)
     return ax
+
+
+def _of_row(words: Sequence[str] | Sequence[Sequence[str]], row: int, rows: int) -> Sequence[str]:
+    """The words of one row: those given, or its own of a list for each row."""
+    flat = [word for word in words if isinstance(word, str)]
+    if len(flat) == len(words):
+        return flat
+    if len(words) != rows:
+        raise ValueError(f"words: there are lists for {len(words)} rows, of {rows}")
+    return list(words[row])
 
 
 def _pieces(words: Sequence[str], count: int) -> list[tuple[str, bool]]:

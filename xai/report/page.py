@@ -51,6 +51,7 @@ def page(
     title: str = "Explanations",
     row_names: Sequence[Any] | None = None,
     output: int | str | None = None,
+    words: Sequence[Sequence[str]] | None = None,
 ) -> Path:
     """Write one self-contained HTML page: rows to choose from, methods side by side.
 
@@ -69,6 +70,8 @@ def page(
         What to call the rows; None: by their number.
     output
         As in `xai.plots.plot`; None: all that were explained, to choose from.
+    words
+        Of token ids: a word for each player of each row; one that is empty is not shown.
 
     Returns
     -------
@@ -80,7 +83,7 @@ def page(
     ------
     ValueError
         No explanation, explanations of other rows or features, tables beside images, or
-        another number of `row_names` than rows.
+        another number of `row_names` or `words` than rows or players.
 
     Examples
     --------
@@ -104,7 +107,7 @@ def page(
     names = [str(name) for name in given]  # numbers and dates of an index, too
     if len(names) != count:
         raise ValueError(f"row_names has {len(names)} names for {count} rows")
-    data = payload(found, names, output) | {"positive": POSITIVE, "negative": NEGATIVE}
+    data = payload(found, names, output, words) | {"positive": POSITIVE, "negative": NEGATIVE}
     shown = len(data["rows"])
     hidden = f"<p>The first {shown} of {count} rows.</p>" if shown < count else ""
     recipes = "".join(

@@ -59,7 +59,10 @@ class Choice:
 
 
 def payload(
-    explanations: Mapping[str, Explanation], names: Sequence[str], output: int | str | None
+    explanations: Mapping[str, Explanation],
+    names: Sequence[str],
+    output: int | str | None,
+    words: Sequence[Sequence[str]] | None = None,
 ) -> Json:
     """Everything a page shows; `rows` says how many of the explained rows that are."""
     first = next(iter(explanations.values()))
@@ -74,10 +77,12 @@ def payload(
         "perRow": per_row(first),
     }
     if all(pictures):
+        if words is not None:
+            raise ValueError("words are of token ids, and these are images: leave them out")
         made |= _images(explanations, choices)
         count = len(made["photos"])
     else:
-        made |= _table(explanations)
+        made |= _table(explanations, words)
         width = first.values[0].size
         layers = sum(2 * len(method["layers"]) for method in made["methods"]) + 1
         count = max(1, min(len(first), MOST_NUMBERS // (width * layers)))
@@ -131,7 +136,7 @@ def _of(array: Floats, places: Any) -> Floats:
     return chosen(array, places).reshape(len(array), -1)
 
 
-def _table(explanations: Mapping[str, Explanation]) -> Json:
+def _table(explanations: Mapping[str, Explanation], given: Sequence[Sequence[str]] | None) -> Json:
     """Names of the features, or of each row's words, and what stands in their columns."""
     first = next(iter(explanations.values()))
     counts = [one.values.size // one.predictions.size for one in explanations.values()]
@@ -139,8 +144,13 @@ def _table(explanations: Mapping[str, Explanation]) -> Json:
     names = [names_of_players(*both) for both in zip(explanations.values(), counts, strict=True)]
     if any(other != names[0] for other in names):
         raise ValueError("one page compares the same features: write a page for each set of them")
-    words = None
-    if isinstance(first.data, list) and first.players == "Tokens()":
+    words = None if given is None else [[str(word) for word in row] for row in given]
+    if words is not None and [len(row) for row in words] != [d] * len(first):
+        raise ValueError(
+            f"words: expected {d} for each of {len(first)} rows, one a player; not "
+            f"{sorted({len(row) for row in words})} for {len(words)}"
+        )
+    if words is None and isinstance(first.data, list) and first.players == "Tokens()":
         words = [first.names_of(row) for row in range(len(first))]
     shared = bool((first.element_players == first.element_players[0]).all())
     data, categories = columns_of(first, d) if shared else (np.full((len(first), d), np.nan), ())
