@@ -739,8 +739,8 @@ def test_a_third_of_a_method_may_be_replaced(trees):
 
 
 @pytest.mark.parametrize(("method", "name"), [
-    ("permutation_test", "minus 0-1 loss"), ("sage", "minus cross_entropy loss"),
-    ("loss_shap", "minus cross_entropy loss"),
+    ("permutation_test", "minus 0-1 loss"), ("sage", "minus cross-entropy loss"),
+    ("loss_shap", "minus cross-entropy loss"),
 ])  # fmt: skip
 def test_the_output_of_a_loss_is_named_in_words(trees, method, name):
     e = xai.explain(trees.model, trees.x, method, y=trees.y[: len(trees.x)], data=trees.data)

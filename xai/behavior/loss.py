@@ -148,7 +148,7 @@ def _loss(
             asked=f"loss={chosen!r} needs probabilities",
             instead="use loss='0-1', or a loss of your own, loss=f with f(y, outputs)",
         )
-    return to_scale, _class_losses(chosen, clip, _classes(view)), chosen
+    return to_scale, _class_losses(chosen, clip, _classes(view)), chosen.replace("_", "-")
 
 
 _AS_INTEGERS = ", whose labels are class indices: y.astype(int)"
