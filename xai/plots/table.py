@@ -9,8 +9,8 @@ import numpy as np
 
 from xai.foreign import as_explanation
 from xai.plots.many import Many, read_many
-from xai.plots.row import Floats, Row, check_count, outputs, read
-from xai.plots.several import dot_axes, dots
+from xai.plots.row import Floats, Row, outputs, read
+from xai.plots.several import beside
 from xai.plots.style import NEUTRAL, Z95, ink, median_note, row_axes, sign_colours, signed, title
 
 if TYPE_CHECKING:
@@ -145,16 +145,8 @@ def _outputs(given: Explanation, max_display: int, ax: Axes | None) -> Axes:
 def _side_by_side(many: Mapping[str, Many], max_display: int, ax: Axes | None) -> Axes:
     """Mean sizes of the same features, a series for each of these tables."""
     found = {name: mean_size(one) for name, one in many.items()}
-    first = next(iter(found.values()))
-    check_count(max_display)
-    sizes = np.max([np.nan_to_num(one.values) for one in found.values()], axis=0)
-    kept = np.argsort(-sizes, kind="stable")[:max_display]
-    axes = dot_axes([first.names[j] for j in kept], len(found), ax)
-    dots(axes, {
-        name: (one.values[kept], None if one.std_error is None else one.std_error[kept])
-        for name, one in found.items()
-    })  # fmt: skip
-    sampled = next((one for one in found.values() if one.std_error is not None), first)
+    axes, rows = beside(found, max_display, ax), [*found.values()]
+    sampled = next((one for one in rows if one.std_error is not None), rows[0])
     over = any(len(one) > 1 for one in many.values())
     said = [*notes(sampled, over=over), *(_sampled([*many.values()]) if over else [])]
     axes.set_xlabel("\n".join(["mean |attribution|", *said]))
