@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from xai.archive import as_array, in_days, in_numbers
+from xai.archive import in_days, in_numbers
 from xai.foreign import as_explanation
 from xai.inputs import is_whole
-from xai.plots.row import Floats, check_count, known, locate, names_of_players, per_row
+from xai.plots.row import (
+    Floats,
+    check_count,
+    chosen,
+    known,
+    locate,
+    names_of_players,
+    own_columns,
+)
 from xai.suggest import unknown
 
 if TYPE_CHECKING:
@@ -163,35 +170,16 @@ def _places(explanation: Explanation, output: int | str | None) -> tuple[Any, st
     return (None if first is None else np.array([place for place, _ in found])), name
 
 
-def chosen(array: Floats, places: NDArray[np.intp] | None) -> Floats:
-    """Each row's place on the last axis."""
-    if places is None:
-        return array
-    return np.asarray(array[np.arange(len(array)), ..., places])
-
-
 def columns_of(explanation: Explanation, d: int) -> tuple[Floats, tuple[list[str], ...]]:
     """The column (n, d) of each player in numbers, and the categories behind codes."""
     out = np.full((len(explanation), d), np.nan)
     categories: list[list[str]] = [[] for _ in range(d)]
-    for player, column in _own_columns(explanation, d):
+    for player, column in own_columns(explanation, d):
         out[:, player], categories[player] = in_numbers(column)
     return out, tuple(categories)
 
 
 def _days(explanation: Explanation, d: int) -> dict[int, Floats]:
     """The columns (n,) of dates, by player."""
-    found = ((player, in_days(column)) for player, column in _own_columns(explanation, d))
+    found = ((player, in_days(column)) for player, column in own_columns(explanation, d))
     return {player: days for player, days in found if days is not None}
-
-
-def _own_columns(explanation: Explanation, d: int) -> Iterator[tuple[int, NDArray[Any]]]:
-    """The first d players that have exactly one column, each with this column (n,)."""
-    data = as_array(explanation.data) if per_row(explanation) else None
-    owners = explanation.element_players[0]
-    if data is None or data.ndim != 2 or owners.shape != data[0].shape:
-        return
-    for player in range(d):
-        own = np.flatnonzero(owners == player)
-        if len(own) == 1:
-            yield player, data[:, own[0]]

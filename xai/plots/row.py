@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -134,20 +135,23 @@ def read(given: Explanation, row: int = 0, output: int | str | None = None) -> R
     """Take one row and one output out of an explanation, ours or shap's."""
     one = as_explanation(given)[row]
     place, name = locate(one, 0, output)
-    values = _of_output(one.values, place).ravel()
+    places = None if place is None else np.array([place])
+    values, errors = chosen(one.values, places).ravel(), known(one.std_error)
     # Where rows differ in their number of players, NaN fills up the shorter ones.
     padding = np.isnan(values) & (np.arange(len(values)) > one.element_players[0].max())
-    errors = None if (found := known(one.std_error)) is None else _of_output(found, place).ravel()
     count = int(len(values) - padding.sum())
+    cells = [""] * count
+    for player, column in own_columns(one, count):
+        cells[player] = _cell(column[0])
     return Row(
         method=one.method,
         output=name,
         names=names_of_players(one, len(values))[:count],
-        cells=_cells(one, count),
+        cells=cells,
         values=values[:count],
-        std_error=None if errors is None else errors[:count],
-        base=float(_of_output(one.base_values, place)),
-        prediction=float(_of_output(one.predictions, place)),
+        std_error=None if errors is None else chosen(errors, places).ravel()[:count],
+        base=float(chosen(one.base_values, places)[0]),
+        prediction=float(chosen(one.predictions, places)[0]),
     )
 
 
@@ -156,10 +160,11 @@ def known(errors: Floats | None) -> Floats | None:
     return None if errors is None or np.isnan(errors).all() else errors
 
 
-def _of_output(array: Floats, place: int | None) -> Floats:
-    """One output of a single row's array."""
-    chosen: Floats = array[0] if place is None else array[0][..., place]
-    return chosen
+def chosen(array: Floats, places: NDArray[np.intp] | None) -> Floats:
+    """Each row's place on the last axis; None: there is no such axis."""
+    if places is None:
+        return array
+    return np.asarray(array[np.arange(len(array)), ..., places])
 
 
 def outputs(explanation: Explanation) -> list[list[int | None]]:
@@ -212,14 +217,16 @@ def lies_over_rows(explanation: Explanation) -> bool:
     return per_row(explanation) and not (explanation.layer and inside)
 
 
-def _cells(one: Explanation, count: int) -> list[str]:
-    """Write the value in each player's column, where it owns exactly one column of a table."""
-    data = as_array(one.data) if per_row(one) else None
-    owners = one.element_players[0]
+def own_columns(explanation: Explanation, d: int) -> Iterator[tuple[int, NDArray[Any]]]:
+    """The first d players that own exactly one column of a table, each with this column (n,)."""
+    data = as_array(explanation.data) if per_row(explanation) else None
+    owners = explanation.element_players[0]
     if data is None or data.ndim != 2 or owners.shape != data[0].shape:
-        return [""] * count
-    columns = [np.flatnonzero(owners == player) for player in range(count)]
-    return [_cell(data[0, own[0]]) if len(own) == 1 else "" for own in columns]
+        return
+    for player in range(d):
+        own = np.flatnonzero(owners == player)
+        if len(own) == 1:
+            yield player, data[:, own[0]]
 
 
 def _cell(value: object) -> str:

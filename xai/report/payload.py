@@ -13,9 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xai.plots.choose import is_drawn
-from xai.plots.many import chosen, columns_of
+from xai.plots.many import columns_of
 from xai.plots.picture import Floats, Panel, Scale
-from xai.plots.row import known, locate, names_of_players, per_row
+from xai.plots.row import chosen, known, locate, names_of_players, per_row
 from xai.plots.signal import bands, channels, is_series, panel_of
 from xai.plots.style import diverging, sequential
 from xai.report.fragment import recipe_of
