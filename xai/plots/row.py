@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from xai.archive import as_array
+from xai.archive import as_array, category_name
 from xai.foreign import as_explanation
 from xai.inputs import is_whole
 
@@ -234,4 +234,4 @@ def _cell(value: object) -> str:
         number = float(value)
         whole = abs(number) < 1e7 and number.is_integer()  # 17800, not 1.78e+04
         return f"{number:z.0f}" if whole else f"{number:.4g}"
-    return " ".join(str(value).split())
+    return category_name(value)
