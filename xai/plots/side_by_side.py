@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from xai.foreign import as_explanation
 from xai.plots.picture import Panel, Scale, colour_bar, draw_heat, draw_photo, panel
 from xai.plots.row import read
-from xai.plots.signal import channels, draw, height
+from xai.plots.signal import channels, draw_below
 from xai.plots.style import inches, wrapped
 
 if TYPE_CHECKING:
@@ -109,24 +109,18 @@ def signals(
     time_axis: int | None = None,
 ) -> Figure:
     """Draw one series below itself, once for each method; see `xai.plots.compare`."""
-    import matplotlib.pyplot as plt
-
     panels = [channels(one, row, output, time_axis) for one in explanations.values()]
     if any(shown.photo.shape != panels[0].photo.shape for shown in panels):
         raise ValueError("methods are compared on the same series; their shapes differ")
     panels, scales = _scaled(panels, len(panels), percentile, shared=shared)
-    size = inches(8.0, 0.8 + len(panels) * (0.4 + height(panels[0])))
-    figure = plt.figure(figsize=size, layout="constrained")
-    places = figure.subplots(len(panels), sharex=True, squeeze=False)[:, 0].tolist()
     said = read(next(iter(explanations.values())), row, output)
-    for ax, (name, one), shown, scale in zip(
-        places, explanations.items(), panels, scales, strict=True
-    ):
-        head = read(one, row, output).titled(name, said)
-        draw(ax, replace(shown, heading=[head, *shown.heading[2:]]), scale)
-        ax.label_outer()
-    figure.suptitle("\n".join([said.output, said.state[0]]), fontsize="medium", parse_math=False)
-    _colour_bars(places, panels, scales, shared=shared)
+    heads = [read(one, row, output).titled(name, said) for name, one in explanations.items()]
+    panels = [
+        replace(shown, heading=[head, *shown.heading[2:]])
+        for head, shown in zip(heads, panels, strict=True)
+    ]
+    figure = draw_below(panels, scales, [said.output, said.state[0]])
+    _colour_bars(figure.axes, panels, scales, shared=shared)
     return figure
 
 

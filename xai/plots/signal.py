@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -10,10 +11,11 @@ import numpy as np
 from xai.foreign import as_explanation
 from xai.plots.picture import Floats, Panel, Scale, colour_bar, displayed, mapped, panel, with_error
 from xai.plots.row import lies_over_rows
-from xai.plots.style import ink, new_axes, title
+from xai.plots.style import inches, ink, new_axes, title
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
     from xai.explanation import Explanation
 
@@ -125,6 +127,20 @@ def bands(shown: Panel) -> Floats:
 def height(shown: Panel) -> float:
     """Inches for a panel's channels."""
     return float(np.clip(0.5 * len(shown.heat), 1.2, 9.0))
+
+
+def draw_below(panels: Sequence[Panel], scales: Sequence[Scale], lines: Sequence[str]) -> Figure:
+    """Draw series below each other, along one time, under a title of these lines."""
+    import matplotlib.pyplot as plt
+
+    size = inches(8.0, 0.8 + len(panels) * (0.4 + height(panels[0])))
+    figure = plt.figure(figsize=size, layout="constrained")
+    places = figure.subplots(len(panels), sharex=True, squeeze=False)[:, 0]
+    for ax, shown, scale in zip(places, panels, scales, strict=True):
+        draw(ax, shown, scale)
+        ax.label_outer()
+    figure.suptitle("\n".join(lines), fontsize="medium", parse_math=False)
+    return figure
 
 
 def draw(ax: Axes, shown: Panel, scale: Scale) -> None:
