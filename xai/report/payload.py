@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import io
 import zlib
 from collections.abc import Mapping, Sequence
@@ -14,11 +13,11 @@ from numpy.typing import NDArray
 
 from xai.plots.choose import is_drawn
 from xai.plots.many import columns_of
-from xai.plots.picture import Floats, Panel, Scale
+from xai.plots.picture import Floats, Panel, Scale, panel
 from xai.plots.row import chosen, known, locate, names_of_players, per_row
-from xai.plots.signal import bands, channels, is_series, panel_of
+from xai.plots.signal import bands, channels, is_series
 from xai.plots.style import diverging, sequential
-from xai.report.fragment import recipe_of
+from xai.report.fragment import address, in_base64, recipe_of
 
 if TYPE_CHECKING:
     from xai.explanation import Explanation
@@ -111,14 +110,13 @@ def _choices(
 
 def _method(name: str, one: Explanation, choices: Sequence[Choice]) -> Json:
     """A method's recipe, and its numbers of each output that is shown."""
+    errors = known(one.std_error)
     layers = [
         {
             "label": choice.label,
             "output": choice.names[0] if len(set(choice.names)) == 1 else choice.names,
             "values": _of(one.values, choice.places),
-            "errors": None
-            if (errors := known(one.std_error)) is None
-            else _of(errors, choice.places),
+            "errors": None if errors is None else _of(errors, choice.places),
             "base": _of(one.base_values, choice.places),
             "prediction": _of(one.predictions, choice.places),
         }
@@ -169,7 +167,7 @@ def _encode(made: Json, count: int, *, values: bool) -> None:
 
 def numbers(array: Floats) -> str:
     """An array as base64 of little-endian float32."""
-    return base64.b64encode(np.ascontiguousarray(array, "<f4").tobytes()).decode("ascii")
+    return in_base64(np.ascontiguousarray(array, "<f4").tobytes())
 
 
 # ---------------------------------------------------------------------------------------------
@@ -200,7 +198,7 @@ def _images(explanations: Mapping[str, Explanation], choices: Mapping[str, list[
 
 def _panel(one: Explanation, row: int, output: int) -> Panel:
     """One row as it is drawn; the lines of a series as they are."""
-    return channels(one, row, output, None) if is_series(one) else panel_of(one, row, output)
+    return (channels if is_series(one) else panel)(one, row, output, None)
 
 
 def _map(shown: Panel) -> Json:
@@ -217,7 +215,7 @@ def _map(shown: Panel) -> Json:
     return {
         "height": heat.shape[0], "width": heat.shape[1], "start": start, "unit": unit,
         "low": scale.low, "high": scale.high,
-        "bytes": base64.b64encode(zlib.compress(planes.tobytes(), 9)).decode(),
+        "bytes": in_base64(zlib.compress(planes.tobytes(), 9)),
         "steps": steps, "ratio": width / (height * shown.aspect),
     }  # fmt: skip
 
@@ -249,8 +247,7 @@ def _photo(shown: Panel) -> str:
     kind = "PNG" if max(levels.shape[:2]) <= 64 else "JPEG"
     file = io.BytesIO()
     Image.fromarray(levels).save(file, kind, **({"quality": 88} if kind == "JPEG" else {}))
-    code = base64.b64encode(file.getvalue()).decode("ascii")
-    return f"data:image/{kind.lower()};base64,{code}"
+    return address(f"image/{kind.lower()}", file.getvalue())
 
 
 def _lines(shown: Panel) -> str:
@@ -279,10 +276,10 @@ def _lines(shown: Panel) -> str:
         f'<path fill="#fff" d="M-1-1h{len(starts) + 2}v{len(heights) + 2}h-{len(starts) + 2}"/>'
         f'<path fill="none" stroke="#000" vector-effect="non-scaling-stroke" d="{drawn}"/></svg>'
     )
-    return f"data:image/svg+xml;base64,{base64.b64encode(svg.encode()).decode()}"
+    return address("image/svg+xml", svg.encode())
 
 
 def _lut(colours: Any) -> str:
     """256 colours with their opacities."""
     table = np.asarray(255 * colours(np.linspace(0, 1, 256))).round().astype(np.uint8)
-    return base64.b64encode(table.tobytes()).decode("ascii")
+    return in_base64(table.tobytes())
