@@ -7,11 +7,20 @@ from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import sparse
 
 from xai import streams
 from xai.inputs import Block, host_array, is_tensor
-from xai.removal.base import Context, Draws, Indices, Regressors, Removal, as_floats, back, once
+from xai.removal.base import (
+    Context,
+    Draws,
+    Indices,
+    Regressors,
+    Removal,
+    as_floats,
+    back,
+    once,
+    placed,
+)
 from xai.removal.sampled import positive
 
 SHARE = 0.15
@@ -64,8 +73,7 @@ class Noise(Removal):
         context.numeric("Noise")
         positive("n_draws", self.n_draws)
         x = context.inputs.block
-        if sparse.issparse(x):
-            raise TypeError("Noise needs dense x: pass x.toarray()")
+        context.dense("Noise")
         sigma = self._deviations(context)
         if not sigma.any():
             return Draws(lambda rows, draws: (x, rows), 1)
@@ -104,7 +112,7 @@ class Noise(Removal):
         """Sigma of each row and element, (n or 1, *shape or 1s), where x lives."""
         x = context.inputs.block
         if self.sigma is not None:
-            return _like(x, _given(context, self.sigma))
+            return placed(_given(context, self.sigma), x)
         if context.channel_axis is not None:
             return SHARE * spans(x)
         if self.data is None and context.data is None:
@@ -112,7 +120,7 @@ class Noise(Removal):
                 "Noise() takes a column's deviation from the background: pass sigma= or data="
             )
         rows = context.background(self.data, "Noise")
-        return _like(x, SHARE * context.deviations(rows, "Noise()")[None])
+        return placed(SHARE * context.deviations(rows, "Noise()")[None], x)
 
 
 def normals(like: Block, seed: int, draws: Indices) -> Block:
@@ -147,12 +155,6 @@ def _given(context: Context, sigma: Any) -> NDArray[np.float64]:
     if not (np.isfinite(row) & (row >= 0)).all():
         raise ValueError(f"Noise(sigma={sigma!r}): expected finite numbers, none negative")
     return np.asarray(row[None])
-
-
-def _like(x: Block, values: NDArray[np.float64]) -> Block:
-    """Numbers where x lives, as `as_floats` makes x's rows."""
-    own = as_floats(x[:1])
-    return own.new_tensor(values) if is_tensor(own) else values.astype(own.dtype)
 
 
 def make_room(context: Context, fraction: Any = 0.5) -> None:
