@@ -211,6 +211,11 @@ def per_row(explanation: Explanation) -> bool:
     return len(explanation.element_players) == len(explanation)
 
 
+def shape_of(explanation: Explanation) -> tuple[int, ...]:
+    """The shape of an explained row; () of a text."""
+    return tuple(getattr(explanation.data, "shape", ()))[1:]
+
+
 def lies_over_rows(explanation: Explanation) -> bool:
     """Whether values can be laid over each row: of a layer, where it has feature maps."""
     inside = explanation.activations is None or explanation.channel_axis is None
