@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -69,15 +69,10 @@ class Many:
         """The method, its output, the number of rows."""
         return [f"{self.method}: {self.output}", f"{len(self)} row{'s' * (len(self) != 1)}"]
 
-    def order(self) -> NDArray[np.intp]:
-        """Players by mean |value|, the largest first, ties by index."""
-        size = np.nan_to_num(np.abs(self.values)).mean(axis=0)
-        return np.argsort(-size, kind="stable")
-
     def largest(self, count: int) -> Many:
-        """Keep the `count` players of largest mean |value|; sum the others into a last one."""
+        """Keep the `count` of largest mean |value|, ties by index; sum the others into a last."""
         check_count(count)
-        order = self.order()
+        order = np.argsort(-np.nan_to_num(np.abs(self.values)).mean(axis=0), kind="stable")
         kept, others = order[:count], order[count:]
         names = [self.names[j] for j in kept]
         errors = None if self.std_error is None else self.std_error[:, kept]
@@ -135,7 +130,7 @@ def read_many(given: Explanation, output: int | str | None = None) -> Many:
             "as explanation[0].plot()"
         )
     n = len(explanation)
-    places, name = _places(explanation, output)
+    places, name = places_of(explanation, output)
     values = chosen(explanation.values, places).reshape(n, -1)
     errors, width = known(explanation.std_error), values.shape[1]
     # NaN fills these rows up where others, that were left out, have more players.
@@ -158,7 +153,9 @@ def read_many(given: Explanation, output: int | str | None = None) -> Many:
     )
 
 
-def _places(explanation: Explanation, output: int | str | None) -> tuple[Any, str]:
+def places_of(
+    explanation: Explanation, output: int | str | None
+) -> tuple[NDArray[np.intp] | None, str]:
     """Where on the last axis each row has the output (None: no such axis), and its name."""
     targets = explanation.target.reshape(len(explanation.target), -1)
     first, name = locate(explanation, 0, output)

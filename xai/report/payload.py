@@ -12,9 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xai.plots.choose import is_drawn
-from xai.plots.many import columns_of
+from xai.plots.many import columns_of, places_of
 from xai.plots.picture import Floats, Panel, Scale, panel
-from xai.plots.row import chosen, known, locate, names_of_players, per_row
+from xai.plots.row import chosen, known, names_of_players, per_row
 from xai.plots.signal import bands, channels, is_series
 from xai.plots.style import diverging, sequential
 from xai.report.fragment import address, in_base64, recipe_of
@@ -91,9 +91,9 @@ def _choices(
     n, names = len(one), [str(name) for name in one.output_names]
     targets = one.target.reshape(n, -1)
     if one.base_values.ndim == 1 or output is not None:
-        found = [locate(one, row, output)[0] for row in range(n)]
-        at = np.array([place or 0 for place in found])
-        places, labels = [at], [names[targets[0, at[0]]]]
+        at, _ = places_of(one, output)
+        places = [np.zeros(n, np.intp) if at is None else at]
+        labels = [names[targets[0, places[0][0]]]]
     else:
         labels = one.output_labels
         places = [np.full(n, place) for place in range(len(labels))]
