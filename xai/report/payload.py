@@ -67,21 +67,23 @@ def payload(
     pictures = [is_drawn(one) for one in explanations.values()]
     if any(pictures) and not all(pictures):
         raise ValueError("one page shows images or tables: write a page for each")
-    made: Json = {
-        "methods": [_method(name, one, choices[name]) for name, one in explanations.items()],
+    if all(pictures):
+        shown = _images(explanations, choices)
+        count = len(shown["photos"])
+    else:
+        layers = sum(2 * len(own) for own in choices.values()) + 1
+        count = max(1, min(len(first), MOST_NUMBERS // (first.values[0].size * layers)))
+        shown = _table(explanations, count)
+    return {
+        "methods": [
+            _method(name, one, choices[name], count, values=not all(pictures))
+            for name, one in explanations.items()
+        ],
         "total": len(first),
         "perRow": per_row(first),
+        **shown,
+        "rows": list(names[:count]),
     }
-    if all(pictures):
-        made |= _images(explanations, choices)
-        count = len(made["photos"])
-    else:
-        made |= _table(explanations)
-        width = first.values[0].size
-        layers = sum(2 * len(method["layers"]) for method in made["methods"]) + 1
-        count = max(1, min(len(first), MOST_NUMBERS // (width * layers)))
-    _encode(made, count, values=not all(pictures))
-    return made | {"rows": list(names[:count])}
 
 
 def _choices(
@@ -108,28 +110,33 @@ def _choices(
     ]
 
 
-def _method(name: str, one: Explanation, choices: Sequence[Choice]) -> Json:
-    """A method's recipe, and its numbers of each output that is shown."""
+def _method(
+    name: str, one: Explanation, choices: Sequence[Choice], count: int, *, values: bool
+) -> Json:
+    """A method's recipe, and the first rows' numbers of each output that is shown.
+
+    No `values` where maps show them.
+    """
     errors = known(one.std_error)
+
+    def told(array: Floats | None, choice: Choice) -> str | None:
+        return None if array is None else numbers(chosen(array, choice.places)[:count])
+
     layers = [
         {
             "label": choice.label,
-            "output": choice.names[0] if len(set(choice.names)) == 1 else choice.names,
-            "values": _of(one.values, choice.places),
-            "errors": None if errors is None else _of(errors, choice.places),
-            "base": _of(one.base_values, choice.places),
-            "prediction": _of(one.predictions, choice.places),
+            "output": choice.names[0] if len(set(choice.names)) == 1 else choice.names[:count],
+            "values": told(one.values if values else None, choice),
+            "errors": told(errors if values else None, choice),
+            "base": told(one.base_values, choice),
+            "prediction": told(one.predictions, choice),
         }
         for choice in choices
     ]
     return {"name": name, "recipe": recipe_of(one), "layers": layers}
 
 
-def _of(array: Floats, places: Any) -> Floats:
-    return chosen(array, places).reshape(len(array), -1)
-
-
-def _table(explanations: Mapping[str, Explanation]) -> Json:
+def _table(explanations: Mapping[str, Explanation], count: int) -> Json:
     """Names of the features, or of each row's words, and what stands in their columns."""
     first = next(iter(explanations.values()))
     counts = [one.values.size // one.predictions.size for one in explanations.values()]
@@ -139,30 +146,15 @@ def _table(explanations: Mapping[str, Explanation]) -> Json:
         raise ValueError("one page compares the same features: write a page for each set of them")
     words = None
     if isinstance(first.data, list) and first.players == "Tokens()":
-        words = [first.names_of(row) for row in range(len(first))]
+        words = [first.names_of(row) for row in range(count)]
     shared = bool((first.element_players == first.element_players[0]).all())
     data, categories = columns_of(first, d) if shared else (np.full((len(first), d), np.nan), ())
     return {
         "features": names[0],
         "words": words,
-        "data": data,
+        "data": numbers(data[:count]),
         "categories": {str(j): kinds for j, kinds in enumerate(categories) if kinds},
     }
-
-
-def _encode(made: Json, count: int, *, values: bool) -> None:
-    """Put text in place of arrays, of the first `count` rows."""
-    for method in made["methods"]:
-        for layer in method["layers"]:
-            if not values:  # maps show them
-                layer["values"] = layer["errors"] = None
-            for key in ("values", "errors", "base", "prediction"):
-                layer[key] = None if layer[key] is None else numbers(layer[key][:count])
-            if isinstance(layer["output"], list):
-                layer["output"] = layer["output"][:count]
-    if values:
-        made["data"] = numbers(made["data"][:count])
-        made["words"] = made["words"] and made["words"][:count]
 
 
 def numbers(array: Floats) -> str:
