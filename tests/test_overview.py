@@ -372,6 +372,14 @@ def test_a_grid_of_categories_keeps_the_columns_dtype() -> None:
     assert partial_dependence(codes, frame, "job", grid=["c", "a"]).values.tolist() == [2, 0]
 
 
+@pytest.mark.parametrize("effect", [partial_dependence, accumulated_local_effects])
+def test_effects_of_columns_that_are_named_by_other_places(effect: Any) -> None:
+    pandas = pytest.importorskip("pandas")
+    frame = pandas.DataFrame({1: [0.0, 1.0, 2.0, 3.0], 0: [3.0, 2.0, 0.0, 1.0]})
+    found = effect(lambda x: 10 * np.asarray(x)[:, 0], frame, 1)
+    np.testing.assert_allclose(np.diff(found.values), 10 * np.diff(found.grid))
+
+
 def test_effects_of_a_sparse_matrix() -> None:
     from scipy import sparse
 

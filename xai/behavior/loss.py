@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xai.behavior import arrays
-from xai.behavior.base import Array, Behavior, Values, View
+from xai.behavior.base import Array, Behavior, Step, Values, View
 from xai.behavior.prediction import checked_probability
 from xai.inputs import is_number, is_tensor, on_host
 from xai.suggest import unknown
@@ -109,25 +109,24 @@ class DatasetLoss(Behavior):
         )
 
 
-def _loss(
-    loss: Loss, clip: float, view: View
-) -> tuple[Callable[[Array], Array], Callable[[Any, Array], Array], str]:
+def _loss(loss: Loss, clip: float, view: View) -> tuple[Callable[[Array], Array], Step, str]:
     """(scale of each model row, loss of means, its name)."""
-    if view.y is None or view.y_given is None:
+    y, given = view.y, view.y_given
+    if y is None or given is None:
         raise ValueError(NO_LABELS)
     if isinstance(loss, str) and loss not in LOSSES:
         raise ValueError(unknown("loss", loss, LOSSES))
     chosen = _chosen(loss, view) if isinstance(loss, str) else loss
     _check_clip(clip, chosen)
     if not isinstance(chosen, str):
-        return _user_loss(chosen, view)
+        return _same, _user_loss(chosen, given), getattr(chosen, "__name__", "loss")
     if not _classifies(view):
         if chosen != "squared":
             raise ValueError(
                 f"loss={chosen!r} needs a classifier{_AS_INTEGERS * (view.scale == 'module')}; "
                 "for amounts use 'squared'"
             )
-        truth = _amounts(view)
+        truth = _amounts(y, len(view.names))
 
         def squared(rows: NDArray[np.intp], means: Array) -> Array:
             off: Array = means[:, 0] - arrays.like(truth[rows], means)
@@ -148,7 +147,7 @@ def _loss(
             asked=f"loss={chosen!r} needs probabilities",
             instead="use loss='0-1', or a loss of your own, loss=f with f(y, outputs)",
         )
-    return to_scale, _class_losses(chosen, clip, _classes(view)), chosen.replace("_", "-")
+    return to_scale, _class_losses(chosen, clip, _classes(y, view)), chosen.replace("_", "-")
 
 
 _AS_INTEGERS = ", whose labels are class indices: y.astype(int)"
@@ -177,13 +176,11 @@ def _check_clip(clip: Any, loss: Any) -> None:
         raise ValueError(f"clip={clip!r} has no effect with loss={loss!r}: it is cross entropy's")
 
 
-def _amounts(view: View) -> NDArray[np.float64]:
+def _amounts(y: NDArray[Any], outputs: int) -> NDArray[np.float64]:
     """True amounts (n,) of a model with one output."""
-    y = view.y
-    assert y is not None
-    if len(view.names) > 1:
+    if outputs > 1:
         raise ValueError(
-            f"the model has {len(view.names)} outputs, and y one amount for each row: pass a loss "
+            f"the model has {outputs} outputs, and y one amount for each row: pass a loss "
             "of your own, loss=f with f(y, outputs) -> one loss for each row"
         )
     if y.dtype.kind not in "biuf" or not np.isfinite(y).all():
@@ -191,10 +188,8 @@ def _amounts(view: View) -> NDArray[np.float64]:
     return y.astype(np.float64)
 
 
-def _classes(view: View) -> NDArray[np.intp]:
+def _classes(y: NDArray[Any], view: View) -> NDArray[np.intp]:
     """Class indices (n,)."""
-    y = view.y
-    assert y is not None
     if len(view.labels):
         return y  # found among the labels already
     k = max(2, len(view.names))  # one logit is of two classes
@@ -226,9 +221,7 @@ def _probability_of_classes(out: Array) -> Array:
     return np.concatenate([1 - p, p], axis=1)
 
 
-def _class_losses(
-    loss: str, clip: float, y: NDArray[Any]
-) -> Callable[[NDArray[np.intp], Array], Array]:
+def _class_losses(loss: str, clip: float, y: NDArray[Any]) -> Step:
     def cross_entropy(rows: NDArray[np.intp], p: Array) -> Array:
         own = arrays.take(p, y[rows][:, None])[:, 0]
         losses: Array = -arrays.log(own.clip(clip, None))
@@ -254,12 +247,7 @@ def _class_losses(
     return {"cross_entropy": cross_entropy, "squared": squared, "0-1": zero_one}[loss]
 
 
-def _user_loss(
-    loss: Callable[[Any, Array], Any], view: View
-) -> tuple[Callable[[Array], Array], Callable[[Any, Array], Array], str]:
-    given = view.y_given
-    assert given is not None
-
+def _user_loss(loss: Callable[[Any, Array], Any], given: NDArray[Any]) -> Step:
     def score(rows: NDArray[np.intp], means: Array) -> Array:
         losses = loss(arrays.like(given[rows], means), means)
         if is_tensor(means) and not is_tensor(losses):
@@ -275,4 +263,4 @@ def _user_loss(
             )
         return losses
 
-    return _same, score, getattr(loss, "__name__", "loss")
+    return score

@@ -462,6 +462,3 @@ def _bank(
         W, offset, U, boxes, network.probe.name, how, error,
         target, tuple(int(s) for s in network.images.shape[1:]), int(seed), converged,
     )  # fmt: skip
-
-
-__all__ = ["ConceptBank", "fit", "load"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -73,46 +74,41 @@ def coefficients(A: Any, W: Any, *, signed: bool = False) -> Any:
     return out.to(A.device) if tensors else out.numpy()
 
 
+@cache
 def _solve() -> Any:
     """The solution as an autograd function; torch is not imported before it is needed."""
-    global _SOLVE
-    if _SOLVE is None:
-        import torch
+    import torch
 
-        class Solve(torch.autograd.Function):
-            @staticmethod
-            def forward(ctx: Any, A: Tensor, W: Tensor, signed: bool) -> Tensor:
-                basis, gram = W.double(), _gram(W)
-                target = A.double() @ basis.T
-                if signed:
-                    u, active = torch.linalg.solve(gram, target, left=False), None
-                else:
-                    parts = [_pivot(gram, part) for part in torch.split(target, ROWS)]
-                    u = torch.cat([part for part, _ in parts])
-                    active = torch.cat([part for _, part in parts])
-                    u[~target.isfinite().all(1)] = torch.nan  # they have no active set
-                ctx.save_for_backward(basis, gram, active)
-                out: Tensor = u.to(A.dtype)
-                return out
+    class Solve(torch.autograd.Function):
+        @staticmethod
+        def forward(ctx: Any, A: Tensor, W: Tensor, signed: bool) -> Tensor:
+            basis, gram = W.double(), _gram(W)
+            target = A.double() @ basis.T
+            if signed:
+                u, active = torch.linalg.solve(gram, target, left=False), None
+            else:
+                parts = [_pivot(gram, part) for part in torch.split(target, ROWS)]
+                u = torch.cat([part for part, _ in parts])
+                active = torch.cat([part for _, part in parts])
+                u[~target.isfinite().all(1)] = torch.nan  # they have no active set
+            ctx.save_for_backward(basis, gram, active)
+            out: Tensor = u.to(A.dtype)
+            return out
 
-            @staticmethod
-            def backward(ctx: Any, *cotangents: Tensor) -> tuple[Tensor | None, ...]:
-                basis, gram, active = ctx.saved_tensors
-                (v,) = cotangents
-                wide = v.double()
-                if active is None:
-                    z = torch.linalg.solve(gram, wide, left=False)
-                else:
-                    pairs = zip(torch.split(wide, ROWS), torch.split(active, ROWS), strict=True)
-                    z = torch.cat([_on(gram, part, own) for part, own in pairs])
-                gradient: Tensor = (z @ basis).to(v.dtype)
-                return gradient, None, None
+        @staticmethod
+        def backward(ctx: Any, *cotangents: Tensor) -> tuple[Tensor | None, ...]:
+            basis, gram, active = ctx.saved_tensors
+            (v,) = cotangents
+            wide = v.double()
+            if active is None:
+                z = torch.linalg.solve(gram, wide, left=False)
+            else:
+                pairs = zip(torch.split(wide, ROWS), torch.split(active, ROWS), strict=True)
+                z = torch.cat([_on(gram, part, own) for part, own in pairs])
+            gradient: Tensor = (z @ basis).to(v.dtype)
+            return gradient, None, None
 
-        _SOLVE = Solve
-    return _SOLVE
-
-
-_SOLVE: Any = None
+    return Solve
 
 
 def _gram(W: Tensor) -> Tensor:

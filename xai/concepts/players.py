@@ -92,13 +92,13 @@ class Concepts(Players):
 
         bank, axis, a = self._bank, pieces.axis, pieces.inputs.block
         u = bank.coefficients_of(a, axis)
-        made, rest = _Made.of(a, u, bank.basis_like(a), axis), pieces.model
+        W, rest = bank.basis_like(a), pieces.model
+        made = _Made(u, W, a - _times(u, W, axis, like=a), axis)
         bare, spans, affine = made.without_remainder(rest, a, batch_size or 32)
         call, forward = rest.call, rest.forward
         assert forward is not None
 
         def encode(rows: Any, what: str) -> Any:
-
             if hasattr(rows, "shape") and tuple(rows.shape[1:]) == tuple(u.shape[1:]):
                 return as_tensor(rows).to(u.device, u.dtype)
             return bank.coefficients_of(pieces.inputs.encode(rows, what), axis)
@@ -149,10 +149,6 @@ class _Made:
     W: Tensor
     E: Tensor
     axis: int
-
-    @staticmethod
-    def of(a: Tensor, u: Tensor, W: Tensor, axis: int) -> _Made:
-        return _Made(u, W, a - _times(u, W, axis, like=a), axis)
 
     def __call__(self, block: Tensor, rows: Indices) -> Tensor:
         """Activations of a block of coefficients."""

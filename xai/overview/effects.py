@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import narwhals as nw
 import numpy as np
@@ -124,11 +124,11 @@ def partial_dependence(
     array([2., 4.])
     """
     check_counts(resolution=resolution, batch_size=batch_size)
-    j, name, column = _column(data, feature, feature_names)
-    values = _grid(name, column, resolution) if grid is None else _given(grid, name, column)
-    rows = _with_column(data, np.zeros(len(values), np.intp), j, values)
-    players = (np.arange(_width(data)) != j).astype(int) if _width(data) > 1 else None
-    m, bar = len(column), Progress(progress, f"partial dependence of {name}")
+    column = _column(data, feature, feature_names)
+    values = _grid(column, resolution) if grid is None else _given(grid, column)
+    rows = _with_values(data, column, np.zeros(len(values), np.intp), values)
+    players = (np.arange(_width(data)) != column.place).astype(int) if _width(data) > 1 else None
+    m, bar = len(column.cells), Progress(progress, f"partial dependence of {column.name}")
     bar.expect(len(values) + (len(values) + 1) * m)
     with closing(bar), open_setting(
         model, rows, "shapley", data=data, target=target, behavior=behavior, players=players,
@@ -139,9 +139,8 @@ def partial_dependence(
         kept = np.zeros((len(values) * m, game.n_players), bool)
         kept[:, 0] = True
         every = np.arange(m)
-        samples = game.sample(
-            np.repeat(np.arange(len(values)), m), kept, np.tile(every, len(values))
-        )
+        at = np.repeat(np.arange(len(values)), m)
+        samples = game.sample(at, kept, np.tile(every, len(values)))
         empty = game.sample(np.zeros(m, np.intp), np.zeros((m, game.n_players), bool), every)
         spent = game.evaluations + len(values)  # with the predictions of the grid's rows
     curve = samples[:, 0].reshape(len(values), m)
@@ -149,8 +148,9 @@ def partial_dependence(
     error = change.std(axis=1, ddof=1) / np.sqrt(m) if m > 1 else np.full(len(values), np.nan)
     base = float(empty.mean())
     return Effect(
-        "partial dependence", name, output, values, curve.mean(axis=1), error, base, spent, curve.T
-    )
+        "partial dependence", column.name, output, values, curve.mean(axis=1), error, base, spent,
+        curve.T,
+    )  # fmt: skip
 
 
 def accumulated_local_effects(
@@ -198,46 +198,47 @@ def accumulated_local_effects(
     array([-1.67,  0.33,  2.33])
     """
     check_counts(bins=bins, batch_size=batch_size)
-    j, name, column = _column(data, feature, feature_names)
-    if column.dtype.kind not in "fiubM":
+    column = _column(data, feature, feature_names)
+    if column.cells.dtype.kind not in "fiubM":
         raise ValueError(
-            f"{name!r} holds no numbers or dates: its values have no order to accumulate along "
-            "(partial_dependence needs none)"
+            f"{column.name!r} holds no numbers or dates: its values have no order to accumulate "
+            "along (partial_dependence needs none)"
         )
-    at = _present(name, column)
-    column, index = column[at], np.arange(len(at))
-    edges = np.unique(np.quantile(column, np.linspace(0, 1, bins + 1), method="inverted_cdf"))
+    at = column.present()
+    known, n = column.cells[at], len(at)
+    edges = np.unique(np.quantile(known, np.linspace(0, 1, bins + 1), method="inverted_cdf"))
     if len(edges) < 2:
-        raise ValueError(f"{name!r} has the same value in every row: it has no effect to show")
-    place = np.clip(np.searchsorted(edges, column, side="left"), 1, len(edges) - 1)
-    change, output, spent = np.zeros(len(column)), "", 0
-    with closing(Progress(progress, f"accumulated local effects of {name}")) as bar:
-        bar.expect(2 * len(column))
+        raise ValueError(
+            f"{column.name!r} has the same value in every row: it has no effect to show"
+        )
+    place = np.clip(np.searchsorted(edges, known, side="left"), 1, len(edges) - 1)
+    change, output = np.zeros(n), ""
+    with closing(Progress(progress, f"accumulated local effects of {column.name}")) as bar:
+        bar.expect(2 * n)
         for ends, sign in ((place, 1), (place - 1, -1)):
-            rows = _with_column(data, at, j, edges[ends])
+            rows = _with_values(data, column, at, edges[ends])
             with open_setting(
                 model, rows, "shapley", target=target, behavior=behavior, removal=_nothing_removed,
                 batch_size=batch_size, players=np.zeros(_width(data), int), bar=bar,
             ) as setting:  # fmt: skip
                 output = _one_output(setting, target)
                 ((_, game),) = setting.games(batch_size, bar=bar)
-                change += sign * game.value(index, np.ones((len(column), 1), bool))[:, 0]
-                spent += len(column)
+                change += sign * game.value(np.arange(n), np.ones((n, 1), bool))[:, 0]
     counts = np.bincount(place, minlength=len(edges))[1:]
     mean = np.bincount(place, change, len(edges))[1:] / counts
     spread = np.bincount(place, (change - mean[place - 1]) ** 2, len(edges))[1:]
     curve = np.append(0.0, np.cumsum(mean))
     # of all rows, the share beyond each stretch, and half of the share inside it
-    weight = (np.cumsum(counts[::-1])[::-1] - counts / 2) / len(column)
+    weight = (np.cumsum(counts[::-1])[::-1] - counts / 2) / n
     centre = float(weight @ mean)
     reached = np.arange(len(edges))[:, None] > np.arange(len(mean))
     middle = (curve[:-1] + curve[1:]) / 2
     # other rows would change the steps, and lie elsewhere along them: another centre
     variance = (reached - weight) ** 2 @ _variances(spread, counts)
-    variance += middle[place - 1].var(ddof=1) / len(column)
+    variance += middle[place - 1].var(ddof=1) / n
     return Effect(
-        "accumulated local effects", name, output, edges, curve - centre, np.sqrt(variance), 0.0,
-        spent,
+        "accumulated local effects", column.name, output, edges, curve - centre, np.sqrt(variance),
+        0.0, 2 * n,
     )  # fmt: skip
 
 
@@ -277,64 +278,72 @@ def _width(data: Any) -> int:
     return int(shape[1])
 
 
-def _column(
-    data: Any, feature: int | str, names: Sequence[str] | None
-) -> tuple[int, str, NDArray[Any]]:
-    """Place, name and values of a column."""
+class _Column(NamedTuple):
+    """A table's column: its place, its name, its values."""
+
+    place: int
+    name: str
+    cells: NDArray[Any]
+
+    @property
+    def of_numbers(self) -> bool:
+        """Whether its values are numbers."""
+        return self.cells.dtype.kind in "fiub"
+
+    def present(self) -> NDArray[np.intp]:
+        """Rows whose value is not missing."""
+        cells = self.cells
+        missing = cells != cells if self.of_numbers else [is_missing(value) for value in cells]
+        present = np.flatnonzero(~np.asarray(missing, bool))
+        if len(present) == 0:
+            raise ValueError(f"{self.name!r} has no value in any row")
+        return present
+
+
+def _column(data: Any, feature: int | str, names: Sequence[str] | None) -> _Column:
     d = _width(data)
     if names is not None:
         refuse_no_list("feature_names", names)
-    if names is not None and len(names) != d:
-        raise ValueError(f"feature_names has {len(names)} names for {d} columns")
+        if len(names) != d:
+            raise ValueError(f"feature_names has {len(names)} names for {d} columns")
     known = list(map(str, getattr(data, "columns", range(d)) if names is None else names))
     j = column_index(feature, known)
     if hasattr(data, "columns"):
         own = nw.from_native(data, eager_only=True)[:, j]
         if isinstance(own.dtype, nw.Datetime) and own.dtype.time_zone is not None:
             own = own.dt.convert_time_zone("UTC").dt.replace_time_zone(None)
-        return j, known[j], cells_of(own.to_native())
-    column = data.tocsr()[:, [j]].toarray()[:, 0] if hasattr(data, "tocsr") else data[:, j]
-    return j, known[j] if names is not None else f"feature {j}", np.asarray(on_host(column))
+        return _Column(j, known[j], cells_of(own.to_native()))
+    cells = data.tocsr()[:, [j]].toarray()[:, 0] if hasattr(data, "tocsr") else data[:, j]
+    name = f"feature {j}" if names is None else known[j]
+    return _Column(j, name, np.asarray(on_host(cells)))
 
 
-def _present(name: str, column: NDArray[Any]) -> NDArray[np.intp]:
-    """Rows whose value is not missing."""
-    numbers = column.dtype.kind in "fiub"
-    missing = column != column if numbers else [is_missing(value) for value in column]
-    present = np.flatnonzero(~np.asarray(missing, bool))
-    if len(present) == 0:
-        raise ValueError(f"{name!r} has no value in any row")
-    return present
-
-
-def _given(grid: Any, name: str, column: NDArray[Any]) -> NDArray[Any]:
+def _given(grid: Any, column: _Column) -> NDArray[Any]:
     """Values to set a column to, of its kind."""
     values = np.asarray(on_host(grid))
-    numbers = column.dtype.kind in "fiub"
-    if values.ndim != 1 or len(values) == 0 or (numbers and values.dtype.kind not in "fiub"):
-        raise ValueError(
-            f"grid={grid!r}: expected a list of {'numbers' if numbers else 'values'}, for {name!r}"
-        )
+    of_kind = values.dtype.kind in "fiub" or not column.of_numbers
+    if values.ndim != 1 or len(values) == 0 or not of_kind:
+        kind = "numbers" if column.of_numbers else "values"
+        raise ValueError(f"grid={grid!r}: expected a list of {kind}, for {column.name!r}")
     return values
 
 
-def _grid(name: str, column: NDArray[Any], resolution: int) -> NDArray[Any]:
+def _grid(column: _Column, resolution: int) -> NDArray[Any]:
     """All values that occur, or so many quantiles where they have an order."""
-    present = column[_present(name, column)]
+    present = column.cells[column.present()]
     kinds = np.unique(present)
-    if len(kinds) <= resolution or column.dtype.kind not in "fiuM":
+    if len(kinds) <= resolution or present.dtype.kind not in "fiuM":
         return kinds
     return np.unique(np.quantile(present, np.linspace(0, 1, resolution), method="inverted_cdf"))
 
 
-def _with_column(data: Any, rows: NDArray[np.intp], j: int, values: NDArray[Any]) -> Any:
+def _with_values(data: Any, column: _Column, rows: NDArray[np.intp], values: NDArray[Any]) -> Any:
     """Copies of these rows with other values in one column.
 
     Values that occur in the column are taken from there, so that dtypes and categories stay.
     """
-    _, name, column = _column(data, j, None)
-    at = _present(name, column)
-    kinds, first = np.unique(column[at], return_index=True)
+    j, at = column.place, column.present()
+    kinds, first = np.unique(column.cells[at], return_index=True)
     known = set(kinds.tolist()) >= set(values.tolist())
     if hasattr(data, "columns"):
         frame = nw.from_native(data, eager_only=True)

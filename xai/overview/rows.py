@@ -140,8 +140,7 @@ def submodular_pick(
         raise ValueError(f"count={count}: pick 1 to {n} rows, as many as are explained")
     if max_features < 1:
         raise ValueError(f"max_features={max_features}: a row shows at least one feature")
-    kept = np.argsort(-W, axis=1, kind="stable")[:, :max_features]
-    W = np.where(_marks(kept, d), W, 0.0)
+    np.put_along_axis(W, np.argsort(-W, axis=1, kind="stable")[:, max_features:], 0.0, axis=1)
     importances = np.sqrt(W.sum(axis=0))
     shown, covered, picked = W > 0, np.zeros(d, bool), np.empty(0, np.intp)
     while len(picked) < count:
@@ -153,13 +152,6 @@ def submodular_pick(
         picked = np.append(picked, np.argmax(gain))
         covered |= shown[picked[-1]]
     return picked
-
-
-def _marks(places: NDArray[np.intp], d: int) -> NDArray[np.bool_]:
-    """Rows of bools, True at these places."""
-    marks = np.zeros((len(places), d), bool)
-    np.put_along_axis(marks, places, True, axis=1)
-    return marks
 
 
 def cohorts(

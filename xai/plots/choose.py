@@ -14,7 +14,7 @@ from xai.plots.image import image, images, slices
 from xai.plots.masks import masks
 from xai.plots.paths import decision, force
 from xai.plots.row import lies_over_rows, per_row
-from xai.plots.signal import is_series, is_signal, signal
+from xai.plots.signal import axes_of_places, is_series, signal
 from xai.plots.swarm import beeswarm, scatter
 from xai.plots.table import bar, global_bar, waterfall
 from xai.plots.text import text
@@ -106,9 +106,7 @@ def plot(explanation: Explanation, kind: str | None = None, **options: Any) -> A
     """
     explanation = as_explanation(explanation)
     if kind is None:
-        drawn = "signal" if is_series(explanation) else "image"
-        others = "slices" if is_volume(explanation) else "text" if explanation.is_text else "bar"
-        kind = drawn if is_drawn(explanation) else others
+        kind = _fitting(explanation)
     if kind not in KINDS:
         raise ValueError(unknown("kind", kind, list(KINDS)))
     check_options(repr(kind), KINDS[kind], options)
@@ -126,19 +124,20 @@ def check_options(what: str, draw: Callable[..., Any], options: Mapping[str, Any
             raise TypeError(f"{what} needs {each.name}=")
 
 
+def _fitting(explanation: Explanation) -> str:
+    """The kind of picture that fits what was explained."""
+    if is_series(explanation):
+        return "signal"
+    if is_picture(explanation):
+        return "image"
+    if axes_of_places(explanation) == 3 and _of_places(explanation):
+        return "slices"
+    return "text" if explanation.is_text else "bar"
+
+
 def is_picture(explanation: Explanation) -> bool:
     """Whether each row's values make an image, rather than a table, a series or colours."""
-    shape, axis = getattr(explanation.data, "shape", ())[1:], explanation.channel_axis
-    places = len(shape) - bool(axis)
-    flat = places == 2 and not is_signal(shape)
-    picture = flat if axis is None else places == 2
-    return picture and _of_places(explanation)
-
-
-def is_volume(explanation: Explanation) -> bool:
-    """Whether each row's values are of a volume, or a video."""
-    shape, axis = getattr(explanation.data, "shape", ())[1:], explanation.channel_axis
-    return axis is not None and len(shape) - bool(axis) == 3 and _of_places(explanation)
+    return axes_of_places(explanation) == 2 and _of_places(explanation)
 
 
 def _of_places(explanation: Explanation) -> bool:

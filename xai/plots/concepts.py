@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from xai.archive import as_array
 from xai.foreign import as_explanation
-from xai.plots.lines import Line, bar_lines, bare, colour_of, draw_lines, lay, limits_of
+from xai.plots.lines import Laid, Line, bar_lines, bare, colour_of, draw_lines, lay, limits_of
 from xai.plots.style import NEUTRAL, Z95, inches
 
 if TYPE_CHECKING:
@@ -68,27 +68,21 @@ def concept_sheet(
     order = _order(bank, importance, concepts)
     pictures = _pictures(bank.images, "bank")
     maps = None if bank.model is None else bank.transform()
-    maps = None if maps is None or maps.ndim != 4 else maps
-    if images is not None and len(images) == 0:
+    if maps is not None and maps.ndim != 4:  # the layer has no places
         maps = None
-    over = 0 if maps is None else min(3, len(pictures)) if images is None else len(images)
     lines = []
     for i in map(int, order):
-        laid = []
-        if maps is not None:
-            at = _most(maps[..., i], over) if images is None else images
-            limits = limits_of(maps[..., [i]])[0]
-            laid = [(pictures[image], maps[image, ..., i], limits) for image in at]
         best = _best_crops(bank, pictures, i, crops)
+        laid = [] if maps is None else _laid(pictures, maps[..., i], images)
         lines.append(Line(f"concept {i}", colour_of(i), best, laid))
     named = title or f"concepts of layer {bank.layer!r}"
     if importance is None:
-        return draw_lines(lines, crops, over, named, None)
+        return draw_lines(lines, crops, named)
     note = (
         f"\nleft over: {importance.reconstruction_error:.0%} of the activations, "
         f"{importance.gap:.2g} of the output"
     )
-    return draw_lines(lines, crops, over, named + note, lambda ax: _bars(ax, importance, order))
+    return draw_lines(lines, crops, named + note, lambda ax: _bars(ax, importance, order))
 
 
 def ace_sheet(ace: Ace, *, concepts: int = 6, crops: int = 6, title: str = "") -> Figure:
@@ -137,7 +131,6 @@ def ace_sheet(ace: Ace, *, concepts: int = 6, crops: int = 6, title: str = "") -
     pictures = _pictures(ace.images, "result")
     tests = [cluster.tcav for cluster in ace.concepts]
     order = _largest(np.array([test.mean for test in tests]) - 0.5, concepts)
-    over = min(3, len(pictures))
     maps = ace.transform() if ace.crop == "places" else _covered(ace)
     lines = []
     for i in map(int, order):
@@ -146,9 +139,7 @@ def ace_sheet(ace: Ace, *, concepts: int = 6, crops: int = 6, title: str = "") -
             _on_grey(pictures[ace.image[s]], ace.masks[s])
             for s in _one_of_each(ace.image[segments], segments, crops)
         ]
-        where = maps[..., i]
-        limits = limits_of(maps[..., [i]])[0]
-        laid = [(pictures[image], where[image], limits) for image in _most(where, over)]
+        laid = _laid(pictures, maps[..., i])
         lines.append(Line(f"concept {i}", colour_of(i), best, laid))
     named = title or f"concepts of output {ace.target} in layer {ace.layer!r}"
     note = f"\n{len(ace.concepts)} significant, {len(ace.rejected)} no more than random"
@@ -162,7 +153,7 @@ def ace_sheet(ace: Ace, *, concepts: int = 6, crops: int = 6, title: str = "") -
         ax.axvline(0.5, color=NEUTRAL, linewidth=0.8, linestyle="--")
         ax.set_title("TCAV score", loc="left", fontsize="medium")
 
-    return draw_lines(lines, crops, over, named + note, bars)
+    return draw_lines(lines, crops, named + note, bars)
 
 
 def concepts_of_image(explanation: Explanation, row: int = 0, *, concepts: int = 5) -> Figure:
@@ -216,7 +207,7 @@ def concepts_of_image(explanation: Explanation, row: int = 0, *, concepts: int =
     left.imshow(picture, cmap="gray", vmin=0, vmax=1)
     colours = [colour_of(int(i)) for i in order]
     layers = [maps[..., i] for i in order]
-    lay(middle, picture, layers, colours, limits_of(maps[None][..., order]))
+    lay(middle, picture, layers, colours, list(map(limits_of, layers)))
     errors = None if one.std_error is None else Z95 * one.std_error[0][order]
     bar_lines(right, [one.feature_names[i] for i in order], values[order], errors, colours)
     name = one.output_names[int(np.ravel(one.target)[0])] if one.output_names else ""
@@ -298,9 +289,11 @@ def _on_grey(picture: Floats, mask: NDArray[np.bool_]) -> Floats:
     return shown[top:bottom, left:right]
 
 
-def _most(maps: Floats, k: int) -> NDArray[np.intp]:
-    """The images (n, h, w) that have most of a concept."""
-    return np.argsort(-maps.mean(axis=(1, 2)), kind="stable")[:k]
+def _laid(pictures: Floats, where: Floats, images: Sequence[int] | None = None) -> list[Laid]:
+    """A concept's maps (n, h, w) over these images, or the three that have most of it."""
+    most = np.argsort(-where.mean(axis=(1, 2)), kind="stable")[:3]
+    limits = limits_of(where)
+    return [(pictures[i], where[i], limits) for i in (most if images is None else images)]
 
 
 def _bars(ax: Axes, importance: Importance, order: NDArray[np.intp]) -> None:

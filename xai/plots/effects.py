@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from xai.archive import category_name, in_days, in_numbers
 from xai.plots.many import read_many
@@ -21,7 +24,6 @@ from xai.plots.swarm import line_notes, scatter
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-    from numpy.typing import ArrayLike
 
     from xai.explanation import Explanation
     from xai.overview import Effect
@@ -79,41 +81,36 @@ def dependence(
         raise ValueError(f"one picture shows one feature, not {', '.join(sorted(features))}")
     if individual and all(curve.individual is None for curve in curves):
         raise ValueError(f"individual=True: {curves[0].kind} have no curve of each row")
-    known: list[str] = []
     dated = all(in_days(curve.grid) is not None for curve in curves)
-    told, lines = curves[0].output, list[str]()  # by the title, and of the dots
-    if explanation is not None:
-        many = read_many(explanation, output)
-        told, lines = many.output, line_notes(many)
-        _check_feature(curves[0].feature, many.names)
-        player = many.player(curves[0].feature)
-        known, dated = many.categories[player], dated and player in many.days
-    kinds = None if dated else _kinds(curves, known)
     if explanation is None:
+        known, told = list[str](), curves[0].output
         axes = new_axes(ax, 6.5, 4.0)
         axes.axhline(0, color=ink(axes), linewidth=0.8, zorder=0)
-        title(axes, [f"effect on {curves[0].output}"])
+        title(axes, [f"effect on {told}"])
         axes.set_xlabel(two_lines(curves[0].feature), parse_math=False)
         axes.set_ylabel("effect less its mean")
     else:
-        axes = scatter(explanation, curves[0].feature, output, color=color, ax=ax)
-        axes.set_ylabel("\n".join(["attribution, or effect less its mean", *lines]))
+        many = read_many(explanation, output)
+        _check_feature(curves[0].feature, many.names)
+        player = many.player(curves[0].feature)
+        known, told, dated = many.categories[player], many.output, dated and player in many.days
+        axes = scatter(explanation, player, output, color=color, ax=ax)
+        axes.set_ylabel("\n".join(["attribution, or effect less its mean", *line_notes(many)]))
+    kinds = None if dated else _kinds(curves, known)
     for place, curve in enumerate(curves):
         colour, line = SERIES[(place + 1) % len(SERIES)], STYLES[place % len(STYLES)]
-        y, reach = curve.centred, Z95 * curve.std_error
+        at, y, reach = _places(curve, kinds, dated=dated), curve.centred, Z95 * curve.std_error
         other = "" if curve.output == told else f", of {curve.output}"
         label = legend_label(f"{curve.kind}{other}")
+        joined = kinds is None and len(at) > 1  # of one value, as of categories, there is no line
+        if individual and curve.individual is not None:
+            rows, form = curve.individual.T - curve.base, "-" if joined else "."
+            alpha = max(0.05, min(0.5, 15 / len(curve.individual)))  # fainter the more there are
+            axes.plot(at, rows, form, color=colour, alpha=alpha, linewidth=0.7, zorder=1)
         if kinds is not None:
-            x = [kinds.index(category_name(value)) for value in curve.grid]
-            if individual:
-                _draw_rows(axes, x, curve, ".", colour)
-            axes.errorbar(x, y, reach, fmt="D", color=colour, capsize=3, label=label, zorder=3)
+            axes.errorbar(at, y, reach, fmt="D", color=colour, capsize=3, label=label, zorder=3)
             continue
-        days = in_days(curve.grid) if dated else None
-        at = in_numbers(curve.grid)[0] if days is None else days
-        dot = "D" if len(at) == 1 else ""  # of one value there is no line
-        if individual:
-            _draw_rows(axes, at, curve, "-" if len(at) > 1 else ".", colour)
+        dot = "" if joined else "D"
         axes.plot(at, y, line, color=colour, linewidth=1.8, marker=dot, label=label, zorder=3)
         axes.fill_between(at, y - reach, y + reach, color=colour, alpha=0.18, lw=0)
     if dated:
@@ -126,14 +123,12 @@ def dependence(
     return axes
 
 
-def _draw_rows(axes: Axes, at: ArrayLike, curve: Effect, form: str, colour: str) -> None:
-    """Each row's own curve, the fainter the more there are; none of an ALE."""
-    if curve.individual is not None:
-        rows, alpha = (
-            curve.individual.T - curve.base,
-            max(0.05, min(0.5, 15 / len(curve.individual))),
-        )
-        axes.plot(at, rows, form, color=colour, alpha=alpha, linewidth=0.7, zorder=1)
+def _places(curve: Effect, kinds: list[str] | None, *, dated: bool) -> NDArray[Any]:
+    """Where the values of a curve's grid lie on the axis."""
+    if kinds is not None:
+        return np.array([kinds.index(category_name(value)) for value in curve.grid])
+    days = in_days(curve.grid) if dated else None
+    return in_numbers(curve.grid)[0] if days is None else days
 
 
 def _check_feature(name: str, names: Sequence[str]) -> None:

@@ -21,7 +21,7 @@ from xai.plots.picture import (
     with_error,
 )
 from xai.plots.row import outputs, read, rows_of
-from xai.plots.style import check_axes, inches
+from xai.plots.style import inches, some_axes
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -60,15 +60,10 @@ def image(
     shown = panel(explanation, row, output, channel_axis, signed=signed)
     shown = replace(shown, heading=[*shown.heading, read(explanation, row, output).place])
     scale = Scale.of([shown.heat], percentile)
-    check_axes(ax)
-    if ax is None:
-        import matplotlib.pyplot as plt
-
-        size = inches(5.0, 0.6 + 4.0 * shown.slimness)
-        ax = plt.figure(figsize=size, layout="compressed").add_subplot()
-    draw_heat(ax, shown, scale)
-    colour_bar([ax], [shown], scale, with_error([shown]))
-    return ax
+    axes = some_axes(ax, inches(5.0, 0.6 + 4.0 * shown.slimness), "compressed")
+    draw_heat(axes, shown, scale)
+    colour_bar([axes], [shown], scale, with_error([shown]))
+    return axes
 
 
 def images(

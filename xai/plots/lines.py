@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,25 +25,27 @@ COLOURS = ("#d55e00", "#0072b2", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#f
 """One for each concept, told apart by every common kind of colour blindness (Okabe & Ito)."""
 SHOWN = 90.0
 """Percentile of a concept's coefficients, over all images drawn, below which a map is clear."""
+Laid: TypeAlias = tuple[Floats, Floats, tuple[float, float]]
+"""A picture, a map, and where this begins to show and is full."""
 
 
 @dataclass(frozen=True, eq=False)
 class Line:
-    """A concept on a sheet: `laid` are picture, map, and where it begins and is full."""
+    """A concept on a sheet."""
 
     label: str
     colour: str
     crops: list[Floats]
-    laid: list[tuple[Floats, Floats, tuple[float, float]]]
+    laid: list[Laid]
 
 
 def draw_lines(
-    lines: Sequence[Line], crops: int, over: int, title: str, bars: Callable[[Axes], None] | None
+    lines: Sequence[Line], crops: int, title: str, bars: Callable[[Axes], None] | None = None
 ) -> Figure:
-    """Draw a line for each concept: a bar, `crops` crops, and `over` pictures under its map."""
+    """Draw a line for each concept: a bar, at most `crops` crops, and pictures under its map."""
     import matplotlib.pyplot as plt
 
-    first = 0 if bars is None else 1
+    first, over = 0 if bars is None else 1, max((len(line.laid) for line in lines), default=0)
     widths = [1.7] * first + [1.0] * (crops + over)
     size = inches(1.25 * sum(widths) + 0.4, 1.3 * len(lines) + 0.9)
     figure = plt.figure(figsize=size, layout="constrained")
@@ -54,7 +56,7 @@ def draw_lines(
         axes = [figure.add_subplot(grid[place, first + j]) for j in range(crops + over)]
         for ax in axes:
             bare(ax)
-        for ax, crop in zip(axes, line.crops[:crops], strict=False):
+        for ax, crop in zip(axes, line.crops, strict=False):
             ax.imshow(crop, cmap="gray", vmin=0, vmax=1)
             frame(ax, line.colour)
         for ax, (picture, small, limits) in zip(axes[crops:], line.laid, strict=True):
@@ -74,11 +76,10 @@ def colour_of(concept: int) -> str:
     return COLOURS[concept % len(COLOURS)]
 
 
-def limits_of(maps: Floats) -> list[tuple[float, float]]:
-    """Of each concept (n, h, w, r): where a map begins to show, and where it is full."""
-    flat = maps.reshape(-1, maps.shape[-1])
-    low, high = np.percentile(flat, [SHOWN, 99], axis=0)
-    return [(float(a), float(max(b, a))) for a, b in zip(low, high, strict=True)]
+def limits_of(where: Floats) -> tuple[float, float]:
+    """Where a concept's map, of one image or several, begins to show, and where it is full."""
+    low, high = np.percentile(where, [SHOWN, 99])
+    return float(low), float(max(high, low))
 
 
 def lay(

@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
-from xai.archive import as_array, in_days, in_numbers
+from xai.archive import in_days, in_numbers
 from xai.foreign import as_explanation
 from xai.inputs import is_whole
-from xai.plots.row import Floats, check_count, known, locate, names_of_players, per_row
+from xai.plots.row import (
+    Floats,
+    check_count,
+    chosen,
+    known,
+    locate,
+    names_of_players,
+    own_columns,
+)
 from xai.suggest import unknown
 
 if TYPE_CHECKING:
@@ -62,15 +69,10 @@ class Many:
         """The method, its output, the number of rows."""
         return [f"{self.method}: {self.output}", f"{len(self)} row{'s' * (len(self) != 1)}"]
 
-    def order(self) -> NDArray[np.intp]:
-        """Players by mean |value|, the largest first, ties by index."""
-        size = np.nan_to_num(np.abs(self.values)).mean(axis=0)
-        return np.argsort(-size, kind="stable")
-
     def largest(self, count: int) -> Many:
-        """Keep the `count` players of largest mean |value|; sum the others into a last one."""
+        """Keep the `count` of largest mean |value|, ties by index; sum the others into a last."""
         check_count(count)
-        order = self.order()
+        order = np.argsort(-np.nan_to_num(np.abs(self.values)).mean(axis=0), kind="stable")
         kept, others = order[:count], order[count:]
         names = [self.names[j] for j in kept]
         errors = None if self.std_error is None else self.std_error[:, kept]
@@ -128,7 +130,7 @@ def read_many(given: Explanation, output: int | str | None = None) -> Many:
             "as explanation[0].plot(), or sum by name what explanation.to_frame() has of them"
         )
     n = len(explanation)
-    places, name = _places(explanation, output)
+    places, name = places_of(explanation, output)
     values = chosen(explanation.values, places).reshape(n, -1)
     errors, width = known(explanation.std_error), values.shape[1]
     # NaN fills these rows up where others, that were left out, have more players.
@@ -151,7 +153,9 @@ def read_many(given: Explanation, output: int | str | None = None) -> Many:
     )
 
 
-def _places(explanation: Explanation, output: int | str | None) -> tuple[Any, str]:
+def places_of(
+    explanation: Explanation, output: int | str | None
+) -> tuple[NDArray[np.intp] | None, str]:
     """Where on the last axis each row has the output (None: no such axis), and its name."""
     targets = explanation.target.reshape(len(explanation.target), -1)
     first, name = locate(explanation, 0, output)
@@ -163,35 +167,16 @@ def _places(explanation: Explanation, output: int | str | None) -> tuple[Any, st
     return (None if first is None else np.array([place for place, _ in found])), name
 
 
-def chosen(array: Floats, places: NDArray[np.intp] | None) -> Floats:
-    """Each row's place on the last axis."""
-    if places is None:
-        return array
-    return np.asarray(array[np.arange(len(array)), ..., places])
-
-
 def columns_of(explanation: Explanation, d: int) -> tuple[Floats, tuple[list[str], ...]]:
     """The column (n, d) of each player in numbers, and the categories behind codes."""
     out = np.full((len(explanation), d), np.nan)
     categories: list[list[str]] = [[] for _ in range(d)]
-    for player, column in _own_columns(explanation, d):
+    for player, column in own_columns(explanation, d):
         out[:, player], categories[player] = in_numbers(column)
     return out, tuple(categories)
 
 
 def _days(explanation: Explanation, d: int) -> dict[int, Floats]:
     """The columns (n,) of dates, by player."""
-    found = ((player, in_days(column)) for player, column in _own_columns(explanation, d))
+    found = ((player, in_days(column)) for player, column in own_columns(explanation, d))
     return {player: days for player, days in found if days is not None}
-
-
-def _own_columns(explanation: Explanation, d: int) -> Iterator[tuple[int, NDArray[Any]]]:
-    """The first d players that have exactly one column, each with this column (n,)."""
-    data = as_array(explanation.data) if per_row(explanation) else None
-    owners = explanation.element_players[0]
-    if data is None or data.ndim != 2 or owners.shape != data[0].shape:
-        return
-    for player in range(d):
-        own = np.flatnonzero(owners == player)
-        if len(own) == 1:
-            yield player, data[:, own[0]]

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from xai.foreign import as_explanation
 from xai.plots.picture import Floats, Panel, Scale, colour_bar, draw_heat, draw_photo, panel
 from xai.plots.row import read
-from xai.plots.signal import channels, draw, height, is_series, panel_of, time_is_first
+from xai.plots.signal import channels, draw_below, is_series, panel_of, time_is_first
 from xai.plots.style import NEGATIVE, POSITIVE, inches
 
 if TYPE_CHECKING:
@@ -85,18 +85,10 @@ def masks(
 
 def _along_time(shown: Panel, found: Floats) -> Figure:
     """A series below itself, over the colours of each mask."""
-    import matplotlib.pyplot as plt
-
     whole, scale = np.ones_like(shown.heat), Scale.unit(signed=False)
-    size = inches(8.0, 0.8 + len(found) * (0.4 + height(shown)))
-    figure = plt.figure(figsize=size, layout="constrained")
-    places = figure.subplots(len(found), sharex=True, squeeze=False)[:, 0].tolist()
     panels = [replace(shown, heat=mask * whole, heading=[_keeps(mask)]) for mask in found]
-    for ax, own in zip(places, panels, strict=True):
-        draw(ax, own, scale)
-        ax.label_outer()
-    figure.suptitle("\n".join(shown.heading), fontsize="medium", parse_math=False)
-    colour_bar(places, panels, scale, "mask")
+    figure = draw_below(panels, [scale] * len(panels), shown.heading)
+    colour_bar(figure.axes, panels, scale, "mask")
     return figure
 
 

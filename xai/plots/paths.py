@@ -133,8 +133,8 @@ def force(
     # beside rounding alone, of which an axis of that length would be none
     total = max(float(np.abs(shown.values).sum()), 1e-9 * abs(shown.prediction)) or 1.0
     labels = [
-        *_side(axes, shown, np.flatnonzero(shown.values > 0), -1.0, total),
-        *_side(axes, shown, np.flatnonzero(shown.values < 0), 1.0, total),
+        *_side(axes, shown, -1.0, total),
+        *_side(axes, shown, 1.0, total),
     ]
     axes.vlines(shown.prediction, 0, 1.1, color=ink(axes), linewidth=1.5)
     axes.vlines(shown.base, -0.15, 1.1, color=ink(axes), linewidth=1, linestyle=":")
@@ -154,16 +154,18 @@ def force(
     return axes
 
 
-def _side(
-    axes: Axes, shown: Row, players: NDArray[np.intp], way: float, total: float
-) -> list[Text]:
-    """Arrows that push towards the prediction, the largest nearest to it, and their labels."""
+def _side(axes: Axes, shown: Row, way: float, total: float) -> list[Text]:
+    """Arrows that push towards the prediction from below (-1) or above (1), and their labels.
+
+    The largest is nearest to it.
+    """
     from matplotlib.patches import Polygon
 
     colour = POSITIVE if way < 0 else NEGATIVE
     point, place, labels = 0.012 * total, shown.prediction, []
-    for player in players[np.argsort(-np.abs(shown.values[players]), kind="stable")]:
-        far = place + way * abs(shown.values[player])
+    order = np.argsort(-np.abs(shown.values), kind="stable")
+    for player in order[way * shown.values[order] < 0]:
+        far = place - shown.values[player]
         if shown.std_error is not None and shown.std_error[player] > 0:
             axes.errorbar(
                 far, 0.5, xerr=Z95 * shown.std_error[player], color=ink(axes), elinewidth=1,

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from xai.archive import as_array
 from xai.foreign import as_explanation
 from xai.inputs import is_number, is_whole
-from xai.plots.row import locate, read
+from xai.plots.row import locate, read, shape_of
 from xai.plots.style import diverging, median_note, sequential, title
 
 if TYPE_CHECKING:
@@ -132,7 +132,7 @@ def panel(
 ) -> Panel:
     """Read one row's photograph and heat map."""
     explanation = as_explanation(given)
-    shape = tuple(getattr(explanation.data, "shape", ()))[1:]
+    shape = shape_of(explanation)
     if len(shape) not in (2, 3):
         volume = " Draw kind='slices'" if len(shape) == 4 else " Draw kind='bar'"
         raise ValueError(f"no picture: one explained row has the shape {shape}.{volume}")

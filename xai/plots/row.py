@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from xai.archive import as_array
+from xai.archive import as_array, category_name
 from xai.foreign import as_explanation
 from xai.inputs import is_whole
 
@@ -139,20 +140,23 @@ def read(given: Explanation, row: int = 0, output: int | str | None = None) -> R
     every = as_explanation(given)
     one, n = every[row], len(every)
     place, name = locate(one, 0, output)
-    values = _of_output(one.values, place).ravel()
+    places = None if place is None else np.array([place])
+    values, errors = chosen(one.values, places).ravel(), known(one.std_error)
     # Where rows differ in their number of players, NaN fills up the shorter ones.
     padding = np.isnan(values) & (np.arange(len(values)) > one.element_players[0].max())
-    errors = None if (found := known(one.std_error)) is None else _of_output(found, place).ravel()
     count = int(len(values) - padding.sum())
+    cells = [""] * count
+    for player, column in own_columns(one, count):
+        cells[player] = _cell(column[0])
     return Row(
         method=one.method,
         output=name,
         names=names_of_players(one, len(values))[:count],
-        cells=_cells(one, count),
+        cells=cells,
         values=values[:count],
-        std_error=None if errors is None else errors[:count],
-        base=float(_of_output(one.base_values, place)),
-        prediction=float(_of_output(one.predictions, place)),
+        std_error=None if errors is None else chosen(errors, places).ravel()[:count],
+        base=float(chosen(one.base_values, places)[0]),
+        prediction=float(chosen(one.predictions, places)[0]),
         place=f"row {row % n} of {n}" if n > 1 else "",
     )
 
@@ -162,10 +166,11 @@ def known(errors: Floats | None) -> Floats | None:
     return None if errors is None or np.isnan(errors).all() else errors
 
 
-def _of_output(array: Floats, place: int | None) -> Floats:
-    """One output of a single row's array."""
-    chosen: Floats = array[0] if place is None else array[0][..., place]
-    return chosen
+def chosen(array: Floats, places: NDArray[np.intp] | None) -> Floats:
+    """Each row's place on the last axis; None: there is no such axis."""
+    if places is None:
+        return array
+    return np.asarray(array[np.arange(len(array)), ..., places])
 
 
 def outputs(explanation: Explanation) -> list[list[int | None]]:
@@ -212,20 +217,27 @@ def per_row(explanation: Explanation) -> bool:
     return len(explanation.element_players) == len(explanation)
 
 
+def shape_of(explanation: Explanation) -> tuple[int, ...]:
+    """The shape of an explained row; () of a text."""
+    return tuple(getattr(explanation.data, "shape", ()))[1:]
+
+
 def lies_over_rows(explanation: Explanation) -> bool:
     """Whether values can be laid over each row: of a layer, where it has feature maps."""
     inside = explanation.activations is None or explanation.channel_axis is None
     return per_row(explanation) and not (explanation.layer and inside)
 
 
-def _cells(one: Explanation, count: int) -> list[str]:
-    """Write the value in each player's column, where it owns exactly one column of a table."""
-    data = as_array(one.data) if per_row(one) else None
-    owners = one.element_players[0]
+def own_columns(explanation: Explanation, d: int) -> Iterator[tuple[int, NDArray[Any]]]:
+    """The first d players that own exactly one column of a table, each with this column (n,)."""
+    data = as_array(explanation.data) if per_row(explanation) else None
+    owners = explanation.element_players[0]
     if data is None or data.ndim != 2 or owners.shape != data[0].shape:
-        return [""] * count
-    columns = [np.flatnonzero(owners == player) for player in range(count)]
-    return [_cell(data[0, own[0]]) if len(own) == 1 else "" for own in columns]
+        return
+    for player in range(d):
+        own = np.flatnonzero(owners == player)
+        if len(own) == 1:
+            yield player, data[:, own[0]]
 
 
 def _cell(value: object) -> str:
@@ -233,4 +245,4 @@ def _cell(value: object) -> str:
         number = float(value)
         whole = abs(number) < 1e7 and number.is_integer()  # 17800, not 1.78e+04
         return f"{number:z.0f}" if whole else f"{number:.4g}"
-    return " ".join(str(value).split())
+    return category_name(value)

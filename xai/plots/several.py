@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -32,31 +33,34 @@ RANDOM = "random"
 """Name of a report's control, which is drawn in grey."""
 
 
-def dot_axes(labels: Sequence[str], series: int, ax: Axes | None) -> Axes:
-    """Axes with a line per label, high enough for so many dots, and room for a legend."""
-    axes = row_axes(labels, ax)
+def beside(rows: Mapping[str, Row], max_display: int, ax: Axes | None) -> Axes:
+    """Draw rows of the same players beside each other, a series of dots with 95 % intervals each.
+
+    A line for each of the `max_display` players that are largest in any of them.
+    """
+    check_count(max_display)
+    count, first = len(rows), next(iter(rows.values()))
+    sizes = np.max([np.nan_to_num(np.abs(one.values)) for one in rows.values()], axis=0)
+    kept = np.argsort(-sizes, kind="stable")[:max_display]
+    axes = row_axes([first.labels[j] for j in kept], ax)
     if ax is None:
-        height = 1.6 + len(labels) * max(0.32, 0.14 * series)
+        height = 1.6 + len(kept) * max(0.32, 0.14 * count)
         axes.figure.figure.set_size_inches(inches(8.5, height))
-    return axes
-
-
-def dots(axes: Axes, series: Mapping[str, tuple[Floats, Floats | None]]) -> None:
-    """Draw one dot per line and series, each with its 95 % interval, beside each other."""
-    count = len(series)
     step = 0.7 / max(count, 2)
-    for place, (name, (values, errors)) in enumerate(series.items()):
-        y = np.arange(len(values)) + step * (place - (count - 1) / 2)
+    for place, (name, one) in enumerate(rows.items()):
+        values, y = one.values[kept], np.arange(len(kept)) + step * (place - (count - 1) / 2)
         colour, marker = series_style(place)
         axes.errorbar(
-            values, y, xerr=None if errors is None else Z95 * errors, fmt=marker, color=colour,
-            markersize=5, elinewidth=1, capsize=2, label=legend_label(name),
+            values, y, xerr=None if one.std_error is None else Z95 * one.std_error[kept],
+            fmt=marker, color=colour, markersize=5, elinewidth=1, capsize=2,
+            label=legend_label(name),
         )  # fmt: skip
         axes.hlines(y, 0, values, color=colour, linewidth=1.5, alpha=0.35)
     axes.axvline(0, color=ink(axes), linewidth=0.8)
-    for line in range(1, len(values)):
+    for line in range(1, len(kept)):
         axes.axhline(line - 0.5, color=ink(axes), linewidth=0.3, alpha=0.3)
     axes.legend(frameon=False, fontsize="small", loc="upper left", bbox_to_anchor=(1, 1))
+    return axes
 
 
 def methods(
@@ -73,32 +77,24 @@ def methods(
     first = next(iter(found.values()))
     if any(one.names != first.names for one in found.values()):
         raise ValueError("methods are compared on the same features; their names differ")
-    check_count(max_display)
-    units = {name: 1.0 if shared else _size(one) for name, one in found.items()}
-    size = np.max([np.nan_to_num(np.abs(one.values)) / units[n] for n, one in found.items()], 0)
-    kept = np.argsort(-size, kind="stable")[:max_display]
-    axes = dot_axes([first.labels[j] for j in kept], len(found), ax)
-    series = {
-        one.titled(name, first): _series(one, kept, units[name]) for name, one in found.items()
-    }
-    dots(axes, series)
-    left_out = len(first.names) - len(kept)
+    if not shared:
+        found = {name: _relative(one) for name, one in found.items()}
+    axes = beside({one.titled(name, first): one for name, one in found.items()}, max_display, ax)
     title(axes, [first.output, first.state[0]], width=60)
     unit = "attribution" if shared else "attribution / each method's largest"
     whiskers = any(one.std_error is not None for one in found.values())
     notes = [f"whiskers: ±{Z95} standard errors (95 %)"] if whiskers else []
+    left_out = max(0, len(first.names) - max_display)
     notes += [f"{left_out} features of smaller attributions are left out"] if left_out else []
     axes.set_xlabel("\n".join([unit, *notes]))
     return axes
 
 
-def _size(row: Row) -> float:
-    return float(np.nanmax(np.abs(row.values), initial=0.0)) or 1.0
-
-
-def _series(row: Row, kept: Any, unit: float) -> tuple[Floats, Floats | None]:
-    errors = None if row.std_error is None else row.std_error[kept] / unit
-    return np.asarray(row.values[kept] / unit), errors
+def _relative(row: Row) -> Row:
+    """Values in units of the largest."""
+    unit = float(np.nanmax(np.abs(row.values), initial=0.0)) or 1.0
+    errors = None if row.std_error is None else row.std_error / unit
+    return replace(row, values=np.asarray(row.values / unit), std_error=errors)
 
 
 def curves(

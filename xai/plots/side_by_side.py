@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 from xai.foreign import as_explanation
 from xai.plots.picture import Panel, Scale, colour_bar, draw_heat, draw_photo, panel
 from xai.plots.row import read
-from xai.plots.signal import channels, draw, height
+from xai.plots.signal import channels, draw_below
 from xai.plots.style import inches, wrapped
 
 if TYPE_CHECKING:
@@ -68,34 +69,28 @@ def maps(
     """
     import matplotlib.pyplot as plt
 
-    grid = [
-        [panel(one, row, output, channel_axis, signed=signed) for one in explanations.values()]
-        for row in rows
+    drawn = partial(panel, channel_axis=channel_axis, signed=signed)
+    panels = [
+        shown for row in rows for shown in _panels(explanations, row, output, drawn, "images")
     ]
-    if any(shown.photo.shape != line[0].photo.shape for line in grid for shown in line):
-        raise ValueError("methods are compared on the same images; their shapes differ")
-    flat = [shown for line in grid for shown in line]
-    flat, scales = _scaled(flat, len(explanations), percentile, shared=shared)
-    names = list(explanations)
-    lines, across = wrapped(len(names) + 1, MOST_ALONE if len(rows) == 1 else MOST)
-    bars = len({scale.signed for scale in scales})
-    size = inches(2.3 * across + 0.9 * bars, (0.75 + 2.1 * flat[0].slimness) * lines * len(rows))
-    figure = plt.figure(figsize=size, layout=flat[0].layout)
-    first, places = explanations[names[0]], []
+    many = len(explanations)
+    panels, scales = _scaled(panels, many, percentile, shared=shared)
+    lines, across = wrapped(many + 1, MOST_ALONE if len(rows) == 1 else MOST)
+    bars, down = len({scale.signed for scale in scales}), lines * len(rows)
+    size = inches(2.3 * across + 0.9 * bars, (0.75 + 2.1 * panels[0].slimness) * down)
+    figure = plt.figure(figsize=size, layout=panels[0].layout)
+    first, places = next(iter(explanations.values())), []
     for line, row in enumerate(rows):
+        said, of = read(first, row, output), panels[line * many]
         start = line * lines * across + 1
-        ax = figure.add_subplot(lines * len(rows), across, start)
-        said = read(first, row, output)
-        of = grid[line][0]
+        ax = figure.add_subplot(down, across, start)
         draw_photo(ax, of.photo, [said.output, said.state[0]], 26, of.aspect)
-        for column, name in enumerate(names):
-            ax = figure.add_subplot(lines * len(rows), across, start + column + 1)
-            index = line * len(names) + column
-            head = read(explanations[name], row, output).titled(name, said)
-            heading = [head, *flat[index].heading[2:]]
-            draw_heat(ax, replace(flat[index], heading=heading), scales[index], 26)
+        for column in range(many):
+            index = line * many + column
+            ax = figure.add_subplot(down, across, start + column + 1)
+            draw_heat(ax, panels[index], scales[index], 26)
             places.append(ax)
-    _colour_bars(places, flat, scales, shared=shared)
+    _colour_bars(places, panels, scales, shared=shared)
     return figure
 
 
@@ -109,25 +104,31 @@ def signals(
     time_axis: int | None = None,
 ) -> Figure:
     """Draw one series below itself, once for each method; see `xai.plots.compare`."""
-    import matplotlib.pyplot as plt
-
-    panels = [channels(one, row, output, time_axis) for one in explanations.values()]
-    if any(shown.photo.shape != panels[0].photo.shape for shown in panels):
-        raise ValueError("methods are compared on the same series; their shapes differ")
+    drawn = partial(channels, time_axis=time_axis)
+    panels = _panels(explanations, row, output, drawn, "series")
     panels, scales = _scaled(panels, len(panels), percentile, shared=shared)
-    size = inches(8.0, 0.8 + len(panels) * (0.4 + height(panels[0])))
-    figure = plt.figure(figsize=size, layout="constrained")
-    places = figure.subplots(len(panels), sharex=True, squeeze=False)[:, 0].tolist()
     said = read(next(iter(explanations.values())), row, output)
-    for ax, (name, one), shown, scale in zip(
-        places, explanations.items(), panels, scales, strict=True
-    ):
-        head = read(one, row, output).titled(name, said)
-        draw(ax, replace(shown, heading=[head, *shown.heading[2:]]), scale)
-        ax.label_outer()
-    figure.suptitle("\n".join([said.output, said.state[0]]), fontsize="medium", parse_math=False)
-    _colour_bars(places, panels, scales, shared=shared)
+    figure = draw_below(panels, scales, [said.output, said.state[0]])
+    _colour_bars(figure.axes, panels, scales, shared=shared)
     return figure
+
+
+def _panels(
+    explanations: Mapping[str, Explanation],
+    row: int,
+    output: int | str | None,
+    drawn: Callable[..., Panel],
+    what: str,
+) -> list[Panel]:
+    """One row by each method, under its name, as it is drawn."""
+    said = read(next(iter(explanations.values())), row, output)
+    panels = [
+        replace(drawn(one, row, output), heading=[read(one, row, output).titled(name, said)])
+        for name, one in explanations.items()
+    ]
+    if any(shown.photo.shape != panels[0].photo.shape for shown in panels):
+        raise ValueError(f"methods are compared on the same {what}; their shapes differ")
+    return panels
 
 
 def _scaled(

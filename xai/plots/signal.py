@@ -10,11 +10,12 @@ import numpy as np
 
 from xai.foreign import as_explanation
 from xai.plots.picture import Floats, Panel, Scale, colour_bar, displayed, mapped, panel, with_error
-from xai.plots.row import lies_over_rows
-from xai.plots.style import ink, new_axes, one_line, title
+from xai.plots.row import lies_over_rows, shape_of
+from xai.plots.style import inches, ink, new_axes, one_line, title
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
     from xai.explanation import Explanation
 
@@ -69,30 +70,28 @@ def signal(
     return axes
 
 
-def is_signal(shape: tuple[int, ...]) -> bool:
-    """Whether rows of this shape are rather a series than an image without channels."""
-    return len(shape) == 2 and min(shape) <= CHANNELS and max(shape) >= 2 * min(shape)
+def axes_of_places(explanation: Explanation) -> int:
+    """How many axes of places rows have: 1 as series, 2 as images, 3 as volumes; 0 as tables."""
+    shape, axis = shape_of(explanation), explanation.channel_axis
+    if axis is not None:
+        return len(shape) - bool(axis)
+    if len(shape) != 2:
+        return 0
+    return 1 if min(shape) <= CHANNELS and max(shape) >= 2 * min(shape) else 2
 
 
 def is_series(explanation: Explanation) -> bool:
-    """Whether each row's values are of a series: of one axis of places, where these are known."""
-    shape, axis = getattr(explanation.data, "shape", ())[1:], explanation.channel_axis
-    series = is_signal(shape) if axis is None else len(shape) - bool(axis) == 1
-    return series and lies_over_rows(explanation)
+    """Whether each row's values are of a series."""
+    return axes_of_places(explanation) == 1 and lies_over_rows(explanation)
 
 
 def panel_of(
-    explanation: Explanation,
-    row: int,
-    output: int | str | None,
-    channel_axis: int | None = None,
-    *,
-    signed: bool = False,
+    explanation: Explanation, row: int, output: int | str | None, channel_axis: int | None
 ) -> Panel:
     """Read one row to draw it: an image as it is, a series with its steps from left to right."""
     explanation = as_explanation(explanation)
     if not is_series(explanation):
-        return panel(explanation, row, output, channel_axis, signed=signed)
+        return panel(explanation, row, output, channel_axis)
     shown = channels(explanation, row, output, None)
     return replace(shown, photo=displayed(shown.photo))
 
@@ -102,7 +101,7 @@ def channels(
 ) -> Panel:
     """Read one row's lines (C, T), and what their steps add."""
     explanation = as_explanation(explanation)
-    shape = tuple(getattr(explanation.data, "shape", ()))[1:]
+    shape = shape_of(explanation)
     if len(shape) not in (1, 2):
         raise ValueError(f"no series: one explained row has the shape {shape}")
     if time_axis not in (None, 1, len(shape)):
@@ -116,7 +115,7 @@ def channels(
 
 def time_is_first(explanation: Explanation, time_axis: int | None = None) -> bool:
     """Whether the time is the first of a row's two axes: as given, as known, or the longer one."""
-    shape, axis = explanation.data.shape[1:], explanation.channel_axis
+    shape, axis = shape_of(explanation), explanation.channel_axis
     if len(shape) < 2:
         return False
     if time_axis is None and axis:
@@ -133,6 +132,20 @@ def bands(shown: Panel) -> Floats:
 def height(shown: Panel) -> float:
     """Inches for a panel's channels."""
     return float(np.clip(0.5 * len(shown.heat), 1.2, 9.0))
+
+
+def draw_below(panels: Sequence[Panel], scales: Sequence[Scale], lines: Sequence[str]) -> Figure:
+    """Draw series below each other, along one time, under a title of these lines."""
+    import matplotlib.pyplot as plt
+
+    size = inches(8.0, 0.8 + len(panels) * (0.4 + height(panels[0])))
+    figure = plt.figure(figsize=size, layout="constrained")
+    places = figure.subplots(len(panels), sharex=True, squeeze=False)[:, 0]
+    for ax, shown, scale in zip(places, panels, scales, strict=True):
+        draw(ax, shown, scale)
+        ax.label_outer()
+    figure.suptitle("\n".join(lines), fontsize="medium", parse_math=False)
+    return figure
 
 
 def draw(ax: Axes, shown: Panel, scale: Scale) -> None:

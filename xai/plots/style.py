@@ -7,7 +7,7 @@ settings, so a picture drawn under a dark style is a dark picture.
 from __future__ import annotations
 
 import textwrap
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
@@ -108,47 +108,43 @@ def inches(width: float, height: float) -> tuple[float, float]:
     return growth * width, growth * height
 
 
-def check_axes(ax: object) -> None:
-    """Refuse what is given for axes and is none."""
+def some_axes(
+    ax: Axes | None,
+    size: tuple[float, float] | None = None,
+    layout: Literal["constrained", "compressed"] | None = "constrained",
+) -> Axes:
+    """`ax`, or those of a new figure of pyplot: notebooks show only the figures that it knows."""
     from matplotlib.axes import Axes
 
-    if ax is not None and not isinstance(ax, Axes):
+    if ax is None:
+        import matplotlib.pyplot as plt
+
+        return plt.figure(figsize=size, layout=layout).add_subplot()
+    if not isinstance(ax, Axes):
         raise TypeError(
             f"ax must be one of matplotlib's Axes, as plt.subplots()[1] is, not a "
             f"{type(ax).__name__}: of an array of Axes pass one, of a figure figure.add_subplot()"
         )
+    return ax
 
 
 def row_axes(labels: Sequence[str], ax: Axes | None) -> Axes:
-    """Axes with one row per label, the first on top: `ax`, or a new pyplot figure's.
-
-    pyplot, because notebooks show only the figures that it knows. Its constrained layout keeps
-    every label inside.
-    """
-    check_axes(ax)
-    own = ax is None
+    """`ax`, or new axes, with one row per label, the first on top."""
+    axes = some_axes(ax)
+    axes.set_yticks(range(len(labels)), [two_lines(label) for label in labels], parse_math=False)
+    axes.set_ylim(len(labels) - 0.3, -0.7)
+    axes.tick_params(axis="y", length=0)
+    axes.spines[["top", "right", "left"]].set_visible(False)
     if ax is None:
-        import matplotlib.pyplot as plt
-
-        ax = plt.figure(layout="constrained").add_subplot()
-    ax.set_yticks(range(len(labels)), [two_lines(label) for label in labels], parse_math=False)
-    ax.set_ylim(len(labels) - 0.3, -0.7)
-    ax.tick_params(axis="y", length=0)
-    ax.spines[["top", "right", "left"]].set_visible(False)
-    if own:
-        fit_figure(ax)
-    return ax
+        fit_figure(axes)
+    return axes
 
 
 def new_axes(ax: Axes | None, width: float = 7.0, height: float = 4.0) -> Axes:
-    """`ax`, or those of a new pyplot figure of this size in inches, without the upper frame."""
-    check_axes(ax)
-    if ax is None:
-        import matplotlib.pyplot as plt
-
-        ax = plt.figure(figsize=inches(width, height), layout="constrained").add_subplot()
-    ax.spines[["top", "right"]].set_visible(False)
-    return ax
+    """`ax`, or new axes of this size in inches, without the upper frame."""
+    axes = some_axes(ax, inches(width, height))
+    axes.spines[["top", "right"]].set_visible(False)
+    return axes
 
 
 def wrapped(count: int, most: int) -> tuple[int, int]:

@@ -263,10 +263,7 @@ def partner(many: Many, player: int) -> int | None:
         for j in range(len(many.names))
         if j != player and not many.categories[j] and _varies(many.data[:, j])
     ]
-    if not others:
-        return None
-    strength = [_interaction(many, player, j) for j in others]
-    return others[int(np.argmax(strength))]
+    return max(others, key=lambda j: _interaction(many, player, j), default=None)
 
 
 def _varies(column: Floats) -> bool:

@@ -9,8 +9,8 @@ import numpy as np
 
 from xai.foreign import as_explanation
 from xai.plots.many import Many, read_many
-from xai.plots.row import Floats, Row, check_count, outputs, read
-from xai.plots.several import dot_axes, dots
+from xai.plots.row import Floats, Row, outputs, read
+from xai.plots.several import beside
 from xai.plots.style import NEUTRAL, Z95, ink, median_note, row_axes, sign_colours, signed, title
 
 if TYPE_CHECKING:
@@ -98,8 +98,7 @@ def global_bar(
     axes = row_axes(shown.labels, ax)
     _draw_bars(axes, shown, [NEUTRAL] * len(shown.values), "{:.3g}".format)
     title(axes, [shown.heading, f"over {many.heading[1]}"])
-    said = [*notes(shown, over=len(many) > 1), *(_sampled([many]) if len(many) > 1 else [])]
-    axes.set_xlabel("\n".join(["mean |attribution|", *said]))
+    axes.set_xlabel(_size_label([shown], [many]))
     return axes
 
 
@@ -144,27 +143,20 @@ def _outputs(given: Explanation, max_display: int, ax: Axes | None) -> Axes:
 
 def _side_by_side(many: Mapping[str, Many], max_display: int, ax: Axes | None) -> Axes:
     """Mean sizes of the same features, a series for each of these tables."""
-    found = {name: mean_size(one) for name, one in many.items()}
-    first = next(iter(found.values()))
-    check_count(max_display)
-    sizes = np.max([np.nan_to_num(one.values) for one in found.values()], axis=0)
-    kept = np.argsort(-sizes, kind="stable")[:max_display]
-    axes = dot_axes([first.names[j] for j in kept], len(found), ax)
-    dots(axes, {
-        name: (one.values[kept], None if one.std_error is None else one.std_error[kept])
-        for name, one in found.items()
-    })  # fmt: skip
-    sampled = next((one for one in found.values() if one.std_error is not None), first)
-    over = any(len(one) > 1 for one in many.values())
-    said = [*notes(sampled, over=over), *(_sampled([*many.values()]) if over else [])]
-    axes.set_xlabel("\n".join(["mean |attribution|", *said]))
+    shown = {name: mean_size(one) for name, one in many.items()}
+    axes = beside(shown, max_display, ax)
+    axes.set_xlabel(_size_label([*shown.values()], [*many.values()]))
     return axes
 
 
-def _sampled(many: Sequence[Many]) -> list[str]:
-    """How far off the values are that means over rows are of, where they are sampled."""
-    errors = [one.std_error.ravel() for one in many if one.std_error is not None]
-    return [f"single values: {n}" for n in median_note(np.concatenate(errors) if errors else None)]
+def _size_label(shown: Sequence[Row], many: Sequence[Many]) -> str:
+    """What mean sizes are, their intervals, and how far off the single values of many rows are."""
+    over = any(len(one) > 1 for one in many)
+    sampled = next((one for one in shown if one.std_error is not None), shown[0])
+    errors = [one.std_error.ravel() for one in many if over and one.std_error is not None]
+    single = median_note(np.concatenate(errors) if errors else None)
+    said = [*notes(sampled, over=over), *(f"single values: {note}" for note in single)]
+    return "\n".join(["mean |attribution|", *said])
 
 
 def mean_size(many: Many) -> Row:

@@ -10,7 +10,7 @@ import numpy as np
 
 from xai.plots.picture import Scale
 from xai.plots.row import Floats, known, read
-from xai.plots.style import check_axes, inches, median_note, title
+from xai.plots.style import inches, median_note, some_axes, title
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -69,21 +69,16 @@ def text(
         *median_note(known(shown.std_error)),
     ]
     across, line = inches(WIDTH, LINE)
-    check_axes(ax)
-    own = ax is None
-    if ax is None:
-        import matplotlib.pyplot as plt
-
-        ax = plt.figure(figsize=(across + 2 * MARGIN, 4)).add_subplot()
-    box, dpi = ax.get_window_extent(), ax.figure.figure.dpi
+    axes, own = some_axes(ax, (across + 2 * MARGIN, 4), None), ax is None
+    box, dpi = axes.get_window_extent(), axes.figure.figure.dpi
     width = across if own else box.width / dpi
-    lines = _write(ax, pieces, _colours(shown.values, scale), width)
+    lines = _write(axes, pieces, _colours(shown.values, scale), width)
     if own:
-        _fit(ax, lines * line, 0.53 * len(heading) * line)
-    ax.set(xlim=(0, width), ylim=(lines if own else max(lines, box.height / dpi / line), 0))
-    ax.set_axis_off()
-    title(ax, heading, 80)
-    return ax
+        _fit(axes, lines * line, 0.53 * len(heading) * line)
+    axes.set(xlim=(0, width), ylim=(lines if own else max(lines, box.height / dpi / line), 0))
+    axes.set_axis_off()
+    title(axes, heading, 80)
+    return axes
 
 
 def _of_row(words: Sequence[str] | Sequence[Sequence[str]], row: int, rows: int) -> Sequence[str]:
@@ -114,10 +109,11 @@ def _colours(values: Floats, scale: Scale) -> Floats:
 def _write(ax: Axes, pieces: list[tuple[str, bool]], colours: Floats, width: float) -> int:
     """Write the words in lines of a width in inches, and down by one a line; how many lines."""
     x, line, dpi = 0.0, 0, ax.figure.figure.dpi
+    box: dict[str, Any] = {"boxstyle": "square,pad=0.15", "edgecolor": "none"}
     starts = [place for place, (_, apart) in enumerate(pieces) if apart or not place]
     for start, stop in pairwise([*starts, len(pieces)]):
         drawn = [
-            ax.text(0, 0, piece, va="center", bbox=_box(colour), parse_math=False)
+            ax.text(0, 0, piece, va="center", bbox=box | {"facecolor": colour}, parse_math=False)
             for (piece, _), colour in zip(pieces[start:stop], colours[start:stop], strict=True)
         ]
         sizes = [part.get_window_extent().width / dpi for part in drawn]
@@ -128,11 +124,6 @@ def _write(ax: Axes, pieces: list[tuple[str, bool]], colours: Floats, width: flo
             x += size
         x += inches(SPACE, 0)[0]
     return line + 1
-
-
-def _box(colour: Floats) -> dict[str, Any]:
-    """What lies under a word."""
-    return {"boxstyle": "square,pad=0.15", "facecolor": colour, "edgecolor": "none"}
 
 
 def _fit(ax: Axes, words: float, heading: float) -> None:

@@ -81,7 +81,7 @@ class Context:
 
     Raises
     ------
-    ValueError
+    TypeError, ValueError
         By what is asked of it: rows, or a background, that the removal cannot take.
 
     Examples
@@ -146,6 +146,11 @@ class Context:
                 f"{removal} needs numbers, but {self.place(bad[0])} holds categories, strings or "
                 "dates: use removal='marginal' with data="
             )
+
+    def dense(self, removal: str) -> None:
+        """Refuse sparse rows, where a removal gives every element a value of its own."""
+        if sparse.issparse(self.inputs.block):
+            raise TypeError(f"{removal} needs dense x: pass x.toarray()")
 
     def whole(self, removal: str) -> None:
         """Refuse x with NaN among its amounts, where a fit regresses on distances from it."""
@@ -298,6 +303,21 @@ def joined(parts: list[Block]) -> Block:
     import torch
 
     return torch.cat(parts)
+
+
+def where(masks: Any, a: Block, b: Block) -> Block:
+    """Elements of a where they are kept, of b elsewhere."""
+    if not is_tensor(a):
+        return np.where(masks, a, b)
+    import torch
+
+    return torch.where(masks, a, b)
+
+
+def placed(values: NDArray[Any], x: Block) -> Block:
+    """Numbers where x lives, in the floats that x is computed in."""
+    own = as_floats(x[:1])
+    return own.new_tensor(values) if is_tensor(own) else values.astype(own.dtype)
 
 
 def back(values: Block, x: Block) -> Block:

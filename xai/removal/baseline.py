@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from scipy import sparse
 
-from xai.inputs import Block, host_array, is_tensor
+from xai.inputs import Block, Inputs, host_array, is_tensor
 from xai.places import channels_back, channels_first
 from xai.removal.base import Context, Draws, Indices, Removal, as_floats, back, of_known
 
@@ -81,11 +81,11 @@ class Baseline(Removal):
             return _own_statistic(context.inputs.block, name, context.channel_axis)
         background = context.background(None, f"Baseline({name!r})")
         found = _statistic(background, name)
-        endless = np.isinf(found.toarray() if sparse.issparse(found) else host_array(found))
-        if name == "mean" and endless.any():
-            where = context.place(np.flatnonzero(endless)[0])
+        endless = np.flatnonzero(np.isinf(host_array(found)))
+        if name == "mean" and len(endless):
             raise ValueError(
-                f"Baseline('mean'): the mean of {where} is infinite: pass a row instead"
+                f"Baseline('mean'): the mean of {context.place(endless[0])} is infinite: pass a "
+                "row instead"
             )
         return context.inputs.admit(found)
 
@@ -99,7 +99,7 @@ class Baseline(Removal):
                 f"Baseline({value!r}): texts lose tokens by leaving them out, which is "
                 "Baseline(0), or get a word in their place, as Baseline('[MASK]')"
             )
-        return _constant(context, value)
+        return context.inputs.admit(_row_of(value, context.inputs))
 
 
 def _plain(value: Any) -> Any:
@@ -108,23 +108,19 @@ def _plain(value: Any) -> Any:
     return value.item() if is_number and value.ndim == 0 else value
 
 
-def _constant(context: Context, value: float) -> Block:
+def _row_of(value: float, inputs: Inputs) -> Block:
     """One row of a number: in x's own precision, or as itself where x holds integers."""
-    x, shape = context.inputs.block, (1, *context.inputs.shape)
+    x, shape = inputs.block, (1, *inputs.shape)
     if is_tensor(x):
-        own = x.is_floating_point()
-        return context.inputs.admit(
-            x.new_full(shape, value, dtype=x.dtype if own else _kind(value))
-        )
+        import torch
+
+        dtype = x.dtype
+        if not x.is_floating_point():
+            dtype = torch.int64 if float(value).is_integer() else torch.get_default_dtype()
+        return x.new_full(shape, value, dtype=dtype)
     row = np.full(shape, value, x.dtype if x.dtype.kind == "f" else None)
     row = row.astype(np.float64) if row.dtype == object else row  # beyond 64 bits
-    return context.inputs.admit(sparse.csr_array(row) if sparse.issparse(x) else row)
-
-
-def _kind(value: float) -> Any:
-    import torch
-
-    return torch.int64 if float(value).is_integer() else torch.get_default_dtype()
+    return sparse.csr_array(row) if sparse.issparse(x) else row
 
 
 def _statistic(block: Block, name: str) -> Block:

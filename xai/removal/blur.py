@@ -11,7 +11,17 @@ from numpy.typing import NDArray
 
 from xai.inputs import Block, is_number, is_tensor, is_whole, on_host
 from xai.places import along, channels_back, channels_first
-from xai.removal.base import Context, Draws, Indices, Removal, as_floats, back, joined
+from xai.removal.base import (
+    Context,
+    Draws,
+    Indices,
+    Removal,
+    as_floats,
+    back,
+    joined,
+    placed,
+    where,
+)
 
 SIGMA = 20 / 224
 """Width of the blur where none is given, in shorter sides of the image (Fong et al. 2019)."""
@@ -105,7 +115,7 @@ class BlurPyramid(Removal):
         def inputs(rows: Indices, masks: Any, draws: Indices) -> Block:
             if _is_hard(masks):
                 other, places = strongest.source(rows, draws)
-                return _where(masks, x[rows], other[places])
+                return where(masks, x[rows], other[places])
             return pyramid.inputs(rows, masks)
 
         return Draws(strongest.source, 1, key=strongest.key, inputs=inputs)
@@ -125,14 +135,6 @@ def _width(context: Context, removal: Blur | BlurPyramid) -> float:
 
 def _is_hard(masks: Any) -> bool:
     return bool(str(masks.dtype).endswith("bool"))
-
-
-def _where(masks: Any, a: Block, b: Block) -> Block:
-    if not is_tensor(a):
-        return np.where(masks, a, b)
-    import torch
-
-    return torch.where(masks, a, b)
 
 
 # -------------------------------------------------------------------------------- blurred images
@@ -172,15 +174,12 @@ class Blurs:
         """All images under the first blur: (n, *shape)."""
         n = len(self.block)
         step = max(1, CHUNK_BYTES // (8 * int(np.prod(self.block.shape[1:]))))
-        return joined([self._blurred(slice(a, a + step), 0) for a in range(0, n, step)])
+        parts = (as_floats(self.block[a : a + step]) for a in range(0, n, step))
+        return joined([back(self._apply(part, slice(0, 1)), self.block) for part in parts])
 
     def of_row(self, row: int) -> Block:
         """One image under every blur: (L, *shape)."""
         return self._apply(as_floats(self.block[row : row + 1]), slice(None))
-
-    def _blurred(self, rows: slice, level: int) -> Block:
-        images = as_floats(self.block[rows])
-        return back(self._apply(images, slice(level, level + 1)), self.block)
 
     def _apply(self, images: Block, levels: slice) -> Block:
         """Blurs of images (of one, if these are several), with channels where x has them."""
@@ -211,8 +210,7 @@ def _matrices(side: int, sigmas: Any, like: Block) -> Block:
 
     line = np.eye(side)
     blurs = [gaussian_filter1d(line, s, axis=0, mode="reflect") if s > 0 else line for s in sigmas]
-    matrices = np.stack(blurs)
-    return like.new_tensor(matrices) if is_tensor(like) else matrices.astype(like.dtype)
+    return placed(np.stack(blurs), like)
 
 
 @dataclass(eq=False)

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy import sparse
 
 from xai.inputs import Block, is_tensor
@@ -54,8 +53,10 @@ class Function(Removal):
 
         def inputs(rows: Indices, masks: Any, draws: Indices) -> Block:
             batch = x[rows]  # a copy, as is the mask: the function may do with them what it wants
-            tensor = is_tensor(masks)
-            kept = masks.expand(batch.shape).clone() if tensor else _whole(masks, batch)
+            if is_tensor(masks):
+                kept = masks.expand(batch.shape).clone()
+            else:
+                kept = np.broadcast_to(masks, batch.shape).copy()
             out = self.function(batch, kept)
             if not isinstance(out, np.ndarray) and not is_tensor(out) and not sparse.issparse(out):
                 raise TypeError(
@@ -73,7 +74,3 @@ class Function(Removal):
             raise AssertionError("a function composes its inputs itself")
 
         return Draws(source, 1, inputs=inputs, soft=self.soft)
-
-
-def _whole(masks: NDArray[Any], batch: Block) -> NDArray[Any]:
-    return np.broadcast_to(masks, batch.shape).copy()

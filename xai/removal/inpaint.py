@@ -9,7 +9,7 @@ import numpy as np
 
 from xai.inputs import Block, is_number, is_tensor
 from xai.places import channels_back, channels_first
-from xai.removal.base import Context, Draws, Indices, Removal, as_floats, back, joined
+from xai.removal.base import Context, Draws, Indices, Removal, as_floats, back, joined, where
 from xai.removal.noise import normals, spans
 
 CHUNK_BYTES = 2**20
@@ -64,19 +64,15 @@ class Inpaint(Removal):
         assert axis is not None
         if not is_number(self.noise) or not 0 <= self.noise < np.inf:
             raise ValueError(f"{self}: noise must be a finite number, and not negative")
-        filler = _Filler(x, axis, self._noise(context))
+        noise = None
+        if self.noise:  # in units of an image's range
+            noise = self.noise * normals(as_floats(x[:1]), context.seed, np.zeros(1, np.intp))
+        filler = _Filler(x, axis, noise)
 
         def source(rows: Indices, draws: Indices) -> tuple[Block, Indices]:
             raise AssertionError("what is filled in depends on the mask")
 
         return Draws(source, 1, key=lambda rows, draws: rows, inputs=filler.inputs, soft=False)
-
-    def _noise(self, context: Context) -> Block | None:
-        """Noise (1, *shape) in units of an image's range."""
-        if self.noise == 0:
-            return None
-        like = as_floats(context.inputs.block[:1])
-        return self.noise * normals(like, context.seed, np.zeros(1, np.intp))
 
 
 @dataclass(frozen=True, eq=False)
@@ -110,7 +106,4 @@ class _Filler:
             out = own.new_tensor(np.ascontiguousarray(out))
         if self.noise is not None:
             out = out + spans(own) * self.noise
-        library: Any = np
-        if is_tensor(own):
-            import torch as library
-        return back(library.where(masks, own, out), self.x)
+        return back(where(masks, own, out), self.x)

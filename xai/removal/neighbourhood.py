@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import sparse
 
 from xai import streams
 from xai.inputs import Block, host_array, is_tensor
@@ -59,20 +58,18 @@ class Neighbourhood(Removal):
 
     def bind(self, context: Context) -> Draws:
         """Endless draws; discretised ones are the same rows for every explained row."""
-        x = context.inputs.block
-        if sparse.issparse(x):
-            raise TypeError("LIME's neighbourhood of a table needs dense x: pass x.toarray()")
+        context.dense("LIME's neighbourhood of a table")
         if len(context.inputs.shape) != 1:
             raise ValueError(
                 "LIME's neighbourhood is for tables; of images and series remove with "
                 "removal='baseline', or 'marginal' and data="
             )
         block = context.background(self.data, "LIME's neighbourhood")
-        categorical = context.inputs.categorical
-        return (self._quartiles if self.discretise else self._normal)(context, block, categorical)
+        return (self._quartiles if self.discretise else self._normal)(context, block)
 
-    def _quartiles(self, context: Context, block: Block, categorical: NDArray[np.bool_]) -> Draws:
+    def _quartiles(self, context: Context, block: Block) -> Draws:
         x, background = host_array(context.inputs.block), host_array(block)
+        categorical = context.inputs.categorical
         numbers = ~categorical
         cuts = _quartile_cuts(background[:, numbers])
         codes = {  # the background may lack a category of x
@@ -98,9 +95,9 @@ class Neighbourhood(Removal):
 
         return replace(endless(generate, self.n_draws), regressors=regressors)
 
-    def _normal(self, context: Context, block: Block, categorical: NDArray[np.bool_]) -> Draws:
+    def _normal(self, context: Context, block: Block) -> Draws:
         context.whole("Neighbourhood(discretise=False)")
-        x = host_array(context.inputs.block)
+        x, categorical = host_array(context.inputs.block), context.inputs.categorical
         scale = context.deviations(block, "Neighbourhood(discretise=False)")
         scale[scale == 0] = 1.0
         columns, mixed = x.shape[1], bool(categorical.any())
@@ -115,13 +112,11 @@ class Neighbourhood(Removal):
         def drawn(draws: Indices) -> NDArray[Any]:
             return host_array(independent_rows(block, context.seed, draws))
 
-        def values(rows: Indices, draws: Indices) -> NDArray[np.float64]:
-            distinct, place = np.unique(draws, return_inverse=True)
-            moved = x[rows] + (scale * noise(distinct))[place]
-            return np.where(categorical, drawn(distinct)[place], moved) if mixed else moved
-
         def source(rows: Indices, draws: Indices) -> tuple[Block, Indices]:
-            made = values(rows, draws)
+            distinct, place = np.unique(draws, return_inverse=True)
+            made = x[rows] + (scale * noise(distinct))[place]
+            if mixed:
+                made = np.where(categorical, drawn(distinct)[place], made)
             if is_tensor(block):
                 made = as_floats(block[:1]).new_tensor(made)
             elif block.dtype.kind == "f":

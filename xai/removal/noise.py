@@ -6,12 +6,20 @@ from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 import numpy as np
-from numpy.typing import NDArray
-from scipy import sparse
 
 from xai import streams
 from xai.inputs import Block, host_array, is_tensor
-from xai.removal.base import Context, Draws, Indices, Regressors, Removal, as_floats, back, once
+from xai.removal.base import (
+    Context,
+    Draws,
+    Indices,
+    Regressors,
+    Removal,
+    as_floats,
+    back,
+    once,
+    placed,
+)
 from xai.removal.sampled import positive
 
 SHARE = 0.15
@@ -64,8 +72,7 @@ class Noise(Removal):
         context.numeric("Noise")
         positive("n_draws", self.n_draws)
         x = context.inputs.block
-        if sparse.issparse(x):
-            raise TypeError("Noise needs dense x: pass x.toarray()")
+        context.dense("Noise")
         sigma = self._deviations(context)
         if not sigma.any():
             return Draws(lambda rows, draws: (x, rows), 1)
@@ -89,22 +96,27 @@ class Noise(Removal):
             distances = host_array(moved).reshape(len(rows), len(draws), -1)
             return distances.swapaxes(1, 2), np.zeros(x.shape[1])
 
-        if self.displacements and x.ndim != 2:
+        if not self.displacements:
+            return Draws(source, self.n_draws, endless=True)
+        if x.ndim != 2:
             raise ValueError(
                 "Noise(displacements=True): slopes are fitted to tables, not to rows of shape "
                 f"{context.inputs.shape}: pass flat rows, or choose another method, such as "
                 "'smoothgrad' of a torch module"
             )
-        if self.displacements:
-            context.whole("Noise(displacements=True)")
-        slopes = regressors if self.displacements else None
-        return Draws(source, self.n_draws, endless=True, regressors=slopes)
+        context.whole("Noise(displacements=True)")
+        return Draws(source, self.n_draws, endless=True, regressors=regressors)
 
     def _deviations(self, context: Context) -> Block:
         """Sigma of each row and element, (n or 1, *shape or 1s), where x lives."""
         x = context.inputs.block
         if self.sigma is not None:
-            return _like(x, _given(context, self.sigma))
+            row = context.row(self.sigma, "Noise", "sigma")
+            if not (np.isfinite(row) & (row >= 0)).all():
+                raise ValueError(
+                    f"Noise(sigma={self.sigma!r}): expected finite numbers, none negative"
+                )
+            return placed(row[None], x)
         if context.channel_axis is not None:
             return SHARE * spans(x)
         if self.data is None and context.data is None:
@@ -112,7 +124,7 @@ class Noise(Removal):
                 "Noise() takes a column's deviation from the background: pass sigma= or data="
             )
         rows = context.background(self.data, "Noise")
-        return _like(x, SHARE * context.deviations(rows, "Noise()")[None])
+        return placed(SHARE * context.deviations(rows, "Noise()")[None], x)
 
 
 def normals(like: Block, seed: int, draws: Indices) -> Block:
@@ -139,20 +151,6 @@ def spans(x: Block) -> Block:
     if is_tensor(x):
         return as_floats(x.amax(axes, keepdim=True)) - as_floats(x.amin(axes, keepdim=True))
     return as_floats(x.max(axes, keepdims=True)) - as_floats(x.min(axes, keepdims=True))
-
-
-def _given(context: Context, sigma: Any) -> NDArray[np.float64]:
-    """A user's sigma as (1, *shape)."""
-    row = context.row(sigma, "Noise", "sigma")
-    if not (np.isfinite(row) & (row >= 0)).all():
-        raise ValueError(f"Noise(sigma={sigma!r}): expected finite numbers, none negative")
-    return np.asarray(row[None])
-
-
-def _like(x: Block, values: NDArray[np.float64]) -> Block:
-    """Numbers where x lives, as `as_floats` makes x's rows."""
-    own = as_floats(x[:1])
-    return own.new_tensor(values) if is_tensor(own) else values.astype(own.dtype)
 
 
 def make_room(context: Context, fraction: Any = 0.5) -> None:

@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import sparse
 
 from xai import streams
 from xai.inputs import Block, Inputs, host_array, is_tensor, is_whole, widest
@@ -143,8 +142,7 @@ class ProductOfMarginals(Removal):
     def bind(self, context: Context) -> Draws:
         """Endless draws, made from (seed, draw) alone."""
         block = context.background(self.data, "a product of marginals")
-        if sparse.issparse(block):
-            raise TypeError("a product of marginals needs dense x: pass x.toarray()")
+        context.dense("a product of marginals")
 
         def generate(draws: Indices) -> Block:
             return independent_rows(block, context.seed, draws)
@@ -193,10 +191,8 @@ class Uniform(Removal):
 
     def bind(self, context: Context) -> Draws:
         """Endless draws, made from (seed, draw) alone."""
-        inputs = context.inputs
-        if sparse.issparse(inputs.block):
-            raise TypeError("uniform removal needs dense x: pass x.toarray()")
-        block = None
+        context.dense("uniform removal")
+        inputs, block = context.inputs, None
         if self.low is None or self.high is None:
             block = context.background(self.data, "uniform removal")
         elif self.data is not None:
@@ -213,8 +209,7 @@ class Uniform(Removal):
         whole = _whole_elements(inputs, block)
         first, last = _whole_range(low, high, whole)
         kind = inputs.admit(_rows_like(inputs.block, np.concatenate([first, last])))
-        seen = _seen_categories(inputs, block)
-        spread = _Spread(first, last, low, high, whole, seen).on(kind)
+        spread = _spread(kind, first, last, whole, _seen_categories(inputs, block))
         size = int(np.prod(inputs.shape))
 
         def generate(draws: Indices) -> Block:
@@ -261,51 +256,32 @@ def _place(kind: Block) -> Any:
     return kind.device if widest(kind.device).itemsize == 8 else "cpu"
 
 
-@dataclass(frozen=True)
-class _Spread:
-    """From uniform numbers u (B, *shape) to values in a range, in NumPy or in torch.
+def _spread(
+    kind: Block, first: Any, last: Any, whole: Any, seen: dict[int, Any]
+) -> Callable[[Block], Block]:
+    """How uniform numbers (B, *shape) become values of a range, in 64 bits, where `kind` lives.
 
-    Attributes
-    ----------
-    first, last, low, high, whole : (1, *shape) or (*shape)
-        Whole elements are integers from first to last, others lie between low and high.
-    seen : the codes that a column of categories draws from
+    Whole elements are integers from first to last; columns of categories draw from the codes seen.
     """
+    library: Any = np
+    if is_tensor(kind):
+        import torch as library
 
-    first: Any
-    last: Any
-    low: Any
-    high: Any
-    whole: Any
-    seen: dict[int, Any]
-
-    def on(self, kind: Block) -> _Spread:
-        """The same where `kind` lives."""
-        if not is_tensor(kind):
-            return self
-        import torch
-
-        def there(array: NDArray[Any]) -> Any:
-            return torch.tensor(array, device=_place(kind))
-
-        return _Spread(
-            there(self.first), there(self.last), there(self.low), there(self.high),
-            there(self.whole), {j: there(codes) for j, codes in self.seen.items()},
-        )  # fmt: skip
-
-    def __call__(self, u: Block) -> Block:
-        """Values (B, *shape) in 64 bits."""
-        library: Any = np
-        if is_tensor(u):
-            import torch as library
-        integers = library.floor(self.first + u * (self.last - self.first + 1))
-        values = library.where(
-            self.whole, library.minimum(integers, self.last), self.low + u * (self.high - self.low)
+        first, last, whole, *codes = (
+            library.tensor(array, device=_place(kind))
+            for array in (first, last, whole, *seen.values())
         )
-        for j, codes in self.seen.items():
+        seen = dict(zip(seen, codes, strict=True))
+
+    def values(u: Block) -> Block:
+        integers = library.minimum(library.floor(first + u * (last - first + 1)), last)
+        found = library.where(whole, integers, first + u * (last - first))
+        for j, codes in seen.items():
             place = u[:, j] * len(codes)
-            values[:, j] = codes[place.long() if is_tensor(u) else place.astype(np.intp)]
-        return values
+            found[:, j] = codes[place.long() if is_tensor(u) else place.astype(np.intp)]
+        return found
+
+    return values
 
 
 def draws_of_rows(data: Any, n: int, shape: tuple[int, ...]) -> int:

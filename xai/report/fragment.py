@@ -10,7 +10,7 @@ import numpy as np
 
 from xai.plots.choose import is_drawn
 from xai.plots.png import png
-from xai.plots.row import Floats, Row, outputs, per_row, read
+from xai.plots.row import outputs, per_row, read
 from xai.plots.style import NEGATIVE, POSITIVE, signed
 
 if TYPE_CHECKING:
@@ -81,17 +81,28 @@ def recipe_of(explanation: Explanation) -> str:
     )
 
 
+def in_base64(content: bytes) -> str:
+    """Bytes as a page holds them."""
+    return base64.b64encode(content).decode("ascii")
+
+
+def address(kind: str, content: bytes) -> str:
+    """Where a page has a file of this kind: in the address itself."""
+    return f"data:{kind};base64,{in_base64(content)}"
+
+
 def _block(explanation: Explanation, row: int, output: int | None, max_display: int) -> str:
     """Write one row and output of a fragment: its picture, or its largest attributions."""
     if is_drawn(explanation):
         return _picture(explanation, row, output)
-    found = read(explanation, row, output)
-    shown = found.largest(max_display)
+    shown = read(explanation, row, output).largest(max_display)
     which = [f"row {row}"] if per_row(explanation) else []
     caption = ", ".join([*which, shown.heading, *shown.state])
+    errors = np.full(len(shown.values), np.nan) if shown.std_error is None else shown.std_error
+    size = float(np.nanmax(np.abs(shown.values), initial=0.0))  # fills the bars
     body = "".join(
-        f"<tr><th>{escape(label)}</th>{_cell(value, error, _size(shown))}</tr>"
-        for label, value, error in zip(shown.labels, shown.values, _errors(shown), strict=True)
+        f"<tr><th>{escape(label)}</th>{_cell(value, error, size)}</tr>"
+        for label, value, error in zip(shown.labels, shown.values, errors, strict=True)
     )
     undefined = (
         f"<p>Left out, their value is NaN: {shown.undefined}.</p>" if shown.undefined else ""
@@ -101,19 +112,9 @@ def _block(explanation: Explanation, row: int, output: int | None, max_display: 
 
 def _picture(explanation: Explanation, row: int, output: int | str | None) -> str:
     """Draw one row and embed the picture."""
-    code = base64.b64encode(png(explanation, width=5.4, row=row, output=output)).decode("ascii")
+    source = address("image/png", png(explanation, width=5.4, row=row, output=output))
     alt = escape(f"{read(explanation, row, output).heading}, row {row}")
-    return f'<img alt="{alt}" src="data:image/png;base64,{code}">'
-
-
-def _errors(row: Row) -> Floats:
-    """Standard errors, NaN where there are none to show."""
-    return np.full(len(row.values), np.nan) if row.std_error is None else row.std_error
-
-
-def _size(row: Row) -> float:
-    """The largest |value|, which fills the bars."""
-    return float(np.nanmax(np.abs(row.values), initial=0.0))
+    return f'<img alt="{alt}" src="{source}">'
 
 
 def _cell(value: float, error: float, size: float) -> str:

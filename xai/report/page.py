@@ -6,7 +6,6 @@ package of 88 MB to inline it; ours are 20 kB.
 
 from __future__ import annotations
 
-import base64
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
@@ -18,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from xai.foreign import as_explanation
 from xai.plots.style import NEGATIVE, POSITIVE
-from xai.report.fragment import TABLE, recipe_of
+from xai.report.fragment import TABLE, in_base64, recipe_of
 from xai.report.payload import payload
 
 if TYPE_CHECKING:
@@ -124,7 +123,7 @@ def write(
     script = _source("common.js") + _source(name)
     # "<" cannot end the element early, and JSON.parse reads it back.
     text = json.dumps(data, separators=(",", ":"), allow_nan=False).replace("<", "\\u003c")
-    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode("ascii")
+    digest = in_base64(hashlib.sha256(script.encode()).digest())
     policy = (
         "default-src 'none'; img-src data:; style-src 'unsafe-inline'; "
         f"script-src 'sha256-{digest}'"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import io
 import zlib
 from collections.abc import Mapping, Sequence
@@ -13,12 +12,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xai.plots.choose import is_drawn
-from xai.plots.many import chosen, columns_of
-from xai.plots.picture import Floats, Panel, Scale
-from xai.plots.row import known, locate, names_of_players, per_row
-from xai.plots.signal import bands, channels, is_series, panel_of
+from xai.plots.many import columns_of, places_of
+from xai.plots.picture import Floats, Panel, Scale, panel
+from xai.plots.row import chosen, known, names_of_players, per_row
+from xai.plots.signal import bands, channels, is_series
 from xai.plots.style import diverging, sequential
-from xai.report.fragment import recipe_of
+from xai.report.fragment import address, in_base64, recipe_of
 
 if TYPE_CHECKING:
     from xai.explanation import Explanation
@@ -71,23 +70,25 @@ def payload(
     pictures = [is_drawn(one) for one in explanations.values()]
     if any(pictures) and not all(pictures):
         raise ValueError("one page shows images or tables: write a page for each")
-    made: Json = {
-        "methods": [_method(name, one, choices[name]) for name, one in explanations.items()],
-        "total": len(first),
-        "perRow": per_row(first),
-    }
     if all(pictures):
         if words is not None:
             raise ValueError("words are of token ids, and these are images: leave them out")
-        made |= _images(explanations, choices)
-        count = len(made["photos"])
+        shown = _images(explanations, choices)
+        count = len(shown["photos"])
     else:
-        made |= _table(explanations, words)
-        width = first.values[0].size
-        layers = sum(2 * len(method["layers"]) for method in made["methods"]) + 1
-        count = max(1, min(len(first), MOST_NUMBERS // (width * layers)))
-    _encode(made, count, values=not all(pictures))
-    return made | {"rows": list(names[:count])}
+        layers = sum(2 * len(own) for own in choices.values()) + 1
+        count = max(1, min(len(first), MOST_NUMBERS // (first.values[0].size * layers)))
+        shown = _table(explanations, words, count)
+    return {
+        "methods": [
+            _method(name, one, choices[name], count, values=not all(pictures))
+            for name, one in explanations.items()
+        ],
+        "total": len(first),
+        "perRow": per_row(first),
+        **shown,
+        "rows": list(names[:count]),
+    }
 
 
 def _choices(
@@ -97,9 +98,9 @@ def _choices(
     n, names = len(one), [str(name) for name in one.output_names]
     targets = one.target.reshape(n, -1)
     if one.base_values.ndim == 1 or output is not None:
-        found = [locate(one, row, output)[0] for row in range(n)]
-        at = np.array([place or 0 for place in found])
-        places, labels = [at], [names[targets[0, at[0]]]]
+        at, _ = places_of(one, output)
+        places = [np.zeros(n, np.intp) if at is None else at]
+        labels = [names[targets[0, places[0][0]]]]
     else:
         labels = one.output_labels
         places = [np.full(n, place) for place in range(len(labels))]
@@ -114,29 +115,35 @@ def _choices(
     ]
 
 
-def _method(name: str, one: Explanation, choices: Sequence[Choice]) -> Json:
-    """A method's recipe, and its numbers of each output that is shown."""
+def _method(
+    name: str, one: Explanation, choices: Sequence[Choice], count: int, *, values: bool
+) -> Json:
+    """A method's recipe, and the first rows' numbers of each output that is shown.
+
+    No `values` where maps show them.
+    """
+    errors = known(one.std_error)
+
+    def told(array: Floats | None, choice: Choice) -> str | None:
+        return None if array is None else numbers(chosen(array, choice.places)[:count])
+
     layers = [
         {
             "label": choice.label,
-            "output": choice.names[0] if len(set(choice.names)) == 1 else choice.names,
-            "values": _of(one.values, choice.places),
-            "errors": None
-            if (errors := known(one.std_error)) is None
-            else _of(errors, choice.places),
-            "base": _of(one.base_values, choice.places),
-            "prediction": _of(one.predictions, choice.places),
+            "output": choice.names[0] if len(set(choice.names)) == 1 else choice.names[:count],
+            "values": told(one.values if values else None, choice),
+            "errors": told(errors if values else None, choice),
+            "base": told(one.base_values, choice),
+            "prediction": told(one.predictions, choice),
         }
         for choice in choices
     ]
     return {"name": name, "recipe": recipe_of(one), "layers": layers}
 
 
-def _of(array: Floats, places: Any) -> Floats:
-    return chosen(array, places).reshape(len(array), -1)
-
-
-def _table(explanations: Mapping[str, Explanation], given: Sequence[Sequence[str]] | None) -> Json:
+def _table(
+    explanations: Mapping[str, Explanation], given: Sequence[Sequence[str]] | None, count: int
+) -> Json:
     """Names of the features, or of each row's words, and what stands in their columns."""
     first = next(iter(explanations.values()))
     counts = [one.values.size // one.predictions.size for one in explanations.values()]
@@ -151,35 +158,20 @@ def _table(explanations: Mapping[str, Explanation], given: Sequence[Sequence[str
             f"{sorted({len(row) for row in words})} for {len(words)}"
         )
     if words is None and isinstance(first.data, list) and first.players == "Tokens()":
-        words = [first.names_of(row) for row in range(len(first))]
+        words = [first.names_of(row) for row in range(count)]
     shared = bool((first.element_players == first.element_players[0]).all())
     data, categories = columns_of(first, d) if shared else (np.full((len(first), d), np.nan), ())
     return {
         "features": names[0],
-        "words": words,
-        "data": data,
+        "words": words and words[:count],
+        "data": numbers(data[:count]),
         "categories": {str(j): kinds for j, kinds in enumerate(categories) if kinds},
     }
 
 
-def _encode(made: Json, count: int, *, values: bool) -> None:
-    """Put text in place of arrays, of the first `count` rows."""
-    for method in made["methods"]:
-        for layer in method["layers"]:
-            if not values:  # maps show them
-                layer["values"] = layer["errors"] = None
-            for key in ("values", "errors", "base", "prediction"):
-                layer[key] = None if layer[key] is None else numbers(layer[key][:count])
-            if isinstance(layer["output"], list):
-                layer["output"] = layer["output"][:count]
-    if values:
-        made["data"] = numbers(made["data"][:count])
-        made["words"] = made["words"] and made["words"][:count]
-
-
 def numbers(array: Floats) -> str:
     """An array as base64 of little-endian float32."""
-    return base64.b64encode(np.ascontiguousarray(array, "<f4").tobytes()).decode("ascii")
+    return in_base64(np.ascontiguousarray(array, "<f4").tobytes())
 
 
 # ---------------------------------------------------------------------------------------------
@@ -210,7 +202,7 @@ def _images(explanations: Mapping[str, Explanation], choices: Mapping[str, list[
 
 def _panel(one: Explanation, row: int, output: int) -> Panel:
     """One row as it is drawn; the lines of a series as they are."""
-    return channels(one, row, output, None) if is_series(one) else panel_of(one, row, output)
+    return (channels if is_series(one) else panel)(one, row, output, None)
 
 
 def _map(shown: Panel) -> Json:
@@ -227,7 +219,7 @@ def _map(shown: Panel) -> Json:
     return {
         "height": heat.shape[0], "width": heat.shape[1], "start": start, "unit": unit,
         "low": scale.low, "high": scale.high,
-        "bytes": base64.b64encode(zlib.compress(planes.tobytes(), 9)).decode(),
+        "bytes": in_base64(zlib.compress(planes.tobytes(), 9)),
         "steps": steps, "ratio": width / (height * shown.aspect),
     }  # fmt: skip
 
@@ -259,8 +251,7 @@ def _photo(shown: Panel) -> str:
     kind = "PNG" if max(levels.shape[:2]) <= 64 else "JPEG"
     file = io.BytesIO()
     Image.fromarray(levels).save(file, kind, **({"quality": 88} if kind == "JPEG" else {}))
-    code = base64.b64encode(file.getvalue()).decode("ascii")
-    return f"data:image/{kind.lower()};base64,{code}"
+    return address(f"image/{kind.lower()}", file.getvalue())
 
 
 def _lines(shown: Panel) -> str:
@@ -289,10 +280,10 @@ def _lines(shown: Panel) -> str:
         f'<path fill="#fff" d="M-1-1h{len(starts) + 2}v{len(heights) + 2}h-{len(starts) + 2}"/>'
         f'<path fill="none" stroke="#000" vector-effect="non-scaling-stroke" d="{drawn}"/></svg>'
     )
-    return f"data:image/svg+xml;base64,{base64.b64encode(svg.encode()).decode()}"
+    return address("image/svg+xml", svg.encode())
 
 
 def _lut(colours: Any) -> str:
     """256 colours with their opacities."""
     table = np.asarray(255 * colours(np.linspace(0, 1, 256))).round().astype(np.uint8)
-    return base64.b64encode(table.tobytes()).decode("ascii")
+    return in_base64(table.tobytes())

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import io
 from html import escape
 from os import PathLike
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from xai.report.fragment import address
 from xai.report.page import write
 
 if TYPE_CHECKING:
@@ -82,5 +82,5 @@ def _curves(report: Report, metric: str) -> str:
     curves(report, metric, ax=figure.add_subplot())
     file = io.BytesIO()
     figure.savefig(file, format="png", dpi=110)
-    code = base64.b64encode(file.getvalue()).decode("ascii")
-    return f'<img alt="curves of {escape(metric)}" src="data:image/png;base64,{code}">'
+    source = address("image/png", file.getvalue())
+    return f'<img alt="curves of {escape(metric)}" src="{source}">'
