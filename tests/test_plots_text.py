@@ -134,4 +134,7 @@ def test_one_row_of_several_is_told_which_it_is() -> None:
     m = xai.explain(f, np.ones((2, 1, 6, 6)), "occlusion", removal="baseline", channel_axis=1)
     assert "row 0 of 2" in m.plot("image").get_title()
     assert "row" not in m[0].plot("image").get_title()
-    assert not any("row" in axes.get_title() for axes in m.plot("images").axes)
+    titles = [axes.get_title() for axes in m.plot("images").axes[:2]]
+    assert [title.endswith(f"row {i} of 2") for i, title in enumerate(titles)] == [True, True]
+    for both in (xai.plots.compare({"a": e, "b": e}), xai.plots.compare({"a": m, "b": m}).axes[0]):
+        assert "row 0 of 2" in both.get_title()

@@ -20,7 +20,7 @@ from xai.plots.picture import (
     panel,
     with_error,
 )
-from xai.plots.row import outputs, read, rows_of
+from xai.plots.row import outputs, rows_of
 from xai.plots.style import inches, some_axes
 
 if TYPE_CHECKING:
@@ -58,7 +58,6 @@ def image(
     (-1.0, 1.0)
     """
     shown = panel(explanation, row, output, channel_axis, signed=signed)
-    shown = replace(shown, heading=[*shown.heading, read(explanation, row, output).place])
     scale = Scale.of([shown.heat], percentile)
     axes = some_axes(ax, inches(5.0, 0.6 + 4.0 * shown.slimness), "compressed")
     draw_heat(axes, shown, scale)

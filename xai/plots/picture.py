@@ -189,7 +189,7 @@ def mapped(
     return Panel(
         photo=photo,
         heat=heat if place is None else heat[..., place],
-        heading=[shown.heading, shown.state[0]],
+        heading=[shown.heading, *shown.told],
         unit="attribution",
         error=None if shown.std_error is None else float(np.nanmedian(shown.std_error)),
     )

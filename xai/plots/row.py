@@ -76,6 +76,11 @@ class Row:
         place = [self.place] if self.place else []
         return [f"prediction {self.prediction:z.4g}", *base, *place]
 
+    @property
+    def told(self) -> list[str]:
+        """Lines over a picture: the prediction, and which row it is, of several."""
+        return [self.state[0], *([self.place] if self.place else [])]
+
     def largest(self, count: int) -> Row:
         """Keep the `count` largest by |value|, ties by index; sum the others into a last entry.
 

@@ -80,7 +80,7 @@ def methods(
     if not shared:
         found = {name: _relative(one) for name, one in found.items()}
     axes = beside({one.titled(name, first): one for name, one in found.items()}, max_display, ax)
-    title(axes, [first.output, first.state[0]], width=60)
+    title(axes, [first.output, ", ".join(first.told)], width=60)
     unit = "attribution" if shared else "attribution / each method's largest"
     whiskers = any(one.std_error is not None for one in found.values())
     notes = [f"whiskers: ±{Z95} standard errors (95 %)"] if whiskers else []

@@ -84,7 +84,7 @@ def maps(
         said, of = read(first, row, output), panels[line * many]
         start = line * lines * across + 1
         ax = figure.add_subplot(down, across, start)
-        draw_photo(ax, of.photo, [said.output, said.state[0]], 26, of.aspect)
+        draw_photo(ax, of.photo, [said.output, *said.told], 26, of.aspect)
         for column in range(many):
             index = line * many + column
             ax = figure.add_subplot(down, across, start + column + 1)
@@ -108,7 +108,7 @@ def signals(
     panels = _panels(explanations, row, output, drawn, "series")
     panels, scales = _scaled(panels, len(panels), percentile, shared=shared)
     said = read(next(iter(explanations.values())), row, output)
-    figure = draw_below(panels, scales, [said.output, said.state[0]])
+    figure = draw_below(panels, scales, [said.output, *said.told])
     _colour_bars(figure.axes, panels, scales, shared=shared)
     return figure
 
