@@ -148,12 +148,10 @@ class ConceptBank:
         check_count("batch_size", batch_size)
         parts = []
         with opened(self._network(), self._images(images), self.layer) as network:
-            shape = tuple(network.images.shape[1:])
             for batch in network.batches(batch_size):
-                a = network.activations(batch)
-                axis = network.probe.channel_axis(a, shape)
+                a, axis = network.activations(batch)
                 u = self.coefficients_of(a, axis)
-                maps = feature_maps(u, axis, shape[1:])
+                maps = feature_maps(u, axis, network.sides)
                 parts.append(on_host(u) if maps is None else np.moveaxis(maps, 1, -1))
         out = np.concatenate(parts)
         check_finite(out, np.arange(len(out)), self.layer)

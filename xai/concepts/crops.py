@@ -43,12 +43,13 @@ class Network:
         for start in range(0, len(self.images), size):
             yield self.images[start : start + size]
 
-    def activations(self, batch: Tensor) -> Tensor:
-        """The layer's output for a batch of inputs."""
+    def activations(self, batch: Tensor) -> tuple[Tensor, int]:
+        """The layer's output for a batch of inputs, and which axis of it holds the channels."""
         import torch
 
         with torch.no_grad():
-            return self.probe.reach(batch)
+            a = self.probe.reach(batch)
+        return a, self.probe.channel_axis(a, tuple(batch.shape[1:]))
 
 
 def class_index(target: Any) -> int:
@@ -160,18 +161,17 @@ def pooled_crops(network: Network, boxes: Indices, batch_size: int) -> Floats:
 
 
 def pooled(network: Network, batches: Iterator[Tensor]) -> Floats:
-    """Activations (m, C) of batches of inputs, each the mean over its places."""
+    """Activations (m, C) of batches of inputs like the images, each the mean over its places."""
     from xai.layers import feature_maps
 
     parts = []
     for batch in batches:
-        acts = network.activations(batch)
-        axis = network.probe.channel_axis(acts, tuple(batch.shape[1:]))
-        maps = feature_maps(acts, axis, tuple(batch.shape[2:]))
+        a, axis = network.activations(batch)
+        maps = feature_maps(a, axis, network.sides)
         if maps is not None:
             parts.append(maps.mean(axis=tuple(range(2, maps.ndim))))
         else:
-            flat = np.moveaxis(on_host(acts), axis, 1)
+            flat = np.moveaxis(on_host(a), axis, 1)
             parts.append(flat.reshape(*flat.shape[:2], -1).mean(axis=2))
     return np.concatenate(parts)
 
@@ -194,10 +194,8 @@ def place_maps(network: Network, batch_size: int) -> Iterator[Floats | None]:
     """Activations (b, C, *places) of whole images, batch by batch; None where there are none."""
     from xai.layers import feature_maps
 
-    shape = tuple(network.images.shape[1:])
     for batch in network.batches(batch_size):
-        a = network.activations(batch)
-        yield feature_maps(a, network.probe.channel_axis(a, shape), shape[1:])
+        yield feature_maps(*network.activations(batch), network.sides)
 
 
 def place_rows(

@@ -137,7 +137,7 @@ def ace_sheet(ace: Ace, *, concepts: int = 6, crops: int = 6, title: str = "") -
         segments = ace.concepts[i].segments
         best = [
             _on_grey(pictures[ace.image[s]], ace.masks[s])
-            for s in _one_of_each(ace.image[segments], segments, crops)
+            for s in _one_of_each(ace.image, segments, crops)
         ]
         laid = _laid(pictures, maps[..., i])
         lines.append(Line(f"concept {i}", colour_of(i), best, laid))
@@ -255,7 +255,7 @@ def _stretched(images: NDArray[Any]) -> Floats:
 def _best_crops(bank: ConceptBank, pictures: Floats, i: int, k: int) -> list[Floats]:
     """The crops that have most of a concept, at most one of each image where these suffice."""
     order = bank.best(i, len(bank.boxes))
-    chosen = _one_of_each(bank.boxes[order, 0], order, k)
+    chosen = _one_of_each(bank.boxes[:, 0], order, k)
     return [
         pictures[image, top : top + high, left : left + wide]
         for image, top, left, high, wide in bank.boxes[chosen]
@@ -273,7 +273,7 @@ def _covered(ace: Ace) -> Floats:
 
 def _one_of_each(image: NDArray[np.intp], order: NDArray[np.intp], k: int) -> NDArray[np.intp]:
     """The first k of `order`, at most one of each image where these suffice."""
-    _, first = np.unique(image, return_index=True)
+    _, first = np.unique(image[order], return_index=True)
     chosen = np.sort(first)[:k]
     rest = np.setdiff1d(np.arange(len(order)), chosen)
     best: NDArray[np.intp] = order[np.concatenate([chosen, rest[: k - len(chosen)]])]
