@@ -63,6 +63,7 @@ def parameter_randomization(
     order: Order = "bottom_up",
     smooth: int = 0,
     noise: float = 0.1,
+    sizes: bool = False,
     steps: int = STEPS,
     explain: Explain | None = None,
 ) -> Result:
@@ -77,6 +78,8 @@ def parameter_randomization(
         Attributions are means over so many noisy copies of x, with `noise` times each row's
         range as standard deviation (Hedström et al. 2023: smooth MPRT); 0: of x itself. Columns
         of categories are left as they are.
+    sizes : bool
+        Whether sizes |a| are compared, which the paper does beside signed values.
     steps : int
         Of the `abpc` that tells the faithfulness beside; 0: none.
 
@@ -86,8 +89,8 @@ def parameter_randomization(
         ``curve``: (n, layers) the likeness after each step; ``info["floor"]``: the likeness that
         a random last layer leaves to rankings of its channels by size, after Binder et al. 2023:
         a channel whose activation is K times another's stays ahead of it with chance
-        (2/π) arctan K. Attributions that follow the activations cannot fall below it; signed ones
-        may. It is for all steps of "top_down", and for the last layer's of "independent";
+        (2/π) arctan K. `sizes` that follow the activations cannot fall below it, signed ones may.
+        It is for all steps of "top_down", and for the last layer's of "independent";
         "bottom_up" changes the activations, too, and has none. NaN where the module's last layer
         does not run, or not once for each row.
 
@@ -110,6 +113,8 @@ def parameter_randomization(
         raise ValueError(f"order={order!r}: expected 'bottom_up', 'top_down' or 'independent'")
     checks.count("smooth", smooth, least=0)
     checks.not_negative("noise", noise)
+    checks.flag("sizes", sizes)
+    compared: Callable[[Floats], Floats] = np.abs if sizes else np.asarray
     _check_module(case)
     check_repeats(case, explain)
     beside = _beside(case, steps)
@@ -119,13 +124,13 @@ def parameter_randomization(
     names = names[::-1] if order == "top_down" else names
     own = case.flat if smooth == 0 else _smoothed(case, explain, case.scene.model, smooth, noise)
     curve = np.empty((case.scene.n, len(names)))
-    likeness, other = _likeness_in_rank(own), None
+    likeness, other = _likeness_in_rank(compared(own)), None
     for step, name in enumerate(names):
         if other is None or order == "independent":
             other = copied(module)
         _draw_anew(other, [name], case.scene.seed)
         drawn = run_alike(case.scene.model, other)
-        curve[:, step] = likeness(_smoothed(case, explain, drawn, smooth, noise))
+        curve[:, step] = likeness(compared(_smoothed(case, explain, drawn, smooth, noise)))
     floor = {} if order == "bottom_up" else {"floor": _floor(case, last)}
     return Result(curve.mean(axis=1), curve, floor | beside)
 

@@ -42,6 +42,22 @@ def test_what_does_not_look_at_the_model_is_always_like_itself(net, x, order):
     assert_allclose(entropy.values, 0)
 
 
+def test_sizes_are_compared_where_they_are_asked_for(net, x):
+    """An explanation whose signs alone look at the model; and gradients, by hand."""
+    turned = lambda model, rows, target: -rows  # noqa: E731
+    signed, sizes = (
+        metrics.parameter_randomization(net, x, x, target=0, sizes=flag, explain=turned)
+        for flag in (False, True)
+    )
+    assert_allclose(signed.values, -1)
+    assert_allclose(sizes.values, 1)
+    e = xai.explain(net, x, "gradient", target=0)
+    by_hand = lambda *asked: abs(xai.explain(*asked[:2], "gradient", target=asked[2]).values)  # noqa: E731
+    ours = metrics.parameter_randomization(net, x, e, sizes=True)
+    theirs = metrics.parameter_randomization(net, x, abs(e.values), target=0, explain=by_hand)
+    assert_allclose(ours.curve, theirs.curve)
+
+
 @pytest.mark.parametrize("seed", range(4))
 def test_noise_is_like_nothing_and_so_wins(net, x, seed):
     """Sizes of gradient times input keep those of the input; their signs are drawn anew."""
