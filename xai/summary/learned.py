@@ -93,7 +93,7 @@ def planned(
 ) -> tuple[ModelGame, int]:
     """The game, which has gradients, and how many iterations a budget allows: `most` by default."""
     model = as_model_game(game)
-    assert model.gradients is not None  # says why there are none before anything is spent
+    _ = model.gradients  # says why there are none before anything is spent
     if not model.commutes and model.n_draws > 1:
         raise ValueError(
             f"{what} of a loss or a margin takes one baseline: its value is of the mean over "
