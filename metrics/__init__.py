@@ -36,11 +36,9 @@ def _homes() -> dict[str, str]:
 def __getattr__(name: str) -> Callable[..., Score]:  # what is not imported above is a metric
     homes = {} if name.startswith("__") else _homes()
     if name not in (*homes, *_MODULES):
-        from xai.suggest import nearest
+        from xai.suggest import lacking
 
-        meant = None if name.startswith("_") else nearest(name, homes, 0.6)
-        hint = f"; did you mean {meant!r}?" if meant else ""
-        raise AttributeError(f"module 'xai.metrics' has no attribute {name!r}{hint}")
+        raise AttributeError(lacking("xai.metrics", name, homes))
     home: Any = import_module(f"xai.metrics.{homes.get(name, name)}")
     value: Callable[..., Score] = home if name in _MODULES else getattr(home, name)
     globals()[name] = value

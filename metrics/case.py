@@ -129,7 +129,7 @@ class Scene:
     channel_axis: int | None = None
     bar: Progress = field(init=False, repr=False)
     shares: bool = field(default=False, init=False)  # among several scores: values are looked up
-    scores: bool = field(default=False, init=False)  # explanations, by draws that none was made of
+    apart: bool = field(default=False, init=False)  # endless draws that no explanation is made of
     rehearses: bool = field(default=False, init=False)  # nothing but x itself is evaluated
     spent_elsewhere: int = field(default=0, init=False)  # model rows of explanations
     used: set[str] = field(default_factory=set, init=False)  # "output", "removal": by a metric
@@ -208,7 +208,7 @@ class Scene:
         _ = self._kin or self.seen.predictions.known
         own = {f.name: getattr(self, f.name) for f in fields(self) if f.init}
         made = Scene(**(own | {"progress": False}))
-        made.rehearses, made.scores, made._kin = True, self.scores, self._kin
+        made.rehearses, made.apart, made._kin = True, self.apart, self._kin
         return made
 
     def _open(self, removal: Any, players: Any) -> Setting:
@@ -229,7 +229,7 @@ class Scene:
             bar=self.bar, wait=True, like=like,
         )  # fmt: skip
         setting = self.enter(opened)
-        if self.scores and setting.draws.endless:
+        if self.apart and setting.draws.endless:
             setting = replace(setting, draws=setting.draws.later(APART))
         if self.rehearses:
             return replace(setting, model=uncalled(setting.model))
@@ -331,7 +331,7 @@ class Scene:
             common = {f.name: getattr(self, f.name) for f in fields(self) if f.init}
             made = self.enter(Scene(**(common | parts)))
             made.bar, made.shares, made._kin = self.bar, self.shares, self._kin
-            made.rehearses, made.scores = self.rehearses, self.scores
+            made.rehearses, made.apart = self.rehearses, self.apart
             return made
 
         return self.once(("changed", key), make)
@@ -499,7 +499,7 @@ def scene_of(model: Any, x: Any, explanation: Any, common: dict[str, Any]) -> Sc
         given = own_keywords(explanation, given, x) | given
         given["target"] = by_place(given.get("target"), explanation)
     scene = Scene(model, x, **given)
-    scene.scores = True
+    scene.apart = True
     return scene
 
 

@@ -344,7 +344,7 @@ def scene_of_all(model: Any, x: Any, named: dict[str, Any], common: dict[str, An
             raise ValueError(f"the explanations differ in {name}: pass {name}= to score them by")
         merged.pop(name, None)
     scene = Scene(model, x, **(merged | given))
-    scene.shares = scene.scores = True
+    scene.shares = scene.apart = True
     return scene
 
 

@@ -111,18 +111,11 @@ def __getattr__(name: str) -> object:
     elif name in _MODULES:
         value = import_module(f"xai.{name}")
     else:
-        raise AttributeError(f"module 'xai' has no attribute {name!r}{_hint(name)}")
+        from xai.suggest import lacking
+
+        raise AttributeError(lacking("xai", name, __all__))
     globals()[name] = value
     return value
-
-
-def _hint(name: str) -> str:
-    if name.startswith("_"):  # asked by machines
-        return ""
-    from xai.suggest import nearest
-
-    meant = nearest(name, __all__, 0.6)
-    return f"; did you mean {meant!r}?" if meant else ""
 
 
 def __dir__() -> list[str]:

@@ -74,6 +74,19 @@ def nearest(word: object, choices: Iterable[str], cutoff: float) -> str | None:
     return next(iter([*meant, *(names[name] for name in close)]), None)
 
 
+def lacking(module: str, name: str, names: Iterable[str]) -> str:
+    """Say that a module has no such name, and, where it is a person's, which one was meant.
+
+    Examples
+    --------
+    >>> lacking("xai", "TreeExplainer", ["explain", "load"])
+    "module 'xai' has no attribute 'TreeExplainer'; did you mean 'explain'?"
+    """
+    meant = None if name.startswith("_") else nearest(name, names, 0.6)  # machines ask for others
+    hint = f"; did you mean {meant!r}?" if meant else ""
+    return f"module {module!r} has no attribute {name!r}{hint}"
+
+
 def unknown(kind: str, word: object, choices: Iterable[object]) -> str:
     """Say that `word` is no known `kind`, and which one was probably meant.
 

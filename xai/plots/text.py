@@ -83,9 +83,8 @@ def text(
 
 def _of_row(words: Sequence[str] | Sequence[Sequence[str]], row: int, rows: int) -> Sequence[str]:
     """The words of one row: those given, or its own of a list for each row."""
-    flat = [word for word in words if isinstance(word, str)]
-    if len(flat) == len(words):
-        return flat
+    if all(isinstance(word, str) for word in words):
+        return [str(word) for word in words]
     if len(words) != rows:
         raise ValueError(f"words: there are lists for {len(words)} rows, of {rows}")
     return list(words[row])

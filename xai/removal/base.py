@@ -66,7 +66,7 @@ class Draws:
     soft: bool = True
 
     def later(self, first: int) -> Draws:
-        """The draws from a number on."""
+        """The same removal's draws from number `first` on; of an endless one they are others."""
 
         def of(function: Any) -> Any:
             return function and (lambda *given: function(*given[:-1], given[-1] + first))
