@@ -117,7 +117,7 @@ def test_the_least_of_a_data_set(counting, summary, removal, players):
 
 @pytest.mark.parametrize("players", PLAYERS)
 @pytest.mark.parametrize("removal", ["marginal", "uniform", "baseline"])
-@pytest.mark.parametrize("method", ["occlusion", "include_one", "banzhaf"])
+@pytest.mark.parametrize("method", ["occlusion", "include_one", "mean_when_included"])
 def test_a_forest_costs_what_its_function_costs(method, removal, players):
     """Its rows go into one call with others, and never more of them."""
     forest = RandomForestRegressor(3, random_state=0).fit(DATA, DATA[:, 0])

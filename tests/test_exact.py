@@ -30,6 +30,8 @@ from xai.exact import linear
 from xai.exact.base import Part
 from xai.exact.trees import read_trees
 from xai.kernels import tree_shapley as kernel
+from xai.summary import Banzhaf, BetaShapley, Interactions, Semivalue, Shapley
+from xai.summary.closed import of_coins, of_orders
 
 LOG_ODDS = xai.behavior.Prediction("log_odds")
 LOGIT_CONTRAST = xai.behavior.Contrast(to=0, output="logit")
@@ -62,6 +64,16 @@ def output(model: Any) -> Any:
     return model.predict
 
 
+FAMILY = [
+    Shapley(order=2),
+    Interactions("SII"),
+    Banzhaf(order=2),
+    BetaShapley(4, 1),
+    Semivalue(lambda d: [0.25] + [0] * (d - 2) + [0.75] if d > 1 else [1]),
+]
+"""Beside Shapley's values; the last two count small coalitions more, and large ones."""
+
+
 def check(model: Any, x: Any, data: Any, kind: str, **keywords: Any) -> xai.Explanation:
     """Explain by the closed form, and hold it against all coalitions of the callable."""
     found = xai.explain(model, x, data=data, **keywords)
@@ -77,6 +89,16 @@ def check(model: Any, x: Any, data: Any, kind: str, **keywords: Any) -> xai.Expl
     total = np.nansum(found.values.reshape(len(x), d, -1), axis=1).reshape(found.predictions.shape)
     gap = total + found.base_values - found.predictions
     np.testing.assert_allclose(gap, 0, rtol=0, atol=1e-13 * scale)
+    for summary in FAMILY:
+        keywords |= {"summary": summary, "data": data, "removal": removal}
+        other = xai.explain(model, x, "shapley", **keywords)
+        assert other.ran == f"closed form for {kind}" and other.std_error is None
+        oracle = xai.explain(output(model), x, "shapley", **keywords, budget=2**d * len(data) + 2)
+        assert oracle.ran == "enumeration"
+        for name in ("values", "interactions"):
+            if getattr(oracle, name) is not None:
+                one, two = getattr(other, name), getattr(oracle, name)
+                np.testing.assert_allclose(one, two, rtol=0, atol=2e-9 * scale)
     return found
 
 
@@ -184,7 +206,7 @@ def test_a_stump_beside_a_deep_tree(rows, place):
     forest = ensemble.RandomForestRegressor(2, random_state=0).fit(rows.X, rows.amount)
     forest.estimators_[place] = tree.DecisionTreeRegressor(max_depth=1).fit(rows.X, rows.amount)
     deepest = max(each.get_depth() for each in forest.estimators_)
-    assert read_trees(forest, "amount", "raw", 1).shapley.__self__.depth == deepest > 5
+    assert read_trees(forest, "amount", "raw", 1).terms.__self__.depth == deepest > 5
     check(forest, rows.x, rows.data, "trees")
 
 
@@ -366,7 +388,7 @@ def test_means_of_replacement_rows(rows, kind, shared):
     index = index[:1].repeat(3, axis=0) if shared else index
     places, weights = np.zeros((3, 1, 1), np.intp), np.ones((3, 1, 1))
     owner, x, data = np.arange(5)[None], kind(rows.X[:3]), kind(rows.data)
-    part = Part(x, data, index, owner, places, weights, n_players=5)
+    part = Part(x, data, index, owner, places, weights, n_players=5, masses=of_orders)
     expected = np.broadcast_to(rows.data[index].mean(axis=1), (3, 5))
     found = np.broadcast_to(linear._means(part), (3, 5))
     np.testing.assert_allclose(found, expected, rtol=0, atol=1e-15)
@@ -533,18 +555,21 @@ def test_backgrounds_of_every_length(rows, m):
 @pytest.mark.parametrize("keywords", [{"n_jobs": 2}, {"n_jobs": -1, "batch_size": 3}])
 def test_threads_and_batches_change_nothing(rows, keywords):
     model = ensemble.RandomForestClassifier(7, random_state=0).fit(rows.X, rows.three)
-    one = xai.explain(model, rows.X[:30], data=rows.data, target="all")
-    other = xai.explain(model, rows.X[:30], data=rows.data, target="all", **keywords)
+    how = {"data": rows.data, "target": "all", "order": 2}
+    one = xai.explain(model, rows.X[:30], "shapley", **how)
+    other = xai.explain(model, rows.X[:30], "shapley", **how, **keywords)
     assert one.evaluations == other.evaluations
     np.testing.assert_allclose(one.values, other.values, rtol=0, atol=1e-14)
+    np.testing.assert_allclose(one.interactions, other.interactions, rtol=0, atol=1e-14)
 
 
 def test_rows_in_several_chunks(rows, monkeypatch):
     model = ensemble.RandomForestClassifier(7, random_state=0).fit(rows.X, rows.two)
-    whole = xai.explain(model, rows.X[:7], data=rows.data)
-    monkeypatch.setattr("xai.exact.CHUNK", 24)
-    parts = xai.explain(model, rows.X[:7], data=rows.data)
+    whole = xai.explain(model, rows.X[:7], "shapley", data=rows.data, order=2)
+    monkeypatch.setattr("xai.exact.CHUNK", 60)
+    parts = xai.explain(model, rows.X[:7], "shapley", data=rows.data, order=2)
     np.testing.assert_array_equal(whole.values, parts.values)
+    np.testing.assert_array_equal(whole.interactions, parts.interactions)
     for i in range(3):
         alone = xai.explain(model, rows.X[i : i + 1], data=rows.data)
         np.testing.assert_allclose(alone.values, whole[i].values, rtol=0, atol=1e-14)
@@ -588,10 +613,12 @@ def test_evaluations_are_what_the_model_saw(rows, ids):
 
 
 @pytest.mark.parametrize("n", [1, 4])
-@pytest.mark.parametrize("method", ["auto", "shapley", "exact_shapley"])
-def test_a_closed_form_costs_the_ends_alone(rows, n, method):
+@pytest.mark.parametrize("order", [1, 2])
+@pytest.mark.parametrize("method", ["auto", "shapley", "exact_shapley", "banzhaf"])
+def test_a_closed_form_costs_the_ends_alone(rows, n, method, order):
     model = CountingForest(5, random_state=0).fit(rows.X, rows.two)
-    found = xai.explain(model, rows.x[:n], method, data=rows.data, budget=13, tolerance=0.01)
+    how = {"data": rows.data, "budget": 13, "tolerance": 0.01, "order": order}
+    found = xai.explain(model, rows.x[:n], method, **how)
     assert found.ran == "closed form for trees"
     assert model.rows == 12 + n and found.evaluations == -(-model.rows // n)
     assert found.converged.all()
@@ -881,12 +908,13 @@ def single_precision(rows):
     return model, x, rows.data.astype(np.float32), [1, 3]
 
 
-@pytest.mark.parametrize("method", ["shapley", "exact_shapley"])
+@pytest.mark.parametrize("order", [1, 2])
+@pytest.mark.parametrize("method", ["shapley", "exact_shapley", "banzhaf"])
 @pytest.mark.parametrize("make", [capped, single_precision])
-def test_a_row_whose_closed_form_fails_is_estimated_and_no_other(rows, make, method):
+def test_a_row_whose_closed_form_fails_is_estimated_and_no_other(rows, make, method, order):
     model, x, data, failing = make(rows)
     model.rows = 0
-    keywords = {"data": data, "budget": 150, "tolerance": 0.05}
+    keywords = {"data": data, "budget": 150, "tolerance": 0.05, "order": order}
     keywords |= {"budget": None} if method == "exact_shapley" else {}
     found = xai.explain(model, x, method, **keywords)
     estimated = np.flatnonzero(~np.char.startswith(found.runs, "closed"))
@@ -897,8 +925,12 @@ def test_a_row_whose_closed_form_fails_is_estimated_and_no_other(rows, make, met
         alone = xai.explain(model, x[i : i + 1], method, **keywords)
         assert_the_same_row(found[i], alone)
         assert alone.evaluations <= (keywords["budget"] or np.inf)
-    total = found.values.sum(axis=1) + found.base_values
-    np.testing.assert_allclose(total, found.predictions, rtol=1e-6, atol=1e-6)
+    if method != "banzhaf":
+        total = found.values.sum(axis=1) + found.base_values
+        np.testing.assert_allclose(total, found.predictions, rtol=1e-6, atol=1e-6)
+    if order == 2 and method != "banzhaf":
+        sums = found.interactions.sum(axis=1)
+        np.testing.assert_allclose(sums, found.values, rtol=1e-6, atol=1e-6)
 
 
 def assert_the_same_row(one, alone):
@@ -910,6 +942,11 @@ def assert_the_same_row(one, alone):
     assert (one.std_error is None) == (alone.std_error is None)
     if alone.std_error is not None:
         np.testing.assert_allclose(one.std_error, alone.std_error, rtol=0, atol=atol)
+    if alone.interactions is not None:
+        np.testing.assert_allclose(one.interactions, alone.interactions, rtol=0, atol=atol)
+    assert alone.info.keys() <= one.info.keys()
+    for key, told in one.info.items():
+        np.testing.assert_allclose(told, alone.info.get(key, 0 * told), rtol=0, atol=atol)
 
 
 def test_the_explanation_keeps_what_ran(rows, tmp_path):
@@ -1079,13 +1116,15 @@ def test_the_kernel_as_plain_python(rows, monkeypatch):
     X[::5, 0] = np.nan
     model.fit(X, rows.amount + (X[:, 1] % 2))
     x, data = X[:3], X[10:80]
-    fast = xai.explain(model, x, data=data, players=np.array([0, 1, 2, -1, 1]))
+    how = {"data": data, "players": np.array([0, 1, 2, -1, 1]), "order": 2}
+    fast = xai.explain(model, x, "shapley", **how)
     for name, function in vars(kernel).items():
         if hasattr(function, "py_func"):
             monkeypatch.setattr(kernel, name, function.py_func)
     monkeypatch.setattr("xai.exact.trees.tree_shapley", kernel.tree_shapley)
-    slow = xai.explain(model, x, data=data, players=np.array([0, 1, 2, -1, 1]))
+    slow = xai.explain(model, x, "shapley", **how)
     np.testing.assert_allclose(fast.values, slow.values, rtol=0, atol=1e-13)
+    np.testing.assert_allclose(fast.interactions, slow.interactions, rtol=0, atol=1e-13)
 
 
 def test_counting_bits():
@@ -1098,10 +1137,23 @@ def test_counting_bits():
 def test_weights_are_the_formulas():
     from math import factorial as f
 
-    joins = kernel.weights_of(9)
-    for u in range(1, 10):
-        for w in range(10 - u):
-            assert joins[u, w] == pytest.approx(f(u - 1) * f(w) / f(u + w), rel=1e-13)
+    shapley, coins = kernel.moments_of(of_orders, 9), kernel.moments_of(of_coins, 9)
+    for a in range(9):
+        for b in range(9 - a):
+            assert shapley[a, b] == pytest.approx(f(a) * f(b) / f(a + b + 1), rel=1e-13)
+            assert coins[a, b] == pytest.approx(0.5 ** (a + b), rel=1e-13)
+    assert kernel.moments_of(of_orders, 0).tolist() == [[1.0]]  # trees without a split
+
+
+@pytest.mark.parametrize(
+    "masses", [of_orders, of_coins, BetaShapley(4, 1)._masses, BetaShapley(0.3, 7)._masses]
+)
+def test_a_semivalue_is_the_same_beside_players_who_do_nothing(masses):
+    """A coalition of a of the others is one of a + 1, or of a, of one more: M(a, b) so adds up."""
+    moments = kernel.moments_of(masses, 30)
+    for a in range(29):
+        for b in range(29 - a):
+            assert moments[a, b] == pytest.approx(moments[a + 1, b] + moments[a, b + 1], rel=1e-11)
 
 
 # ---------------------------------------------------------------------------------- beside shap

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from scipy import sparse
 
 import xai
-from xai.summary import Banzhaf, BetaShapley, LinearFit, Semivalue
+from xai.summary import Banzhaf, BetaShapley, Interactions, LinearFit, Semivalue
 
 D = 12
 LOSSES = ("loss_shap", "sage", "permutation_test")
@@ -51,6 +53,45 @@ def test_nulls_get_exactly_nothing_and_cost_nothing(table, estimator):
     assert e.evaluations == -(-sum(rows) // 3)
     if estimator == "exact":  # 9 players of 12 are left to enumerate for row 1
         assert sum(rows) == 3 + 7 + 7 * (2**10 - 2 + 2**9 - 2 + 2**12 - 2)
+
+
+@pytest.mark.parametrize(
+    "summary", [Interactions(), Interactions("SII"), Interactions("Banzhaf")], ids=str
+)
+@pytest.mark.parametrize("removal", ["marginal", "mean"])
+def test_nulls_have_exactly_no_interactions(table, summary, removal):
+    """Sampled, by walks and on pairs; the others' are right, and have errors."""
+    x, data = table
+    data = data if removal == "marginal" else data[:1]
+    e = xai.explain(model, x, "shapley", summary=summary, data=data, budget=3000)
+    errors = e.info["interactions_std_error"]
+    for row, nulls in ((0, [2, 9]), (1, [2, 5, 9])):
+        for of_pairs in (e.interactions, errors):
+            assert np.all(of_pairs[row, nulls] == 0) and np.all(of_pairs[row][:, nulls] == 0)
+    exact = replace(summary, estimator="exact")
+    exact = xai.explain(model, x, "shapley", summary=exact, data=data)
+    assert exact.std_error is None and "interactions_std_error" not in exact.info
+    apart = np.triu_indices(D, 1)
+    misses = np.abs(e.interactions - exact.interactions)[:, *apart]
+    assert np.all(misses <= 6 * errors[:, *apart].max(axis=1, keepdims=True))
+    assert errors[2, 0, 1] > 0
+
+
+def test_rows_of_nulls_alone_have_no_interactions():
+    x = np.ones((2, 3))
+    e = xai.explain(lambda x: x.prod(axis=1), x, "shapley", data=x, order=2)
+    assert e.interactions.shape == (2, 3, 3) and np.all(e.interactions == 0)
+    assert e.std_error is None and e.ran == "nothing changes"
+
+
+def test_interactions_are_enumerated_where_asked_and_where_they_can_be(table):
+    x, data = table
+    summary = Interactions(estimator="exact")
+    with pytest.raises(ValueError, match=r"budget=500 is too small: .*needs at least 28"):
+        xai.explain(model, x, "shapley", summary=summary, data=data, budget=500)
+    wide = xai.Game.from_function(lambda S: S.sum(axis=1), n_players=40)
+    with pytest.raises(ValueError, match=r"40 players have 2.40 coalitions"):
+        summary(wide)
 
 
 @pytest.mark.parametrize(

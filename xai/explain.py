@@ -256,7 +256,8 @@ class _Run:
         for rows, result in self.results:
             exact[rows], runs[rows] = result.by_row()
         met = self._of_all(r.converged for r in found)
-        info = {key: self._of_all(r.info.get(key) for r in found) for key in found[0].info}
+        told = dict.fromkeys(key for r in found for key in r.info)
+        info = {key: self._of_all(r.info.get(key) for r in found) for key in told}
 
         def cut(array: NDArray[Any] | None) -> Any:
             return array if keep or array is None else array[..., 0]

@@ -30,6 +30,11 @@ Indices = NDArray[np.intp]
 Coalitions = NDArray[np.bool_]
 Masks = Coalitions | Floats
 """Coalitions, or soft ones: floats in [0, 1]."""
+Masses = Callable[[int], NDArray[np.float64]]
+"""A semivalue: of d players, the chance (d,) that what a player joins has 0, …, d − 1 others.
+
+Of fewer players it is the same chance, the others of d being left to be in or not.
+"""
 
 BLOCK = 2**18
 """Most (row, coalition) pairs that a summary asks for at once."""
@@ -41,18 +46,19 @@ GROUPS = 20
 
 @dataclass(frozen=True)
 class ClosedForm:
-    """Shapley values that need no coalitions.
+    """Semivalues that need no coalitions.
 
     Attributes
     ----------
     kind : str
         Of model, for people.
-    values : () -> rows (r,), values (r, d, k)
+    values : masses, order -> rows (r,), values (r, d, k), interactions (r, d, d, k) or None
         Evaluates the game's ends; only of rows where these show that the closed form holds.
+        Interactions I_ij, 0 at (i, i), for order 2.
     """
 
     kind: str
-    values: Callable[[], tuple[Indices, NDArray[np.float64]]]
+    values: Callable[[Masses, int], tuple[Indices, Floats, Floats | None]]
 
 
 class Game(ABC):
@@ -188,7 +194,7 @@ class Game(ABC):
         return None
 
     def closed_form(self) -> ClosedForm | None:
-        """Shapley values in closed form, where the model's structure has one."""
+        """Semivalues in closed form, where the model's structure has one."""
         return None
 
     def null_players(self) -> NDArray[np.bool_] | None:

@@ -63,8 +63,8 @@ class Method:
     removal, behavior, summary : the parts; marginal removal, the prediction, Shapley values
     name : str
     budget : Budget, optional
-        Default model rows per explained row; the summary's own where None. Shapley values in
-        closed form cost m + 1, whatever is told here.
+        Default model rows per explained row; the summary's own where None. What is in
+        closed form costs m + 1, whatever is told here.
     inputs : str
         The kinds of data and of model it is for.
     paper : str

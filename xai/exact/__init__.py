@@ -1,4 +1,4 @@
-"""Shapley values in closed form, for models that are a sum of small terms: found, or None.
+"""Semivalues in closed form, for models that are a sum of small terms: found, or None.
 
 A closed form is what the model's structure says; it is believed only where it meets the model's
 own outputs at the row and at its draws, which cost their usual model rows and nothing more.
@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from xai.exact.base import Additive, Floats, Indices, Part
+from xai.exact.base import Additive, Part
 from xai.exact.boosters import read_boosters
 from xai.exact.linear import read_linear
 from xai.exact.path import Way, follow
 from xai.exact.trees import read_trees
-from xai.game import ClosedForm
+from xai.game import ClosedForm, Floats, Indices, Masses
 
 if TYPE_CHECKING:
     from xai.model_game import ModelGame
@@ -30,7 +30,7 @@ CHUNK = 2**22
 
 
 def closed_form(game: ModelGame) -> ClosedForm | None:
-    """How to compute the Shapley values of a game without its coalitions, where that is known.
+    """How to compute semivalues of a game without its coalitions, where that is known.
 
     Only for values that are linear in an additive output, of rows that are mixtures of x and a
     finite number of replacement rows.
@@ -57,22 +57,26 @@ def closed_form(game: ModelGame) -> ClosedForm | None:
     return None
 
 
-def _values(game: ModelGame, way: Way, additive: Additive) -> tuple[Indices, Floats]:
-    """Rows (r,) of the game whose ends the closed form meets, and Shapley values (r, d, k)."""
+def _values(
+    game: ModelGame, way: Way, additive: Additive, masses: Masses, order: int
+) -> tuple[Indices, Floats, Floats | None]:
+    """Rows (r,) of the game whose ends the closed form meets, and what it gives them."""
     base, full = game.ends(np.arange(game.n_rows))
-    phi = np.empty((game.n_rows, game.n_players, game.n_outputs))
-    meets = np.empty(base.shape, bool)
-    for rows, part in _parts(game, way, additive):
-        phi[rows], own = additive.shapley(part)
+    meets, found = np.empty(base.shape, bool), []
+    for rows, part in _parts(game, way, additive, masses, order):
+        terms = additive.terms(part)
+        none, own = terms.ends
         room = _room(game, np.maximum(np.abs(full[rows]), np.abs(base[rows])))
         missed, (low, high, mean_room) = full[rows] - own, _missed_draws(game, additive, rows, part)
         meets[rows] = (low <= missed + room) & (missed - room <= high)  # NaN meets nothing
         if additive.offset_known:
             meets[rows] &= np.abs(missed) <= room
-        gap = full[rows] - base[rows] - phi[rows].sum(axis=1)
+        gap = full[rows] - base[rows] - (own - none)
         meets[rows] &= np.abs(gap) <= np.maximum(room, mean_room)
-    met = np.flatnonzero(meets.all(axis=1))
-    return met, _spread(phi[met], full[met] - base[met] - phi[met].sum(axis=1))
+        met = meets[rows].all(axis=1)
+        found.append((terms.values[met], terms.inter[met]))
+    values, inter = (np.concatenate(of) for of in zip(*found, strict=True))
+    return np.flatnonzero(meets.all(axis=1)), values, inter if order == 2 else None
 
 
 def _missed_draws(
@@ -99,9 +103,10 @@ def _missed_draws(
                 places=np.repeat(group.places[i : i + 1], len(draws), axis=0),
                 weights=np.repeat(group.weights[i : i + 1], len(draws), axis=0),
                 n_players=1,
+                order=1,
             )
             value = game.sample(np.full(len(draws), rows[at[i]]), nothing, draws)
-            missed, room = value - additive.shapley(alone)[1], _room(game, np.abs(value))
+            missed, room = value - additive.terms(alone).ends[1], _room(game, np.abs(value))
             same = at[which.ravel() == kind]
             low[same], high[same] = (missed - room).max(axis=0), (missed + room).min(axis=0)
             mean_room[same] = room.mean(axis=0)
@@ -119,12 +124,14 @@ def _room(game: ModelGame, size: Floats) -> Floats:
     return np.asarray(room + 4 * eps * np.exp(np.minimum(size, 40)))
 
 
-def _parts(game: ModelGame, way: Way, additive: Additive) -> Iterator[tuple[Indices, Part]]:
+def _parts(
+    game: ModelGame, way: Way, additive: Additive, masses: Masses, order: int
+) -> Iterator[tuple[Indices, Part]]:
     """The game's rows as the last estimator sees them, some at a time."""
     linear, m = game.values.linear, game.n_draws
     assert linear is not None
     latest: tuple[Any, Any] = (None, None)  # all removals so far have one block of replacements
-    step = max(1, CHUNK // max(m, len(way.sources), game.n_players * game.n_outputs))
+    step = max(1, CHUNK // max(m, len(way.sources), game.n_players**order * game.n_outputs))
     for start in range(0, game.n_rows, step):
         at = np.arange(start, min(start + step, game.n_rows))
         rows = game.explained[at]
@@ -143,14 +150,8 @@ def _parts(game: ModelGame, way: Way, additive: Additive) -> Iterator[tuple[Indi
                 places=additive.places[places],
                 weights=linear.weights[rows] * additive.factors[places],
                 n_players=game.n_players,
+                masses=masses,
+                order=order,
                 n_jobs=game.n_jobs,
             ),
         )
-
-
-def _spread(phi: Floats, gap: Floats) -> Floats:
-    """Values that sum up to float precision: what rounding left, by size; a 0 stays 0."""
-    size = np.abs(phi)
-    total = size.sum(axis=1, keepdims=True)
-    share = size / np.where(total > 0, total, 1.0)
-    return np.asarray(phi + share * gap[:, None])

@@ -9,6 +9,8 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from xai.game import Masses
+
 Floats: TypeAlias = NDArray[np.float64]
 Indices: TypeAlias = NDArray[np.intp]
 
@@ -28,6 +30,8 @@ class Part:
     places, weights : (n, k, s)
         Each explained output, a weighted sum of the additive model's outputs.
     n_players : int
+    masses : the semivalue that is asked for
+    order : 2 for interactions, too
     n_jobs : int, or None
     """
 
@@ -38,6 +42,8 @@ class Part:
     places: Indices
     weights: Floats
     n_players: int
+    masses: Masses
+    order: int = 1
     n_jobs: int | None = None
 
     @property
@@ -71,6 +77,29 @@ class Part:
 
 
 @dataclass(frozen=True, eq=False)
+class Terms:
+    """What an additive model gives a part of rows, its terms summed.
+
+    Attributes
+    ----------
+    values : (n, d, k), the semivalues
+    inter : (n, d, d, k), interactions I_ij; (n, 0, 0, k) where they are not asked for
+    ends : (2, n, k), the explained outputs: the draws' mean, and x's own
+    """
+
+    values: Floats
+    inter: Floats
+    ends: Floats
+
+    @classmethod
+    def empty(cls, part: Part) -> Terms:
+        """Zeros for a part of rows."""
+        (n, k), d = part.places.shape[:2], part.n_players
+        pairs = d if part.order == 2 else 0
+        return cls(np.zeros((n, d, k)), np.zeros((n, pairs, pairs, k)), np.zeros((2, n, k)))
+
+
+@dataclass(frozen=True, eq=False)
 class Additive:
     """A model whose outputs, on some scale, are a sum of terms of few columns each.
 
@@ -83,8 +112,7 @@ class Additive:
         additive output ``places[o]``.
     only_contrasts : bool
         Whether outputs are known but for a term that is common to all of them.
-    shapley : part -> phi (n, d, k), own (n, k)
-        Shapley values, and the explained outputs of x itself.
+    terms : part -> Terms
     offset_known : bool
         Whether outputs are known with their constant, which no Shapley value depends on.
     """
@@ -93,7 +121,7 @@ class Additive:
     places: Indices
     factors: Floats
     only_contrasts: bool
-    shapley: Callable[[Part], tuple[Floats, Floats]]
+    terms: Callable[[Part], Terms]
     offset_known: bool = True
 
 

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
-from xai.exact.base import Additive, Floats, Part, outputs_of
+from xai.exact.base import Additive, Part, Terms, outputs_of
 from xai.exact.trees import join_trees
 from xai.kernels.tree_shapley import NODE
 
@@ -54,17 +54,17 @@ def read_boosters(estimator: Any, scale: str, asked: str, n_outputs: int) -> Add
     every = np.full(len(nodes), -1)
     forest = join_trees(nodes, values, every, int(read.max_depth), constant, _DTYPES[library])
 
-    def shapley(part: Part) -> tuple[Floats, Floats]:
-        phi, own = forest.shapley(part)
+    def terms(part: Part) -> Terms:
+        found = forest.terms(part)
         if library == "xgboost" and sparse.issparse(part.x):
-            phi[:] = np.nan  # what a sparse row leaves out is a gap to it, and no 0
+            found.ends[:] = np.nan  # what a sparse row leaves out is a gap to it, and no 0
         elif library != "xgboost":
             gaps = _have_gaps(part.x) | _have_gaps(part.data)[part.index].any(axis=1)
-            phi[gaps] = np.nan  # where gaps go depends on more than shap reads: such are sampled
-        return phi, own
+            found.ends[:, gaps] = np.nan  # gaps go by more than shap reads: these are sampled
+        return found
 
     # shap 0.51 drops CatBoost's constant, and reads one of xgboost 3's where it has one per class
-    return Additive("trees", *outputs, shapley, offset_known=False)
+    return Additive("trees", *outputs, terms, offset_known=False)
 
 
 def _takes_numbers_as_gaps(estimator: Any) -> bool:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from scipy import sparse
 
-from xai.exact.base import Additive, Floats, Part, outputs_of
+from xai.exact.base import Additive, Floats, Part, Terms, outputs_of
 from xai.model import is_a
 
 _REGRESSORS = ("LinearModel", "SGDRegressor", "LinearSVR", "SVR", "NuSVR")
@@ -32,18 +32,18 @@ def read_linear(estimator: Any, scale: str, asked: str, n_outputs: int) -> Addit
     outputs = outputs_of(scale, asked, len(coef), n_outputs, margin=True)
     if outputs is None:
         return None
-    shapley = partial(_shapley, coef, np.broadcast_to(intercept, len(coef)))
-    return Additive("a linear model", *outputs, shapley)
+    terms = partial(_terms, coef, np.broadcast_to(intercept, len(coef)))
+    return Additive("a linear model", *outputs, terms)
 
 
-def _shapley(coef: Floats, intercept: Floats, part: Part) -> tuple[Floats, Floats]:
-    """phi_i = Σ_{j owned by i} coef_j (x_j − mean_b b_j).
+def _terms(coef: Floats, intercept: Floats, part: Part) -> Terms:
+    """phi_i = Σ_{j owned by i} coef_j (x_j − mean_b b_j), by any semivalue; no interactions.
 
     Parameters
     ----------
     coef : (outputs, columns), intercept : (outputs,)
     """
-    n, k = part.places.shape[:2]
+    (n, k), terms = part.places.shape[:2], Terms.empty(part)
     own = (
         part.weights * (part.x @ coef.T + intercept)[np.arange(n)[:, None, None], part.places]
     ).sum(axis=2)
@@ -57,7 +57,9 @@ def _shapley(coef: Floats, intercept: Floats, part: Part) -> tuple[Floats, Float
             for s in range(part.places.shape[2])
         )
         np.add.at(phi[:, :, o], (np.arange(n)[:, None], owner), slopes * change)
-    return phi[:, :-1], own
+    terms.values[:] = phi[:, :-1]
+    terms.ends[:] = own - terms.values.sum(axis=1), own
+    return terms
 
 
 def _means(part: Part) -> Floats:

@@ -1,10 +1,10 @@
-"""Tree ensembles, read into flat arrays, and their exact interventional Shapley values."""
+"""Tree ensembles, read into flat arrays, and their exact interventional semivalues."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -13,8 +13,8 @@ from joblib import effective_n_jobs
 from numpy.typing import NDArray
 from scipy import sparse
 
-from xai.exact.base import Additive, Floats, Indices, Part, outputs_of
-from xai.kernels.tree_shapley import NODE, tree_shapley, weights_of
+from xai.exact.base import Additive, Floats, Indices, Part, Terms, outputs_of
+from xai.kernels.tree_shapley import NODE, moments_of, tree_shapley
 from xai.model import is_a
 
 BACKGROUND = 1024
@@ -54,39 +54,42 @@ class Forest:
         own = own.toarray() if sparse.issparse(own) else np.asarray(own)
         return np.ascontiguousarray(own.astype(self.dtype).astype(np.float64))
 
-    def shapley(self, part: Part) -> tuple[Floats, Floats]:
-        """Shapley values (n, d, k), and the explained outputs of x (n, k).
+    def terms(self, part: Part) -> Terms:
+        """What the trees give a part of rows.
 
         Each of `n_jobs` threads takes some of the trees: rows are cheaper together.
         """
-        n, k = part.places.shape[:2]
-        phi, own = np.zeros((n, part.n_players, k)), np.zeros((n, k))
+        out, m = Terms.empty(part), part.index.shape[1]
         jobs = 1 if part.n_jobs is None else effective_n_jobs(part.n_jobs)
         cuts = np.linspace(0, len(self.outputs), min(jobs, len(self.outputs)) + 1).astype(int)
         with ThreadPoolExecutor(len(cuts) - 1) as pool:
             run: Callable[..., Any] = pool.map if len(cuts) > 2 else map
             for rows, group in part.groups():
-                for sums in run(partial(self._walk, group), cuts[:-1], cuts[1:]):
-                    phi[rows] += sums[0]
-                    own[rows] += sums[1]
-        return phi / part.index.shape[1], own + (part.weights * self.constant[part.places]).sum(2)
+                for found in run(partial(self._walk, group), cuts[:-1], cuts[1:]):
+                    out.values[rows] += found.values / m
+                    out.inter[rows] += (found.inter + found.inter.swapaxes(1, 2)) / m
+                    out.ends[:, rows] += found.ends
+        constant = (part.weights * self.constant[part.places]).sum(axis=2)
+        return replace(out, ends=out.ends / np.array([m, 1])[:, None, None] + constant)
 
-    def _walk(self, part: Part, start: int, stop: int) -> tuple[Floats, Floats]:
+    def _walk(self, part: Part, start: int, stop: int) -> Terms:
         """Sums over the trees start:stop, for rows that share replacement rows and players."""
-        n, k = part.places.shape[:2]
-        phi, own = np.zeros((n, part.n_players, k)), np.zeros((n, k))
+        out = Terms.empty(part)
         x, owner = self.cast(part.x), np.ascontiguousarray(part.owner[0][self.columns])
-        joins = weights_of(min(self.depth, part.n_players))
+        moments = moments_of(part.masses, min(self.depth, part.n_players))
         places, weights = np.ascontiguousarray(part.places), np.ascontiguousarray(part.weights)
         firsts, outputs = self.firsts[start : stop + 1], self.outputs[start:stop]
         for at in range(0, part.index.shape[1], BACKGROUND):
             data = self.cast(part.data[part.index[0, at : at + BACKGROUND]])
-            out = own if at == 0 else np.zeros_like(own)  # x's own outputs, once
+            ends = np.zeros_like(out.ends)
             tree_shapley(
                 self.nodes, self.values, self.categories, firsts, outputs, self.depth,
-                x, data, owner, places, weights, joins, phi, out,
+                x, data, owner, places, weights, moments, out.values,
+                out.inter if part.order == 2 else None, ends,
             )  # fmt: skip
-        return phi, own
+            out.ends[0] += ends[0]
+            out.ends[1] = ends[1]  # x's own outputs, once
+        return out
 
 
 def read_trees(estimator: Any, scale: str, asked: str, n_outputs: int) -> Additive | None:
@@ -102,7 +105,7 @@ def read_trees(estimator: Any, scale: str, asked: str, n_outputs: int) -> Additi
     outputs = outputs_of(
         scale, asked, len(forest.constant), n_outputs, margin=margin, factor=factor
     )
-    return None if outputs is None else Additive("trees", *outputs, forest.shapley)
+    return None if outputs is None else Additive("trees", *outputs, forest.terms)
 
 
 def _bagging(estimator: Any) -> Forest | None:

@@ -1,10 +1,13 @@
-"""Exact interventional Shapley values of tree ensembles.
+"""Exact interventional semivalues and interactions of tree ensembles.
 
 The game of one tree, one explained row x and one background row b: a coalition sends its players'
 splits x's way and all others b's way. A leaf is reached by the coalitions that hold U, the players
-of its path on which x stays and b does not, and none of W, where b stays and x does not; so its
-value v adds ``v (|U|−1)! |W|! / (|U|+|W|)!`` to each player of U and takes
-``v |U|! (|W|−1)! / (|U|+|W|)!`` from each of W (Lundberg et al. 2020, Algorithm 3).
+of its path on which x stays and b does not, and none of W, where b stays and x does not. Let
+M(a, b) be the chance that, of a + b players, those that one more joins are a given a of them: for
+Shapley's value ``a! b! / (a+b+1)!``. The leaf's value v then adds ``v M(|U|−1, |W|)`` to each
+player of U and takes ``v M(|U|, |W|−1)`` from each of W (Lundberg et al. 2020, Algorithm 3, is
+Shapley's case); to two players of U together it adds ``v M(|U|−2, |W|)``, to two of W
+``v M(|U|, |W|−2)``, and from one of each it takes ``v M(|U|−1, |W|−1)``.
 
 Background rows are walked 64 at a time, as the bits of a word, and explained rows that went the
 same ways are walked together: a leaf costs what it has of *different* paths, not of rows.
@@ -12,12 +15,16 @@ same ways are walked together: a leaf costs what it has of *different* paths, no
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import beta
 
 from xai.kernels.compiled import compiled
+
+if TYPE_CHECKING:
+    from xai.game import Masses
 
 NODE = np.dtype(
     [
@@ -77,13 +84,15 @@ def goes_left(nodes: Any, i: Any, value: Any, categories: Any) -> Any:
 
 @compiled()
 def count_leaf(
-    alive: Any, level: Any, passes: Any, state: Any, seen: Any, n_seen: Any, joins: Any,
-    gain: Any, planes: Any,
+    alive: Any, level: Any, passes: Any, state: Any, seen: Any, n_seen: Any, moments: Any,
+    gain: Any, mixed: Any, joint: Any, planes: Any,
 ) -> Any:  # fmt: skip
     """Weights of one leaf's value, summed over the background rows that are alive.
 
-    Fills ``gain[a]`` for each seen player on whose splits x stays, and returns what each player
-    loses on whose splits x does not (0.0 where there is none).
+    Fills ``gain[a]`` for each seen player on whose splits x stays; where there is room for pairs,
+    ``mixed[a]`` for this player with one on whose splits x does not, and ``joint[a, b]``, a < b,
+    for two such players. Returns what each player loses on whose splits x does not, what two of
+    these have together, and how many background rows reach the leaf by themselves.
 
     Parameters
     ----------
@@ -91,13 +100,17 @@ def count_leaf(
         Background rows that reach the leaf by some coalition: ``alive[level]``.
     passes : (d, words), those that stay on the path at all of a player's splits
     planes : (PLANES,) zeros, and zeros again afterwards
-    joins : (u, w) weight of a player of U; with u and w exchanged, of a player of W
+    moments : M(a, b), as above
+    joint : (levels, levels), or None where pairs are not asked for: they are compiled away
     """
     w = 0
     for a in range(n_seen):
         gain[a] = 0.0
         w += state[seen[a]] != STAYS
-    loss = 0.0
+        if joint is not None:
+            mixed[a] = 0.0
+            joint[a, :n_seen] = 0.0
+    loss, both, none = 0.0, 0.0, 0
     for word in range(alive.shape[1]):
         rows = alive[level, word]
         if rows == 0:
@@ -126,15 +139,29 @@ def count_leaf(
                     same = same & ~planes[p]
             left = left ^ same
             if w > 0:
-                loss += count_bits(same) * joins[w, u]
+                loss += count_bits(same) * moments[u, w - 1]
+            if joint is not None and w > 1:
+                both += count_bits(same) * moments[u, w - 2]
+            if u == 0:
+                none += count_bits(same)
+                continue
             for a in range(n_seen):
-                if u > 0 and state[seen[a]] == STAYS:
-                    outside = same & ~passes[seen[a], word]
-                    if outside != 0:
-                        gain[a] += count_bits(outside) * joins[u, w]
+                if state[seen[a]] != STAYS:
+                    continue
+                outside = same & ~passes[seen[a], word]
+                if outside == 0:
+                    continue
+                gain[a] += count_bits(outside) * moments[u - 1, w]
+                if joint is not None:
+                    if w > 0:
+                        mixed[a] += count_bits(outside) * moments[u - 1, w - 1]
+                    for b in range(a + 1, n_seen if u > 1 else 0):
+                        if state[seen[b]] == STAYS:
+                            shared = count_bits(outside & ~passes[seen[b], word])
+                            joint[a, b] += shared * moments[u - 2, w]
         for p in range(used):
             planes[p] = 0
-    return loss
+    return loss, both, none
 
 
 @compiled()
@@ -184,9 +211,11 @@ def split_rows(nodes: Any, i: Any, x: Any, categories: Any, rows: Any, lo: Any, 
 @compiled()
 def add_leaf(
     values: Any, leaf: Any, output: Any, places: Any, weights: Any, rows: Any, lo: Any, hi: Any,
-    state: Any, seen: Any, n_seen: Any, gain: Any, loss: Any, phi: Any, own: Any,
+    state: Any, seen: Any, n_seen: Any, gain: Any, mixed: Any, joint: Any, counted: Any, phi: Any,
+    inter: Any, ends: Any,
 ) -> None:  # fmt: skip
     """Add a leaf's value, as `count_leaf` weighs it, to its path's players for ``rows[lo:hi]``."""
+    loss, both, none = counted
     reached = True  # by the rows themselves
     for a in range(n_seen):
         reached = reached and state[seen[a]] == STAYS
@@ -197,10 +226,20 @@ def add_leaf(
             if v == 0:
                 continue
             if reached:
-                own[r, o] += v
+                ends[1, r, o] += v
+            ends[0, r, o] += v * none
             for a in range(n_seen):
                 j = seen[a]
                 phi[r, j, o] += v * gain[a] if state[j] == STAYS else -v * loss
+            if joint is not None:
+                for a in range(n_seen):
+                    for b in range(a + 1, n_seen):
+                        i, j = seen[a], seen[b]
+                        if state[i] == STAYS:
+                            weight = joint[a, b] if state[j] == STAYS else -mixed[a]
+                        else:
+                            weight = -mixed[b] if state[j] == STAYS else both
+                        inter[r, i, j, o] += v * weight
 
 
 @compiled()
@@ -236,8 +275,8 @@ def narrow(
 @compiled()
 def walk(
     nodes: Any, values: Any, categories: Any, first: Any, output: Any, x: Any, data: Any,
-    owner: Any, places: Any, weights: Any, joins: Any, rows: Any, lefts: Any, known: Any,
-    alive: Any, passes: Any, state: Any, phi: Any, own: Any,
+    owner: Any, places: Any, weights: Any, moments: Any, rows: Any, lefts: Any, known: Any,
+    alive: Any, passes: Any, state: Any, phi: Any, inter: Any, ends: Any,
 ) -> None:  # fmt: skip
     """Walk one tree, depth first, with the explained `rows` (which it reorders).
 
@@ -252,15 +291,18 @@ def walk(
     before = np.zeros_like(alive)  # the player's `passes` on arrival, as `old` is its state
     # zeros of a type: from plain ones, what they are passed to would be compiled twice
     seen, n_seen = np.empty(levels, np.int64), np.int64(0)
-    gain, planes = np.empty(levels), np.zeros(PLANES, np.uint64)
+    gain, mixed, planes = np.empty(levels), np.empty(levels), np.zeros(PLANES, np.uint64)
+    joint = None if inter is None else np.empty((levels, levels))
     node[0], hi[0], level = first, rows.shape[0], np.int64(0)
     while level >= 0:
         i = node[level]
         if nodes[i]["column"] < 0:
-            loss = count_leaf(alive, level, passes, state, seen, n_seen, joins, gain, planes)
+            counted = count_leaf(
+                alive, level, passes, state, seen, n_seen, moments, gain, mixed, joint, planes
+            )
             add_leaf(
                 values, i, output, places, weights, rows, lo[level], hi[level], state, seen,
-                n_seen, gain, loss, phi, own,
+                n_seen, gain, mixed, joint, counted, phi, inter, ends,
             )  # fmt: skip
             level -= 1
             continue
@@ -315,11 +357,12 @@ def tree_shapley(
     owner: NDArray[np.intp],
     places: NDArray[np.intp],
     weights: NDArray[np.float64],
-    joins: NDArray[np.float64],
+    moments: NDArray[np.float64],
     phi: NDArray[np.float64],
-    own: NDArray[np.float64],
+    inter: NDArray[np.float64] | None,
+    ends: NDArray[np.float64],
 ) -> None:
-    """Add the Shapley values of all trees, summed over the background rows, to ``phi``.
+    """Add the semivalues of all trees, summed over the background rows, to ``phi``.
 
     Parameters
     ----------
@@ -330,9 +373,10 @@ def tree_shapley(
     x : (n, columns), data : (m, columns)
     owner : (columns,) player of each column; -1: always x's own
     places, weights : (n, k, s), each explained output as a weighted sum of outputs
-    joins : (players + 1, players + 1), as `weights_of` makes them
-    phi : (n, d, k), own : (n, k)
-        Added to: the values, and the trees' outputs for x itself.
+    moments : (players, players), as `moments_of` makes them
+    phi : (n, d, k), inter : (n, d, d, k) or None, ends : (2, n, k)
+        Added to: the values; interactions, each at one of (i, j) and (j, i), where asked for;
+        and the trees' outputs for the background rows (their sum) and for x itself.
     """
     n, n_words = x.shape[0], (data.shape[0] + 63) // 64
     most = 0
@@ -355,16 +399,15 @@ def tree_shapley(
         known[:] = False
         walk(
             nodes, values, categories, firsts[t], outputs[t], x, data, owner, places, weights,
-            joins, rows[:count], lefts, known, alive, passes, state, phi, own,
+            moments, rows[:count], lefts, known, alive, passes, state, phi, inter, ends,
         )  # fmt: skip
 
 
-def weights_of(players: int) -> NDArray[np.float64]:
-    """(|U|−1)! |W|! / (|U|+|W|)! by |U| and |W|; infinite where U is empty."""
-    u = np.arange(players + 1.0)
-    joins = np.empty((players + 1, players + 1))
-    with np.errstate(divide="ignore"):
-        joins[:, 0] = 1 / u
-    for w in range(1, players + 1):
-        joins[:, w] = joins[:, w - 1] * (w / (u + w))
-    return joins
+def moments_of(masses: Masses, players: int) -> NDArray[np.float64]:
+    """M(a, b) for a + b < players (at least one of them), from the masses of sizes."""
+    moments = np.zeros((max(players, 1),) * 2)
+    for others in range(len(moments)):
+        a = np.arange(others + 1)
+        per_coalition = (others + 1) * beta(a + 1, others - a + 1)  # 1 / C(others, a)
+        moments[a, others - a] = per_coalition * masses(others + 1)
+    return moments

@@ -25,11 +25,14 @@ from xai.summary.base import (
     check_word,
     enumerates,
     enumeration_cost,
+    enumeration_needs,
     exact,
     finish,
     spreads,
 )
+from xai.summary.closed import of_coins, of_orders, solved
 from xai.summary.enumeration import shapley_weights
+from xai.summary.nulls import without_nulls
 from xai.summary.orders import Walks, neighbour_ranks
 from xai.summary.pairs import (
     REGRESSION,
@@ -43,7 +46,7 @@ from xai.summary.samples import sample_count, sampled
 from xai.summary.walks import pair_cost
 
 INDICES = ("k-SII", "SII", "Banzhaf")
-ESTIMATORS = ("auto", "permutation")
+ESTIMATORS = ("auto", "exact", "permutation")
 
 
 @dataclass(frozen=True)
@@ -70,8 +73,10 @@ class Interactions(Summary):
         and everything to v(N) − v(∅).
     samples : int, optional
         How often each pair of players is met by walks. The default budget pays for once at least.
-    estimator : {"auto", "permutation"}
-        "permutation" walks always; "auto" regresses where that is better, see below.
+    estimator : {"auto", "exact", "permutation"}
+        "auto" and "exact" take a closed form where the model has one. All enumerate where that
+        fits the budget ("exact" raises the default budget to what it needs). Otherwise
+        "permutation" walks, and "auto" regresses where that is better, see below.
 
     Raises
     ------
@@ -113,7 +118,7 @@ class Interactions(Summary):
 
     index: Literal["k-SII", "SII", "Banzhaf"] = "k-SII"
     samples: int | None = None
-    estimator: Literal["auto", "permutation"] = "auto"
+    estimator: Literal["auto", "exact", "permutation"] = "auto"
     default_budget: ClassVar[Budget | str] = SAMPLED
 
     def check(self) -> None:
@@ -122,9 +127,22 @@ class Interactions(Summary):
         check_word("index", self.index, INDICES)
 
     def attribute(self, game: Game, plan: Plan) -> Attribution:
-        """Enumerate where that fits, else walk."""
+        """A closed form where there is one; enumerate where that fits, else sample."""
+        known = []
+        if self.estimator != "permutation":
+            masses = of_coins if self.index == "Banzhaf" else of_orders
+            for rows, players, found in solved(game, plan, masses, order=2):
+                assert found.interactions is not None
+                found = _with_pairs(found, found.interactions, None, self.index)
+                known.append((rows, players, found))
+        return without_nulls(game, lambda part: self._estimate(part, plan), plan, known, order=2)
+
+    def _estimate(self, game: Game, plan: Plan) -> Attribution:
+        if self.estimator == "exact":
+            enumeration_needs("estimator='exact'", game, self.samples, plan)
+            plan = replace(plan, budget=enumeration_cost(game))
         if self.index == "Banzhaf":
-            return banzhaf_interactions(game, plan, self.samples)
+            return _banzhaf(game, plan, self.samples)
         d = game.n_players
         orders = max(1, -(-d // 2))
         unit = orders * pair_cost(game, d - 1)
@@ -238,7 +256,7 @@ def _with_pairs(
 # From pairs of a coalition and its complement
 
 
-def banzhaf_interactions(game: Game, plan: Plan, samples: int | None) -> Attribution:
+def _banzhaf(game: Game, plan: Plan, samples: int | None) -> Attribution:
     """Banzhaf values and interactions: from one pair of coalitions, its odd and its even part.
 
     With signs z for coalitions, a player's value is twice the mean of v(S) z_i, the interaction of

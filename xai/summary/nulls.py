@@ -7,9 +7,10 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from xai.game import Floats, Game, Indices, Masks, as_coalitions
-from xai.summary.base import Attribution, Plan, finish, needs
+from xai.summary.base import PAIR_ERRORS, Attribution, Plan, finish, needs
 
 
 @dataclass(eq=False)
@@ -31,7 +32,7 @@ class SubGame(Game):
         self.n_rows, self.n_players = len(self.rows), len(self.players)
         self.n_outputs, self.n_draws = inner.n_outputs, inner.n_draws
         self.sampled_draws, self.endless = inner.sampled_draws, inner.endless
-        self.commutes, self.progress = inner.commutes, inner.progress
+        self.commutes, self.groups, self.progress = inner.commutes, inner.groups, inner.progress
         self.rounding, self.shares_empty = inner.rounding, inner.shares_empty
         self.full_cost, self.value_cost = inner.full_cost, inner.value_cost
         self.sample_cost = inner.sample_cost
@@ -77,11 +78,13 @@ def without_nulls(
     attribute: Callable[[Game], Attribution],
     plan: Plan,
     known: Sequence[Solved] = (),
+    order: int = 1,
 ) -> Attribution:
     """Attributions by `attribute`, of games that leave out each row's null players.
 
-    Rows are taken together where they have the same null players, so a row's answer does not
-    depend on the others. Rows that are `known` are left as they are.
+    For order 2 they have interactions. Rows are taken together where they have the same null
+    players, so a row's answer does not depend on the others. Rows that are `known` are left as they
+    are.
     """
     nulls = game.null_players()
     if nulls is None and not known:
@@ -98,7 +101,7 @@ def without_nulls(
             parts.append((rows, players, attribute(SubGame(game, rows, players))))
         else:
             parts.append((rows, players, _nothing(game, rows, plan)))
-    return _together(game, parts)
+    return _together(game, parts, order)
 
 
 def _nothing(game: Game, rows: Indices, plan: Plan) -> Attribution:
@@ -110,24 +113,39 @@ def _nothing(game: Game, rows: Indices, plan: Plan) -> Attribution:
     return Attribution(values, None, base, full, 0, met, ran="nothing changes")
 
 
-def _together(game: Game, parts: list[Solved]) -> Attribution:
+def _together(game: Game, parts: list[Solved], order: int) -> Attribution:
     n, d, k = game.n_rows, game.n_players, game.n_outputs
     values, errors = np.zeros((n, d, k)), np.zeros((n, d, k))
     base, full = np.empty((n, k)), np.empty((n, k))
     exact, runs = np.empty(n, bool), np.empty(n, object)
     converged = None if parts[0][2].converged is None else np.empty(n, bool)
-    info = {key: np.full((n, k), np.nan) for *_, part in parts for key in part.info}
+    each = (n, d, d, k) if order == 2 else (0,)
+    interactions, pair_errors = np.zeros(each), np.zeros(each)
+    told = sorted({key for *_, part in parts for key in part.info} - {PAIR_ERRORS})
+    info: dict[str, NDArray[Any]] = {key: np.full((n, k), np.nan) for key in told}
     for rows, players, part in parts:
         values[np.ix_(rows, players)] = part.values
         if part.std_error is not None:
             errors[np.ix_(rows, players)] = part.std_error
         base[rows], full[rows] = part.base_value, part.prediction
         exact[rows], runs[rows] = part.by_row()
-        for key, told in part.info.items():
-            info[key][rows] = told
+        for key in info.keys() & part.info.keys():
+            info[key][rows] = part.info[key]
+        if part.interactions is not None:
+            places = np.ix_(rows, players, players)
+            interactions[places] = part.interactions
+            pair_errors[places] = part.info.get(PAIR_ERRORS, 0.0)
         if converged is not None and part.converged is not None:
             converged[rows] = part.converged
     std_error = None if exact.all() else errors
     ran = ", ".join(sorted(set(runs)))
+    if order == 2 and std_error is not None:
+        info[PAIR_ERRORS] = pair_errors
     whole = finish(game, values, std_error, (base, full), tolerance=None, ran=ran, info=info)
-    return replace(whole, converged=converged, exact=exact, runs=runs.astype(str))
+    return replace(
+        whole,
+        converged=converged,
+        interactions=interactions if order == 2 else None,
+        exact=exact,
+        runs=runs.astype(str),
+    )

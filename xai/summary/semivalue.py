@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from math import comb
 from typing import Any, ClassVar, Literal
 
@@ -11,7 +12,7 @@ from numpy.typing import NDArray
 from scipy.special import betaln
 
 from xai import streams
-from xai.game import Coalitions, Floats, Game
+from xai.game import Coalitions, Floats, Game, Masses
 from xai.inputs import on_host
 from xai.summary.base import (
     SAMPLED,
@@ -24,8 +25,9 @@ from xai.summary.base import (
     spreads,
     unit_cost,
 )
+from xai.summary.closed import of_coins, solved
 from xai.summary.enumeration import cost_of_sizes, enumerated
-from xai.summary.interactions import banzhaf_interactions
+from xai.summary.interactions import Interactions
 from xai.summary.nulls import without_nulls
 from xai.summary.pairs import REGRESSION, by_pairs, log_choose, regress, semivalues
 from xai.summary.samples import sample_count, sampled
@@ -75,10 +77,11 @@ class Banzhaf(Summary):
             raise ValueError(f"order must be 1 or 2, not {self.order!r}")
 
     def attribute(self, game: Game, plan: Plan) -> Attribution:
-        """Enumerate where that fits, else regress on complementary pairs."""
+        """A closed form where there is one; enumerate where that fits, else regress on pairs."""
         if self.order == 2:
-            return banzhaf_interactions(game, plan, self.samples)
-        return without_nulls(game, lambda part: self._estimate(part, plan), plan)
+            return Interactions("Banzhaf", self.samples).attribute(game, plan)
+        known = solved(game, plan, of_coins)
+        return without_nulls(game, lambda part: self._estimate(part, plan), plan, known)
 
     def _estimate(self, game: Game, plan: Plan) -> Attribution:
         pairs = sample_count("one pair of coalitions", game, plan, self.samples, per_sample=2)
@@ -139,8 +142,9 @@ class Semivalue(Summary):
     default_budget: ClassVar[Budget | str] = SAMPLED
 
     def attribute(self, game: Game, plan: Plan) -> Attribution:
-        """Enumerate where that fits, else sample."""
-        return semivalue(game, plan, size_masses(self.weights, game.n_players), self.samples)
+        """A closed form where there is one; enumerate where that fits, else sample."""
+        mass = size_masses(self.weights, game.n_players)
+        return _semivalue(game, plan, partial(_thinned, mass), self.samples)
 
 
 @dataclass(frozen=True)
@@ -183,11 +187,14 @@ class BetaShapley(Summary):
         check_positive("beta", self.beta)
 
     def attribute(self, game: Game, plan: Plan) -> Attribution:
-        """Enumerate where that fits, else sample."""
-        d, s = game.n_players, np.arange(game.n_players)
+        """A closed form where there is one; enumerate where that fits, else sample."""
+        return _semivalue(game, plan, self._masses, self.samples)
+
+    def _masses(self, d: int) -> NDArray[np.float64]:
+        s = np.arange(d)
         chances = betaln(s + self.beta, d - 1 - s + self.alpha) - betaln(self.alpha, self.beta)
         mass = np.exp(log_choose(d - 1, s) + chances)
-        return semivalue(game, plan, mass / mass.sum(), self.samples)
+        return np.asarray(mass / mass.sum())
 
 
 def size_masses(weights: Any, d: int) -> NDArray[np.float64]:
@@ -216,13 +223,13 @@ def size_masses(weights: Any, d: int) -> NDArray[np.float64]:
     return mass
 
 
-def semivalue(
-    game: Game, plan: Plan, mass: NDArray[np.float64], samples: int | None
-) -> Attribution:
-    """The semivalue of given masses (d,) of sizes: enumerated where that fits, else sampled."""
-    return without_nulls(
-        game, lambda part: _estimate(part, plan, _thinned(mass, part.n_players), samples), plan
-    )
+def _semivalue(game: Game, plan: Plan, masses: Masses, samples: int | None) -> Attribution:
+    """In closed form, or of the players that draws change."""
+
+    def estimate(part: Game) -> Attribution:
+        return _estimate(part, plan, masses(part.n_players), samples)
+
+    return without_nulls(game, estimate, plan, solved(game, plan, masses))
 
 
 def _thinned(mass: NDArray[np.float64], d: int) -> NDArray[np.float64]:

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-from typing import ClassVar, Literal, TypeAlias
-
-import numpy as np
+from dataclasses import dataclass
+from typing import Any, ClassVar, Literal, TypeAlias
 
 from xai.game import Game
 from xai.inputs import is_whole
@@ -17,16 +15,14 @@ from xai.summary.base import (
     Summary,
     check_word,
     enumerates,
-    enumeration_cost,
     enumeration_needs,
-    finish,
-    needs,
     spreads,
 )
+from xai.summary.closed import of_orders, solved
 from xai.summary.enumeration import enumerated, shapley_weights
 from xai.summary.interactions import Interactions
 from xai.summary.kernel import ShapleyKernel
-from xai.summary.nulls import Solved, without_nulls
+from xai.summary.nulls import without_nulls
 from xai.summary.walks import Walks, pair_cost
 
 Estimator: TypeAlias = "Literal['auto', 'exact', 'permutation', 'kernel', 'leverage', 'gp']"
@@ -104,8 +100,9 @@ class Shapley(Summary):
     def attribute(self, game: Game, plan: Plan) -> Attribution:
         """A closed form where there is one; enumerate where that fits, else estimate."""
         if self.order != 1:
-            return self._interactions(game, plan)
-        known = _known(game, plan) if self.estimator in ("auto", "exact") else []
+            estimator: Any = self.estimator  # one of theirs, as `check` has seen to
+            return Interactions(self.index, self.samples, estimator).attribute(game, plan)
+        known = solved(game, plan, of_orders) if self.estimator in ("auto", "exact") else []
         if known and len(known[0][0]) == game.n_rows:
             return known[0][2]
         return without_nulls(game, lambda part: self._estimate(part, plan), plan, known)
@@ -131,14 +128,6 @@ class Shapley(Summary):
             )
         if self.order == 1 and self.index != "k-SII":
             raise ValueError(f"index={self.index!r} has no effect: order=1 has no interactions")
-
-    def _interactions(self, game: Game, plan: Plan) -> Attribution:
-        if self.estimator == "exact":  # enumeration, whatever the default
-            needs("Shapley(estimator='exact')", enumeration_cost(game), plan.budget)
-            plan = replace(plan, budget=max(plan.budget or 0, enumeration_cost(game)))
-        walks = self.estimator == "permutation"
-        summary = Interactions(self.index, self.samples, "permutation" if walks else "auto")
-        return summary.attribute(game, plan)
 
     def _estimate(self, game: Game, plan: Plan) -> Attribution:
         if self.estimator == "exact":
@@ -170,18 +159,3 @@ class Shapley(Summary):
         draws = game.n_draws if spreads(game) else 1
         least = max(16, game.n_players * max(3, draws))
         return room // (2 * game.value_cost) >= least
-
-
-def _known(game: Game, plan: Plan) -> list[Solved]:
-    """The rows whose closed form holds, for the cost of the game's ends: one part, or none."""
-    form = game.closed_form()
-    if form is None:
-        return []
-    needs(f"the closed form for {form.kind}", game.ends_cost, plan.budget)
-    game.progress.expect(game.n_rows * game.ends_cost)
-    rows, values = form.values()
-    if len(rows) == 0:
-        return []
-    ran = f"closed form for {form.kind}"
-    found = finish(game, values, None, game.ends(rows), tolerance=plan.tolerance, ran=ran)
-    return [(rows, np.arange(game.n_players), found)]
