@@ -25,6 +25,7 @@ from xai.overview import (
     partial_dependence,
     submodular_pick,
 )
+from xai.plots.many import read_many
 
 RNG = np.random.default_rng(0)
 X = RNG.normal(size=(60, 3)) @ np.array([[1.0, 0.8, 0], [0, 0.6, 0], [0, 0, 1.0]])
@@ -112,6 +113,63 @@ def test_importance_is_the_mean_size_with_its_error() -> None:
     frame = found.to_frame()
     assert frame["importance"].is_monotonic_decreasing
     assert np.isnan(importance(explained(values[:1])).std_error).all()
+
+
+TEXTS = ["good good film", "a bad film", "good", "bad bad bad", "a film"]
+
+
+def judged(texts: list[str] = TEXTS, **how: Any) -> xai.Explanation:
+    """Texts' "good"s less twice their "bad"s, and 1 where a film is good."""
+
+    def judge(texts: Any) -> np.ndarray:
+        words = [text.split() for text in texts]
+        return np.array(
+            [w.count("good") - 2.0 * w.count("bad") + ("good" in w and "film" in w) for w in words]
+        )
+
+    return xai.explain(judge, texts, "shapley", **how)
+
+
+def test_the_importance_of_words_is_the_mean_size_of_their_sums() -> None:
+    made = judged()
+    found = importance(made)
+    assert found.names == ["good", "film", "a", "bad"] and found.rows == 5
+    frame = made.to_frame().groupby(["row", "feature"]).value.sum().abs()
+    expected = frame.groupby("feature").sum() / 5
+    np.testing.assert_allclose(found.values, expected[found.names], rtol=0, atol=1e-12)
+    assert found.values[3] == pytest.approx(2 * 4 / 5)
+
+
+def test_texts_are_bags_of_words() -> None:
+    many = read_many(judged())
+    total = many.values.sum(axis=1) + many.base
+    np.testing.assert_allclose(total, many.prediction, rtol=0, atol=1e-12)
+    often = [[2, 1, 0, 0], [0, 1, 1, 1], [1, 0, 0, 0], [0, 0, 0, 3], [0, 1, 1, 0]]
+    assert many.data.tolist() == often
+    W = np.abs(many.values)
+    np.testing.assert_array_equal(submodular_pick(judged(), 2, max_features=3), algorithm_2(W, 2))
+    assert {name: len(part) for name, part in cohorts(judged(), by="bad").items()} == {
+        "bad <= 0": 3, "bad > 0": 2,
+    }  # fmt: skip
+
+
+def test_the_error_of_a_words_sum_is_no_less_than_what_its_errors_may_add_up_to() -> None:
+    made = judged(["good good film " + "or so " * 9, "good"], estimator="permutation", samples=9)
+    errors = read_many(made).std_error
+    assert made.std_error is not None and errors is not None
+    assert errors[0, 0] == made.std_error[0, 0] + made.std_error[0, 1] > 0
+
+
+@pytest.mark.parametrize("room", [5, 10, 15])
+def test_of_very_many_words_the_smaller_ones_are_one(room: int, monkeypatch: Any) -> None:
+    whole = read_many(judged())
+    monkeypatch.setattr("xai.plots.many.WORDS", room)
+    many, own = read_many(judged()), room // 5
+    assert many.names == [w for w in whole.names if w in ["bad", "good", "film"][:own]] + [
+        f"{4 - own} other word{'s' * (own < 3)}"
+    ]
+    np.testing.assert_allclose(many.values.sum(axis=1), whole.values.sum(axis=1), atol=1e-12)
+    assert many.largest(1).names == whole.largest(1).names == ["bad", "3 other words"]
 
 
 def test_cohorts_are_the_rows_of_their_labels() -> None:

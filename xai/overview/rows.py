@@ -62,6 +62,8 @@ class Importance:
 def importance(explanation: Explanation, output: int | str | None = None) -> Importance:
     """Global importance from local explanations: each player's mean |attribution|.
 
+    Of texts each word's, where it adds up to 0 in a text that does not have it.
+
     Parameters
     ----------
     explanation

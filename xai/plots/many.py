@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import sparse
 
 from xai.archive import in_days, in_numbers
 from xai.foreign import as_explanation
@@ -25,10 +26,13 @@ from xai.suggest import unknown
 if TYPE_CHECKING:
     from xai.explanation import Explanation
 
+WORDS = 2**23
+"""Most numbers (64 MB) in one table of texts by words."""
+
 
 @dataclass(frozen=True)
 class Many:
-    """Attributions of n rows to one output, one column per player.
+    """Attributions of n rows to one output, one column per player; of texts one per word.
 
     Attributes
     ----------
@@ -39,14 +43,18 @@ class Many:
     values, std_error : (n, d) float arrays
         `std_error` is None where the values are exact.
     data : (n, d) float array
-        The value of each player's column; NaN where it is no number, or the player has not
-        exactly one column.
+        The value of each player's column, or how often a text has a word; NaN where it is no
+        number, or the player has not exactly one column.
     categories : tuple of d lists of str
         The values behind the codes 0, 1, … in a column of `data` that holds no numbers, else [].
     days : dict of (n,) float arrays
         By player, the columns that hold dates, as days since 1970.
     base, prediction : (n,) float arrays
     interactions : (n, d, d), or None
+    of_words : bool
+        Whether players are the words of texts.
+    folded : int
+        How many players the last column is the sum of; 0: it is one like the others.
     """
 
     method: str
@@ -60,6 +68,8 @@ class Many:
     base: Floats
     prediction: Floats
     interactions: Floats | None = None
+    of_words: bool = False
+    folded: int = 0
 
     def __len__(self) -> int:
         return len(self.values)
@@ -72,22 +82,25 @@ class Many:
     def largest(self, count: int) -> Many:
         """Keep the `count` of largest mean |value|, ties by index; sum the others into a last."""
         check_count(count)
-        order = np.argsort(-np.nan_to_num(np.abs(self.values)).mean(axis=0), kind="stable")
-        kept, others = order[:count], order[count:]
+        single = len(self.names) - (self.folded > 0)
+        sizes = np.nan_to_num(np.abs(self.values[:, :single])).mean(axis=0)
+        order = np.argsort(-sizes, kind="stable")
+        kept, others = order[:count], np.append(order[count:], np.arange(single, len(self.names)))
         names = [self.names[j] for j in kept]
         errors = None if self.std_error is None else self.std_error[:, kept]
         days = {at: self.days[j] for at, j in enumerate(kept.tolist()) if j in self.days}
         values, data = self.values[:, kept], self.data[:, kept]
         categories = [self.categories[j] for j in kept]
         if len(others):
-            names.append(f"{len(others)} other feature{'s' * (len(others) > 1)}")
+            folded = len(others) + max(0, self.folded - 1)
+            names.append(_others(folded, of_words=self.of_words))
             unknown_column = np.full((len(self), 1), np.nan)
             values = np.hstack([values, self.values[:, others].sum(axis=1, keepdims=True)])
             data, categories = np.hstack([data, unknown_column]), [*categories, []]
             errors = None if errors is None else np.hstack([errors, unknown_column])
         return replace(
             self, names=names, values=values, std_error=errors, data=data,
-            categories=tuple(categories), days=days, interactions=None,
+            categories=tuple(categories), days=days, interactions=None, folded=0,
         )  # fmt: skip
 
     def column(self, player: int) -> tuple[Floats, list[str]]:
@@ -123,6 +136,8 @@ def read_many(given: Explanation, output: int | str | None = None) -> Many:
     explanation = as_explanation(given)
     if len(explanation) == 0:
         raise ValueError("the explanation has no rows: there is nothing to show")
+    if explanation.is_text:
+        return _of_words(explanation, output)
     owners = explanation.element_players
     if (owners != owners[0]).any():
         raise ValueError(
@@ -151,6 +166,55 @@ def read_many(given: Explanation, output: int | str | None = None) -> Many:
         prediction=chosen(explanation.predictions, places),
         interactions=None if inter is None else chosen(inter, places)[:, :d, :d],
     )
+
+
+def _of_words(explanation: Explanation, output: int | str | None) -> Many:
+    """Texts as bags of words: what each word adds up to in a text, and how often it occurs there.
+
+    Of very many words those of the largest sums have a column of their own.
+    """
+    n = len(explanation)
+    places, name = places_of(explanation, output)
+    values, errors = chosen(explanation.values, places), known(explanation.std_error)
+    row, at = np.nonzero(explanation.element_players >= 0)
+    names, place = [explanation.names_of(i) for i in range(n)], dict[str, int]()
+    words = (" ".join(names[i][j].split()) for i, j in zip(row, at, strict=True))
+    code = [place.setdefault(word, len(place)) for word in words]
+    vocabulary, shape = np.array(list(place), object), (n, len(place))
+
+    def summed(numbers: Floats) -> Any:
+        return sparse.coo_array((numbers, (row, code)), shape).tocsr()
+
+    sums, often = summed(values[row, at]), summed(np.ones(len(row)))
+    order = np.argsort(-abs(sums).sum(axis=0), kind="stable")
+    kept, others = np.sort(order[: max(1, WORDS // n)]), order[max(1, WORDS // n) :]
+
+    def columns(table: Any, rest: float | None = None) -> Floats:
+        own = table[:, kept].toarray()
+        if not len(others):
+            return np.asarray(own)
+        last = table[:, others].sum(axis=1) if rest is None else np.full(n, rest)
+        return np.column_stack([own, last])
+
+    return Many(
+        method=explanation.method,
+        output=name,
+        names=vocabulary[kept].tolist() + [_others(len(others), of_words=True)] * bool(len(others)),
+        values=columns(sums),
+        # of a word that comes twice at most the sum: its two errors may go together
+        std_error=None if errors is None else columns(summed(chosen(errors, places)[row, at])),
+        data=columns(often, rest=np.nan),
+        categories=tuple([] for _ in range(len(kept) + bool(len(others)))),
+        days={},
+        base=chosen(explanation.base_values, places),
+        prediction=chosen(explanation.predictions, places),
+        of_words=True,
+        folded=len(others),
+    )
+
+
+def _others(count: int, *, of_words: bool) -> str:
+    return f"{count} other {'word' if of_words else 'feature'}{'s' * (count > 1)}"
 
 
 def places_of(

@@ -81,7 +81,7 @@ def beeswarm(
         )  # fmt: skip
     if np.isfinite(shown.data).any():
         grey = "; grey: categories" if any(shown.categories) else ""
-        value_bar(axes, drawn, f"feature value{grey}")
+        value_bar(axes, drawn, "times in the text" if shown.of_words else f"feature value{grey}")
     title(axes, shown.heading)
     axes.set_xlabel("\n".join(["attribution", *line_notes(shown)]))
     return axes
