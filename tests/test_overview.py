@@ -25,7 +25,7 @@ from xai.overview import (
     partial_dependence,
     submodular_pick,
 )
-from xai.plots.many import read_many
+from xai.plots.many import read_groups, read_many
 
 RNG = np.random.default_rng(0)
 X = RNG.normal(size=(60, 3)) @ np.array([[1.0, 0.8, 0], [0, 0.6, 0], [0, 0, 1.0]])
@@ -170,6 +170,29 @@ def test_of_very_many_words_the_smaller_ones_are_one(room: int, monkeypatch: Any
     ]
     np.testing.assert_allclose(many.values.sum(axis=1), whole.values.sum(axis=1), atol=1e-12)
     assert many.largest(1).names == whole.largest(1).names == ["bad", "3 other words"]
+
+
+@pytest.mark.parametrize(
+    ("room", "names"),
+    [(2**23, ["good", "film", "a", "bad"]), (10, ["good", "bad", "2 other words"])],
+)
+def test_cohorts_of_texts_are_over_the_words_of_all(
+    room: int, names: list[str], monkeypatch: Any
+) -> None:
+    parts = cohorts(judged(), by="bad")
+    monkeypatch.setattr("xai.plots.many.WORDS", room)
+    groups = read_groups([*parts.values()])
+    for part, many in zip(parts.values(), groups, strict=True):
+        assert many.names == names
+        alone = read_many(part)
+        own = [word for word in names[:2] if word in alone.names]
+        for word in own:
+            np.testing.assert_array_equal(
+                many.values[:, names.index(word)], alone.values[:, alone.names.index(word)]
+            )
+        np.testing.assert_allclose(many.values.sum(axis=1), alone.values.sum(axis=1), atol=1e-12)
+    axes = xai.plots.global_bar(parts)
+    assert sorted(label.get_text() for label in axes.get_yticklabels()) == sorted(names)
 
 
 def test_cohorts_are_the_rows_of_their_labels() -> None:

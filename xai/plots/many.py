@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -137,7 +138,7 @@ def read_many(given: Explanation, output: int | str | None = None) -> Many:
     if len(explanation) == 0:
         raise ValueError("the explanation has no rows: there is nothing to show")
     if explanation.is_text:
-        return _of_words(explanation, output)
+        return _of_words([explanation], output)[0]
     owners = explanation.element_players
     if (owners != owners[0]).any():
         raise ValueError(
@@ -168,49 +169,67 @@ def read_many(given: Explanation, output: int | str | None = None) -> Many:
     )
 
 
-def _of_words(explanation: Explanation, output: int | str | None) -> Many:
+def read_groups(given: Sequence[Explanation], output: int | str | None = None) -> list[Many]:
+    """The same of several explanations; of texts over the words of all of them."""
+    explanations = [as_explanation(one) for one in given]
+    if all(len(one) and one.is_text for one in explanations):
+        return _of_words(explanations, output)
+    return [read_many(one, output) for one in explanations]
+
+
+def _of_words(explanations: Sequence[Explanation], output: int | str | None) -> list[Many]:
     """Texts as bags of words: what each word adds up to in a text, and how often it occurs there.
 
     Of very many words those of the largest sums have a column of their own.
     """
-    n = len(explanation)
-    places, name = places_of(explanation, output)
-    values, errors = chosen(explanation.values, places), known(explanation.std_error)
-    row, at = np.nonzero(explanation.element_players >= 0)
-    names, place = [explanation.names_of(i) for i in range(n)], dict[str, int]()
-    words = (" ".join(names[i][j].split()) for i, j in zip(row, at, strict=True))
-    code = [place.setdefault(word, len(place)) for word in words]
-    vocabulary, shape = np.array(list(place), object), (n, len(place))
+    place, cells, sums = dict[str, int](), [], []
+    for one in explanations:
+        row, at = np.nonzero(one.element_players >= 0)
+        names = [one.names_of(i) for i in range(len(one))]
+        words = (" ".join(names[i][j].split()) for i, j in zip(row, at, strict=True))
+        cells.append((row, at, [place.setdefault(word, len(place)) for word in words]))
 
-    def summed(numbers: Floats) -> Any:
-        return sparse.coo_array((numbers, (row, code)), shape).tocsr()
+    def summed(numbers: Floats, group: int) -> Any:
+        row, at, code = cells[group]
+        shape = len(numbers), len(place)
+        return sparse.coo_array((numbers[row, at], (row, code)), shape).tocsr()
 
-    sums, often = summed(values[row, at]), summed(np.ones(len(row)))
-    order = np.argsort(-abs(sums).sum(axis=0), kind="stable")
-    kept, others = np.sort(order[: max(1, WORDS // n)]), order[max(1, WORDS // n) :]
+    located = [places_of(one, output) for one in explanations]
+    for group, (one, (places, _)) in enumerate(zip(explanations, located, strict=True)):
+        sums.append(summed(chosen(one.values, places), group))
+    room = max(1, WORDS // sum(map(len, explanations)))
+    order = np.argsort(-sum(abs(each).sum(axis=0) for each in sums), kind="stable")
+    kept, others = np.sort(order[:room]), order[room:]
+    vocabulary = np.array(list(place), object)[kept].tolist()
+    names = vocabulary + [_others(len(others), of_words=True)] * bool(len(others))
 
     def columns(table: Any, rest: float | None = None) -> Floats:
         own = table[:, kept].toarray()
         if not len(others):
             return np.asarray(own)
-        last = table[:, others].sum(axis=1) if rest is None else np.full(n, rest)
+        last = table[:, others].sum(axis=1) if rest is None else np.full(len(own), rest)
         return np.column_stack([own, last])
 
-    return Many(
-        method=explanation.method,
-        output=name,
-        names=vocabulary[kept].tolist() + [_others(len(others), of_words=True)] * bool(len(others)),
-        values=columns(sums),
-        # of a word that comes twice at most the sum: its two errors may go together
-        std_error=None if errors is None else columns(summed(chosen(errors, places)[row, at])),
-        data=columns(often, rest=np.nan),
-        categories=tuple([] for _ in range(len(kept) + bool(len(others)))),
-        days={},
-        base=chosen(explanation.base_values, places),
-        prediction=chosen(explanation.predictions, places),
-        of_words=True,
-        folded=len(others),
-    )
+    found = []
+    for group, (one, (places, name)) in enumerate(zip(explanations, located, strict=True)):
+        errors = known(one.std_error)
+        many = Many(
+            method=one.method,
+            output=name,
+            names=names,
+            values=columns(sums[group]),
+            # of a word that comes twice at most the sum: its two errors may go together
+            std_error=None if errors is None else columns(summed(chosen(errors, places), group)),
+            data=columns(summed(np.ones(one.element_players.shape), group), rest=np.nan),
+            categories=tuple([] for _ in names),
+            days={},
+            base=chosen(one.base_values, places),
+            prediction=chosen(one.predictions, places),
+            of_words=True,
+            folded=len(others),
+        )
+        found.append(many)
+    return found
 
 
 def _others(count: int, *, of_words: bool) -> str:

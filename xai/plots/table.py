@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from xai.foreign import as_explanation
-from xai.plots.many import Many, read_many
+from xai.plots.many import Many, read_groups, read_many
 from xai.plots.row import Floats, Row, outputs, read
 from xai.plots.several import beside
 from xai.plots.style import NEUTRAL, Z95, ink, median_note, row_axes, sign_colours, signed, title
@@ -109,9 +109,9 @@ def _cohorts(
     ax: Axes | None,
 ) -> Axes:
     """Mean sizes of several groups of rows, a series for each."""
-    many = [read_many(one, output) for one in explanations.values()]
-    if not many:
+    if not explanations:
         raise ValueError("there is nothing to draw: pass at least one explanation")
+    many = read_groups([*explanations.values()], output)
     if any(one.names != many[0].names for one in many):
         raise ValueError("cohorts are compared on the same features; their names differ")
     labels = [f"{name} ({len(one)})" for name, one in zip(explanations, many, strict=True)]
