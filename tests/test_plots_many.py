@@ -345,6 +345,41 @@ def test_the_words_of_a_short_text_are_all_that_is_drawn() -> None:
     assert xai.overview.importance(made).names == every
 
 
+def test_interactions_are_drawn_as_they_are() -> None:
+    one = made(order=2)
+    axes = one.plot("interactions", row=3)
+    order = [one.feature_names.index(name) for name in tick_labels(axes)]
+    found = one.interactions[3]
+    apart = np.abs(found - np.diag(np.diag(found))).sum(axis=0)
+    assert order == np.argsort(-apart, kind="stable").tolist()
+    drawn, expected = axes.images[0].get_array(), found[np.ix_(order, order)]
+    np.testing.assert_array_equal(drawn.filled(0), expected - np.diag(np.diag(expected)))
+    assert [text.get_text() for text in axes.texts] == [f"{v:+.2g}" for v in expected.ravel()]
+    assert axes.images[0].get_clim()[0] == -axes.images[0].get_clim()[1] == -np.abs(drawn).max()
+    assert "row 3 of 40" in axes.get_title() and "prediction" in axes.get_title()
+
+
+def test_interactions_of_many_rows_are_mean_sizes() -> None:
+    one = made(order=2)
+    axes = one.plot("interactions", max_display=2)
+    first, second = (one.feature_names.index(name) for name in tick_labels(axes))
+    size = np.abs(one.interactions).mean(axis=0)
+    drawn = axes.images[0].get_array()
+    assert drawn.mask.tolist() == [[True, False], [False, True]]
+    assert drawn[0, 1] == size[first, second] and axes.images[0].get_clim()[0] == 0
+    assert "40 rows" in axes.get_title() and "the 2 of 4 that interact most" in axes.get_title()
+    sampled = replace(one, info={"interactions_std_error": np.full(one.interactions.shape, 0.25)})
+    labels = [ax.get_ylabel() for ax in sampled.plot("interactions").figure.axes]
+    assert "mean |interaction|\nmedian standard error 0.25" in labels
+
+
+def test_what_has_no_interactions_says_how_to_have_them() -> None:
+    with pytest.raises(ValueError, match=r"no interactions.*order=2"):
+        made().plot("interactions")
+    with pytest.raises(ValueError, match="max_display"):
+        made(order=2).plot("interactions", max_display=0)
+
+
 @pytest.mark.parametrize("kind", ["bar", "beeswarm", "global", "heatmap"])
 def test_values_that_are_all_unknown_make_an_empty_picture(kind: str) -> None:
     one = replace(made(), values=np.full((40, 4), np.nan))

@@ -11,6 +11,7 @@ from xai.plots.concepts import ace_sheet, concept_sheet, concepts_of_image
 from xai.plots.effects import dependence
 from xai.plots.heatmap import heatmap
 from xai.plots.image import image, images, slices
+from xai.plots.interactions import interactions
 from xai.plots.masks import masks, strip
 from xai.plots.paths import decision, force
 from xai.plots.several import curves
@@ -34,6 +35,7 @@ __all__ = [
     "heatmap",
     "image",
     "images",
+    "interactions",
     "masks",
     "plot",
     "scatter",

@@ -11,6 +11,7 @@ from xai.foreign import as_explanation
 from xai.plots.concepts import concepts_of_image
 from xai.plots.heatmap import heatmap
 from xai.plots.image import image, images, slices
+from xai.plots.interactions import interactions
 from xai.plots.masks import masks
 from xai.plots.paths import decision, force
 from xai.plots.row import lies_over_rows, per_row
@@ -37,6 +38,7 @@ KINDS: dict[str, Callable[..., Axes | Figure]] = {
     "heatmap": heatmap,
     "decision": decision,
     "force": force,
+    "interactions": interactions,
     "image": image,
     "images": images,
     "concepts": concepts_of_image,
@@ -57,11 +59,12 @@ def plot(explanation: Explanation, kind: str | None = None, **options: Any) -> A
     kind
         Of one row of a table: "bar", "waterfall", "force"; of many: "global", "beeswarm",
         "scatter" (with `feature`, and `color`), "heatmap" (with `order`), "decision" (with
-        `highlight`). Of images: "image", "images", "masks", "concepts". Of series: "signal",
-        "masks". Of volumes: "slices". Of texts: "text". None: "bar", "image", "signal", "slices"
-        or "text", as fits the data.
+        `highlight`); of either, with `order=2`: "interactions". Of images: "image", "images",
+        "masks", "concepts". Of series: "signal", "masks". Of volumes: "slices". Of texts: "text".
+        None: "bar", "image", "signal", "slices" or "text", as fits the data.
     row
-        Which row ("bar", "waterfall", "force", "image", "masks", "concepts", "signal", "text").
+        Which row ("bar", "waterfall", "force", "image", "masks", "concepts", "signal", "text",
+        "interactions").
     rows
         Which rows, all by default ("images", "decision").
     output

@@ -60,6 +60,13 @@ def diverging() -> Colormap:
     return LinearSegmentedColormap.from_list("xai", stops)
 
 
+def greys() -> Colormap:
+    """Colours from nothing to `NEUTRAL`: for sizes, which have no sign."""
+    from matplotlib.colors import LinearSegmentedColormap, to_rgba
+
+    return LinearSegmentedColormap.from_list("xai greys", [to_rgba(NEUTRAL, a) for a in (0.0, 1.0)])
+
+
 def sequential() -> Colormap:
     """Colours from dark to bright, transparent at 0: for what is never negative."""
     import matplotlib as mpl
