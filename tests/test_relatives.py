@@ -23,7 +23,9 @@ from xai.summary import (
     Semivalue,
     Shapley,
 )
-from xai.summary.orders import Walks
+from xai.summary.base import Plan
+from xai.summary.closed import of_coins, of_orders
+from xai.summary.stars import Stars
 from xai.summary.stretches import Stretches, draws_of, visited
 
 NESTED = [[0, 1], [2, [3, 4]], 5]
@@ -191,22 +193,40 @@ def test_a_dummy_has_no_sampled_interactions(set_function):
     assert np.all(found.interactions[:11, :11] != 0)
 
 
-@pytest.mark.parametrize("d", [2, 3, 4, 7, 8, 9, 12])
-def test_every_two_players_are_neighbours_once_in_a_round(d):
-    from xai.summary.orders import _labelled, neighbour_ranks
+@pytest.mark.parametrize("masses", [of_orders, of_coins])
+def test_a_star_is_the_second_differences_at_its_centre(set_function, masses):
+    d, v = 6, set_function(6)
+    game = game_of(v, d)
+    stars = Stars(game, 1, masses, Plan(None, "none", None, seed=3))
+    (S,), (found,) = stars._coalitions(), stars.run(np.zeros((1, d, 1)))[0]
+    for place, (i, j) in enumerate(itertools.combinations(range(d), 2)):
+        S[[i, j]] = False
+        others = set(np.flatnonzero(S))
+        expected = sum(
+            sign * value_of(v, d, others | more)
+            for sign, more in ((1, {i, j}), (-1, {i}), (-1, {j}), (1, set()))
+        )
+        assert found[place, 0] == pytest.approx(expected, abs=1e-12)
+        S[:] = stars._coalitions()[0]
 
-    rounds, orders = 3, -(-d // 2)
-    samples = np.arange(rounds * orders)
-    ranks, labels = neighbour_ranks(5, samples, d), _labelled(5, samples, d)
-    np.testing.assert_array_equal(np.sort(ranks, axis=1), np.tile(np.arange(d), (len(ranks), 1)))
-    for start in range(0, len(samples), orders):
-        met = np.zeros((d, d), int)
-        for row in labels[start : start + orders]:
-            order = np.argsort(row)
-            for i, j in itertools.pairwise(order):
-                if max(i, j) < d:
-                    met[i, j] += 1
-        assert np.all(off_diagonal(met + met.T) == 1)
+
+@pytest.mark.parametrize("masses", [of_orders, of_coins])
+def test_what_stands_beside_two_players_of_a_star_is_of_the_indexs_sizes(masses):
+    d, count = 7, 4000
+    S = Stars(SimpleNamespace(n_players=d), count, masses, Plan(None, "", None, 0))._coalitions()
+    for i, j in ((0, 1), (2, 6)):
+        sizes = np.delete(S, [i, j], axis=1).sum(axis=1)
+        found = np.bincount(sizes, minlength=d - 1) / count
+        np.testing.assert_allclose(found, masses(d - 1), rtol=0, atol=4 / np.sqrt(4 * count))
+
+
+@pytest.mark.parametrize("count", [1, 3, 4, 8, 17, 40, 100])
+def test_stars_take_draws_in_turn_and_a_few_of_them_twice(count):
+    game = SimpleNamespace(commutes=True, endless=False, n_draws=12)
+    draws = Stars(game, count, of_orders, Plan(None, "", None, 0))._draws()
+    visits = np.bincount(draws, minlength=12)
+    assert np.ptp(visits[visits > 0]) <= 1
+    assert np.count_nonzero(visits) == min(12, count - (count // 8 if count > 3 else 0))
 
 
 @pytest.mark.parametrize(
@@ -387,19 +407,6 @@ def test_two_pairs_of_stretches_share_a_draw_and_all_draws_take_turns():
     whole = np.tile(np.arange(6), (20, 3, 1))
     np.testing.assert_array_equal(np.sort(cycles[..., 0], axis=2), whole)
     assert len(np.unique(cycles[..., 0].reshape(60, 6), axis=0)) > 50
-
-
-@pytest.mark.parametrize("rounds", [1, 2, 5, 6, 7])
-def test_two_rounds_of_walks_share_their_draws_and_all_draws_take_turns(rounds):
-    """A last round that has no partner goes on with the draws whose turn it is."""
-    game = SimpleNamespace(commutes=True, endless=False, n_draws=4)
-    walks = Walks(game, 3 * rounds, 0, None, ranks=None, each=3)
-    draws, samples = (f(np.arange(3 * rounds)) for f in (walks._draws, walks._samples))
-    of_round = draws[np.argsort(samples)].reshape(rounds, 3)
-    pairs = rounds // 2
-    np.testing.assert_array_equal(of_round[: 2 * pairs : 2], of_round[1 : 2 * pairs : 2])
-    one_of_two = np.concatenate([of_round[: 2 * pairs : 2].ravel(), of_round[2 * pairs :].ravel()])
-    assert np.ptp(np.bincount(one_of_two, minlength=4)) <= 1
 
 
 def test_what_is_known_of_all_draws_is_regressed_out_of_stretches():
@@ -757,7 +764,7 @@ def test_interactions_of_a_loss_take_its_means_over_draws():
     found = [
         xai.explain(model, x, "loss_shap", budget=2200, seed=seed, **given) for seed in range(SEEDS)
     ]
-    assert exact.std_error is None and found[0].ran == "walks"
+    assert exact.std_error is None and found[0].ran == "walks and stars"
     misses = np.array([e.values - exact.values for e in found])
     assert 0.75 < ratio_of(misses, [e.std_error for e in found]) < 1.3
     misses = off_diagonal([e.interactions - exact.interactions for e in found])

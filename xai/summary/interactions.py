@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from functools import partial
 from itertools import combinations
 from math import comb
 from typing import ClassVar, Literal
@@ -29,23 +28,27 @@ from xai.summary.base import (
     exact,
     finish,
     spreads,
+    unit_cost,
 )
 from xai.summary.closed import of_coins, of_orders, solved
 from xai.summary.enumeration import shapley_weights
 from xai.summary.nulls import without_nulls
-from xai.summary.orders import Walks, neighbour_ranks
 from xai.summary.pairs import (
     REGRESSION,
     by_pairs,
+    from_pairs,
     regress,
     semivalues,
     shapley_interactions,
     sign_products,
 )
 from xai.summary.samples import sample_count, sampled
-from xai.summary.walks import pair_cost
+from xai.summary.stars import Stars, star_cost
+from xai.summary.walks import Walks, pair_cost
 
 INDICES = ("k-SII", "SII", "Banzhaf")
+TOLD = 13
+"""From so many pairs of walks on one draw, what hangs on positions alone is no error of values."""
 ESTIMATORS = ("auto", "exact", "permutation")
 
 
@@ -72,11 +75,13 @@ class Interactions(Summary):
         "k-SII" is laid out as shap's ``shap_interaction_values``: rows sum to the Shapley values,
         and everything to v(N) − v(∅).
     samples : int, optional
-        How often each pair of players is met by walks. The default budget pays for once at least.
+        How many stars meet each pair of players; for Banzhaf's index the number of pairs of
+        coalitions that would cost as much. The default budget pays for one star at least.
     estimator : {"auto", "exact", "permutation"}
         "auto" and "exact" take a closed form where the model has one. All enumerate where that
         fits the budget ("exact" raises the default budget to what it needs). Otherwise
-        "permutation" walks, and "auto" regresses where that is better, see below.
+        "permutation" samples by walks and stars, and "auto" regresses where that is better, see
+        below.
 
     Raises
     ------
@@ -88,21 +93,19 @@ class Interactions(Summary):
     Grabisch & Roubens (1999) for the indices; Bordt & von Luxburg (2023) for k-SII. `values` are
     the Shapley (Banzhaf) values, from the same evaluations.
 
-    Sampled, for Shapley's: where players i and j stand next to each other in a random order, after
-    S, v(S ∪ j) completes the four values of a difference whose mean is I_ij. Half of the rows of a
-    Williams square (1949), its labels drawn at random, are d/2 orders in which each two players
-    are neighbours once; they and their reverses are one sample, 2d(d − 1) evaluations (for an odd
-    d one more player stands in, who does nothing). Each order has a draw of its own, as far as the
-    behavior commutes with the mean over draws.
+    Sampled, by stars: v at a random coalition, and with each one and each two players changed, on
+    one draw, is a second difference of every pair. Where the sizes of coalitions are drawn by the
+    index's own semivalue for d + 1 players, its mean is I_ij. A fifth of the budget goes to values:
+    walks, or for Banzhaf's a regression.
 
     Where each coalition has one value to know (a baseline, a loss), and their number is twice that
     of the pairs of players, coalitions and their complements are drawn by size instead, and their
-    values regressed on players and on pairs of them. The error is a fraction of the walks'; but
-    what has no effect, 0 in the walks, is only near 0.
+    values regressed on players and on pairs of them. The error is a fraction of the stars'; but
+    what has no effect, 0 in the stars, is only near 0.
 
     ``info["interactions_std_error"]`` holds the errors of I_ij as laid out; NaN where unknown,
     on the diagonal of "k-SII" too. There is none where the answer is exact. A tolerance is one of
-    the values.
+    the values and of I_ij, as a fraction of the range of the values.
 
     Examples
     --------
@@ -141,25 +144,46 @@ class Interactions(Summary):
         if self.estimator == "exact":
             enumeration_needs("estimator='exact'", game, self.samples, plan)
             plan = replace(plan, budget=enumeration_cost(game))
-        if self.index == "Banzhaf":
-            return _banzhaf(game, plan, self.samples)
-        d = game.n_players
-        orders = max(1, -(-d // 2))
-        unit = orders * pair_cost(game, d - 1)
+        return (self._of_coins if self.index == "Banzhaf" else self._of_orders)(game, plan)
+
+    def _of_orders(self, game: Game, plan: Plan) -> Attribution:
+        """Shapley's: regressed on pairs where coalitions have one value, else by stars."""
+        d, star, pair = game.n_players, star_cost(game), pair_cost(game)
+        each = 1 if self.samples is None else -(-star // (4 * pair))  # pairs of walks, a star
+        unit = star + each * pair
         if enumerates(game, plan.room(game, self.samples, unit)):
             return _enumerated(
                 game, shapley_weights(d), pair_weights(d), plan.tolerance, self.index
             )
         what = "interactions (each pair of players met once)"
-        rounds = plan.count(what, game, samples=self.samples, unit=unit)
-        pairs = (plan.room(game, self.samples, unit) - game.ends_cost) // (2 * game.value_cost)
-        if self.estimator == "auto" and not spreads(game) and 2 * (comb(d, 2) + 1) < pairs:
-            return _by_pairs(game, plan, pairs, self.index)
-        ranks = partial(neighbour_ranks, plan.seed, d=d)
-        walks = Walks(game, rounds * orders, plan.seed, plan.tolerance, ranks, each=orders)
-        found, of_pairs = walks.run()
-        result = finish(game, *found, tolerance=plan.tolerance, ran="walks")
-        return _with_pairs(result, *of_pairs, self.index)
+        stars = plan.count(what, game, samples=self.samples, unit=unit)
+        room = plan.room(game, self.samples, unit) - game.ends_cost
+        coalitions = room // (2 * game.value_cost)
+        if self.estimator == "auto" and not spreads(game) and 2 * (comb(d, 2) + 1) < coalitions:
+            return _by_pairs(game, plan, coalitions, self.index)
+        if self.samples is None:  # a fifth for values, and few pairs whatever they cost
+            few = 0 if spreads(game) else min(TOLD * pair, room - 2 * star)
+            values = max(room // 5, few)
+            stars = max(1, (room - values) // star)
+        walks = stars * each if self.samples else (room - stars * star) // pair
+        own = Walks(game, walks, plan).run()
+        return _by_stars(game, plan, own, Stars(game, stars, of_orders, plan), self.index)
+
+    def _of_coins(self, game: Game, plan: Plan) -> Attribution:
+        """Banzhaf's: regressed on pairs; where these differ in draws, by stars."""
+        d, star = game.n_players, star_cost(game)
+        pairs = sample_count("one pair of coalitions", game, plan, self.samples, per_sample=2)
+        if pairs is None:
+            own, both = np.full(d, 0.5 ** (d - 1)), np.full(max(d - 1, 0), 0.5 ** max(d - 2, 0))
+            return _enumerated(game, own, both, plan.tolerance, "Banzhaf")
+        stars = 4 * (2 * pairs * unit_cost(game)) // (5 * star)
+        if stars < 2 or not spreads(game):
+            return _banzhaf(game, plan, pairs)
+        pairs -= -(-stars * star // (2 * unit_cost(game)))
+        S = streams.kept(plan.seed, np.arange(pairs), d, 0.5)
+        found = sampled(game, S, plan, from_pairs, paired=True)
+        own_values = finish(game, *found, tolerance=plan.tolerance, ran=REGRESSION)
+        return _by_stars(game, plan, own_values, Stars(game, stars, of_coins, plan), "Banzhaf")
 
 
 def pair_weights(d: int) -> NDArray[np.float64]:
@@ -256,22 +280,18 @@ def _with_pairs(
 # From pairs of a coalition and its complement
 
 
-def _banzhaf(game: Game, plan: Plan, samples: int | None) -> Attribution:
+def _banzhaf(game: Game, plan: Plan, count: int) -> Attribution:
     """Banzhaf values and interactions: from one pair of coalitions, its odd and its even part.
 
     With signs z for coalitions, a player's value is twice the mean of v(S) z_i, the interaction of
     two is four times that of v(S) z_i z_j.
     """
     d = game.n_players
-    count = sample_count("one pair of coalitions", game, plan, samples, per_sample=2)
-    if count is None:
-        own, both = np.full(d, 0.5 ** (d - 1)), np.full(max(d - 1, 0), 0.5 ** max(d - 2, 0))
-        return _enumerated(game, own, both, plan.tolerance, "Banzhaf")
 
     def estimate(S: Coalitions, v: Floats) -> tuple[Floats, Floats]:
         one, other = np.split(v, 2, axis=1)
         even = 2 * (one + other)
-        odd = regress(S, one - other)
+        odd = from_pairs(S, v)
         pairs = regress(S, even - even.mean(axis=1, keepdims=True), sign_products)
         values, errors = (
             np.concatenate([a, b[:, 1:]], axis=1) for a, b in zip(odd, pairs, strict=True)
@@ -281,6 +301,21 @@ def _banzhaf(game: Game, plan: Plan, samples: int | None) -> Attribution:
     S, width = streams.kept(plan.seed, np.arange(count), d, 0.5), d + comb(d, 2)
     found = sampled(game, S, plan, estimate, paired=True, width=width)
     return _parted(game, *found, tolerance=plan.tolerance, index="Banzhaf", ran=REGRESSION)
+
+
+def _by_stars(game: Game, plan: Plan, own: Attribution, stars: Stars, index: str) -> Attribution:
+    """The values that are known, with interactions from stars."""
+    pairs, errors = stars.run(own.values)
+    met = own.converged
+    if met is not None and plan.tolerance is not None:
+        span = np.ptp(own.values, axis=1)
+        met = met & (errors.max(axis=1) <= plan.tolerance * span).all(axis=-1)
+    ends, ran = (own.base_value, own.prediction), f"{own.ran} and stars"
+    result = finish(
+        game, own.values, own.std_error, ends, tolerance=plan.tolerance, converged=met, ran=ran
+    )
+    d = game.n_players
+    return _with_pairs(result, _from_triangle(pairs, d), _from_triangle(errors, d), index)
 
 
 def _by_pairs(game: Game, plan: Plan, count: int, index: str) -> Attribution:

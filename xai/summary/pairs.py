@@ -210,6 +210,12 @@ def by_pairs(
     return sampled(game, design.S, plan, estimate, paired=True, spread=False, width=width)
 
 
+def from_pairs(S: Coalitions, v: Floats) -> tuple[Floats, Floats]:
+    """Banzhaf values and errors from values of S, and behind them of complements (R, 2 P, k)."""
+    one, other = np.split(v, 2, axis=1)
+    return regress(S, one - other)
+
+
 def regress(
     S: Coalitions, y: Floats, features: Callable[[Coalitions], Floats] = signs
 ) -> tuple[Floats, Floats]:

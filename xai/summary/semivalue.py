@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from scipy.special import betaln
 
 from xai import streams
-from xai.game import Coalitions, Floats, Game, Masses
+from xai.game import Game, Masses
 from xai.inputs import on_host
 from xai.summary.base import (
     SAMPLED,
@@ -29,7 +29,7 @@ from xai.summary.closed import of_coins, solved
 from xai.summary.enumeration import cost_of_sizes, enumerated
 from xai.summary.interactions import Interactions
 from xai.summary.nulls import without_nulls
-from xai.summary.pairs import REGRESSION, by_pairs, log_choose, regress, semivalues
+from xai.summary.pairs import REGRESSION, by_pairs, from_pairs, log_choose, semivalues
 from xai.summary.samples import sample_count, sampled
 from xai.summary.stretches import Stretches, affordable, costs_up_to
 
@@ -89,12 +89,8 @@ class Banzhaf(Summary):
             d = game.n_players
             return enumerated(game, np.full(d, 0.5 ** (d - 1)), plan.tolerance)
 
-        def estimate(S: Coalitions, v: Floats) -> tuple[Floats, Floats]:
-            one, other = np.split(v, 2, axis=1)
-            return regress(S, one - other)
-
         S = streams.kept(plan.seed, np.arange(pairs), game.n_players, 0.5)
-        found = sampled(game, S, plan, estimate, paired=True)
+        found = sampled(game, S, plan, from_pairs, paired=True)
         return finish(game, *found, tolerance=plan.tolerance, ran=REGRESSION)
 
 

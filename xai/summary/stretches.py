@@ -22,7 +22,6 @@ from xai.summary.base import (
     stops,
     unit_cost,
 )
-from xai.summary.orders import draws_in_turn, ends_at
 from xai.summary.two_stage import between_draws
 from xai.summary.walks import blur
 
@@ -372,3 +371,27 @@ def _squares(g: Floats, w: Floats, t: Floats | None) -> Floats:
 def _along(w: Floats, t: Floats) -> Floats:
     """Sums over groups of w (G, d) times t (R, G, k): (R, d, k)."""
     return np.asarray(w.T @ t)
+
+
+def draws_in_turn(game: Game, groups: Indices, seed: int) -> Indices | None:
+    """The draw of each group of walks; None where values are means over all of them."""
+    if not game.commutes:
+        return None
+    if not spreads(game):
+        return np.zeros(len(groups), np.intp)
+    return groups if game.endless else streams.cycles(seed, groups, game.n_draws)
+
+
+def ends_at(game: Game, rows: Indices, ends: Ends, draws: Indices | None, count: int) -> Ends:
+    """Values of nothing and of everything at each walk's draw, (R, P, k) each.
+
+    Parameters
+    ----------
+    ends : (R, k) each, the same over all draws
+    """
+    if not spreads(game) or draws is None:
+        base, full = (np.repeat(end[:, None], count, axis=1) for end in ends)
+        return base, full
+    distinct, place = np.unique(draws, return_inverse=True)
+    low, high = game.ends_by_draw(rows, distinct)
+    return low[:, place], high[:, place]
