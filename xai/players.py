@@ -159,7 +159,7 @@ class Columns(Players):
         owner = np.full(inputs.shape, -1, np.intp)
         named = isinstance(self.groups, Mapping)
         pairs = self.groups.items() if isinstance(self.groups, Mapping) else enumerate(self.groups)
-        held: dict[Any, list[str]] = {}
+        held: dict[str, list[str]] = {}
         for i, (label, group) in enumerate(pairs):
             if named and not isinstance(label, str):
                 raise TypeError(f"players: names of groups must be strings, not {label!r}")
@@ -174,7 +174,7 @@ class Columns(Players):
                 if owner[j] != -1:
                     raise ValueError(f"players: column {names[j]!r} is in two groups")
                 owner[j] = i
-            held[label] = [names[j] for j in places]
+            held[str(label)] = [names[j] for j in places]
         left = [names[j] for j in np.flatnonzero(owner == -1)]
         if left:
             more = ", …" * bool(left[10:])
