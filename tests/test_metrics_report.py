@@ -1850,3 +1850,16 @@ def test_an_option_that_a_check_of_a_metric_lacks_is_told_of_under_its_name():
     e = xai.explain(f, x, "exact_shapley", removal="baseline")
     with pytest.raises(TypeError, match="option of meta_check 'taget'; did you mean 'target'"):
         metrics.meta_check(f, x, e, "abpc", taget=1)
+
+
+def test_a_wide_report_prints_in_blocks(line):
+    names = [
+        "deletion", "insertion", "comprehensiveness", "sufficiency", "sparseness", "complexity",
+        "completeness_gap", "dummy_mass",
+    ]  # fmt: skip
+    report = xai.compare(line.model, line.x[:3], ["shapley", "lime"], names, data=line.data)
+    lines = [text for text in repr(report).splitlines() if not text.startswith(("*", "removal:"))]
+    assert max(map(len, lines)) <= 120
+    heads = [text for text in lines if "↑" in text or "↓" in text]
+    assert len(heads) == 2 and sum(text.startswith("shapley  ") for text in lines) == 2
+    assert [word for text in heads for word in text.split() if word in names] == names
