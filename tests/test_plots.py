@@ -189,6 +189,11 @@ def test_numbers_of_groups_are_no_columns() -> None:
     groups = np.array([0, 0, 1, -1, 2, 2])
     one = xai.explain(lambda x: x @ np.arange(6.0), x, "occlusion", data=0 * x, players=groups)
     assert tick_labels(one.plot()) == ["group 2", "group 1 = 2", "group 0"]
+    series = xai.explain(
+        lambda x: x.sum(axis=(1, 2)), x[..., None], "occlusion", removal=xai.removal.Baseline(0),
+        players=np.arange(6)[:, None] // 2,
+    )  # fmt: skip
+    assert tick_labels(series[1].plot("bar")) == ["group 2", "group 1", "group 0"]
     alone = xai.explain(lambda x: x @ np.arange(6.0), x, "occlusion", data=0 * x)
     assert tick_labels(alone.plot())[0] == "feature 5 = 5"
 

@@ -209,10 +209,10 @@ def locate(explanation: Explanation, row: int, output: int | str | None) -> tupl
 
 
 def names_of_players(one: Explanation, count: int) -> list[str]:
-    """Name each player, on one line; by its number, which of a group of columns is no column's."""
+    """Name each player, on one line; by its number, which of a group is no column's."""
     names, owners = one.feature_names, one.element_players[0]
     if len(names) != count or names == [str(j) for j in range(count)]:
-        grouped = owners.ndim == 1 and not np.array_equal(owners, np.arange(len(owners)))
+        grouped = not np.array_equal(owners.ravel(), np.arange(owners.size))
         return [f"{'group' if grouped else 'feature'} {j}" for j in range(count)]
     return [" ".join(str(name).split()) for name in names]
 
