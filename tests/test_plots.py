@@ -436,6 +436,17 @@ def test_what_is_no_axes_is_told(ax: object, kind: str) -> None:
         made.plot(kind, ax=ax)
 
 
+def test_colour_bars_and_tables_say_what_their_numbers_are_of() -> None:
+    shown = replace(pictures(True), unit="log odds above 'a class of a long name'")
+    axes = xai.plots.image(shown)
+    label = "attribution to log odds above 'a class\nof a long name'"
+    assert axes.figure.axes[1].get_ylabel() == label
+    figure = xai.plots.compare({"one": shown, "two": shown}, shared=True)
+    assert figure.axes[-1].get_ylabel() == label
+    table = replace(linear(), unit="raw output")
+    assert "prediction 2.25, base value 3 (raw output)" in table[0]._repr_html_()
+
+
 def test_png_leaves_no_figure_open() -> None:
     for content in (png(linear(), "waterfall", row=1), png(pictures(True), row=1)):
         assert content.startswith(b"\x89PNG")

@@ -288,6 +288,7 @@ class _Run:
             layer="" if self.setting.cut is None else self.setting.cut.name,
             layer_axis=1 if self.setting.cut is None else self.setting.cut.axis,
             channel_axis=self.setting.axis,
+            unit=setting.values.unit,
             spans=None if partition.overlap is None else partition.overlap.spans,
             exact=exact,
             runs=runs.astype(str),

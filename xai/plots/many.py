@@ -47,6 +47,8 @@ class Many:
         By player, the columns that hold dates, as days since 1970.
     base, prediction : (n,) float arrays
     interactions : (n, d, d), or None
+    unit : str
+        What the values are attributions to; empty where that is not known.
     """
 
     method: str
@@ -60,6 +62,7 @@ class Many:
     base: Floats
     prediction: Floats
     interactions: Floats | None = None
+    unit: str = ""
 
     def __len__(self) -> int:
         return len(self.values)
@@ -150,6 +153,7 @@ def read_many(given: Explanation, output: int | str | None = None) -> Many:
         base=chosen(explanation.base_values, places),
         prediction=chosen(explanation.predictions, places),
         interactions=None if inter is None else chosen(inter, places)[:, :d, :d],
+        unit=explanation.unit,
     )
 
 
