@@ -444,7 +444,7 @@ def test_colour_bars_and_tables_say_what_their_numbers_are_of() -> None:
     figure = xai.plots.compare({"one": shown, "two": shown}, shared=True)
     assert figure.axes[-1].get_ylabel() == label
     table = replace(linear(), unit="raw output")
-    assert "prediction 2.25, base value 3 (raw output)" in table[0]._repr_html_()
+    assert "price, prediction 2.25, base value 3 (raw output)<" in table._repr_html_()
 
 
 def test_png_leaves_no_figure_open() -> None:
