@@ -139,7 +139,8 @@ def choose(
         `scale`.
     neighbourhood : "absent", "nearby" or "path"
         The question; errors in the other two are reported, too. Features of images are pixels,
-        whose channels are absent, and change, together.
+        whose channels are absent, and change, together. Columns that hold NaN are for "absent":
+        in the other two they stay.
     methods : names, `Method` objects, or label -> keywords of `explain`
         None: occlusion, Shapley values, LIME, Banzhaf values; a module's gradients, too, where no
         columns are `categorical`.
@@ -160,8 +161,8 @@ def choose(
     Raises
     ------
     ValueError
-        An unknown neighbourhood; a `scale`, `samples` or `copies` that is no such number; both
-        `methods` and `explanations`.
+        An unknown neighbourhood; NaN in another than "absent"; a `scale`, `samples` or `copies`
+        that is no such number; both `methods` and `explanations`.
     TypeError
         `data` is None.
 
@@ -195,7 +196,7 @@ def choose(
         raise ValueError("choose asks about one output at a time: pass target=an index")
     parts = composed(model, x, read_by(keywords) | {"data": data})
     refuse_codes(parts)
-    refuse_gaps(parts.inputs, data)
+    refuse_gaps(parts.inputs, data, neighbourhood)
     common = {n: keywords[n] for n in SHARED if n in keywords}
     common |= {"data": data, "players": "elements"}
     labelled: dict[str, Any] = {}
@@ -219,7 +220,7 @@ def choose(
         spent = -(-scene.spent // scene.n)
         sensitivity = {n: _sensitivity(c, areas.reach, copies) for n, c in cases.items() if copies}
         tables = {name: areas.errors(*both) for name, both in surrogates.items()}
-        warnings = _warnings(scene, tables, neighbourhood)
+        warnings = _warnings(scene, tables, neighbourhood, areas.free)
         recovery: dict[str, float] = {}
         if self_test and labelled:
             recovery, why = _recovery(scene, labelled, keywords, data, areas, neighbourhood)
@@ -277,7 +278,7 @@ def _labelled(model: Any, x: Any, data: Any, methods: Any, categorical: Any) -> 
     return labelled_methods(methods)
 
 
-def _warnings(scene: Scene, tables: Any, asked: str) -> list[str]:
+def _warnings(scene: Scene, tables: Any, asked: str, free: Any) -> list[str]:
     out = []
     if all(np.isnan(found[asked][1]) for found in tables.values()):
         out.append(
@@ -301,7 +302,13 @@ def _warnings(scene: Scene, tables: Any, asked: str) -> list[str]:
             f"{' and '.join(names) or 'none'} for {area!r}" for area, names in nearest.items()
         )
         out.append(f"no free lunch: the nearest is {says}; the question decides")
-    if fixed(scene.seen.inputs).any():
+    kinds = fixed(scene.seen.inputs).reshape(-1)
+    if (~free & ~kinds).any():
+        out.append(
+            "some columns hold NaN: they stay fixed in 'nearby' and 'path', and no slope speaks of "
+            "them; fill them to have them moved"
+        )
+    if kinds.any():
         out.append(
             "some columns are categories: they stay fixed in 'nearby' and 'path', and no slope "
             "speaks of them (Han et al. 2022)"
@@ -324,8 +331,9 @@ def _recovery(
     And why there is none, where there is none.
     """
     inputs = scene.seen.inputs
-    if fixed(inputs).any():
-        return {}, ["a linear model of categories has no slopes to recover: no self-test"]
+    if not areas.free.all():
+        what = "categories" if fixed(inputs).any() else "columns that hold NaN"
+        return {}, [f"a linear model of {what} has no slopes to recover: no self-test"]
     w = np.linalg.lstsq(areas.steps, areas.step.mean(axis=0), rcond=None)[0]
     if not w.any():
         return {}, ["the model does not change nearby, so that no linear one fits: no self-test"]

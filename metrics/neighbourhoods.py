@@ -37,7 +37,7 @@ class Areas:
     steps : (N, d) "nearby", step : change of f (n, N); both move a pixel's channels together
     shares : (P,) ξ of b + ξ(x − b), walked : change of f (n, P)
     baseline : (d,)
-    free : (d,) bool, the columns that move "nearby" and on the "path": no categories
+    free : (d,) bool, the columns that move "nearby" and on the "path": no categories, no gaps
     reach : (*shape,) one standard deviation of the steps
     """
 
@@ -75,13 +75,13 @@ def areas_of(scene: Scene, data: Any, scale: float, samples: int) -> Areas:
     _, first, size = np.unique(owner, return_index=True, return_counts=True)
     d = int(np.prod(inputs.shape))
     background, x = flattened(inputs.encode(data, "data")), numbers(inputs)
-    still = fixed(inputs).reshape(-1)
+    b = background.mean(axis=0)
+    still = fixed(inputs).reshape(-1) | has_gaps(x, b)
     e = normals(inputs, scene.seed, np.arange(samples)).reshape(samples, d)[:, first[owner]]
     spread = np.sqrt(np.bincount(owner, background.var(axis=0)) / size)[owner]
     reach = np.where(still, 0.0, scale * spread)
     steps = reach * e
     shares = (np.arange(samples) + 0.5) / samples
-    b = background.mean(axis=0)
     kept = ~of_halves(len(size), samples, scene.seed)[:, owner]
     absent = np.empty((n, len(kept)))
     for rows, game in scene.games:
@@ -95,17 +95,27 @@ def areas_of(scene: Scene, data: Any, scale: float, samples: int) -> Areas:
                  reach.reshape(inputs.shape))  # fmt: skip
 
 
-def refuse_gaps(inputs: Inputs, data: Any) -> None:
-    """Refuse rows that lack numbers, or hold infinite ones, which could not be moved."""
+def has_gaps(x: Floats, baseline: Floats) -> NDArray[np.bool_]:
+    """Which columns of x (n, d), or of the rows whose mean is the baseline (d,), hold NaN: (d,)."""
+    return np.isnan(baseline) | np.isnan(x).any(axis=0)
+
+
+def refuse_gaps(inputs: Inputs, data: Any, neighbourhood: str) -> None:
+    """Refuse rows that lack numbers, or hold infinite ones, which could not be moved.
+
+    Where features are absent none is moved: there they may lack some.
+    """
     still = fixed(inputs).reshape(-1)
     for what, block in (("x", inputs.block), ("data", inputs.encode(data, "data"))):
         moved = flattened(block)[:, ~still]
-        if not np.isfinite(moved).all():
-            odd = "NaN" if np.isnan(moved).any() else "inf"
-            bad = np.flatnonzero(~still)[np.argmin(np.isfinite(moved).all(axis=0))]
+        odd = np.isinf(moved) if neighbourhood == "absent" else ~np.isfinite(moved)
+        if odd.any():
+            name = "inf" if np.isinf(moved[odd]).all() else "NaN"
+            bad = np.flatnonzero(~still)[np.argmax(odd.any(axis=0))]
             where = f" in column {inputs.names[bad]!r}" if inputs.names else ""
+            asked = ", or ask about neighbourhood='absent', which takes them" * (name == "NaN")
             raise ValueError(
-                f"rows are moved by numbers, and {what} holds {odd}: fill them first{where}"
+                f"rows are moved by numbers, and {what} holds {name}: fill them first{where}{asked}"
             )
 
 
@@ -144,11 +154,18 @@ def as_surrogate(case: Case, baseline: Floats) -> tuple[Floats, Floats]:
     Effects of another, fixed baseline become slopes first: ``γ = φ′/(x − b′)``, 0 where x = b′
     but for rounding, which says nothing of a slope. A group's effect says how far its elements
     carry together: its γ are the shortest ones with ``γᵀ(x − b′) = φ′``. Categories have no
-    slopes: their φ stay.
+    slopes, and where numbers are missing there are none: their φ stay.
     """
     inputs = case.scene.seen.inputs
-    a, x, still = case.values, numbers(inputs), fixed(inputs).reshape(-1)
+    a, x = case.values, numbers(inputs)
+    gaps = has_gaps(x, baseline) & ~fixed(inputs).reshape(-1)
+    still = fixed(inputs).reshape(-1) | gaps
     if kind_of(case.explanation) == "slope":
+        if gaps.any():
+            raise ValueError(
+                f"{case.explanation.method!r} gives slopes, which say nothing of columns that hold "
+                "NaN: fill them first, or choose among methods that remove features"
+            )
         return a * (x - baseline), a
     own = _own_baseline(case)
     b = baseline if own is None else own

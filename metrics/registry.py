@@ -194,7 +194,7 @@ def names() -> Table[Record]:
     >>> len({record.name for record in names()}) == len(names())
     True
     """
-    return Table(RECORDS, _COLUMNS, _NOTE)
+    return Table(RECORDS, _COLUMNS, _NOTE, under="category")
 
 
 def find(name: str) -> Record:

@@ -1114,13 +1114,24 @@ def test_background_rows_in_the_methods_place_are_told_theirs(mixed):
         xai.explain(mixed.pipeline, mixed.x, 3)
 
 
-def test_named_groups_are_told_how_to_be_passed(mixed):
-    groups = {"who": ["age", "grade"], "where": ["town"], "what": ["income"]}
-    with pytest.raises(TypeError, match=r"pass players=list\(groups.values\(\)\), feature_names="):
+@pytest.mark.parametrize(
+    ("groups", "kind", "message"),
+    [
+        ({"who": ["age", "grade"], "where": ["town"]}, ValueError, "no group holds 'income'"),
+        ({1: ["age"]}, TypeError, "names of groups must be strings, not 1$"),
+        ({"who": 3.5}, TypeError, "group 'who' must be a list of columns, not 3.5$"),
+        ([3.5], TypeError, "group 0 must be a list of columns, not 3.5$"),
+        ({"who": ["age"], "where": []}, ValueError, "group 'where' is empty"),
+        ({"who": ["age"], "where": ["age"]}, ValueError, "column 'age' is in two groups"),
+        ({"who": ["aeg"]}, ValueError, "did you mean 'age'"),
+        ({}, ValueError, "no group holds 'age'"),
+        ({"age": "age"}.items(), TypeError, "a list or dict of column groups"),
+    ],
+    ids=str,
+)
+def test_named_groups_that_are_none_are_refused(mixed, groups, kind, message):
+    with pytest.raises(kind, match=message):
         xai.explain(mixed.pipeline, mixed.x, data=mixed.data, players=groups)
-    named = {"players": list(groups.values()), "feature_names": list(groups)}
-    e = xai.explain(mixed.pipeline, mixed.x, data=mixed.data, **named)
-    assert list(e.feature_names) == list(groups)
 
 
 def test_columns_without_a_group_are_named_ten_at_most(line):

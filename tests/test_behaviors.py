@@ -160,6 +160,49 @@ def test_help_tells_what_each_scale_is(output):
     assert f'"{output}":' in inspect.getdoc(Prediction)
 
 
+UNITS = [
+    (Prediction(), "probability"),
+    (Prediction("raw"), "probability"),
+    (Prediction("logit"), "log probability"),
+    (Prediction("log_odds"), "log odds"),
+    (Contrast(to="birch", output="log_odds"), "log odds above 'birch'"),
+    (Contrast(), "probability above the runner-up"),
+    (Margin("logit"), "log probability above the largest other"),
+    (PredictionLoss("squared"), "minus squared loss"),
+    (DatasetLoss("0-1"), "minus 0-1 loss"),
+    (DatasetLoss("error", average="loss"), "minus 0-1 loss"),
+]
+
+
+@pytest.mark.parametrize(("behavior", "unit"), UNITS, ids=str)
+def test_what_is_explained_is_told_in_words(trees, behavior, unit, tmp_path):
+    given = {"y": trees.y} if "loss" in unit else {"target": "cedar"}
+    e = explain(trees.model, trees.x, behavior, **given)
+    assert e.unit == e[:1].unit == unit
+    e.save(tmp_path / "e.npz")
+    assert xai.load(tmp_path / "e.npz").unit == unit
+
+
+def test_what_models_give_is_told_where_it_is_known(trees, line):
+    from sklearn.svm import LinearSVC
+
+    module, call = network(3)
+    x = np.float32(trees.x)
+    for behavior, unit in [
+        (Prediction(), "raw output"), (Prediction("logit"), "logit"),
+        (Prediction("probability"), "probability"),
+        (Margin(), "raw output above the largest other"),
+    ]:  # fmt: skip
+        assert explain(module, x, behavior).unit == unit
+    assert explain(call, trees.x, Prediction()).unit == ""
+    assert explain(call, trees.x, Prediction("raw")).unit == "raw output"
+    assert explain(call, trees.x, Contrast()).unit == "output above the runner-up"
+    assert explain(line.model, trees.x, Prediction()).unit == ""
+    scores = LinearSVC().fit(trees.all_x, trees.all_y)
+    for output in ("auto", "raw", "logit"):
+        assert explain(scores, trees.x, Prediction(output)).unit == "decision function"
+
+
 def test_an_unknown_output_names_the_nearest(trees):
     with pytest.raises(ValueError, match="logit"):
         explain(trees.model, trees.x, Prediction("logits"))

@@ -5,7 +5,9 @@ from __future__ import annotations
 import inspect
 import re
 from dataclasses import fields, is_dataclass
+from types import MappingProxyType
 
+import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 
@@ -491,6 +493,48 @@ def test_names_come_from_the_columns_or_from_the_caller(line):
 def test_names_are_of_columns_or_of_groups_of_them(line, names, expected):
     named = occlude(line.model, line.x[:2], players=[[0, 3], [1, 2]], feature_names=names)
     assert list(named.feature_names) == expected
+
+
+def test_a_dict_of_groups_names_its_players(mixed, tmp_path):
+    """A list of the same groups has the same numbers."""
+    groups = {"who": ["age", "grade"], "where": "town", "what": ["income"]}
+    given = {"data": mixed.data, "target": 1, "seed": 0}
+    listed = xai.explain(mixed.pipeline, mixed.x, "shapley", players=list(groups.values()), **given)
+    named = xai.explain(
+        mixed.pipeline, mixed.x, "shapley", players=MappingProxyType(groups), **given
+    )
+    np.testing.assert_array_equal(named.values, listed.values)
+    assert named.feature_names == list(groups)
+    assert named.players == (
+        "Columns({'who': ['age', 'grade'], 'where': ['town'], 'what': ['income']})"
+    )
+    named.save(tmp_path / "e.npz")
+    for shown in (named, xai.load(tmp_path / "e.npz")):
+        assert set(shown.to_frame().feature) == set(shown.feature_names) == {"who", "where", "what"}
+        ticks = {label.get_text().split(" = ")[0] for label in shown[0].plot().get_yticklabels()}
+        assert ticks == {"who", "where", "what"}
+        plt.close("all")
+
+
+def test_metrics_and_comparisons_take_a_dict_of_groups(line):
+    groups = {"ends": [0, 3], "rest": [1, 2]}
+    given = {"data": line.data, "players": groups}
+    e = xai.explain(line.model, line.x[:2], "shapley", **given)
+    alone = xai.metrics.deletion(line.model, line.x[:2], e.values, **given)
+    own = xai.metrics.deletion(line.model, line.x[:2], e)
+    np.testing.assert_array_equal(alone.values, own.values)
+    assert alone.curve.shape == (2, 3)
+    report = xai.compare(line.model, line.x[:2], ["shapley"], ["deletion"], **given)
+    assert np.isfinite(report.to_frame()["mean"]).all()
+
+
+@pytest.mark.parametrize("groups", [{"ends": [0, 3], "rest": [1, 2]}, [[0, 3], [1, 2]]], ids=str)
+def test_groups_may_be_changed_once_they_are_explained(line, groups):
+    e = xai.explain(line.model, line.x[:2], "shapley", data=line.data, players=groups)
+    score = xai.metrics.max_sensitivity(line.model, line.x[:2], e)
+    groups["ends" if isinstance(groups, dict) else 0].remove(3)
+    again = xai.metrics.max_sensitivity(line.model, line.x[:2], e)
+    np.testing.assert_array_equal(again.values, score.values)
 
 
 def test_names_of_outputs_are_the_labels_or_the_callers(trees):

@@ -530,6 +530,28 @@ def test_superpixels_of_a_constant_image_are_patches_of_some_kind():
     assert bound.counts[0] == 16 and np.bincount(bound.owner.ravel()).max() <= 150
 
 
+def test_players_of_images_are_called_what_they_are(photographs):
+    """Places are counted down and across; a series has one of them."""
+    pytest.importorskip("skimage")
+
+    def names(players, x=photographs, axis=-1):
+        model = lambda x: x.reshape(len(x), -1).sum(axis=1)  # noqa: E731
+        e = xai.explain(
+            model, x, "occlusion", removal=Baseline(0), players=players, channel_axis=axis
+        )
+        assert set(e[0].to_frame().feature) <= set(e.feature_names)
+        return e.feature_names
+
+    x = np.zeros((1, 6, 8, 3))
+    assert names(Patches((3, 2)), x)[:5] == [*(f"patch (0, {j})" for j in range(4)), "patch (1, 0)"]
+    assert names(Grid(3), x)[-1] == "cell (2, 2)" and len(names(Grid(3), x)) == 9
+    assert names(Windows(4, stride=2), x)[-1] == "window (1, 2)"
+    assert names(Superpixels(8))[:2] == ["region 0", "region 1"]
+    assert names(Patches(1), x)[9] == "[1, 1]"
+    assert names(Patches(4), np.zeros((1, 10, 2))) == ["patch 0", "patch 1", "patch 2"]
+    assert names(Patches(2), np.zeros((1, 2, 2, 4)), 0)[-1] == "patch (0, 0, 1)"
+
+
 def test_superpixels_that_differ_in_number_pad_with_nan(photographs):
     e = xai.explain(score, photographs, "occlusion", players=Superpixels(20), channel_axis=1)
     counts = encoded(Superpixels(20), photographs).counts

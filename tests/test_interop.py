@@ -159,6 +159,19 @@ def test_words_stay_words_for_labels_and_become_codes_for_colours(ours, mixed):
     assert any("even" in text.get_text() for text in axes.get_yticklabels())
 
 
+def test_columns_come_in_the_order_of_their_players(mixed):
+    X, pipe = mixed
+    groups = {"kind": ["kind"]} | {name: [name] for name in X.columns[:4]}
+    e = xai.explain(pipe, X[::20], "shapley", data=X[::15], target=1, players=groups)
+    s = e.to_shap()
+    assert s.feature_names == list(groups)
+    assert_array_equal(s.display_data, X[::20][list(groups)].to_numpy(object))
+    groups = {"flower": list(X.columns[:4]), "kind": ["kind"]}
+    e = xai.explain(pipe, X[::20], "shapley", data=X[::15], target=1, players=groups)
+    assert e.to_shap().data is None
+    assert e.to_shap().feature_names == ["flower", "kind"]
+
+
 # ------------------------------------------------------------------------------------- images
 
 

@@ -35,6 +35,21 @@ def test_the_table_prints_itself():
     assert "budget" in printed.lower()
 
 
+@pytest.mark.parametrize("records", [xai.methods(), xai.metrics.names()])
+def test_tables_of_records_print_within_120_columns(records):
+    """Each begins a line, and none of its words is left out."""
+    lines = repr(records).splitlines()
+    assert max(map(len, lines)) <= 120
+    names = [line.split()[0] for line in lines]
+    assert [name for name in names if name in {r.name for r in records}] == [
+        r.name for r in records
+    ]
+    shown = {"budget", "cost", "needs", "says"}
+    for record in records:
+        words = " ".join(text for field, text in vars(record).items() if field in shown).split()
+        assert all(word in repr(records) for word in words)
+
+
 def test_records_say_what_they_are_made_of(case):
     record = records()[case.name]
     for field in ("name", "removal", "behavior", "summary", "inputs", "paper"):

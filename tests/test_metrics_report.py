@@ -1385,7 +1385,7 @@ def test_rows_with_gaps_are_not_moved(rows):
     gaps[2, 1] = np.nan
     for x, data, what in ((gaps, rows, "x"), (rows, gaps, "data")):
         with pytest.raises(ValueError, match=f"{what} holds NaN"):
-            xai.choose(f, x, data=data, methods=["occlusion"])
+            xai.choose(f, x, data=data, methods=["occlusion"], neighbourhood="nearby")
 
 
 def test_a_model_that_does_not_change_answers_no_question(rows):
@@ -1830,14 +1830,17 @@ def test_choose_refuses_gaps_before_any_method_is_run(what):
         return np.nan_to_num(rows).sum(axis=1)
 
     x, data = (gaps, rows) if what == "x" else (rows, gaps)
-    with pytest.raises(ValueError, match=f"{what} holds NaN: fill them first"):
-        xai.choose(model, x, data=data)
-    with pytest.raises(ValueError, match=f"{what} holds inf: fill them first"):
+    for neighbourhood in ("nearby", "path"):
+        with pytest.raises(ValueError, match=f"{what} holds NaN: fill them .*='absent'"):
+            xai.choose(model, x, data=data, neighbourhood=neighbourhood)
+    with pytest.raises(ValueError, match=f"{what} holds inf: fill them first$"):
         xai.choose(model, np.nan_to_num(x, nan=np.inf), data=np.nan_to_num(data, nan=np.inf))
     pandas = pytest.importorskip("pandas")
     frames = [pandas.DataFrame(block, columns=["a", "b", "c"]) for block in (x, data)]
-    with pytest.raises(ValueError, match="holds NaN: fill them first in column 'b'"):
-        xai.choose(lambda frame: model(frame.to_numpy()), frames[0], data=frames[1])
+    with pytest.raises(ValueError, match="holds NaN: fill them first in column 'b', or ask"):
+        xai.choose(
+            lambda frame: model(frame.to_numpy()), frames[0], data=frames[1], neighbourhood="path"
+        )
     with pytest.raises(ValueError, match="one output at a time"):
         xai.choose(model, rows, data=rows, target="all")
     assert not calls
@@ -1850,3 +1853,53 @@ def test_an_option_that_a_check_of_a_metric_lacks_is_told_of_under_its_name():
     e = xai.explain(f, x, "exact_shapley", removal="baseline")
     with pytest.raises(TypeError, match="option of meta_check 'taget'; did you mean 'target'"):
         metrics.meta_check(f, x, e, "abpc", taget=1)
+
+
+@pytest.mark.parametrize("what", ["x", "data", "both"])
+def test_choose_asks_models_that_take_gaps_about_absence(what):
+    """There no number is moved: as with NaN for a value, which the model takes for 0.7."""
+    rng = np.random.default_rng(0)
+    rows = rng.normal(size=(12, 3))
+    gaps = np.where(rng.random(rows.shape) < [0.4, 0.4, 0], np.nan, rows)
+    x, data = (rows if what == "data" else gaps)[:4], (rows if what == "x" else gaps)[4:]
+
+    def model(z):
+        filled = np.nan_to_num(z, nan=0.7)
+        return filled[:, 0] * filled[:, 1] + np.abs(filled[:, 2])
+
+    given = {"samples": 50, "methods": ["occlusion", "shapley"], "copies": 2}
+    choice = xai.choose(model, x, data=data, **given)
+    filled = xai.choose(
+        model, np.nan_to_num(x, nan=0.7), data=np.nan_to_num(data, nan=0.7), **given
+    )
+    for name in given["methods"]:
+        assert choice.errors[name]["absent"] == pytest.approx(filled.errors[name]["absent"])
+        assert np.isfinite([*choice.errors[name].values(), choice.sensitivity[name]]).all()
+    assert choice.best == filled.best and choice.recovery == {} and filled.recovery
+    told = [w for w in choice.warnings if "NaN" in w]
+    assert [w.split(":")[0] for w in told] == [
+        "some columns hold NaN", "a linear model of columns that hold NaN has no slopes to recover"
+    ]  # fmt: skip
+
+
+def test_slopes_say_nothing_of_gaps():
+    torch = pytest.importorskip("torch")
+    x = torch.randn(4, 3, generator=torch.Generator().manual_seed(0))
+    data = x.clone()
+    data[0, 0] = float("nan")
+    model = lambda z: torch.nan_to_num(z).sum(dim=1)  # noqa: E731
+    with pytest.raises(ValueError, match="'gradient' gives slopes, which say nothing of columns"):
+        xai.choose(model, x, data=data, methods=["occlusion", "gradient"])
+
+
+def test_a_wide_report_prints_in_blocks(line):
+    names = [
+        "deletion", "insertion", "comprehensiveness", "sufficiency", "sparseness", "complexity",
+        "completeness_gap", "dummy_mass",
+    ]  # fmt: skip
+    report = xai.compare(line.model, line.x[:3], ["shapley", "lime"], names, data=line.data)
+    lines = [text for text in repr(report).splitlines() if not text.startswith(("*", "removal:"))]
+    assert max(map(len, lines)) <= 120
+    heads = [text for text in lines if "↑" in text or "↓" in text]
+    assert len(heads) == 2 and sum(text.startswith("shapley  ") for text in lines) == 2
+    assert [word for text in heads for word in text.split() if word in names] == names

@@ -189,6 +189,11 @@ def test_numbers_of_groups_are_no_columns() -> None:
     groups = np.array([0, 0, 1, -1, 2, 2])
     one = xai.explain(lambda x: x @ np.arange(6.0), x, "occlusion", data=0 * x, players=groups)
     assert tick_labels(one.plot()) == ["group 2", "group 1 = 2", "group 0"]
+    series = xai.explain(
+        lambda x: x.sum(axis=(1, 2)), x[..., None], "occlusion", removal=xai.removal.Baseline(0),
+        players=np.arange(6)[:, None] // 2,
+    )  # fmt: skip
+    assert tick_labels(series[1].plot("bar")) == ["group 2", "group 1", "group 0"]
     alone = xai.explain(lambda x: x @ np.arange(6.0), x, "occlusion", data=0 * x)
     assert tick_labels(alone.plot())[0] == "feature 5 = 5"
 
@@ -429,6 +434,17 @@ def test_what_is_no_axes_is_told(ax: object, kind: str) -> None:
     told = f"ax must be one of matplotlib's Axes, .* not a {type(ax).__name__}"
     with pytest.raises(TypeError, match=told):
         made.plot(kind, ax=ax)
+
+
+def test_colour_bars_and_tables_say_what_their_numbers_are_of() -> None:
+    shown = replace(pictures(True), unit="log odds above 'a class of a long name'")
+    axes = xai.plots.image(shown)
+    label = "attribution to log odds above 'a class\nof a long name'"
+    assert axes.figure.axes[1].get_ylabel() == label
+    figure = xai.plots.compare({"one": shown, "two": shown}, shared=True)
+    assert figure.axes[-1].get_ylabel() == label
+    table = replace(linear(), unit="raw output")
+    assert "price, prediction 2.25, base value 3 (raw output)<" in table._repr_html_()
 
 
 def test_png_leaves_no_figure_open() -> None:

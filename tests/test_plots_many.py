@@ -925,3 +925,51 @@ def test_a_beeswarm_says_what_its_grey_dots_are() -> None:
     one = xai.explain(lambda f: f["age"].to_numpy(), frame, "exact_shapley", data=frame)
     bar = one.plot("beeswarm").figure.axes[1]
     assert bar.get_ylabel() == "feature value; grey: categories"
+
+
+# --------------------------------------------------------------------- what the numbers are of
+
+AXES: dict[str, Callable[[xai.Explanation], str]] = {
+    "bar": lambda e: e[0].plot("bar").get_xlabel(),
+    "beeswarm": lambda e: e.plot("beeswarm").get_xlabel(),
+    "scatter": lambda e: e.plot("scatter", feature=0).get_ylabel(),
+    "heatmap": lambda e: e.plot("heatmap").images[0].colorbar.ax.get_ylabel(),
+    "compare": lambda e: xai.plots.compare([e, e]).get_xlabel().split("\n")[0],
+    "global_bar": lambda e: xai.plots.global_bar(e).get_xlabel().split("\n")[0],
+    "waterfall": lambda e: e[0].plot("waterfall").get_xlabel(),
+    "decision": lambda e: e.plot("decision").get_xlabel(),
+    "force": lambda e: e[0].plot("force").get_title(),
+}
+
+
+@pytest.mark.parametrize("kind", AXES)
+def test_axes_say_what_their_numbers_are_of(kind: str) -> None:
+    plain, logged = made(x=X[:5]), replace(made(x=X[:5]), unit="log odds above '$x$'")
+    without = {
+        "global_bar": "mean |attribution|",
+        "waterfall": "value of the output",
+        "decision": "value of the output",
+        "force": f"exact_shapley: price\nprediction {plain.predictions[0]:.4g}, base value 0",
+    }
+    assert AXES[kind](plain) == without.get(kind, "attribution")
+    said = {
+        "global_bar": "mean |attribution to log odds above '$x$'|",
+        "waterfall": "value of the output (log odds above '$x$')",
+        "decision": "value of the output (log odds above '$x$')",
+        "force": f"{without['force']} (log odds above '$x$')",
+    }
+    told = AXES[kind](logged).replace("\n(", " (")
+    assert told == said.get(kind, "attribution to log odds above '$x$'")
+    plt.gcf().canvas.draw()  # dollars are no formula
+
+
+def test_what_is_not_known_or_not_the_same_of_all_is_not_told() -> None:
+    one = made(x=X[:5])
+    others = [replace(one, unit=unit) for unit in ("probability", "log odds", "")]
+    for pair in (others[:2], others[1:]):
+        label = xai.plots.compare({str(i): e for i, e in enumerate(pair)}).get_xlabel()
+        assert label.split("\n")[0] == "attribution"
+        assert xai.aggregate(pair).unit == ""
+    assert xai.aggregate(others[:1] * 2).unit == "probability"
+    relative = xai.plots.compare([others[0]] * 2, shared=False).get_xlabel()
+    assert relative.startswith("attribution / each method's largest")

@@ -201,6 +201,7 @@ def _mixture(members: list[Explanation], name: str, weights: Floats) -> Explanat
         method=f"{name}({', '.join(e.method for e in members)})",
         removal=_named(members, "removal"),
         behavior=_named(members, "behavior"),
+        unit=members[0].unit if len({e.unit for e in members}) == 1 else "",
         summary=_named(members, "summary"),
         exact=np.all([e.exact for e in members], axis=0),
         runs=np.full(len(members[0]), ""),

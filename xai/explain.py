@@ -21,6 +21,7 @@ from xai.inputs import Inputs, dense, is_tensor
 from xai.methods import Method
 from xai.model import Rehearsed, uncalled
 from xai.model_game import DatasetGame
+from xai.players import own_groups
 from xai.progress import Progress
 from xai.setting import (
     Composed,
@@ -80,8 +81,9 @@ def explain(
         of a wider dtype, float64 for float32. Modules take everything in their own dtype. Images
         given some have them put in place of their own default removal, but by `lime`.
     players : what is removed together
-        None: every element, of images every pixel; but "auto" and `lime` take patches of images,
-        12 along the shorter side, `sobol` and `hsic` 8 × 8 cells, `mir` superpixels.
+        Groups of columns: a list of lists, or a dict that names them. None: every element, of
+        images every pixel; but "auto" and `lime` take patches of images, 12 along the shorter
+        side, `sobol` and `hsic` 8 × 8 cells, `mir` superpixels.
     removal, behavior, summary : a part, or its name, in place of the method's own
     budget : int
         At most this many model rows per explained row.
@@ -142,7 +144,7 @@ def explain(
     finally:
         bar.close()
     given: dict[str, Any] = {
-        "method": method, "y": y, "data": data, "players": players, "removal": removal,
+        "method": method, "y": y, "data": data, "players": own_groups(players), "removal": removal,
         "behavior": behavior, "summary": summary, "budget": budget, "tolerance": tolerance,
         "batch_size": batch_size, "n_jobs": n_jobs, "seed": seed, "feature_names": feature_names,
         "output_names": output_names, "categorical": categorical,
@@ -287,6 +289,7 @@ class _Run:
             layer="" if self.setting.cut is None else self.setting.cut.name,
             layer_axis=1 if self.setting.cut is None else self.setting.cut.axis,
             channel_axis=self.setting.axis,
+            unit=setting.values.unit,
             spans=None if partition.overlap is None else partition.overlap.spans,
             exact=exact,
             runs=runs.astype(str),

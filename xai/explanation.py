@@ -70,6 +70,9 @@ class Explanation:
         None where that is not known, as of a table.
     exact : (n,) bool
         Rows whose answer is exact.
+    unit : str
+        What is explained, and base values and predictions are: "probability", "log odds", "minus
+        squared loss"; "" where that is not known, as of what a function or a regressor gives.
     runs : (n,) str
         What computed each row's values, where the summary had a choice: a closed form, enumeration,
         walks. `ran` is all of them in one string.
@@ -117,6 +120,7 @@ class Explanation:
     activations: Floats | None = None
     layer: str = ""
     layer_axis: int = 1
+    unit: str = ""
     versions: dict[str, str] = field(default_factory=versions)
     recipe: dict[str, Any] | None = None
     spent: int | None = None
@@ -430,6 +434,7 @@ _TEXTS = (
     "channel_axis",
     "layer",
     "layer_axis",
+    "unit",
     "versions",
 )
 

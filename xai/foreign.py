@@ -59,6 +59,8 @@ def to_shap(explanation: Explanation) -> shap.Explanation:
             values, data = np.moveaxis(values, axis, last), np.moveaxis(data, axis, last)
         return made(values=values, data=data, **common)
     shown = None
+    if data is not None and data.ndim == 2 and per_row and not explanation.layer:
+        data = _of_players(data, explanation.element_players)
     if data is None or data.shape != explanation.values.shape[: data.ndim]:
         data = None
     elif data.ndim == 2 and data.dtype.kind not in "fiu":
@@ -69,6 +71,13 @@ def to_shap(explanation: Explanation) -> shap.Explanation:
         values=np.array(explanation.values), data=data, display_data=shown,
         feature_names=list(explanation.feature_names) or None, **common,
     )  # fmt: skip
+
+
+def _of_players(data: NDArray[Any], owners: NDArray[np.intp]) -> NDArray[Any] | None:
+    """Columns (n, d) in their players' order; None where a player is not one column."""
+    order = np.argsort(owners, axis=1)
+    alone = (np.take_along_axis(owners, order, axis=1) == np.arange(owners.shape[1])).all()
+    return np.take_along_axis(data, order, axis=1) if alone else None
 
 
 def _of_texts(explanation: Explanation) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from xai.behavior import Behavior, DatasetLoss, Margin, Prediction, PredictionLoss
@@ -236,7 +237,10 @@ _COLUMNS = {
     "budget per row": "budget",
     "inputs": "inputs",
 }
-_NOTE = "d players, m background rows (draws), n rows of a data set; paper: record.paper"
+_NOTE = (
+    "d players, m background rows (draws), n rows of a data set; where not torch: any model\n"
+    "all settings of the parts: record.removal, .behavior, .summary; paper: record.paper"
+)
 
 
 def methods() -> Table[Record]:
@@ -247,22 +251,40 @@ def methods() -> Table[Record]:
     >>> [record.name for record in methods()][:2]
     ['occlusion', 'include_one']
     """
-    return Table([_record(method) for method in METHODS], _COLUMNS, _NOTE)
+    return Table([_record(method) for method in METHODS], _COLUMNS, _NOTE, _BRIEF)
 
 
 def _record(method: Method) -> Record:
-    removal = repr(method.removal)
-    if method.image is not None and repr(method.image[0]) != removal:
-        removal += f" (image: {method.image[0]!r})"
     return Record(
         name=method.name,
-        removal=removal,
+        removal=_removals(method, repr),
         behavior=repr(method.behavior),
         summary=_short(method.summary),
         budget=_budget(method),
         inputs=method.inputs,
         paper=method.paper,
     )
+
+
+def _removals(method: Method, text: Callable[[object], str]) -> str:
+    """The removal, and that of images where it is another."""
+    own, image = method.removal, None if method.image is None else method.image[0]
+    other = "" if image is None or repr(image) == repr(own) else f" (image: {text(image)})"
+    return text(own) + other
+
+
+def _briefly(part: object) -> str:
+    """A part's name, with what is not the default; a word that is the first needs no name."""
+    first = next(iter(vars(part)), "")
+    return _short(part).replace(f"({first}='", "('").removesuffix("()")
+
+
+_BRIEF: dict[str, Callable[[Record], str]] = {
+    "removal": lambda record: _removals(find(record), _briefly),
+    "behavior": lambda record: _briefly(find(record).behavior),
+    "summary": lambda record: _briefly(find(record).summary),
+    "inputs": lambda record: record.inputs.removesuffix("; any model"),
+}
 
 
 def _budget(method: Method) -> str:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from copy import deepcopy
 from dataclasses import dataclass
 from typing import Any
 
@@ -34,6 +35,7 @@ __all__ = [
     "Windows",
     "as_players",
     "column_index",
+    "own_groups",
 ]
 
 
@@ -124,10 +126,12 @@ class Columns(Players):
 
     Parameters
     ----------
-    groups : list of columns or of lists of columns
+    groups : list of columns or of lists of columns, or a dict of these by their players' names
 
     Raises
     ------
+    TypeError
+        Names of groups that are no strings, or a group that is no list.
     ValueError
         The rows are no table, or groups that are empty, overlap or leave columns out.
 
@@ -138,9 +142,12 @@ class Columns(Players):
     >>> x = np.array([[1.0, 2.0, 3.0]])
     >>> xai.explain(f, x, "occlusion", removal="baseline", players=Columns([[0, 1], 2])).values
     array([[6., 6.]])
+    >>> named = {"area": [0, 1], "price": 2}
+    >>> xai.explain(f, x, "occlusion", removal="baseline", players=named).feature_names
+    ['area', 'price']
     """
 
-    groups: Sequence[Any]
+    groups: Sequence[Any] | Mapping[str, Any]
 
     def encode(self, inputs: Inputs, channel_axis: int | None) -> Partition:
         """Each column's group; a column in none or in two is refused."""
@@ -150,17 +157,24 @@ class Columns(Players):
             )
         names = inputs.names or numbered(inputs.shape)
         owner = np.full(inputs.shape, -1, np.intp)
-        labels = []
-        for i, group in enumerate(self.groups):
-            members = [group] if isinstance(group, str | int | np.integer) else list(group)
+        named = isinstance(self.groups, Mapping)
+        pairs = self.groups.items() if isinstance(self.groups, Mapping) else enumerate(self.groups)
+        held: dict[str, list[str]] = {}
+        for i, (label, group) in enumerate(pairs):
+            if named and not isinstance(label, str):
+                raise TypeError(f"players: names of groups must be strings, not {label!r}")
+            members = [group] if isinstance(group, str | int | np.integer) else group
+            if not isinstance(members, Iterable):
+                raise TypeError(f"players: group {label!r} must be a list of columns, not {group}")
+            members = list(members)
             if not members:
-                raise ValueError(f"players: group {i} is empty")
+                raise ValueError(f"players: group {label!r} is empty")
             places = [column_index(member, names) for member in members]
             for j in places:
                 if owner[j] != -1:
                     raise ValueError(f"players: column {names[j]!r} is in two groups")
                 owner[j] = i
-            labels.append(" + ".join(names[j] for j in places))
+            held[str(label)] = [names[j] for j in places]
         left = [names[j] for j in np.flatnonzero(owner == -1)]
         if left:
             more = ", …" * bool(left[10:])
@@ -168,8 +182,10 @@ class Columns(Players):
                 f"players do not cover x: no group holds {', '.join(map(repr, left[:10]))}{more}; "
                 "each must be in one, and an array of group ids keeps those of −1"
             )
-        d = len(self.groups)
-        return Partition(owner[None], np.full(inputs.n, d), labels, (d,), f"Columns({labels})")
+        d = len(held)
+        labels = list(held) if named else [" + ".join(group) for group in held.values()]
+        told = f"Columns({held if named else labels})"
+        return Partition(owner[None], np.full(inputs.n, d), labels, (d,), told)
 
 
 @dataclass(frozen=True)
@@ -237,6 +253,19 @@ def column_index(column: Any, names: Sequence[str]) -> int:
     return list(names).index(str(column))
 
 
+def own_groups(players: Any) -> Any:
+    """The same players, where a caller's list or dict of groups may change later.
+
+    Examples
+    --------
+    >>> own_groups({"age": [0]})
+    {'age': [0]}
+    """
+    if isinstance(players, Mapping):
+        return deepcopy(dict(players))
+    return deepcopy(players) if isinstance(players, list) else players
+
+
 def as_players(players: Any, inputs: Inputs, channel_axis: int | None) -> Players:
     """What `explain(players=…)` accepts, as a `Players` object.
 
@@ -265,12 +294,9 @@ def as_players(players: Any, inputs: Inputs, channel_axis: int | None) -> Player
         raise ValueError(unknown("players", players, ["elements"]))
     if isinstance(players, np.ndarray) or is_tensor(players):
         return Groups(players)
-    if isinstance(players, list | tuple):
+    if isinstance(players, list | tuple | Mapping):
         return Columns(players)
-    named = isinstance(players, Mapping)
     raise TypeError(
-        "players must be None, 'elements', an array of group ids, a list of column groups or an "
-        f"xai.players object, not {type(players).__name__}"
-        + ": pass players=list(groups.values()), feature_names=list(groups)"
-        * named
+        "players must be None, 'elements', an array of group ids, a list or dict of column groups "
+        f"or an xai.players object, not {type(players).__name__}"
     )

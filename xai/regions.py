@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import product
 from typing import Any, ClassVar, Literal
 
 import numpy as np
@@ -45,9 +46,19 @@ def sides_for(players: Players, inputs: Inputs, channel_axis: int | None) -> tup
 def _bands(lines: Sequence[Indices], channel_axis: int | None) -> Indices:
     """Owners (1, *shape) of a grid's cells, from the band of each place along each axis."""
     assert channel_axis is not None
-    counts = [int(line.max()) + 1 for line in lines]
-    grid = np.ravel_multi_index(np.ix_(*lines), counts)
+    grid = np.ravel_multi_index(np.ix_(*lines), _counts(lines))
     return np.asarray(with_channels(grid[None], channel_axis))
+
+
+def _counts(lines: Sequence[Indices]) -> list[int]:
+    """Bands along each axis."""
+    return [int(line.max()) + 1 for line in lines]
+
+
+def _named(word: str, counts: Sequence[int]) -> list[str]:
+    """Names of players, line by line: "patch (2, 3)" is the third down, the fourth across."""
+    places = product(*map(range, counts))
+    return [f"{word} {place if len(place) > 1 else place[0]}" for place in places]
 
 
 @dataclass(frozen=True)
@@ -99,7 +110,8 @@ class Patches(Players):
         pixels = sides if max(sizes) == 1 else None
         shape = pixels or (d,)
         counts = np.full(inputs.n, d)
-        return Partition(owner, counts, numbered(shape), shape, repr(self), pixels=pixels)
+        names = numbered(sides) if pixels else _named("patch", _counts(lines))
+        return Partition(owner, counts, names, shape, repr(self), pixels=pixels)
 
 
 @dataclass(frozen=True)
@@ -138,8 +150,9 @@ class Grid(Players):
             raise ValueError(f"Grid(cells): expected at least 1, not {self.cells!r}")
         lines = [np.arange(side) * min(self.cells, side) // side for side in sides]
         owner = _bands(lines, channel_axis)
-        d = int(owner.max()) + 1
-        return Partition(owner, np.full(inputs.n, d), numbered((d,)), (d,), repr(self))
+        names = _named("cell", _counts(lines))
+        d = len(names)
+        return Partition(owner, np.full(inputs.n, d), names, (d,), repr(self))
 
 
 @dataclass(frozen=True)
@@ -201,7 +214,8 @@ class Windows(Players):
         owner = _bands([line.places for line in lines], channel_axis)
         d = math.prod(line.count for line in lines)
         overlap = Overlap(lines) if d < owner.max() + 1 else None
-        return Partition(owner, np.full(inputs.n, d), numbered((d,)), (d,), repr(self), overlap)
+        names = _named("window", [line.count for line in lines])
+        return Partition(owner, np.full(inputs.n, d), names, (d,), repr(self), overlap)
 
 
 def _slide(length: int, size: int, stride: int) -> Line:
@@ -329,7 +343,7 @@ class Superpixels(Players):
         counts = np.array([int(region.max()) + 1 for region in regions])
         owner = with_channels(np.stack(regions).reshape(inputs.n, *sides), channel_axis)
         d = int(counts.max())
-        return Partition(owner, counts, numbered((d,)), (d,), repr(self))
+        return Partition(owner, counts, _named("region", (d,)), (d,), repr(self))
 
     def _settings(self) -> dict[str, Any]:
         """The method's settings; one that belongs to another method is refused."""

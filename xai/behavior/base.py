@@ -86,6 +86,7 @@ class Values:
     names : names of the outputs that `target` indexes
     remedy : what to do where values are infinite
     linear : what `output` computes as a weighted sum, where it is one
+    unit : what the values are, in words: "probability", "log odds"; "" where that is not known
 
     Examples
     --------
@@ -99,6 +100,7 @@ class Values:
     names: Sequence[str]
     remedy: str = ""
     linear: Linear | None = None
+    unit: str = ""
 
     def reduced(self, rows: NDArray[np.intp], means: Array) -> Array:
         """Values (B, k) of means (B, j) over draws."""

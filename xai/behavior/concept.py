@@ -73,4 +73,5 @@ class Concept(Behavior):
 
     def bind(self, view: View) -> Values:
         """The coefficient as it stands."""
-        return Values(lambda rows, out: out, None, [self.bank.names[self.concept]])
+        names, unit = [self.bank.names[self.concept]], "the concept's coefficient"
+        return Values(lambda rows, out: out, None, names, unit=unit)

@@ -60,7 +60,8 @@ class PredictionLoss(Behavior):
         def reduce(rows: Any, means: Array) -> Array:
             return -score(rows, means)[:, None]
 
-        return Values(lambda rows, out: to_scale(out), reduce, [f"minus {name} loss"])
+        told = f"minus {name} loss"
+        return Values(lambda rows, out: to_scale(out), reduce, [told], unit=told)
 
 
 @dataclass(frozen=True)
@@ -104,8 +105,9 @@ class DatasetLoss(Behavior):
         if self.average == "prediction":
             return PredictionLoss(self.loss, self.clip).bind(view)
         to_scale, score, name = _loss(self.loss, self.clip, view)
+        told = f"minus {name} loss"
         return Values(
-            lambda rows, out: -score(rows, to_scale(out))[:, None], None, [f"minus {name} loss"]
+            lambda rows, out: -score(rows, to_scale(out))[:, None], None, [told], unit=told
         )
 
 

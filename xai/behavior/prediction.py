@@ -62,6 +62,30 @@ def _logit(out: Array) -> Array:
     return arrays.logit(checked_probability(out))
 
 
+_OWN = {
+    "probability": "probability",
+    "score": "decision function",
+    "indicator": "0-1 prediction",
+    "module": "raw output",
+}
+"""What models give themselves, by their scale; an amount or a function's is not known."""
+
+
+def unit_of(output: str, scale: Scale) -> str:
+    """What values on the asked scale are, in words; "" where nobody told."""
+    if output in ("auto", "raw"):
+        return _OWN.get(scale, "raw output" if output == "raw" else "")
+    if output == "logit":
+        own = {"module": "logit", "score": _OWN["score"]}
+        return own.get(scale, "log probability")
+    return output.replace("_", " ")
+
+
+def _above(output: str, scale: Scale, other: str) -> str:
+    """What a difference from another output is, in words."""
+    return f"{unit_of(output, scale) or 'output'} above {other}"
+
+
 def _remedy(output: str, scale: Scale) -> str:
     """What to do where the values are infinite."""
     if output not in ("logit", "log_odds") or scale in ("module", "score"):
@@ -118,6 +142,7 @@ class Prediction(Behavior):
             view.names,
             remedy=_remedy(self.output, view.scale),
             linear=_linear(self.output, view.scale, view.target[..., None], [1.0]),
+            unit=unit_of(self.output, view.scale),
         )
 
 
@@ -166,8 +191,15 @@ class Contrast(Behavior):
 
         pairs = np.stack([view.target, others], axis=-1)
         linear = _linear(self.output, view.scale, pairs, [1.0, -1.0])
-        remedy = _remedy(self.output, view.scale)
-        return Values(output, None, view.names, remedy=remedy, linear=linear)
+        other = "the runner-up" if self.to is None else repr(str(view.names[others[0, 0]]))
+        return Values(
+            output,
+            None,
+            view.names,
+            remedy=_remedy(self.output, view.scale),
+            linear=linear,
+            unit=_above(self.output, view.scale, other),
+        )
 
     def _others(self, view: View) -> NDArray[np.intp]:
         """The other class of each explained output, (n, t)."""
@@ -226,5 +258,10 @@ class Margin(Behavior):
             target = view.target[rows]
             return arrays.take(means, target) - arrays.largest_other(means, target)
 
-        remedy = _remedy(self.output, view.scale)
-        return Values(lambda rows, out: to_scale(out), reduce, view.names, remedy=remedy)
+        return Values(
+            lambda rows, out: to_scale(out),
+            reduce,
+            view.names,
+            remedy=_remedy(self.output, view.scale),
+            unit=_above(self.output, view.scale, "the largest other"),
+        )

@@ -11,9 +11,12 @@ from numpy.typing import NDArray
 from xai.archive import category_name, in_days, in_numbers
 from xai.plots.many import read_many
 from xai.plots.style import (
+    LINE,
     SERIES,
     Z95,
+    attribution,
     category_ticks,
+    in_lines,
     ink,
     legend_label,
     new_axes,
@@ -95,7 +98,8 @@ def dependence(
         player = many.player(curves[0].feature)
         known, told, dated = many.categories[player], many.output, dated and player in many.days
         axes = scatter(explanation, player, output, color=color, ax=ax)
-        axes.set_ylabel("\n".join(["attribution, or effect less its mean", *line_notes(many)]))
+        both = in_lines(f"{attribution(many.unit)}, or effect less its mean", LINE)
+        axes.set_ylabel("\n".join([both, *line_notes(many)]), parse_math=False)
     kinds = None if dated else _kinds(curves, known)
     for place, curve in enumerate(curves):
         colour, line = SERIES[(place + 1) % len(SERIES)], STYLES[place % len(STYLES)]

@@ -11,7 +11,18 @@ from numpy.typing import NDArray
 from xai.plots.many import Many, read_many
 from xai.plots.picture import limit
 from xai.plots.row import rows_of
-from xai.plots.style import NEUTRAL, Z95, diverging, ink, median_note, new_axes, title, two_lines
+from xai.plots.style import (
+    LINE,
+    NEUTRAL,
+    Z95,
+    attribution,
+    diverging,
+    ink,
+    median_note,
+    new_axes,
+    title,
+    two_lines,
+)
 from xai.plots.table import mean_size
 from xai.suggest import unknown
 
@@ -87,7 +98,8 @@ def heatmap(
     clipped = bool((np.abs(matrix) > high).any())
     figure = axes.figure.figure
     bar = figure.colorbar(drawn, ax=axes, extend="both" if clipped else "neither", aspect=30)
-    bar.set_label("\n".join(["attribution", *median_note(many.std_error)]))
+    told = [attribution(many.unit, line=LINE), *median_note(many.std_error)]
+    bar.set_label("\n".join(told), parse_math=False)
     return axes
 
 

@@ -10,7 +10,17 @@ from xai.foreign import as_explanation
 from xai.plots.many import read_many
 from xai.plots.picture import limit
 from xai.plots.row import check_count, read
-from xai.plots.style import diverging, greys, ink, median_note, new_axes, title, two_lines
+from xai.plots.style import (
+    LINE,
+    diverging,
+    greys,
+    in_lines,
+    ink,
+    median_note,
+    new_axes,
+    title,
+    two_lines,
+)
 from xai.summary.base import PAIR_ERRORS
 
 if TYPE_CHECKING:
@@ -92,8 +102,10 @@ def interactions(
             number, colour = f"{value:{sign}.2g}", ink(axes)
             axes.text(j, i, number, ha="center", va="center", fontsize="x-small", color=colour)
     what = "interaction" if single else "mean |interaction|"
+    what = in_lines(what + f" ({many.unit})" * bool(many.unit), LINE)
     bar = axes.figure.figure.colorbar(drawn, ax=axes, shrink=0.8)
-    bar.set_label("\n".join([what, *median_note(given.info.get(PAIR_ERRORS))]))
+    told = median_note(given.info.get(PAIR_ERRORS))
+    bar.set_label("\n".join([what, *told]), parse_math=False)
     some = f"the {count} of {len(found)} that interact most"
     heading = many.heading if one is None else [one.heading, *one.told]
     title(axes, heading if count == len(found) else [*heading, some])

@@ -56,6 +56,8 @@ class Many:
         Whether players are the words of texts.
     folded : int
         How many players the last column is the sum of; 0: it is one like the others.
+    unit : str
+        What the values are attributions to; empty where that is not known.
     """
 
     method: str
@@ -71,6 +73,7 @@ class Many:
     interactions: Floats | None = None
     of_words: bool = False
     folded: int = 0
+    unit: str = ""
 
     def __len__(self) -> int:
         return len(self.values)
@@ -166,6 +169,7 @@ def read_many(given: Explanation, output: int | str | None = None) -> Many:
         base=chosen(explanation.base_values, places),
         prediction=chosen(explanation.predictions, places),
         interactions=None if inter is None else chosen(inter, places)[:, :d, :d],
+        unit=explanation.unit,
     )
 
 
@@ -225,6 +229,7 @@ def _of_words(explanations: Sequence[Explanation], output: int | str | None) -> 
             days={},
             base=chosen(one.base_values, places),
             prediction=chosen(one.predictions, places),
+            unit=one.unit,
             of_words=True,
             folded=len(others),
         )

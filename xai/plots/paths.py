@@ -18,6 +18,7 @@ from xai.plots.style import (
     ink,
     new_axes,
     one_line,
+    output_value,
     row_axes,
     title,
 )
@@ -96,7 +97,7 @@ def decision(
     axes.grid(axis="y", linewidth=0.4, alpha=0.5)
     heading = [many.heading[0], f"{len(chosen)} row{'s' * (len(chosen) != 1)}"]
     title(axes, heading)
-    axes.set_xlabel("\n".join(["value of the output", *line_notes(shown)]))
+    axes.set_xlabel("\n".join([output_value(shown.unit), *line_notes(shown)]), parse_math=False)
     return axes
 
 
@@ -149,7 +150,7 @@ def force(
     axes.spines[["left", "bottom"]].set_visible(False)
     axes.spines["top"].set_visible(True)
     axes.xaxis.set_ticks_position("top")
-    title(axes, [shown.heading, ", ".join(shown.state), *notes(shown)], width=80)
+    title(axes, [shown.heading, shown.ends, *notes(shown)], width=80)
     _stack(axes, labels)
     return axes
 

@@ -13,7 +13,7 @@ from xai.archive import as_array
 from xai.foreign import as_explanation
 from xai.inputs import is_number, is_whole
 from xai.plots.row import locate, read, shape_of
-from xai.plots.style import diverging, median_note, sequential, title
+from xai.plots.style import LINE, attribution, diverging, median_note, sequential, title
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -190,7 +190,7 @@ def mapped(
         photo=photo,
         heat=heat if place is None else heat[..., place],
         heading=[shown.heading, *shown.told],
-        unit="attribution",
+        unit=attribution(shown.unit, line=LINE),
         error=None if shown.std_error is None else float(np.nanmedian(shown.std_error)),
     )
 
@@ -284,7 +284,7 @@ def colour_bar(places: Sequence[Axes], panels: Sequence[Panel], scale: Scale, un
         drawn, ax=list(places), extend=extend, fraction=min(0.15, BAR_WIDTH / width),
         shrink=min(1.0, BAR_HEIGHT / height), anchor=(0.0, 1.0),
     )  # fmt: skip
-    bar.set_label(unit)
+    bar.set_label(unit, parse_math=False)
 
 
 def with_error(panels: Sequence[Panel]) -> str:

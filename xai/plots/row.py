@@ -36,6 +36,8 @@ class Row:
         How many players were left out because their value is NaN.
     place : str
         Which row of how many; empty where there is one.
+    unit : str
+        What the values are attributions to; empty where that is not known.
     """
 
     method: str
@@ -48,6 +50,7 @@ class Row:
     prediction: float
     undefined: int = 0
     place: str = ""
+    unit: str = ""
 
     @property
     def labels(self) -> list[str]:
@@ -75,6 +78,13 @@ class Row:
         base = [] if np.isnan(self.base) else [f"base value {self.base:z.4g}"]
         place = [self.place] if self.place else []
         return [f"prediction {self.prediction:z.4g}", *base, *place]
+
+    @property
+    def ends(self) -> str:
+        """The state in one line, with what its numbers are of."""
+        numbers = self.state[: len(self.state) - bool(self.place)]
+        unit = f" ({self.unit})" if self.unit else ""
+        return ", ".join([*numbers[:-1], numbers[-1] + unit, *self.state[len(numbers) :]])
 
     @property
     def told(self) -> list[str]:
@@ -163,6 +173,7 @@ def read(given: Explanation, row: int = 0, output: int | str | None = None) -> R
         base=float(chosen(one.base_values, places)[0]),
         prediction=float(chosen(one.predictions, places)[0]),
         place=f"row {row % n} of {n}" if n > 1 else "",
+        unit=one.unit,
     )
 
 
@@ -209,10 +220,10 @@ def locate(explanation: Explanation, row: int, output: int | str | None) -> tupl
 
 
 def names_of_players(one: Explanation, count: int) -> list[str]:
-    """Name each player, on one line; by its number, which of a group of columns is no column's."""
+    """Name each player, on one line; by its number, which of a group is no column's."""
     names, owners = one.feature_names, one.element_players[0]
     if len(names) != count or names == [str(j) for j in range(count)]:
-        grouped = owners.ndim == 1 and not np.array_equal(owners, np.arange(len(owners)))
+        grouped = not np.array_equal(owners.ravel(), np.arange(owners.size))
         return [f"{'group' if grouped else 'feature'} {j}" for j in range(count)]
     return [" ".join(str(name).split()) for name in names]
 

@@ -12,6 +12,7 @@ from xai.plots.row import Floats, Row, check_count, read, rows_of
 from xai.plots.style import (
     NEUTRAL,
     Z95,
+    attribution,
     inches,
     ink,
     legend_beside,
@@ -81,12 +82,13 @@ def methods(
         found = {name: _relative(one) for name, one in found.items()}
     axes = beside({one.titled(name, first): one for name, one in found.items()}, max_display, ax)
     title(axes, [first.output, ", ".join(first.told)], width=60)
-    unit = "attribution" if shared else "attribution / each method's largest"
+    unit = attribution(*(one.unit for one in found.values()) if shared else [])
+    unit += " / each method's largest" * (not shared)
     whiskers = any(one.std_error is not None for one in found.values())
     notes = [f"whiskers: ±{Z95} standard errors (95 %)"] if whiskers else []
     left_out = max(0, len(first.names) - max_display)
     notes += [f"{left_out} features of smaller attributions are left out"] if left_out else []
-    axes.set_xlabel("\n".join([unit, *notes]))
+    axes.set_xlabel("\n".join([unit, *notes]), parse_math=False)
     return axes
 
 

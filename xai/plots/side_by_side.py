@@ -157,7 +157,9 @@ def _colour_bars(
     for signed in (False, True):
         mine = [index for index, scale in enumerate(scales) if scale.signed == signed]
         if mine:
-            unit = "attribution" if shared else "in units of ±1" if signed else "from 0 to 1"
+            units = {panels[index].unit for index in mine}
+            same = units.pop() if len(units) == 1 else "attribution"
+            unit = same if shared else "in units of ±1" if signed else "from 0 to 1"
             colour_bar(places, [panels[index] for index in mine], scales[mine[0]], unit)
 
 

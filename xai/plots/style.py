@@ -41,6 +41,22 @@ def series_style(place: int) -> tuple[str, str]:
     return SERIES[place % len(SERIES)], MARKERS[place % len(MARKERS)]
 
 
+def attribution(*units: str, line: int = 60) -> str:
+    """What values are attributions to, where that is known, and the same of all."""
+    unit = units[0] if len(set(units)) == 1 else ""
+    return in_lines("attribution" + f" to {unit}" * bool(unit), line)
+
+
+def output_value(unit: str) -> str:
+    """What an axis from base value to prediction is of."""
+    return in_lines("value of the output" + f" ({unit})" * bool(unit), 60)
+
+
+def in_lines(text: str, line: int) -> str:
+    """Break a text between its words."""
+    return "\n".join(textwrap.wrap(text, line, break_on_hyphens=False))
+
+
 def median_note(errors: NDArray[np.floating] | None) -> list[str]:
     """A colour has no whiskers: say how far off sampled values are, None where they are exact."""
     return [] if errors is None else [f"median standard error {np.nanmedian(errors):.2g}"]

@@ -9,9 +9,11 @@ import numpy as np
 from xai.plots.many import Many, read_many
 from xai.plots.row import Floats
 from xai.plots.style import (
+    LINE,
     NEUTRAL,
     Z95,
     amounts,
+    attribution,
     category_ticks,
     ink,
     legend_beside,
@@ -83,7 +85,7 @@ def beeswarm(
         grey = "; grey: categories" if any(shown.categories) else ""
         value_bar(axes, drawn, "times in the text" if shown.of_words else f"feature value{grey}")
     title(axes, shown.heading)
-    axes.set_xlabel("\n".join(["attribution", *line_notes(shown)]))
+    axes.set_xlabel("\n".join([attribution(shown.unit), *line_notes(shown)]), parse_math=False)
     return axes
 
 
@@ -206,7 +208,8 @@ def scatter(
     absent = int((~np.isfinite(column)).sum())
     gone = [f"without a value, not drawn: {absent} of {len(many)} rows"] if absent else []
     axes.set_xlabel("\n".join([two_lines(many.names[player]), *gone]), parse_math=False)
-    axes.set_ylabel("\n".join(["attribution", *line_notes(many)]))
+    told = [attribution(many.unit, line=LINE), *line_notes(many)]
+    axes.set_ylabel("\n".join(told), parse_math=False)
     return axes
 
 

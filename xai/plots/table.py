@@ -11,7 +11,18 @@ from xai.foreign import as_explanation
 from xai.plots.many import Many, read_groups, read_many
 from xai.plots.row import Floats, Row, outputs, read
 from xai.plots.several import beside
-from xai.plots.style import NEUTRAL, Z95, ink, median_note, row_axes, sign_colours, signed, title
+from xai.plots.style import (
+    NEUTRAL,
+    Z95,
+    attribution,
+    ink,
+    median_note,
+    output_value,
+    row_axes,
+    sign_colours,
+    signed,
+    title,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -55,7 +66,7 @@ def bar(
     axes = row_axes(shown.labels, ax)
     _draw_bars(axes, shown, sign_colours(shown.values), signed)
     title(axes, [shown.heading, ", ".join(shown.state)])
-    axes.set_xlabel("\n".join(["attribution", *notes(shown)]))
+    axes.set_xlabel("\n".join([attribution(shown.unit), *notes(shown)]), parse_math=False)
     return axes
 
 
@@ -98,7 +109,7 @@ def global_bar(
     axes = row_axes(shown.labels, ax)
     _draw_bars(axes, shown, [NEUTRAL] * len(shown.values), "{:.3g}".format)
     title(axes, [shown.heading, f"over {many.heading[1]}"])
-    axes.set_xlabel(_size_label([shown], [many]))
+    axes.set_xlabel(_size_label([shown], [many]), parse_math=False)
     return axes
 
 
@@ -145,7 +156,7 @@ def _side_by_side(many: Mapping[str, Many], max_display: int, ax: Axes | None) -
     """Mean sizes of the same features, a series for each of these tables."""
     shown = {name: mean_size(one) for name, one in many.items()}
     axes = beside(shown, max_display, ax)
-    axes.set_xlabel(_size_label([*shown.values()], [*many.values()]))
+    axes.set_xlabel(_size_label([*shown.values()], [*many.values()]), parse_math=False)
     return axes
 
 
@@ -156,7 +167,7 @@ def _size_label(shown: Sequence[Row], many: Sequence[Many]) -> str:
     errors = [one.std_error.ravel() for one in many if over and one.std_error is not None]
     single = median_note(np.concatenate(errors) if errors else None)
     said = [*notes(sampled, over=over), *(f"single values: {note}" for note in single)]
-    return "\n".join(["mean |attribution|", *said])
+    return "\n".join([f"mean |{attribution(*(one.unit for one in shown))}|", *said])
 
 
 def mean_size(many: Many) -> Row:
@@ -177,6 +188,7 @@ def mean_size(many: Many) -> Row:
         std_error=errors,
         base=np.nan,
         prediction=np.nan,
+        unit=many.unit,
     )
 
 
@@ -210,7 +222,7 @@ def waterfall(
     axes = row_axes(["prediction", *shown.labels, "base value"], ax)
     _draw_steps(axes, shown)
     title(axes, [shown.heading, shown.place])
-    axes.set_xlabel("\n".join(["value of the output", *notes(shown)]))
+    axes.set_xlabel("\n".join([output_value(shown.unit), *notes(shown)]), parse_math=False)
     return axes
 
 

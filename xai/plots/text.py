@@ -64,7 +64,7 @@ def text(
     scale = Scale.of([shown.values], percentile, signed=True)
     heading = [
         shown.heading,
-        ", ".join(shown.state),
+        shown.ends,
         f"deepest colours: {scale.high:.3g} up or down",
         *median_note(known(shown.std_error)),
     ]

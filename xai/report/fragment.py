@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+from dataclasses import replace
 from html import escape
 from typing import TYPE_CHECKING
 
@@ -97,7 +98,7 @@ def _block(explanation: Explanation, row: int, output: int | None, max_display: 
         return _picture(explanation, row, output)
     shown = read(explanation, row, output).largest(max_display)
     which = [f"row {row}"] if per_row(explanation) else []
-    caption = ", ".join([*which, shown.heading, *shown.state])
+    caption = ", ".join([*which, shown.heading, replace(shown, place="").ends])
     errors = np.full(len(shown.values), np.nan) if shown.std_error is None else shown.std_error
     size = float(np.nanmax(np.abs(shown.values), initial=0.0))  # fills the bars
     body = "".join(

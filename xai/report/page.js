@@ -261,7 +261,8 @@ function showRow() {
   const { row } = state, layer = current();
   at('name').textContent = page.rows[row];
   const base = Number.isNaN(layer.base[row]) ? '' : `, base value ${plain(layer.base[row])}`;
-  at('state').textContent = `${outputOf(layer, row)}: prediction ${plain(layer.prediction[row])}${base}`;
+  const unit = layer.unit && ` (${layer.unit})`;
+  at('state').textContent = `${outputOf(layer, row)}: prediction ${plain(layer.prediction[row])}${base}${unit}`;
   if (page.photos) rowImages();
   else at('row').replaceChildren(...(page.words ? [rowWords()] : []), rowTable());
   page.lines.forEach((line, i) => line.node.toggleAttribute('aria-current', i === row));

@@ -135,6 +135,7 @@ def _method(
             "errors": told(errors if values else None, choice),
             "base": told(one.base_values, choice),
             "prediction": told(one.predictions, choice),
+            "unit": one.unit,
         }
         for choice in choices
     ]
