@@ -58,6 +58,11 @@ def main() -> None:
             rmse = np.sqrt(((found.interactions - exact.interactions)[:, apart] ** 2).mean())
             rows = f"{found.evaluations:,} model rows a row"
             print(f"  {found.ran}, {rows}: {1e3 * taken / n:.2f} ms, error {rmse / rms:.2f}")
+        how = {"data": data, "progress": False}
+        exact = xai.explain(model, x, "banzhaf", output=output, target=1, **how)
+        found = xai.explain(raw, x, "banzhaf", target=target, **how)
+        rmse = np.sqrt(((found.values - exact.values) ** 2).mean() / (exact.values**2).mean())
+        print(f"  Banzhaf values, {found.ran}, {found.evaluations:,} model rows: error {rmse:.3f}")
         peer = shap.TreeExplainer(model)
         _, taken = least(lambda: peer.shap_interaction_values(x[:10]))  # noqa: B023
         print(f"  shap, path-dependent: {1e3 * taken / min(n, 10):.2f} ms")

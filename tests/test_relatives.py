@@ -197,7 +197,7 @@ def test_a_dummy_has_no_sampled_interactions(set_function):
 def test_a_star_is_the_second_differences_at_its_centre(set_function, masses):
     d, v = 6, set_function(6)
     game = game_of(v, d)
-    stars = Stars(game, 1, masses, Plan(None, "none", None, seed=3))
+    stars = Stars(game, 1, masses, Plan(None, "none", None, seed=3), 2)
     (S,), (found,) = stars._coalitions(), stars.run(np.zeros((1, d, 1)))[0]
     for place, (i, j) in enumerate(itertools.combinations(range(d), 2)):
         S[[i, j]] = False
@@ -213,7 +213,7 @@ def test_a_star_is_the_second_differences_at_its_centre(set_function, masses):
 @pytest.mark.parametrize("masses", [of_orders, of_coins])
 def test_what_stands_beside_two_players_of_a_star_is_of_the_indexs_sizes(masses):
     d, count = 7, 4000
-    S = Stars(SimpleNamespace(n_players=d), count, masses, Plan(None, "", None, 0))._coalitions()
+    S = Stars(SimpleNamespace(n_players=d), count, masses, Plan(None, "", None, 0), 2)._coalitions()
     for i, j in ((0, 1), (2, 6)):
         sizes = np.delete(S, [i, j], axis=1).sum(axis=1)
         found = np.bincount(sizes, minlength=d - 1) / count
@@ -223,7 +223,7 @@ def test_what_stands_beside_two_players_of_a_star_is_of_the_indexs_sizes(masses)
 @pytest.mark.parametrize("count", [1, 3, 4, 8, 17, 40, 100])
 def test_stars_take_draws_in_turn_and_a_few_of_them_twice(count):
     game = SimpleNamespace(commutes=True, endless=False, n_draws=12)
-    draws = Stars(game, count, of_orders, Plan(None, "", None, 0))._draws()
+    draws = Stars(game, count, of_orders, Plan(None, "", None, 0), 1)._draws()
     visits = np.bincount(draws, minlength=12)
     assert np.ptp(visits[visits > 0]) <= 1
     assert np.count_nonzero(visits) == min(12, count - (count // 8 if count > 3 else 0))

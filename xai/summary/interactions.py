@@ -43,7 +43,7 @@ from xai.summary.pairs import (
     sign_products,
 )
 from xai.summary.samples import sample_count, sampled
-from xai.summary.stars import Stars, star_cost
+from xai.summary.stars import Stars, by_single_stars, star_cost
 from xai.summary.walks import Walks, pair_cost
 
 INDICES = ("k-SII", "SII", "Banzhaf")
@@ -96,7 +96,7 @@ class Interactions(Summary):
     Sampled, by stars: v at a random coalition, and with each one and each two players changed, on
     one draw, is a second difference of every pair. Where the sizes of coalitions are drawn by the
     index's own semivalue for d + 1 players, its mean is I_ij. A fifth of the budget goes to values:
-    walks, or for Banzhaf's a regression.
+    walks, or for Banzhaf's stars of single players.
 
     Where each coalition has one value to know (a baseline, a loss), and their number is twice that
     of the pairs of players, coalitions and their complements are drawn by size instead, and their
@@ -148,7 +148,7 @@ class Interactions(Summary):
 
     def _of_orders(self, game: Game, plan: Plan) -> Attribution:
         """Shapley's: regressed on pairs where coalitions have one value, else by stars."""
-        d, star, pair = game.n_players, star_cost(game), pair_cost(game)
+        d, star, pair = game.n_players, star_cost(game, 2), pair_cost(game)
         each = 1 if self.samples is None else -(-star // (4 * pair))  # pairs of walks, a star
         unit = star + each * pair
         if enumerates(game, plan.room(game, self.samples, unit)):
@@ -167,23 +167,21 @@ class Interactions(Summary):
             stars = max(1, (room - values) // star)
         walks = stars * each if self.samples else (room - stars * star) // pair
         own = Walks(game, walks, plan).run()
-        return _by_stars(game, plan, own, Stars(game, stars, of_orders, plan), self.index)
+        return _by_stars(game, plan, own, Stars(game, stars, of_orders, plan, 2), self.index)
 
     def _of_coins(self, game: Game, plan: Plan) -> Attribution:
         """Banzhaf's: regressed on pairs; where these differ in draws, by stars."""
-        d, star = game.n_players, star_cost(game)
+        d, single, star = game.n_players, star_cost(game, 1), star_cost(game, 2)
         pairs = sample_count("one pair of coalitions", game, plan, self.samples, per_sample=2)
         if pairs is None:
             own, both = np.full(d, 0.5 ** (d - 1)), np.full(max(d - 1, 0), 0.5 ** max(d - 2, 0))
             return _enumerated(game, own, both, plan.tolerance, "Banzhaf")
-        stars = 4 * (2 * pairs * unit_cost(game)) // (5 * star)
+        room = 2 * pairs * unit_cost(game)
+        stars = 4 * room // (5 * star)
         if stars < 2 or not spreads(game):
             return _banzhaf(game, plan, pairs)
-        pairs -= -(-stars * star // (2 * unit_cost(game)))
-        S = streams.kept(plan.seed, np.arange(pairs), d, 0.5)
-        found = sampled(game, S, plan, from_pairs, paired=True)
-        own_values = finish(game, *found, tolerance=plan.tolerance, ran=REGRESSION)
-        return _by_stars(game, plan, own_values, Stars(game, stars, of_coins, plan), "Banzhaf")
+        values = by_single_stars(game, plan, (room - stars * star) // single)
+        return _by_stars(game, plan, values, Stars(game, stars, of_coins, plan, 2), "Banzhaf")
 
 
 def pair_weights(d: int) -> NDArray[np.float64]:
@@ -310,7 +308,7 @@ def _by_stars(game: Game, plan: Plan, own: Attribution, stars: Stars, index: str
     if met is not None and plan.tolerance is not None:
         span = np.ptp(own.values, axis=1)
         met = met & (errors.max(axis=1) <= plan.tolerance * span).all(axis=-1)
-    ends, ran = (own.base_value, own.prediction), f"{own.ran} and stars"
+    ends, ran = (own.base_value, own.prediction), " and ".join(dict.fromkeys([own.ran, "stars"]))
     result = finish(
         game, own.values, own.std_error, ends, tolerance=plan.tolerance, converged=met, ran=ran
     )

@@ -31,6 +31,7 @@ from xai.summary.interactions import Interactions
 from xai.summary.nulls import without_nulls
 from xai.summary.pairs import REGRESSION, by_pairs, from_pairs, log_choose, semivalues
 from xai.summary.samples import sample_count, sampled
+from xai.summary.stars import by_single_stars, star_cost
 from xai.summary.stretches import Stretches, affordable, costs_up_to
 
 
@@ -54,10 +55,11 @@ class Banzhaf(Summary):
 
     Notes
     -----
-    Banzhaf (1965). Sampled: each pair (S, N∖S) on one draw; the differences v(S) − v(N∖S) are
-    regressed on the players' signs (with fewer than two pairs a player, averaged with them), whose
-    limit is Banzhaf's value (Hammer & Holzman 1992); errors are the regression's own,
-    heteroscedasticity allowed for.
+    Banzhaf (1965). Sampled where draws differ: coalitions by coins, and each with every player
+    changed alone, on one draw (`xai.summary.stars`). Where each coalition has one value to know (a
+    baseline, a loss): the differences v(S) − v(N∖S) of pairs are regressed on the players' signs
+    (with fewer than two pairs a player, averaged with them), whose limit is Banzhaf's value (Hammer
+    & Holzman 1992); errors are the regression's own, heteroscedasticity allowed for.
 
     Examples
     --------
@@ -88,7 +90,9 @@ class Banzhaf(Summary):
         if pairs is None:
             d = game.n_players
             return enumerated(game, np.full(d, 0.5 ** (d - 1)), plan.tolerance)
-
+        stars = 2 * pairs * unit_cost(game) // star_cost(game, 1)
+        if stars > 1 and spreads(game):
+            return by_single_stars(game, plan, stars)
         S = streams.kept(plan.seed, np.arange(pairs), game.n_players, 0.5)
         found = sampled(game, S, plan, from_pairs, paired=True)
         return finish(game, *found, tolerance=plan.tolerance, ran=REGRESSION)

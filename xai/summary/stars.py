@@ -1,8 +1,9 @@
-"""Interactions from stars: a coalition drawn at random, with each one and each two players changed.
+"""Stars: a coalition drawn at random, with each player changed, and each two players.
 
-Of any two players its second difference is a sample, at one draw: ``1 + d + d(d − 1)/2`` values
-tell of all pairs. The rest of the coalition is of a size as the index wants it for each pair at
-once, if the coalition itself is drawn by the same semivalue of one player more.
+Of any player its difference from the centre is a sample, of any two their second difference, on one
+draw: ``1 + d`` values tell of all players, ``1 + d + d(d − 1)/2`` of all pairs. The others are of a
+size as the index wants them for each player, and for each pair, at once, if the centre itself is
+drawn by the same semivalue of one player more.
 """
 
 from __future__ import annotations
@@ -15,17 +16,18 @@ from numpy.typing import NDArray
 
 from xai import streams
 from xai.game import Coalitions, Floats, Game, Indices, Masses
-from xai.summary.base import Left, Looks, Plan, spreads, stops, unit_cost
+from xai.summary.base import Attribution, Left, Looks, Plan, finish, spreads, stops, unit_cost
+from xai.summary.closed import of_coins
 from xai.summary.stretches import GOLDEN
 
 REVISITED = 16
 """Most draws whose second star is held against the first, for what of their spread is within."""
 
 
-def star_cost(game: Game) -> int:
-    """Model rows of a star."""
+def star_cost(game: Game, order: int) -> int:
+    """Model rows of a star, with each two players changed for order 2."""
     d = game.n_players
-    return (1 + d + comb(d, 2)) * unit_cost(game)
+    return (1 + d + comb(d, 2) * (order == 2)) * unit_cost(game)
 
 
 @dataclass(frozen=True)
@@ -36,28 +38,30 @@ class Stars:
     ----------
     count : number of stars, for each row
     masses : the index, by its semivalue
+    order : 1 for values, 2 for interactions
     """
 
     game: Game
     count: int
     masses: Masses
     plan: Plan
+    order: int
 
-    def run(self, values: Floats) -> tuple[Floats, Floats]:
-        """I_ij and errors (n, d(d-1)/2, k) for i < j in their order.
+    def run(self, values: Floats | None = None) -> tuple[Floats, Floats]:
+        """Values and errors (n, d, k), or I_ij (n, d(d-1)/2, k) for i < j in their order.
 
         With a tolerance a row stops where the largest error meets it, as a fraction of the range of
-        its `values` (n, d, k).
+        its values: of these, or of those found.
         """
         game, d = self.game, self.game.n_players
-        found, errors = np.empty((2, game.n_rows, comb(d, 2), game.n_outputs))
         S, draws = self._coalitions(), self._draws()
         i, j = np.triu_indices(d, 1)
-        one = np.eye(d, dtype=bool)
-        changed = np.concatenate([np.zeros((1, d), bool), one, one[i] | one[j]])
-        z = np.where(S, -1.0, 1.0)
-        signs = z[:, i] * z[:, j]
-        game.progress.expect_more(game.n_rows * self.count * star_cost(game))
+        one, z = np.eye(d, dtype=bool), np.where(S, -1.0, 1.0)
+        signs = z if self.order == 1 else z[:, i] * z[:, j]
+        both = one[:0] if self.order == 1 else one[i] | one[j]
+        changed = np.concatenate([np.zeros((1, d), bool), one, both])
+        found, errors = np.empty((2, game.n_rows, signs.shape[1], game.n_outputs))
+        game.progress.expect_more(game.n_rows * self.count * star_cost(game, self.order))
         checks = stops(self.count, self.plan.tolerance, first=16)
         for rows, step in game.blocks(len(changed)):
             active, done = rows, 0
@@ -70,12 +74,13 @@ class Stars:
                     coalitions = (S[part, None] ^ changed).reshape(-1, d)
                     v = game.grid(active, coalitions, own)
                     v = v.reshape(len(active), -1, len(changed), v.shape[-1])
-                    alone, both = v[:, :, 1 : d + 1], v[:, :, d + 1 :]
-                    gains = both - alone[:, :, i] - alone[:, :, j] + v[:, :, :1]
+                    gains = v[:, :, 1 : d + 1] - v[:, :, :1]
+                    if self.order == 2:
+                        gains = v[:, :, d + 1 :] - v[:, :, :1] - gains[:, :, i] - gains[:, :, j]
                     sums.add(gains * signs[part, :, None])
                     done = part.stop
                 found[active], errors[active] = sums.estimate()
-                left = looks.left(values[active], errors[active])
+                left = looks.left((found if values is None else values)[active], errors[active])
                 active = active[left]
                 sums.keep(left)
         return found, errors
@@ -114,9 +119,16 @@ class Stars:
         return streams.cycles(self.plan.seed, np.arange(m), m)[samples % self._distinct]
 
 
+def by_single_stars(game: Game, plan: Plan, count: int) -> Attribution:
+    """Banzhaf values by stars."""
+    found, errors = Stars(game, count, of_coins, plan, 1).run()
+    ends = game.ends(np.arange(game.n_rows))
+    return finish(game, found, errors, ends, tolerance=plan.tolerance, ran="stars")
+
+
 @dataclass
 class _Sums:
-    """Running sums over the stars of some rows, (R, pairs, k): of differences from the first.
+    """Running sums over the stars of some rows, (R, q, k): of differences from the first.
 
     Attributes
     ----------
@@ -139,7 +151,7 @@ class _Sums:
     firsts: list[Floats] = field(default_factory=list)
 
     def add(self, gains: Floats) -> None:
-        """Take in some stars, (R, S, pairs, k)."""
+        """Take in some stars, (R, S, q, k)."""
         if self.count == 0:
             self.shift = gains[:, 0].copy()
             self.total, self.squares, self.again = np.zeros((3, *self.shift.shape))
@@ -171,7 +183,7 @@ class _Sums:
         """Means and standard errors.
 
         What hangs on a star's size is regressed out, since its mean over all coalitions is known.
-        How much of the spread is within draws is one share for all pairs of players.
+        How much of the spread is within draws is one share for all players, or all pairs.
         """
         n, m, mean = self.count, self.game.n_draws, self.total / self.count
         if n < 2:
