@@ -729,6 +729,106 @@ def test_deeplift_is_complete_where_windows_overlap(pool):
     assert_deeplift_is_complete(nn.Sequential(first, nn.Linear(first(x).shape[1], 3)), x)
 
 
+class Tutorial(nn.Module):
+    """A network as torch's tutorials write it, of functions, and the same of layers."""
+
+    def __init__(self, called, bend="gelu"):
+        super().__init__()
+        torch.manual_seed(0)
+        self.called, self.bend = called, bend
+        self.one, self.two = nn.Conv2d(2, 4, 3), nn.Conv2d(4, 5, 3, padding=1)
+        self.three, self.four = nn.Linear(20, 6), nn.Linear(6, 3)
+        self.layers = nn.ModuleList([nn.ReLU(), nn.ReLU(), nn.MaxPool2d(3, 2, 1), nn.GELU()])
+
+    def forward(self, x):
+        if not self.called:
+            relu, again, pool, bend = self.layers
+            h = pool(again(self.two(relu(self.one(x)))))
+            return self.four(bend(self.three(h.flatten(1))))
+        h = self.two(torch.nn.functional.relu(self.one(x)))
+        torch.nn.functional.relu(h, inplace=True)  # of which only the input is used
+        h = torch.nn.functional.max_pool2d(h, 3, 2, padding=1).flatten(1)
+        return self.four(getattr(torch.nn.functional, self.bend)(self.three(h)))
+
+
+@pytest.mark.parametrize("rule", ["deeplift", "guided_backprop", "deconvnet"])
+def test_activations_that_are_functions_are_handed_through_as_layers(rule):
+    pytest.importorskip("captum.attr")
+    x = IMAGES[..., :6, :6]
+    called, layers = (Tutorial(how).double() for how in (True, False))
+    kept = {name for name, _ in called.named_modules()}
+    ours, told = (xai.explain(net, x, rule, target="all", batch_size=2) for net in (called, layers))
+    np.testing.assert_allclose(ours.values, told.values, rtol=1e-9, atol=1e-15)
+    assert ours.values.any() and ours.evaluations == told.evaluations
+    assert {name for name, _ in called.named_modules()} == kept
+    plain = xai.explain(called, x, "gradient", target="all")
+    assert np.abs(ours.values - plain.values).max() > 0.01 * np.abs(plain.values).max()
+
+
+@pytest.mark.parametrize("call", ["relu", "sigmoid", "gelu", "silu", "softplus", "hardswish"])
+def test_deeplift_is_complete_through_functions(call):
+    assert_deeplift_is_complete(Tutorial(called=True, bend=call), IMAGES[..., :6, :6])
+
+
+@pytest.mark.parametrize(
+    "pool",
+    [
+        lambda x: torch.nn.functional.max_pool2d(x, (3, 2), 2, 1, 1, True),
+        lambda x: torch.nn.functional.max_pool2d(x, 2, return_indices=True)[0],
+        lambda x: torch.max_pool2d(x, 2, stride=1),
+        lambda x: x.relu_().square().sigmoid(),
+        lambda x: torch.special.expit(x.mT.flatten(2)).transpose(0, 1).relu().transpose(0, 1),
+    ],
+)
+def test_deeplift_of_functions_however_they_are_called(pool):
+    """Where a call is not known, or the rows are on another axis, it is linear to captum."""
+
+    class Pools(nn.Module):
+        def __init__(self):
+            super().__init__()
+            torch.manual_seed(0)
+            self.first, self.last = nn.Conv2d(2, 3, 3), nn.LazyLinear(2)
+
+        def forward(self, x):
+            return self.last(pool(self.first(x)).flatten(1))
+
+    pytest.importorskip("captum.attr")
+    net = Pools()
+    net(IMAGES.float())
+    e = xai.explain(net.double(), IMAGES, "deeplift", target=0)
+    assert e.values.any()
+    twice = [xai.explain(net, IMAGES[i : i + 1], "deeplift", target=0).values for i in range(3)]
+    np.testing.assert_allclose(e.values, np.concatenate(twice), rtol=1e-9, atol=1e-15)
+
+
+@pytest.mark.parametrize("rule", ["deeplift", "lrp", "guided_backprop", "deconvnet"])
+def test_rules_go_past_layers_that_read_what_does_not_depend_on_x(rule):
+    """As the positions of a Swin transformer, which a small network of its own turns to biases."""
+
+    class Positions(nn.Module):
+        def __init__(self, aside):
+            super().__init__()
+            torch.manual_seed(0)
+            self.one, self.relu, self.two = nn.Linear(4, 5), nn.ReLU(), nn.Linear(5, 2)
+            self.places = nn.Sequential(nn.Linear(1, 3), nn.ReLU(), nn.Linear(3, 5))
+            self.aside = aside
+            if not aside:
+                self.one.bias.data += self.biases(torch.float32).detach()
+
+        def biases(self, dtype):
+            return self.places(torch.arange(5, dtype=dtype)[:, None]).mean(0)
+
+        def forward(self, x):
+            biases = self.biases(x.dtype) if self.aside else 0
+            return self.two(self.relu(self.one(x) + biases))
+
+    pytest.importorskip("captum.attr")
+    x = torch.randn(3, 4, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+    ours, told = (xai.explain(Positions(b).double(), x, rule, target=0) for b in (True, False))
+    np.testing.assert_allclose(ours.values, told.values, rtol=1e-5, atol=1e-7)
+    assert ours.values.any()
+
+
 def test_deeplift_of_a_background_is_the_mean_over_its_rows_and_shaps():
     shap = pytest.importorskip("shap")
     pytest.importorskip("captum.attr")
@@ -877,6 +977,14 @@ def test_rules_for_relus_are_refused_where_there_is_none(rule):
     pytest.importorskip("captum.attr")
     with pytest.raises(ValueError, match="would be the gradient"):
         xai.explain(convolutions(middle=nn.ReLU6), IMAGES, rule)
+
+
+def test_lrp_names_the_layers_without_a_rule():
+    pytest.importorskip("captum.attr")
+    net = convolutions(middle=nn.GELU).append(nn.LayerNorm(3).double()).append(nn.Sigmoid())
+    message = r"rule for the network's layers '1' \(GELU\), '3' \(GELU\), '7' \(.*\) and 1 more"
+    with pytest.raises(TypeError, match=message):
+        xai.explain(net, IMAGES, "lrp")
 
 
 def test_smoothgrad_is_captums_in_expectation():
@@ -1888,6 +1996,7 @@ def test_lrp_of_signals_is_that_of_images_of_one_column():
 @pytest.mark.parametrize(
     "layer",
     [
+        nn.Sequential(), nn.LeakyReLU(0.2), nn.PReLU(), nn.ReLU6(),
         nn.ConvTranspose2d(2, 2, 3, 2, bias=False), nn.ZeroPad2d((0, 1, 0, 1)),
         nn.ReflectionPad2d(1), nn.ReplicationPad2d(2), nn.CircularPad2d(1), nn.Dropout2d(),
         nn.Identity(),
