@@ -1835,6 +1835,45 @@ def test_pairs_of_tokens_are_no_feature_maps():
         xai.explain(net.double(), IMAGES, "gradcam")
 
 
+class VisionTransformer(nn.Module):
+    """Patches, a class's token, blocks with two norms each, and one more at the end."""
+
+    class Block(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.before, self.mix = nn.LayerNorm(4), nn.Linear(4, 4)
+            self.after, self.last = nn.LayerNorm(4), nn.Linear(4, 4)
+
+        def forward(self, h):
+            a = self.mix(self.before(h))
+            h = h + (a @ a.mT).softmax(-1) @ a
+            return h + self.last(self.after(h)).relu()
+
+    def __init__(self):
+        super().__init__()
+        torch.manual_seed(0)
+        self.patches, self.pre = nn.Conv2d(2, 4, 2, 2), nn.LayerNorm(4)
+        self.blocks = nn.Sequential(self.Block(), self.Block())
+        self.norm, self.head = nn.LayerNorm(4), nn.Linear(4, 3)
+
+    def forward(self, x):
+        tokens = self.patches(x).flatten(2).mT
+        h = self.blocks(self.pre(torch.cat([tokens[:, :1], tokens], dim=1)))
+        return self.head(self.norm(h)[:, 0])
+
+
+def test_of_a_transformer_the_last_blocks_first_norm_is_named():
+    net = VisionTransformer().double()
+    for explains in (
+        lambda: xai.explain(net, IMAGES, "gradcam"),
+        lambda: xai.concepts.fit(net, IMAGES, n_concepts=2),
+    ):
+        with pytest.raises(ValueError, match=r"norm, here perhaps layer='blocks\.1\.before'$"):
+            explains()
+    e = xai.explain(net, IMAGES, "gradcam", layer="blocks.1.before")
+    assert e.activations.shape == (3, 4, 4, 4) and np.ptp(e.map()[0]) > 0
+
+
 @pytest.mark.parametrize("method", ["gradcam", "layer_integrated_gradients"])
 def test_a_layer_that_the_output_does_not_depend_on_is_said_to_be_the_wrong_one(method):
     class Autoencoder(nn.Module):
