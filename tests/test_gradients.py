@@ -801,6 +801,47 @@ def test_deeplift_of_functions_however_they_are_called(pool):
     np.testing.assert_allclose(e.values, np.concatenate(twice), rtol=1e-9, atol=1e-15)
 
 
+class Gated(nn.Module):
+    """Channels times a gate that looks at them all: squeeze and excitation."""
+
+    def __init__(self, times):
+        super().__init__()
+        torch.manual_seed(0)
+        self.times, self.one = times, nn.Sequential(nn.Conv2d(2, 4, 3), nn.ReLU())
+        self.gate = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Conv2d(4, 4, 1), nn.Sigmoid())
+        self.head = nn.Sequential(nn.Sigmoid(), nn.Flatten(), nn.Linear(144, 3))
+
+    def forward(self, x):
+        h = self.one(x)
+        return self.head(self.times(h, self.gate(h)))
+
+
+@pytest.mark.parametrize(
+    "times",
+    [
+        torch.mul, lambda h, g: g * h, lambda h, g: h.clone().mul_(g),
+        lambda h, g: (h.mT * g) @ h, lambda h, g: torch.bmm(h[:, 0] * g[:, 1], h[:, 1]).tile(4),
+        lambda h, g: 2.0 * h * h + h * torch.arange(6.0),
+    ],
+)  # fmt: skip
+def test_deeplift_is_complete_through_products(times):
+    assert_deeplift_is_complete(Gated(times), IMAGES)
+
+
+def test_deeplift_shares_a_product_as_shapley_values_do():
+    pytest.importorskip("captum.attr")
+
+    class Product(nn.Module):
+        def forward(self, x):
+            return x[:, 0] * x[:, 1] + 3 * x[:, 2]
+
+    x = torch.tensor([[2.0, 5.0, 1.0], [-1.0, 4.0, 0.5]])
+    given = {"removal": Baseline(torch.tensor([1.0, -2.0, 0.0])), "players": "elements"}
+    ours = xai.explain(Product(), x, "deeplift", **given)
+    told = xai.explain(Product(), x, "exact_shapley", **given)
+    np.testing.assert_allclose(ours.values, told.values, rtol=1e-6)
+
+
 @pytest.mark.parametrize("rule", ["deeplift", "lrp", "guided_backprop", "deconvnet"])
 def test_rules_go_past_layers_that_read_what_does_not_depend_on_x(rule):
     """As the positions of a Swin transformer, which a small network of its own turns to biases."""

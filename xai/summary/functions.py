@@ -7,6 +7,7 @@ from contextlib import ExitStack, contextmanager, nullcontext
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 if TYPE_CHECKING:
+    from torch import Tensor
     from torch.nn import Module
 
 Made: TypeAlias = "Callable[..., Module]"
@@ -21,6 +22,7 @@ CURVES = (
 POOLS = ("max_pool1d", "max_pool2d", "max_pool3d")
 POOLING = ("kernel_size", "stride", "padding", "dilation", "ceil_mode")
 """What they are given, in their order, which is not that of the layers."""
+PRODUCTS = "mul", "multiply", "matmul", "bmm"
 
 
 def rectifiers() -> Mapping[Any, Made]:
@@ -67,7 +69,12 @@ def _functions(names: Iterable[str]) -> list[Any]:
 
 @contextmanager
 def as_layers(
-    network: Module, n: int, known: Mapping[Any, Made], hooked: Callable[[Module], Module]
+    network: Module,
+    n: int,
+    known: Mapping[Any, Made],
+    hooked: Callable[[Module], Module],
+    *,
+    shares: bool = False,
 ) -> Iterator[None]:
     """Run each call of a known function as a layer of its own, once that is hooked.
 
@@ -77,26 +84,36 @@ def as_layers(
     n : rows that are run; of a tensor whose first axis is no multiple of them nothing is known
     known : functions -> what makes a layer of a call
     hooked : a layer -> what runs in its place
+    shares : whether rows are followed by as many baselines, and products share what they change
     """
+    import torch
     from torch.overrides import TorchFunctionMode
 
+    products = {
+        function: getattr(torch, name) for name in PRODUCTS for function in _functions([name])
+    }
     inside = 0
 
     class Called(TorchFunctionMode):
         """It closes over no network: a class made in a function stays until a collection."""
 
-        def __init__(self, hooked: Callable[[Module], Module]) -> None:
+        def __init__(self, hooked: Callable[[Module], Module], shares: bool) -> None:
             super().__init__()
-            self.hooked = hooked
+            self.hooked, self.shares = hooked, shares
 
         def __torch_function__(
             self, function: Any, types: Any, args: Any = (), kwargs: Any = None
         ) -> Any:
             named = kwargs or {}
-            made = None if inside else known.get(function)
-            if made is None or not _of_rows(args, n) or named.get("return_indices"):
+            made = known.get(function)
+            if inside or not _of_rows(args[:1], n) or named.get("return_indices"):
                 return function(*args, **named)
-            out = self.hooked(made(function, *args[1:], **named))(args[0])
+            if made is not None:
+                out = self.hooked(made(function, *args[1:], **named))(args[0])
+            elif self.shares and function in products and len(args) == 2 and _of_rows(args, n):
+                out = _shared(products[function], *args)
+            else:
+                return function(*args, **named)
             in_place = named.get("inplace") or function.__name__.endswith("_")
             return args[0].copy_(out) if in_place else out
 
@@ -109,7 +126,7 @@ def as_layers(
         inside -= 1
 
     own = [part for part in network.modules() if type(part).__module__.startswith("torch.nn.")]
-    with ExitStack() as hooks, Called(hooked) if known else nullcontext():
+    with ExitStack() as hooks, Called(hooked, shares) if known else nullcontext():
         for part in own:
             if not list(part.children()):
                 hooks.enter_context(part.register_forward_pre_hook(enter))
@@ -117,7 +134,20 @@ def as_layers(
         yield
 
 
+def _shared(product: Callable[[Tensor, Tensor], Tensor], a: Tensor, b: Tensor) -> Tensor:
+    """A product whose gradients are multipliers: Δ(ab) = Δa b̄ + ā Δb, of means over both ends.
+
+    These are the Shapley values of its two factors.
+    """
+    a_mean, b_mean = (
+        part.detach().reshape(2, -1, *part.shape[1:]).mean(0).repeat(2, *[1] * (part.ndim - 1))
+        for part in (a, b)
+    )
+    parts = product(a, b_mean) + product(a_mean, b)
+    return parts + (product(a, b) - parts).detach()
+
+
 def _of_rows(args: Any, n: int) -> bool:
-    """Whether the first argument is a tensor of the rows, that gradients go through."""
-    x: Any = args[0] if args else None
-    return getattr(x, "requires_grad", False) and x.ndim > 0 and len(x) % n == 0
+    """Whether all are tensors of the rows, that gradients go through."""
+    tensors = (getattr(x, "requires_grad", False) and x.ndim > 0 for x in args)
+    return len(args) > 0 and all(tensors) and all(len(x) % n == 0 for x in args)

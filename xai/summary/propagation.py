@@ -77,7 +77,9 @@ class Propagation(Summary):
     used again, and branches be added. Activations, softmax and max pooling may be torch's modules
     or its functions (`torch.relu`, `F.max_pool2d`): those that captum's DeepLIFT does not know have
     its rule of all activations; one behind another, as max pooling behind a ReLU, and windows that
-    overlap keep theirs, which captum loses. ``completeness_gap`` shows what else is not linear.
+    overlap keep theirs, which captum loses. A product of what depends on x twice, as of channels
+    and their gates, hands each factor its Shapley value of the two. ``completeness_gap`` shows what
+    else is not linear, as LayerNorm.
     LRP knows layers that are modules.
 
     DeepLIFT (Shrikumar et al. 2017), guided backpropagation (Springenberg et al. 2015),
@@ -238,7 +240,8 @@ def _network(game: ModelGame, rule: Rule) -> Any:
         def forward(self, x: Tensor) -> Tensor:
             # DeepLIFT runs x and its baselines together
             rows = np.tile(self.at, len(x) // len(self.at))
-            with as_layers(self.network, len(x), self.known, self.hooked):
+            met = as_layers(self.network, len(x), self.known, self.hooked, shares=self.lifts)
+            with met:
                 # a copy: a module that works in place on its input may not write on a leaf
                 out = self.game.gradients.outputs(x.clone(), rows, self.model)
                 values: Tensor = self.game.values.output(rows, out)
