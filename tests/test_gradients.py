@@ -801,6 +801,35 @@ def test_deeplift_of_functions_however_they_are_called(pool):
     np.testing.assert_allclose(e.values, np.concatenate(twice), rtol=1e-9, atol=1e-15)
 
 
+class StepsFirst(nn.Module):
+    """Rows of steps, turned so that steps come first, as torch's recurrent layers have them."""
+
+    def __init__(self, called):
+        super().__init__()
+        torch.manual_seed(0)
+        self.one, self.relu, self.two = nn.Linear(4, 6), nn.ReLU(), nn.Linear(6, 2)
+        self.called = called
+
+    def forward(self, x):
+        h = self.one(x.transpose(0, 1))
+        return self.two(torch.relu(h) if self.called else self.relu(h)).mean(0)
+
+
+@pytest.mark.parametrize("rule", ["guided_backprop", "deconvnet"])
+def test_rectifiers_are_met_wherever_the_rows_are(rule):
+    pytest.importorskip("captum.attr")
+    x = torch.randn(3, 5, 4, generator=torch.Generator().manual_seed(0))
+    ours, told = (xai.explain(StepsFirst(called), x, rule) for called in (True, False))
+    np.testing.assert_array_equal(ours.values, told.values)
+
+
+def test_deeplift_says_that_rows_must_come_first():
+    pytest.importorskip("captum.attr")
+    with pytest.raises(RuntimeError) as refused:
+        xai.explain(StepsFirst(called=False), torch.ones(3, 5, 4), "deeplift", removal=Baseline(0))
+    assert "batch_first=False" in refused.value.__notes__[0]
+
+
 class Gated(nn.Module):
     """Channels times a gate that looks at them all: squeeze and excitation."""
 

@@ -201,7 +201,16 @@ def _run(method: Any, x: Tensor, output: int, given: dict[str, Any]) -> Tensor:
     with torch.inference_mode(False), torch.enable_grad(), warnings.catch_warnings():
         # that hooks are set and gradients asked for, which is what it is called for
         warnings.filterwarnings("ignore", message="(?s)Setting.*hooks|.*required_grads")
-        part: Tensor = method.attribute(x.clone().requires_grad_(), target=output, **given)
+        try:
+            part: Tensor = method.attribute(x.clone().requires_grad_(), target=output, **given)
+        except RuntimeError as error:
+            if given and "must match the size" in str(error):
+                error.add_note(
+                    "captum's DeepLIFT takes the first axis of each layer's input for that of the "
+                    "rows: a network that turns it behind another, as steps before rows "
+                    "(batch_first=False), is explained with 'integrated_gradients'"
+                )
+            raise
     return part.detach()
 
 
@@ -240,7 +249,8 @@ def _network(game: ModelGame, rule: Rule) -> Any:
         def forward(self, x: Tensor) -> Tensor:
             # DeepLIFT runs x and its baselines together
             rows = np.tile(self.at, len(x) // len(self.at))
-            met = as_layers(self.network, len(x), self.known, self.hooked, shares=self.lifts)
+            n = len(x) if self.lifts else 1  # rows meet their baselines
+            met = as_layers(self.network, n, self.known, self.hooked, shares=self.lifts)
             with met:
                 # a copy: a module that works in place on its input may not write on a leaf
                 out = self.game.gradients.outputs(x.clone(), rows, self.model)
