@@ -1019,8 +1019,14 @@ def test_categorical_columns_are_a_list(columns):
 def test_records_are_no_table():
     with pytest.raises(TypeError, match="x is a list of dicts; pass a DataFrame"):
         xai.explain(total, [{"a": 1.0}, {"a": 2.0}], "occlusion", removal=Baseline(0))
-    encoded = UserDict(input_ids=[[1, 2], [3]], attention_mask=[[1, 1], [1]])  # as of a tokenizer
-    with pytest.raises(TypeError, match=r"x is a UserDict; .* such as x\['input_ids'\]"):
+    with pytest.raises(TypeError, match=r"x\['a'\]. Several inputs of a model are joined"):
+        xai.explain(total, {"a": [1.0], "b": [2.0]}, "occlusion", removal=Baseline(0))
+
+
+def test_what_a_tokenizer_gives_is_passed_as_its_ids():
+    encoded = UserDict(attention_mask=[[1, 1], [1]], input_ids=[[1, 2], [3]])
+    message = r"x is a UserDict; .* such as x\['input_ids'\].*attention_mask=\(ids != pad_id\)"
+    with pytest.raises(TypeError, match=message):
         xai.explain(total, encoded, "occlusion", removal=Baseline(0))
 
 

@@ -729,6 +729,176 @@ def test_deeplift_is_complete_where_windows_overlap(pool):
     assert_deeplift_is_complete(nn.Sequential(first, nn.Linear(first(x).shape[1], 3)), x)
 
 
+class Tutorial(nn.Module):
+    """A network as torch's tutorials write it, of functions, and the same of layers."""
+
+    def __init__(self, called, bend="gelu"):
+        super().__init__()
+        torch.manual_seed(0)
+        self.called, self.bend = called, bend
+        self.one, self.two = nn.Conv2d(2, 4, 3), nn.Conv2d(4, 5, 3, padding=1)
+        self.three, self.four = nn.Linear(20, 6), nn.Linear(6, 3)
+        self.layers = nn.ModuleList([nn.ReLU(), nn.ReLU(), nn.MaxPool2d(3, 2, 1), nn.GELU()])
+
+    def forward(self, x):
+        if not self.called:
+            relu, again, pool, bend = self.layers
+            h = pool(again(self.two(relu(self.one(x)))))
+            return self.four(bend(self.three(h.flatten(1))))
+        h = self.two(torch.nn.functional.relu(self.one(x)))
+        torch.nn.functional.relu(h, inplace=True)  # of which only the input is used
+        h = torch.nn.functional.max_pool2d(h, 3, 2, padding=1).flatten(1)
+        return self.four(getattr(torch.nn.functional, self.bend)(self.three(h)))
+
+
+@pytest.mark.parametrize("rule", ["deeplift", "guided_backprop", "deconvnet"])
+def test_activations_that_are_functions_are_handed_through_as_layers(rule):
+    pytest.importorskip("captum.attr")
+    x = IMAGES[..., :6, :6]
+    called, layers = (Tutorial(how).double() for how in (True, False))
+    kept = {name for name, _ in called.named_modules()}
+    ours, told = (xai.explain(net, x, rule, target="all", batch_size=2) for net in (called, layers))
+    np.testing.assert_allclose(ours.values, told.values, rtol=1e-9, atol=1e-15)
+    assert ours.values.any() and ours.evaluations == told.evaluations
+    assert {name for name, _ in called.named_modules()} == kept
+    plain = xai.explain(called, x, "gradient", target="all")
+    assert np.abs(ours.values - plain.values).max() > 0.01 * np.abs(plain.values).max()
+
+
+@pytest.mark.parametrize("call", ["relu", "sigmoid", "gelu", "silu", "softplus", "hardswish"])
+def test_deeplift_is_complete_through_functions(call):
+    assert_deeplift_is_complete(Tutorial(called=True, bend=call), IMAGES[..., :6, :6])
+
+
+@pytest.mark.parametrize(
+    "pool",
+    [
+        lambda x: torch.nn.functional.max_pool2d(x, (3, 2), 2, 1, 1, True),
+        lambda x: torch.nn.functional.max_pool2d(x, 2, return_indices=True)[0],
+        lambda x: torch.max_pool2d(x, 2, stride=1),
+        lambda x: x.relu_().square().sigmoid(),
+        lambda x: torch.special.expit(x.mT.flatten(2)).transpose(0, 1).relu().transpose(0, 1),
+    ],
+)
+def test_deeplift_of_functions_however_they_are_called(pool):
+    """Where a call is not known, or the rows are on another axis, it is linear to captum."""
+
+    class Pools(nn.Module):
+        def __init__(self):
+            super().__init__()
+            torch.manual_seed(0)
+            self.first, self.last = nn.Conv2d(2, 3, 3), nn.LazyLinear(2)
+
+        def forward(self, x):
+            return self.last(pool(self.first(x)).flatten(1))
+
+    pytest.importorskip("captum.attr")
+    net = Pools()
+    net(IMAGES.float())
+    e = xai.explain(net.double(), IMAGES, "deeplift", target=0)
+    assert e.values.any()
+    twice = [xai.explain(net, IMAGES[i : i + 1], "deeplift", target=0).values for i in range(3)]
+    np.testing.assert_allclose(e.values, np.concatenate(twice), rtol=1e-9, atol=1e-15)
+
+
+class StepsFirst(nn.Module):
+    """Rows of steps, turned so that steps come first, as torch's recurrent layers have them."""
+
+    def __init__(self, called):
+        super().__init__()
+        torch.manual_seed(0)
+        self.one, self.relu, self.two = nn.Linear(4, 6), nn.ReLU(), nn.Linear(6, 2)
+        self.called = called
+
+    def forward(self, x):
+        h = self.one(x.transpose(0, 1))
+        return self.two(torch.relu(h) if self.called else self.relu(h)).mean(0)
+
+
+@pytest.mark.parametrize("rule", ["guided_backprop", "deconvnet"])
+def test_rectifiers_are_met_wherever_the_rows_are(rule):
+    pytest.importorskip("captum.attr")
+    x = torch.randn(3, 5, 4, generator=torch.Generator().manual_seed(0))
+    ours, told = (xai.explain(StepsFirst(called), x, rule) for called in (True, False))
+    np.testing.assert_array_equal(ours.values, told.values)
+
+
+def test_deeplift_says_that_rows_must_come_first():
+    pytest.importorskip("captum.attr")
+    with pytest.raises(RuntimeError) as refused:
+        xai.explain(StepsFirst(called=False), torch.ones(3, 5, 4), "deeplift", removal=Baseline(0))
+    assert "batch_first=False" in refused.value.__notes__[0]
+
+
+class Gated(nn.Module):
+    """Channels times a gate that looks at them all: squeeze and excitation."""
+
+    def __init__(self, times):
+        super().__init__()
+        torch.manual_seed(0)
+        self.times, self.one = times, nn.Sequential(nn.Conv2d(2, 4, 3), nn.ReLU())
+        self.gate = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Conv2d(4, 4, 1), nn.Sigmoid())
+        self.head = nn.Sequential(nn.Sigmoid(), nn.Flatten(), nn.Linear(144, 3))
+
+    def forward(self, x):
+        h = self.one(x)
+        return self.head(self.times(h, self.gate(h)))
+
+
+@pytest.mark.parametrize(
+    "times",
+    [
+        torch.mul, lambda h, g: g * h, lambda h, g: h.clone().mul_(g),
+        lambda h, g: (h.mT * g) @ h, lambda h, g: torch.bmm(h[:, 0] * g[:, 1], h[:, 1]).tile(4),
+        lambda h, g: 2.0 * h * h + h * torch.arange(6.0),
+    ],
+)  # fmt: skip
+def test_deeplift_is_complete_through_products(times):
+    assert_deeplift_is_complete(Gated(times), IMAGES)
+
+
+def test_deeplift_shares_a_product_as_shapley_values_do():
+    pytest.importorskip("captum.attr")
+
+    class Product(nn.Module):
+        def forward(self, x):
+            return x[:, 0] * x[:, 1] + 3 * x[:, 2]
+
+    x = torch.tensor([[2.0, 5.0, 1.0], [-1.0, 4.0, 0.5]])
+    given = {"removal": Baseline(torch.tensor([1.0, -2.0, 0.0])), "players": "elements"}
+    ours = xai.explain(Product(), x, "deeplift", **given)
+    told = xai.explain(Product(), x, "exact_shapley", **given)
+    np.testing.assert_allclose(ours.values, told.values, rtol=1e-6)
+
+
+@pytest.mark.parametrize("rule", ["deeplift", "lrp", "guided_backprop", "deconvnet"])
+def test_rules_go_past_layers_that_read_what_does_not_depend_on_x(rule):
+    """As the positions of a Swin transformer, which a small network of its own turns to biases."""
+
+    class Positions(nn.Module):
+        def __init__(self, aside):
+            super().__init__()
+            torch.manual_seed(0)
+            self.one, self.relu, self.two = nn.Linear(4, 5), nn.ReLU(), nn.Linear(5, 2)
+            self.places = nn.Sequential(nn.Linear(1, 3), nn.ReLU(), nn.Linear(3, 5))
+            self.aside = aside
+            if not aside:
+                self.one.bias.data += self.biases(torch.float32).detach()
+
+        def biases(self, dtype):
+            return self.places(torch.arange(5, dtype=dtype)[:, None]).mean(0)
+
+        def forward(self, x):
+            biases = self.biases(x.dtype) if self.aside else 0
+            return self.two(self.relu(self.one(x) + biases))
+
+    pytest.importorskip("captum.attr")
+    x = torch.randn(3, 4, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+    ours, told = (xai.explain(Positions(b).double(), x, rule, target=0) for b in (True, False))
+    np.testing.assert_allclose(ours.values, told.values, rtol=1e-5, atol=1e-7)
+    assert ours.values.any()
+
+
 def test_deeplift_of_a_background_is_the_mean_over_its_rows_and_shaps():
     shap = pytest.importorskip("shap")
     pytest.importorskip("captum.attr")
@@ -877,6 +1047,14 @@ def test_rules_for_relus_are_refused_where_there_is_none(rule):
     pytest.importorskip("captum.attr")
     with pytest.raises(ValueError, match="would be the gradient"):
         xai.explain(convolutions(middle=nn.ReLU6), IMAGES, rule)
+
+
+def test_lrp_names_the_layers_without_a_rule():
+    pytest.importorskip("captum.attr")
+    net = convolutions(middle=nn.GELU).append(nn.LayerNorm(3).double()).append(nn.Sigmoid())
+    message = r"rule for the network's layers '1' \(GELU\), '3' \(GELU\), '7' \(.*\) and 1 more"
+    with pytest.raises(TypeError, match=message):
+        xai.explain(net, IMAGES, "lrp")
 
 
 def test_smoothgrad_is_captums_in_expectation():
@@ -1727,6 +1905,45 @@ def test_pairs_of_tokens_are_no_feature_maps():
         xai.explain(net.double(), IMAGES, "gradcam")
 
 
+class VisionTransformer(nn.Module):
+    """Patches, a class's token, blocks with two norms each, and one more at the end."""
+
+    class Block(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.before, self.mix = nn.LayerNorm(4), nn.Linear(4, 4)
+            self.after, self.last = nn.LayerNorm(4), nn.Linear(4, 4)
+
+        def forward(self, h):
+            a = self.mix(self.before(h))
+            h = h + (a @ a.mT).softmax(-1) @ a
+            return h + self.last(self.after(h)).relu()
+
+    def __init__(self):
+        super().__init__()
+        torch.manual_seed(0)
+        self.patches, self.pre = nn.Conv2d(2, 4, 2, 2), nn.LayerNorm(4)
+        self.blocks = nn.Sequential(self.Block(), self.Block())
+        self.norm, self.head = nn.LayerNorm(4), nn.Linear(4, 3)
+
+    def forward(self, x):
+        tokens = self.patches(x).flatten(2).mT
+        h = self.blocks(self.pre(torch.cat([tokens[:, :1], tokens], dim=1)))
+        return self.head(self.norm(h)[:, 0])
+
+
+def test_of_a_transformer_the_last_blocks_first_norm_is_named():
+    net = VisionTransformer().double()
+    for explains in (
+        lambda: xai.explain(net, IMAGES, "gradcam"),
+        lambda: xai.concepts.fit(net, IMAGES, n_concepts=2),
+    ):
+        with pytest.raises(ValueError, match=r"norm, here perhaps layer='blocks\.1\.before'$"):
+            explains()
+    e = xai.explain(net, IMAGES, "gradcam", layer="blocks.1.before")
+    assert e.activations.shape == (3, 4, 4, 4) and np.ptp(e.map()[0]) > 0
+
+
 @pytest.mark.parametrize("method", ["gradcam", "layer_integrated_gradients"])
 def test_a_layer_that_the_output_does_not_depend_on_is_said_to_be_the_wrong_one(method):
     class Autoencoder(nn.Module):
@@ -1888,6 +2105,7 @@ def test_lrp_of_signals_is_that_of_images_of_one_column():
 @pytest.mark.parametrize(
     "layer",
     [
+        nn.Sequential(), nn.LeakyReLU(0.2), nn.PReLU(), nn.ReLU6(),
         nn.ConvTranspose2d(2, 2, 3, 2, bias=False), nn.ZeroPad2d((0, 1, 0, 1)),
         nn.ReflectionPad2d(1), nn.ReplicationPad2d(2), nn.CircularPad2d(1), nn.Dropout2d(),
         nn.Identity(),

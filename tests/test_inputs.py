@@ -2011,3 +2011,19 @@ def test_a_pipeline_of_transformers_is_a_model_of_texts():
     pipeline._batch_size = 8  # as it was made
     xai.explain(pipeline, texts, "occlusion")
     assert pipeline.sizes[-1][1] == 8
+
+
+def test_a_booster_that_predicts_of_its_own_matrices_is_called_in_place():
+    """As XGBoost's, whose `predict` takes no array and no DataFrame."""
+
+    class Booster:
+        def predict(self, data):
+            raise TypeError("Expecting data to be a DMatrix")
+
+        def inplace_predict(self, data):
+            return np.asarray(data) @ [1.0, 2.0]
+
+    x = np.array([[1.0, 2.0], [3.0, 4.0]])
+    for rows in (x, pytest.importorskip("pandas").DataFrame(x, columns=["a", "b"])):
+        e = xai.explain(Booster(), rows, "shapley", removal="baseline")
+        np.testing.assert_allclose(e.values, [[1, 4], [3, 8]])

@@ -352,10 +352,10 @@ def _read(x: Any, data: Any, accepts: Sequence[str] | None, own: list[Any], text
     if sparse.issparse(x):
         return _read_sparse(x)
     if isinstance(x, Mapping):  # also what a tokenizer returns
-        name = next(iter(x), "…")
+        name = "input_ids" if "input_ids" in x else next(iter(x), "…")
         raise TypeError(
             f"x is a {type(x).__name__}; pass a DataFrame or an array of rows, such as x[{name!r}]"
-            f". {SEVERAL}"
+            f". {MASKED if name == 'input_ids' else SEVERAL}"
         )
     if isinstance(x, list | tuple) and len(x) and isinstance(x[0], dict):
         raise TypeError("x is a list of dicts; pass a DataFrame or an array of rows")
@@ -448,6 +448,10 @@ def _read_array(x: Any, data: Any, own: list[Any]) -> Inputs:
     return Inputs(array, lambda b: b, encode, categorical=no_codes(array))
 
 
+MASKED = (
+    "What else a tokenizer gives is made of the ids, in the forward of a module around the model: "
+    "self.model(ids, attention_mask=(ids != pad_id).long())"
+)
 SEVERAL = (
     "Several inputs of a model are joined to one batch, which a function parts again: "
     "f = lambda x: model(x[:, :3], x[:, 3:]) (of a module: the forward of one around it)"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 import threading
 from abc import ABC, abstractmethod
@@ -118,7 +119,7 @@ def cut(
         raise TypeError("players inside a network need a torch module")
     auto = isinstance(layer, str) and layer == "auto"
     sides = None if axis is None else sides_of(inputs.shape, axis)
-    finder = LastMap(2 if sides is None else len(sides)) if auto else layer
+    finder = LastMap(2 if sides is None else len(sides), sides or ()) if auto else layer
     probe = None if isinstance(finder, Finder) else probe_of(model, finder)
     size = batch_size or 32
     kept, outs = [], []
@@ -238,11 +239,20 @@ class LastMap(Finder):
     A block of layers comes after those that it holds: what it gives has all of its branches. With
     one axis of `places` it has channels first, as a convolution gave them: of sequences that have
     them last every layer would do, down to the classes.
+
+    Attributes
+    ----------
+    places : how many axes of them a map has
+    sides : of these axes in an image, where known
+    ran, at : layers that have run, and how many had when the latest with maps did
+    norms : names of those that normalise tokens laid out as an image is
     """
 
     places: int = 2
+    sides: tuple[int, ...] = ()
     ran: int = 0
     at: int = -1
+    norms: list[str] = field(default_factory=list)
 
     @contextmanager
     def watching(self, module: Module) -> Iterator[None]:
@@ -267,6 +277,9 @@ class LastMap(Finder):
             known = widths(part)
             if known is not None:
                 width = known[1] if isinstance(part, first) else None
+            normalises = "Norm" in type(part).__name__ and name not in self.norms
+            if normalises and _tokens_grid(out.shape, self.sides):
+                self.norms.append(name)
             keep(name, out)
 
         def block(name: str, given: Any, out: Any) -> None:
@@ -293,9 +306,17 @@ class LastMap(Finder):
             raise ValueError(
                 "no later layer of the network gives feature maps (n, channels, "
                 f"{SIDES.get(self.places, 'places')}): name one whose output has places, layer="
-                "'…'; of a transformer the last block's first norm"
+                f"'…'; of a transformer the last block's first norm{self._advice()}"
             )
         return super().found(model)
+
+    def _advice(self) -> str:
+        """The first of the norms that the latest module holds which holds several."""
+        holders = [name.rpartition(".")[0] for name in self.norms]
+        for holder in holders[::-1]:
+            if holder and holders.count(holder) > 1:
+                return f", here perhaps layer={self.norms[holders.index(holder)]!r}"
+        return ""
 
 
 SIDES = {1: "steps", 2: "height, width", 3: "depth, height, width"}
@@ -617,13 +638,22 @@ def feature_maps(acts: Any, axis: int, sides: tuple[int, ...] | None) -> Floats 
     array = np.asarray(on_host(acts))
     if sides and array.ndim == 2 + len(sides):
         return np.moveaxis(array, axis, 1)
-    if array.ndim != 3 or sides is None or len(sides) != 2:
+    grid = _tokens_grid(array.shape, sides or ())
+    if grid is None:
         return None
-    n, tokens, channels = array.shape
+    extra = array.shape[1] - math.prod(grid)
+    return np.moveaxis(array[:, extra:].reshape(len(array), *grid, array.shape[2]), -1, 1)
+
+
+def _tokens_grid(shape: Sequence[int], sides: tuple[int, ...]) -> tuple[int, int] | None:
+    """Height and width of tokens (n, tokens, channels) behind those that are no places."""
+    if len(shape) != 3 or len(sides) != 2:
+        return None
+    tokens = shape[1]
     for extra in range(min(tokens, 9)):  # a class token, a distillation token, registers
         grid = _grid(tokens - extra, sides[0] / sides[1])
         if grid is not None:
-            return np.moveaxis(array[:, extra:].reshape(n, *grid, channels), -1, 1)
+            return grid
     return None
 
 

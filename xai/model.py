@@ -381,7 +381,8 @@ def wrap(model: Any, inputs: Inputs) -> Model:
             return of_class
 
         return Model(indicate, prepare, "indicator", _labels(labels), **known)
-    return Model(model.predict, prepare, "amount", estimator=model, **known)
+    predict = getattr(model, "inplace_predict", model.predict)  # of XGBoost's Booster
+    return Model(predict, prepare, "amount", estimator=model, **known)
 
 
 _ONE_ARRAY = {

@@ -104,7 +104,7 @@ def opened(model: Any, images: Any, layer: Any) -> Iterator[Network]:
         )
     with wrapped.session():
         if isinstance(layer, str) and layer == "auto":
-            last = layers.LastMap(len(inputs.shape) - 1)
+            last = layers.LastMap(len(inputs.shape) - 1, inputs.shape[1:])
             with last.watching(wrapped.module):
                 wrapped(inputs.block[:1])
             probe, _ = last.found(wrapped)

@@ -3,22 +3,31 @@
 from __future__ import annotations
 
 import copy
+import weakref
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeAlias, cast
 
 import numpy as np
 
 from xai.archive import require
 from xai.finite import refuse_infinite
-from xai.game import Game, Indices
+from xai.game import Game
 from xai.gradients import refuse_detached
 from xai.model_game import ModelGame
 from xai.replay import copied
 from xai.summary.base import Attribution, Budget, Plan, Summary, check_word, finish, needs
+from xai.summary.functions import as_layers, nonlinear, rectifiers
 from xai.summary.gradient import as_model_game, full_values
 from xai.summary.moments import host
-from xai.summary.rewired import for_deeplift, for_lrp, lrp_rules, set_apart
+from xai.summary.rewired import (
+    attached,
+    for_deeplift,
+    for_lrp,
+    lrp_rules,
+    set_apart,
+    without_lrp_rule,
+)
 from xai.torch_model import check_layers
 
 if TYPE_CHECKING:
@@ -35,6 +44,10 @@ RULES = {
     "lrp": ("LRP", 2),
 }
 """captum's class of each rule, and the model rows that it takes for each row, draw and output."""
+FUNCTIONS = {
+    "deeplift": nonlinear, "guided_backprop": rectifiers, "deconvnet": rectifiers,
+}  # fmt: skip
+"""Functions that a network may call in place of the layers which each rule changes."""
 
 
 @dataclass(frozen=True)
@@ -60,12 +73,14 @@ class Propagation(Summary):
     Notes
     -----
     They run on a copy of the module whose layers do not work in place; DeepLIFT with rows and their
-    baselines in one call, two rows at least whatever `batch_size` is. DeepLIFT and LRP know layers
-    that are modules, each of which may be used again, and sums of branches; DeepLIFT's
-    ``completeness_gap`` shows activations that are functions, or modules of one's own, which captum
-    takes for linear. Those of torch that captum does not know have its rule of all activations; one
-    behind another, as max pooling behind a ReLU, and windows that overlap keep theirs, which captum
-    loses.
+    baselines in one call, two rows at least whatever `batch_size` is. A layer may be
+    used again, and branches be added. Activations, softmax and max pooling may be torch's modules
+    or its functions (`torch.relu`, `F.max_pool2d`): those that captum's DeepLIFT does not know have
+    its rule of all activations; one behind another, as max pooling behind a ReLU, and windows that
+    overlap keep theirs, which captum loses. A product of what depends on x twice, as of channels
+    and their gates, hands each factor its Shapley value of the two. ``completeness_gap`` shows what
+    else is not linear, as LayerNorm.
+    LRP knows layers that are modules.
 
     DeepLIFT (Shrikumar et al. 2017), guided backpropagation (Springenberg et al. 2015),
     deconvolution (Zeiler & Fergus 2014), LRP (Bach et al. 2015; captum's epsilon rule).
@@ -99,21 +114,22 @@ class Propagation(Summary):
         model.progress.expect_more(model.n_rows * unit * k * m)
         values = np.zeros((model.n_rows, model.n_players, k))
         size = max(1, model.batch // unit)
+        network = _network(model, self.rule)
+        rules = _rules(network.network) if self.rule == "lrp" else {}
         for start in range(0, model.n_rows * m, size):
             rows, draws = np.divmod(np.arange(start, min(start + size, model.n_rows * m)), m)
             at = model.explained[rows]
-            network = _network(model, at)
-            if lifts:
-                for_deeplift(network)
+            network.at = at
             method = getattr(captum, name)(network)
+            network.method = weakref.proxy(method)  # which holds the network itself
             x, removed = model.inputs.block[at], np.zeros((len(at), 1))
-            rules = lrp_rules(network) if self.rule == "lrp" else {}
             for j in range(k):
                 for part, rule in rules.items():  # captum takes all away after each output
                     setattr(part, "rule", rule)  # noqa: B010 — torch types any attribute
                 given = {"baselines": model.gradients.inputs(at, removed, draws)} if lifts else {}
                 with for_lrp(network) if self.rule == "lrp" else nullcontext():
                     found = _run(method, x, j, given)
+                self._check_rectifiers(network)
                 handed = host(model.gradients.per_player(found[..., None], rows))[..., 0]
                 refuse_infinite(handed, at, f"the rules of {self.rule} give", _remedy(model, x))
                 np.add.at(values[..., j], rows, handed / m)
@@ -136,17 +152,38 @@ class Propagation(Summary):
         check_layers(next(scripted, game.model.module), f"{self.rule}'s rules for a network")
         if game.values.reduce is not None:
             raise ValueError(f"{self.rule} explains an output: use behavior=Prediction or Contrast")
-        rectifies = any(isinstance(p, torch.nn.ReLU) for p in game.model.module.modules())
-        if self.rule in ("guided_backprop", "deconvnet") and not rectifies:
-            raise ValueError(
-                f"{self.rule} changes how nn.ReLU modules hand gradients back, and the network has "
-                "none (captum knows no ReLU6 and no functional relu): it would be the gradient"
-            )
         if self.rule == "deeplift" and game.endless:
             raise ValueError(
                 "DeepLIFT compares with one baseline, or with each of several, and this removal "
                 "has no end of draws: use removal=xai.removal.Baseline(...) or Marginal(rows)"
             )
+
+    def _check_rectifiers(self, network: Any) -> None:
+        import torch
+
+        if self.rule not in ("guided_backprop", "deconvnet") or network.met:
+            return
+        if not any(isinstance(part, torch.nn.ReLU) for part in network.modules()):
+            raise ValueError(
+                f"{self.rule} changes how ReLUs hand gradients back, and the network has none "
+                "(captum knows no ReLU6): it would be the gradient"
+            )
+
+
+def _rules(network: Module) -> dict[Module, Any]:
+    """LRP's rule of each layer that captum has none for, or one that its owner gave it."""
+    rules = lrp_rules(network)
+    lacking = without_lrp_rule(network, rules)
+    if lacking:
+        names = ", ".join(f"{name!r} ({type(part).__name__})" for name, part in lacking[:3])
+        more = f" and {len(lacking) - 3} more" * (len(lacking) > 3)
+        error = TypeError(f"lrp has no rule for the network's layers {names}{more}")
+        error.add_note(
+            "rules are in captum.attr._utils.lrp_rules: set layer.rule = EpsilonRule() of "
+            "what is linear, IdentityRule() of an activation; or choose 'deeplift'"
+        )
+        raise error
+    return rules
 
 
 def _remedy(game: ModelGame, x: Tensor) -> str:
@@ -166,18 +203,22 @@ def _run(method: Any, x: Tensor, output: int, given: dict[str, Any]) -> Tensor:
         warnings.filterwarnings("ignore", message="(?s)Setting.*hooks|.*required_grads")
         try:
             part: Tensor = method.attribute(x.clone().requires_grad_(), target=output, **given)
-        except TypeError as error:
-            if "has no rule" in str(error):
+        except RuntimeError as error:
+            if given and "must match the size" in str(error):
                 error.add_note(
-                    "rules are in captum.attr._utils.lrp_rules: set layer.rule = EpsilonRule() of "
-                    "what is linear, IdentityRule() of an activation; or choose 'deeplift'"
+                    "captum's DeepLIFT takes the first axis of each layer's input for that of the "
+                    "rows: a network that turns it behind another, as steps before rows "
+                    "(batch_first=False), is explained with 'integrated_gradients'"
                 )
             raise
     return part.detach()
 
 
-def _network(game: ModelGame, at: Indices) -> Module:
-    """A copy of the network with the behavior behind it, that works nowhere in place."""
+def _network(game: ModelGame, rule: Rule) -> Any:
+    """A copy of the network with the behavior behind it, that works nowhere in place.
+
+    Its `at` are the rows it runs next, its `method` captum's, by whose hooks it `met` functions.
+    """
     import torch
 
     runs = game.model.torch_model
@@ -191,22 +232,39 @@ def _network(game: ModelGame, at: Indices) -> Module:
             setattr(part, "inplace", False)  # noqa: B010 — torch types any attribute as a tensor
 
     set_apart(own.module, game.model.reused)
+    attached(own.module)
+    if rule == "deeplift":
+        for_deeplift(own.module)
 
     class Rows(torch.nn.Module):
         """A class made in a function stays until a collection, with whatever it closes over."""
 
-        def __init__(self, game: ModelGame, model: Model, at: Indices) -> None:
+        def __init__(self, game: ModelGame, model: Model, rule: Rule) -> None:
             super().__init__()
-            self.network, self.game, self.model, self.at = model.module, game, model, at
+            self.network, self.game, self.model = model.module, game, model
+            self.known = FUNCTIONS[rule]() if rule in FUNCTIONS else {}
+            self.lifts, self.met = rule == "deeplift", 0
+            self.at, self.method = game.explained, cast("Any", None)
 
         def forward(self, x: Tensor) -> Tensor:
             # DeepLIFT runs x and its baselines together
             rows = np.tile(self.at, len(x) // len(self.at))
-            # a copy: a module that works in place on its input may not write on a leaf
-            out = self.game.gradients.outputs(x.clone(), rows, self.model)
-            values: Tensor = self.game.values.output(rows, out)
+            n = len(x) if self.lifts else 1  # rows meet their baselines
+            met = as_layers(self.network, n, self.known, self.hooked, shares=self.lifts)
+            with met:
+                # a copy: a module that works in place on its input may not write on a leaf
+                out = self.game.gradients.outputs(x.clone(), rows, self.model)
+                values: Tensor = self.game.values.output(rows, out)
             if torch.is_grad_enabled():
                 refuse_detached(values, x)
             return values
 
-    return Rows(game, model, at).eval()
+        def hooked(self, layer: Module) -> Module:
+            """A layer in place of a function, met by captum as the network's own are."""
+            self.met += 1
+            place = torch.nn.Sequential(layer)
+            if self.lifts:
+                for_deeplift(place)
+            return place.apply(self.method._register_hooks)
+
+    return Rows(game, model, rule).eval()

@@ -29,6 +29,9 @@ KIN = (
 )  # fmt: skip
 """Layers of signals and volumes, whose kin of images alone captum's LRP knows; linear ones."""
 
+BENDS = "ReLU6", "LeakyReLU", "PReLU", "RReLU"
+"""ReLU's own kin, which captum's LRP does not know: lines from 0, through which relevance goes."""
+
 
 def for_deeplift(network: Module) -> None:
     """Rewrite a network so that captum's DeepLIFT is complete through all that it knows."""
@@ -41,11 +44,29 @@ def for_deeplift(network: Module) -> None:
 def lrp_rules(network: Module) -> dict[Module, Any]:
     """LRP's rules for layers that captum has none for, and those that layers were given."""
     import torch
-    from captum.attr._utils.lrp_rules import EpsilonRule
+    from captum.attr._utils.lrp_rules import EpsilonRule, IdentityRule
 
     kinds = torch.nn.Flatten, torch.nn.Identity, *(getattr(torch.nn, name) for name in KIN)
-    own = {part: EpsilonRule() for part in network.modules() if isinstance(part, kinds)}
-    return own | {part: part.rule for part in network.modules() if hasattr(part, "rule")}
+    bends = tuple(getattr(torch.nn, name) for name in BENDS)
+    rules: dict[Module, Any] = {}
+    for part in network.modules():
+        empty = isinstance(part, torch.nn.Sequential) and not len(part)
+        if isinstance(part, kinds) or empty:
+            rules[part] = EpsilonRule()
+        if isinstance(part, bends):
+            rules[part] = IdentityRule()
+        if hasattr(part, "rule"):
+            rules[part] = part.rule
+    return rules
+
+
+def without_lrp_rule(network: Module, rules: Mapping[Module, Any]) -> list[tuple[str, Module]]:
+    """Layers that LRP knows no rule for, by name."""
+    from captum.attr._core import lrp
+
+    known = (*lrp.SUPPORTED_LAYERS_WITH_RULES, *lrp.SUPPORTED_NON_LINEAR_LAYERS)
+    leaves = ((n, part) for n, part in network.named_modules() if not list(part.children()))
+    return [(n, part) for n, part in leaves if part not in rules and type(part) not in known]
 
 
 @contextmanager
@@ -124,6 +145,25 @@ def set_apart(network: Module, reused: Mapping[str, int]) -> None:
             part.turn = 0
 
     network.register_forward_pre_hook(rewind)
+
+
+def attached(network: Module) -> None:
+    """Give layers that read what does not depend on x, as positions, an input with gradients.
+
+    captum's hooks are on what layers are given, and torch lets none be on what has no gradients.
+    """
+    import torch
+
+    def enter(_: Module, given: Any) -> Any:
+        x: Any = given[0] if given else None
+        bare = isinstance(x, torch.Tensor) and x.is_floating_point() and not x.requires_grad
+        return (
+            (x.clone().requires_grad_(), *given[1:]) if bare and torch.is_grad_enabled() else None
+        )
+
+    for part in network.modules():
+        if not list(part.children()):
+            part.register_forward_pre_hook(enter)
 
 
 def _visit(
