@@ -23,6 +23,7 @@ from xai.explanation import Explanation
 from xai.finite import named_by, refuse_predictions
 from xai.foreign import converted
 from xai.game import Game
+from xai.inputs import is_whole
 from xai.known import Keys, Known
 from xai.metrics.attributed import (
     Named,
@@ -574,11 +575,14 @@ def _documented(doc: str, own: list[str]) -> str:
 def split(
     name: str, own: list[str], keywords: dict[str, Any]
 ) -> tuple[dict[str, Any], dict[str, Any]]:
-    """A metric's own options, and those of its scene; an unknown one is refused."""
+    """A metric's own options, and those of its scene; an unknown one is refused.
+
+    Whole numbers of NumPy's become Python's, which its small ones would overflow among.
+    """
     for key in keywords:
         if key not in own and key not in SCENE_OPTIONS:
             raise TypeError(unknown(f"option of {name}", key, [*own, *SCENE_OPTIONS]))
-    options = {key: value for key, value in keywords.items() if key in own}
+    options = {k: int(v) if is_whole(v) else v for k, v in keywords.items() if k in own}
     return options, {key: value for key, value in keywords.items() if key not in own}
 
 

@@ -189,8 +189,9 @@ def choose(
     if data is None:
         raise TypeError("data=None: choose needs rows whose values absent features take")
     checks.positive("scale", scale)
-    checks.count("samples", samples, least=2)  # of one the spread is 0, whatever the model
-    checks.count("copies", copies, least=0)
+    # of one sample the spread is 0, whatever the model
+    samples = checks.count("samples", samples, least=2)
+    copies = checks.count("copies", copies, least=0)
     if "target" in keywords and keeps_axis(keywords["target"]):
         raise ValueError("choose asks about one output at a time: pass target=an index")
     parts = composed(model, x, read_by(keywords) | {"data": data})

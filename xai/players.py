@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -128,6 +128,8 @@ class Columns(Players):
 
     Raises
     ------
+    TypeError
+        A group that is no column, nor a list of columns.
     ValueError
         The rows are no table, or groups that are empty, overlap or leave columns out.
 
@@ -152,7 +154,12 @@ class Columns(Players):
         owner = np.full(inputs.shape, -1, np.intp)
         labels = []
         for i, group in enumerate(self.groups):
-            members = [group] if isinstance(group, str | int | np.integer) else list(group)
+            members = [group] if isinstance(group, str | int | np.integer) else group
+            if not isinstance(members, Iterable):
+                raise TypeError(
+                    f"players: group {i} must be a column or a list of columns, not {group!r}"
+                )
+            members = list(members)
             if not members:
                 raise ValueError(f"players: group {i} is empty")
             places = [column_index(member, names) for member in members]
