@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from xai import streams
-from xai.game import Game
+from xai.game import Game, rounding_of
 from xai.known import keys_of
 from xai.methods import Method
 from xai.metrics import checks
@@ -42,7 +42,7 @@ MOST_PLAYERS = 4096
 
 @metric
 def completeness_gap(case: Case, *, relative: bool = False) -> Result:
-    """``|Σ a − (v(N) − v(∅))|``; `relative`: as a part of ``|v(N) − v(∅)|``.
+    """``|Σ a − (v(N) − v(∅))|``; `relative`: as a part of ``|v(N) − v(∅)|``, NaN where that is 0.
 
     Sundararajan, Taly & Yan 2017; efficiency, of Shapley values. v is the Explanation's own game,
     whose ends it holds, unless another removal, data, behavior, y, players or target is given;
@@ -57,18 +57,22 @@ def completeness_gap(case: Case, *, relative: bool = False) -> Result:
     """
     checks.flag("relative", relative)
 
-    def gap(total: Floats, change: Floats) -> Floats:
-        error = np.abs(total - change)
-        return ratio(error, np.abs(change)) if relative else error
+    def gap(total: Floats, base: Floats, full: Floats, rounding: float) -> Floats:
+        error, change = np.abs(total - (full - base)), np.abs(full - base)
+        if not relative:
+            return error
+        size = np.maximum(np.abs(base), np.abs(full))
+        return ratio(error, np.where(change > rounding * size, change, 0.0))
 
     def of(game: Game, a: Floats) -> Floats:
         base, full = (end[:, 0] for end in game.ends(np.arange(game.n_rows)))
-        return gap(a.sum(axis=1), full - base)
+        return gap(a.sum(axis=1), base, full, game.rounding)
 
     e = case.explanation
     if not in_its_own_game(e, case.scene):
         return Result(np.asarray(case.per_row(of)))
-    own = gap(np.nansum(case.flat, axis=1), e.predictions - e.base_values)
+    rounding = rounding_of(e.predictions.dtype)
+    own = gap(np.nansum(case.flat, axis=1), e.base_values, e.predictions, rounding)
     return Result(own, removal=e.removal, output=e.behavior)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -115,6 +116,19 @@ def test_a_relative_gap_is_a_part_of_the_change_whichever_way_it_goes(rows, sign
     f = lambda x: sign * (x[:, 0] + 2)  # noqa: E731
     score = metrics.completeness_gap(f, rows, 0 * rows, removal=ZERO, relative=True)
     assert_allclose(score.values, 1)
+
+
+def test_a_change_that_is_rounding_has_no_parts():
+    """0.1 + 0.2 − 0.3 is not 0, and an attribution of 1 was a gap of 10¹⁶ parts of that."""
+    f = lambda x: x[:, 0] + x[:, 1]  # noqa: E731
+    x, background = np.array([[0.1, 0.2], [1.0, 2.0]]), np.array([[0.3, 0.0]])
+    a = np.array([[1.0, 0.0], [2.7, 0.0]])
+    game = {"data": background, "relative": True}
+    assert_allclose(metrics.completeness_gap(f, x, a, **game).values, [np.nan, 0], atol=1e-12)
+    e = replace(xai.explain(f, x, "occlusion", data=background), values=a)
+    assert_allclose(metrics.completeness_gap(f, x, e, relative=True).values, [np.nan, 0], atol=1e-9)
+    whole = metrics.completeness_gap(f, x, a, data=background)
+    assert_allclose(whole.values, [1, 0], atol=1e-12)
 
 
 def test_completeness_is_of_the_players_and_labels_that_are_given(rows):
