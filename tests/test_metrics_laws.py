@@ -981,10 +981,17 @@ def test_some_of_several_texts_are_scored_as_they_are_among_all():
         whole = metric(f, texts, e, **own).values
         for rows in ([0], [1], [2], [0, 1]):
             theirs = {key: of_all[rows] for key, of_all in own.items()}
-            few = metric(f, [texts[i] for i in rows], e[rows], **theirs).values
+            some = [texts[i] for i in rows]
+            few = metric(f, some, e[rows], **theirs).values
             assert_allclose(few, whole[rows], err_msg=name, atol=1e-12)
+            if "explain" not in metric.options:
+                game = {"removal": "baseline", "target": 0}
+                array = metric(f, some, e.values[rows], **theirs, **game).values
+                assert_allclose(array, whole[rows], err_msg=name, atol=1e-12)
     with pytest.raises(ValueError, match="pass the x that was explained"):
         metrics.deletion(f, ["a a b"], e[2])
+    with pytest.raises(ValueError, match="fits neither"):
+        metrics.deletion(f, texts[:2], np.ones((2, 5)))
 
 
 @pytest.mark.parametrize("others", [["d e", "a b"], ["a b", "e d"]])
