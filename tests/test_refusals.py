@@ -163,6 +163,51 @@ REFUSED = {
         TypeError, "student must be an estimator as scikit-learn's, an object and not its class: "
         "'forest'",
     ),
+    "metrics that are no list": (
+        lambda: metrics.evaluate(linear, X, {"a": A}, metrics.deletion),
+        TypeError, "metrics must be a list of names, such as ['deletion'], not <function deletion",
+    ),
+    "controls by a word": (
+        lambda: metrics.evaluate(linear, X, {"a": A}, ["complexity"], controls="no"),
+        ValueError, "controls='no': expected True or False",
+    ),
+    "several seeds": (
+        lambda: metrics.evaluate(linear, X, {"a": A}, ["complexity"], seed=np.arange(2)),
+        TypeError, "seed must be an int or a numpy.random.Generator, not array([0, 1])",
+    ),
+    "several neighbourhoods": (
+        lambda: xai.choose(linear, X, data=X, neighbourhood=["absent"]),
+        ValueError, "unknown neighbourhood ['absent']",
+    ),
+    "one feature": (
+        lambda: tasks.depends_on(linear, X, data=X, features=0),
+        TypeError, "features must be a list of columns or players, not 0",
+    ),
+    "a feature's letters": (
+        lambda: tasks.recourse(linear, X, step=0.1, features="12"),
+        TypeError, "features must be a list of columns or players, not '12'",
+    ),
+    "findings that are none": (
+        lambda: tasks.judge(A, A), TypeError, "finding must be what recourse or depends_on found",
+    ),
+    "a chance by a word": (
+        lambda: tasks.least_samples("rare"), ValueError, "p='rare' and miss=0.05: expected prob",
+    ),
+    "rows and a half": (
+        lambda: xai.overview.submodular_pick(xai.explain(linear, X, data=X), 2.5),
+        ValueError, "count=2.5: pick 1 to 6 rows",
+    ),
+    "cohorts by nothing": (
+        lambda: xai.overview.cohorts(xai.explain(linear, X, data=X), None),
+        TypeError, "by=None: expected labels, a feature or a number of groups",
+    ),
+    "a page of scores of explanations": (
+        lambda: xai.report.scores_page({"a": A}, "scores.html"),
+        TypeError, "expected a Report, as xai.metrics.evaluate returns, not dict",
+    ),
+    "a fragment of an array": (
+        lambda: xai.report.fragment(A), TypeError, "expected an Explanation, ours or shap's",
+    ),
     "shares of windows": (
         lambda: scored("deletion", of_images, IMAGES[:, 0, ..., None],
                        np.ones((2, 8, 8)), players=Windows(4)),
