@@ -400,6 +400,13 @@ def fits(explanation: Any, setting: Setting) -> bool:
     return own or _over_elements(array, setting.inputs.shape, setting.axis) is not None
 
 
+def of_players(explanation: Any, setting: Setting) -> bool:
+    """Whether an array is read as one number for each player, whatever else has such a shape."""
+    if isinstance(explanation, Explanation):
+        return False
+    return numbers_of(explanation).shape[1:] == (int(setting.partition.counts.max()),)
+
+
 def in_elements(explanation: Any, setting: Setting) -> Floats:
     """An array of the setting's players shared out among their elements, (n, *shape)."""
     return _shared_out(per_player(explanation, setting), setting.owner)

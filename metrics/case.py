@@ -33,6 +33,7 @@ from xai.metrics.attributed import (
     in_elements,
     numbers_of,
     of_output,
+    of_players,
     own_keywords,
     per_player,
 )
@@ -463,9 +464,12 @@ class Case:
         scene = self.scene.changed(key, **parts)
 
         def make() -> Case:
-            if self.scene.players is None or fits(self.explanation, scene.setting):
-                return Case(scene, self.explanation)
-            return Case(scene, in_elements(self.explanation, self.scene.setting))
+            given, own = self.explanation, self.scene
+            if own.players is None or (
+                not of_players(given, own.setting) and fits(given, scene.setting)
+            ):
+                return Case(scene, given)
+            return Case(scene, in_elements(given, own.setting))
 
         return self.once(("changed", key), make)
 
