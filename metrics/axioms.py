@@ -13,7 +13,7 @@ from xai.game import Game, rounding_of
 from xai.known import keys_of
 from xai.methods import Method
 from xai.metrics import checks
-from xai.metrics.attributed import in_its_own_game
+from xai.metrics.attributed import in_columns_of, in_its_own_game
 from xai.metrics.case import Case, Result, metric
 from xai.metrics.models import composed
 from xai.metrics.numerics import ratio
@@ -209,13 +209,17 @@ def input_invariance(case: Case, *, shift: Any = 1.0, explain: Explain | None = 
 def _background_moved(case: Case, c: Floats) -> dict[str, Any]:
     """What changes in a recipe whose background is shifted: `data`, and a removal's own."""
     recipe = getattr(case.explanation, "recipe", None) or {}
-    out = {} if case.scene.data is None else {"data": _plus(case.scene.data, c)}
+
+    def moved_by_name(rows: Any) -> Any:
+        return _plus(in_columns_of(case.scene.x, rows), c)
+
+    out = {} if case.scene.data is None else {"data": moved_by_name(case.scene.data)}
     for name in ("removal", "method"):
         part = recipe.get(name)
         removal: Any = part.removal if isinstance(part, Method) else part
         own = getattr(removal, "data", None) if is_dataclass(removal) else None
         if own is not None:
-            removal = replace(removal, data=_plus(own, c))
+            removal = replace(removal, data=moved_by_name(own))
             out[name] = replace(part, removal=removal) if isinstance(part, Method) else removal
     return out
 

@@ -118,6 +118,20 @@ def test_a_relative_gap_is_a_part_of_the_change_whichever_way_it_goes(rows, sign
     assert_allclose(score.values, 1)
 
 
+@pytest.mark.parametrize("own", [False, True])
+def test_a_background_is_shifted_by_its_columns_names(own):
+    """In whatever order its columns come; a category stays."""
+    pandas = pytest.importorskip("pandas")
+    rng = np.random.default_rng(0)
+    frame = pandas.DataFrame(rng.normal(size=(6, 2)), columns=list("ab")).assign(c=list("uvuvuv"))
+    f = lambda x: np.asarray(x["a"] * x["b"] ** 2 + (x["c"] == "u"), float)  # noqa: E731
+    data = frame[3:][["c", "b", "a"]]
+    game = {"removal": Marginal(data)} if own else {"data": data}
+    e = xai.explain(f, frame[:3], "exact_shapley", **game)
+    score = metrics.input_invariance(f, frame[:3], e, shift=[1.0, -2.0, 0.0])
+    assert_allclose(score.values, 0, atol=1e-12)
+
+
 def test_a_change_that_is_rounding_has_no_parts():
     """0.1 + 0.2 − 0.3 is not 0, and an attribution of 1 was a gap of 10¹⁶ parts of that."""
     f = lambda x: x[:, 0] + x[:, 1]  # noqa: E731
