@@ -10,6 +10,7 @@ import numpy as np
 
 from xai import streams
 from xai.game import Game, rounding_of
+from xai.inputs import Inputs
 from xai.known import keys_of
 from xai.methods import Method
 from xai.metrics import checks
@@ -32,7 +33,7 @@ from xai.metrics.simplicity import shares
 from xai.metrics.subsets import shared
 from xai.setting import padded
 from xai.summary.base import all_coalitions
-from xai.tables import frame_builder
+from xai.tables import frame_builder, of_columns
 
 TOLERANCE = 1e-6
 """Changes below this part of the predictions' size are none."""
@@ -182,8 +183,8 @@ def _contexts(d: int, samples: int, seed: int) -> Any:
 def input_invariance(case: Case, *, shift: Any = 1.0, explain: Explain | None = None) -> Floats:
     """``‖a(f(· − c), x + c) − a(f, x)‖ / ‖a‖``: x and model shifted together change nothing.
 
-    Kindermans et al. 2019. `shift` c: a number, or one for each column; the explanation's `data`,
-    or its removal's, is shifted, too, a fixed baseline is not.
+    Kindermans et al. 2019. `shift` c: a number, or one for each column, a Series by its names;
+    the explanation's `data`, or its removal's, is shifted, too, a fixed baseline is not.
 
     Examples
     --------
@@ -198,7 +199,7 @@ def input_invariance(case: Case, *, shift: Any = 1.0, explain: Explain | None = 
     scene = case.scene
     refuse_codes(scene.seen)
     inputs, n = scene.seen.inputs, scene.n
-    c = np.where(fixed(inputs), 0.0, _by_column(shift, inputs.shape))
+    c = np.where(fixed(inputs), 0.0, _by_column(shift, inputs))
     index = np.arange(n)
     x = moved(inputs, index, c[None])
     model = composed(scene.model, scene.seen, before=lambda rows: _plus(rows, -c))
@@ -224,9 +225,9 @@ def _background_moved(case: Case, c: Floats) -> dict[str, Any]:
     return out
 
 
-def _by_column(shift: Any, shape: tuple[int, ...]) -> Floats:
+def _by_column(shift: Any, inputs: Inputs) -> Floats:
     """The shift of each element, (*shape); refused where it is none."""
-    c = by_element(shift, shape)
+    c = by_element(of_columns(shift, inputs.names, "shift="), inputs.shape)
     if not np.isfinite(c).all():
         raise ValueError(f"shift={shift!r}: expected a number, or one for each column")
     return c

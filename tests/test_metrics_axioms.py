@@ -130,6 +130,14 @@ def test_a_background_is_shifted_by_its_columns_names(own):
     e = xai.explain(f, frame[:3], "exact_shapley", **game)
     score = metrics.input_invariance(f, frame[:3], e, shift=[1.0, -2.0, 0.0])
     assert_allclose(score.values, 0, atol=1e-12)
+    halved = lambda model, x, target: x[["a", "b", "c"]].assign(c=0.0) / 2  # noqa: E731
+    listed, named = (
+        metrics.input_invariance(f, frame[:3], e, shift=shift, explain=halved).values
+        for shift in ([1.0, -2.0, 0.0], pandas.Series({"c": 0.0, "b": -2.0, "a": 1.0}))
+    )
+    assert_allclose(named, listed)
+    with pytest.raises(ValueError, match="shift="):
+        metrics.input_invariance(f, frame[:3], e, shift=pandas.Series({"a": 1.0, "z": 2.0}))
 
 
 def test_a_change_that_is_rounding_has_no_parts():
