@@ -239,7 +239,7 @@ def lfa_error(
     Raises
     ------
     ValueError
-        An unknown `kind`.
+        An unknown `kind`, or slopes where x holds texts, words or codes.
 
     Examples
     --------
@@ -250,8 +250,7 @@ def lfa_error(
     (0.0, array([1.]))
     """
     kind = kind_of(case.explanation) if kind is None else kind
-    if kind not in ("effect", "slope"):
-        raise ValueError(f"kind={kind!r}: expected 'effect' or 'slope'")
+    checks.word("kind", kind, "effect", "slope")
     wanted = "slope" if adds_noise(case) else "effect"
     case = case if kind == wanted else _as_effect(case, wanted)
 
@@ -289,10 +288,17 @@ def _as_effect(case: Case, wanted: str) -> Case:
             "slopes become effects element by element of x, and players= are inside the network: "
             "leave players= out"
         )
-    if reads_codes(case.scene.seen.model, case.scene.seen.inputs):
+    inputs = case.scene.seen.inputs
+    held = (
+        "codes that an embedding reads" if reads_codes(case.scene.seen.model, inputs)
+        else "texts" if inputs.is_text
+        else f"words or categories in the columns {inputs.worded[:5]}" if inputs.worded
+        else ""
+    )  # fmt: skip
+    if held:
         raise ValueError(
-            "slopes become effects by how far x is from the baseline, and x holds codes that an "
-            "embedding reads: score effects, such as gradient_x_input's"
+            "slopes become effects by how far x is from the baseline, which nobody can tell where "
+            f"x holds {held}: score effects, such as gradient_x_input's"
         )
 
     def make() -> Case:

@@ -156,8 +156,7 @@ class _Attack:
     explain: Explain | None
 
     def __post_init__(self) -> None:
-        if self.norm not in ("l2", "linf"):
-            raise ValueError(f"norm={self.norm!r}: expected 'l2' or 'linf'")
+        checks.word("norm", self.norm, "l2", "linf")
         checks.positive("radius", self.radius)
         checks.count("steps", self.steps)
         checks.count("directions", self.directions)

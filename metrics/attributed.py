@@ -321,7 +321,10 @@ def per_player(explanation: Any, setting: Setting) -> Floats:
     of a layer's channels that are not the setting's players, the map is scored.
     """
     if setting.partition.overlap is not None:
-        raise ValueError("attributions cannot be shared out among windows that overlap")
+        raise ValueError(
+            "attributions cannot be shared out among windows that overlap: pass players= to "
+            "xai.explain alone (of xai.compare in the method's own dict), and their map is scored"
+        )
     of = _of_explanation if isinstance(explanation, Explanation) else _of_array
     return of(explanation, setting)
 
@@ -347,6 +350,9 @@ def _of_explanation(explanation: Explanation, setting: Setting) -> Floats:
         return of_elements(each, setting)
     explained, owner = _owner(explanation), setting.owner
     if explained.shape != owner.shape:
+        counts = setting.partition.counts
+        if explanation.summary == "unknown" and explanation.values.shape[1:] == (counts.max(),):
+            return _padded(flat, counts)  # shap's, which tell no players: as many as these
         raise ValueError(
             f"the explanation is of rows of shape {explained.shape[1:]}, and x has rows of "
             f"shape {shape}: pass the x that was explained"
@@ -358,10 +364,11 @@ def _of_explanation(explanation: Explanation, setting: Setting) -> Floats:
 
 def _of_array(attribution: Any, setting: Setting) -> Floats:
     n, shape, players = setting.inputs.n, setting.inputs.shape, setting.partition
-    array = numbers_of(attribution)
+    array, d = numbers_of(attribution), int(players.counts.max())
     if len(array) != n:
         raise ValueError(f"the attribution has {len(array)} rows, and x has {n}")
-    if array.shape[1:] in (players.shape, (int(players.counts.max()),)):
+    array = cut(array, d) if array.ndim == 2 and players.shape == (d,) else array
+    if array.shape[1:] in (players.shape, (d,)):
         return _padded(array.reshape(n, -1), players.counts)
     if players.atlas is not None:
         raise ValueError(
@@ -391,6 +398,13 @@ def fits(explanation: Any, setting: Setting) -> bool:
     array, players = numbers_of(explanation), setting.partition
     own = array.shape[1:] in (players.shape, (int(players.counts.max()),))
     return own or _over_elements(array, setting.inputs.shape, setting.axis) is not None
+
+
+def of_players(explanation: Any, setting: Setting) -> bool:
+    """Whether an array is read as one number for each player, whatever else has such a shape."""
+    if isinstance(explanation, Explanation):
+        return False
+    return numbers_of(explanation).shape[1:] == (int(setting.partition.counts.max()),)
 
 
 def in_elements(explanation: Any, setting: Setting) -> Floats:

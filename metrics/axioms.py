@@ -9,11 +9,12 @@ from typing import Any
 import numpy as np
 
 from xai import streams
-from xai.game import Game
+from xai.game import Game, rounding_of
+from xai.inputs import Inputs
 from xai.known import keys_of
 from xai.methods import Method
 from xai.metrics import checks
-from xai.metrics.attributed import in_its_own_game
+from xai.metrics.attributed import in_columns_of, in_its_own_game
 from xai.metrics.case import Case, Result, metric
 from xai.metrics.models import composed
 from xai.metrics.numerics import ratio
@@ -32,7 +33,7 @@ from xai.metrics.simplicity import shares
 from xai.metrics.subsets import shared
 from xai.setting import padded
 from xai.summary.base import all_coalitions
-from xai.tables import frame_builder
+from xai.tables import frame_builder, of_columns
 
 TOLERANCE = 1e-6
 """Changes below this part of the predictions' size are none."""
@@ -42,7 +43,7 @@ MOST_PLAYERS = 4096
 
 @metric
 def completeness_gap(case: Case, *, relative: bool = False) -> Result:
-    """``|Σ a − (v(N) − v(∅))|``; `relative`: as a part of ``|v(N) − v(∅)|``.
+    """``|Σ a − (v(N) − v(∅))|``; `relative`: as a part of ``|v(N) − v(∅)|``, NaN where that is 0.
 
     Sundararajan, Taly & Yan 2017; efficiency, of Shapley values. v is the Explanation's own game,
     whose ends it holds, unless another removal, data, behavior, y, players or target is given;
@@ -57,18 +58,22 @@ def completeness_gap(case: Case, *, relative: bool = False) -> Result:
     """
     checks.flag("relative", relative)
 
-    def gap(total: Floats, change: Floats) -> Floats:
-        error = np.abs(total - change)
-        return ratio(error, np.abs(change)) if relative else error
+    def gap(total: Floats, base: Floats, full: Floats, rounding: float) -> Floats:
+        error, change = np.abs(total - (full - base)), np.abs(full - base)
+        if not relative:
+            return error
+        size = np.maximum(np.abs(base), np.abs(full))
+        return ratio(error, np.where(change > rounding * size, change, 0.0))
 
     def of(game: Game, a: Floats) -> Floats:
         base, full = (end[:, 0] for end in game.ends(np.arange(game.n_rows)))
-        return gap(a.sum(axis=1), full - base)
+        return gap(a.sum(axis=1), base, full, game.rounding)
 
     e = case.explanation
     if not in_its_own_game(e, case.scene):
         return Result(np.asarray(case.per_row(of)))
-    own = gap(np.nansum(case.flat, axis=1), e.predictions - e.base_values)
+    rounding = rounding_of(e.predictions.dtype)
+    own = gap(np.nansum(case.flat, axis=1), e.base_values, e.predictions, rounding)
     return Result(own, removal=e.removal, output=e.behavior)
 
 
@@ -178,8 +183,8 @@ def _contexts(d: int, samples: int, seed: int) -> Any:
 def input_invariance(case: Case, *, shift: Any = 1.0, explain: Explain | None = None) -> Floats:
     """``‖a(f(· − c), x + c) − a(f, x)‖ / ‖a‖``: x and model shifted together change nothing.
 
-    Kindermans et al. 2019. `shift` c: a number, or one for each column; the explanation's `data`,
-    or its removal's, is shifted, too, a fixed baseline is not.
+    Kindermans et al. 2019. `shift` c: a number, or one for each column, a Series by its names;
+    the explanation's `data`, or its removal's, is shifted, too, a fixed baseline is not.
 
     Examples
     --------
@@ -194,7 +199,7 @@ def input_invariance(case: Case, *, shift: Any = 1.0, explain: Explain | None = 
     scene = case.scene
     refuse_codes(scene.seen)
     inputs, n = scene.seen.inputs, scene.n
-    c = np.where(fixed(inputs), 0.0, _by_column(shift, inputs.shape))
+    c = np.where(fixed(inputs), 0.0, _by_column(shift, inputs))
     index = np.arange(n)
     x = moved(inputs, index, c[None])
     model = composed(scene.model, scene.seen, before=lambda rows: _plus(rows, -c))
@@ -205,20 +210,24 @@ def input_invariance(case: Case, *, shift: Any = 1.0, explain: Explain | None = 
 def _background_moved(case: Case, c: Floats) -> dict[str, Any]:
     """What changes in a recipe whose background is shifted: `data`, and a removal's own."""
     recipe = getattr(case.explanation, "recipe", None) or {}
-    out = {} if case.scene.data is None else {"data": _plus(case.scene.data, c)}
+
+    def moved_by_name(rows: Any) -> Any:
+        return _plus(in_columns_of(case.scene.x, rows), c)
+
+    out = {} if case.scene.data is None else {"data": moved_by_name(case.scene.data)}
     for name in ("removal", "method"):
         part = recipe.get(name)
         removal: Any = part.removal if isinstance(part, Method) else part
         own = getattr(removal, "data", None) if is_dataclass(removal) else None
         if own is not None:
-            removal = replace(removal, data=_plus(own, c))
+            removal = replace(removal, data=moved_by_name(own))
             out[name] = replace(part, removal=removal) if isinstance(part, Method) else removal
     return out
 
 
-def _by_column(shift: Any, shape: tuple[int, ...]) -> Floats:
+def _by_column(shift: Any, inputs: Inputs) -> Floats:
     """The shift of each element, (*shape); refused where it is none."""
-    c = by_element(shift, shape)
+    c = by_element(of_columns(shift, inputs.names, "shift="), inputs.shape)
     if not np.isfinite(c).all():
         raise ValueError(f"shift={shift!r}: expected a number, or one for each column")
     return c

@@ -23,6 +23,7 @@ from xai.explanation import Explanation
 from xai.finite import named_by, refuse_predictions
 from xai.foreign import converted
 from xai.game import Game
+from xai.inputs import is_whole
 from xai.known import Keys, Known
 from xai.metrics.attributed import (
     Named,
@@ -32,6 +33,7 @@ from xai.metrics.attributed import (
     in_elements,
     numbers_of,
     of_output,
+    of_players,
     own_keywords,
     per_player,
 )
@@ -462,9 +464,12 @@ class Case:
         scene = self.scene.changed(key, **parts)
 
         def make() -> Case:
-            if self.scene.players is None or fits(self.explanation, scene.setting):
-                return Case(scene, self.explanation)
-            return Case(scene, in_elements(self.explanation, self.scene.setting))
+            given, own = self.explanation, self.scene
+            if own.players is None or (
+                not of_players(given, own.setting) and fits(given, scene.setting)
+            ):
+                return Case(scene, given)
+            return Case(scene, in_elements(given, own.setting))
 
         return self.once(("changed", key), make)
 
@@ -574,11 +579,14 @@ def _documented(doc: str, own: list[str]) -> str:
 def split(
     name: str, own: list[str], keywords: dict[str, Any]
 ) -> tuple[dict[str, Any], dict[str, Any]]:
-    """A metric's own options, and those of its scene; an unknown one is refused."""
+    """A metric's own options, and those of its scene; an unknown one is refused.
+
+    Whole numbers of NumPy's become Python's, which its small ones would overflow among.
+    """
     for key in keywords:
         if key not in own and key not in SCENE_OPTIONS:
             raise TypeError(unknown(f"option of {name}", key, [*own, *SCENE_OPTIONS]))
-    options = {key: value for key, value in keywords.items() if key in own}
+    options = {k: int(v) if is_whole(v) else v for k, v in keywords.items() if k in own}
     return options, {key: value for key, value in keywords.items() if key not in own}
 
 

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
+from math import inf
 from typing import Any
-
-import numpy as np
 
 from xai import inputs
 from xai.inputs import is_flag, is_whole
 
 
-def count(name: str, value: Any, *, least: int = 1) -> None:
-    """Refuse what is no whole number of at least `least`.
+def count(name: str, value: Any, *, least: int = 1) -> int:
+    """The same as Python's integer; refused is what is no whole number of at least `least`.
 
     Examples
     --------
@@ -23,6 +22,22 @@ def count(name: str, value: Any, *, least: int = 1) -> None:
     if not (is_whole(value) and value >= least):
         wanted = "a positive integer" if least == 1 else f"an integer of at least {least}"
         raise ValueError(f"{name}={value!r}: expected {wanted}")
+    return int(value)
+
+
+def word(name: str, value: Any, *known: str) -> None:
+    """Refuse what is none of the words that are known.
+
+    Examples
+    --------
+    >>> word("norm", "l1", "l2", "linf")
+    Traceback (most recent call last):
+    ...
+    ValueError: norm='l1': expected 'l2' or 'linf'
+    """
+    if not (isinstance(value, str) and value in known):
+        *others, last = map(repr, known)
+        raise ValueError(f"{name}={value!r:.80}: expected {', '.join(others)} or {last}")
 
 
 def sides(name: str, value: Any) -> None:
@@ -40,7 +55,7 @@ def flag(name: str, value: Any) -> None:
 
 def is_number(value: Any) -> bool:
     """Whether a value is one finite real number."""
-    return inputs.is_number(value) and bool(np.isfinite(value))
+    return inputs.is_number(value) and bool(abs(value) < inf)  # NumPy knows no huge integers
 
 
 def number(name: str, value: Any) -> None:

@@ -181,7 +181,7 @@ def choose(
     >>> round(choice.r2["shapley"]["nearby"], 6)
     1.0
     """
-    if neighbourhood not in QUESTIONS:
+    if not isinstance(neighbourhood, str) or neighbourhood not in QUESTIONS:
         raise ValueError(unknown("neighbourhood", neighbourhood, list(QUESTIONS)))
     if as_texts(x, texts=False) is not None:
         raise TypeError("choose asks about rows of numbers, and x holds texts: use xai.compare")
@@ -190,8 +190,10 @@ def choose(
     if data is None:
         raise TypeError("data=None: choose needs rows whose values absent features take")
     checks.positive("scale", scale)
-    checks.count("samples", samples, least=2)  # of one the spread is 0, whatever the model
-    checks.count("copies", copies, least=0)
+    # of one sample the spread is 0, whatever the model
+    samples = checks.count("samples", samples, least=2)
+    copies = checks.count("copies", copies, least=0)
+    checks.flag("self_test", self_test)
     if "target" in keywords and keeps_axis(keywords["target"]):
         raise ValueError("choose asks about one output at a time: pass target=an index")
     parts = composed(model, x, read_by(keywords) | {"data": data})

@@ -17,6 +17,7 @@ from xai.foreign import converted
 from xai.inputs import read
 from xai.methods import Method
 from xai.methods import Record as MethodRecord
+from xai.metrics import checks
 from xai.metrics.attributed import (
     Named,
     asked_for,
@@ -97,6 +98,7 @@ def evaluate(
     >>> report.names, round(report["deletion", "shapley"].mean(), 2)
     (('shapley', 'shapley (flipped)', 'random'), 2.33)
     """
+    checks.flag("controls", controls)
     with _met(model, x, explanations, metrics, explain, common) as met:
         return met.report(controls)
 
@@ -191,11 +193,17 @@ def _met(
         for own in set(_public(record).options).intersection(common):
             pair = f"({record.name!r}, {{{own!r}: …}})"
             raise TypeError(f"{own}= is an option of {record.name}: ask for {pair} in metrics=")
-    seed = as_seed(common.get("seed") or 0)
+    seed = seed_of(common)
     with scene_of_all(model, x, named, common | {"seed": seed}) as scene:
         scene.take(like)
         cases = {name: Case(scene, explanation) for name, explanation in named.items()}
         yield _Met(scene, cases, asked, explain)
+
+
+def seed_of(common: Mapping[str, Any]) -> int:
+    """The seed that was asked for; 0 where none was."""
+    given = common.get("seed")
+    return 0 if given is None else as_seed(given)
 
 
 def named_explanations(explanations: Any, target: Any, x: Any) -> dict[str, Any]:
@@ -248,8 +256,10 @@ def asked_metrics(
 ) -> dict[str, Asked]:
     """The metric of each label; what cannot be measured is refused at once."""
     fixed = _unrepeatable(named, explain)
-    if isinstance(metrics, str):
-        raise TypeError(f"metrics must be a list of names, such as [{metrics!r}]")
+    if isinstance(metrics, str) or not isinstance(metrics, Iterable):
+        name = _name(metrics)
+        such = [name] if isinstance(name, str) else ["deletion"]
+        raise TypeError(f"metrics must be a list of names, such as {such}, not {metrics!r:.80}")
     pairs = list(metrics.items()) if isinstance(metrics, Mapping) else [(None, m) for m in metrics]
     asked: dict[str, Asked] = {}
     for label, given in pairs:
@@ -392,6 +402,7 @@ def compare(
     >>> report.names
     ('occlusion', 'shapley', 'occlusion (flipped)', 'shapley (flipped)', 'random')
     """
+    checks.flag("controls", controls)
     labelled = labelled_methods(methods)
     refuse_controls(labelled)
     target = keywords.get("target")

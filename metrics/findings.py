@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence, Sized
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -108,6 +108,12 @@ def check(samples: int, confidence: float) -> None:
         raise TypeError(f"samples must be an integer, not {samples!r}")
     if samples < 1:
         raise ValueError(f"samples must be positive, not {samples}")
+
+
+def check_features(features: Any) -> None:
+    """Refuse what is no list; a string would be one of its letters."""
+    if isinstance(features, str) or not (features is None or isinstance(features, Sized)):
+        raise TypeError(f"features must be a list of columns or players, not {features!r:.80}")
 
 
 @dataclass(frozen=True, eq=False)
@@ -230,6 +236,7 @@ def changes(
 
 def chosen(scene: Scene, features: Sequence[int | str] | None) -> Indices:
     """Places of the players asked about."""
+    check_features(features)
     d = int(scene.setting.partition.counts.max())
     if features is None:
         return np.arange(d)

@@ -22,12 +22,12 @@ from xai.metrics.evaluation import (
     by_name,
     named_explanations,
     scene_of_all,
+    seed_of,
 )
 from xai.metrics.intervals import of_shares
 from xai.metrics.numerics import levels, pearson, ratio
 from xai.metrics.score import Floats, mean
 from xai.records import as_lines
-from xai.streams import as_seed
 
 Interval: TypeAlias = tuple[float, float]
 
@@ -131,7 +131,7 @@ def meta_check(
     named = named_explanations(explanations, common.get("target"), x)
     explain = by_name(explain, named)
     ((label, asked),) = asked_metrics(model, [metric], named, explain).items()
-    seed = as_seed(common.get("seed") or 0)
+    seed = seed_of(common)
     common = common | {"seed": seed}
     if removals and common.get("removal") is None:
         common["removal"] = removals[0]

@@ -267,7 +267,9 @@ def within(inputs: Inputs, radius: Any) -> Floats:
 def by_element(value: Any, shape: tuple[int, ...]) -> Floats:
     """A number for each element, (*shape), from one or several; NaN where they are none."""
     with suppress(TypeError, ValueError):  # no numbers, or of another shape
-        return np.broadcast_to(np.asarray(on_host(value), np.float64), shape)
+        given = np.asarray(on_host(value))
+        if given.dtype.kind not in "bMm":  # flags and dates
+            return np.broadcast_to(given.astype(np.float64), shape)
     return np.full(shape, np.nan)
 
 

@@ -49,7 +49,7 @@ def least_samples(p: float, miss: float = 0.05) -> int:
     >>> least_samples(0.05)
     59
     """
-    if not (0 < p < 1 and 0 < miss < 1):
+    if not all(checks.is_number(given) and 0 < given < 1 for given in (p, miss)):
         raise ValueError(f"p={p!r} and miss={miss!r}: expected probabilities within (0, 1)")
     # what is whole but for rounding is whole
     return int(np.ceil((1 - 1e-14) * np.log(miss) / np.log1p(-p)))

@@ -109,8 +109,7 @@ def parameter_randomization(
     >>> score.curve.shape, score.better
     ((5, 2), 'lower')
     """
-    if order not in ("bottom_up", "top_down", "independent"):
-        raise ValueError(f"order={order!r}: expected 'bottom_up', 'top_down' or 'independent'")
+    checks.word("order", order, "bottom_up", "top_down", "independent")
     checks.count("smooth", smooth, least=0)
     checks.not_negative("noise", noise)
     checks.flag("sizes", sizes)

@@ -453,7 +453,8 @@ def worst_case_bound(
     >>> round(worst_case_bound(f, x, slope(f, x, 0), explain=slope, radius=0.5).mean(), 3)
     3.0
     """
-    if norm not in ("l2", "linf") or distance not in ("euclidean", "cosine"):
+    words = isinstance(norm, str) and isinstance(distance, str)
+    if not words or norm not in ("l2", "linf") or distance not in ("euclidean", "cosine"):
         raise ValueError("expected norm='l2' or 'linf', and distance='euclidean' or 'cosine'")
     checks.positive("radius", radius)
     if step is not None:

@@ -14,7 +14,6 @@ from xai.metrics import checks
 from xai.metrics.case import Case, Result, metric
 from xai.metrics.intervals import of_gains
 from xai.metrics.score import Floats, Indices
-from xai.suggest import unknown
 
 
 @metric
@@ -60,6 +59,8 @@ def simulatability(
     ------
     ValueError
         An unknown `shown`, or fewer than two rows a fold.
+    TypeError
+        A `student` or `mimic` that is no estimator.
 
     Examples
     --------
@@ -71,8 +72,13 @@ def simulatability(
     >>> score.mean() > 0, sorted(score.info)
     (True, ['interval', 'shuffled', 'std_error', 'with_explanations', 'without'])
     """
-    if shown not in ("learning", "always"):
-        raise ValueError(unknown("shown", shown, ("learning", "always")))
+    checks.word("shown", shown, "learning", "always")
+    for name, given in (("student", student), ("mimic", mimic)):
+        if not (given is None or _is_estimator(given)):
+            raise TypeError(
+                f"{name} must be an estimator as scikit-learn's, an object and not its class: "
+                f"{given!r:.80}"
+            )
     from sklearn.model_selection import KFold
 
     case.check_rows()
@@ -175,6 +181,12 @@ def _classes(case: Case) -> Indices:
             "function that returns one number for each class"
         )
     return np.asarray(out.argmax(axis=1))
+
+
+def _is_estimator(given: Any) -> bool:
+    """Whether scikit-learn can make another of it, and fit that."""
+    parts = ("get_params", "fit", "predict")
+    return not isinstance(given, type) and all(hasattr(given, part) for part in parts)
 
 
 def _student() -> Any:

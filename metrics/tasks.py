@@ -27,6 +27,7 @@ from xai.metrics.findings import (
     Finding,
     Moved,
     check,
+    check_features,
     chosen,
     directions,
     found,
@@ -91,6 +92,7 @@ def recourse(
     (array([[ True, False, False]]), np.True_)
     """
     check(samples, confidence)
+    check_features(features)
     if isinstance(step, Mapping) and features is None and players is None:
         features = list(step)
     columns = features if checks.is_number(step) and players is None and np.ndim(x) == 2 else None
@@ -238,6 +240,8 @@ def judge(
 
     Raises
     ------
+    TypeError
+        `finding` is none.
     ValueError
         Attributions of another shape than the findings.
 
@@ -249,6 +253,8 @@ def judge(
     1.0
     """
     checks.number("threshold", threshold)
+    if not isinstance(finding, Finding):
+        raise TypeError(f"finding must be what recourse or depends_on found, not {finding!r:.80}")
     explanation = converted(explanation)
     ours = isinstance(explanation, Explanation)
     names = explanation.feature_names if ours else labels_of(explanation)

@@ -479,6 +479,17 @@ def test_metrics_of_images_take_shaps_in_the_layout_of_x():
         metrics.deletion(model, x, turned, target=1, channel_axis=1, **options)
 
 
+def test_shaps_values_of_groups_are_of_the_players_that_are_given(iris):
+    X, _, forest = iris
+    x, options = X[::8], {"data": X[::10], "target": 1, "players": [[0, 1], [2, 3]]}
+    e = xai.explain(forest, x, "shapley", **options)
+    for name in ("deletion", "infidelity", "completeness_gap"):
+        ours, theirs = (getattr(metrics, name)(forest, x, a, **options) for a in (e, e.to_shap()))
+        assert_allclose(theirs.values, ours.values, atol=1e-12)
+    with pytest.raises(ValueError, match=r"rows of shape \(2,\), and x has rows of shape \(4,\)"):
+        metrics.deletion(forest, x, e.to_shap(), target=1, data=X[::10])
+
+
 def test_target_names_one_of_several_outputs_of_ours_too(iris, every):
     X, _, forest = iris
     x, options = X[::8], {"data": X[::10]}

@@ -386,6 +386,20 @@ def test_slopes_of_players_are_shared_out_among_their_elements():
             assert_allclose(uneven, metric(f, x, x, **given).values)
 
 
+def test_values_of_groups_are_of_these_where_others_are_removed(rows):
+    """They may be as many as the columns, or as the places, and in another order."""
+    order = [2, 0, 5, 3, 1, 4]
+    a = np.tile(W[order], (len(rows), 1))
+    groups = [[column] for column in order]
+    score = metrics.infidelity(linear, rows, a, removal=Noise(0.1), players=groups)
+    assert_allclose(score.values, 0, atol=1e-20)
+    series, turned = rows[:, None], np.argsort(order)[None]
+    given = {"removal": Baseline(0.0), "players": turned, "channel_axis": 1}
+    f = lambda x: linear(x[:, 0])  # noqa: E731
+    patches = metrics.selectivity(f, series, a, size=1, **given)
+    assert_allclose(patches.curve, metrics.deletion(f, series, a, **given).curve)
+
+
 def test_effects_of_a_background_average_over_it(rows):
     data = np.random.default_rng(4).normal(size=(9, 6))
     score = metrics.lfa_error(linear, rows, np.tile(W, (5, 1)), kind="slope", data=data)

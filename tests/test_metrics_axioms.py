@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -115,6 +116,41 @@ def test_a_relative_gap_is_a_part_of_the_change_whichever_way_it_goes(rows, sign
     f = lambda x: sign * (x[:, 0] + 2)  # noqa: E731
     score = metrics.completeness_gap(f, rows, 0 * rows, removal=ZERO, relative=True)
     assert_allclose(score.values, 1)
+
+
+@pytest.mark.parametrize("own", [False, True])
+def test_a_background_is_shifted_by_its_columns_names(own):
+    """In whatever order its columns come; a category stays."""
+    pandas = pytest.importorskip("pandas")
+    rng = np.random.default_rng(0)
+    frame = pandas.DataFrame(rng.normal(size=(6, 2)), columns=list("ab")).assign(c=list("uvuvuv"))
+    f = lambda x: np.asarray(x["a"] * x["b"] ** 2 + (x["c"] == "u"), float)  # noqa: E731
+    data = frame[3:][["c", "b", "a"]]
+    game = {"removal": Marginal(data)} if own else {"data": data}
+    e = xai.explain(f, frame[:3], "exact_shapley", **game)
+    score = metrics.input_invariance(f, frame[:3], e, shift=[1.0, -2.0, 0.0])
+    assert_allclose(score.values, 0, atol=1e-12)
+    halved = lambda model, x, target: x[["a", "b", "c"]].assign(c=0.0) / 2  # noqa: E731
+    listed, named = (
+        metrics.input_invariance(f, frame[:3], e, shift=shift, explain=halved).values
+        for shift in ([1.0, -2.0, 0.0], pandas.Series({"c": 0.0, "b": -2.0, "a": 1.0}))
+    )
+    assert_allclose(named, listed)
+    with pytest.raises(ValueError, match="shift="):
+        metrics.input_invariance(f, frame[:3], e, shift=pandas.Series({"a": 1.0, "z": 2.0}))
+
+
+def test_a_change_that_is_rounding_has_no_parts():
+    """0.1 + 0.2 − 0.3 is not 0, and an attribution of 1 was a gap of 10¹⁶ parts of that."""
+    f = lambda x: x[:, 0] + x[:, 1]  # noqa: E731
+    x, background = np.array([[0.1, 0.2], [1.0, 2.0]]), np.array([[0.3, 0.0]])
+    a = np.array([[1.0, 0.0], [2.7, 0.0]])
+    game = {"data": background, "relative": True}
+    assert_allclose(metrics.completeness_gap(f, x, a, **game).values, [np.nan, 0], atol=1e-12)
+    e = replace(xai.explain(f, x, "occlusion", data=background), values=a)
+    assert_allclose(metrics.completeness_gap(f, x, e, relative=True).values, [np.nan, 0], atol=1e-9)
+    whole = metrics.completeness_gap(f, x, a, data=background)
+    assert_allclose(whole.values, [1, 0], atol=1e-12)
 
 
 def test_completeness_is_of_the_players_and_labels_that_are_given(rows):

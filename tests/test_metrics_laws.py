@@ -946,6 +946,28 @@ def test_what_is_as_wide_as_the_longest_text_fits_some_of_the_texts(rows):
     assert_allclose(gap.values, 0, atol=1e-12)
 
 
+WHOLE = ("steps", "samples", "k", "subset_size", "size", "segments", "directions", "smooth", "bins")
+"""Options that are numbers of something."""
+
+
+@pytest.mark.parametrize("kind", [np.int8, np.uint8, np.uint64])
+@pytest.mark.parametrize("name", NAMES)
+def test_whole_numbers_of_numpys_count_as_pythons(name, kind, rows, attribution):
+    """Small ones overflow among others, and differences of unsigned ones are no indices."""
+    f, own = model, getattr(metrics, name).options
+    if CASES[name].torch:
+        torch = pytest.importorskip("torch")
+        torch.manual_seed(0)
+        f = torch.nn.Sequential(torch.nn.Linear(5, 4), torch.nn.Tanh(), torch.nn.Linear(4, 2))
+        f = f.double()
+    asked = dict.fromkeys([option for option in own if option in WHOLE], 2)
+    if "k" in asked:
+        asked.pop("steps", None)  # either
+    theirs = {option: kind(number) for option, number in asked.items()}
+    ours, same = (scored(name, f, rows, attribution, **given) for given in (asked, theirs))
+    assert_array_equal(same.values, ours.values)
+
+
 def test_some_of_several_texts_are_scored_as_they_are_among_all():
     """A slice keeps the places of the longest of all, where its own texts have no word."""
     texts = ["a b c", "d e", "a a b d e"]
@@ -959,10 +981,17 @@ def test_some_of_several_texts_are_scored_as_they_are_among_all():
         whole = metric(f, texts, e, **own).values
         for rows in ([0], [1], [2], [0, 1]):
             theirs = {key: of_all[rows] for key, of_all in own.items()}
-            few = metric(f, [texts[i] for i in rows], e[rows], **theirs).values
+            some = [texts[i] for i in rows]
+            few = metric(f, some, e[rows], **theirs).values
             assert_allclose(few, whole[rows], err_msg=name, atol=1e-12)
+            if "explain" not in metric.options:
+                game = {"removal": "baseline", "target": 0}
+                array = metric(f, some, e.values[rows], **theirs, **game).values
+                assert_allclose(array, whole[rows], err_msg=name, atol=1e-12)
     with pytest.raises(ValueError, match="pass the x that was explained"):
         metrics.deletion(f, ["a a b"], e[2])
+    with pytest.raises(ValueError, match="fits neither"):
+        metrics.deletion(f, texts[:2], np.ones((2, 5)))
 
 
 @pytest.mark.parametrize("others", [["d e", "a b"], ["a b", "e d"]])

@@ -926,6 +926,14 @@ def test_explain_has_a_function_for_each_name(rows, counting):
     assert np.isfinite(report["max_sensitivity", "1"].mean())
 
 
+def test_small_numbers_of_numpys_choose_alike(rows):
+    ours, theirs = (
+        xai.choose(bent, rows, data=rows, methods=["occlusion"], samples=kind(20), copies=kind(2))
+        for kind in (int, np.int8)
+    )
+    assert repr(ours) == repr(theirs)
+
+
 @pytest.mark.parametrize("wrong", [0, -1, 1.5, "a", True, float("nan")])
 def test_counts_of_checks_and_choices_are_positive_integers(wrong, rows, counting):
     f = counting(bent)

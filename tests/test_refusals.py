@@ -58,6 +58,14 @@ REFUSED = {
         lambda: xai.explain(linear, X, "occlusion", removal=ZERO, players=Tokens()),
         ValueError, "Tokens() are for lists of strings",
     ),
+    "a category": (
+        lambda: xai.explain(linear, X, "occlusion", removal=ZERO, categorical=1.5),
+        TypeError, "categorical must be a list of columns, not 1.5",
+    ),
+    "a group that is none": (
+        lambda: xai.explain(linear, X, "occlusion", removal=ZERO, players=[[0, 1], None, [2, 3]]),
+        TypeError, "players: group 1 must be a column or a list of columns, not None",
+    ),
     "categories of images": (
         lambda: xai.explain(of_images, IMAGES, "occlusion", removal=ZERO, categorical=[0]),
         ValueError, "categorical= names columns of a table",
@@ -124,6 +132,81 @@ REFUSED = {
     "an unknown kind of attribution": (
         lambda: scored("lfa_error", linear, X, A, kind="sum"),
         ValueError, "kind='sum': expected 'effect' or 'slope'",
+    ),
+    "slopes of texts": (
+        lambda: scored("lfa_error", lengths, ["a b", "c d"], np.ones((2, 2)), kind="slope"),
+        ValueError, "nobody can tell where x holds texts: score effects",
+    ),
+    "slopes of words": (
+        lambda: scored("lfa_error", lambda x: np.ones(len(x)), np.array([["a", 1.0]], object),
+                       np.ones((1, 2)), kind="slope", removal=Marginal([["b", 0.0]])),
+        ValueError, "nobody can tell where x holds words or categories in the columns ['0']",
+    ),
+    "a name that is an array": (
+        lambda: scored("distance_attack", linear, X, A, norm=np.ones(2),
+                       explain=lambda model, x, target: A),
+        ValueError, "norm=array([1., 1.]): expected 'l2' or 'linf'",
+    ),
+    "a distance of attributions": (
+        lambda: scored("worst_case_bound", linear, X, A, distance=np.ones(2),
+                       explain=lambda model, x, target: A),
+        ValueError, "expected norm='l2' or 'linf', and distance='euclidean' or 'cosine'",
+    ),
+    "a radius that is a flag": (
+        lambda: scored("max_sensitivity", linear, X, A, radius=True,
+                       explain=lambda model, x, target: A),
+        ValueError, "radius=True: expected a positive number",
+    ),
+    "a student by name": (
+        lambda: scored("simulatability", lambda x: np.stack([x[:, 0], x[:, 1]], axis=1), X, A,
+                       folds=2, student="forest"),
+        TypeError, "student must be an estimator as scikit-learn's, an object and not its class: "
+        "'forest'",
+    ),
+    "metrics that are no list": (
+        lambda: metrics.evaluate(linear, X, {"a": A}, metrics.deletion),
+        TypeError, "metrics must be a list of names, such as ['deletion'], not <function deletion",
+    ),
+    "controls by a word": (
+        lambda: metrics.evaluate(linear, X, {"a": A}, ["complexity"], controls="no"),
+        ValueError, "controls='no': expected True or False",
+    ),
+    "several seeds": (
+        lambda: metrics.evaluate(linear, X, {"a": A}, ["complexity"], seed=np.arange(2)),
+        TypeError, "seed must be an int or a numpy.random.Generator, not array([0, 1])",
+    ),
+    "several neighbourhoods": (
+        lambda: xai.choose(linear, X, data=X, neighbourhood=["absent"]),
+        ValueError, "unknown neighbourhood ['absent']",
+    ),
+    "one feature": (
+        lambda: tasks.depends_on(linear, X, data=X, features=0),
+        TypeError, "features must be a list of columns or players, not 0",
+    ),
+    "a feature's letters": (
+        lambda: tasks.recourse(linear, X, step=0.1, features="12"),
+        TypeError, "features must be a list of columns or players, not '12'",
+    ),
+    "findings that are none": (
+        lambda: tasks.judge(A, A), TypeError, "finding must be what recourse or depends_on found",
+    ),
+    "a chance by a word": (
+        lambda: tasks.least_samples("rare"), ValueError, "p='rare' and miss=0.05: expected prob",
+    ),
+    "rows and a half": (
+        lambda: xai.overview.submodular_pick(xai.explain(linear, X, data=X), 2.5),
+        ValueError, "count=2.5: pick 1 to 6 rows",
+    ),
+    "cohorts by nothing": (
+        lambda: xai.overview.cohorts(xai.explain(linear, X, data=X), None),
+        TypeError, "by=None: expected labels, a feature or a number of groups",
+    ),
+    "a page of scores of explanations": (
+        lambda: xai.report.scores_page({"a": A}, "scores.html"),
+        TypeError, "expected a Report, as xai.metrics.evaluate returns, not dict",
+    ),
+    "a fragment of an array": (
+        lambda: xai.report.fragment(A), TypeError, "expected an Explanation, ours or shap's",
     ),
     "shares of windows": (
         lambda: scored("deletion", of_images, IMAGES[:, 0, ..., None],

@@ -261,7 +261,7 @@ def _of_neighbours(explanation: Any, query: Any) -> Explanation:
     if (e.target != e.target[0]).any() or (e.element_players != e.element_players[0]).any():
         raise ValueError(
             "the neighbours are explained for different outputs or players, which cannot be "
-            "mixed: explain them with target=an index"
+            "mixed: explain them with target=an index, and with players that all rows have"
         )
     return e
 

@@ -61,6 +61,11 @@ class ClosedForm:
     values: Callable[[Masses, int], tuple[Indices, Floats, Floats | None]]
 
 
+def rounding_of(dtype: np.dtype[Any]) -> float:
+    """The part of a value of these floats that a model's rounding may change."""
+    return max(Game.rounding, 8 * float(np.finfo(dtype).eps))
+
+
 class Game(ABC):
     """A set function for each explained row.
 

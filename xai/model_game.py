@@ -39,6 +39,7 @@ from xai.game import (
     as_coalitions,
     mean_of_draws,
     pairs_of,
+    rounding_of,
 )
 from xai.inputs import Block, Inputs, is_tensor, on_host
 from xai.model import Model, check_width
@@ -121,7 +122,7 @@ class ModelGame(Game):
     @cached_property
     def rounding(self) -> float:  # type: ignore[override]
         """The part of a value that the model's rounding may change."""
-        return max(Game.rounding, 8 * float(np.finfo(self.full_outputs.dtype).eps))
+        return rounding_of(self.full_outputs.dtype)
 
     @cached_property
     def n_outputs(self) -> int:  # type: ignore[override]

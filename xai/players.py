@@ -165,7 +165,9 @@ class Columns(Players):
                 raise TypeError(f"players: names of groups must be strings, not {label!r}")
             members = [group] if isinstance(group, str | int | np.integer) else group
             if not isinstance(members, Iterable):
-                raise TypeError(f"players: group {label!r} must be a list of columns, not {group}")
+                raise TypeError(
+                    f"players: group {label!r} must be a column or a list of columns, not {group!r}"
+                )
             members = list(members)
             if not members:
                 raise ValueError(f"players: group {label!r} is empty")

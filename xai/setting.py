@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence, Sized
+from collections.abc import Iterable, Iterator, Sequence, Sized
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
@@ -449,7 +449,7 @@ def _check_feature_names(given: Sequence[str] | None, players: Partition) -> Non
 def _with_categories(
     inputs: Inputs, categorical: Sequence[str | int], feature_names: Sequence[str] | None
 ) -> Inputs:
-    if isinstance(categorical, str | int):
+    if isinstance(categorical, str) or not isinstance(categorical, Iterable):
         raise TypeError(f"categorical must be a list of columns, not {categorical!r}")
     if len(inputs.shape) != 1:
         raise ValueError("categorical= names columns of a table; x has more than two dimensions")

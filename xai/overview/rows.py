@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from xai.archive import require
 from xai.foreign import as_explanation
-from xai.inputs import on_host
+from xai.inputs import is_whole, on_host
 from xai.plots.many import Many, read_many
 
 if TYPE_CHECKING:
@@ -138,10 +138,10 @@ def submodular_pick(
     """
     W = np.abs(np.nan_to_num(read_many(explanation, output).values))
     n, d = W.shape
-    if not 1 <= count <= n:
-        raise ValueError(f"count={count}: pick 1 to {n} rows, as many as are explained")
-    if max_features < 1:
-        raise ValueError(f"max_features={max_features}: a row shows at least one feature")
+    if not (is_whole(count) and 1 <= count <= n):
+        raise ValueError(f"count={count!r}: pick 1 to {n} rows, as many as are explained")
+    if not (is_whole(max_features) and max_features >= 1):
+        raise ValueError(f"max_features={max_features!r}: a row shows at least one feature")
     np.put_along_axis(W, np.argsort(-W, axis=1, kind="stable")[:, max_features:], 0.0, axis=1)
     importances = np.sqrt(W.sum(axis=0))
     shown, covered, picked = W > 0, np.zeros(d, bool), np.empty(0, np.intp)
@@ -177,7 +177,7 @@ def cohorts(
     Raises
     ------
     TypeError
-        `by` is a bool.
+        `by` is a bool, or nothing that divides rows.
     ValueError
         Labels of another number than rows, a feature that is no column, or a number of
         groups that cannot be had.
@@ -197,8 +197,10 @@ def cohorts(
         labels = _by_tree(read_many(ours, output), int(by))
     elif isinstance(by, str):
         labels = _by_feature(read_many(ours, output), by)
-    else:
+    elif isinstance(by, Iterable):
         labels = [str(label) for label in on_host(by)]
+    else:
+        raise TypeError(f"by={by!r}: expected labels, a feature or a number of groups")
     if len(labels) != len(ours):
         raise ValueError(f"by has {len(labels)} labels for {len(ours)} rows")
     groups = np.array(labels, object)

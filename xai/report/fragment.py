@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from xai.foreign import as_explanation
 from xai.plots.choose import is_drawn
 from xai.plots.png import png
 from xai.plots.row import outputs, per_row, read
@@ -55,6 +56,7 @@ def fragment(explanation: Explanation, max_tables: int = 3, max_display: int = 8
     >>> "feature 1 = 1" in fragment(explanation)
     True
     """
+    explanation = as_explanation(explanation)
     pairs = [
         (row, output) for row, choices in enumerate(outputs(explanation)) for output in choices
     ]

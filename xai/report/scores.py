@@ -40,6 +40,11 @@ def scores_page(report: Report, path: str | PathLike[str], *, title: str = "Scor
     Path
         The file.
 
+    Raises
+    ------
+    TypeError
+        `report` is none.
+
     Examples
     --------
     >>> import numpy as np, tempfile, xai
@@ -50,6 +55,11 @@ def scores_page(report: Report, path: str | PathLike[str], *, title: str = "Scor
     ...     scores_page(report, f"{folder}/scores.html").name
     'scores.html'
     """
+    if not hasattr(report, "scores"):
+        raise TypeError(
+            f"expected a Report, as xai.metrics.evaluate returns, not {type(report).__name__}; "
+            "xai.report.page is for explanations"
+        )
     lines = [_jsonable(report.line(metric, name)) for metric, name in report.scores]
     having = dict.fromkeys(m for (m, _), score in report.scores.items() if score.curve is not None)
     pictures = "".join(_curves(report, metric) for metric in having)
