@@ -15,7 +15,7 @@ from xai import behavior as behaviors
 from xai import recipe as recipes
 from xai.batches import batch_rows
 from xai.behavior.base import Values, View
-from xai.composition import WHOLE_ONLY
+from xai.composition import WHOLE_ONLY, check_soft
 from xai.finite import refuse_predictions
 from xai.game import Game
 from xai.inputs import Inputs, is_tensor, is_whole, on_host, read
@@ -212,6 +212,8 @@ def open_setting(
         draws = met.draws(recipe.removal, rows, data, seed)
         if recipe.summary.softens and not draws.soft:
             raise ValueError(f"{recipe.removal!r}: {WHOLE_ONLY}")
+        if recipe.summary.softens:
+            check_soft(inputs, draws)
         if parts.players.layer is not None or not names_columns(feature_names, rows):
             _check_feature_names(feature_names, met.partition)
         outputs = None
