@@ -13,6 +13,7 @@ from xai import removal as removals
 from xai import summary as summaries
 from xai.inputs import Inputs, is_flag
 from xai.methods import METHODS, Method
+from xai.model import Model
 from xai.partition import Partition
 from xai.places import sides_of
 from xai.players import (
@@ -234,11 +235,17 @@ def _settings(part: Any) -> list[str]:
 
 
 def with_repeats(
-    recipe: Method, inputs: Inputs, partition: Partition, data: Any, budget: int | None
-) -> Method:
+    recipe: Method, model: Model, rows: Inputs, partition: Partition, data: Any,
+    budget: int | None, paid: int | None,
+) -> Method:  # fmt: skip
     """As many permutations as the budget allows, where their number is left open.
 
     Not for summaries that sample coalitions: they spend the budget themselves.
+
+    Parameters
+    ----------
+    rows : the explained ones themselves
+    paid : what finding the way on from players inside a network has cost each; None: they are not
     """
     removal = recipe.removal
     if budget is None or not isinstance(removal, removals.Permuted) or removal.repeats is not None:
@@ -246,11 +253,21 @@ def with_repeats(
     if not isinstance(recipe.summary, summaries.RemoveIndividual | summaries.IncludeIndividual):
         return recipe
     background = data if removal.data is None else removal.data
-    n = inputs.n
-    m = n if background is None else int(inputs.encode(background, "data").shape[0])
-    apart = not partition.covers(np.arange(n)).all()  # rows with nothing left are not shared
-    repeats = (budget - n - m) // (n * (int(partition.counts.max()) + apart))
+    n, inside = rows.n, paid is not None
+    m = n if background is None else _count(background, rows, inside=inside)
+    through = m if inside and background is not None else 0  # run up to the layer
+    # rows with nothing left are not shared
+    apart = not (partition.covers(np.arange(n)).all() and model.alike)
+    ends = n * (1 + (paid or 0)) + through + (0 if apart else m)
+    repeats = (budget - ends) // (n * (int(partition.counts.max()) + apart))
     return replace(recipe, removal=replace(removal, repeats=max(1, repeats)))
+
+
+def _count(background: Any, rows: Inputs, *, inside: bool) -> int:
+    """How many rows a background has; a layer's may be what it makes of them."""
+    if not inside:
+        return int(rows.encode(background, "data").shape[0])
+    return 1 if tuple(np.shape(background)) == rows.shape else len(background)
 
 
 def _unknown_option(name: str, choices: list[str], method: str) -> str:

@@ -208,7 +208,8 @@ def open_setting(
     with model.session():
         met = _meet(parts, model, feature_names, batch_size, bar)
         model, inputs = met.model, met.inputs
-        recipe = recipes.with_repeats(recipe, inputs, met.partition, data, budget)
+        paid = None if met.cut is None else met.cut.paid
+        recipe = recipes.with_repeats(recipe, model, rows, met.partition, data, budget, paid)
         draws = met.draws(recipe.removal, rows, data, seed)
         if recipe.summary.softens and not draws.soft:
             raise ValueError(f"{recipe.removal!r}: {WHOLE_ONLY}")
@@ -231,7 +232,7 @@ def open_setting(
         )  # fmt: skip
         yield Setting(
             recipe, model, inputs, parts.axis, met.partition, draws, predictions, seed, rows,
-            None if met.of_codes else met.cut, 0 if met.cut is None else met.cut.paid,
+            None if met.of_codes else met.cut, paid or 0,
         )  # fmt: skip
 
 
