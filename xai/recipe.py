@@ -199,7 +199,7 @@ def with_options(
         if owner is None:
             choices = [n for names in known.values() for n in names]
             choices += [*known_names, "channel_axis"]
-            raise TypeError(_unknown_option(name, choices, recipe.name))
+            raise TypeError(_unknown_option(name, choices, recipe))
         parts[owner] = replace(parts[owner], **{name: value})
     parts = {what: _checked(part) for what, part in parts.items()}
     players = parts.pop("players")
@@ -270,12 +270,19 @@ def _count(background: Any, rows: Inputs, *, inside: bool) -> int:
     return 1 if tuple(np.shape(background)) == rows.shape else len(background)
 
 
-def _unknown_option(name: str, choices: list[str], method: str) -> str:
-    having = [m.name for m in METHODS if any(name in _settings(getattr(m, what)) for what in PARTS)]
+def _unknown_option(name: str, choices: list[str], recipe: Method) -> str:
+    method = recipe.name
+    owners = {
+        m.name: what for m in METHODS for what in PARTS if name in _settings(getattr(m, what))
+    }
+    having = list(owners)
     meant = nearest(name, choices, 0.4)
     hint = f"; did you mean {meant!r}?" if meant else "."
     if having:  # right, but elsewhere
         more = ", …" * bool(having[5:])
         hint = f": {', '.join(having[:5])}{more} {'have' if having[1:] else 'has'} it."
+    if method in owners:  # as it is, but not as it runs
+        instead = type(getattr(recipe, owners[method])).__name__
+        hint = f": its own {owners[method]} has it, and {instead} took the place of that."
     known = ", ".join(sorted(set(choices)))
     return f"unknown option {name!r} for method {method!r}{hint} Known: {known}"
