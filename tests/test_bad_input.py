@@ -9,6 +9,7 @@ from fractions import Fraction
 
 import numpy as np
 import pytest
+from scipy import sparse
 
 import xai
 from xai.removal import Baseline, Marginal, Uniform
@@ -991,6 +992,29 @@ def test_a_method_of_soft_masks_refuses_whole_coalitions_before_any_is_evaluated
 
     with pytest.raises(ValueError, match="whole coalitions only"):
         xai.explain(model, line.x[:3], "sobol", removal=lambda x, kept: x * kept)
+    assert not seen
+
+
+@pytest.mark.parametrize(
+    ("x", "told"),
+    [
+        (["good film"], "x holds texts"),
+        (sparse.csr_array(np.eye(3)), "x holds sparse rows"),
+        (np.array([["Rome", 1.0], ["Oslo", 2.0]], object), "x holds categories"),
+    ],
+)
+@pytest.mark.parametrize("budget", [None, 2])
+def test_a_method_of_soft_masks_refuses_what_cannot_be_mixed_likewise(x, told, budget):
+    """Whatever the budget: with more of it there would be nothing to mix either."""
+    seen = []
+
+    def model(rows):
+        seen.append(len(rows))
+        return np.zeros(len(rows))
+
+    removal = Marginal(x) if isinstance(x, np.ndarray) else Baseline(0)
+    with pytest.raises(ValueError, match=f"soft masks mix amounts, and {told}"):
+        xai.explain(model, x, summary=xai.summary.Sobol(), removal=removal, budget=budget)
     assert not seen
 
 

@@ -334,3 +334,35 @@ def test_the_least_of_a_data_set_has_what_finding_a_layer_costs(method):
         xai.explain(net, x, method, budget=least - 1, **common)
     seen.clear()
     assert xai.explain(net, x, method, budget=least, **common).evaluations == sum(seen) == least
+
+
+@pytest.mark.parametrize("skips", [False, True])
+@pytest.mark.parametrize("background", [None, "several", "one"])
+def test_permutations_inside_a_network_fill_what_finding_the_layer_leaves(skips, background):
+    """Whatever the budget is, from the least on."""
+    torch, seen = pytest.importorskip("torch"), []
+
+    class Net(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.maps, self.head = torch.nn.Conv2d(1, 3, 3, padding=1), torch.nn.Linear(48, 2)
+            self.head.register_forward_pre_hook(lambda _, given: seen.append(len(given[0])))
+
+        def forward(self, x):
+            beside = x.flatten(1).tanh()[:, :2] if skips else 0.0
+            return self.head(self.maps(x).flatten(1)) + beside
+
+    torch.manual_seed(0)
+    x, data = torch.randn(4, 1, 4, 4), None
+    if background is not None:
+        data = torch.randn(7, 1, 4, 4) if background == "several" else torch.ones(1, 4, 4)
+    how = {"players": xai.players.Channels("maps"), "y": Y, "data": data}
+    net, step = Net(), 4 * (3 + skips)
+    with pytest.raises(ValueError, match="at least") as told:
+        xai.explain(net, x, "permutation_test", budget=1, **how)
+    least = int(re.search(r"at least (\d+)", str(told.value))[1])
+    for budget in (least, least + step - 1, least + step, least + 5 * step + 1):
+        seen.clear()
+        e = xai.explain(net, x, "permutation_test", budget=budget, **how)
+        # of seven background rows fewer may be met, which are not spent on another permutation
+        assert budget - step - 7 < e.evaluations == sum(seen) <= budget

@@ -126,6 +126,17 @@ def test_the_implicit_gradient_is_finite_differences(signed):
 # ------------------------------------------------------------------------------ the game
 
 
+def test_a_background_is_of_images_where_coefficients_have_their_shape_too():
+    """As many concepts as colours, in a layer of the images' size."""
+    W = np.array([[1.0, 0.5, 0.0], [0.0, 1.0, 0.5], [0.5, 0.0, 1.0]])
+    images, _ = painted(W, n=8)
+    net = Painted(linear_head(np.random.default_rng(1).normal(size=(2, 3))))
+    players = Concepts(bank_of(net, W, images))
+    e = xai.explain(net, images[:2], "occlusion", players=players, data=images[2:], target=0)
+    with torch.no_grad():
+        np.testing.assert_allclose(e.base_values, net(images[2:])[:, 0].mean())
+
+
 def test_all_concepts_together_give_the_networks_output(problem):
     _, _, _, _, net, bank = problem
     noisy = torch.tensor(np.random.default_rng(5).random((4, C, SIDE, SIDE)))

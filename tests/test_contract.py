@@ -15,9 +15,9 @@ import xai
 from xai import metrics
 from xai.players import Columns, Groups
 from xai.plots.choose import KINDS
-from xai.removal import Baseline
+from xai.removal import Baseline, Marginal
 from xai.suggest import PEERS
-from xai.summary import Shapley
+from xai.summary import LinearFit, Shapley
 
 ZERO = Baseline(0.0)
 
@@ -579,6 +579,21 @@ def test_an_option_of_other_methods_names_these(line, method, option, having):
     """It is spelled right: no other word was meant."""
     with pytest.raises(TypeError, match=f"option '{option}' for method '{method}': {having}. K"):
         xai.explain(line.model, line.x[:1], method, data=line.data, **{option: 2})
+
+
+@pytest.mark.parametrize(
+    ("method", "option", "part"),
+    [("shapley", "order", {"summary": LinearFit()}),
+     ("lime", "discretise", {"removal": Marginal()}),
+     ("loss_shap", "clip", {"behavior": "margin"})],
+)  # fmt: skip
+def test_an_option_of_a_part_that_was_replaced_says_so(line, method, option, part):
+    """A list of methods that have it would begin with this one."""
+    ((what, given),) = part.items()
+    name = "Margin" if given == "margin" else type(given).__name__
+    told = f"'{method}': its own {what} has it, and {name} took the place of that. Known: "
+    with pytest.raises(TypeError, match=re.escape(told)):
+        xai.explain(line.model, line.x[:1], method, data=line.data, **part, **{option: 2})
 
 
 @pytest.mark.parametrize(

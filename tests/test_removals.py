@@ -840,6 +840,24 @@ def test_a_layer_without_places_has_its_mean_over_the_background():
     np.testing.assert_allclose(e.values, drop.numpy(), atol=1e-6)
 
 
+@pytest.mark.parametrize("given", ["background", "baseline"])
+def test_rows_go_through_a_network_up_to_a_layer_as_wide_as_they_are(given):
+    """Of a layer whose output has x's shape, too: rows shaped like x are rows of x."""
+    torch = pytest.importorskip("torch")
+    torch.manual_seed(0)
+    net = torch.nn.Sequential(torch.nn.Linear(4, 4), torch.nn.ReLU(), torch.nn.Linear(4, 2))
+    x, data = torch.randn(3, 4), torch.randn(3, 4)
+    removal = Marginal(data) if given == "background" else Baseline(data)
+    e = xai.explain(net, x, "occlusion", players=Units("1"), removal=removal, target=0)
+    with torch.no_grad():
+        own, other = net[:2](x), net[:2](data)
+        other = other.mean(0) if given == "background" else other
+        drop, base = (own - other) * net[2].weight[0], net(data)[:, 0]
+    np.testing.assert_allclose(e.values, drop.numpy(), atol=1e-6)
+    base = base.mean() if given == "background" else base
+    np.testing.assert_allclose(e.base_values, base, atol=1e-6)
+
+
 @pytest.mark.parametrize("statistic", ["mean", "min", "max"])
 def test_a_series_of_steps_has_the_statistic_of_each_over_the_background(statistic):
     data = np.random.default_rng(0).normal(size=(9, 2, 3))

@@ -110,16 +110,26 @@ def soft(inputs: Inputs, partition: Partition, draws: Draws) -> Composer:
     Raises
     ------
     ValueError
-        Values that cannot be mixed: categories, texts, sparse rows; a removal that takes whole
-        coalitions only.
+        Values that cannot be mixed: see `check_soft`.
     """
-    x = inputs.block
+    check_soft(inputs, draws)
+    return _uncompiled(inputs.block, partition, draws)
+
+
+def check_soft(inputs: Inputs, draws: Draws) -> None:
+    """Refuse what cannot be mixed.
+
+    Raises
+    ------
+    ValueError
+        Categories, texts, sparse rows; a removal that takes whole coalitions only.
+    """
     if not draws.soft:
         raise ValueError(WHOLE_ONLY)
+    x = inputs.block
     if inputs.is_text or np.any(inputs.categorical) or sparse.issparse(x):
         what = "texts" if inputs.is_text else "sparse rows" if sparse.issparse(x) else "categories"
         raise ValueError(f"soft masks mix amounts, and x holds {what}: use a method without them")
-    return _uncompiled(x, partition, draws)
 
 
 def _uncompiled(x: Block, partition: Partition, draws: Draws) -> Composer:

@@ -54,6 +54,7 @@ class Cut:
     axis : the activations' channels
     activations : (n, channels, *places) feature maps on the host, or None where they have none
     name : the layer's
+    shape : of an explained row
     paid : model rows that finding the way on has cost each explained row
     sides : of the explained rows' axes of places, where these are known
     others : model rows of a background or a baseline that were run up to the layer, each time
@@ -67,6 +68,7 @@ class Cut:
     axis: int
     activations: Floats | None
     name: str
+    shape: tuple[int, ...]
     paid: int = 0
     sides: tuple[int, ...] | None = None
     info: dict[str, Floats] = field(default_factory=dict)
@@ -160,7 +162,7 @@ def _pieces(
         )
 
     def encode(rows: Any, what: str) -> Any:
-        if hasattr(rows, "shape") and tuple(rows.shape[1:]) == tuple(acts.shape[1:]):
+        if is_made(rows, acts, inputs.shape):
             return as_tensor(rows).to(acts.device, acts.dtype)
         block, parts = inputs.encode(rows, what), []
         for start in range(0, len(block), size):
@@ -175,9 +177,17 @@ def _pieces(
     found = Inputs(acts, lambda block: block, encode, categorical=no_codes(acts))
     maps = feature_maps(acts, axis, sides)
     if not goes_on:
-        return Cut(model, found, outputs, axis, maps, probe.name, sides=sides)
+        return Cut(model, found, outputs, axis, maps, probe.name, inputs.shape, sides=sides)
     rest, paid = _rest(model, probe, inputs.block, acts, outputs, size)
-    return Cut(rest, found, outputs, axis, maps, probe.name, paid, sides, others=others)
+    return Cut(
+        rest, found, outputs, axis, maps, probe.name, inputs.shape, paid, sides, others=others
+    )
+
+
+def is_made(rows: Any, like: Tensor, shape: tuple[int, ...]) -> bool:
+    """Whether rows are what a layer makes, not what it is made of: of its shape, and not of x's."""
+    own = tuple(rows.shape[1:]) if hasattr(rows, "shape") else None
+    return own == tuple(like.shape[1:]) != shape
 
 
 def probe_of(model: Model, layer: LayerName) -> Probe:

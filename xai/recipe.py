@@ -13,6 +13,7 @@ from xai import removal as removals
 from xai import summary as summaries
 from xai.inputs import Inputs, is_flag
 from xai.methods import METHODS, Method
+from xai.model import Model
 from xai.partition import Partition
 from xai.places import sides_of
 from xai.players import (
@@ -198,7 +199,7 @@ def with_options(
         if owner is None:
             choices = [n for names in known.values() for n in names]
             choices += [*known_names, "channel_axis"]
-            raise TypeError(_unknown_option(name, choices, recipe.name))
+            raise TypeError(_unknown_option(name, choices, recipe))
         parts[owner] = replace(parts[owner], **{name: value})
     parts = {what: _checked(part) for what, part in parts.items()}
     players = parts.pop("players")
@@ -234,11 +235,17 @@ def _settings(part: Any) -> list[str]:
 
 
 def with_repeats(
-    recipe: Method, inputs: Inputs, partition: Partition, data: Any, budget: int | None
-) -> Method:
+    recipe: Method, model: Model, rows: Inputs, partition: Partition, data: Any,
+    budget: int | None, paid: int | None,
+) -> Method:  # fmt: skip
     """As many permutations as the budget allows, where their number is left open.
 
     Not for summaries that sample coalitions: they spend the budget themselves.
+
+    Parameters
+    ----------
+    rows : the explained ones themselves
+    paid : what finding the way on from players inside a network has cost each; None: they are not
     """
     removal = recipe.removal
     if budget is None or not isinstance(removal, removals.Permuted) or removal.repeats is not None:
@@ -246,19 +253,36 @@ def with_repeats(
     if not isinstance(recipe.summary, summaries.RemoveIndividual | summaries.IncludeIndividual):
         return recipe
     background = data if removal.data is None else removal.data
-    n = inputs.n
-    m = n if background is None else int(inputs.encode(background, "data").shape[0])
-    apart = not partition.covers(np.arange(n)).all()  # rows with nothing left are not shared
-    repeats = (budget - n - m) // (n * (int(partition.counts.max()) + apart))
+    n, inside = rows.n, paid is not None
+    m = n if background is None else _count(background, rows, inside=inside)
+    through = m if inside and background is not None else 0  # run up to the layer
+    # rows with nothing left are not shared
+    apart = not (partition.covers(np.arange(n)).all() and model.alike)
+    ends = n * (1 + (paid or 0)) + through + (0 if apart else m)
+    repeats = (budget - ends) // (n * (int(partition.counts.max()) + apart))
     return replace(recipe, removal=replace(removal, repeats=max(1, repeats)))
 
 
-def _unknown_option(name: str, choices: list[str], method: str) -> str:
-    having = [m.name for m in METHODS if any(name in _settings(getattr(m, what)) for what in PARTS)]
+def _count(background: Any, rows: Inputs, *, inside: bool) -> int:
+    """How many rows a background has; a layer's may be what it makes of them."""
+    if not inside:
+        return int(rows.encode(background, "data").shape[0])
+    return 1 if tuple(np.shape(background)) == rows.shape else len(background)
+
+
+def _unknown_option(name: str, choices: list[str], recipe: Method) -> str:
+    method = recipe.name
+    owners = {
+        m.name: what for m in METHODS for what in PARTS if name in _settings(getattr(m, what))
+    }
+    having = list(owners)
     meant = nearest(name, choices, 0.4)
     hint = f"; did you mean {meant!r}?" if meant else "."
     if having:  # right, but elsewhere
         more = ", …" * bool(having[5:])
         hint = f": {', '.join(having[:5])}{more} {'have' if having[1:] else 'has'} it."
+    if method in owners:  # as it is, but not as it runs
+        instead = type(getattr(recipe, owners[method])).__name__
+        hint = f": its own {owners[method]} has it, and {instead} took the place of that."
     known = ", ".join(sorted(set(choices)))
     return f"unknown option {name!r} for method {method!r}{hint} Known: {known}"

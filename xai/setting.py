@@ -15,7 +15,7 @@ from xai import behavior as behaviors
 from xai import recipe as recipes
 from xai.batches import batch_rows
 from xai.behavior.base import Values, View
-from xai.composition import WHOLE_ONLY
+from xai.composition import WHOLE_ONLY, check_soft
 from xai.finite import refuse_predictions
 from xai.game import Game
 from xai.inputs import Inputs, is_tensor, is_whole, on_host, read
@@ -208,10 +208,13 @@ def open_setting(
     with model.session():
         met = _meet(parts, model, feature_names, batch_size, bar)
         model, inputs = met.model, met.inputs
-        recipe = recipes.with_repeats(recipe, inputs, met.partition, data, budget)
+        paid = None if met.cut is None else met.cut.paid
+        recipe = recipes.with_repeats(recipe, model, rows, met.partition, data, budget, paid)
         draws = met.draws(recipe.removal, rows, data, seed)
         if recipe.summary.softens and not draws.soft:
             raise ValueError(f"{recipe.removal!r}: {WHOLE_ONLY}")
+        if recipe.summary.softens:
+            check_soft(inputs, draws)
         if parts.players.layer is not None or not names_columns(feature_names, rows):
             _check_feature_names(feature_names, met.partition)
         outputs = None
@@ -229,7 +232,7 @@ def open_setting(
         )  # fmt: skip
         yield Setting(
             recipe, model, inputs, parts.axis, met.partition, draws, predictions, seed, rows,
-            None if met.of_codes else met.cut, 0 if met.cut is None else met.cut.paid,
+            None if met.of_codes else met.cut, paid or 0,
         )  # fmt: skip
 
 

@@ -88,7 +88,7 @@ class Concepts(Players):
 
     def within(self, pieces: Cut, batch_size: int | None) -> Cut:
         """The rest of the network as a function of coefficients, the rows' own remainder added."""
-        from xai.layers import feature_maps
+        from xai.layers import feature_maps, is_made
 
         bank, axis, a = self._bank, pieces.axis, pieces.inputs.block
         u = bank.coefficients_of(a, axis)
@@ -99,7 +99,7 @@ class Concepts(Players):
         assert forward is not None
 
         def encode(rows: Any, what: str) -> Any:
-            if hasattr(rows, "shape") and tuple(rows.shape[1:]) == tuple(u.shape[1:]):
+            if is_made(rows, u, pieces.shape):
                 return as_tensor(rows).to(u.device, u.dtype)
             return bank.coefficients_of(pieces.inputs.encode(rows, what), axis)
 
