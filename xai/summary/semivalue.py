@@ -92,7 +92,7 @@ class Banzhaf(Summary):
             return enumerated(game, np.full(d, 0.5 ** (d - 1)), plan.tolerance)
         stars = 2 * pairs * unit_cost(game) // star_cost(game, 1)
         if stars > 1 and spreads(game):
-            return by_single_stars(game, plan, stars)
+            return by_single_stars(game, plan, of_coins, stars)
         S = streams.kept(plan.seed, np.arange(pairs), game.n_players, 0.5)
         found = sampled(game, S, plan, from_pairs, paired=True)
         return finish(game, *found, tolerance=plan.tolerance, ran=REGRESSION)

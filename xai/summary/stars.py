@@ -12,14 +12,15 @@ from dataclasses import dataclass, field
 from math import comb
 
 import numpy as np
-from numpy.typing import NDArray
 
 from xai import streams
-from xai.game import Coalitions, Floats, Game, Indices, Masses
+from xai.game import Coalitions, Floats, Game, Indices, Masses, mean_of_draws
 from xai.summary.base import Attribution, Left, Looks, Plan, finish, spreads, stops, unit_cost
-from xai.summary.closed import of_coins
 from xai.summary.stretches import GOLDEN
+from xai.summary.walks import blur
 
+CONTROLLED = 3, 6, 10
+"""From how many stars each control is regressed on."""
 REVISITED = 16
 """Most draws whose second star is held against the first, for what of their spread is within."""
 
@@ -65,7 +66,7 @@ class Stars:
         checks = stops(self.count, self.plan.tolerance, first=16)
         for rows, step in game.blocks(len(changed)):
             active, done = rows, 0
-            sums = _Sums(game, self._trend(S), self._distinct)
+            sums, controls = _Sums(game, self._distinct), self._controls(S, draws, rows)
             looks = Looks(len(rows), checks, self.plan.tolerance)
             for stop in looks:
                 while done < stop:
@@ -77,11 +78,11 @@ class Stars:
                     gains = v[:, :, 1 : d + 1] - v[:, :, :1]
                     if self.order == 2:
                         gains = v[:, :, d + 1 :] - v[:, :, :1] - gains[:, :, i] - gains[:, :, j]
-                    sums.add(gains * signs[part, :, None])
+                    sums.add(gains * signs[part, :, None], controls[:, part])
                     done = part.stop
                 found[active], errors[active] = sums.estimate()
                 left = looks.left((found if values is None else values)[active], errors[active])
-                active = active[left]
+                active, controls = active[left], controls[left]
                 sums.keep(left)
         return found, errors
 
@@ -93,12 +94,23 @@ class Stars:
         size = np.searchsorted(chance, (first + samples * GOLDEN) % 1, side="right")
         return streams.subsets(self.plan.seed, samples, np.minimum(size, d), d)
 
-    def _trend(self, S: Coalitions) -> NDArray[np.float64]:
-        """The sizes (S, 2) and their squares, less their means, over the number of players."""
-        d, mass = self.game.n_players, self.masses(self.game.n_players + 1)
-        sizes = np.arange(d + 1) / d
-        powers = np.stack([sizes, sizes**2], axis=1)
-        return np.asarray((powers - mass @ powers)[S.sum(axis=1)])
+    def _controls(self, S: Coalitions, draws: Indices | None, rows: Indices) -> Floats:
+        """What gains may hang on and whose mean over all stars is 0: (R, S, 3, k).
+
+        A star's size, v(N) − v(∅) at its draw where that costs nothing, and the size's square.
+        """
+        game, d = self.game, self.game.n_players
+        mass, sizes = self.masses(d + 1), np.arange(d + 1) / d
+        powers = np.stack([sizes, 0 * sizes, sizes**2], axis=1)
+        of_size = (powers - mass @ powers)[S.sum(axis=1)]
+        out = np.repeat(np.repeat(of_size[None, ..., None], len(rows), 0), game.n_outputs, 3)
+        if draws is not None and spreads(game) and not game.endless and game.shares_empty:
+            low, high = game.ends_by_draw(rows, np.arange(game.n_draws))
+            gap = high - low - mean_of_draws(high - low)[:, None]
+            scale = np.sqrt((gap**2).mean(axis=1, keepdims=True))
+            varies = scale > blur(game, game.ends(rows))[:, None]
+            out[:, :, 1] = np.where(varies, gap / np.where(varies, scale, 1.0), 0.0)[:, draws]
+        return out
 
     @property
     def _distinct(self) -> int:
@@ -119,9 +131,9 @@ class Stars:
         return streams.cycles(self.plan.seed, np.arange(m), m)[samples % self._distinct]
 
 
-def by_single_stars(game: Game, plan: Plan, count: int) -> Attribution:
-    """Banzhaf values by stars."""
-    found, errors = Stars(game, count, of_coins, plan, 1).run()
+def by_single_stars(game: Game, plan: Plan, masses: Masses, count: int) -> Attribution:
+    """A semivalue by stars."""
+    found, errors = Stars(game, count, masses, plan, 1).run()
     ends = game.ends(np.arange(game.n_rows))
     return finish(game, found, errors, ends, tolerance=plan.tolerance, ran="stars")
 
@@ -132,81 +144,97 @@ class _Sums:
 
     Attributes
     ----------
-    trend : (S, 2), each star's size and its square, less their means over all coalitions
     distinct : the star so many later is on the same draw
-    moments, again_moments : sums of products with `trend`
-    again : of squares of the differences between the first stars and those on the same draw
+    known : (R, F, k) sums of controls, whose means over all stars are 0; gram : of their products
+    moments : (R, F, q, k), sums of their products with gains
+    again, again_moments, again_gram : the same sums of squares and products, of the differences
+        between the first stars and those on the same draw
     """
 
     game: Game
-    trend: NDArray[np.float64]
     distinct: int
     count: int = 0
-    shift: Floats = field(default_factory=lambda: np.zeros(0))
-    total: Floats = field(default_factory=lambda: np.zeros(0))
-    squares: Floats = field(default_factory=lambda: np.zeros(0))
-    moments: list[Floats] = field(default_factory=list)
-    again: Floats = field(default_factory=lambda: np.zeros(0))
-    again_moments: list[Floats] = field(default_factory=list)
-    firsts: list[Floats] = field(default_factory=list)
+    compared: int = 0
+    firsts: list[tuple[Floats, Floats]] = field(default_factory=list)
 
-    def add(self, gains: Floats) -> None:
-        """Take in some stars, (R, S, q, k)."""
+    def add(self, gains: Floats, controls: Floats) -> None:
+        """Take in some stars, (R, S, q, k), with controls (R, S, F, k)."""
         if self.count == 0:
-            self.shift = gains[:, 0].copy()
+            self.shift, known = gains[:, 0].copy(), np.zeros_like(controls[:, 0])
             self.total, self.squares, self.again = np.zeros((3, *self.shift.shape))
-            self.moments, self.again_moments = ([self.total, self.total] for _ in range(2))
+            self.known, gram = known, _products(known, known)
+            self.gram, self.again_gram = gram, gram
+            self.moments = self.again_moments = _products(known, np.zeros_like(self.shift))
         gains = gains - self.shift[:, None]
         self.total = self.total + gains.sum(axis=1)
         self.squares = self.squares + (gains**2).sum(axis=1)
-        for star in np.moveaxis(gains, 1, 0):
-            n, first = self.count, self.count - self.distinct
-            self.moments = [m + f * star for m, f in zip(self.moments, self.trend[n], strict=True)]
-            if n < min(REVISITED, self.distinct):
-                self.firsts.append(star.copy())
-            if 0 <= first < len(self.firsts):
-                step, moved = star - self.firsts[first], self.trend[n] - self.trend[first]
+        self.known = self.known + controls.sum(axis=1)
+        self.gram = self.gram + np.einsum("rsfk,rsgk->rfgk", controls, controls)
+        self.moments = self.moments + np.einsum("rsfk,rsqk->rfqk", controls, gains)
+        for at, star in enumerate(range(self.count, self.count + gains.shape[1])):
+            own = gains[:, at].copy(), controls[:, at].copy()
+            if star < min(REVISITED, self.distinct):
+                self.firsts.append(own)
+            if self.distinct <= star < self.distinct + len(self.firsts):
+                step, moved = (
+                    a - b for a, b in zip(own, self.firsts[star - self.distinct], strict=True)
+                )
                 self.again = self.again + step**2
-                self.again_moments = [
-                    m + f * step for m, f in zip(self.again_moments, moved, strict=True)
-                ]
-            self.count += 1
+                self.again_moments = self.again_moments + _products(moved, step)
+                self.again_gram = self.again_gram + _products(moved, moved)
+                self.compared += 1
+        self.count += gains.shape[1]
 
     def keep(self, rows: Left) -> None:
         """Go on with some of the rows."""
-        for name in ("shift", "total", "squares", "again"):
-            setattr(self, name, getattr(self, name)[rows])
-        for name in ("moments", "again_moments", "firsts"):
-            setattr(self, name, [each[rows] for each in getattr(self, name)])
+        for name, value in vars(self).items():
+            if isinstance(value, np.ndarray):
+                setattr(self, name, value[rows])
+        self.firsts = [(gains[rows], controls[rows]) for gains, controls in self.firsts]
 
     def estimate(self) -> tuple[Floats, Floats]:
         """Means and standard errors.
 
-        What hangs on a star's size is regressed out, since its mean over all coalitions is known.
-        How much of the spread is within draws is one share for all players, or all pairs.
+        What hangs on controls is regressed out. How much of the spread is within draws is one share
+        for all players, or all pairs.
         """
         n, m, mean = self.count, self.game.n_draws, self.total / self.count
         if n < 2:
             return mean + self.shift, np.full_like(mean, np.nan)
-        used = 0 if n < 3 else 1 if n < 6 else 2
-        trend = self.trend[:n, :used]
-        off = trend.mean(axis=0)
-        moments = np.array([self.moments[f] - n * off[f] * mean for f in range(used)])
-        inverse = np.linalg.pinv((trend - off).T @ (trend - off))
-        slope = np.einsum("fg,g...->f...", inverse, moments) if used else moments
-        left = self.squares - n * mean**2 - (slope * moments).sum(axis=0)
-        spread = np.maximum(left, 0) / (n - 1 - used)
-        mean = mean + self.shift - np.einsum("f,f...->...", off, slope)
-        compared = min(max(n - self.distinct, 0), len(self.firsts))
-        if not compared:
+        off = self.known / n
+        moments = self.moments - n * _products(off, mean)
+        gram = np.moveaxis(self.gram - n * _products(off, off), -1, 1)
+        used = sum(n >= least for least in CONTROLLED)
+        inverse, rank = _inverse(gram, used)
+        slope = np.einsum("rkfg,rgqk->rfqk", inverse, moments)
+        left = self.squares - n * mean**2 - (slope * moments).sum(axis=1)
+        spread = np.maximum(left, 0) / (n - 1 - rank)[:, None]
+        mean = mean + self.shift - np.einsum("rfk,rfqk->rqk", off, slope)
+        if not self.compared:
             return mean, np.sqrt(spread / n)
-        moved = trend[self.distinct : self.distinct + compared] - trend[:compared]
-        again = self.again - 2 * sum(slope[f] * self.again_moments[f] for f in range(used))
-        again = again + np.einsum("f...,g...,fg->...", slope, slope, moved.T @ moved)
-        whole, inside = spread.mean(axis=1), again.mean(axis=1) / (2 * compared)
+        again = self.again - 2 * (slope * self.again_moments).sum(axis=1)
+        again = again + np.einsum("rfqk,rgqk,rfgk->rqk", slope, slope, self.again_gram)
+        whole, inside = spread.mean(axis=1), again.mean(axis=1) / (2 * self.compared)
         share = np.ones_like(whole)
         np.divide(inside, whole, out=share, where=whole > 0)
         share = np.clip(share, 0, 1)[:, None]
         visits = np.bincount(np.arange(n) % self.distinct)
         between = float((visits**2).sum()) / n**2 - (0 if self.game.sampled_draws else 1 / m)
         return mean, np.sqrt(spread * (share / n + (1 - share) * max(between, 0)))
+
+
+def _products(a: Floats, b: Floats) -> Floats:
+    """(R, F, k), (R, q, k) -> (R, F, q, k)."""
+    return np.asarray(a[:, :, None] * b[:, None])
+
+
+def _inverse(gram: Floats, used: int) -> tuple[Floats, Floats]:
+    """Inverses (R, k, F, F) of the first controls, as far as these differ, and ranks (R, k)."""
+    out, rank = np.zeros_like(gram), np.zeros(gram.shape[:2])
+    if used:
+        roots, axes = np.linalg.eigh(gram[..., :used, :used])
+        told = roots > 1e-9
+        rank = told.sum(axis=-1)
+        parts = np.where(told, 1 / np.where(told, roots, 1.0), 0.0)
+        out[..., :used, :used] = np.einsum("...fi,...i,...gi->...fg", axes, parts, axes)
+    return out, rank
