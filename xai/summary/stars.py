@@ -19,8 +19,8 @@ from xai.summary.base import Attribution, Left, Looks, Plan, finish, spreads, st
 from xai.summary.stretches import GOLDEN
 from xai.summary.walks import blur
 
-CONTROLLED = 3, 6, 10
-"""From how many stars each control is regressed on."""
+CONTROLLED = {2: (3, 6), 3: (4, 12, 20)}
+"""From how many stars each control is regressed on, by how many there are."""
 REVISITED = 16
 """Most draws whose second star is held against the first, for what of their spread is within."""
 
@@ -56,17 +56,16 @@ class Stars:
         """
         game, d = self.game, self.game.n_players
         S, draws = self._coalitions(), self._draws()
-        i, j = np.triu_indices(d, 1)
-        one, z = np.eye(d, dtype=bool), np.where(S, -1.0, 1.0)
-        signs = z if self.order == 1 else z[:, i] * z[:, j]
-        both = one[:0] if self.order == 1 else one[i] | one[j]
-        changed = np.concatenate([np.zeros((1, d), bool), one, both])
-        found, errors = np.empty((2, game.n_rows, signs.shape[1], game.n_outputs))
+        one, pairs = np.eye(d, dtype=bool), self.order == 2
+        i, j = np.triu_indices(d if pairs else 0, 1)
+        changed = np.concatenate([np.zeros((1, d), bool), one, one[i] | one[j]])
+        width, of_size = len(i) if pairs else d, self._of_size(S)
+        found, errors = np.empty((2, game.n_rows, width, game.n_outputs))
         game.progress.expect_more(game.n_rows * self.count * star_cost(game, self.order))
         checks = stops(self.count, self.plan.tolerance, first=16)
-        for rows, step in game.blocks(len(changed)):
+        for rows, step in game.blocks(max(len(changed), game.n_draws)):
             active, done = rows, 0
-            sums, controls = _Sums(game, self._distinct), self._controls(S, draws, rows)
+            sums, gaps = _Sums(game, self._distinct), self._gaps(rows)
             looks = Looks(len(rows), checks, self.plan.tolerance)
             for stop in looks:
                 while done < stop:
@@ -75,14 +74,22 @@ class Stars:
                     coalitions = (S[part, None] ^ changed).reshape(-1, d)
                     v = game.grid(active, coalitions, own)
                     v = v.reshape(len(active), -1, len(changed), v.shape[-1])
-                    gains = v[:, :, 1 : d + 1] - v[:, :, :1]
-                    if self.order == 2:
+                    gains, joins = v[:, :, 1 : d + 1] - v[:, :, :1], ~S[part]
+                    if pairs:
                         gains = v[:, :, d + 1 :] - v[:, :, :1] - gains[:, :, i] - gains[:, :, j]
-                    sums.add(gains * signs[part, :, None], controls[:, part])
+                        joins = S[part][:, i] == S[part][:, j]
+                    shape = (len(active), len(joins), 2, game.n_outputs)
+                    controls = np.broadcast_to(of_size[part, :, None], shape)
+                    if gaps is not None and draws is not None:
+                        own_gaps = gaps[:, draws[part], None]
+                        controls = np.concatenate(
+                            [controls[:, :, :1], own_gaps, controls[:, :, 1:]], axis=2
+                        )
+                    sums.add(np.where(joins[..., None], gains, -gains), controls)
                     done = part.stop
                 found[active], errors[active] = sums.estimate()
                 left = looks.left((found if values is None else values)[active], errors[active])
-                active, controls = active[left], controls[left]
+                active, gaps = active[left], None if gaps is None else gaps[left]
                 sums.keep(left)
         return found, errors
 
@@ -94,23 +101,23 @@ class Stars:
         size = np.searchsorted(chance, (first + samples * GOLDEN) % 1, side="right")
         return streams.subsets(self.plan.seed, samples, np.minimum(size, d), d)
 
-    def _controls(self, S: Coalitions, draws: Indices | None, rows: Indices) -> Floats:
-        """What gains may hang on and whose mean over all stars is 0: (R, S, 3, k).
+    def _of_size(self, S: Coalitions) -> Floats:
+        """Controls (S, 2): a star's size over the number of players, and its square."""
+        d, mass = self.game.n_players, self.masses(self.game.n_players + 1)
+        sizes = np.arange(d + 1) / d
+        powers = np.stack([sizes, sizes**2], axis=1)
+        return np.asarray((powers - mass @ powers)[S.sum(axis=1)])
 
-        A star's size, v(N) − v(∅) at its draw where that costs nothing, and the size's square.
-        """
-        game, d = self.game, self.game.n_players
-        mass, sizes = self.masses(d + 1), np.arange(d + 1) / d
-        powers = np.stack([sizes, 0 * sizes, sizes**2], axis=1)
-        of_size = (powers - mass @ powers)[S.sum(axis=1)]
-        out = np.repeat(np.repeat(of_size[None, ..., None], len(rows), 0), game.n_outputs, 3)
-        if draws is not None and spreads(game) and not game.endless and game.shares_empty:
-            low, high = game.ends_by_draw(rows, np.arange(game.n_draws))
-            gap = high - low - mean_of_draws(high - low)[:, None]
-            scale = np.sqrt((gap**2).mean(axis=1, keepdims=True))
-            varies = scale > blur(game, game.ends(rows))[:, None]
-            out[:, :, 1] = np.where(varies, gap / np.where(varies, scale, 1.0), 0.0)[:, draws]
-        return out
+    def _gaps(self, rows: Indices) -> Floats | None:
+        """A control where it costs nothing: v(N) − v(∅) at each draw, (R, m, k), as it varies."""
+        game = self.game
+        if not spreads(game) or game.endless or not game.shares_empty:
+            return None
+        low, high = game.ends_by_draw(rows, np.arange(game.n_draws))
+        gap = high - low - mean_of_draws(high - low)[:, None]
+        scale = np.sqrt((gap**2).mean(axis=1, keepdims=True))
+        varies = scale > blur(game, game.ends(rows))[:, None]
+        return np.asarray(np.where(varies, gap / np.where(varies, scale, 1.0), 0.0))
 
     @property
     def _distinct(self) -> int:
@@ -146,6 +153,7 @@ class _Sums:
     ----------
     distinct : the star so many later is on the same draw
     known : (R, F, k) sums of controls, whose means over all stars are 0; gram : of their products
+        (a star's size, the gap at its draw, the size's square: each from some number of stars on)
     moments : (R, F, q, k), sums of their products with gains
     again, again_moments, again_gram : the same sums of squares and products, of the differences
         between the first stars and those on the same draw
@@ -204,23 +212,26 @@ class _Sums:
         off = self.known / n
         moments = self.moments - n * _products(off, mean)
         gram = np.moveaxis(self.gram - n * _products(off, off), -1, 1)
-        used = sum(n >= least for least in CONTROLLED)
+        used = sum(n >= least for least in CONTROLLED[gram.shape[-1]])
         inverse, rank = _inverse(gram, used)
         slope = np.einsum("rkfg,rgqk->rfqk", inverse, moments)
         left = self.squares - n * mean**2 - (slope * moments).sum(axis=1)
         spread = np.maximum(left, 0) / (n - 1 - rank)[:, None]
         mean = mean + self.shift - np.einsum("rfk,rfqk->rqk", off, slope)
+        of_slope = spread * np.einsum("rfk,rkfg,rgk->rk", off, inverse, off)[:, None]
         if not self.compared:
-            return mean, np.sqrt(spread / n)
+            return mean, np.sqrt(spread / n + of_slope)
         again = self.again - 2 * (slope * self.again_moments).sum(axis=1)
         again = again + np.einsum("rfqk,rgqk,rfgk->rqk", slope, slope, self.again_gram)
-        whole, inside = spread.mean(axis=1), again.mean(axis=1) / (2 * self.compared)
+        # both of what the regression left: of its own degrees of freedom neither has any
+        whole = np.maximum(left, 0).mean(axis=1) / (n - 1)
+        inside = again.mean(axis=1) / (2 * self.compared)
         share = np.ones_like(whole)
         np.divide(inside, whole, out=share, where=whole > 0)
         share = np.clip(share, 0, 1)[:, None]
         visits = np.bincount(np.arange(n) % self.distinct)
         between = float((visits**2).sum()) / n**2 - (0 if self.game.sampled_draws else 1 / m)
-        return mean, np.sqrt(spread * (share / n + (1 - share) * max(between, 0)))
+        return mean, np.sqrt(spread * (share / n + (1 - share) * max(between, 0)) + of_slope)
 
 
 def _products(a: Floats, b: Floats) -> Floats:
