@@ -220,6 +220,25 @@ def test_what_stands_beside_two_players_of_a_star_is_of_the_indexs_sizes(masses)
         np.testing.assert_allclose(found, masses(d - 1), rtol=0, atol=4 / np.sqrt(4 * count))
 
 
+def test_errors_of_few_stars_on_few_draws():
+    """What is within two draws is what regression on sizes left, of few degrees of freedom."""
+    rng = np.random.default_rng(2)
+    A, x, data = rng.normal(size=(9, 4)), rng.normal(size=(1, 9)), rng.normal(size=(2, 9))
+
+    def model(x):
+        return np.tanh(x @ A).prod(axis=1) * 5
+
+    def pairs(estimator, samples, seed):
+        summary = Interactions("SII", samples, estimator)
+        return xai.explain(model, x, "shapley", summary=summary, data=data, seed=seed)
+
+    exact = pairs("exact", None, 0)
+    found = [pairs("permutation", 6, seed) for seed in range(150)]
+    misses = off_diagonal([e.interactions - exact.interactions for e in found])
+    errors = off_diagonal([e.info["interactions_std_error"] for e in found])
+    assert 0.85 < ratio_of(misses, errors) < 1.15
+
+
 @pytest.mark.parametrize("count", [1, 3, 4, 8, 17, 40, 100])
 def test_stars_take_draws_in_turn_and_a_few_of_them_twice(count):
     game = SimpleNamespace(commutes=True, endless=False, n_draws=12)

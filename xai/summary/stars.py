@@ -55,8 +55,6 @@ class Stars:
         i, j = np.triu_indices(d, 1)
         one = np.eye(d, dtype=bool)
         changed = np.concatenate([np.zeros((1, d), bool), one, one[i] | one[j]])
-        z = np.where(S, -1.0, 1.0)
-        signs = z[:, i] * z[:, j]
         game.progress.expect_more(game.n_rows * self.count * star_cost(game))
         checks = stops(self.count, self.plan.tolerance, first=16)
         for rows, step in game.blocks(len(changed)):
@@ -72,7 +70,7 @@ class Stars:
                     v = v.reshape(len(active), -1, len(changed), v.shape[-1])
                     alone, both = v[:, :, 1 : d + 1], v[:, :, d + 1 :]
                     gains = both - alone[:, :, i] - alone[:, :, j] + v[:, :, :1]
-                    sums.add(gains * signs[part, :, None])
+                    sums.add(gains * np.where(S[part, i] == S[part, j], 1.0, -1.0)[..., None])
                     done = part.stop
                 found[active], errors[active] = sums.estimate()
                 left = looks.left(values[active], errors[active])
@@ -191,7 +189,9 @@ class _Sums:
         moved = trend[self.distinct : self.distinct + compared] - trend[:compared]
         again = self.again - 2 * sum(slope[f] * self.again_moments[f] for f in range(used))
         again = again + np.einsum("f...,g...,fg->...", slope, slope, moved.T @ moved)
-        whole, inside = spread.mean(axis=1), again.mean(axis=1) / (2 * compared)
+        # both of what the regression left: of its own degrees of freedom neither has any
+        whole = (spread * (n - 1 - used) / (n - 1)).mean(axis=1)
+        inside = again.mean(axis=1) / (2 * compared)
         share = np.ones_like(whole)
         np.divide(inside, whole, out=share, where=whole > 0)
         share = np.clip(share, 0, 1)[:, None]
