@@ -239,6 +239,18 @@ def test_errors_of_few_stars_on_few_draws():
     assert 0.85 < ratio_of(misses, errors) < 1.15
 
 
+def test_errors_of_interactions_are_0_where_rows_beside_sampled_ones_are_exact():
+    def judge(texts):
+        return np.array([len(set(t.split())) + np.sin(len(t)) for t in texts])
+
+    texts = ["a b", "a b c d e f g h i j k l m n o p"]
+    found = xai.explain(judge, texts, "shapley", order=2, budget=900)
+    assert found.exact.tolist() == [True, False]
+    errors = found.info["interactions_std_error"]
+    assert np.all(errors[0, :2, :2] == 0) and np.isnan(errors[0, 2:]).all()
+    assert np.all(off_diagonal(errors[1]) > 0)
+
+
 @pytest.mark.parametrize("count", [1, 3, 4, 8, 17, 40, 100])
 def test_stars_take_draws_in_turn_and_a_few_of_them_twice(count):
     game = SimpleNamespace(commutes=True, endless=False, n_draws=12)
