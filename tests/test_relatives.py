@@ -251,6 +251,15 @@ def test_errors_of_interactions_are_0_where_rows_beside_sampled_ones_are_exact()
     assert np.all(off_diagonal(errors[1]) > 0)
 
 
+@pytest.mark.parametrize("size", [1e4, 1e9, 1e15, 1e300])
+def test_a_large_alpha_and_beta_are_coins(size):
+    """Nothing of the sizes' chances is lost, however large alpha and beta are."""
+    found, limit = BetaShapley(size, size)._masses(30), of_coins(30)
+    np.testing.assert_allclose(found, limit, rtol=300 / size + 1e-12, atol=0)
+    mass = BetaShapley(3 * size, size)._masses(3)
+    np.testing.assert_allclose(mass, np.array([9, 6, 1]) / 16, rtol=3 / size + 1e-12, atol=0)
+
+
 @pytest.mark.parametrize("count", [1, 3, 4, 8, 17, 40, 100])
 def test_stars_take_draws_in_turn_and_a_few_of_them_twice(count):
     game = SimpleNamespace(commutes=True, endless=False, n_draws=12)
