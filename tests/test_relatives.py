@@ -220,6 +220,21 @@ def test_what_stands_beside_two_players_of_a_star_is_of_the_indexs_sizes(masses)
         np.testing.assert_allclose(found, masses(d - 1), rtol=0, atol=4 / np.sqrt(4 * count))
 
 
+@pytest.mark.parametrize("m", [1, 3])
+def test_the_default_budget_pays_for_a_star_of_very_many_players(m):
+    d = 170
+    x = np.arange(3.0 * d).reshape(3, d) % 7 + 1
+    unit, ends = 1 + d + math.comb(d, 2) + 2 * (d - 1), m + 1
+    assert 8192 + 32 * d < unit
+    found = xai.explain(lambda x: x[:, 0] * x[:, 1], x, "shapley", data=-x[:m], order=2)
+    assert found.ran == "walks and stars" and found.evaluations <= unit + ends
+    np.testing.assert_allclose(found.interactions.sum(axis=1), found.values, rtol=0, atol=1e-9)
+    pairs = off_diagonal(found.interactions).reshape(3, d, d - 1)
+    assert np.all(pairs[:, 2:] == 0) and np.all(pairs[:, [0, 1], [0, 0]] != 0)
+    with pytest.raises(ValueError, match=f"needs at least {unit + ends} model rows"):
+        xai.explain(lambda x: x[:, 0], x, "shapley", data=-x[:m], order=2, budget=unit + m)
+
+
 def test_errors_of_few_stars_on_few_draws():
     """What is within two draws is what regression on sizes left, of few degrees of freedom."""
     rng = np.random.default_rng(2)
