@@ -373,6 +373,34 @@ def test_interactions_of_many_rows_are_mean_sizes() -> None:
     assert "mean |interaction|\nmedian standard error 0.25" in labels
 
 
+def test_interactions_tell_the_error_of_what_is_drawn() -> None:
+    """Of this row and this output, of pairs alone; nothing where it is exact or unknown."""
+    errors = np.zeros((40, 4, 4))
+    errors[0], errors[1], errors[2] = 0.5, 0.25, np.nan
+    errors[:, np.arange(4), np.arange(4)] = 9.0
+    one = replace(made(order=2), info={"interactions_std_error": errors})
+    for row, told in enumerate(("0.5", "0.25")):
+        assert one.plot("interactions", row=row).figure.axes[-1].get_ylabel() == (
+            f"interaction\nmedian standard error {told}"
+        )
+    for row in (2, 3):
+        assert one.plot("interactions", row=row).figure.axes[-1].get_ylabel() == "interaction"
+
+
+def test_interactions_of_one_text_are_of_its_words() -> None:
+    texts = ["not good", "a film of many more words"]
+
+    def judge(texts: Any) -> Any:
+        return np.array([t.count("good") * (1.0 - 2 * t.count("not")) for t in texts])
+
+    one = xai.explain(judge, texts, "shapley", order=2)
+    axes = one.plot("interactions", row=0)
+    assert tick_labels(axes) == ["not", "good"]
+    assert [text.get_text() for text in axes.texts] == ["+0", "-1", "-1", "+1"]
+    with pytest.raises(ValueError, match=r"words of several texts differ.*row="):
+        one.plot("interactions")
+
+
 def test_what_has_no_interactions_says_how_to_have_them() -> None:
     with pytest.raises(ValueError, match=r"no interactions.*order=2"):
         made().plot("interactions")

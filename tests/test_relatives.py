@@ -220,6 +220,61 @@ def test_what_stands_beside_two_players_of_a_star_is_of_the_indexs_sizes(masses)
         np.testing.assert_allclose(found, masses(d - 1), rtol=0, atol=4 / np.sqrt(4 * count))
 
 
+@pytest.mark.parametrize("m", [1, 3])
+def test_the_default_budget_pays_for_a_star_of_very_many_players(m):
+    d = 170
+    x = np.arange(3.0 * d).reshape(3, d) % 7 + 1
+    unit, ends = 1 + d + math.comb(d, 2) + 2 * (d - 1), m + 1
+    assert 8192 + 32 * d < unit
+    found = xai.explain(lambda x: x[:, 0] * x[:, 1], x, "shapley", data=-x[:m], order=2)
+    assert found.ran == "walks and stars" and found.evaluations <= unit + ends
+    np.testing.assert_allclose(found.interactions.sum(axis=1), found.values, rtol=0, atol=1e-9)
+    pairs = off_diagonal(found.interactions).reshape(3, d, d - 1)
+    assert np.all(pairs[:, 2:] == 0) and np.all(pairs[:, [0, 1], [0, 0]] != 0)
+    with pytest.raises(ValueError, match=f"needs at least {unit + ends} model rows"):
+        xai.explain(lambda x: x[:, 0], x, "shapley", data=-x[:m], order=2, budget=unit + m)
+
+
+def test_errors_of_few_stars_on_few_draws():
+    """What is within two draws is what regression on sizes left, of few degrees of freedom."""
+    rng = np.random.default_rng(2)
+    A, x, data = rng.normal(size=(9, 4)), rng.normal(size=(1, 9)), rng.normal(size=(2, 9))
+
+    def model(x):
+        return np.tanh(x @ A).prod(axis=1) * 5
+
+    def pairs(estimator, samples, seed):
+        summary = Interactions("SII", samples, estimator)
+        return xai.explain(model, x, "shapley", summary=summary, data=data, seed=seed)
+
+    exact = pairs("exact", None, 0)
+    found = [pairs("permutation", 6, seed) for seed in range(150)]
+    misses = off_diagonal([e.interactions - exact.interactions for e in found])
+    errors = off_diagonal([e.info["interactions_std_error"] for e in found])
+    assert 0.85 < ratio_of(misses, errors) < 1.15
+
+
+def test_errors_of_interactions_are_0_where_rows_beside_sampled_ones_are_exact():
+    def judge(texts):
+        return np.array([len(set(t.split())) + np.sin(len(t)) for t in texts])
+
+    texts = ["a b", "a b c d e f g h i j k l m n o p"]
+    found = xai.explain(judge, texts, "shapley", order=2, budget=900)
+    assert found.exact.tolist() == [True, False]
+    errors = found.info["interactions_std_error"]
+    assert np.all(errors[0, :2, :2] == 0) and np.isnan(errors[0, 2:]).all()
+    assert np.all(off_diagonal(errors[1]) > 0)
+
+
+@pytest.mark.parametrize("size", [1e4, 1e9, 1e15, 1e300])
+def test_a_large_alpha_and_beta_are_coins(size):
+    """Nothing of the sizes' chances is lost, however large alpha and beta are."""
+    found, limit = BetaShapley(size, size)._masses(30), of_coins(30)
+    np.testing.assert_allclose(found, limit, rtol=300 / size + 1e-12, atol=0)
+    mass = BetaShapley(3 * size, size)._masses(3)
+    np.testing.assert_allclose(mass, np.array([9, 6, 1]) / 16, rtol=3 / size + 1e-12, atol=0)
+
+
 @pytest.mark.parametrize("count", [1, 3, 4, 8, 17, 40, 100])
 def test_stars_take_draws_in_turn_and_a_few_of_them_twice(count):
     game = SimpleNamespace(commutes=True, endless=False, n_draws=12)

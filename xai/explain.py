@@ -33,7 +33,7 @@ from xai.setting import (
     padded,
 )
 from xai.streams import as_seed
-from xai.summary.base import Attribution, Budget, BudgetError
+from xai.summary.base import PAIR_ERRORS, Attribution, Budget, BudgetError
 from xai.targets import Target
 
 
@@ -259,7 +259,7 @@ class _Run:
             exact[rows], runs[rows] = result.by_row()
         met = self._of_all(r.converged for r in found)
         told = dict.fromkeys(key for r in found for key in r.info)
-        info = {key: self._of_all(r.info.get(key) for r in found) for key in told}
+        info = {key: self._of_all(_told(r, key) for r in found) for key in told}
 
         def cut(array: NDArray[Any] | None) -> Any:
             return array if keep or array is None else array[..., 0]
@@ -331,6 +331,13 @@ def _spent(game: Game) -> int:
     """Model rows of a game, its rows' predictions included."""
     rows = game.inner.n_rows if isinstance(game, DatasetGame) else game.n_rows
     return game.evaluations + rows
+
+
+def _told(found: Attribution, key: str) -> NDArray[Any] | None:
+    """What some rows tell beside others: exact interactions have errors of 0, as exact values."""
+    if key == PAIR_ERRORS and found.std_error is None and found.interactions is not None:
+        return np.zeros_like(found.interactions)
+    return found.info.get(key)
 
 
 def _own_copy(x: Any, inputs: Inputs) -> Any:

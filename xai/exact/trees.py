@@ -60,23 +60,23 @@ class Forest:
         Each of `n_jobs` threads takes some of the trees: rows are cheaper together.
         """
         out, m = Terms.empty(part), part.index.shape[1]
+        moments = moments_of(part.masses, min(self.depth, part.n_players))
         jobs = 1 if part.n_jobs is None else effective_n_jobs(part.n_jobs)
         cuts = np.linspace(0, len(self.outputs), min(jobs, len(self.outputs)) + 1).astype(int)
         with ThreadPoolExecutor(len(cuts) - 1) as pool:
             run: Callable[..., Any] = pool.map if len(cuts) > 2 else map
             for rows, group in part.groups():
-                for found in run(partial(self._walk, group), cuts[:-1], cuts[1:]):
+                for found in run(partial(self._walk, group, moments), cuts[:-1], cuts[1:]):
                     out.values[rows] += found.values / m
                     out.inter[rows] += (found.inter + found.inter.swapaxes(1, 2)) / m
                     out.ends[:, rows] += found.ends
         constant = (part.weights * self.constant[part.places]).sum(axis=2)
         return replace(out, ends=out.ends / np.array([m, 1])[:, None, None] + constant)
 
-    def _walk(self, part: Part, start: int, stop: int) -> Terms:
+    def _walk(self, part: Part, moments: Floats, start: int, stop: int) -> Terms:
         """Sums over the trees start:stop, for rows that share replacement rows and players."""
         out = Terms.empty(part)
         x, owner = self.cast(part.x), np.ascontiguousarray(part.owner[0][self.columns])
-        moments = moments_of(part.masses, min(self.depth, part.n_players))
         places, weights = np.ascontiguousarray(part.places), np.ascontiguousarray(part.weights)
         firsts, outputs = self.firsts[start : stop + 1], self.outputs[start:stop]
         for at in range(0, part.index.shape[1], BACKGROUND):

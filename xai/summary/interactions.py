@@ -157,7 +157,8 @@ class Interactions(Summary):
             )
         what = "interactions (each pair of players met once)"
         stars = plan.count(what, game, samples=self.samples, unit=unit)
-        room = plan.room(game, self.samples, unit) - game.ends_cost
+        # of very many players a star costs more than the default budget
+        room = max(unit, plan.room(game, self.samples, unit) - game.ends_cost)
         coalitions = room // (2 * game.value_cost)
         if self.estimator == "auto" and not spreads(game) and 2 * (comb(d, 2) + 1) < coalitions:
             return _by_pairs(game, plan, coalitions, self.index)

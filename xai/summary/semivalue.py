@@ -9,7 +9,6 @@ from typing import Any, ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import betaln
 
 from xai import streams
 from xai.game import Game, Masses
@@ -191,9 +190,13 @@ class BetaShapley(Summary):
         return _semivalue(game, plan, self._masses, self.samples)
 
     def _masses(self, d: int) -> NDArray[np.float64]:
-        s = np.arange(d)
-        chances = betaln(s + self.beta, d - 1 - s + self.alpha) - betaln(self.alpha, self.beta)
-        mass = np.exp(log_choose(d - 1, s) + chances)
+        # products of s factors beta + i and d − 1 − s factors alpha + i: no differences of
+        # logarithms, which large parameters would leave nothing of
+        most = max(self.alpha, self.beta)
+        factors = (np.log((each + np.arange(d - 1)) / most) for each in (self.beta, self.alpha))
+        members, others = (np.append(0.0, np.cumsum(logs)) for logs in factors)
+        chances = log_choose(d - 1, np.arange(d)) + members + others[::-1]
+        mass = np.exp(chances - chances.max())
         return np.asarray(mass / mass.sum())
 
 
