@@ -1149,8 +1149,8 @@ def test_background_rows_in_the_methods_place_are_told_theirs(mixed):
     [
         ({"who": ["age", "grade"], "where": ["town"]}, ValueError, "no group holds 'income'"),
         ({1: ["age"]}, TypeError, "names of groups must be strings, not 1$"),
-        ({"who": 3.5}, TypeError, "group 'who' must be a list of columns, not 3.5$"),
-        ([3.5], TypeError, "group 0 must be a list of columns, not 3.5$"),
+        ({"who": 3.5}, TypeError, "group 'who' must be a column or a list of columns, not 3.5$"),
+        ([3.5], TypeError, "group 0 must be a column or a list of columns, not 3.5$"),
         ({"who": ["age"], "where": []}, ValueError, "group 'where' is empty"),
         ({"who": ["age"], "where": ["age"]}, ValueError, "column 'age' is in two groups"),
         ({"who": ["aeg"]}, ValueError, "did you mean 'age'"),

@@ -21,6 +21,8 @@ from xai.summary.walks import blur
 
 CONTROLLED = {2: (3, 6), 3: (4, 12, 20)}
 """From how many stars each control is regressed on, by how many there are."""
+VARIES = 0.2
+"""Least variance of a control among the stars, as a part of that among all."""
 REVISITED = 16
 """Most draws whose second star is held against the first, for what of their spread is within."""
 
@@ -102,11 +104,15 @@ class Stars:
         return streams.subsets(self.plan.seed, samples, np.minimum(size, d), d)
 
     def _of_size(self, S: Coalitions) -> Floats:
-        """Controls (S, 2): a star's size over the number of players, and its square."""
-        d, mass = self.game.n_players, self.masses(self.game.n_players + 1)
-        sizes = np.arange(d + 1) / d
-        powers = np.stack([sizes, sizes**2], axis=1)
-        return np.asarray((powers - mass @ powers)[S.sum(axis=1)])
+        """Controls (S, 2): a star's size and its square, uncorrelated and of variance 1."""
+        d, found = self.game.n_players, list[Floats]()
+        mass = self.masses(d + 1)
+        for power in (1, 2):
+            own = (np.arange(d + 1) / d) ** power
+            own = own - mass @ own - sum((mass @ (own * other)) * other for other in found)
+            scale = np.sqrt(mass @ own**2)
+            found.append(own / scale if scale > 1e-9 else np.zeros(d + 1))
+        return np.asarray(np.stack(found, axis=1)[S.sum(axis=1)])
 
     def _gaps(self, rows: Indices) -> Floats | None:
         """A control where it costs nothing: v(N) − v(∅) at each draw, (R, m, k), as it varies."""
@@ -213,12 +219,12 @@ class _Sums:
         moments = self.moments - n * _products(off, mean)
         gram = np.moveaxis(self.gram - n * _products(off, off), -1, 1)
         used = sum(n >= least for least in CONTROLLED[gram.shape[-1]])
-        inverse, rank = _inverse(gram, used)
-        slope = np.einsum("rkfg,rgqk->rfqk", inverse, moments)
+        inverse, rank = _inverse(gram / n, used)
+        slope = np.einsum("rkfg,rgqk->rfqk", inverse / n, moments)
         left = self.squares - n * mean**2 - (slope * moments).sum(axis=1)
         spread = np.maximum(left, 0) / (n - 1 - rank)[:, None]
         mean = mean + self.shift - np.einsum("rfk,rfqk->rqk", off, slope)
-        of_slope = spread * np.einsum("rfk,rkfg,rgk->rk", off, inverse, off)[:, None]
+        of_slope = spread * np.einsum("rfk,rkfg,rgk->rk", off, inverse / n, off)[:, None]
         if not self.compared:
             return mean, np.sqrt(spread / n + of_slope)
         again = self.again - 2 * (slope * self.again_moments).sum(axis=1)
@@ -239,12 +245,15 @@ def _products(a: Floats, b: Floats) -> Floats:
     return np.asarray(a[:, :, None] * b[:, None])
 
 
-def _inverse(gram: Floats, used: int) -> tuple[Floats, Floats]:
-    """Inverses (R, k, F, F) of the first controls, as far as these differ, and ranks (R, k)."""
-    out, rank = np.zeros_like(gram), np.zeros(gram.shape[:2])
+def _inverse(products: Floats, used: int) -> tuple[Floats, Floats]:
+    """Inverses (R, k, F, F) for the first controls, and ranks (R, k).
+
+    Only where stars differ about as they do among all: slopes of less would be slopes of chance.
+    """
+    out, rank = np.zeros_like(products), np.zeros(products.shape[:2])
     if used:
-        roots, axes = np.linalg.eigh(gram[..., :used, :used])
-        told = roots > 1e-9
+        roots, axes = np.linalg.eigh(products[..., :used, :used])
+        told = roots > VARIES
         rank = told.sum(axis=-1)
         parts = np.where(told, 1 / np.where(told, roots, 1.0), 0.0)
         out[..., :used, :used] = np.einsum("...fi,...i,...gi->...fg", axes, parts, axes)
