@@ -181,7 +181,7 @@ class Interactions(Summary):
         stars = 4 * room // (5 * star)
         if stars < 2 or not spreads(game):
             return _banzhaf(game, plan, pairs)
-        values = by_single_stars(game, plan, of_coins, (room - stars * star) // single)
+        values = by_single_stars(game, plan, (room - stars * star) // single)
         return _by_stars(game, plan, values, Stars(game, stars, of_coins, plan, 2), "Banzhaf")
 
 

@@ -78,7 +78,7 @@ class Banzhaf(Summary):
             raise ValueError(f"order must be 1 or 2, not {self.order!r}")
 
     def attribute(self, game: Game, plan: Plan) -> Attribution:
-        """A closed form where there is one; enumerate where that fits, else regress on pairs."""
+        """A closed form where there is one; enumerate where that fits, else sample."""
         if self.order == 2:
             return Interactions("Banzhaf", self.samples).attribute(game, plan)
         known = solved(game, plan, of_coins)
@@ -91,7 +91,7 @@ class Banzhaf(Summary):
             return enumerated(game, np.full(d, 0.5 ** (d - 1)), plan.tolerance)
         stars = 2 * pairs * unit_cost(game) // star_cost(game, 1)
         if stars > 1 and spreads(game):
-            return by_single_stars(game, plan, of_coins, stars)
+            return by_single_stars(game, plan, stars)
         S = streams.kept(plan.seed, np.arange(pairs), game.n_players, 0.5)
         found = sampled(game, S, plan, from_pairs, paired=True)
         return finish(game, *found, tolerance=plan.tolerance, ran=REGRESSION)

@@ -16,7 +16,8 @@ import numpy as np
 from xai import streams
 from xai.game import Coalitions, Floats, Game, Indices, Masses, mean_of_draws
 from xai.summary.base import Attribution, Left, Looks, Plan, finish, spreads, stops, unit_cost
-from xai.summary.stretches import GOLDEN
+from xai.summary.closed import of_coins
+from xai.summary.stretches import GOLDEN, draws_in_turn
 from xai.summary.walks import blur
 
 CONTROLLED = {2: (3, 6), 3: (4, 12, 20)}
@@ -135,18 +136,12 @@ class Stars:
 
     def _draws(self) -> Indices | None:
         """Each star's draw; None where values are means over all of them."""
-        if not self.game.commutes:
-            return None
-        samples = np.arange(self.count)
-        if not spreads(self.game) or self.game.endless:
-            return samples if self.game.endless else np.zeros(self.count, np.intp)
-        m = self.game.n_draws
-        return streams.cycles(self.plan.seed, np.arange(m), m)[samples % self._distinct]
+        return draws_in_turn(self.game, np.arange(self.count) % self._distinct, self.plan.seed)
 
 
-def by_single_stars(game: Game, plan: Plan, masses: Masses, count: int) -> Attribution:
-    """A semivalue by stars."""
-    found, errors = Stars(game, count, masses, plan, 1).run()
+def by_single_stars(game: Game, plan: Plan, count: int) -> Attribution:
+    """Banzhaf values by stars."""
+    found, errors = Stars(game, count, of_coins, plan, 1).run()
     ends = game.ends(np.arange(game.n_rows))
     return finish(game, found, errors, ends, tolerance=plan.tolerance, ran="stars")
 
